@@ -1,0 +1,134 @@
+use askama::Template;
+use http::header::{ALLOW, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+use crate::answer::{Preference, answer, page};
+
+/// What is wrong with a request: a problem document (RFC 9457) for programs, a page for people.
+///
+/// Never holds a submitted value, only names of fields and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    #[serde(skip)]
+    status: StatusCode,
+    #[serde(rename = "status")]
+    code: u16,
+    title: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(skip)]
+    retry_after: Option<HeaderValue>,
+    #[serde(skip)]
+    allow: Option<HeaderValue>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// The field's name in the form.
+    pub field: String,
+    /// What was expected.
+    pub detail: String,
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct Page<'a> {
+    problem: &'a Problem,
+}
+
+impl Problem {
+    /// A problem with this status. `detail` tells the reader what to do about it.
+    pub fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
+        let (code, detail) = (status.as_u16(), detail.into());
+        Self { status, code, title, detail, errors: Vec::new(), retry_after: None, allow: None }
+    }
+
+    /// 422: the request was read and these fields of it are not as they must be.
+    pub fn fields(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.len() {
+            1 => "One field needs your attention.".to_owned(),
+            n => format!("{n} fields need your attention."),
+        };
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "The form is not complete", detail) }
+    }
+
+    /// 503: nothing was stored; the same request may be sent again after `seconds`.
+    pub fn try_again(detail: impl Into<String>, seconds: u16) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Please try again in a moment", detail);
+        Self { retry_after: Some(seconds.into()), ..problem }
+    }
+
+    /// 405: only the methods in `allow` are served here.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("This address takes {allow} requests only.");
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed", detail);
+        Self { allow: Some(HeaderValue::from_static(allow)), ..problem }
+    }
+
+    /// The answer's status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The answer in the form the client would rather have.
+    pub fn respond(&self, preference: Preference) -> Response<String> {
+        let mut response = match preference {
+            Preference::Html => {
+                let html = Page { problem: self }.render().expect("a compiled template renders into memory");
+                page(self.status, html)
+            }
+            Preference::Json => {
+                let text = serde_json::to_string(self).expect("a problem is a plain struct, which always serializes");
+                answer(self.status, "application/problem+json", text)
+            }
+        };
+        let extra = [(RETRY_AFTER, &self.retry_after), (ALLOW, &self.allow)];
+        for (name, value) in extra.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))) {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_fields() -> Problem {
+        let field = |name: &str, detail: &str| FieldError { field: name.to_owned(), detail: detail.to_owned() };
+        Problem::fields(vec![field("email", "is required"), field("<b>", "must be at most 5 characters")])
+    }
+
+    #[test]
+    fn a_program_gets_a_problem_document() {
+        let response = two_fields().respond(Preference::Json);
+        assert_eq!(response.status(), 422);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(
+            response.body(),
+            concat!(
+                r#"{"status":422,"title":"The form is not complete","detail":"2 fields need your attention.","#,
+                r#""errors":[{"field":"email","detail":"is required"},{"field":"<b>","detail":"must be at most 5 characters"}]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_person_gets_a_page_with_every_field_escaped() {
+        let response = two_fields().respond(Preference::Html);
+        assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+        assert!(response.body().contains("<strong>email</strong> is required"), "{}", response.body());
+        assert!(response.body().contains("<strong>&#60;b&#62;</strong>"), "{}", response.body());
+    }
+
+    #[test]
+    fn headers_tell_when_and_how_to_come_back() {
+        let busy = Problem::try_again("Your form was not stored.", 5).respond(Preference::Json);
+        assert_eq!((busy.status().as_u16(), busy.headers()["retry-after"].to_str().unwrap()), (503, "5"));
+        let wrong = Problem::method_not_allowed("POST").respond(Preference::Json);
+        assert_eq!((wrong.status().as_u16(), wrong.headers()["allow"].to_str().unwrap()), (405, "POST"));
+    }
+}
