@@ -1,3 +1,8 @@
 //! Black-box tests of the built functions, of the template they are deployed with, and of the whole in a browser.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, in its helpers as well")]
+
 mod runtime_api;
+mod template;
+mod tidy;
+mod workspace;

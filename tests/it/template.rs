@@ -1,0 +1,79 @@
+//! `template.yaml` as data.
+
+use std::fs;
+
+use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
+use serde_json::{Map, Value, json};
+
+use crate::workspace;
+
+/// The deployment template, with CloudFormation's short tags written out: `!Ref X` is `{"Ref": "X"}`.
+pub(crate) struct Template(Value);
+
+impl Template {
+    pub(crate) fn read() -> Self {
+        let text = fs::read_to_string(workspace::root().join("template.yaml")).unwrap();
+        let documents = YamlOwned::load_from_str(&text).unwrap();
+        assert_eq!(documents.len(), 1, "template.yaml is one YAML document");
+        Self(plain(&documents[0]))
+    }
+
+    /// The properties of every function, each with the name of its binary.
+    pub(crate) fn functions(&self) -> Vec<(&str, &Value)> {
+        let functions = self.resources("AWS::Serverless::Function");
+        functions
+            .map(|(id, resource)| {
+                let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str();
+                (binary.unwrap_or_else(|| panic!("{id} names its binary")), &resource["Properties"])
+            })
+            .collect()
+    }
+
+    /// The names and values of a function's environment, those of `Globals` included.
+    pub(crate) fn environment(&self, function: &Value) -> Map<String, Value> {
+        let mut variables = Map::new();
+        for scope in [&self.0["Globals"]["Function"], function] {
+            if let Some(scope) = scope["Environment"]["Variables"].as_object() {
+                variables.extend(scope.clone());
+            }
+        }
+        variables
+    }
+
+    /// The resource that `{"Ref": …}` or `{"Fn::GetAtt": …}` points at.
+    pub(crate) fn target(&self, reference: &Value) -> &Value {
+        let name = reference["Ref"].as_str().or_else(|| reference["Fn::GetAtt"].as_str()?.split('.').next());
+        &self.0["Resources"][name.unwrap_or_else(|| panic!("{reference} is not a reference"))]
+    }
+
+    /// The default of a parameter.
+    pub(crate) fn default(&self, parameter: &str) -> &str {
+        let default = &self.0["Parameters"][parameter]["Default"];
+        default.as_str().unwrap_or_else(|| panic!("the parameter {parameter} has no default"))
+    }
+
+    fn resources(&self, kind: &str) -> impl Iterator<Item = (&String, &Value)> {
+        let resources = self.0["Resources"].as_object().expect("the template has resources");
+        resources.iter().filter(move |(_, resource)| resource["Type"] == kind)
+    }
+}
+
+fn plain(node: &YamlOwned) -> Value {
+    match node {
+        YamlOwned::Value(ScalarOwned::Null) => Value::Null,
+        YamlOwned::Value(ScalarOwned::Boolean(value)) => json!(value),
+        YamlOwned::Value(ScalarOwned::Integer(value)) => json!(value),
+        YamlOwned::Value(ScalarOwned::FloatingPoint(value)) => json!(value.into_inner()),
+        YamlOwned::Value(ScalarOwned::String(value)) => json!(value),
+        YamlOwned::Sequence(items) => items.iter().map(plain).collect(),
+        YamlOwned::Mapping(entries) => {
+            let name = |key: &YamlOwned| key.as_str().expect("a template's keys are text").to_owned();
+            entries.iter().map(|(key, value)| (name(key), plain(value))).collect()
+        }
+        YamlOwned::Tagged(tag, node) => {
+            let intrinsic = if tag.suffix == "Ref" { "Ref".to_owned() } else { format!("Fn::{}", tag.suffix) };
+            json!({ intrinsic: plain(node) })
+        }
+        other => panic!("a template holds no {other:?}"),
+    }
+}

@@ -1,0 +1,41 @@
+//! The workspace's own files.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The folder of the workspace.
+pub(crate) fn root() -> &'static Path {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.expect("this package is two folders down")
+}
+
+/// The names of the folders in `functions/`.
+pub(crate) fn functions() -> Vec<String> {
+    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    entries(&root().join("functions")).iter().filter(|path| path.is_dir()).map(name).collect()
+}
+
+/// The sample events of a function, each with its file name.
+pub(crate) fn events(function: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = root().join("events").join(function);
+    let files = files(&folder, "json").into_iter();
+    files.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())).collect()
+}
+
+/// All files with this extension in a folder and its subfolders.
+pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let (folders, files): (Vec<_>, Vec<_>) = entries(folder).into_iter().partition(|path| path.is_dir());
+    let mut found: Vec<_> =
+        files.into_iter().filter(|path| path.extension().is_some_and(|it| it == extension)).collect();
+    found.extend(folders.iter().flat_map(|folder| self::files(folder, extension)));
+    found
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
