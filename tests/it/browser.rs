@@ -1,0 +1,101 @@
+//! A headless browser without JavaScript: the applicant's.
+
+use std::{
+    path::PathBuf,
+    process::{Command as StdCommand, Stdio},
+};
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+const MISSING: &str = "Chromium or its chromedriver is not on PATH: `bash tests/run` installs both";
+
+/// A browser session with a profile of its own; ends with its processes when dropped.
+pub(crate) struct Browser {
+    pub(crate) page: Client,
+    driver: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    pub(crate) async fn start() -> Self {
+        let browser = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path).expect(MISSING);
+        let mut driver = Command::new(on_path("chromedriver").expect(MISSING))
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // A group of its own, which the browser joins: what is left of it is ended in one go.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().expect("standard output is piped")).lines();
+        let port = loop {
+            let line = lines.next_line().await.unwrap().expect("chromedriver says which port it took");
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim_end_matches('.').to_owned();
+            }
+        };
+        let profile = tempfile::tempdir().unwrap();
+        let profile_argument = format!("--user-data-dir={}", profile.path().display());
+        let options = json!({
+            "binary": browser,
+            "args": [
+                "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
+                "--disable-background-networking", "--disable-component-update", "--disable-sync", profile_argument,
+            ],
+            "prefs": { "profile.managed_default_content_settings.javascript": 2 },
+        });
+        let capabilities = json!({ "goog:chromeOptions": options }).as_object().cloned().expect("an object");
+        let page = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .unwrap();
+        Self { page, driver, _profile: profile }
+    }
+
+    /// The text of the one element that the selector finds.
+    pub(crate) async fn text(&self, selector: &str) -> String {
+        self.page.find(Locator::Css(selector)).await.unwrap().text().await.unwrap()
+    }
+
+    pub(crate) async fn click(&self, selector: &str) {
+        self.page.find(Locator::Css(selector)).await.unwrap().click().await.unwrap();
+    }
+
+    pub(crate) async fn close(self) {
+        self.page.clone().close().await.unwrap();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(group) = self.driver.id() {
+            // Gone already when the session was closed; then there is nothing to end.
+            let _ = StdCommand::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
+        }
+    }
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+#[tokio::test]
+async fn the_browser_runs_no_script() {
+    let browser = Browser::start().await;
+    browser
+        .page
+        .goto("data:text/html,<p>off</p><script>document.querySelector('p').textContent='on'</script>")
+        .await
+        .unwrap();
+    assert_eq!(browser.text("p").await, "off");
+    browser.close().await;
+}
