@@ -1,0 +1,158 @@
+//! Letting a call in: whose keys, headers and tokens it carries, and whether the account may still call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use http::{HeaderMap, StatusCode};
+use time::OffsetDateTime;
+
+use crate::call::{Access, Call};
+use crate::failure::Failure;
+use crate::store::{self, Kind};
+use crate::tenant::{Role, User};
+use crate::world::{Account, World};
+
+/// A request as it came in.
+pub(crate) struct Request {
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// Query parameters; names compare without case, the first of a name counts.
+#[derive(Default)]
+pub(crate) struct Query(HashMap<String, String>);
+
+impl Query {
+    pub(crate) fn parse(query: Option<&str>) -> Self {
+        let mut parameters = HashMap::new();
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            parameters.entry(name.to_ascii_lowercase()).or_insert_with(|| value.into_owned());
+        }
+        Self(parameters)
+    }
+
+    /// The parameter of that lower-case name.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+/// A call that was let in.
+pub(crate) struct Admitted {
+    pub(crate) world: Arc<World>,
+    pub(crate) account: Arc<Account>,
+    /// Whose keys the call carries; the account's first administrator where it carries none.
+    pub(crate) user: User,
+    /// `x-lsq-portalid`.
+    pub(crate) portal_id: Option<String>,
+    pub(crate) query: Query,
+    pub(crate) body: Bytes,
+    pub(crate) now: OffsetDateTime,
+}
+
+/// Lets a call in.
+pub(crate) fn admit(world: &Arc<World>, call: Call, request: Request) -> Result<Admitted, Failure> {
+    let now = world.now();
+    let (account, user) = match call.access() {
+        Access::KeysAnywhere | Access::Keys => by_keys(world, &request, true)?,
+        Access::AdministratorKeys => administrator(world, &request)?,
+        Access::PublicKey | Access::ThreeHeaders => by_public_key(world, &request, now)?,
+        Access::ThreeHeadersAndKeys => {
+            let (account, user) = administrator(world, &request)?;
+            authorization(world, &account, &request, now)?;
+            (account, user)
+        }
+    };
+    let portal_id = match call.access() {
+        Access::ThreeHeaders | Access::ThreeHeadersAndKeys => Some(portal(world, &account, &request, now)?),
+        _ => None,
+    };
+    if !account.admit(world) {
+        return Err(limit_reached(world));
+    }
+    Ok(Admitted { world: world.clone(), account, user, portal_id, query: request.query, body: request.body, now })
+}
+
+/// The refusal of a spent limit; its status is set where it is sent, since LeadSquared uses three.
+pub(crate) fn limit_reached(world: &World) -> Failure {
+    let limit = &world.settings.limit;
+    let message = format!("API calls exceeded the limit of {} in {} second(s)", limit.calls, limit.window.as_secs());
+    Failure::new(limit.refusal.status(), "MXAPIRateLimitExceededException", message)
+}
+
+/// The refusal of a call to another region's host.
+pub(crate) fn wrong_host(world: &World) -> Failure {
+    unauthorized(world, &world.settings.texts.wrong_host.replace("{host}", &world.settings.right_host))
+}
+
+pub(crate) fn unauthorized(world: &World, text: &str) -> Failure {
+    Failure::new(StatusCode::UNAUTHORIZED, &world.settings.texts.unauthorized_type, text)
+}
+
+fn by_keys(world: &World, request: &Request, in_headers: bool) -> Result<(Arc<Account>, User), Failure> {
+    let header = |name: &str| request.headers.get(name).filter(|_| in_headers).and_then(|value| value.to_str().ok());
+    let access_key = request.query.get("accesskey").or_else(|| header("x-lsq-accesskey"));
+    let secret_key = request.query.get("secretkey").or_else(|| header("x-lsq-secretkey"));
+    let found = access_key.zip(secret_key).and_then(|(access, secret)| world.by_keys(access, secret));
+    found
+        .map(|(account, user)| (account.clone(), user))
+        .ok_or_else(|| unauthorized(world, &world.settings.texts.bad_keys))
+}
+
+fn administrator(world: &World, request: &Request) -> Result<(Arc<Account>, User), Failure> {
+    let found = by_keys(world, request, world.settings.switches.portal_takes_key_headers)?;
+    if found.1.role == Role::Administrator {
+        Ok(found)
+    } else {
+        Err(unauthorized(world, &world.settings.texts.not_an_administrator))
+    }
+}
+
+fn by_public_key(world: &World, request: &Request, now: OffsetDateTime) -> Result<(Arc<Account>, User), Failure> {
+    for account in &world.accounts {
+        if authorization(world, account, request, now).is_ok() {
+            let administrator = account.users().into_iter().find(|user| user.role == Role::Administrator);
+            return administrator.map(|user| (account.clone(), user)).ok_or_else(Failure::internal);
+        }
+    }
+    Err(unauthorized(world, &world.settings.texts.stale_credential))
+}
+
+fn authorization(world: &World, account: &Account, request: &Request, now: OffsetDateTime) -> Result<(), Failure> {
+    let key = request.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let known = match key {
+        Some(key) => store::redeem(&account.store.connection(), Kind::PublicKey, key, now)?.is_some(),
+        None => false,
+    };
+    if known { Ok(()) } else { Err(unauthorized(world, &world.settings.texts.stale_credential)) }
+}
+
+fn portal(world: &World, account: &Account, request: &Request, now: OffsetDateTime) -> Result<String, Failure> {
+    let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = header("x-lsq-registertoken");
+    if store::redeem(&account.store.connection(), Kind::RegistrationToken, token, now)?.is_none() {
+        return Err(unauthorized(world, &world.settings.texts.stale_credential));
+    }
+    let portal_id = header("x-lsq-portalid");
+    if !account.has_portal(portal_id) {
+        return Err(unauthorized(world, &world.settings.texts.unknown_portal));
+    }
+    Ok(portal_id.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_names_have_no_case_and_values_decode_as_forms_do() {
+        let query = Query::parse(Some("accessKey=u%24r1&ACCESSKEY=other&authkey=a+b%2Bc&empty&bad=%zz%ff"));
+        assert_eq!(query.get("accesskey"), Some("u$r1"));
+        assert_eq!(query.get("authkey"), Some("a b+c"));
+        assert_eq!(query.get("empty"), Some(""));
+        assert_eq!(query.get("bad"), Some("%zz\u{fffd}"));
+        assert_eq!(query.get("missing"), None);
+    }
+}

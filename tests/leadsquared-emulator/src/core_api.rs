@@ -1,0 +1,5 @@
+//! The core API, one file per service.
+
+pub(crate) mod authentication;
+pub(crate) mod email_marketing;
+pub(crate) mod lead_management;

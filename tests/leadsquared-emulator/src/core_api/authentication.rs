@@ -1,0 +1,34 @@
+//! Whose keys these are, and where the account lives: <https://apidocs.leadsquared.com/user-authentication/>.
+
+use serde_json::{Value, json};
+
+use crate::admission::Admitted;
+
+pub(crate) fn authenticate_user(call: &Admitted) -> Value {
+    let (tenant, user) = (&call.account.tenant, &call.user);
+    let own = call.world.base.get().map(|base| base.authority().to_owned()).unwrap_or_default();
+    let api = call.world.settings.api_host.as_ref().unwrap_or(&own);
+    json!({
+        "Class": "1", "Group": "1", "SubRegionId": "1",
+        "Id": user.id,
+        "Name": user.name,
+        // The login address is here; the field of that name is empty.
+        "PassPhrase": user.email,
+        "EmailAddress": null,
+        "Role": user.role.name(),
+        "SessionId": "", "TokenId": null, "Type": "ApplicationUser", "UserType": "Regular",
+        "TimeZone": tenant.time_zone,
+        "OrgDisplayName": tenant.organisation,
+        "OrgId": tenant.org_id,
+        "OrgShortCode": tenant.short_code,
+        "OrgUniqueName": format!("t{}", tenant.short_code),
+        "DefaultCountryCode": tenant.country_code,
+        "Website": "example.test",
+        "Street1": "", "Street2": "", "City": "", "State": "", "Country": "", "Fax": "", "Zip": "",
+        "Phone": "", "AssociatedPhoneNumbers": "",
+        "RestrictedFeatures": null, "CustomerType": "Customer", "Plan": null,
+        "MobileServiceURLs": { "V1ServiceURL": "", "V2ServiceURL": "" },
+        "LSQCommonServiceURLs": { "api": api, "app": own, "loginApp": format!("http://{own}") },
+        "AllowedClusters": null, "AllowedRegions": null,
+    })
+}

@@ -1,0 +1,218 @@
+//! Starting, inspecting and stopping an emulator.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use url::Url;
+
+use crate::body::{Attribute, Text};
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::faults::Faults;
+use crate::leads::{self, Lead};
+use crate::mails::{self, Mail};
+use crate::portal_users::{self, PortalUser};
+use crate::server::{self, Region};
+use crate::settings::Settings;
+use crate::store::{self, Kind, StoreError};
+use crate::tenant::{Role, User};
+use crate::world::{Account, RecordedCall, World};
+use crate::{hosted_page, passwords};
+
+/// A running emulator; stops when it is dropped.
+pub struct Emulator {
+    world: Arc<World>,
+    url: Url,
+    other_region_url: Url,
+    stop: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+}
+
+/// Why an emulator did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The port cannot be listened on.
+    #[error("the port could not be opened on 127.0.0.1; choose another, or none for a free one")]
+    Port(#[source] io::Error),
+    /// The data folder cannot be made.
+    #[error("the data folder could not be created")]
+    DataFolder(#[source] io::Error),
+    /// An account's database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The settings contradict themselves.
+    #[error("the settings cannot be used: {0}")]
+    Settings(&'static str),
+}
+
+/// The database belongs to this process alone and its statements are constant, so reading it fails only by a bug.
+const READS: &str = "the emulator's own database answers its own statements";
+
+impl Emulator {
+    /// Starts on 127.0.0.1, on two ports: the right region's host and another one.
+    ///
+    /// # Errors
+    /// When the port is taken, the data folder is not usable, or the settings contradict themselves.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let port = settings.port.unwrap_or(0);
+        let world = Arc::new(World::new(settings)?);
+        let right = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(StartError::Port)?;
+        let wrong = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Port)?;
+        let (url, other_region_url) = (url_of(&right)?, url_of(&wrong)?);
+        world.base.get_or_init(|| url.clone());
+        let (stop, stopped) = watch::channel(false);
+        let mut listeners = JoinSet::new();
+        let own = hosted_page::router();
+        listeners.spawn(server::listen(right, server::calls(own, Region::Right, world.clone()), stopped.clone()));
+        let nothing = axum::Router::new();
+        listeners.spawn(server::listen(wrong, server::calls(nothing, Region::Wrong, world.clone()), stopped));
+        Ok(Self { world, url, other_region_url, stop, listeners })
+    }
+
+    /// Where it listens; core API, portal API and the hosted portal page are all below.
+    pub fn url(&self) -> Url {
+        self.url.clone()
+    }
+
+    /// A host of another region: refuses every call but Authenticate a User and names the right host.
+    pub fn other_region_url(&self) -> Url {
+        self.other_region_url.clone()
+    }
+
+    /// Access key and secret key of an administrator; the access key contains a `$`, as real ones do.
+    pub fn keys(&self) -> (String, String) {
+        self.keys_of(Role::Administrator).unwrap_or_default()
+    }
+
+    /// Access key and secret key of a user of that role.
+    pub fn keys_of(&self, role: Role) -> Option<(String, String)> {
+        let user = self.account().users().into_iter().find(|user| user.active && user.role == role)?;
+        Some((user.access_key, user.secret_key))
+    }
+
+    /// GUID of the first portal.
+    pub fn portal_id(&self) -> String {
+        self.account().tenant.portals.first().map(|portal| portal.id.clone()).unwrap_or_default()
+    }
+
+    /// The hosted page that login links open.
+    pub fn portal_page_url(&self) -> Url {
+        let mut url = self.url();
+        url.set_path("/portal");
+        url
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Clock {
+        &self.world.settings.clock
+    }
+
+    /// The fault switches.
+    pub fn faults(&self) -> &Faults {
+        &self.world.faults
+    }
+
+    /// Every lead, oldest first.
+    pub fn leads(&self) -> Vec<Lead> {
+        leads::all(&self.account().store.connection()).expect(READS)
+    }
+
+    /// The lead with that e-mail address.
+    pub fn lead_by_email(&self, email: &str) -> Option<Lead> {
+        let db = self.account().store.connection();
+        let id = leads::with_value(&db, "EmailAddress", email).expect(READS)?;
+        leads::by_id(&db, &id).expect(READS)
+    }
+
+    /// Every portal user, in the order of registration.
+    pub fn portal_users(&self) -> Vec<PortalUser> {
+        portal_users::all(&self.account().store.connection()).expect(READS)
+    }
+
+    /// Whether that is the lead's portal password, which no call gives out.
+    pub async fn has_password(&self, lead_id: &str, password: &str) -> bool {
+        let hash = portal_users::password_hash(&self.account().store.connection(), lead_id).expect(READS);
+        match hash {
+            Some(hash) => passwords::matches(hash, password.to_owned()).await,
+            None => false,
+        }
+    }
+
+    /// Every mail, oldest first.
+    pub fn mails(&self) -> Vec<Mail> {
+        mails::all(&self.account().store.connection()).expect(READS)
+    }
+
+    /// The calls that arrived, oldest first; the last 100 000 are kept.
+    pub fn calls(&self) -> Vec<RecordedCall> {
+        self.world.log.calls()
+    }
+
+    /// The most calls that arrived within any window of the limit's length, refused ones included.
+    pub fn window_max(&self) -> usize {
+        self.world.log.window_max()
+    }
+
+    /// Adds a lead as somebody working in the CRM would; returns its id.
+    ///
+    /// # Errors
+    /// LeadSquared's refusal, as `ExceptionType: ExceptionMessage`.
+    pub fn add_lead(&self, fields: &[(&str, &str)]) -> Result<String, String> {
+        let account = self.account();
+        let attribute = |(name, value): &(&str, &str)| Attribute {
+            name: (*name).to_owned(),
+            value: Text(Some((*value).to_owned())),
+        };
+        let attributes: Vec<_> = fields.iter().map(attribute).collect();
+        let added = leads::check(&account.tenant, &self.world.settings.switches, &attributes).and_then(|changes| {
+            let id = self.world.randomness.guid();
+            let user = account.users().into_iter().next().ok_or_else(Failure::internal)?;
+            let now = self.world.now();
+            account.store.transaction(|db| leads::create(db, &account.tenant, &user, &id, &changes, now))?;
+            Ok(id)
+        });
+        added.map_err(|failure| format!("{}: {}", failure.exception_type, failure.message))
+    }
+
+    /// Changes the users: rotates keys, deactivates somebody, takes a role away. Does not outlive the process.
+    pub fn change_users(&self, change: impl FnOnce(&mut Vec<User>)) {
+        self.account().change_users(change);
+    }
+
+    /// Makes every public key, registration token and tenant auto-login key worthless; asking for them gives new ones.
+    pub fn revoke_credentials(&self) {
+        let db = self.account().store.connection();
+        for kind in [Kind::PublicKey, Kind::RegistrationToken, Kind::TenantAuthKey] {
+            store::revoke(&db, kind).expect(READS);
+        }
+    }
+
+    /// Stops listening and returns when the answers under way are sent, or after two seconds.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        let finished = async { while self.listeners.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(2), finished).await;
+    }
+
+    fn account(&self) -> &Account {
+        &self.world.accounts[0]
+    }
+}
+
+/// Says where it listens, and no key.
+impl std::fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Emulator").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
+}
+
+fn url_of(listener: &TcpListener) -> Result<Url, StartError> {
+    let address = listener.local_addr().map_err(StartError::Port)?;
+    Url::parse(&format!("http://{address}/")).map_err(|_| StartError::Settings("the listening address is no URL"))
+}

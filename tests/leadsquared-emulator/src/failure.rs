@@ -1,0 +1,79 @@
+//! LeadSquared's refusals: <https://apidocs.leadsquared.com/error-handling/>.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+/// A refusal: the status it is sent under and the envelope.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) status: StatusCode,
+    pub(crate) exception_type: String,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    /// What the application itself refuses goes out under 500, and would be refused again.
+    pub(crate) fn application(exception_type: &str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, exception_type, message)
+    }
+
+    pub(crate) fn new(status: StatusCode, exception_type: &str, message: impl Into<String>) -> Self {
+        Self { status, exception_type: exception_type.to_owned(), message: message.into() }
+    }
+
+    pub(crate) fn missing(message: impl Into<String>) -> Self {
+        Self::application("MXMandatoryAttributeMissingException", message)
+    }
+
+    pub(crate) fn invalid_input(message: impl Into<String>) -> Self {
+        Self::application("MXInvalidInputException", message)
+    }
+
+    pub(crate) fn duplicate(what: &str) -> Self {
+        Self::application("MXDuplicateEntryException", format!("A Lead with same {what} already exists."))
+    }
+
+    pub(crate) fn unknown_attributes(names: &[&str]) -> Self {
+        let message = format!("Attribute(s) does not exist - {}.", names.join(","));
+        Self::application("MXUnknownAttributeException", message)
+    }
+
+    pub(crate) fn no_such_lead() -> Self {
+        Self::application("MXInvalidEntityException", "Lead does not exist in the system")
+    }
+
+    /// A body that is not the JSON the call takes.
+    pub(crate) fn unreadable(line: usize, column: usize) -> Self {
+        let message =
+            format!("Unexpected character encountered while parsing value. Path '', line {line}, position {column}.");
+        Self::new(StatusCode::BAD_REQUEST, "JsonReaderException", message)
+    }
+
+    /// The emulator's own trouble; says nothing that a caller could act on.
+    pub(crate) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "An error occurred in the emulator.")
+    }
+
+    pub(crate) fn envelope(&self) -> Value {
+        json!({"Status": "Error", "ExceptionType": self.exception_type, "ExceptionMessage": self.message})
+    }
+}
+
+/// The store's failures are bugs or a full disk: the caller learns only that it was not its fault.
+impl From<rusqlite::Error> for Failure {
+    fn from(_: rusqlite::Error) -> Self {
+        Self::internal()
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        json_response(self.status, self.envelope().to_string())
+    }
+}
+
+pub(crate) fn json_response(status: StatusCode, body: String) -> Response {
+    (status, [(CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response()
+}

@@ -1,0 +1,191 @@
+//! The portal page that LeadSquared hosts: opens a login link, or asks for e-mail and password.
+//!
+//! How the real page redeems a link is not documented beyond
+//! <https://apidocs.leadsquared.com/portal-auto-login/>: it logs the lead in and shows the page.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Form;
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use crate::admission::Query;
+use crate::failure::Failure;
+use crate::leads::{self, Lead};
+use crate::store::{self, Holder, Kind};
+use crate::world::{Account, World};
+use crate::{passwords, portal_users};
+
+const COOKIE_NAME: &str = "portal-session";
+
+#[derive(Template)]
+#[template(path = "portal.html")]
+struct Page {
+    organisation: String,
+    portal_id: String,
+    portal_name: String,
+    signed_in: Option<SignedIn>,
+    message: Option<&'static str>,
+    email: String,
+}
+
+struct SignedIn {
+    name: String,
+    email: String,
+}
+
+#[derive(Deserialize)]
+struct SignIn {
+    portal_id: String,
+    email: String,
+    password: String,
+}
+
+pub(crate) fn router() -> Router<Arc<World>> {
+    Router::new()
+        .route("/portal", get(open))
+        .route("/portal/sign-in", post(sign_in))
+        .route("/portal/sign-out", post(sign_out))
+}
+
+async fn open(
+    State(world): State<Arc<World>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let query = Query::parse(query.as_deref());
+    let account = account_of(&world, query.get("portalid"));
+    let Some(key) = query.get("authkey") else {
+        let lead = session(&world, &headers)?;
+        return Ok(page(&account, query.get("portalid"), lead, None, String::new()));
+    };
+    match redeem(&world, &account, &query, key)? {
+        Some((lead, cookie)) => {
+            let page = page(&account, query.get("portalid"), Some(lead), None, String::new());
+            Ok(([(SET_COOKIE, cookie)], page).into_response())
+        }
+        None => {
+            let message = "This login link is not valid, or no longer. Sign in below, or ask for a new link.";
+            Ok(page(&account, query.get("portalid"), None, Some(message), String::new()))
+        }
+    }
+}
+
+/// The lead that a link signs in, and the session's cookie. All three values of the link must belong together.
+fn redeem(world: &World, account: &Account, query: &Query, key: &str) -> Result<Option<(Lead, String)>, Failure> {
+    let now = world.now();
+    let named = |name| query.get(name).map(str::to_ascii_lowercase);
+    let asked = Holder { lead_id: named("leadid"), portal_id: named("portalid") };
+    let db = account.store.connection();
+    let Some(holder) = store::redeem(&db, Kind::LeadAuthKey, key, now)?.filter(|holder| *holder == asked) else {
+        return Ok(None);
+    };
+    let lead = leads::by_id(&db, holder.lead_id.as_deref().unwrap_or_default())?;
+    let Some(lead) = lead else { return Ok(None) };
+    Ok(Some((lead, start_session(world, &db, &holder)?)))
+}
+
+async fn sign_in(State(world): State<Arc<World>>, Form(form): Form<SignIn>) -> Result<Response, Failure> {
+    let account = account_of(&world, Some(&form.portal_id));
+    let lead = leads::with_value(&account.store.connection(), "EmailAddress", form.email.trim())?;
+    let hash = match &lead {
+        Some(lead) => portal_users::password_hash(&account.store.connection(), lead)?,
+        None => None,
+    };
+    let matches = match hash {
+        Some(hash) => passwords::matches(hash, form.password).await,
+        None => false,
+    };
+    if !matches {
+        let page = page(&account, Some(&form.portal_id), None, Some("E-mail or password is wrong."), form.email);
+        return Ok((StatusCode::UNAUTHORIZED, page).into_response());
+    }
+    let cookie = start_session(&world, &account.store.connection(), &Holder { lead_id: lead, portal_id: None })?;
+    Ok(([(SET_COOKIE, cookie)], Redirect::to("/portal")).into_response())
+}
+
+async fn sign_out(State(world): State<Arc<World>>, headers: HeaderMap) -> Result<Response, Failure> {
+    if let Some(value) = cookie(&headers) {
+        for account in &world.accounts {
+            store::revoke_one(&account.store.connection(), Kind::PageSession, value)?;
+        }
+    }
+    let expired = format!("{COOKIE_NAME}=; Path=/portal; Max-Age=0; HttpOnly; SameSite=Lax");
+    Ok(([(SET_COOKIE, expired)], Redirect::to("/portal")).into_response())
+}
+
+fn start_session(world: &World, db: &rusqlite::Connection, holder: &Holder) -> Result<String, Failure> {
+    let value = world.randomness.hex64();
+    let lifetime = world.settings.lifetimes.lead_auth_key;
+    store::issue(db, Kind::PageSession, &value, holder, world.now(), Some(lifetime))?;
+    Ok(format!("{COOKIE_NAME}={value}; Path=/portal; Max-Age={}; HttpOnly; SameSite=Lax", lifetime.as_secs()))
+}
+
+fn session(world: &World, headers: &HeaderMap) -> Result<Option<Lead>, Failure> {
+    let Some(value) = cookie(headers) else { return Ok(None) };
+    for account in &world.accounts {
+        let db = account.store.connection();
+        if let Some(Holder { lead_id: Some(lead), .. }) = store::redeem(&db, Kind::PageSession, value, world.now())? {
+            return Ok(leads::by_id(&db, &lead)?);
+        }
+    }
+    Ok(None)
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let pairs =
+        headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok()).flat_map(|header| header.split(';'));
+    pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value)
+}
+
+/// The account whose portal that is; the first account for any other.
+fn account_of(world: &World, portal_id: Option<&str>) -> Arc<Account> {
+    let of_portal = portal_id.and_then(|id| world.accounts.iter().find(|account| account.has_portal(id)));
+    of_portal.unwrap_or(&world.accounts[0]).clone()
+}
+
+fn page(
+    account: &Account,
+    portal_id: Option<&str>,
+    lead: Option<Lead>,
+    message: Option<&'static str>,
+    email: String,
+) -> Response {
+    let portals = &account.tenant.portals;
+    let portal = portals.iter().find(|portal| Some(portal.id.as_str()) == portal_id).or(portals.first());
+    let page = Page {
+        organisation: account.tenant.organisation.clone(),
+        portal_id: portal.map(|portal| portal.id.clone()).unwrap_or_default(),
+        portal_name: portal.map(|portal| portal.name.clone()).unwrap_or_default(),
+        signed_in: lead.map(|lead| SignedIn {
+            name: lead.display_name(),
+            email: lead.field("EmailAddress").unwrap_or_default().to_owned(),
+        }),
+        message,
+        email,
+    };
+    html(page.render())
+}
+
+/// A page that loads nothing, runs nothing, is not kept, and does not tell others the address it was opened with.
+pub(crate) fn html(rendered: askama::Result<String>) -> Response {
+    let Ok(rendered) = rendered else { return Failure::internal().into_response() };
+    let headers = [
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+        ),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, Html(rendered)).into_response()
+}

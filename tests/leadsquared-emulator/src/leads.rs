@@ -1,0 +1,314 @@
+//! Lead records: what a write may hold, which leads it collides with, and how a lead is read back.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::body::Attribute;
+use crate::dates;
+use crate::failure::Failure;
+use crate::settings::Switches;
+use crate::store::{stamp, time_of};
+use crate::tenant::{DataType, Field, Tenant, User};
+
+/// A lead as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// GUID; also called prospect id.
+    pub id: String,
+    /// `ProspectAutoId`.
+    pub auto_id: i64,
+    /// The fields that have a value, by schema name; portal passwords are not among them.
+    pub fields: BTreeMap<String, String>,
+    /// When it was created.
+    pub created_at: OffsetDateTime,
+    /// GUID of the user whose keys created it.
+    pub created_by: String,
+    /// When it was last written.
+    pub modified_at: OffsetDateTime,
+    /// GUID of the user whose keys wrote it last.
+    pub modified_by: String,
+}
+
+impl Lead {
+    /// The value of a field.
+    pub fn field(&self, schema_name: &str) -> Option<&str> {
+        self.fields.get(schema_name).map(String::as_str)
+    }
+
+    /// First and last name, or the e-mail address without them.
+    pub fn display_name(&self) -> String {
+        let names = [self.field("FirstName"), self.field("LastName")];
+        let name = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        if name.is_empty() { self.field("EmailAddress").unwrap_or("Unnamed lead").to_owned() } else { name }
+    }
+}
+
+/// A checked list of new values in the order they were sent; a field without one is emptied.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Changes(Vec<(String, Option<String>)>);
+
+impl Changes {
+    /// The first value of a field that identifies a lead.
+    pub(crate) fn first_identifier<'a>(&'a self, tenant: &Tenant) -> Option<(&'a str, &'a str)> {
+        self.0.iter().find_map(|(name, value)| {
+            let unique = tenant.fields.iter().any(|field| field.unique && field.schema_name == *name);
+            value.as_deref().filter(|_| unique).map(|value| (name.as_str(), value))
+        })
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(its, _)| its == name).and_then(|(_, value)| value.as_deref())
+    }
+}
+
+/// Checks attributes against the account's fields; one unknown name refuses them all.
+pub(crate) fn check(tenant: &Tenant, switches: &Switches, attributes: &[Attribute]) -> Result<Changes, Failure> {
+    let field_of = |name: &str| tenant.fields.iter().find(|field| field.schema_name == name);
+    let unknown: Vec<&str> =
+        attributes.iter().map(|attribute| attribute.name.as_str()).filter(|name| field_of(name).is_none()).collect();
+    if !unknown.is_empty() {
+        return Err(Failure::unknown_attributes(&unknown));
+    }
+    let mut changes = Vec::new();
+    for attribute in attributes {
+        let Some(field) = field_of(&attribute.name).filter(|field| !field.kept_by_system && !field.write_only) else {
+            continue;
+        };
+        let value = attribute.value.as_deref().map(|value| check_value(field, tenant, switches, value)).transpose()?;
+        changes.push((attribute.name.clone(), value));
+    }
+    Ok(Changes(changes))
+}
+
+fn check_value(field: &Field, tenant: &Tenant, switches: &Switches, value: &str) -> Result<String, Failure> {
+    let invalid = || Failure::invalid_input(format!("Invalid Input! Parameter Name: {}", field.schema_name));
+    if field.max_length > 0 && value.chars().count() > field.max_length {
+        return Err(invalid());
+    }
+    if switches.refuse_markup && value.contains('<') {
+        return Err(Failure::application("MXXSSException", "Potentially dangerous value."));
+    }
+    let valid = match field.data_type {
+        DataType::Email => value.rsplit_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty() && !domain.is_empty() && !value.contains(char::is_whitespace)
+        }),
+        DataType::Number => value.parse::<f64>().is_ok_and(f64::is_finite),
+        DataType::Phone => value.chars().any(|c| c.is_ascii_digit()),
+        DataType::Boolean => boolean(value).is_some(),
+        DataType::Date => is_date(value),
+        DataType::Select if field.strict_options => {
+            if !field.options.iter().any(|option| option == value) {
+                let message = format!("Value does not exist in the options of {}.", field.schema_name);
+                return Err(Failure::application("MXInvalidEntityReferenceException", message));
+            }
+            true
+        }
+        DataType::Select | DataType::Text | DataType::Time | DataType::Website => true,
+    };
+    if !valid {
+        return Err(invalid());
+    }
+    Ok(match field.data_type {
+        DataType::Boolean => boolean(value).unwrap_or_default().to_owned(),
+        DataType::Phone if switches.normalise_phones => normal_phone(value, &tenant.country_code),
+        _ => value.to_owned(),
+    })
+}
+
+/// Written as `true` or `false`, read back as `1` or `0`.
+fn boolean(value: &str) -> Option<&'static str> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" => Some("1"),
+        "false" | "0" => Some("0"),
+        _ => None,
+    }
+}
+
+fn is_date(value: &str) -> bool {
+    dates::parse(value).or_else(|| dates::parse(&format!("{value} 00:00:00"))).is_some()
+}
+
+/// `+<country>-<national>`; numbers of ten digits or fewer get the account's country.
+fn normal_phone(value: &str, country_code: &str) -> String {
+    if value.starts_with('+') && value.contains('-') {
+        return value.to_owned();
+    }
+    let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+    let national = match digits.strip_prefix(country_code) {
+        Some(national) if value.starts_with('+') || digits.len() > 10 => national,
+        _ => digits.as_str(),
+    };
+    format!("+{country_code}-{national}")
+}
+
+/// Creates a lead of checked values.
+pub(crate) fn create(
+    db: &Connection,
+    tenant: &Tenant,
+    user: &User,
+    id: &str,
+    changes: &Changes,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    let missing = tenant.fields.iter().find(|field| field.mandatory && changes.value(&field.schema_name).is_none());
+    if let Some(field) = missing {
+        return Err(Failure::missing(format!("{} is mandatory.", field.display_name)));
+    }
+    refuse_duplicates(db, tenant, id, changes)?;
+    db.prepare_cached(
+        "INSERT INTO lead (id, created_at, created_by, modified_at, modified_by) VALUES (?1, ?2, ?3, ?2, ?3)",
+    )?
+    .execute(params![id, stamp(now), user.id])?;
+    for (name, value) in [("ProspectStage", "Prospect"), ("DoNotEmail", "0"), ("DoNotCall", "0"), ("OwnerId", &user.id)]
+    {
+        write_value(db, id, name, Some(value))?;
+    }
+    write_values(db, id, changes)
+}
+
+/// Writes checked values over those of a lead that exists.
+pub(crate) fn update(
+    db: &Connection,
+    tenant: &Tenant,
+    user: &User,
+    id: &str,
+    changes: &Changes,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    for field in tenant.fields.iter().filter(|field| field.lock_after_create) {
+        let locked = changes.value(&field.schema_name).zip(value_of(db, id, &field.schema_name)?);
+        if locked.is_some_and(|(new, old)| new != old) {
+            return Err(Failure::invalid_input(format!("{} cannot be changed.", field.display_name)));
+        }
+    }
+    refuse_duplicates(db, tenant, id, changes)?;
+    db.prepare_cached("UPDATE lead SET modified_at = ?2, modified_by = ?3 WHERE id = ?1")?.execute(params![
+        id,
+        stamp(now),
+        user.id
+    ])?;
+    write_values(db, id, changes)
+}
+
+fn refuse_duplicates(db: &Connection, tenant: &Tenant, id: &str, changes: &Changes) -> Result<(), Failure> {
+    for field in tenant.fields.iter().filter(|field| field.unique) {
+        let Some(value) = changes.value(&field.schema_name) else { continue };
+        if with_value(db, &field.schema_name, value)?.is_some_and(|other| other != id) {
+            return Err(Failure::duplicate(&field.display_name));
+        }
+    }
+    Ok(())
+}
+
+fn write_values(db: &Connection, id: &str, changes: &Changes) -> Result<(), Failure> {
+    for (name, value) in &changes.0 {
+        write_value(db, id, name, value.as_deref())?;
+    }
+    Ok(())
+}
+
+fn write_value(db: &Connection, id: &str, name: &str, value: Option<&str>) -> rusqlite::Result<()> {
+    match value {
+        Some(value) => db
+            .prepare_cached("INSERT OR REPLACE INTO lead_value (lead_id, field, value) VALUES (?1, ?2, ?3)")?
+            .execute([id, name, value])?,
+        None => db.prepare_cached("DELETE FROM lead_value WHERE lead_id = ?1 AND field = ?2")?.execute([id, name])?,
+    };
+    Ok(())
+}
+
+fn value_of(db: &Connection, id: &str, name: &str) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT value FROM lead_value WHERE lead_id = ?1 AND field = ?2")?
+        .query_row([id, name], |row| row.get(0))
+        .optional()
+}
+
+/// The oldest lead whose field has that value; case does not matter.
+pub(crate) fn with_value(db: &Connection, field: &str, value: &str) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached(
+        "SELECT lead.id FROM lead_value JOIN lead ON lead.id = lead_id
+         WHERE field = ?1 AND value = ?2 ORDER BY lead.auto_id LIMIT 1",
+    )?
+    .query_row([field, value], |row| row.get(0))
+    .optional()
+}
+
+/// The lead of that id.
+pub(crate) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<Lead>> {
+    let lead = db
+        .prepare_cached("SELECT id, auto_id, created_at, created_by, modified_at, modified_by FROM lead WHERE id = ?1")?
+        .query_row([id.to_ascii_lowercase()], |row| {
+            Ok(Lead {
+                id: row.get(0)?,
+                auto_id: row.get(1)?,
+                fields: BTreeMap::new(),
+                created_at: time_of(row.get(2)?),
+                created_by: row.get(3)?,
+                modified_at: time_of(row.get(4)?),
+                modified_by: row.get(5)?,
+            })
+        })
+        .optional()?;
+    let Some(mut lead) = lead else { return Ok(None) };
+    let mut values = db.prepare_cached("SELECT field, value FROM lead_value WHERE lead_id = ?1")?;
+    lead.fields = values.query_map([&lead.id], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    Ok(Some(lead))
+}
+
+/// Every lead, oldest first.
+pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<Lead>> {
+    let mut ids = db.prepare_cached("SELECT id FROM lead ORDER BY auto_id")?;
+    let ids: Vec<String> = ids.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut leads = Vec::with_capacity(ids.len());
+    for id in ids {
+        leads.extend(by_id(db, &id)?);
+    }
+    Ok(leads)
+}
+
+/// A lead as calls return it: one flat object whose every value is text or null.
+pub(crate) fn flat(tenant: &Tenant, users: &[User], lead: &Lead) -> Map<String, Value> {
+    let user = |id: &str| users.iter().find(|user| user.id == id);
+    let owner = lead.field("OwnerId").and_then(user);
+    let readable = tenant.fields.iter().filter(|field| !field.write_only);
+    readable
+        .map(|field| {
+            let name = field.schema_name.as_str();
+            let value = match name {
+                "ProspectID" => Some(lead.id.clone()),
+                "ProspectAutoId" => Some(lead.auto_id.to_string()),
+                "CreatedOn" => Some(dates::of_a_lead(lead.created_at)),
+                "CreatedBy" => Some(lead.created_by.clone()),
+                "CreatedByName" => user(&lead.created_by).map(|user| user.name.clone()),
+                "ModifiedOn" | "LeadLastModifiedOn" => Some(dates::of_a_lead(lead.modified_at)),
+                "ModifiedBy" => Some(lead.modified_by.clone()),
+                "ModifiedByName" => user(&lead.modified_by).map(|user| user.name.clone()),
+                "OwnerIdName" => owner.map(|owner| owner.name.clone()),
+                "OwnerIdEmailAddress" => owner.map(|owner| owner.email.clone()),
+                "Origin" => Some("API".to_owned()),
+                "Score" | "EngagementScore" | "TotalVisits" | "StatusCode" | "DeletionStatusCode" => {
+                    Some("0".to_owned())
+                }
+                "IsLead" => Some("1".to_owned()),
+                _ => lead.field(name).map(str::to_owned),
+            };
+            (name.to_owned(), value.map_or(Value::Null, Value::String))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phones_take_one_form_whichever_they_came_in() {
+        for sent in ["9000000001", "919000000001", "+919000000001", "+91-9000000001", "90000 00001"] {
+            assert_eq!(normal_phone(sent, "91"), "+91-9000000001", "{sent}");
+        }
+        assert_eq!(normal_phone("9100000001", "91"), "+91-9100000001");
+    }
+}

@@ -1,0 +1,5 @@
+//! The portal API, one file per area: <https://apidocs.leadsquared.com/portal-api/>.
+
+pub(crate) mod access;
+pub(crate) mod auto_login;
+pub(crate) mod register;

@@ -1,0 +1,74 @@
+//! Making a lead a portal user: <https://apidocs.leadsquared.com/register/>.
+
+use rusqlite::Connection;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::admission::Admitted;
+use crate::body::{self, Attribute};
+use crate::failure::Failure;
+use crate::leads::{self, Changes};
+use crate::{passwords, portal_users};
+
+const PASSWORD: &str = "mx_Portal_Password";
+const CONFIRMATION: &str = "mx_Portal_Confirm_Password";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Register {
+    #[serde(default)]
+    register_only_new_lead: bool,
+    lead_fields: Vec<Attribute>,
+}
+
+pub(crate) async fn register(call: &Admitted) -> Result<Value, Failure> {
+    let asked: Register = body::read(&call.body)?;
+    let settings = &call.world.settings;
+    let password = password(call, &asked.lead_fields)?;
+    let changes = leads::check(&call.account.tenant, &settings.switches, &asked.lead_fields)?;
+    let (field, value) = changes
+        .first_identifier(&call.account.tenant)
+        .ok_or_else(|| Failure::missing("At least one unique lead identifier is mandatory."))?;
+    let hash = passwords::hash(settings.password_hashing, call.world.randomness.bytes(), password).await?;
+    let lead_id = call.account.store.transaction(|db| {
+        let lead_id = match leads::with_value(db, field, value)? {
+            Some(_) if asked.register_only_new_lead => {
+                return Err(Failure::application(&settings.texts.portal_type, &settings.texts.already_exists));
+            }
+            Some(known) => {
+                leads::update(db, &call.account.tenant, &call.user, &known, &changes, call.now)?;
+                known
+            }
+            None => create(call, db, &changes)?,
+        };
+        if settings.switches.register_replaces_password || portal_users::of_lead(db, &lead_id)?.is_none() {
+            portal_users::register(db, &lead_id, call.portal_id.as_deref(), &hash, call.now)?;
+        }
+        Ok(lead_id)
+    })?;
+    Ok(json!({ "LeadId": lead_id, "Message": "Registration Successful" }))
+}
+
+fn create(call: &Admitted, db: &Connection, changes: &Changes) -> Result<String, Failure> {
+    let id = call.world.randomness.guid();
+    leads::create(db, &call.account.tenant, &call.user, &id, changes, call.now)?;
+    Ok(id)
+}
+
+fn password(call: &Admitted, attributes: &[Attribute]) -> Result<String, Failure> {
+    let settings = &call.world.settings;
+    let sent = |name| {
+        let attribute = attributes.iter().find(|attribute| attribute.name == name);
+        attribute
+            .and_then(|attribute| attribute.value.as_deref())
+            .ok_or_else(|| Failure::missing(format!("{name} is mandatory.")))
+    };
+    let (password, confirmation) = (sent(PASSWORD)?, sent(CONFIRMATION)?);
+    if password != confirmation {
+        return Err(Failure::invalid_input(&settings.texts.passwords_differ));
+    }
+    if !settings.password_policy.accepts(password) {
+        return Err(Failure::invalid_input(&settings.texts.weak_password));
+    }
+    Ok(password.to_owned())
+}

@@ -1,0 +1,67 @@
+//! Portal users: leads with a portal password.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use time::OffsetDateTime;
+
+use crate::store::{stamp, time_of};
+
+/// A lead with a portal password. The password itself is never given out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortalUser {
+    /// GUID of the lead.
+    pub lead_id: String,
+    /// The portal it registered at, where the call named one.
+    pub portal_id: Option<String>,
+    /// When it became a portal user.
+    pub registered_at: OffsetDateTime,
+    /// How often it was registered; more than one means that somebody's password was replaced.
+    pub registrations: u32,
+}
+
+/// Makes the lead a portal user, or a portal user's password new.
+pub(crate) fn register(
+    db: &Connection,
+    lead_id: &str,
+    portal_id: Option<&str>,
+    password_hash: &str,
+    now: OffsetDateTime,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO portal_user (lead_id, portal_id, password_hash, registered_at, registrations)
+         VALUES (?1, ?2, ?3, ?4, 1)
+         ON CONFLICT (lead_id) DO UPDATE SET password_hash = ?3, registrations = registrations + 1",
+    )?
+    .execute(params![lead_id, portal_id, password_hash, stamp(now)])?;
+    Ok(())
+}
+
+/// The portal user of a lead.
+pub(crate) fn of_lead(db: &Connection, lead_id: &str) -> rusqlite::Result<Option<PortalUser>> {
+    db.prepare_cached("SELECT lead_id, portal_id, registered_at, registrations FROM portal_user WHERE lead_id = ?1")?
+        .query_row([lead_id], read)
+        .optional()
+}
+
+/// The hash of a lead's portal password.
+pub(crate) fn password_hash(db: &Connection, lead_id: &str) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT password_hash FROM portal_user WHERE lead_id = ?1")?
+        .query_row([lead_id], |row| row.get(0))
+        .optional()
+}
+
+/// Every portal user, in the order of registration.
+pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<PortalUser>> {
+    let mut users = db.prepare_cached(
+        "SELECT lead_id, portal_id, registered_at, registrations FROM portal_user ORDER BY registered_at, rowid",
+    )?;
+    users.query_map([], read)?.collect()
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<PortalUser> {
+    Ok(PortalUser {
+        lead_id: row.get(0)?,
+        portal_id: row.get(1)?,
+        registered_at: time_of(row.get(2)?),
+        registrations: row.get(3)?,
+    })
+}

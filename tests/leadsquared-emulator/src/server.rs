@@ -1,0 +1,209 @@
+//! HTTP: listening, answering, and going wrong on demand.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use http_body_util::{BodyExt, Collected, Limited};
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::admission::{self, Query, Request};
+use crate::call::{Call, NoRoute};
+use crate::failure::{Failure, json_response};
+use crate::faults::Effect;
+use crate::limit::LimitRefusal;
+use crate::world::World;
+use crate::{core_api, portal_api};
+
+/// Longest request body; LeadSquared's own limit is not documented.
+const MAX_BODY: usize = 8 * 1024 * 1024;
+
+/// Which host a listener stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Region {
+    Right,
+    Wrong,
+}
+
+/// A router that answers LeadSquared's calls for whatever `own` does not.
+pub(crate) fn calls(own: Router<Arc<World>>, region: Region, world: Arc<World>) -> Router {
+    own.fallback(move |State(world): State<Arc<World>>, request: http::Request<Body>| async move {
+        // In a task of its own: work goes on when the caller hangs up, as it does on a real server.
+        tokio::spawn(answer(world, region, request)).await.unwrap_or_else(|_| Failure::internal().into_response())
+    })
+    .with_state(world)
+}
+
+async fn answer(world: Arc<World>, region: Region, request: http::Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let route = world.routes.find(&parts.method, parts.uri.path());
+    let number =
+        world.log.arrival(&world, route.as_ref().ok().copied(), region == Region::Wrong, world.settings.limit.window);
+    let body = read_body(body).await;
+    let response = match (route, body) {
+        (Ok(call), Ok(body)) => answer_call(&world, region, call, parts, body).await,
+        (Err(NoRoute::UnknownPath), _) => {
+            Failure::new(StatusCode::NOT_FOUND, "EndpointNotFound", "Endpoint not found.").into_response()
+        }
+        (Err(NoRoute::WrongMethod), _) => {
+            Failure::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "Method not allowed.").into_response()
+        }
+        (Ok(_), Err(failure)) => failure.into_response(),
+    };
+    if response.extensions().get::<Cut>().is_none() {
+        world.log.answer(number, response.status().as_u16());
+    }
+    response
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Failure> {
+    let limited = Limited::new(body, MAX_BODY);
+    limited.collect().await.map(Collected::to_bytes).map_err(|_| {
+        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "The request body is longer than 8 MiB.")
+    })
+}
+
+async fn answer_call(world: &Arc<World>, region: Region, call: Call, parts: Parts, body: Bytes) -> Response {
+    let request = Request { query: Query::parse(parts.uri.query()), headers: parts.headers, body };
+    let trouble = world.faults.strike(call);
+    pause(trouble.latency_before).await;
+    if let Some(effect) = &trouble.before {
+        return spoilt(world, effect, StatusCode::OK.into_response()).await;
+    }
+    let right_host = region == Region::Right || call == Call::AuthenticateUser;
+    let done = if right_host { serve(world, call, request).await } else { Err(admission::wrong_host(world)) };
+    let response = match done {
+        Ok(value) => json_response(StatusCode::OK, value.to_string()),
+        Err(failure) => failure.into_response(),
+    };
+    pause(trouble.latency_after).await;
+    match &trouble.after {
+        Some(effect) => spoilt(world, effect, response).await,
+        None => response,
+    }
+}
+
+async fn serve(world: &Arc<World>, call: Call, request: Request) -> Result<Value, Failure> {
+    let admitted = admission::admit(world, call, request)?;
+    match call {
+        Call::PublicAuthKey => portal_api::access::public_auth_key(&admitted),
+        Call::RegistrationToken => portal_api::access::registration_token(&admitted),
+        Call::Register => portal_api::register::register(&admitted).await,
+        Call::TenantAuthKey => portal_api::auto_login::tenant_auth_key(&admitted),
+        Call::LeadAuthKey => portal_api::auto_login::lead_auth_key(&admitted),
+        Call::AuthenticateUser => Ok(core_api::authentication::authenticate_user(&admitted)),
+        Call::LeadById => core_api::lead_management::by_id(&admitted),
+        Call::LeadByEmail => core_api::lead_management::by_email(&admitted),
+        Call::SendEmailToLead => core_api::email_marketing::send_email_to_lead(&admitted),
+    }
+}
+
+async fn pause(latency: Duration) {
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+}
+
+/// Marks a response that is not to be sent: the connection is closed instead.
+#[derive(Clone, Copy)]
+struct Cut;
+
+async fn spoilt(world: &World, effect: &Effect, response: Response) -> Response {
+    match effect {
+        Effect::Latency(_) => response,
+        Effect::Answer { status, content_type, body } => {
+            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let content_type = HeaderValue::from_str(content_type).unwrap_or(HeaderValue::from_static("text/plain"));
+            (status, [(CONTENT_TYPE, content_type)], body.clone()).into_response()
+        }
+        Effect::LimitReached(refusal) => limit_reached(world, *refusal).into_response(),
+        Effect::Cut => {
+            let mut response = response;
+            response.extensions_mut().insert(Cut);
+            response
+        }
+        Effect::Truncate => slowly(response, Duration::ZERO, |length| length / 2).await,
+        Effect::Drip { every } => slowly(response, *every, |length| length).await,
+    }
+}
+
+fn limit_reached(world: &World, refusal: LimitRefusal) -> Failure {
+    Failure { status: refusal.status(), ..admission::limit_reached(world) }
+}
+
+/// Sends a body byte by byte and, where `sent` is less than its length, breaks off there.
+async fn slowly(response: Response, every: Duration, sent: fn(usize) -> usize) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let whole = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(whole.len()));
+    let end = sent(whole.len());
+    let broken = (end < whole.len()).then(|| Err(io::Error::from(io::ErrorKind::ConnectionReset)));
+    let drops = (0..end).map(move |at| Ok(whole.slice(at..at + 1))).chain(broken);
+    let dripping = futures::stream::iter(drops).then(move |drop| async move {
+        pause(every).await;
+        // Lets the connection send what it has before the next byte, or the break, comes.
+        tokio::task::yield_now().await;
+        drop
+    });
+    Response::from_parts(parts, Body::from_stream(dripping))
+}
+
+/// Accepts connections until told to stop.
+pub(crate) async fn listen(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => { connections.spawn(converse(stream, router.clone(), stop.clone())); }
+                // Out of file descriptors, mostly: others must finish first.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            },
+            Some(_) = connections.join_next() => {}
+            _ = stop.changed() => break,
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn converse(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+    // Small answers must not wait for the peer's acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(move |request| {
+        let answer = router.call(request);
+        async move {
+            let response: Result<Response, Infallible> = answer.await;
+            let Ok(response) = response;
+            if response.extensions().get::<Cut>().is_some() {
+                Err(io::Error::from(io::ErrorKind::ConnectionReset))
+            } else {
+                Ok(response)
+            }
+        }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        // An error here is the peer's going away, or a cut that a fault asked for.
+        _ = connection.as_mut() => return,
+        _ = stop.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}

@@ -1,0 +1,248 @@
+//! An account's database: one SQLite file, or memory.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use time::OffsetDateTime;
+
+use crate::failure::Failure;
+
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE lead (
+    auto_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    modified_at INTEGER NOT NULL,
+    modified_by TEXT NOT NULL
+);
+CREATE TABLE lead_value (
+    lead_id TEXT NOT NULL REFERENCES lead (id) ON DELETE CASCADE,
+    field TEXT NOT NULL,
+    value TEXT NOT NULL COLLATE NOCASE,
+    PRIMARY KEY (lead_id, field)
+) WITHOUT ROWID;
+CREATE INDEX lead_value_by_value ON lead_value (field, value);
+CREATE TABLE portal_user (
+    lead_id TEXT PRIMARY KEY REFERENCES lead (id) ON DELETE CASCADE,
+    portal_id TEXT,
+    password_hash TEXT NOT NULL,
+    registered_at INTEGER NOT NULL,
+    registrations INTEGER NOT NULL
+);
+CREATE TABLE credential (
+    value TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    lead_id TEXT,
+    portal_id TEXT,
+    issued_at INTEGER NOT NULL,
+    expires_at INTEGER
+);
+CREATE TABLE mail (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    lead_id TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    recipients TEXT NOT NULL,
+    cc TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    html TEXT NOT NULL,
+    text TEXT NOT NULL,
+    sent_at INTEGER NOT NULL
+);
+";
+
+/// Why an account's database could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// SQLite refused; a folder that is missing or not writable is the usual reason.
+    #[error("the account's database could not be opened; is the data folder writable?")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file was written by another version of the emulator.
+    #[error("the data folder was written by another version of the emulator; choose an empty one")]
+    OtherVersion,
+}
+
+/// One account's database. Every use is short, so one lock serves all.
+pub(crate) struct Store(Mutex<Connection>);
+
+impl Store {
+    /// Opens the file, or memory without one, and creates the tables where they are missing.
+    pub(crate) fn open(file: Option<&Path>) -> Result<Self, StoreError> {
+        let connection = match file {
+            Some(file) => Connection::open(file)?,
+            None => Connection::open_in_memory()?,
+        };
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")?;
+        match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+            SCHEMA_VERSION => {}
+            0_i64 => {
+                connection
+                    .execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+            }
+            _ => return Err(StoreError::OtherVersion),
+        }
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    /// For reading, and for single statements.
+    pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `work` wholly or, when it fails, not at all.
+    pub(crate) fn transaction<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        let done = work(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    }
+}
+
+/// What a stored credential is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    PublicKey,
+    RegistrationToken,
+    TenantAuthKey,
+    LeadAuthKey,
+    PageSession,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::PublicKey => "public key",
+            Self::RegistrationToken => "registration token",
+            Self::TenantAuthKey => "tenant auth key",
+            Self::LeadAuthKey => "lead auth key",
+            Self::PageSession => "page session",
+        }
+    }
+}
+
+/// Whom a credential was made for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) lead_id: Option<String>,
+    pub(crate) portal_id: Option<String>,
+}
+
+/// Stores a credential; without a lifetime it never expires.
+pub(crate) fn issue(
+    db: &Connection,
+    kind: Kind,
+    value: &str,
+    holder: &Holder,
+    now: OffsetDateTime,
+    lifetime: Option<Duration>,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO credential (value, kind, lead_id, portal_id, issued_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        value,
+        kind.name(),
+        holder.lead_id,
+        holder.portal_id,
+        stamp(now),
+        lifetime.map(|lifetime| stamp(now + lifetime)),
+    ])?;
+    Ok(())
+}
+
+/// Finds a credential that is valid at `now`.
+pub(crate) fn redeem(
+    db: &Connection,
+    kind: Kind,
+    value: &str,
+    now: OffsetDateTime,
+) -> rusqlite::Result<Option<Holder>> {
+    db.prepare_cached(
+        "SELECT lead_id, portal_id FROM credential
+         WHERE value = ?1 AND kind = ?2 AND (expires_at IS NULL OR expires_at > ?3)",
+    )?
+    .query_row(params![value, kind.name(), stamp(now)], |row| {
+        Ok(Holder { lead_id: row.get(0)?, portal_id: row.get(1)? })
+    })
+    .optional()
+}
+
+/// The credential of that kind that was issued last.
+pub(crate) fn latest(db: &Connection, kind: Kind) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT value FROM credential WHERE kind = ?1 ORDER BY issued_at DESC, rowid DESC LIMIT 1")?
+        .query_row([kind.name()], |row| row.get(0))
+        .optional()
+}
+
+/// Makes every credential of the kind worthless.
+pub(crate) fn revoke(db: &Connection, kind: Kind) -> rusqlite::Result<()> {
+    db.execute("DELETE FROM credential WHERE kind = ?1", [kind.name()])?;
+    Ok(())
+}
+
+/// Makes one credential worthless.
+pub(crate) fn revoke_one(db: &Connection, kind: Kind, value: &str) -> rusqlite::Result<()> {
+    db.execute("DELETE FROM credential WHERE kind = ?1 AND value = ?2", [kind.name(), value])?;
+    Ok(())
+}
+
+/// A time as it is stored: milliseconds since 1970.
+pub(crate) fn stamp(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+/// The time of a stored stamp.
+pub(crate) fn time_of(stamp: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(stamp) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_good_until_its_last_moment_and_only_for_its_kind() {
+        let store = Store::open(None).unwrap();
+        let db = store.connection();
+        let holder = Holder { lead_id: Some("lead".to_owned()), portal_id: None };
+        let start = OffsetDateTime::UNIX_EPOCH;
+        issue(&db, Kind::LeadAuthKey, "key", &holder, start, Some(Duration::from_secs(60))).unwrap();
+        let at = |kind, second| redeem(&db, kind, "key", start + Duration::from_secs(second)).unwrap();
+        assert_eq!(at(Kind::LeadAuthKey, 59), Some(holder));
+        assert_eq!(at(Kind::LeadAuthKey, 60), None);
+        assert_eq!(at(Kind::TenantAuthKey, 1), None);
+    }
+
+    #[test]
+    fn a_failed_transaction_leaves_nothing_behind() {
+        let store = Store::open(None).unwrap();
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let failed: Result<(), Failure> = store.transaction(|db| {
+            issue(db, Kind::PublicKey, "key", &Holder::default(), now, None)?;
+            Err(Failure::no_such_lead())
+        });
+        assert_eq!(failed, Err(Failure::no_such_lead()));
+        assert_eq!(redeem(&store.connection(), Kind::PublicKey, "key", now).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("account.sqlite");
+        Connection::open(&file).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+        assert!(matches!(Store::open(Some(&file)), Err(StoreError::OtherVersion)));
+    }
+}

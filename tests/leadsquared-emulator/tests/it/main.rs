@@ -1,0 +1,142 @@
+//! The emulator from outside: what a client sees over HTTP, call by call.
+#![expect(clippy::unwrap_used, reason = "helpers outside #[test] functions fail tests by panicking, too")]
+
+mod auto_login;
+mod bodies;
+mod faults;
+mod keys_and_limits;
+mod leads_and_mails;
+mod register;
+
+use std::sync::Arc;
+
+use leadsquared_emulator::{Call, Clock, Emulator, Settings};
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+const START: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+
+/// An emulator and a client that holds what its calls need.
+struct Account {
+    emulator: Emulator,
+    http: Client,
+    public_key: String,
+    registration_token: String,
+}
+
+/// Settings with cheap passwords, a stopped clock and a limit that is not in the way.
+fn settings() -> Settings {
+    let mut settings = Settings { clock: Clock::stopped_at(START), seed: Some(1), ..Settings::for_tests() };
+    settings.limit.calls = 1_000_000;
+    settings
+}
+
+impl Account {
+    async fn new() -> Self {
+        Self::with(settings()).await
+    }
+
+    async fn with(settings: Settings) -> Self {
+        let emulator = Emulator::start(settings).await.unwrap();
+        let mut account =
+            Self { emulator, http: http_client(), public_key: String::new(), registration_token: String::new() };
+        let (_, public_key) = account.ok(account.call(Call::PublicAuthKey)).await;
+        account.public_key = public_key["PublicAuthKey"].as_str().unwrap().to_owned();
+        let (_, token) = account.ok(account.call(Call::RegistrationToken)).await;
+        account.registration_token = token.as_str().unwrap().to_owned();
+        account
+    }
+
+    fn url(&self, call: Call) -> String {
+        format!("{}{}", self.emulator.url(), &call.path()[1..])
+    }
+
+    /// A request with nothing but an administrator's keys, where the documentation puts them.
+    fn call(&self, call: Call) -> RequestBuilder {
+        let request = self.http.request(call.method(), self.url(call));
+        let (access_key, secret_key) = self.emulator.keys();
+        if call.path().starts_with("/v2/") {
+            request.header("x-LSQ-AccessKey", access_key).header("x-LSQ-SecretKey", secret_key)
+        } else {
+            request.query(&[("accessKey", access_key), ("secretKey", secret_key)])
+        }
+    }
+
+    /// The same with the three headers of the portal's second version.
+    fn portal_call(&self, call: Call) -> RequestBuilder {
+        self.call(call)
+            .header("Authorization", &self.public_key)
+            .header("x-lsq-registertoken", &self.registration_token)
+            .header("x-lsq-portalid", self.emulator.portal_id())
+    }
+
+    async fn send(&self, request: RequestBuilder) -> (u16, Value) {
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap())
+    }
+
+    async fn ok(&self, request: RequestBuilder) -> (u16, Value) {
+        let (status, body) = self.send(request).await;
+        assert_eq!(status, 200, "{body}");
+        (status, body)
+    }
+
+    async fn register(&self, only_new: bool, fields: &[(&str, &str)]) -> (u16, Value) {
+        self.register_with_password(only_new, "Example@Pass1", fields).await
+    }
+
+    async fn register_with_password(&self, only_new: bool, password: &str, fields: &[(&str, &str)]) -> (u16, Value) {
+        let mut all = vec![("mx_Portal_Password", password), ("mx_Portal_Confirm_Password", password)];
+        all.extend(fields);
+        let body = json!({"RegisterOnlyNewLead": only_new, "LeadFields": attributes(&all)});
+        self.send(self.portal_call(Call::Register).json(&body)).await
+    }
+
+    /// Registers somebody and returns the lead's id.
+    async fn portal_user(&self, email: &str) -> String {
+        let (status, body) = self.register(true, &[("EmailAddress", email), ("FirstName", "Asha")]).await;
+        assert_eq!(status, 200, "{body}");
+        body["LeadId"].as_str().unwrap().to_owned()
+    }
+
+    async fn tenant_key(&self) -> String {
+        self.ok(self.call(Call::TenantAuthKey)).await.1.as_str().unwrap().to_owned()
+    }
+
+    async fn lead_key(&self, tenant_key: &str, lead_id: &str) -> (u16, Value) {
+        let body = json!({"LeadId": lead_id, "PortalId": self.emulator.portal_id()});
+        self.send(self.call(Call::LeadAuthKey).query(&[("authkey", tenant_key)]).json(&body)).await
+    }
+}
+
+fn attributes(fields: &[(&str, &str)]) -> Value {
+    fields.iter().map(|(name, value)| json!({"Attribute": name, "Value": value})).collect()
+}
+
+/// Follows no redirect, keeps no cookie and asks no proxy.
+fn http_client() -> Client {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .unwrap()
+}
+
+/// Asserts a refusal in LeadSquared's envelope.
+#[track_caller]
+fn assert_refused((status, body): (u16, Value), expected: u16, exception_type: &str, message: &str) {
+    assert_eq!(
+        (status, body),
+        (expected, json!({"Status": "Error", "ExceptionType": exception_type, "ExceptionMessage": message}))
+    );
+}
