@@ -1,0 +1,381 @@
+//! The one way a call is made: leave, credentials, request, answer, and at most a few repeats.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::admission::Lane;
+use crate::credentials::{Cached, Credentials, Fetch, Issue, Renewal};
+use crate::decode::decode;
+use crate::endpoint::{Endpoint, Host, Need, Place, Repeat, Verb};
+use crate::error::Error;
+use crate::options::{InvalidOptions, Options};
+use crate::secret::Keys;
+
+/// LeadSquared makes a tenant key for four hours and can shorten that for an account; a key used in its last ten minutes
+/// would make links that die in the mailbox.
+const TENANT_KEY_LIFETIME: Duration = Duration::from_secs((4 * 60 - 10) * 60);
+
+/// No documented answer comes near this; it keeps a broken one from filling a small function's memory.
+const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
+
+/// A LeadSquared account, seen through one pair of keys.
+///
+/// Clones are cheap and share connections and derived credentials. Every call is bounded in time by
+/// [`Timeouts`](crate::Timeouts) and asks [`Admission`](crate::Admission) for leave first. A call that was possibly
+/// carried out is repeated only where that does no harm, and a refusal is never repeated.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    lane: Lane,
+    deadline: Option<Instant>,
+}
+
+struct Shared {
+    http: reqwest::Client,
+    options: Options,
+    keys: Keys,
+    credentials: Credentials,
+}
+
+impl Client {
+    /// A client; nothing is sent yet.
+    ///
+    /// Requests go to the two hosts of `options` and nowhere else: redirects are not followed and proxies in the
+    /// environment are not used, because every request carries a secret.
+    ///
+    /// # Errors
+    /// When an address is not `https` (or `http` on this machine), or is more than a host, or a path is none.
+    pub fn new(options: Options, keys: Keys) -> Result<Self, InvalidOptions> {
+        options.check()?;
+        // The roots are compiled in: reading the system's is the dearest part of a cold start after the first handshake.
+        let mut roots = rustls::RootCertStore::empty();
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|_| InvalidOptions::NoEncryption)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(options.timeouts.connect)
+            // A function is frozen between events and wakes up with connections that died meanwhile. A request on one of
+            // those ends as an unknown result, which costs more than a new handshake.
+            .pool_idle_timeout(Duration::from_secs(15))
+            .build()
+            .map_err(|_| InvalidOptions::NoEncryption)?;
+        Ok(Self::from_shared(Shared { http, options, keys, credentials: Credentials::default() }))
+    }
+
+    /// The same client with other keys, for example after they were rotated: connections stay, derived credentials go.
+    #[must_use]
+    pub fn with_keys(&self, keys: Keys) -> Self {
+        let shared = Shared {
+            http: self.shared.http.clone(),
+            options: self.shared.options.clone(),
+            keys,
+            credentials: Credentials::default(),
+        };
+        Self { lane: self.lane, deadline: self.deadline, ..Self::from_shared(shared) }
+    }
+
+    /// The same client, none of whose calls goes on after `deadline`. Leave yourself time to record how it ended.
+    #[must_use]
+    pub fn within(&self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self.clone() }
+    }
+
+    /// The same client, asking for leave in `lane`.
+    #[must_use]
+    pub fn in_lane(&self, lane: Lane) -> Self {
+        Self { lane, ..self.clone() }
+    }
+
+    /// What it was made of.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    fn from_shared(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared), lane: Lane::default(), deadline: None }
+    }
+
+    fn now(&self) -> Instant {
+        (self.shared.options.clock)()
+    }
+
+    fn host(&self, host: Host) -> &Url {
+        match host {
+            Host::Api => &self.shared.options.api,
+            Host::Portal => &self.shared.options.portal_api,
+        }
+    }
+
+    /// Makes a call, with at most one renewal of refused credentials and a few repeats after transient failures.
+    pub(crate) async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {
+        let options = &self.shared.options;
+        let limit = self.now() + options.timeouts.total;
+        let deadline = self.deadline.map_or(limit, |deadline| deadline.min(limit));
+        let mut repeats = 0;
+        let mut renewed = false;
+        loop {
+            let carried = self.credentials_for(call.endpoint, deadline).await?;
+            let error = match self.attempt(&call, &carried, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match error {
+                Error::BadKeys => {
+                    self.shared.credentials.forget();
+                    return Err(error);
+                }
+                Error::StaleCredential if renewed => return Err(Error::FreshCredentialRefused),
+                Error::StaleCredential | Error::BadPortalPassword if !renewed => {
+                    match (self.renew(&carried, deadline).await?, &error) {
+                        (Renewal::Changed, _) => renewed = true,
+                        (Renewal::Same, Error::StaleCredential) => return Err(Error::FreshCredentialRefused),
+                        // The 401 of a password call does not say which of the two was wrong. Unchanged credentials do.
+                        (Renewal::Same | Renewal::TooSoon, _) => return Err(error),
+                    }
+                }
+                error if repeats < options.repeats && is_worth_repeating(&error, call.endpoint.facts().repeat) => {
+                    let pause = pause(repeats, (options.chance)());
+                    if self.now() + pause >= deadline {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(pause).await;
+                    repeats += 1;
+                }
+                error => return Err(error),
+            }
+        }
+    }
+
+    /// One request. Everything that fails before it is sent is certain to have had no effect.
+    async fn attempt<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+        carried: &[Carried],
+        deadline: Instant,
+    ) -> Result<T, Error> {
+        let Shared { http, options, .. } = &*self.shared;
+        let request = self.request(call, carried)?;
+        self.before(deadline, options.admission.admit(self.lane, deadline)).await?.map_err(Error::TurnedAway)?;
+        let started = self.now();
+        let time = deadline.saturating_duration_since(started).min(options.timeouts.attempt);
+        if time.is_zero() {
+            return Err(Error::OutOfTime);
+        }
+        let facts = call.endpoint.facts();
+        let result = match exchange(http, request, time).await {
+            Ok((status, body)) => decode(status, &body, facts.presented, &options.texts),
+            Err(error) => Err(error),
+        };
+        let duration_ms = u64::try_from(self.now().saturating_duration_since(started).as_millis()).unwrap_or(u64::MAX);
+        let outcome = result.as_ref().err().map_or("Ok", Error::name);
+        tracing::debug!(call.name = ?call.endpoint, call.outcome = outcome, duration_ms, "called LeadSquared");
+        match result {
+            Err(Error::RateLimited { limit }) => {
+                // Whether everybody else hears of it in time is not this caller's outcome.
+                let _ = self.before(deadline, options.admission.throttled(self.lane, limit)).await;
+                Err(Error::RateLimited { limit })
+            }
+            // It names the very host that was called, so the host is not what is wrong.
+            Err(Error::WrongHost { right_host }) if self.host(facts.host).host_str() == Some(&right_host) => {
+                Err(Error::BadKeys)
+            }
+            result => result,
+        }
+    }
+
+    fn request(&self, call: &Call<'_>, carried: &[Carried]) -> Result<reqwest::Request, Error> {
+        let Shared { options, keys, .. } = &*self.shared;
+        let facts = call.endpoint.facts();
+        let mut url = self.host(facts.host).clone();
+        url.set_path(call.endpoint.path(&options.paths));
+        let mut headers = HeaderMap::new();
+        let mut query = Vec::new();
+        match facts.host {
+            Host::Api => {
+                headers.insert("x-lsq-accesskey", sensitive(keys.access_key.expose_secret()).ok_or(Error::BadKeys)?);
+                headers.insert("x-lsq-secretkey", sensitive(keys.secret_key.expose_secret()).ok_or(Error::BadKeys)?);
+            }
+            Host::Portal if facts.access.takes_keys() => {
+                query.push(("accessKey", keys.access_key.expose_secret()));
+                query.push(("secretKey", keys.secret_key.expose_secret()));
+            }
+            Host::Portal => {}
+        }
+        for Carried { need, issue } in carried {
+            match need.place {
+                Place::Header(name) => {
+                    headers.insert(name, sensitive(issue.secret.expose_secret()).ok_or(Error::FreshCredentialRefused)?);
+                }
+                Place::Query(name) => query.push((name, issue.secret.expose_secret())),
+            }
+        }
+        if facts.access.takes_portal_id() {
+            headers.insert("x-lsq-portalid", sensitive(&options.portal_id.to_string()).expect("a GUID is plain ASCII"));
+        }
+        query.extend(&call.query);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let verb = match call.endpoint.verb(&options.paths) {
+            Verb::Get => reqwest::Method::GET,
+            Verb::Post => reqwest::Method::POST,
+        };
+        let mut request = reqwest::Request::new(verb, url);
+        if let Some(body) = &call.body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.clone().into());
+        }
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    async fn credentials_for(&self, endpoint: Endpoint, deadline: Instant) -> Result<Vec<Carried>, Error> {
+        let mut carried = Vec::new();
+        for need in endpoint.facts().access.needs() {
+            let (cached, lifetime, fetch) = self.source(need.from, deadline);
+            let issue = self.before(deadline, cached.get(self.now(), lifetime, fetch)).await??;
+            carried.push(Carried { need, issue });
+        }
+        Ok(carried)
+    }
+
+    async fn renew(&self, refused: &[Carried], deadline: Instant) -> Result<Renewal, Error> {
+        let mut outcome = Renewal::Same;
+        for Carried { need, issue } in refused {
+            let (cached, lifetime, fetch) = self.source(need.from, deadline);
+            let renewal = self.before(deadline, cached.renew(issue, self.now(), lifetime, fetch)).await??;
+            outcome = match (outcome, renewal) {
+                (Renewal::Changed, _) | (_, Renewal::Changed) => Renewal::Changed,
+                (Renewal::TooSoon, _) | (_, Renewal::TooSoon) => Renewal::TooSoon,
+                (Renewal::Same, Renewal::Same) => Renewal::Same,
+            };
+        }
+        Ok(outcome)
+    }
+
+    /// Where a derived credential is kept, how long it is good, and how it is fetched.
+    fn source(&self, from: Endpoint, deadline: Instant) -> (&Cached, Option<Duration>, Fetch<'_>) {
+        let credentials = &self.shared.credentials;
+        let client = self.within(deadline);
+        match from {
+            Endpoint::PublicAuthKey => {
+                (&credentials.public_auth_key, None, Box::pin(async move { client.public_auth_key().await }))
+            }
+            Endpoint::RegistrationToken => {
+                (&credentials.registration_token, None, Box::pin(async move { client.registration_token().await }))
+            }
+            _ => (
+                &credentials.tenant_auth_key,
+                Some(TENANT_KEY_LIFETIME),
+                Box::pin(async move { client.tenant_auth_key().await }),
+            ),
+        }
+    }
+
+    async fn before<F: Future>(&self, deadline: Instant, work: F) -> Result<F::Output, Error> {
+        let time = deadline.saturating_duration_since(self.now());
+        tokio::time::timeout(time, work).await.map_err(|_| Error::OutOfTime)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("options", &self.shared.options)
+            .field("lane", &self.lane)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one method of the client wants sent.
+pub(crate) struct Call<'a> {
+    endpoint: Endpoint,
+    query: Vec<(&'static str, &'a str)>,
+    body: Option<Vec<u8>>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, query: Vec::new(), body: None }
+    }
+
+    pub(crate) fn query(mut self, name: &'static str, value: &'a str) -> Self {
+        self.query.push((name, value));
+        self
+    }
+
+    pub(crate) fn body(mut self, body: &impl Serialize) -> Self {
+        self.body = Some(serde_json::to_vec(body).expect("our bodies are structs of texts, numbers and lists"));
+        self
+    }
+}
+
+/// A derived credential on its way into a request.
+struct Carried {
+    need: &'static Need,
+    issue: Issue,
+}
+
+async fn exchange(
+    http: &reqwest::Client,
+    mut request: reqwest::Request,
+    time: Duration,
+) -> Result<(u16, Vec<u8>), Error> {
+    *request.timeout_mut() = Some(time);
+    let sent = http.execute(request).await;
+    // A reqwest error prints the address, and the address holds the keys.
+    let mut response = sent.map_err(reqwest::Error::without_url).map_err(|error| {
+        if error.is_connect() || error.is_builder() {
+            Error::Unreachable(Arc::new(error))
+        } else {
+            Error::UnknownResult(Arc::new(error))
+        }
+    })?;
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| Error::UnknownResult(Arc::new(error.without_url())))?
+    {
+        if body.len() + chunk.len() > ANSWER_LIMIT {
+            return Err(Error::Undocumented { status, line: 0, column: 0 });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((status, body))
+}
+
+/// A header value that HTTP libraries keep out of their own logs.
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn is_worth_repeating(error: &Error, repeat: Repeat) -> bool {
+    match error {
+        Error::Unreachable(_) => true,
+        Error::UnknownResult(_) | Error::ServerFault { .. } | Error::Undocumented { .. } => repeat == Repeat::Harmless,
+        // The wait for a new window is longer than anybody should be billed for sleeping; the other errors are answers.
+        _ => false,
+    }
+}
+
+/// Full jitter: anything up to 200 ms, doubled each time, at most 2 s.
+fn pause(repeats: u32, chance: f64) -> Duration {
+    let longest = Duration::from_millis(200).saturating_mul(1 << repeats.min(8)).min(Duration::from_secs(2));
+    longest.mul_f64(chance.clamp(0.0, 1.0))
+}

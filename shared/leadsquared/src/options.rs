@@ -1,0 +1,193 @@
+//! What a client is made of.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use url::{Host, Url};
+
+use crate::admission::{Admission, Unlimited};
+use crate::decode::Texts;
+use crate::endpoint::{Endpoint, Paths};
+use crate::id::PortalId;
+
+/// Everything a [`Client`](crate::Client) is told, except the keys.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// The core API's address, such as `https://api-in21.leadsquared.com` (<https://apidocs.leadsquared.com/api-host/>).
+    pub api: Url,
+    /// The portal API's address, such as `https://portalapi-in21.leadsquared.com`
+    /// (<https://apidocs.leadsquared.com/portal-api/>).
+    pub portal_api: Url,
+    /// The portal people are registered with.
+    pub portal_id: PortalId,
+    /// Paths that the documentation does not give.
+    pub paths: Paths,
+    /// Texts by which answers without a documented type are told apart.
+    pub texts: Texts,
+    /// How long anything may take.
+    pub timeouts: Timeouts,
+    /// How often a call that does no harm is repeated after a transient failure, besides its first attempt.
+    pub repeats: u32,
+    /// What is asked before every call.
+    pub admission: Arc<dyn Admission>,
+    /// What time it is.
+    pub clock: Arc<dyn Fn() -> Instant + Send + Sync>,
+    /// A number from 0 to 1 for the pause before a repeat.
+    pub chance: Arc<dyn Fn() -> f64 + Send + Sync>,
+}
+
+impl Options {
+    /// Options with every default: documented or likeliest paths, no allowance, two repeats.
+    pub fn new(api: Url, portal_api: Url, portal_id: PortalId) -> Self {
+        Self {
+            api,
+            portal_api,
+            portal_id,
+            paths: Paths::default(),
+            texts: Texts::default(),
+            timeouts: Timeouts::default(),
+            repeats: 2,
+            admission: Arc::new(Unlimited),
+            clock: Arc::new(Instant::now),
+            chance: Arc::new(|| f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX)),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), InvalidOptions> {
+        for (name, url) in [("api", &self.api), ("portal_api", &self.portal_api)] {
+            let encrypted = url.scheme() == "https" || url.scheme() == "http" && is_loopback(url);
+            if !encrypted {
+                return Err(InvalidOptions::NotEncrypted { name });
+            }
+            let bare = url.path() == "/"
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty()
+                && url.password().is_none();
+            if !bare {
+                return Err(InvalidOptions::NotAHost { name });
+            }
+        }
+        for &endpoint in Endpoint::ALL {
+            let path = endpoint.path(&self.paths);
+            if !path.starts_with('/') || path.contains(['?', '#', ' ']) {
+                return Err(InvalidOptions::BadPath { endpoint });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("api", &self.api.host_str())
+            .field("portal_api", &self.portal_api.host_str())
+            .field("portal_id", &self.portal_id)
+            .field("paths", &self.paths)
+            .field("timeouts", &self.timeouts)
+            .field("repeats", &self.repeats)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long anything may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until a connection stands, encryption included.
+    pub connect: Duration,
+    /// From sending one request to the last byte of its answer.
+    pub attempt: Duration,
+    /// For a call as a whole: waiting for leave, credentials, every attempt and the pauses between them.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    /// 2 s, 10 s and 25 s: LeadSquared documents no times of its own.
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), attempt: Duration::from_secs(10), total: Duration::from_secs(25) }
+    }
+}
+
+/// Why a client could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidOptions {
+    /// Keys would travel in the clear.
+    #[error("{name} must be an https address; http is for this machine's own only")]
+    NotEncrypted {
+        /// The option.
+        name: &'static str,
+    },
+    /// The address has more than scheme, host and port.
+    #[error("{name} must be a scheme and a host only, such as https://api-in21.leadsquared.com")]
+    NotAHost {
+        /// The option.
+        name: &'static str,
+    },
+    /// A path in [`Paths`] is not one.
+    #[error("the path of {endpoint:?} must start with a slash and contain no '?', '#' or space")]
+    BadPath {
+        /// The call it is for.
+        endpoint: Endpoint,
+    },
+    /// The operating system's random numbers or the encryption library failed.
+    #[error("encryption could not be set up")]
+    NoEncryption,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(api: &str) -> Options {
+        let portal_id = "22222222-2222-4222-8222-222222222222".parse().unwrap();
+        Options::new(api.parse().unwrap(), "https://portalapi-in21.leadsquared.com".parse().unwrap(), portal_id)
+    }
+
+    #[test]
+    fn keys_never_travel_in_the_clear() {
+        for api in
+            ["https://api-in21.leadsquared.com", "http://127.0.0.1:8080", "http://[::1]:8080/", "http://localhost"]
+        {
+            assert_eq!(options(api).check(), Ok(()), "{api}");
+        }
+        for api in
+            ["http://api-in21.leadsquared.com", "http://127.0.0.1.example.com", "ftp://localhost", "http://10.0.0.1"]
+        {
+            assert_eq!(options(api).check(), Err(InvalidOptions::NotEncrypted { name: "api" }), "{api}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_more_than_a_host_is_refused() {
+        for api in [
+            "https://a.leadsquared.com/v2",
+            "https://a.leadsquared.com/?accessKey=1",
+            "https://u:p@a.leadsquared.com",
+            "https://a.leadsquared.com/#x",
+        ] {
+            assert_eq!(options(api).check(), Err(InvalidOptions::NotAHost { name: "api" }), "{api}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_would_change_the_query_is_refused() {
+        for path in ["", "api", "/api?x=1", "/api#x", "/a b"] {
+            let mut options = options("https://api.leadsquared.com");
+            options.paths.tenant_auth_key = path.to_owned();
+            assert_eq!(options.check(), Err(InvalidOptions::BadPath { endpoint: Endpoint::TenantAuthKey }), "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! What the client does around a call: credentials, repeats, deadlines, leave.
+
+use std::future::ready;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use leadsquared::{
+    Admission, Attributes, BoxFuture, EmailAddress, Error, Lane, LeadId, Limit, Registration, TurnedAway,
+};
+use tokio::net::TcpSocket;
+
+use crate::fake::{Fake, Reply, credential};
+use crate::{LEAD, assert_tells_nothing, client, client_with, options};
+
+const PUBLIC_KEY: &str = "/api/Access/PublicToken";
+const TOKEN: &str = "/api/Access/GetRegisterToken";
+const TENANT_KEY: &str = "/api/AutoLogin/GenerateTenantAuthKey";
+const REGISTER: &str = "/api/Authentication/v2/Register";
+const LEAD_KEY: &str = "/api/AutoLogin/Generate";
+const BY_EMAIL: &str = "/v2/LeadManagement.svc/Leads.GetByEmailaddress";
+
+fn registration() -> Registration {
+    let fields = Attributes::new().with("EmailAddress", "asha@example.test");
+    Registration { register_only_new_lead: true, password: "Example@Pass1".into(), fields }
+}
+
+fn email() -> EmailAddress {
+    "asha@example.test".parse().unwrap()
+}
+
+fn lead() -> LeadId {
+    LEAD.parse().unwrap()
+}
+
+fn registered() -> Reply {
+    Reply::Answer(200, format!(r#"{{"LeadId":"{LEAD}","Message":"Registration Successful"}}"#))
+}
+
+fn lead_key() -> Reply {
+    Reply::Answer(200, format!(r#"{{"AuthKey":"bGVhZC+key/A==","LeadId":"{LEAD}"}}"#))
+}
+
+/// Answers everything well.
+fn healthy() -> Fake {
+    Fake::start(|request| match request.path() {
+        REGISTER => registered(),
+        LEAD_KEY => lead_key(),
+        BY_EMAIL => Reply::Answer(200, "[]".to_owned()),
+        _ => credential(request).unwrap_or(Reply::Answer(404, String::new())),
+    })
+}
+
+/// Time that stands still until it is moved.
+#[derive(Clone)]
+struct Clock {
+    start: Instant,
+    seconds: Arc<AtomicU64>,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { start: Instant::now(), seconds: Arc::default() }
+    }
+
+    fn now(&self) -> Instant {
+        self.start + Duration::from_secs(self.seconds.load(Ordering::SeqCst))
+    }
+
+    fn advance(&self, seconds: u64) {
+        self.seconds.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn options(&self, fake: &Fake) -> leadsquared::Options {
+        let mut options = options(fake);
+        let clock = self.clone();
+        options.clock = Arc::new(move || clock.now());
+        options
+    }
+}
+
+#[tokio::test]
+async fn a_warm_invitation_costs_two_calls() {
+    let fake = healthy();
+    let client = client(&fake);
+    for _ in 0..3 {
+        client.register(&registration()).await.unwrap();
+        client.lead_auto_login_key(&lead()).await.unwrap();
+    }
+    let counts = [PUBLIC_KEY, TOKEN, TENANT_KEY, REGISTER, LEAD_KEY].map(|path| fake.count(path));
+    assert_eq!(counts, [1, 1, 1, 3, 3]);
+}
+
+#[tokio::test]
+async fn many_first_calls_at_once_fetch_each_credential_once() {
+    let fake = healthy();
+    let client = client(&fake);
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.register(&registration()).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!([PUBLIC_KEY, TOKEN, REGISTER].map(|path| fake.count(path)), [1, 1, 8]);
+}
+
+#[tokio::test]
+async fn callers_that_waited_for_a_failed_fetch_share_its_failure() {
+    let fake = Fake::answering(PUBLIC_KEY, 401, "");
+    let client = client(&fake);
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.register(&registration()).await })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap_err().name(), "BadKeys");
+    }
+    assert_eq!([PUBLIC_KEY, REGISTER].map(|path| fake.count(path)), [1, 0]);
+}
+
+#[tokio::test]
+async fn a_tenant_key_is_not_used_in_its_last_ten_minutes() {
+    let (fake, clock) = (healthy(), Clock::new());
+    let client = client_with(clock.options(&fake));
+    client.lead_auto_login_key(&lead()).await.unwrap();
+    clock.advance((4 * 60 - 10) * 60 - 1);
+    client.lead_auto_login_key(&lead()).await.unwrap();
+    assert_eq!(fake.count(TENANT_KEY), 1);
+    clock.advance(1);
+    client.lead_auto_login_key(&lead()).await.unwrap();
+    assert_eq!(fake.count(TENANT_KEY), 2);
+}
+
+/// Issues the public keys `key-0`, `key-1` and so on, and accepts none older than `oldest_good`.
+fn rotating(oldest_good: Arc<AtomicUsize>) -> Fake {
+    let issued = AtomicUsize::new(0);
+    Fake::start(move |request| match request.path() {
+        PUBLIC_KEY => {
+            Reply::Answer(200, format!(r#"{{"PublicAuthKey":"key-{}"}}"#, issued.fetch_add(1, Ordering::SeqCst)))
+        }
+        REGISTER => {
+            let key: usize = request.header("authorization").unwrap()[4..].parse().unwrap();
+            if key >= oldest_good.load(Ordering::SeqCst) { registered() } else { Reply::Answer(401, String::new()) }
+        }
+        _ => credential(request).unwrap_or(Reply::Answer(404, String::new())),
+    })
+}
+
+#[tokio::test]
+async fn a_stale_credential_is_renewed_once_and_the_call_repeated() {
+    let oldest_good = Arc::new(AtomicUsize::new(0));
+    let (fake, clock) = (rotating(oldest_good.clone()), Clock::new());
+    let client = client_with(clock.options(&fake));
+    client.register(&registration()).await.unwrap();
+    oldest_good.store(1, Ordering::SeqCst);
+    client.register(&registration()).await.unwrap();
+    assert_eq!([PUBLIC_KEY, TOKEN, REGISTER].map(|path| fake.count(path)), [2, 2, 3]);
+
+    oldest_good.store(2, Ordering::SeqCst);
+    clock.advance(29);
+    assert_eq!(client.register(&registration()).await.unwrap_err().name(), "StaleCredential");
+    assert_eq!([PUBLIC_KEY, REGISTER].map(|path| fake.count(path)), [2, 4], "renewed at most once in 30 s");
+
+    clock.advance(1);
+    client.register(&registration()).await.unwrap();
+    assert_eq!([PUBLIC_KEY, REGISTER].map(|path| fake.count(path)), [3, 6]);
+}
+
+#[tokio::test]
+async fn a_new_credential_that_is_refused_as_well_is_a_fault_of_the_configuration() {
+    let (fake, clock) = (rotating(Arc::new(AtomicUsize::new(usize::MAX))), Clock::new());
+    let client = client_with(clock.options(&fake));
+    let error = client.register(&registration()).await.unwrap_err();
+    assert_eq!(error.name(), "FreshCredentialRefused");
+    assert!(error.is_configuration() && !error.is_transient());
+    assert_eq!([PUBLIC_KEY, REGISTER].map(|path| fake.count(path)), [2, 2]);
+}
+
+#[tokio::test]
+async fn an_unchanged_credential_is_not_tried_again() {
+    let fake = Fake::answering(REGISTER, 401, "");
+    let error = client(&fake).register(&registration()).await.unwrap_err();
+    assert_eq!(error.name(), "FreshCredentialRefused");
+    assert_eq!([PUBLIC_KEY, TOKEN, REGISTER].map(|path| fake.count(path)), [2, 2, 1]);
+}
+
+#[tokio::test]
+async fn refused_keys_take_what_was_derived_from_them_along() {
+    let bad = Arc::new(AtomicUsize::new(0));
+    let refuses = bad.clone();
+    let fake = Fake::start(move |request| match request.path() {
+        REGISTER => registered(),
+        BY_EMAIL if refuses.load(Ordering::SeqCst) == 1 => Reply::Answer(401, String::new()),
+        _ => credential(request).unwrap_or(Reply::Answer(404, String::new())),
+    });
+    let client = client(&fake);
+    client.register(&registration()).await.unwrap();
+    bad.store(1, Ordering::SeqCst);
+    assert_eq!(client.leads_by_email(&email()).await.unwrap_err().name(), "BadKeys");
+    client.register(&registration()).await.unwrap();
+    assert_eq!([PUBLIC_KEY, TOKEN].map(|path| fake.count(path)), [2, 2]);
+}
+
+#[tokio::test]
+async fn a_call_that_may_have_happened_is_repeated_only_where_that_does_no_harm() {
+    let broken: [fn() -> Reply; 3] = [
+        || Reply::Cut,
+        || Reply::Truncated(r#"{"LeadId":"x"}"#.to_owned()),
+        || Reply::Answer(502, "<html>Bad Gateway</html>".to_owned()),
+    ];
+    for reply in broken {
+        let fake = Fake::start(move |request| match request.path() {
+            REGISTER | BY_EMAIL => reply(),
+            _ => credential(request).unwrap_or(Reply::Answer(404, String::new())),
+        });
+        let mut options = options(&fake);
+        options.chance = Arc::new(|| 0.0);
+        let client = client_with(options);
+        for error in [
+            client.register(&registration()).await.map(drop).unwrap_err(),
+            client.leads_by_email(&email()).await.map(drop).unwrap_err(),
+        ] {
+            assert!(error.is_transient() && error.may_have_taken_effect(), "{error:?}");
+            assert_tells_nothing(&error);
+        }
+        assert_eq!([REGISTER, BY_EMAIL].map(|path| fake.count(path)), [1, 3]);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_never_repeated() {
+    let refusals = [
+        (500, r#"{"Status":"Error","ExceptionType":"MXInvalidInputException","ExceptionMessage":"x"}"#),
+        (429, r#"{"Status":"Error","ExceptionType":"MXAPIRateLimitExceededException","ExceptionMessage":"x"}"#),
+        (404, ""),
+    ];
+    for (status, body) in refusals {
+        let fake = Fake::answering(BY_EMAIL, status, body);
+        client(&fake).leads_by_email(&email()).await.unwrap_err();
+        assert_eq!(fake.count(BY_EMAIL), 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_that_succeeds_is_a_success() {
+    let calls = AtomicUsize::new(0);
+    let fake = Fake::start(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::Cut,
+        _ => Reply::Answer(200, "[]".to_owned()),
+    });
+    let mut options = options(&fake);
+    options.chance = Arc::new(|| 0.0);
+    assert_eq!(client_with(options).leads_by_email(&email()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_unreachable_host_is_certain_not_to_have_heard() {
+    // Bound but not listening: the port is ours, and connections to it are refused.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let fake = healthy();
+    let mut options = options(&fake);
+    options.api = format!("http://{}", socket.local_addr().unwrap()).parse().unwrap();
+    options.chance = Arc::new(|| 0.0);
+    let error = client_with(options).leads_by_email(&email()).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Unreachable(_)) && error.is_transient() && !error.may_have_taken_effect(),
+        "{error:?}"
+    );
+    assert_tells_nothing(&error);
+}
+
+#[tokio::test]
+async fn silence_ends_with_the_attempt_and_is_an_unknown_result() {
+    let fake = Fake::start(|request| credential(request).unwrap_or(Reply::Silence));
+    let mut options = options(&fake);
+    options.timeouts.attempt = Duration::from_millis(50);
+    let error = client_with(options).register(&registration()).await.unwrap_err();
+    assert!(matches!(error, Error::UnknownResult(_)), "{error:?}");
+    assert_tells_nothing(&error);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_after_the_deadline() {
+    let fake = healthy();
+    let client = client(&fake).within(Instant::now());
+    assert_eq!(client.register(&registration()).await.unwrap_err().name(), "OutOfTime");
+    assert_eq!(client.leads_by_email(&email()).await.unwrap_err().name(), "OutOfTime");
+    assert_eq!(fake.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_deadline_cuts_a_call_that_is_under_way() {
+    let fake = Fake::start(|_| Reply::Silence);
+    let client = client(&fake).within(Instant::now() + Duration::from_millis(60));
+    let error = client.leads_by_email(&email()).await.unwrap_err();
+    assert!(matches!(error, Error::UnknownResult(_)), "{error:?}");
+    assert_eq!(fake.count(BY_EMAIL), 1, "no time is left for a repeat");
+}
+
+/// Writes down what it is asked and told.
+#[derive(Default)]
+struct Doorkeeper {
+    asked: Mutex<Vec<Lane>>,
+    told: Mutex<Vec<(Lane, Option<Limit>)>>,
+    closed: bool,
+}
+
+impl Admission for Doorkeeper {
+    fn admit(&self, lane: Lane, _: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
+        self.asked.lock().unwrap().push(lane);
+        let turned_away = TurnedAway { retry_after: Some(Duration::from_secs(5)), source: None };
+        Box::pin(ready(if self.closed { Err(turned_away) } else { Ok(()) }))
+    }
+
+    fn throttled(&self, lane: Lane, limit: Option<Limit>) -> BoxFuture<'_, ()> {
+        self.told.lock().unwrap().push((lane, limit));
+        Box::pin(ready(()))
+    }
+}
+
+#[tokio::test]
+async fn every_request_asks_for_leave_in_its_lane() {
+    let (fake, door) = (healthy(), Arc::new(Doorkeeper::default()));
+    let mut options = options(&fake);
+    options.admission = door.clone();
+    let client = client_with(options);
+    client.in_lane(Lane::Background).register(&registration()).await.unwrap();
+    client.leads_by_email(&email()).await.unwrap();
+    let expected = [Lane::Background, Lane::Background, Lane::Background, Lane::Interactive];
+    assert_eq!(*door.asked.lock().unwrap(), expected, "the fetching of credentials asks as well");
+    assert_eq!(fake.seen().len(), 4);
+}
+
+#[tokio::test]
+async fn a_call_without_leave_is_not_made() {
+    let (fake, door) = (healthy(), Arc::new(Doorkeeper { closed: true, ..Doorkeeper::default() }));
+    let mut options = options(&fake);
+    options.admission = door;
+    let error = client_with(options).register(&registration()).await.unwrap_err();
+    let Error::TurnedAway(turned_away) = &error else { panic!("{error:?}") };
+    assert_eq!(turned_away.retry_after, Some(Duration::from_secs(5)));
+    assert!(error.is_transient() && !error.may_have_taken_effect());
+    assert_eq!(fake.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn whoever_gives_leave_hears_of_a_rate_limit() {
+    let door = Arc::new(Doorkeeper::default());
+    let fake = Fake::answering(BY_EMAIL, 429, "API calls exceeded the limit of 25 in 5 second(s)");
+    let mut options = options(&fake);
+    options.admission = door.clone();
+    let client = client_with(options).in_lane(Lane::Background);
+    assert_eq!(client.leads_by_email(&email()).await.unwrap_err().name(), "RateLimited");
+    let limit = Limit { calls: 25, window: Duration::from_secs(5) };
+    assert_eq!(*door.told.lock().unwrap(), [(Lane::Background, Some(limit))]);
+}
+
+#[tokio::test]
+async fn leave_that_does_not_come_ends_with_the_deadline() {
+    struct Never;
+    impl Admission for Never {
+        fn admit(&self, _: Lane, _: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
+            Box::pin(std::future::pending())
+        }
+        fn throttled(&self, _: Lane, _: Option<Limit>) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+    let fake = healthy();
+    let mut options = options(&fake);
+    options.admission = Arc::new(Never);
+    let client = client_with(options).within(Instant::now() + Duration::from_millis(30));
+    assert_eq!(client.leads_by_email(&email()).await.unwrap_err().name(), "OutOfTime");
+    assert_eq!(fake.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn other_keys_start_with_nothing_derived() {
+    let fake = healthy();
+    let client = client(&fake);
+    client.register(&registration()).await.unwrap();
+    client.with_keys(crate::keys()).register(&registration()).await.unwrap();
+    assert_eq!([PUBLIC_KEY, TOKEN, REGISTER].map(|path| fake.count(path)), [2, 2, 2]);
+}
