@@ -1,1 +1,18 @@
-//! x
+//! Takes the website's application form and puts an invitation on the queue.
+//!
+//! Trigger: `POST /applications` on the HTTP API (payload 2.0), or a REST API or Function URL.
+//! The answer goes out after the queue has the invitation and not before, and nothing else is asked on the way: an
+//! outage of LeadSquared loses no applicant and slows nobody down.
+//!
+//! A repeat is safe: the same form sent again within five minutes, or ever with the same `Idempotency-Key`, is the same
+//! invitation with the same receipt.
+
+mod config;
+mod field;
+mod handler;
+mod submission;
+
+pub use config::Config;
+pub use field::{Field, Fields, InvalidFields, Kind};
+pub use handler::answer;
+pub use submission::{Submission, read};

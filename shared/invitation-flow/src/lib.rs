@@ -1,1 +1,21 @@
-//! x
+//! From "this person should be in the portal" to one named outcome.
+//!
+//! The domain of the product. [`Invitation`] is the unit of work and the queue's message; [`Flow`] takes it through its
+//! steps; [`Outcome`] is what it ends with, exactly once. What the steps need of the world is three small traits: [`Crm`],
+//! [`Ledger`] and [`Mail`], and time and randomness come in with each [`Attempt`].
+
+mod crm;
+mod flow;
+mod invitation;
+mod ledger;
+mod mail;
+mod outcome;
+mod password;
+
+pub use crm::Crm;
+pub use flow::{Attempt, Flow, Portal, Postponed};
+pub use invitation::{Invitation, InvitationId, MalformedInvitation, PersonKey, Source};
+pub use ledger::{Claim, Lease, Ledger, Mailed, Record};
+pub use mail::{Letter, Mail, MailError};
+pub use outcome::{Outcome, Rejection};
+pub use password::{PASSWORD_BYTES, generated_password};

@@ -1,1 +1,9 @@
-//! x
+//! The queue of invitations: putting them on, taking batches off, coming back later, giving up.
+
+mod backoff;
+mod batch;
+mod invitations;
+
+pub use backoff::backoff;
+pub use batch::{Delivery, Verdict, each_record};
+pub use invitations::{Cause, DeadLetters, Invitations, QueueError};

@@ -146,16 +146,7 @@ impl SecretError {
         match error.code() {
             Some("ResourceNotFoundException") => Self::Missing { id },
             Some("AccessDeniedException") => Self::Denied { id },
-            Some(code) => Self::Unavailable { id, cause: code.to_owned() },
-            None => Self::Unavailable {
-                id,
-                cause: match error {
-                    SdkError::TimeoutError(_) => "it did not answer in time",
-                    SdkError::DispatchFailure(_) => "it could not be reached",
-                    _ => "its answer was not understood",
-                }
-                .to_owned(),
-            },
+            _ => Self::Unavailable { id, cause: aws::cause(error) },
         }
     }
 }

@@ -1,5 +1,7 @@
+use askama::Template;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
@@ -43,8 +45,21 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<String> {
     answer(status, "application/json", text)
 }
 
+#[derive(Template)]
+#[template(path = "notice.html")]
+struct Notice<'a> {
+    title: &'a str,
+    paragraphs: &'a [&'a str],
+}
+
+/// A page that tells a person something, in a heading and a few paragraphs of plain text.
+pub fn notice(status: StatusCode, title: &str, paragraphs: &[&str]) -> Response<String> {
+    page(status, &Notice { title, paragraphs })
+}
+
 /// An HTML answer.
-pub fn page(status: StatusCode, html: String) -> Response<String> {
+pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response<String> {
+    let html = template.render().expect("a compiled template renders into memory");
     answer(status, "text/html; charset=utf-8", html)
 }
 
@@ -57,7 +72,8 @@ pub fn see_other(location: &HeaderValue) -> Response<String> {
 
 /// Any answer of ours: nothing is cached, sniffed, framed, scripted or passed on as a referrer.
 pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response<String> {
-    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+    const POLICY: &str =
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
     const HEADERS: [(HeaderName, &str); 5] = [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -233,7 +233,10 @@ mod tests {
         for (content_type, body) in [
             ("application/x-www-form-urlencoded", &b"a=%ff"[..]),
             ("application/x-www-form-urlencoded", b"a=\xff"),
-            ("multipart/form-data; boundary=B", b"--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\xff\r\n--B--\r\n"),
+            (
+                "multipart/form-data; boundary=B",
+                b"--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\xff\r\n--B--\r\n",
+            ),
         ] {
             assert!(matches!(read(content_type, body), Err(FormError::Unreadable(_))), "{content_type}");
         }

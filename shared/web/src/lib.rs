@@ -6,6 +6,6 @@ mod answer;
 mod form;
 mod problem;
 
-pub use answer::{Preference, json, page, see_other};
+pub use answer::{Preference, json, notice, see_other};
 pub use form::{BODY_LIMIT, Form, FormError, Value};
 pub use problem::{FieldError, Problem};

@@ -76,10 +76,7 @@ impl Problem {
     /// The answer in the form the client would rather have.
     pub fn respond(&self, preference: Preference) -> Response<String> {
         let mut response = match preference {
-            Preference::Html => {
-                let html = Page { problem: self }.render().expect("a compiled template renders into memory");
-                page(self.status, html)
-            }
+            Preference::Html => page(self.status, &Page { problem: self }),
             Preference::Json => {
                 let text = serde_json::to_string(self).expect("a problem is a plain struct, which always serializes");
                 answer(self.status, "application/problem+json", text)

@@ -1,0 +1,40 @@
+use http::HeaderValue;
+use settings::{SettingError, Variables};
+use url::Url;
+
+use crate::field::Fields;
+
+/// Every setting this function reads.
+pub struct Config {
+    /// `INVITATIONS_QUEUE_URL`: where invitations go.
+    pub invitations_queue_url: String,
+    /// `FORM_FIELDS`: the form's fields, as JSON.
+    pub fields: Fields,
+    /// `THANK_YOU_URL`, optional: where a browser goes after a plain HTML form.
+    pub thank_you_url: Option<HeaderValue>,
+}
+
+impl Config {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When one is missing or of no use; the error names it.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
+        const FORM_FIELDS: &str = "FORM_FIELDS";
+        const THANK_YOU_URL: &str = "THANK_YOU_URL";
+        let fields = Fields::parse(&variables.required(FORM_FIELDS)?);
+        let thank_you_url = variables.optional(THANK_YOU_URL).map(|text| {
+            let url: Url = text.trim().parse().map_err(|error| invalid_url(THANK_YOU_URL, error))?;
+            HeaderValue::from_str(url.as_str()).map_err(|error| invalid_url(THANK_YOU_URL, error))
+        });
+        Ok(Self {
+            invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
+            fields: fields.map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?,
+            thank_you_url: thank_you_url.transpose()?,
+        })
+    }
+}
+
+fn invalid_url(name: &'static str, error: impl std::fmt::Display) -> SettingError {
+    SettingError::invalid(name, "an absolute URL", error)
+}

@@ -1,0 +1,248 @@
+use invitation_flow::{Invitation, InvitationId, Source};
+use leadsquared::{Attributes, EmailAddress};
+use time::{Date, OffsetDateTime};
+use web::{FieldError, Form, Value};
+
+use crate::field::{Field, Fields, Kind};
+
+/// How long the same form counts as the same application when its sender named no key of its own, in seconds: as long as
+/// SQS itself takes a second copy for the first.
+const SAME_FORM: i64 = 5 * 60;
+
+/// A form that was filled in as it should be. `Debug` shows no personal data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    email: EmailAddress,
+    attributes: Attributes,
+    /// Whether a field was filled in that people do not see.
+    pub by_robot: bool,
+}
+
+/// Reads the configured fields out of a form. Fields that are not configured are ignored: websites add their own.
+///
+/// # Errors
+/// Every field that is not as it must be, in the order of the configuration. No submitted value is repeated.
+pub fn read(form: &Form, fields: &Fields) -> Result<Submission, Vec<FieldError>> {
+    let mut email = None;
+    let mut attributes = Attributes::new();
+    let mut by_robot = false;
+    let mut errors = Vec::new();
+    for field in fields.iter() {
+        let outcome = text(form, field).and_then(|text| check(&text, field));
+        match (outcome, &field.attribute) {
+            (Ok(value), _) if field.kind == Kind::Honeypot => by_robot |= !value.is_empty(),
+            // Whatever a robot put there: it is a robot.
+            (Err(_), _) if field.kind == Kind::Honeypot => by_robot = true,
+            (Ok(value), _) if field.kind == Kind::Email => email = value.parse().ok(),
+            (Ok(value), Some(attribute)) if !value.is_empty() => attributes.set(attribute, value),
+            (Ok(_), _) => {}
+            (Err(detail), _) => errors.push(FieldError { field: field.name.clone(), detail }),
+        }
+    }
+    match email {
+        Some(email) if errors.is_empty() => Ok(Submission { email, attributes, by_robot }),
+        _ => Err(errors),
+    }
+}
+
+impl Submission {
+    /// The invitation it asks for.
+    ///
+    /// `key` is the sender's `Idempotency-Key`. With one, the same person's form with that key is the same invitation
+    /// whenever it comes; without one, the same form within five minutes is.
+    pub fn invitation(self, key: Option<&str>, now: OffsetDateTime) -> Invitation {
+        let Self { email, attributes, .. } = self;
+        let id = match key {
+            Some(key) => InvitationId::of([&b"form by key"[..], email.expose().as_bytes(), key.as_bytes()]),
+            None => {
+                let period = now.unix_timestamp().div_euclid(SAME_FORM).to_be_bytes();
+                let head = [&b"form by content"[..], &period, email.expose().as_bytes()];
+                let fields = attributes.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+                InvitationId::of(head.into_iter().chain(fields))
+            }
+        };
+        Invitation { id, source: Source::Form, received_at: now, email, attributes }
+    }
+}
+
+/// The one text submitted for a field, without white space around it; empty when there is none.
+fn text(form: &Form, field: &Field) -> Result<String, String> {
+    let values: Vec<&Value> = form.values(&field.name).collect();
+    let value = match (values.as_slice(), field.kind) {
+        ([], _) => return Ok(String::new()),
+        ([value], _) => value,
+        // The usual way to send an unticked box: a hidden field of the same name in front of it.
+        ([.., last], Kind::Consent) => last,
+        (several, _) => return Err(format!("was sent {} times; send it once", several.len())),
+    };
+    match value {
+        Value::Text(text) => Ok(text.expose().trim().to_owned()),
+        Value::NotText => Err("must be text, not a file or a list".to_owned()),
+    }
+}
+
+/// The value as it goes to LeadSquared, if it is what the field may hold.
+fn check(text: &str, field: &Field) -> Result<String, String> {
+    if text.is_empty() {
+        return match (field.required, field.kind) {
+            (true, Kind::Consent) => Err("must be ticked".to_owned()),
+            (true, _) => Err("is required".to_owned()),
+            (false, _) => Ok(String::new()),
+        };
+    }
+    if text.chars().count() > field.limit {
+        return Err(format!("must be at most {} characters long", field.limit));
+    }
+    let multiline = field.kind == Kind::Multiline;
+    if text.chars().any(|c| c.is_control() && !(multiline && matches!(c, '\r' | '\n' | '\t'))) {
+        return Err(if multiline { "must be plain text" } else { "must be one line of plain text" }.to_owned());
+    }
+    match field.kind {
+        Kind::Text | Kind::Honeypot => Ok(text.to_owned()),
+        Kind::Multiline => Ok(text.replace("\r\n", "\n")),
+        Kind::Email => {
+            let address: Result<EmailAddress, _> = text.parse();
+            let address = address.map_err(|_| "must be an e-mail address such as name@example.com".to_owned())?;
+            Ok(address.expose().to_owned())
+        }
+        Kind::Phone => match is_phone(text) {
+            true => Ok(text.to_owned()),
+            false => Err("must be a phone number such as +91-9000000001".to_owned()),
+        },
+        Kind::Date => {
+            let format = time::macros::format_description!("[year]-[month]-[day]");
+            let date = Date::parse(text, format).map_err(|_| "must be a date such as 2026-01-31".to_owned())?;
+            Ok(format!("{date} 00:00:00"))
+        }
+        Kind::Choice => match field.options.iter().any(|option| option == text) {
+            true => Ok(text.to_owned()),
+            false => Err(format!("must be one of: {}", field.options.join(", "))),
+        },
+        Kind::Consent => match text.to_ascii_lowercase().as_str() {
+            "on" | "true" | "1" | "yes" => Ok("true".to_owned()),
+            "off" | "false" | "0" | "no" if field.required => Err("must be ticked".to_owned()),
+            "off" | "false" | "0" | "no" => Ok("false".to_owned()),
+            _ => Err("must be on or off".to_owned()),
+        },
+    }
+}
+
+/// Seven to fifteen digits (ITU-T E.164 has at most fifteen), a plus in front or not, and what people put in between.
+fn is_phone(text: &str) -> bool {
+    let rest = text.strip_prefix('+').unwrap_or(text);
+    let digits = rest.chars().filter(char::is_ascii_digit).count();
+    (7..=15).contains(&digits) && rest.chars().all(|c| c.is_ascii_digit() || " -.()".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use http::{HeaderMap, HeaderValue};
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+
+    fn fields() -> Fields {
+        let json = r#"[
+            {"name":"email","attribute":"EmailAddress","kind":"email","required":true},
+            {"name":"first_name","attribute":"FirstName","kind":"text","required":true,"limit":5},
+            {"name":"about","attribute":"Notes","kind":"multiline"},
+            {"name":"phone","attribute":"Phone","kind":"phone"},
+            {"name":"born","attribute":"mx_Date_of_Birth","kind":"date"},
+            {"name":"course","attribute":"mx_Course","kind":"choice","options":["Law","Physics"]},
+            {"name":"terms","attribute":"mx_Terms","kind":"consent","required":true},
+            {"name":"website","kind":"honeypot"}
+        ]"#;
+        Fields::parse(json).unwrap()
+    }
+
+    fn submit(body: &str) -> Result<Submission, Vec<FieldError>> {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
+        read(&block_on(Form::read(&headers, body.as_bytes())).unwrap(), &fields())
+    }
+
+    fn attributes(submission: &Submission) -> Vec<(&str, &str)> {
+        submission.attributes.iter().collect()
+    }
+
+    #[test]
+    fn a_whole_form_becomes_attributes_in_the_settings_order() {
+        let body = "terms=off&terms=on&course=Law&born=2001-02-28&phone=%2B91+90000-00001&about=a%0D%0Ab&first_name=+Asha+\
+                    &email=Asha%40Example.test&unknown=1";
+        let submission = submit(body).unwrap();
+        assert_eq!(submission.email.expose(), "asha@example.test");
+        assert_eq!(
+            attributes(&submission),
+            [
+                ("FirstName", "Asha"),
+                ("Notes", "a\nb"),
+                ("Phone", "+91 90000-00001"),
+                ("mx_Date_of_Birth", "2001-02-28 00:00:00"),
+                ("mx_Course", "Law"),
+                ("mx_Terms", "true"),
+            ]
+        );
+        assert!(!submission.by_robot);
+    }
+
+    #[test]
+    fn every_wrong_field_is_named_in_one_answer() {
+        let body = "email=asha&first_name=Ashwini&about=%00&phone=12&born=31.1.2001&course=Chess&terms=0";
+        let errors = submit(body).unwrap_err();
+        let errors: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.detail.as_str())).collect();
+        assert_eq!(
+            errors,
+            [
+                ("email", "must be an e-mail address such as name@example.com"),
+                ("first_name", "must be at most 5 characters long"),
+                ("about", "must be plain text"),
+                ("phone", "must be a phone number such as +91-9000000001"),
+                ("born", "must be a date such as 2026-01-31"),
+                ("course", "must be one of: Law, Physics"),
+                ("terms", "must be ticked"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_missing_or_doubled_is_named() {
+        let errors = submit("first_name=A&first_name=B&terms=maybe").unwrap_err();
+        let errors: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.detail.as_str())).collect();
+        assert_eq!(
+            errors,
+            [
+                ("email", "is required"),
+                ("first_name", "was sent 2 times; send it once"),
+                ("terms", "must be on or off")
+            ]
+        );
+    }
+
+    #[test]
+    fn characters_are_counted_and_not_bytes() {
+        assert!(submit("email=a@example.test&terms=1&first_name=%E0%A4%86%E0%A4%B6%E0%A4%BE").is_ok());
+    }
+
+    #[test]
+    fn a_filled_honeypot_gives_the_robot_away() {
+        assert!(submit("email=a@example.test&first_name=A&terms=1&website=x").unwrap().by_robot);
+        assert!(!submit("email=a@example.test&first_name=A&terms=1&website=").unwrap().by_robot);
+    }
+
+    #[test]
+    fn the_same_form_is_the_same_invitation_for_a_while() {
+        let id = |body: &str, key: Option<&str>, now| submit(body).unwrap().invitation(key, now).id;
+        let body = "email=a@example.test&first_name=A&terms=1";
+        let spelled_otherwise = "terms=on&first_name=A+&email=A@Example.Test";
+        let later = NOW + time::Duration::hours(1);
+        assert_eq!(id(body, None, NOW), id(spelled_otherwise, None, NOW + time::Duration::seconds(10)));
+        assert_ne!(id(body, None, NOW), id(body, None, later));
+        assert_ne!(id(body, None, NOW), id("email=a@example.test&first_name=B&terms=1", None, NOW));
+        assert_eq!(id(body, Some("k"), NOW), id(body, Some("k"), later));
+        assert_ne!(id(body, Some("k"), NOW), id(body, Some("l"), NOW));
+        assert_ne!(id(body, Some("k"), NOW), id("email=b@example.test&first_name=A&terms=1", Some("k"), NOW));
+    }
+}

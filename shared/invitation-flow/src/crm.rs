@@ -1,0 +1,28 @@
+use leadsquared::{AutoLoginKey, EmailAddress, Error, Lead, LeadId, Registration};
+
+/// The calls of LeadSquared that an invitation needs.
+///
+/// [`leadsquared::Client`] is one; tests of the flow have another that fails where they choose.
+#[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
+pub trait Crm {
+    /// Makes a lead a portal user. Not to be repeated blindly: see [`Error::may_have_taken_effect`].
+    async fn register(&self, registration: &Registration) -> Result<LeadId, Error>;
+    /// The leads with this e-mail address.
+    async fn leads_by_email(&self, email: &EmailAddress) -> Result<Vec<Lead>, Error>;
+    /// A key that signs the lead in. May be repeated: every key is good.
+    async fn lead_auto_login_key(&self, lead: &LeadId) -> Result<AutoLoginKey, Error>;
+}
+
+impl Crm for leadsquared::Client {
+    async fn register(&self, registration: &Registration) -> Result<LeadId, Error> {
+        self.register(registration).await
+    }
+
+    async fn leads_by_email(&self, email: &EmailAddress) -> Result<Vec<Lead>, Error> {
+        self.leads_by_email(email).await
+    }
+
+    async fn lead_auto_login_key(&self, lead: &LeadId) -> Result<AutoLoginKey, Error> {
+        self.lead_auto_login_key(lead).await
+    }
+}

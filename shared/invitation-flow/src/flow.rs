@@ -1,0 +1,327 @@
+use std::error::Error as StdError;
+
+use leadsquared::{
+    AutoLoginKey, DuplicateField, Error, Lead, LeadId, Password, PortalId, Registration, auto_login_link,
+};
+use time::{Duration, OffsetDateTime};
+use url::Url;
+use uuid::Uuid;
+
+use crate::{Claim, Crm, Invitation, Lease, Ledger, Letter, Mail, MailError, Mailed, Outcome, Record, Rejection};
+
+/// After how many mails of unknown fate no further one is sent: one repeat, and then rather none than a third.
+const UNRESOLVED_MAILS: u32 = 2;
+
+/// How often one attempt may call Register: once for each thing that can be left out, and once without them.
+const REGISTRATIONS: usize = 4;
+
+/// Takes invitations through their steps.
+pub struct Flow<'a, C, L, M> {
+    /// LeadSquared.
+    pub crm: &'a C,
+    /// What was done before.
+    pub ledger: &'a L,
+    /// The way mail goes out.
+    pub mail: &'a M,
+    /// Where the link leads.
+    pub portal: &'a Portal,
+    /// How long after a mail the same person gets no other one.
+    pub cool_down: Duration,
+}
+
+/// The portal people are invited to.
+#[derive(Clone, Debug)]
+pub struct Portal {
+    /// Its id in LeadSquared.
+    pub id: PortalId,
+    /// The page an auto-login link opens.
+    pub page: Url,
+}
+
+/// One try at an invitation: its time and its randomness.
+pub struct Attempt {
+    /// When it began.
+    pub now: OffsetDateTime,
+    /// When it must have ended: the invocation's deadline.
+    pub until: OffsetDateTime,
+    /// Who it is: random.
+    pub holder: Uuid,
+    /// The password a new portal user gets unless they chose one: random.
+    pub password: Password,
+}
+
+/// The invitation is not done and nothing about it is lost: it must come back.
+#[derive(Debug, thiserror::Error)]
+pub enum Postponed {
+    /// Another attempt at the same invitation is under way.
+    #[error("another attempt at this invitation is under way")]
+    Held,
+    /// LeadSquared did not do what was asked, or it is not known whether it did.
+    #[error("{step} did not succeed")]
+    LeadSquared {
+        /// What was asked, in words.
+        step: &'static str,
+        /// Why it did not work.
+        #[source]
+        source: Error,
+    },
+    /// The ledger could not be read or written.
+    #[error("the ledger could not be used")]
+    Ledger(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl Postponed {
+    /// LeadSquared's error, when it was that.
+    pub fn leadsquared(&self) -> Option<&Error> {
+        match self {
+            Self::LeadSquared { source, .. } => Some(source),
+            Self::Held | Self::Ledger(_) => None,
+        }
+    }
+
+    fn ledger(error: impl StdError + Send + Sync + 'static) -> Self {
+        Self::Ledger(Box::new(error))
+    }
+}
+
+/// What keeps an attempt from inviting: for good, or for now.
+enum Stop {
+    Rejected(Rejection),
+    Postponed(Postponed),
+}
+
+impl<L: StdError + Send + Sync + 'static> From<LedgerFailed<L>> for Stop {
+    fn from(LedgerFailed(error): LedgerFailed<L>) -> Self {
+        Self::Postponed(Postponed::ledger(error))
+    }
+}
+
+struct LedgerFailed<L>(L);
+
+impl Stop {
+    /// What an error that no step has an answer to means: refused for good only if neither time nor the operator can
+    /// change it.
+    fn because(step: &'static str, error: Error) -> Self {
+        if error.is_transient() || error.is_configuration() {
+            return Self::Postponed(Postponed::LeadSquared { step, source: error });
+        }
+        let exception_type = match error {
+            Error::Refused { exception_type, .. } => exception_type,
+            other => other.name().to_owned(),
+        };
+        Self::Rejected(Rejection::Refused { exception_type })
+    }
+}
+
+impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
+    /// Takes an invitation as far as it goes, from wherever an earlier attempt left it.
+    ///
+    /// # Errors
+    /// When it is not done and has to come back.
+    pub async fn run(&self, invitation: &Invitation, attempt: Attempt) -> Result<Outcome, Postponed> {
+        let lease = Lease { holder: attempt.holder, until: attempt.until };
+        let claim = self.ledger.claim(invitation, &lease, attempt.now).await.map_err(Postponed::ledger)?;
+        let mut record = match claim {
+            Claim::Granted(record) => record,
+            Claim::Done => return Ok(Outcome::AlreadyInvited),
+            Claim::Held => return Err(Postponed::Held),
+            Claim::OtherPayload => return Ok(Outcome::Rejected(Rejection::IdReused)),
+        };
+        let outcome = match self.invite(invitation, &attempt, &lease, &mut record).await {
+            Ok(outcome) => outcome,
+            Err(Stop::Rejected(rejection)) => Outcome::Rejected(rejection),
+            Err(Stop::Postponed(postponed)) => {
+                // Without this write the next attempt has to wait for the lease to run out and to look the person up:
+                // slower, and just as right. The error that got us here is the one to report.
+                if let Err(error) = self.ledger.release(invitation, &lease, &record).await {
+                    tracing::warn!(receipt = %invitation.id, error = %error, "the claim could not be released");
+                }
+                return Err(postponed);
+            }
+        };
+        record.outcome = Some(outcome.clone());
+        self.ledger.release(invitation, &lease, &record).await.map_err(Postponed::ledger)?;
+        Ok(outcome)
+    }
+
+    async fn invite(
+        &self,
+        invitation: &Invitation,
+        attempt: &Attempt,
+        lease: &Lease,
+        record: &mut Record,
+    ) -> Result<Outcome, Stop> {
+        let person = invitation.person();
+        if let Some(mail) = self.ledger.last_mail(&person).await.map_err(LedgerFailed)? {
+            // An earlier attempt sent the mail and died before it could say so.
+            if mail.invitation == invitation.id {
+                return Ok(invited(record));
+            }
+            if attempt.now - mail.at < self.cool_down {
+                return Ok(Outcome::AlreadyInvited);
+            }
+        }
+
+        let lead = self.lead(invitation, attempt, record).await?;
+        if record.unresolved_mails >= UNRESOLVED_MAILS {
+            tracing::warn!(receipt = %invitation.id, "two mails of unknown fate: no third one is sent");
+            return Ok(invited(record));
+        }
+        let key = self.auto_login_key(lead, invitation, attempt, record).await?;
+        let link = auto_login_link(&self.portal.page, &lead, &self.portal.id, &key);
+
+        record.unresolved_mails += 1;
+        self.ledger.save(invitation, lease, record).await.map_err(LedgerFailed)?;
+        match self.mail.send(Letter { lead, to: &invitation.email, link: &link }).await {
+            Ok(()) => record.unresolved_mails -= 1,
+            Err(MailError::Unknown(source)) => {
+                return Err(Stop::Postponed(Postponed::LeadSquared { step: "sending the mail", source }));
+            }
+            Err(MailError::NotSent(source)) => {
+                record.unresolved_mails -= 1;
+                return Err(Stop::Postponed(Postponed::LeadSquared { step: "sending the mail", source }));
+            }
+            Err(MailError::Refused(exception_type)) => {
+                record.unresolved_mails -= 1;
+                return Err(Stop::Rejected(Rejection::Refused { exception_type }));
+            }
+        }
+        let mail = Mailed { at: attempt.now, invitation: invitation.id };
+        self.ledger.mailed(&person, mail).await.map_err(LedgerFailed)?;
+        Ok(invited(record))
+    }
+
+    /// The person's lead: known from an earlier attempt, found, or newly registered as a portal user.
+    async fn lead(&self, invitation: &Invitation, attempt: &Attempt, record: &mut Record) -> Result<LeadId, Stop> {
+        if let Some(lead) = record.lead {
+            return Ok(lead);
+        }
+        // An unknown result is looked up, not repeated.
+        let found = if record.in_doubt { self.lead_by_email(invitation).await? } else { None };
+        let lead = match found {
+            Some(lead) => {
+                record.existing = true;
+                lead
+            }
+            None => self.register(invitation, attempt, record).await?,
+        };
+        record.in_doubt = false;
+        record.lead = Some(lead);
+        Ok(lead)
+    }
+
+    /// Registers the person as a new lead; or finds the one they already are.
+    ///
+    /// Never touches a lead that exists: this runs for whoever fills in a public form, and an update would let them
+    /// change a stranger's record, password included.
+    async fn register(&self, invitation: &Invitation, attempt: &Attempt, record: &mut Record) -> Result<LeadId, Stop> {
+        const STEP: &str = "registering the person with the portal";
+        let mut registration = Registration {
+            register_only_new_lead: true,
+            password: attempt.password.clone(),
+            // First, because LeadSquared matches by the first unique identifier in the list.
+            fields: std::iter::once(("EmailAddress", invitation.email.expose()))
+                .chain(invitation.attributes.iter())
+                .collect(),
+        };
+        for _ in 0..REGISTRATIONS {
+            let taken = match self.crm.register(&registration).await {
+                Ok(lead) => return Ok(lead),
+                Err(Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress }) => {
+                    record.existing = true;
+                    let found = self.lead_by_email(invitation).await?;
+                    return found.ok_or(Stop::Rejected(Rejection::IdentityMismatch));
+                }
+                Err(Error::UnknownAttributes(names)) => {
+                    let before = record.left_out.len();
+                    record.left_out.extend(names.into_iter().filter(|name| registration.fields.remove(name).is_some()));
+                    if record.left_out.len() == before {
+                        // Nothing of ours: it means the portal's own fields, and trying again will not help.
+                        return Err(Stop::Rejected(Rejection::Refused {
+                            exception_type: "UnknownAttributes".to_owned(),
+                        }));
+                    }
+                    let names = record.left_out.join(", ");
+                    tracing::warn!(receipt = %invitation.id, fields = names, "LeadSquared does not have these lead fields: left out");
+                    continue;
+                }
+                Err(Error::Duplicate { field: DuplicateField::Other(name) }) => vec![name],
+                // "Unnamed" is most often the phone number: the only other field that is unique by default.
+                Err(Error::Duplicate { field: DuplicateField::Phone | DuplicateField::Unnamed }) => {
+                    vec!["Phone".to_owned(), "Mobile".to_owned()]
+                }
+                Err(error) => {
+                    record.in_doubt = error.may_have_taken_effect();
+                    return Err(Stop::because(STEP, error));
+                }
+            };
+            // Another lead has the same number: family members share phones. The person comes in without it, and the
+            // lead says so.
+            let mut left_out = Vec::new();
+            for name in taken {
+                if let Some(value) = registration.fields.remove(&name) {
+                    left_out.push(format!("{name} {value}"));
+                    record.left_out.push(name);
+                }
+            }
+            if left_out.is_empty() {
+                return Err(Stop::Rejected(Rejection::Refused { exception_type: "Duplicate".to_owned() }));
+            }
+            let note = format!("Left out on registration because another lead has it: {}.", left_out.join(", "));
+            let notes = registration.fields.value("Notes").map_or(note.clone(), |notes| format!("{notes}\n{note}"));
+            registration.fields.set("Notes", notes);
+        }
+        Err(Stop::Rejected(Rejection::Refused { exception_type: "Duplicate".to_owned() }))
+    }
+
+    /// The lead that has exactly this e-mail address.
+    async fn lead_by_email(&self, invitation: &Invitation) -> Result<Option<LeadId>, Stop> {
+        const STEP: &str = "looking the lead up by e-mail";
+        let leads = self.crm.leads_by_email(&invitation.email).await.map_err(|error| Stop::because(STEP, error))?;
+        if leads.is_empty() {
+            return Ok(None);
+        }
+        let same = |lead: &&Lead| lead.email().as_ref() == Some(&invitation.email);
+        let lead = leads.iter().find(same).ok_or(Stop::Rejected(Rejection::IdentityMismatch))?;
+        Ok(Some(lead.id()))
+    }
+
+    /// A key that signs the lead in, after making the lead a portal user if it is none.
+    async fn auto_login_key(
+        &self,
+        lead: LeadId,
+        invitation: &Invitation,
+        attempt: &Attempt,
+        record: &mut Record,
+    ) -> Result<AutoLoginKey, Stop> {
+        const STEP: &str = "making the auto-login key";
+        match self.crm.lead_auto_login_key(&lead).await {
+            Err(Error::NotAPortalUser) => {
+                // It has no password yet, so there is none to overwrite. Only what identifies it is sent: the lead's own
+                // data stays as the company has it.
+                let registration = Registration {
+                    register_only_new_lead: false,
+                    password: attempt.password.clone(),
+                    fields: std::iter::once(("EmailAddress", invitation.email.expose())).collect(),
+                };
+                let registered = self.crm.register(&registration).await;
+                let registered = registered.map_err(|error| Stop::because("making the lead a portal user", error))?;
+                if registered != lead {
+                    return Err(Stop::Rejected(Rejection::IdentityMismatch));
+                }
+                self.crm.lead_auto_login_key(&lead).await
+            }
+            Err(Error::NoSuchLead) => {
+                // Deleted since an earlier attempt found it: the next one starts over.
+                record.lead = None;
+                return Err(Stop::Postponed(Postponed::LeadSquared { step: STEP, source: Error::NoSuchLead }));
+            }
+            other => other,
+        }
+        .map_err(|error| Stop::because(STEP, error))
+    }
+}
+
+fn invited(record: &Record) -> Outcome {
+    if record.existing { Outcome::InvitedExisting } else { Outcome::Invited }
+}

@@ -1,0 +1,36 @@
+use leadsquared::{EmailAddress, LeadId, LoginLink};
+
+/// What the mail is made of.
+#[derive(Debug)]
+pub struct Letter<'a> {
+    /// Who gets it, as LeadSquared knows them.
+    pub lead: LeadId,
+    /// Where it goes.
+    pub to: &'a EmailAddress,
+    /// The link to sign in with.
+    pub link: &'a LoginLink,
+}
+
+/// A way to send mail.
+#[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
+pub trait Mail {
+    /// Sends the mail with the link.
+    ///
+    /// # Errors
+    /// Tells a mail that was certainly not sent from one that may have been.
+    async fn send(&self, letter: Letter<'_>) -> Result<(), MailError>;
+}
+
+/// Why a mail was not sent, or not for sure.
+#[derive(Debug, thiserror::Error)]
+pub enum MailError {
+    /// It was not sent and the same mail will be refused again; holds the channel's word for why.
+    #[error("the mail was refused ({0})")]
+    Refused(String),
+    /// It was not sent; the same mail may be sent later.
+    #[error("the mail was not sent")]
+    NotSent(#[source] leadsquared::Error),
+    /// Nobody can tell whether it was sent.
+    #[error("it is not known whether the mail was sent")]
+    Unknown(#[source] leadsquared::Error),
+}

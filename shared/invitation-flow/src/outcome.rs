@@ -1,0 +1,51 @@
+use std::fmt;
+
+/// The one named end of an invitation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Newly registered, link mailed.
+    Invited,
+    /// The lead was known; the link was mailed to the address on record.
+    InvitedExisting,
+    /// This invitation was done before, or the person was mailed a moment ago: nothing was done again.
+    AlreadyInvited,
+    /// LeadSquared or our own rules refuse it for good.
+    Rejected(Rejection),
+}
+
+/// Why an invitation is refused for good. None of it is personal data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// LeadSquared matched the application to a lead with another e-mail address, and nobody is let into somebody
+    /// else's application.
+    IdentityMismatch,
+    /// The same id came before with another content.
+    IdReused,
+    /// LeadSquared refused the call.
+    Refused {
+        /// LeadSquared's `ExceptionType`, or our word for the decision.
+        exception_type: String,
+    },
+}
+
+impl Outcome {
+    /// The outcome's word in logs, metrics and the ledger.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Invited => "invited",
+            Self::InvitedExisting => "invited-existing",
+            Self::AlreadyInvited => "already-invited",
+            Self::Rejected(_) => "rejected",
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IdentityMismatch => f.write_str("identity-mismatch"),
+            Self::IdReused => f.write_str("id-reused"),
+            Self::Refused { exception_type } => write!(f, "refused: {exception_type}"),
+        }
+    }
+}

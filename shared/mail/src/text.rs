@@ -1,0 +1,73 @@
+use askama::Template;
+use leadsquared::LoginLink;
+
+/// What an operator may choose about the mail.
+///
+/// Nothing an applicant typed goes into it: a public form must not be a way to mail one's own words to strangers.
+#[derive(Clone, Debug)]
+pub struct Wording {
+    /// The name applicants know the company by.
+    pub organisation: String,
+    /// The subject line.
+    pub subject: String,
+}
+
+/// A mail that is ready to go. It holds the link: not for logs.
+pub struct LinkMail {
+    /// Subject line.
+    pub subject: String,
+    /// HTML part.
+    pub html: String,
+    /// Plain-text part.
+    pub text: String,
+}
+
+#[derive(Template)]
+#[template(path = "link.html")]
+struct Html<'a> {
+    subject: &'a str,
+    organisation: &'a str,
+    link: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "link.txt", escape = "none")]
+struct Text<'a> {
+    organisation: &'a str,
+    link: &'a str,
+}
+
+impl Wording {
+    /// Writes the mail around a link.
+    pub fn write(&self, link: &LoginLink) -> LinkMail {
+        const REASON: &str = "a compiled template renders into memory";
+        let Self { organisation, subject } = self;
+        let link = link.expose();
+        LinkMail {
+            subject: subject.clone(),
+            html: Html { subject, organisation, link }.render().expect(REASON),
+            text: Text { organisation, link }.render().expect(REASON),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_is_escaped_in_html_and_whole_in_text() {
+        let wording = Wording { organisation: "Rao & Sons".to_owned(), subject: "Your <link>".to_owned() };
+        let mail = wording.write(&LoginLink::from("https://portal.example.test/?leadId=1&authKey=a%2Bb"));
+        assert_eq!(mail.subject, "Your <link>");
+        assert!(
+            mail.html.contains(r#"<a href="https://portal.example.test/?leadId=1&#38;authKey=a%2Bb""#),
+            "{}",
+            mail.html
+        );
+        assert!(mail.html.contains("<title>Your &#60;link&#62;</title>"), "{}", mail.html);
+        assert!(mail.html.contains("Rao &#38; Sons"), "{}", mail.html);
+        assert!(mail.text.contains("\nhttps://portal.example.test/?leadId=1&authKey=a%2Bb\n"), "{}", mail.text);
+        assert!(mail.text.starts_with("Your application at Rao & Sons\n"), "{}", mail.text);
+    }
+}

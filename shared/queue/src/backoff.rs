@@ -1,0 +1,37 @@
+use std::time::Duration;
+
+/// The longest wait before the first repeat.
+const FIRST: Duration = Duration::from_secs(10);
+
+/// The longest wait before any repeat.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// How long a message waits before its next delivery: exponential, with full jitter.
+///
+/// `receive_count` is how often it was delivered so far, from 1; `random` is uniform over all of `u32`. Between 1 s and
+/// 10 s after the first delivery, up to 15 min from the eighth on. Jitter is over the whole range, so that a thousand messages that
+/// failed together do not come back together
+/// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
+pub fn backoff(receive_count: u32, random: u32) -> Duration {
+    let doubled = FIRST.saturating_mul(1 << receive_count.saturating_sub(1).min(16));
+    let longest = doubled.min(LONGEST);
+    longest.mul_f64(f64::from(random) / f64::from(u32::MAX)).max(Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_doubles_up_to_a_quarter_of_an_hour() {
+        let longest: Vec<u64> = (0..=10).map(|count| backoff(count, u32::MAX).as_secs()).collect();
+        assert_eq!(longest, [10, 10, 20, 40, 80, 160, 320, 640, 900, 900, 900]);
+        assert_eq!(backoff(u32::MAX, u32::MAX), LONGEST);
+    }
+
+    #[test]
+    fn the_wait_is_anywhere_in_the_range_and_never_nothing() {
+        assert_eq!(backoff(5, 0), Duration::from_secs(1));
+        assert_eq!(backoff(5, u32::MAX / 2).as_secs(), 79);
+    }
+}

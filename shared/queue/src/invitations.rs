@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::MessageAttributeValue;
+use invitation_flow::{Invitation, Rejection};
+
+use crate::Delivery;
+
+/// The FIFO queue of invitations.
+#[derive(Clone, Debug)]
+pub struct Invitations {
+    client: Client,
+    url: String,
+}
+
+/// The FIFO queue of messages that no repeat would help.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    client: Client,
+    url: String,
+}
+
+/// SQS did not do what was asked, or it is not known whether it did; sending again is safe, since a FIFO queue drops the
+/// second copy. The cause is the service's code, never its text.
+#[derive(Debug, thiserror::Error)]
+#[error("SQS did not carry out {operation} ({cause}); if this lasts, check the queue's URL and the function's role")]
+pub struct QueueError {
+    operation: &'static str,
+    cause: String,
+}
+
+impl Invitations {
+    /// The queue at this URL.
+    pub fn new(client: Client, url: String) -> Self {
+        Self { client, url }
+    }
+
+    /// Puts an invitation on the queue; when this returns, it is stored durably.
+    ///
+    /// The invitation's person is the message group, so that one person's invitations run one after another. Its id is
+    /// the deduplication id: SQS takes a second copy within five minutes for the first
+    /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>),
+    /// and the ledger every later one.
+    ///
+    /// # Errors
+    /// When it is not certain that it is stored.
+    pub async fn send(&self, invitation: &Invitation) -> Result<(), QueueError> {
+        let send = self
+            .client
+            .send_message()
+            .queue_url(&self.url)
+            .message_group_id(invitation.person().as_str())
+            .message_deduplication_id(invitation.id.to_string())
+            .message_body(invitation.encode());
+        send.send()
+            .await
+            .map(|_| ())
+            .map_err(|error| QueueError { operation: "SendMessage", cause: aws::cause(&error) })
+    }
+
+    /// Puts a delivered message off: it comes back after `wait`, in whole seconds.
+    ///
+    /// # Errors
+    /// When SQS did not take the new time; the message then comes back after the queue's own visibility time-out.
+    pub async fn put_off(&self, delivery: &Delivery<'_>, wait: Duration) -> Result<(), QueueError> {
+        let change = self
+            .client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(delivery.receipt_handle)
+            .visibility_timeout(i32::try_from(wait.as_secs()).unwrap_or(i32::MAX));
+        change
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| QueueError { operation: "ChangeMessageVisibility", cause: aws::cause(&error) })
+    }
+}
+
+/// Why a message is among the dead letters. None of it is personal data: it is there for everybody to sort by.
+pub struct Cause<'a> {
+    /// `malformed`, `rejected` or `exhausted`.
+    pub class: &'static str,
+    /// What exactly.
+    pub detail: String,
+    /// The invitation, when the message was one.
+    pub receipt: Option<&'a Invitation>,
+}
+
+impl<'a> Cause<'a> {
+    /// LeadSquared or our own rules refuse the invitation for good.
+    pub fn rejected(invitation: &'a Invitation, rejection: &Rejection) -> Self {
+        Self { class: "rejected", detail: rejection.to_string(), receipt: Some(invitation) }
+    }
+}
+
+impl DeadLetters {
+    /// The queue at this URL.
+    pub fn new(client: Client, url: String) -> Self {
+        Self { client, url }
+    }
+
+    /// Lays a delivered message aside with the reason as message attributes: `class`, `cause` and `receipt`.
+    ///
+    /// # Errors
+    /// When it is not certain that it is stored; the message must then come back.
+    pub async fn send(&self, delivery: &Delivery<'_>, cause: &Cause<'_>) -> Result<(), QueueError> {
+        let text = |value: &str| {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+            value.expect("the data type, its one required field, is set")
+        };
+        let receipt = cause.receipt.map(|invitation| invitation.id.to_string());
+        let mut send = self
+            .client
+            .send_message()
+            .queue_url(&self.url)
+            .message_group_id(delivery.group)
+            // The same message laid aside twice is one dead letter.
+            .message_deduplication_id(receipt.as_deref().unwrap_or(delivery.message_id))
+            .message_body(delivery.body)
+            .message_attributes("class", text(cause.class))
+            .message_attributes("cause", text(&cause.detail));
+        if let Some(receipt) = &receipt {
+            send = send.message_attributes("receipt", text(receipt));
+        }
+        send.send()
+            .await
+            .map(|_| ())
+            .map_err(|error| QueueError { operation: "SendMessage", cause: aws::cause(&error) })
+    }
+}
