@@ -1,0 +1,244 @@
+"""Deploys the SAM template to MiniStack as it would be deployed to AWS.
+
+Reads a request from standard input and writes what came of it to standard output, both JSON:
+
+    {"endpoint": "http://127.0.0.1:4303", "template": "template.yaml",
+     "binaries": {"application-form": "target/debug/application-form"},
+     "parameters": {"PortalId": "..."}, "secrets": {"KeysSecretArn": "..."}}
+
+    {"outputs": {"KeysSecretArn": "..."}, "functions": {"InvitationFunction": "..."}, "api": "..."}
+
+`secrets` gives the value to store under the secret that an output of the template names.
+
+Two things MiniStack 1.5.33 leaves out of a template are made here afterwards with the API Gateway calls for them: the
+routes, which SAM describes in an OpenAPI body, and the CORS configuration.
+"""
+
+import hashlib
+import io
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+
+BUCKET = "local-stack"
+STACK = "applicant-onboarding"
+DEPLOY_SECONDS = 60
+
+
+class Refused(Exception):
+    """A reason to stop that says what to do about it."""
+
+
+def with_code(template: dict, locations: dict) -> dict:
+    """The template with every function's CodeUri pointing at the upload of the binary it names."""
+    resources = {}
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            binary = resource.get("Metadata", {}).get("BuildProperties", {}).get("Binary")
+            if binary not in locations:
+                raise Refused(
+                    f"{name}: Metadata.BuildProperties.Binary is {binary!r}; it must name one of the function binaries "
+                    + ", ".join(sorted(locations))
+                )
+            properties = {**resource["Properties"], "CodeUri": locations[binary]}
+            resource = {**resource, "Properties": properties}
+        resources[name] = resource
+    return {**template, "Resources": resources}
+
+
+def routes(template: dict) -> list:
+    """(API, route key, function) for every HttpApi event, by logical id."""
+    found = []
+    for name, resource in template["Resources"].items():
+        if resource["Type"] != "AWS::Serverless::Function":
+            continue
+        for event_name, event in resource["Properties"].get("Events", {}).items():
+            if event["Type"] != "HttpApi":
+                continue
+            properties = event.get("Properties", {})
+            api = properties.get("ApiId", {"Ref": "ServerlessHttpApi"})
+            if not isinstance(api, dict) or set(api) != {"Ref"}:
+                raise Refused(f"{name}.{event_name}: ApiId must be a !Ref to an API of this template")
+            method, path = properties.get("Method", "any").upper(), properties.get("Path")
+            route_key = f"{method} {path}" if path else "$default"
+            found.append((api["Ref"], route_key, name))
+    return found
+
+
+def cors_configurations(template: dict, parameters: dict) -> dict:
+    """The CORS configuration of each HTTP API that has one, as UpdateApi takes it."""
+    inherited = template.get("Globals", {}).get("HttpApi", {}).get("CorsConfiguration")
+    found = {}
+    for name, resource in template["Resources"].items():
+        if resource["Type"] != "AWS::Serverless::HttpApi":
+            continue
+        cors = resource.get("Properties", {}).get("CorsConfiguration", inherited)
+        if cors is True:
+            cors = {"AllowOrigins": ["*"]}
+        if cors:
+            found[name] = resolved(cors, parameter_values(template, parameters))
+    return found
+
+
+def parameter_values(template: dict, parameters: dict) -> dict:
+    """What a !Ref to each parameter stands for."""
+    values = {}
+    for name, declaration in template.get("Parameters", {}).items():
+        value = parameters.get(name, declaration.get("Default"))
+        if value is not None and declaration["Type"] in ("CommaDelimitedList", "List<Number>"):
+            value = [item.strip() for item in str(value).split(",")]
+        values[name] = value
+    return values
+
+
+def resolved(value, references: dict):
+    """The value with each !Ref to a parameter replaced by what it stands for."""
+    if isinstance(value, list):
+        return [resolved(item, references) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"Ref"}:
+        if value["Ref"] not in references:
+            raise Refused(f"!Ref {value['Ref']} in a CORS configuration is not a parameter; the local stack knows no other")
+        return references[value["Ref"]]
+    for key in value:
+        if key.startswith("Fn::"):
+            raise Refused(f"{key} in a CORS configuration: the local stack only knows !Ref to a parameter there")
+    return {key: resolved(item, references) for key, item in value.items()}
+
+
+def zipped(binary: pathlib.Path) -> bytes:
+    """A deployment package that holds the binary, without its symbols where `strip` is to be had, as `bootstrap`."""
+    with tempfile.TemporaryDirectory() as folder:
+        bootstrap = pathlib.Path(folder, "bootstrap")
+        shutil.copyfile(binary, bootstrap)
+        if shutil.which("strip"):
+            subprocess.run(["strip", bootstrap], check=False, capture_output=True)
+        entry = zipfile.ZipInfo("bootstrap")
+        entry.external_attr = 0o755 << 16
+        package = io.BytesIO()
+        with zipfile.ZipFile(package, "w") as archive:
+            archive.writestr(entry, bootstrap.read_bytes())
+        return package.getvalue()
+
+
+def upload(s3, binaries: dict) -> dict:
+    """Puts every binary into the bucket; says where each one is."""
+    s3.create_bucket(Bucket=BUCKET)
+    locations = {}
+    for name, path in binaries.items():
+        package = zipped(pathlib.Path(path))
+        key = f"{name}-{hashlib.sha256(package).hexdigest()[:16]}.zip"
+        s3.put_object(Bucket=BUCKET, Key=key, Body=package)
+        locations[name] = f"s3://{BUCKET}/{key}"
+    return locations
+
+
+def create_stack(cloudformation, template: dict, parameters: dict) -> dict:
+    """Creates the stack and waits for it; returns its outputs."""
+    cloudformation.create_stack(
+        StackName=STACK,
+        TemplateBody=json.dumps(template),
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    )
+    deadline = time.monotonic() + DEPLOY_SECONDS
+    while True:
+        stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+        if stack["StackStatus"] == "CREATE_COMPLETE":
+            return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        if stack["StackStatus"] != "CREATE_IN_PROGRESS":
+            raise Refused(f"the stack is {stack['StackStatus']}: {failures(cloudformation) or stack.get('StackStatusReason')}")
+        if time.monotonic() > deadline:
+            raise Refused(f"the stack is still being created after {DEPLOY_SECONDS} s: {failures(cloudformation)}")
+        time.sleep(0.1)
+
+
+def failures(cloudformation) -> str:
+    """Which resources failed and why, in the order it happened."""
+    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    return "; ".join(
+        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', event['ResourceStatus'])}"
+        for event in reversed(events)
+        if event["ResourceStatus"].endswith("FAILED")
+    )
+
+
+def create_routes(apigateway, template: dict, resources: dict, function_arns: dict) -> None:
+    """Makes the routes of the template's HttpApi events."""
+    for api, route_key, function in routes(template):
+        integration = apigateway.create_integration(
+            ApiId=resources[api],
+            IntegrationType="AWS_PROXY",
+            IntegrationUri=function_arns[function],
+            PayloadFormatVersion="2.0",
+        )
+        apigateway.create_route(
+            ApiId=resources[api], RouteKey=route_key, Target=f"integrations/{integration['IntegrationId']}"
+        )
+
+
+def main() -> None:
+    import boto3
+    from botocore.config import Config
+    from samtranslator.yaml_helper import yaml_parse
+
+    request = json.load(sys.stdin)
+    parameters, endpoint = request["parameters"], request["endpoint"]
+
+    def client(service):
+        return boto3.client(
+            service,
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+        )
+
+    template = yaml_parse(pathlib.Path(request["template"]).read_text(encoding="utf-8"))
+    locations = upload(client("s3"), request["binaries"])
+    cloudformation = client("cloudformation")
+    outputs = create_stack(cloudformation, with_code(template, locations), parameters)
+
+    resources, apis, functions = {}, [], {}
+    for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=STACK):
+        for resource in page["StackResourceSummaries"]:
+            logical, physical = resource["LogicalResourceId"], resource["PhysicalResourceId"]
+            resources[logical] = physical
+            if resource["ResourceType"] == "AWS::ApiGatewayV2::Api":
+                apis.append(physical)
+            if resource["ResourceType"] == "AWS::Lambda::Function":
+                functions[logical] = physical
+    if len(apis) != 1:
+        raise Refused(f"the template has {len(apis)} HTTP APIs; the local stack has one front door, for one")
+
+    function = client("lambda")
+    arns = {
+        logical: function.get_function(FunctionName=physical)["Configuration"]["FunctionArn"]
+        for logical, physical in functions.items()
+    }
+    apigateway = client("apigatewayv2")
+    create_routes(apigateway, template, resources, arns)
+    for api, cors in cors_configurations(template, parameters).items():
+        apigateway.update_api(ApiId=resources[api], CorsConfiguration=cors)
+
+    secretsmanager = client("secretsmanager")
+    for output, value in request["secrets"].items():
+        if output not in outputs:
+            raise Refused(f"the template has no output {output} that would say where the secret is")
+        secretsmanager.put_secret_value(SecretId=outputs[output], SecretString=value)
+
+    json.dump({"outputs": outputs, "functions": functions, "api": apis[0]}, sys.stdout)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Refused as error:
+        sys.exit(str(error))

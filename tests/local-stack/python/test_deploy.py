@@ -1,0 +1,102 @@
+"""The parts of the deployment that need no MiniStack. Run by the crate's tests."""
+
+import io
+import pathlib
+import tempfile
+import unittest
+import zipfile
+
+import deploy
+
+FUNCTION = {
+    "Type": "AWS::Serverless::Function",
+    "Metadata": {"BuildProperties": {"Binary": "form"}},
+    "Properties": {"CodeUri": ".", "Timeout": 10, "Events": {}},
+}
+
+
+def template(*events, **more):
+    function = {**FUNCTION, "Properties": {**FUNCTION["Properties"], "Events": dict(enumerate(events))}}
+    return {"Resources": {"Form": function, "Queue": {"Type": "AWS::SQS::Queue"}}, **more}
+
+
+def http_api(**properties):
+    return {"Type": "HttpApi", "Properties": properties}
+
+
+class Code(unittest.TestCase):
+    def test_only_the_code_of_functions_is_replaced(self):
+        before = template()
+        after = deploy.with_code(before, {"form": "s3://b/k"})
+        self.assertEqual(after["Resources"]["Form"]["Properties"], {"CodeUri": "s3://b/k", "Timeout": 10, "Events": {}})
+        self.assertEqual(after["Resources"]["Queue"], before["Resources"]["Queue"])
+        self.assertEqual(before["Resources"]["Form"]["Properties"]["CodeUri"], ".")
+
+    def test_a_function_without_a_binary_is_named(self):
+        with self.assertRaisesRegex(deploy.Refused, "Form: .*'form'.*invitation"):
+            deploy.with_code(template(), {"invitation": "s3://b/k"})
+
+    def test_a_package_holds_an_executable_bootstrap_and_is_the_same_every_time(self):
+        with tempfile.TemporaryDirectory() as folder:
+            binary = pathlib.Path(folder, "form")
+            binary.write_bytes(b"#!/bin/sh\n")
+            package = deploy.zipped(binary)
+            self.assertEqual(package, deploy.zipped(binary))
+        with zipfile.ZipFile(io.BytesIO(package)) as archive:
+            entry = archive.getinfo("bootstrap")
+            self.assertEqual(entry.external_attr >> 16, 0o755)
+            self.assertEqual(archive.read(entry), b"#!/bin/sh\n")
+
+
+class Routes(unittest.TestCase):
+    def test_every_http_api_event_is_a_route(self):
+        events = [
+            http_api(ApiId={"Ref": "Api"}, Method="POST", Path="/applications"),
+            http_api(ApiId={"Ref": "Api"}, Method="any", Path="/links/{token}"),
+            http_api(Path="/all"),
+            http_api(),
+            {"Type": "SQS", "Properties": {}},
+        ]
+        self.assertEqual(
+            deploy.routes(template(*events)),
+            [
+                ("Api", "POST /applications", "Form"),
+                ("Api", "ANY /links/{token}", "Form"),
+                ("ServerlessHttpApi", "ANY /all", "Form"),
+                ("ServerlessHttpApi", "$default", "Form"),
+            ],
+        )
+
+    def test_an_api_of_another_stack_is_refused(self):
+        with self.assertRaisesRegex(deploy.Refused, "Form.0"):
+            deploy.routes(template(http_api(ApiId={"Fn::ImportValue": "x"}, Path="/")))
+
+
+class Cors(unittest.TestCase):
+    PARAMETERS = {"Origins": {"Type": "CommaDelimitedList", "Default": "*"}, "Age": {"Type": "String", "Default": "600"}}
+
+    def configured(self, cors, parameters=None, **more):
+        properties = {} if cors is None else {"CorsConfiguration": cors}
+        api = {"Type": "AWS::Serverless::HttpApi", "Properties": properties}
+        whole = {"Resources": {"Api": api}, "Parameters": self.PARAMETERS, **more}
+        return deploy.cors_configurations(whole, parameters or {})
+
+    def test_references_become_what_was_given_or_the_default(self):
+        cors = {"AllowOrigins": {"Ref": "Origins"}, "AllowMethods": ["POST"]}
+        self.assertEqual(self.configured(cors), {"Api": {"AllowOrigins": ["*"], "AllowMethods": ["POST"]}})
+        given = {"Origins": "https://a.example, https://b.example"}
+        self.assertEqual(self.configured(cors, given)["Api"]["AllowOrigins"], ["https://a.example", "https://b.example"])
+
+    def test_the_short_form_and_the_global_one_count(self):
+        self.assertEqual(self.configured(True), {"Api": {"AllowOrigins": ["*"]}})
+        self.assertEqual(self.configured(None, Globals={"HttpApi": {"CorsConfiguration": True}}), {"Api": {"AllowOrigins": ["*"]}})
+        self.assertEqual(self.configured(None), {})
+
+    def test_what_cannot_be_resolved_is_refused(self):
+        for cors in ({"AllowOrigins": [{"Ref": "Queue"}]}, {"AllowOrigins": {"Fn::Split": [",", "a"]}}):
+            with self.assertRaises(deploy.Refused):
+                self.configured(cors)
+
+
+if __name__ == "__main__":
+    unittest.main()

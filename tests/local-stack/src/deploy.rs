@@ -1,0 +1,159 @@
+//! Puts the template on a MiniStack.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::ministack::MiniStack;
+
+const PROGRAM: &str = include_str!("../python/deploy.py");
+
+/// What is deployed; no `Debug`, because secrets are in it.
+#[derive(Serialize)]
+pub(crate) struct Deployment<'a> {
+    /// The SAM template.
+    pub(crate) template: PathBuf,
+    /// The built functions by the name that the template has for them.
+    pub(crate) binaries: &'a BTreeMap<String, PathBuf>,
+    /// The template's parameters, where they differ from their defaults.
+    pub(crate) parameters: BTreeMap<&'static str, String>,
+    /// What to store in the secret that an output of the template names.
+    pub(crate) secrets: BTreeMap<&'static str, String>,
+}
+
+/// What a deployment made.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Deployed {
+    /// The template's outputs.
+    pub(crate) outputs: BTreeMap<String, String>,
+    /// The functions' names on MiniStack by their names in the template.
+    pub(crate) functions: BTreeMap<String, String>,
+    /// The HTTP API's id.
+    pub(crate) api: String,
+}
+
+impl Deployment<'_> {
+    /// Deploys to an empty MiniStack.
+    ///
+    /// # Errors
+    /// When the template cannot be deployed: with what MiniStack has against it.
+    pub(crate) async fn deploy(&self, ministack: &MiniStack) -> anyhow::Result<Deployed> {
+        #[derive(Serialize)]
+        struct Request<'a> {
+            endpoint: String,
+            #[serde(flatten)]
+            deployment: &'a Deployment<'a>,
+        }
+        let request = serde_json::to_vec(&Request { endpoint: ministack.url(), deployment: self })?;
+        let mut command = Command::new(ministack.python());
+        command.args(["-I", "-c", PROGRAM]).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut program = command.spawn().context("could not start the deployment program")?;
+        let mut input = program.stdin.take().context("the program's input is piped")?;
+        // A program that ends before it read everything says why on its standard error.
+        let _ = input.write_all(&request).await;
+        drop(input);
+        let output = program.wait_with_output().await.context("could not wait for the deployment program")?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{} cannot be deployed: {}", self.template.display(), errors.trim());
+        serde_json::from_slice(&output.stdout).context("the deployment program's answer is not what was agreed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use axum::http::StatusCode;
+
+    use super::*;
+    use crate::steps::Steps;
+    use crate::{http, python, workspace};
+
+    /// A function that answers every event with its own name.
+    const BOOTSTRAP: &str = r#"#!/usr/bin/env python3
+import json, os, urllib.request
+api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
+while True:
+    with urllib.request.urlopen(api + "next") as event:
+        request_id, body = event.headers["Lambda-Runtime-Aws-Request-Id"], json.load(event)
+    print(json.dumps({"level": "INFO", "queue": os.environ.get("INVITATIONS_QUEUE_URL"), "records": len(body.get("Records", []))}), flush=True)
+    answer = {"statusCode": 202, "body": os.environ["AWS_LAMBDA_FUNCTION_NAME"], "batchItemFailures": []}
+    urllib.request.urlopen(api + request_id + "/response", data=json.dumps(answer).encode()).close()
+"#;
+
+    #[tokio::test]
+    async fn the_workspaces_template_runs_on_ministack() {
+        let folder = tempfile::tempdir().unwrap();
+        let bootstrap = folder.path().join("bootstrap");
+        std::fs::write(&bootstrap, BOOTSTRAP).unwrap();
+        std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let functions = std::fs::read_dir(workspace().join("functions")).unwrap();
+        let binaries: BTreeMap<String, PathBuf> = functions
+            .map(|function| (function.unwrap().file_name().into_string().unwrap(), bootstrap.clone()))
+            .collect();
+
+        let ministack = MiniStack::start(None, &Steps::hidden()).await.unwrap();
+        let deployment = Deployment {
+            template: workspace().join("template.yaml"),
+            binaries: &binaries,
+            parameters: BTreeMap::from([
+                ("LeadSquaredApiUrl", "http://127.0.0.1:1".to_owned()),
+                ("LeadSquaredPortalApiUrl", "http://127.0.0.1:1".to_owned()),
+                ("PortalId", "00000000-0000-0000-0000-000000000000".to_owned()),
+                ("PortalUrl", "http://127.0.0.1:1/portal".to_owned()),
+                ("AllowedOrigins", "https://www.example.com,https://example.com".to_owned()),
+            ]),
+            secrets: BTreeMap::from([("KeysSecretArn", "{}".to_owned())]),
+        };
+        let deployed = deployment.deploy(&ministack).await.unwrap();
+
+        let ask = async |method: &str, path: &str, origin: &str| {
+            let request = Request::builder()
+                .method(method)
+                .uri(format!("{}{path}", ministack.url()))
+                .header("host", format!("{}.execute-api.localhost", deployed.api))
+                .header("origin", origin);
+            http::client().request(request.body(Body::empty()).unwrap()).await.unwrap()
+        };
+        let answer = ask("POST", "/applications", "https://example.com").await;
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        assert_eq!(answer.headers()["access-control-allow-origin"], "https://example.com");
+        assert_eq!(ask("GET", "/applications", "https://example.com").await.status(), StatusCode::NOT_FOUND);
+        let preflight = ask("OPTIONS", "/applications", "https://www.example.com").await;
+        assert_eq!(preflight.headers()["access-control-allow-methods"], "POST");
+        assert_eq!(ask("OPTIONS", "/applications", "https://other.example").await.status(), StatusCode::FORBIDDEN);
+
+        let log = ministack.log_lines(&deployed.functions["ApplicationFormFunction"]).await.unwrap();
+        let queue = &deployed.outputs["InvitationsQueueUrl"];
+        assert!(log.iter().any(|line| line.contains(&format!("\"queue\": \"{queue}\""))), "{log:?}");
+    }
+
+    #[tokio::test]
+    async fn a_template_that_does_not_fit_the_binaries_is_refused_with_the_reason() {
+        let ministack = MiniStack::start(None, &Steps::hidden()).await.unwrap();
+        let template = workspace().join("template.yaml");
+        let deployment =
+            Deployment { template, binaries: &BTreeMap::new(), parameters: BTreeMap::new(), secrets: BTreeMap::new() };
+        let refusal = deployment.deploy(&ministack).await.unwrap_err().to_string();
+        assert!(refusal.contains("ApplicationFormFunction: Metadata.BuildProperties.Binary"), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn the_deployment_programs_own_tests_pass() {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/test_deploy.py");
+        let mut command = Command::new(python::find().await.unwrap());
+        let output = command.args(["-B", "-S"]).arg(tests).output().await.unwrap();
+        let report = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && report.trim_end().ends_with("OK"), "{report}");
+        assert!(!report.contains("Ran 0 tests"), "{report}");
+    }
+}

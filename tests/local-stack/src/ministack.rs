@@ -1,0 +1,211 @@
+//! MiniStack, the AWS emulator that the template is deployed to: <https://pypi.org/project/ministack/>.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::http::{self, Client};
+use crate::keeper::{Kept, keep};
+use crate::steps::Steps;
+use crate::{ports, python};
+
+/// A MiniStack on a loopback port, with nothing in it; it ends, with the functions it runs, when dropped.
+pub struct MiniStack {
+    // Before the folder, so that nobody writes into it any more when it is removed.
+    kept: Kept,
+    address: SocketAddr,
+    python: PathBuf,
+    folder: TempDir,
+    client: Client,
+}
+
+/// A free port can be taken between finding it and using it.
+const ATTEMPTS: usize = 5;
+const START_TIME: Duration = Duration::from_secs(30);
+
+impl MiniStack {
+    /// Installs MiniStack where that was not done before and starts it, on `port` where that is free.
+    ///
+    /// # Errors
+    /// When Python or the packages cannot be had, or MiniStack does not answer within 30 s: with the end of its log.
+    pub async fn start(port: Option<u16>, steps: &Steps) -> anyhow::Result<Self> {
+        let home = crate::home();
+        let mut step = steps.begin("Python environment");
+        let python = python::environment(&home, &mut step).await?;
+        step.done();
+
+        let step = steps.begin("MiniStack");
+        let mut port = port;
+        for _ in 0..ATTEMPTS {
+            let folder = tempfile::Builder::new().prefix("ministack-").tempdir_in(&home);
+            let folder = folder.with_context(|| format!("could not make a folder in {}", home.display()))?;
+            let mut stack = Self::spawn(python.clone(), ports::address(port.take(), "MiniStack", steps)?, folder)?;
+            if stack.is_ready().await? {
+                step.done();
+                return Ok(stack);
+            }
+        }
+        bail!("MiniStack found its port taken {ATTEMPTS} times; run this again")
+    }
+
+    /// Where every AWS service answers, such as `http://127.0.0.1:4303`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The port of [`MiniStack::url`].
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// What a function has logged so far, oldest first, Lambda's own lines included.
+    ///
+    /// # Errors
+    /// When CloudWatch Logs cannot be asked; a function that never ran has logged nothing.
+    pub async fn log_lines(&self, function: &str) -> anyhow::Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Page {
+            events: Vec<Event>,
+            #[serde(rename = "nextToken")]
+            next: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Event {
+            message: String,
+        }
+        let mut lines = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let mut question = serde_json::json!({"logGroupName": format!("/aws/lambda/{function}")});
+            if let Some(token) = next {
+                question["nextToken"] = token.into();
+            }
+            let request = Request::post(self.url())
+                .header("x-amz-target", "Logs_20140328.FilterLogEvents")
+                .header("content-type", "application/x-amz-json-1.1")
+                .body(Body::from(question.to_string()))?;
+            let (status, body) = http::text(&self.client, request).await.context("MiniStack does not answer")?;
+            if status == StatusCode::BAD_REQUEST && body.contains("ResourceNotFoundException") {
+                return Ok(lines);
+            }
+            let page: Page = serde_json::from_str(&body)
+                .with_context(|| format!("MiniStack answered {status} when asked for the log of {function}"))?;
+            lines.extend(page.events.into_iter().map(|event| event.message));
+            match page.next {
+                Some(token) => next = Some(token),
+                None => return Ok(lines),
+            }
+        }
+    }
+
+    /// Stops MiniStack and returns once it and the functions are gone.
+    pub async fn shutdown(self) {
+        self.kept.end().await;
+    }
+
+    /// The interpreter that MiniStack runs in, which has boto3 too.
+    pub(crate) fn python(&self) -> &Path {
+        &self.python
+    }
+
+    fn spawn(python: PathBuf, address: SocketAddr, folder: TempDir) -> anyhow::Result<Self> {
+        let log = std::fs::File::create(log_path(&folder)).context("could not make MiniStack's log")?;
+        let mut command = keep(&python);
+        command.arg(&python).args(["-I", "-m", "ministack"]).current_dir(folder.path());
+        // It hands its own environment to the functions: nothing of this machine's AWS settings may be in there.
+        command.env_clear();
+        command.envs(["PATH", "HOME", "LANG"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.env("TMPDIR", folder.path());
+        command.env("BIND_HOST", address.ip().to_string()).env("GATEWAY_PORT", address.port().to_string());
+        // Its MQTT and SFTP listeners would bind every interface.
+        command.env("IOT_MTLS_ENABLED", "0").env("SFTP_ENABLED", "0");
+        command.env("AWS_ENDPOINT_URL", format!("http://{address}"));
+        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        command.stdout(log.try_clone().context("could not share MiniStack's log")?).stderr(Stdio::from(log));
+        Ok(Self { kept: Kept::spawn(command)?, address, python, folder, client: http::client() })
+    }
+
+    /// Waits until MiniStack answers; `false` when somebody else had its port.
+    async fn is_ready(&mut self) -> anyhow::Result<bool> {
+        let began = Instant::now();
+        loop {
+            let question = Request::get(format!("{}/_ministack/ready", self.url())).body(Body::empty())?;
+            let answer = http::text(&self.client, question).await;
+            // Asked after the answer: whoever answers while our own process lives is our own process.
+            if self.kept.has_ended() {
+                let log = self.log_end().await;
+                if log.contains("already in use") {
+                    return Ok(false);
+                }
+                bail!("MiniStack ended while it was starting:\n{log}");
+            }
+            if answer.is_ok_and(|(status, _)| status == StatusCode::OK) {
+                return Ok(true);
+            }
+            if began.elapsed() > START_TIME {
+                bail!("MiniStack does not answer after {} s:\n{}", START_TIME.as_secs(), self.log_end().await);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The last lines of MiniStack's own log.
+    async fn log_end(&self) -> String {
+        const KEPT: usize = 20;
+        let log = tokio::fs::read(log_path(&self.folder)).await.unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(KEPT)..].join("\n")
+    }
+}
+
+fn log_path(folder: &TempDir) -> PathBuf {
+    folder.path().join("ministack.log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everybody who has the folder as working directory: MiniStack and what it starts.
+    fn processes_in(folder: &Path) -> Vec<PathBuf> {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .map(|process| process.path())
+            .filter(|process| std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder)))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_stopped_ministack_leaves_neither_process_nor_folder() {
+        let stack = MiniStack::start(None, &Steps::hidden()).await.unwrap();
+        let folder = stack.folder.path().to_owned();
+        assert!(folder.exists());
+        if cfg!(target_os = "linux") {
+            assert_eq!(processes_in(&folder).len(), 2, "the keeper and MiniStack");
+        }
+        stack.shutdown().await;
+        assert_eq!(processes_in(&folder), Vec::<PathBuf>::new());
+        assert!(!folder.exists());
+    }
+
+    #[tokio::test]
+    async fn two_run_side_by_side_and_a_taken_port_is_no_obstacle() {
+        let one = MiniStack::start(None, &Steps::hidden()).await.unwrap();
+        let other = MiniStack::start(Some(one.port()), &Steps::hidden()).await.unwrap();
+        assert_ne!(one.port(), other.port());
+    }
+
+    #[tokio::test]
+    async fn a_function_that_never_ran_has_logged_nothing() {
+        let stack = MiniStack::start(None, &Steps::hidden()).await.unwrap();
+        assert_eq!(stack.log_lines("nobody").await.unwrap(), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,28 @@
+//! Notices what becomes of applicants by looking at LeadSquared.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leadsquared_emulator::Emulator;
+
+use crate::flow::{Event, Flow};
+
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Records registrations, mails and openings as they show, until the future is dropped.
+pub(crate) async fn watch(emulator: Arc<Emulator>, flow: Flow) -> anyhow::Result<()> {
+    let (mut registered, mut mailed) = (0, 0);
+    loop {
+        let users = emulator.portal_users();
+        for user in users.get(registered..).unwrap_or_default() {
+            flow.record(Event::Registered, user.registered_at);
+        }
+        registered = users.len();
+        let mails = emulator.mails();
+        for mail in mails.get(mailed..).unwrap_or_default() {
+            flow.record(Event::Mailed, mail.sent_at);
+        }
+        mailed = mails.len();
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,72 @@
+//! Loopback ports.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use anyhow::Context;
+
+use crate::steps::Steps;
+
+/// The ports to use on 127.0.0.1; a free one for each that is absent or taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    /// The demonstration site: form and mailbox.
+    pub site: Option<u16>,
+    /// The HTTP API.
+    pub api: Option<u16>,
+    /// The LeadSquared emulator.
+    pub emulator: Option<u16>,
+    /// MiniStack.
+    pub ministack: Option<u16>,
+}
+
+impl Ports {
+    /// The same every time, so that people find their browser tabs again.
+    pub const USUAL: Self = Self { site: Some(4300), api: Some(4301), emulator: Some(4302), ministack: Some(4303) };
+}
+
+/// Listens on the wanted port where that is free, and on some free port otherwise; says so then.
+pub(crate) fn listener(wanted: Option<u16>, whose: &str, steps: &Steps) -> anyhow::Result<TcpListener> {
+    let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port on 127.0.0.1");
+    let Some(port) = wanted else { return free() };
+    if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        return Ok(listener);
+    }
+    let listener = free()?;
+    steps.say(&format!("  Port {port} is taken; {whose} is at {} this time.", listener.local_addr()?));
+    Ok(listener)
+}
+
+/// An address that [`listener`] would use, for somebody else to listen on.
+pub(crate) fn address(wanted: Option<u16>, whose: &str, steps: &Steps) -> anyhow::Result<SocketAddr> {
+    Ok(listener(wanted, whose, steps)?.local_addr()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_gives_way_to_a_free_one() {
+        let steps = Steps::hidden();
+        let first = listener(None, "one", &steps).unwrap();
+        let taken = first.local_addr().unwrap().port();
+        let second = listener(Some(taken), "another", &steps).unwrap();
+        assert_ne!(second.local_addr().unwrap().port(), taken);
+        drop(first);
+    }
+
+    #[test]
+    fn a_free_port_is_used_as_wanted() {
+        // Another process may take a free port at any time, though hardly every time.
+        let is_used = |_| {
+            let free = address(None, "it", &Steps::hidden()).unwrap().port();
+            address(Some(free), "it", &Steps::hidden()).unwrap().port() == free
+        };
+        assert!((0..20).any(is_used));
+    }
+
+    #[test]
+    fn everything_listens_on_loopback() {
+        assert!(address(None, "it", &Steps::hidden()).unwrap().ip().is_loopback());
+    }
+}

@@ -1,0 +1,167 @@
+//! The demonstration site: an application form as a company's website has one, and the applicant's mailbox.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use leadsquared_emulator::{Emulator, Mail};
+use time::macros::format_description;
+
+/// Where everything is that the pages speak of.
+#[derive(Clone)]
+pub(crate) struct Places {
+    pub(crate) api_url: String,
+    pub(crate) emulator_url: String,
+    pub(crate) portal_url: String,
+    pub(crate) ministack_url: String,
+}
+
+#[derive(Clone)]
+struct Site {
+    places: Places,
+    emulator: Arc<Emulator>,
+    policy: HeaderValue,
+}
+
+/// Serves the site until the future is dropped.
+pub(crate) async fn serve(listener: TcpListener, places: Places, emulator: Arc<Emulator>) -> anyhow::Result<()> {
+    // A browser holds the redirect after a form against `form-action` too, and that comes back to this site.
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; frame-src 'self'; form-action 'self' {}; base-uri 'none'; frame-ancestors 'none'",
+        places.api_url
+    );
+    let site = Site { places, emulator, policy: policy.try_into()? };
+    let pages = Router::new()
+        .route("/", get(start))
+        .route("/apply", get(apply))
+        .route("/thank-you", get(thank_you))
+        .route("/mailbox", get(mailbox))
+        .route("/mailbox/{id}", get(mail))
+        .route("/mailbox/{id}/content", get(mail_content))
+        .route("/style.css", get(style))
+        .fallback(not_found)
+        .layer(from_fn_with_state(site.clone(), guarded))
+        .with_state(site);
+    axum::serve(tokio::net::TcpListener::from_std(listener)?, pages).await?;
+    Ok(())
+}
+
+/// Adds the headers of every page; what a page says itself about its policy stands.
+async fn guarded(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(site.policy);
+    // Mails hold login links.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[derive(Template)]
+#[template(path = "start.html")]
+struct Start<'a> {
+    api_url: &'a str,
+    emulator_url: &'a str,
+    portal_url: &'a str,
+    ministack_url: &'a str,
+}
+
+async fn start(State(site): State<Site>) -> Response {
+    let Places { api_url, emulator_url, portal_url, ministack_url } = &site.places;
+    page(StatusCode::OK, &Start { api_url, emulator_url, portal_url, ministack_url })
+}
+
+#[derive(Template)]
+#[template(path = "apply.html")]
+struct Apply<'a> {
+    api_url: &'a str,
+}
+
+async fn apply(State(site): State<Site>) -> Response {
+    page(StatusCode::OK, &Apply { api_url: &site.places.api_url })
+}
+
+#[derive(Template)]
+#[template(path = "thank-you.html")]
+struct ThankYou;
+
+async fn thank_you() -> Response {
+    page(StatusCode::OK, &ThankYou)
+}
+
+/// What the pages show of a mail.
+struct Shown {
+    id: String,
+    sender: String,
+    recipients: Vec<String>,
+    subject: String,
+    time: String,
+}
+
+impl From<Mail> for Shown {
+    fn from(mail: Mail) -> Self {
+        let time = mail.sent_at.format(format_description!("[hour]:[minute]:[second] UTC")).unwrap_or_default();
+        Self { id: mail.id, sender: mail.sender, recipients: mail.recipients, subject: mail.subject, time }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "mailbox.html")]
+struct Mailbox {
+    mails: Vec<Shown>,
+}
+
+async fn mailbox(State(site): State<Site>) -> Response {
+    let mails = site.emulator.mails().into_iter().rev().map(Shown::from).collect();
+    page(StatusCode::OK, &Mailbox { mails })
+}
+
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct MailPage {
+    mail: Shown,
+}
+
+async fn mail(State(site): State<Site>, Path(id): Path<String>) -> Response {
+    match site.emulator.mails().into_iter().find(|mail| mail.id == id) {
+        Some(mail) => page(StatusCode::OK, &MailPage { mail: mail.into() }),
+        None => not_found().await,
+    }
+}
+
+/// The mail's own HTML, as untrusted as a mail is: it runs nothing, loads nothing, and its links open in the whole window.
+async fn mail_content(State(site): State<Site>, Path(id): Path<String>) -> Response {
+    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; \
+                          frame-ancestors 'self'; sandbox allow-top-navigation-by-user-activation";
+    let Some(mail) = site.emulator.mails().into_iter().find(|mail| mail.id == id) else { return not_found().await };
+    // A parser folds the mail's own <!doctype>, <html> and <head> into what it has begun here.
+    let document = format!("<!doctype html><meta charset=\"utf-8\"><base target=\"_top\">{}", mail.html);
+    ([(CONTENT_SECURITY_POLICY, POLICY)], Html(document)).into_response()
+}
+
+async fn style() -> Response {
+    ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../templates/style.css")).into_response()
+}
+
+#[derive(Template)]
+#[template(path = "not-found.html")]
+struct NotFound;
+
+async fn not_found() -> Response {
+    page(StatusCode::NOT_FOUND, &NotFound)
+}
+
+fn page(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
