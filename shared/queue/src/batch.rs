@@ -1,5 +1,6 @@
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt;
@@ -13,6 +14,8 @@ pub struct Delivery<'a> {
     pub body: &'a str,
     /// How often it was delivered so far, this time included.
     pub receive_count: u32,
+    /// When it was put on the queue.
+    pub sent_at: Option<SystemTime>,
     /// The handle by which this delivery can be put off.
     pub receipt_handle: &'a str,
     /// Its message group: the person.
@@ -24,62 +27,82 @@ pub struct Delivery<'a> {
 pub enum Verdict {
     /// It is done with: the queue may delete it.
     Done,
-    /// It must come back.
-    ComeBack,
+    /// It must come back after this wait.
+    ComeBack(Duration),
 }
 
-/// Hands the records of a batch to `handle` one after another and tells Lambda which ones have to come back.
+/// The messages of a batch that have to come back, and when.
+#[derive(Default)]
+pub struct Returns<'a> {
+    pub(crate) messages: Vec<(Delivery<'a>, Duration)>,
+    /// Whether a record has no id, by which alone it could be reported.
+    pub(crate) whole_batch: bool,
+}
+
+/// Hands the records of a batch to `handle` one after another.
 ///
-/// A record that has to come back holds up the later ones of its own group and no others: they are reported too, without
+/// A record that has to come back holds up the later ones of its own group and no others: they come back with it, without
 /// being handled, since a FIFO queue would otherwise deliver them out of order. A panic in `handle` is a bug, and
 /// costs its own record one delivery instead of taking the whole batch along.
-///
-/// The answer only counts when the event source says `ReportBatchItemFailures`
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>).
-pub async fn each_record(event: &SqsEvent, handle: impl AsyncFn(Delivery<'_>) -> Verdict) -> SqsBatchResponse {
-    let mut response = SqsBatchResponse::default();
-    let mut blocked = HashSet::new();
+pub async fn each_record<'a>(event: &'a SqsEvent, handle: impl AsyncFn(Delivery<'a>) -> Verdict) -> Returns<'a> {
+    let mut returns = Returns::default();
+    let mut held_up: HashMap<&str, Duration> = HashMap::new();
     for record in &event.records {
         let Some(id) = record.message_id.as_deref().filter(|id| !id.is_empty()) else {
-            // Lambda deletes what is not reported, and without an id only the whole batch can be.
-            tracing::error!("a record has no message id: the whole batch is sent back");
-            return every_record(event);
+            tracing::error!("a record has no message id: the whole batch goes back");
+            returns.whole_batch = true;
+            continue;
         };
-        let delivery = delivery(id, record);
-        let verdict = match blocked.contains(delivery.group) {
-            true => Verdict::ComeBack,
-            false => AssertUnwindSafe(handle(delivery)).catch_unwind().await.unwrap_or_else(|_| {
+        let delivery = Delivery::of(id, record);
+        let verdict = match held_up.get(delivery.group) {
+            Some(wait) => Verdict::ComeBack(*wait),
+            None => AssertUnwindSafe(handle(delivery)).catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!(message.id = id, "handling the record panicked: it comes back");
-                Verdict::ComeBack
+                Verdict::ComeBack(AFTER_PANIC)
             }),
         };
-        if verdict == Verdict::ComeBack {
-            response.add_failure(id);
+        if let Verdict::ComeBack(wait) = verdict {
+            returns.messages.push((delivery, wait));
             if !delivery.group.is_empty() {
-                blocked.insert(delivery.group);
+                held_up.insert(delivery.group, wait);
             }
         }
     }
-    response
+    returns
 }
 
-/// An empty identifier makes Lambda treat the whole batch as failed.
-fn every_record(event: &SqsEvent) -> SqsBatchResponse {
-    let mut response = SqsBatchResponse::default();
-    response.add_failure("");
-    tracing::warn!(records = event.records.len(), "batch sent back");
-    response
+/// A bug is not mended within seconds.
+const AFTER_PANIC: Duration = Duration::from_secs(5 * 60);
+
+impl<'a> Delivery<'a> {
+    fn of(message_id: &'a str, record: &'a SqsMessage) -> Self {
+        let attribute = |name: &str| record.attributes.get(name).map_or("", String::as_str);
+        let sent_at = attribute("SentTimestamp").parse().ok().map(Duration::from_millis);
+        Self {
+            message_id,
+            // A message without a body is as malformed as one with a wrong one, and takes the same way out.
+            body: record.body.as_deref().unwrap_or_default(),
+            receive_count: attribute("ApproximateReceiveCount").parse().unwrap_or(1),
+            sent_at: sent_at.map(|since_epoch| SystemTime::UNIX_EPOCH + since_epoch),
+            receipt_handle: record.receipt_handle.as_deref().unwrap_or_default(),
+            group: attribute("MessageGroupId"),
+        }
+    }
 }
 
-fn delivery<'a>(message_id: &'a str, record: &'a SqsMessage) -> Delivery<'a> {
-    let attribute = |name: &str| record.attributes.get(name).map_or("", String::as_str);
-    Delivery {
-        message_id,
-        // A message without a body is as malformed as one with a wrong one, and takes the same way out.
-        body: record.body.as_deref().unwrap_or_default(),
-        receive_count: attribute("ApproximateReceiveCount").parse().unwrap_or(1),
-        receipt_handle: record.receipt_handle.as_deref().unwrap_or_default(),
-        group: attribute("MessageGroupId"),
+impl Returns<'_> {
+    /// What Lambda is told: the messages that it must not delete.
+    ///
+    /// It only counts when the event source says `ReportBatchItemFailures`
+    /// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>). An empty identifier makes Lambda
+    /// take the whole batch for failed.
+    pub fn response(&self) -> SqsBatchResponse {
+        let mut response = SqsBatchResponse::default();
+        match self.whole_batch {
+            true => response.add_failure(""),
+            false => response.set_failures(self.messages.iter().map(|(delivery, _)| delivery.message_id)),
+        }
+        response
     }
 }
 
@@ -100,25 +123,28 @@ mod tests {
         record
     }
 
-    fn handled(records: Vec<SqsMessage>) -> (Vec<String>, Vec<String>) {
+    /// What was handled, what Lambda is told to keep, and the waits in seconds.
+    fn handled(records: Vec<SqsMessage>) -> (Vec<String>, Vec<String>, Vec<u64>) {
         let mut event = SqsEvent::default();
         event.records = records;
         let handled = RefCell::new(Vec::new());
-        let response = block_on(each_record(&event, async |delivery| {
+        let returns = block_on(each_record(&event, async |delivery| {
             handled.borrow_mut().push(format!("{} {}", delivery.body, delivery.receive_count));
             match delivery.body {
                 "good" => Verdict::Done,
-                "bad" => Verdict::ComeBack,
+                "bad" => Verdict::ComeBack(Duration::from_secs(7)),
                 other => panic!("{other}"),
             }
         }));
-        let failed = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-        (handled.into_inner(), failed)
+        let waits = returns.messages.iter().map(|(_, wait)| wait.as_secs()).collect();
+        let failed =
+            returns.response().batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        (handled.into_inner(), failed, waits)
     }
 
     #[test]
     fn a_bad_record_holds_up_its_own_group_and_no_other() {
-        let (handled, failed) = handled(vec![
+        let (handled, failed, waits) = handled(vec![
             record("1", "asha", "bad"),
             record("2", "ravi", "good"),
             record("3", "asha", "good"),
@@ -126,24 +152,26 @@ mod tests {
         ]);
         assert_eq!(handled, ["bad 3", "good 3", "bad 3"]);
         assert_eq!(failed, ["1", "3", "4"]);
+        assert_eq!(waits, [7, 7, 7]);
     }
 
     #[test]
     fn a_panic_costs_only_its_own_record() {
-        let (handled, failed) = handled(vec![record("1", "asha", "oops"), record("2", "ravi", "good")]);
+        let (handled, failed, waits) = handled(vec![record("1", "asha", "oops"), record("2", "ravi", "good")]);
         assert_eq!(handled, ["oops 3", "good 3"]);
         assert_eq!(failed, ["1"]);
+        assert_eq!(waits, [AFTER_PANIC.as_secs()]);
     }
 
     #[test]
     fn records_without_a_group_do_not_block_each_other() {
-        let (_, failed) = handled(vec![record("1", "", "bad"), record("2", "", "good")]);
+        let (_, failed, _) = handled(vec![record("1", "", "bad"), record("2", "", "good")]);
         assert_eq!(failed, ["1"]);
     }
 
     #[test]
     fn a_record_without_an_id_sends_the_whole_batch_back() {
-        let (_, failed) = handled(vec![record("1", "asha", "good"), record("", "ravi", "good")]);
+        let (_, failed, _) = handled(vec![record("1", "asha", "good"), record("", "ravi", "good")]);
         assert_eq!(failed, [""]);
     }
 }

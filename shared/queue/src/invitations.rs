@@ -1,10 +1,8 @@
-use std::time::Duration;
-
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::MessageAttributeValue;
-use invitation_flow::{Invitation, Rejection};
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
+use invitation_flow::{Invitation, InvitationId};
 
-use crate::Delivery;
+use crate::{Delivery, Returns};
 
 /// The FIFO queue of invitations.
 #[derive(Clone, Debug)]
@@ -58,40 +56,41 @@ impl Invitations {
             .map_err(|error| QueueError { operation: "SendMessage", cause: aws::cause(&error) })
     }
 
-    /// Puts a delivered message off: it comes back after `wait`, in whole seconds.
+    /// Gives messages that have to come back the time of their return, in whole seconds.
     ///
-    /// # Errors
-    /// When SQS did not take the new time; the message then comes back after the queue's own visibility time-out.
-    pub async fn put_off(&self, delivery: &Delivery<'_>, wait: Duration) -> Result<(), QueueError> {
-        let change = self
-            .client
-            .change_message_visibility()
-            .queue_url(&self.url)
-            .receipt_handle(delivery.receipt_handle)
-            .visibility_timeout(i32::try_from(wait.as_secs()).unwrap_or(i32::MAX));
-        change
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| QueueError { operation: "ChangeMessageVisibility", cause: aws::cause(&error) })
+    /// Without it they would come back all the same, after the queue's own visibility time-out: so a failure is logged and
+    /// no more.
+    pub async fn put_off(&self, returns: &Returns<'_>) {
+        for some in returns.messages.chunks(BATCH) {
+            let entries = some.iter().enumerate().map(|(position, (delivery, wait))| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(position.to_string())
+                    .receipt_handle(delivery.receipt_handle)
+                    .visibility_timeout(i32::try_from(wait.as_secs()).unwrap_or(i32::MAX));
+                entry.build().expect("id and receipt handle, the required fields, are set")
+            });
+            let change = self.client.change_message_visibility_batch().queue_url(&self.url);
+            let cause = match change.set_entries(Some(entries.collect())).send().await {
+                Ok(answer) if answer.failed().is_empty() => continue,
+                Ok(answer) => answer.failed()[0].code().to_owned(),
+                Err(error) => aws::cause(&error),
+            };
+            tracing::warn!(cause, "messages come back later than they should: SQS did not take their new time");
+        }
     }
 }
+
+/// How many messages SQS takes at a time.
+const BATCH: usize = 10;
 
 /// Why a message is among the dead letters. None of it is personal data: it is there for everybody to sort by.
-pub struct Cause<'a> {
+pub struct Reason {
     /// `malformed`, `rejected` or `exhausted`.
     pub class: &'static str,
-    /// What exactly.
-    pub detail: String,
+    /// What exactly, for example `refused: MXInvalidInputException`.
+    pub cause: String,
     /// The invitation, when the message was one.
-    pub receipt: Option<&'a Invitation>,
-}
-
-impl<'a> Cause<'a> {
-    /// LeadSquared or our own rules refuse the invitation for good.
-    pub fn rejected(invitation: &'a Invitation, rejection: &Rejection) -> Self {
-        Self { class: "rejected", detail: rejection.to_string(), receipt: Some(invitation) }
-    }
+    pub receipt: Option<InvitationId>,
 }
 
 impl DeadLetters {
@@ -104,12 +103,12 @@ impl DeadLetters {
     ///
     /// # Errors
     /// When it is not certain that it is stored; the message must then come back.
-    pub async fn send(&self, delivery: &Delivery<'_>, cause: &Cause<'_>) -> Result<(), QueueError> {
+    pub async fn send(&self, delivery: &Delivery<'_>, reason: &Reason) -> Result<(), QueueError> {
         let text = |value: &str| {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
             value.expect("the data type, its one required field, is set")
         };
-        let receipt = cause.receipt.map(|invitation| invitation.id.to_string());
+        let receipt = reason.receipt.map(|receipt| receipt.to_string());
         let mut send = self
             .client
             .send_message()
@@ -118,8 +117,8 @@ impl DeadLetters {
             // The same message laid aside twice is one dead letter.
             .message_deduplication_id(receipt.as_deref().unwrap_or(delivery.message_id))
             .message_body(delivery.body)
-            .message_attributes("class", text(cause.class))
-            .message_attributes("cause", text(&cause.detail));
+            .message_attributes("class", text(reason.class))
+            .message_attributes("cause", text(&reason.cause));
         if let Some(receipt) = &receipt {
             send = send.message_attributes("receipt", text(receipt));
         }

@@ -5,5 +5,5 @@ mod batch;
 mod invitations;
 
 pub use backoff::backoff;
-pub use batch::{Delivery, Verdict, each_record};
-pub use invitations::{Cause, DeadLetters, Invitations, QueueError};
+pub use batch::{Delivery, Returns, Verdict, each_record};
+pub use invitations::{DeadLetters, Invitations, QueueError, Reason};

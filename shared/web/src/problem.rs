@@ -19,9 +19,9 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
     #[serde(skip)]
-    retry_after: Option<HeaderValue>,
+    retry_after: Option<u16>,
     #[serde(skip)]
-    allow: Option<HeaderValue>,
+    allow: Option<&'static str>,
 }
 
 /// What is wrong with one field.
@@ -58,14 +58,14 @@ impl Problem {
     /// 503: nothing was stored; the same request may be sent again after `seconds`.
     pub fn try_again(detail: impl Into<String>, seconds: u16) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Please try again in a moment", detail);
-        Self { retry_after: Some(seconds.into()), ..problem }
+        Self { retry_after: Some(seconds), ..problem }
     }
 
     /// 405: only the methods in `allow` are served here.
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let detail = format!("This address takes {allow} requests only.");
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed", detail);
-        Self { allow: Some(HeaderValue::from_static(allow)), ..problem }
+        Self { allow: Some(allow), ..problem }
     }
 
     /// The answer's status.
@@ -82,10 +82,9 @@ impl Problem {
                 answer(self.status, "application/problem+json", text)
             }
         };
-        let extra = [(RETRY_AFTER, &self.retry_after), (ALLOW, &self.allow)];
-        for (name, value) in extra.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))) {
-            response.headers_mut().insert(name, value);
-        }
+        let headers = response.headers_mut();
+        headers.extend(self.retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
+        headers.extend(self.allow.map(|methods| (ALLOW, HeaderValue::from_static(methods))));
         response
     }
 }

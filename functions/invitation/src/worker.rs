@@ -1,0 +1,205 @@
+use std::time::{Duration, Instant};
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use invitation_flow::{Attempt, Flow, Invitation, Outcome, PASSWORD_BYTES, Postponed, generated_password};
+use leadsquared::{Client, Error};
+use ledger::Ledger;
+use mail::LeadSquaredChannel;
+use queue::{DeadLetters, Delivery, Invitations, Reason, Verdict, backoff, each_record};
+use time::OffsetDateTime;
+use uuid::Builder;
+
+use crate::{Account, Config};
+
+/// How long after a mail the same person gets no other one.
+const COOL_DOWN: time::Duration = time::Duration::seconds(60);
+
+/// How long an invitation is tried before it is laid aside: longer than LeadSquared's worst day.
+const RETRY_HORIZON: time::Duration = time::Duration::hours(36);
+
+/// The least time an attempt needs to be worth beginning.
+const WORTH_BEGINNING: Duration = Duration::from_secs(5);
+
+/// The time kept free at the end of an invocation to write down what happened.
+const TO_RECORD: Duration = Duration::from_millis(1500);
+
+/// Everything an invitation is done with.
+pub struct Worker {
+    /// LeadSquared.
+    pub account: Account,
+    /// What was done before.
+    pub ledger: Ledger,
+    /// The queue the messages come from.
+    pub invitations: Invitations,
+    /// Where those go that no repeat would help.
+    pub dead_letters: DeadLetters,
+    /// The settings.
+    pub config: Config,
+    /// What time it is.
+    pub now: fn() -> OffsetDateTime,
+    /// Fills bytes at random.
+    pub random: fn(&mut [u8]),
+}
+
+impl Worker {
+    /// Handles a batch; what has to come back is in the answer.
+    pub async fn handle(&self, event: &SqsEvent, deadline: OffsetDateTime) -> SqsBatchResponse {
+        let returns = each_record(event, async |delivery| self.deliver(delivery, deadline).await).await;
+        self.invitations.put_off(&returns).await;
+        returns.response()
+    }
+
+    /// One message, from its text to what becomes of it.
+    async fn deliver(&self, delivery: Delivery<'_>, deadline: OffsetDateTime) -> Verdict {
+        let now = (self.now)();
+        if deadline - now < WORTH_BEGINNING {
+            tracing::info!(
+                message.id = delivery.message_id,
+                "no time left in this invocation: the message goes back untouched"
+            );
+            return Verdict::ComeBack(Duration::ZERO);
+        }
+        let invitation = match Invitation::decode(delivery.body) {
+            Ok(invitation) => invitation,
+            Err(error) => {
+                tracing::error!(message.id = delivery.message_id, error = %error, "malformed message laid aside");
+                let reason = Reason { class: "malformed", cause: error.to_string(), receipt: None };
+                return self.lay_aside(&delivery, &reason).await;
+            }
+        };
+        let receipt = Some(invitation.id);
+        let (outcome, verdict) = match self.invite(&invitation, deadline).await {
+            Ok(Outcome::Rejected(rejection)) => {
+                let reason = Reason { class: "rejected", cause: rejection.to_string(), receipt };
+                (Ended { outcome: "rejected", cause: reason.cause.clone() }, self.lay_aside(&delivery, &reason).await)
+            }
+            Ok(outcome) => (Ended { outcome: outcome.name(), cause: String::new() }, Verdict::Done),
+            Err(failure) => {
+                self.report(&invitation, &delivery, &failure);
+                let waited =
+                    delivery.sent_at.map_or(time::Duration::ZERO, |sent_at| now - OffsetDateTime::from(sent_at));
+                if waited < RETRY_HORIZON {
+                    return Verdict::ComeBack(backoff(delivery.receive_count, self.random_number()));
+                }
+                let reason = Reason { class: "exhausted", cause: failure.name().to_owned(), receipt };
+                (Ended { outcome: "exhausted", cause: reason.cause.clone() }, self.lay_aside(&delivery, &reason).await)
+            }
+        };
+        if verdict == Verdict::Done {
+            let Ended { outcome, cause } = outcome;
+            let attempts = delivery.receive_count;
+            tracing::info!(receipt = %invitation.id, outcome, cause, attempts, "invitation ended");
+        }
+        verdict
+    }
+
+    /// Takes an invitation through the flow; once more, at once, if LeadSquared refused the keys and new ones are there.
+    async fn invite(&self, invitation: &Invitation, deadline: OffsetDateTime) -> Result<Outcome, Failure> {
+        let client = self.account.client(Instant::now()).await?;
+        let refused = match self.run(&client, invitation, deadline).await {
+            Err(postponed) if matches!(postponed.leadsquared(), Some(Error::BadKeys)) => postponed,
+            other => return Ok(other?),
+        };
+        match self.account.client_after_refusal(Instant::now()).await? {
+            Some(client) => Ok(self.run(&client, invitation, deadline).await?),
+            None => Err(refused.into()),
+        }
+    }
+
+    async fn run(
+        &self,
+        client: &Client,
+        invitation: &Invitation,
+        deadline: OffsetDateTime,
+    ) -> Result<Outcome, Postponed> {
+        let now = (self.now)();
+        let left = Duration::try_from(deadline - now).unwrap_or_default().saturating_sub(TO_RECORD);
+        let client = client.within(Instant::now() + left);
+        let Config { portal, wording, mail_sender, .. } = &self.config;
+        let mail = LeadSquaredChannel { client: &client, sender: mail_sender.as_ref(), wording };
+        let flow = Flow { crm: &client, ledger: &self.ledger, mail: &mail, portal, cool_down: COOL_DOWN };
+        let mut holder = [0; 16];
+        let mut password = [0; PASSWORD_BYTES];
+        (self.random)(&mut holder);
+        (self.random)(&mut password);
+        let attempt = Attempt {
+            now,
+            until: deadline,
+            holder: Builder::from_random_bytes(holder).into_uuid(),
+            password: generated_password(password),
+        };
+        flow.run(invitation, attempt).await
+    }
+
+    /// Lays a message aside; until that is certain it has to come back.
+    async fn lay_aside(&self, delivery: &Delivery<'_>, reason: &Reason) -> Verdict {
+        match self.dead_letters.send(delivery, reason).await {
+            Ok(()) => Verdict::Done,
+            Err(error) => {
+                tracing::warn!(message.id = delivery.message_id, error = %error, "the message could not be laid aside: it comes back");
+                Verdict::ComeBack(backoff(delivery.receive_count, self.random_number()))
+            }
+        }
+    }
+
+    /// Says once why an invitation has to wait, and what to do if somebody has to do something.
+    fn report(&self, invitation: &Invitation, delivery: &Delivery<'_>, failure: &Failure) {
+        let (receipt, attempts) = (invitation.id, delivery.receive_count);
+        let error = failure.in_full();
+        match failure {
+            Failure::Account(_) => {
+                tracing::error!(%receipt, attempts, error, "there are no LeadSquared keys: the invitation waits until there are");
+            }
+            Failure::Postponed(postponed) => match postponed.leadsquared() {
+                Some(cause) if cause.is_configuration() => tracing::error!(
+                    %receipt, attempts, error, cause = cause.name(), secret = self.account.keys_secret(),
+                    "LeadSquared is not set up right: the invitation waits until it is"
+                ),
+                _ => tracing::warn!(%receipt, attempts, error, "the invitation comes back"),
+            },
+        }
+    }
+
+    fn random_number(&self) -> u32 {
+        let mut bytes = [0; 4];
+        (self.random)(&mut bytes);
+        u32::from_be_bytes(bytes)
+    }
+}
+
+/// How an invitation ended, for the log.
+struct Ended {
+    outcome: &'static str,
+    cause: String,
+}
+
+/// Why an invitation has to come back.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Account(#[from] crate::AccountError),
+    #[error(transparent)]
+    Postponed(#[from] Postponed),
+}
+
+impl Failure {
+    /// The error and its causes in one line.
+    fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Account(_) => "NoKeys",
+            Self::Postponed(Postponed::Held) => "Held",
+            Self::Postponed(Postponed::Ledger(_)) => "Ledger",
+            Self::Postponed(Postponed::LeadSquared { source, .. }) => source.name(),
+        }
+    }
+}
