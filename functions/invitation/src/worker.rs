@@ -44,7 +44,8 @@ pub struct Worker {
 impl Worker {
     /// Handles a batch; what has to come back is in the answer.
     pub async fn handle(&self, event: &SqsEvent, deadline: OffsetDateTime) -> SqsBatchResponse {
-        let returns = each_record(event, async |delivery| self.deliver(delivery, deadline).await).await;
+        // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the compiler.
+        let returns = each_record(event, async |delivery| Box::pin(self.deliver(delivery, deadline)).await).await;
         self.invitations.put_off(&returns).await;
         returns.response()
     }
