@@ -91,6 +91,8 @@ mod tests {
     use axum::http::header::SET_COOKIE;
 
     use super::*;
+    use crate::ports;
+    use crate::steps::Steps;
 
     /// A front door before `upstream`; its address and what it has seen.
     async fn door(upstream: Router) -> (String, Flow) {
@@ -101,8 +103,7 @@ mod tests {
     }
 
     fn door_to(port: u16) -> (String, Flow) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let listener = ports::listener(None, "the API", &Steps::hidden()).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let flow = Flow::new();
         tokio::spawn({

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use leadsquared_emulator::{Emulator, Settings};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -57,7 +57,7 @@ pub enum Keys {
 /// The whole system; ends with all its processes when dropped.
 pub struct LocalStack {
     // The servers go first: they hand requests to what comes after them.
-    _servers: JoinSet<anyhow::Result<()>>,
+    servers: JoinSet<anyhow::Result<()>>,
     ministack: MiniStack,
     emulator: Arc<Emulator>,
     deployed: Deployed,
@@ -105,7 +105,7 @@ impl LocalStack {
         let (port, id) = (ministack.port(), deployed.api.clone());
         servers.spawn(api::serve(api, port, id, flow.clone()));
         servers.spawn(observe::watch(emulator.clone(), flow.clone()));
-        Ok(Self { _servers: servers, ministack, emulator, deployed, places, site_url, flow })
+        Ok(Self { servers, ministack, emulator, deployed, places, site_url, flow })
     }
 
     /// The start page of the demonstration site; the form is at `/apply`.
@@ -153,9 +153,24 @@ impl LocalStack {
         self.ministack.log_lines(name).await
     }
 
+    /// Waits until a part ends by itself, which none should, and says which.
+    pub async fn failure(&mut self) -> anyhow::Error {
+        tokio::select! {
+            server = self.servers.join_next() => {
+                let reason = match server {
+                    Some(Ok(Err(error))) => error,
+                    Some(Err(panic)) => panic.into(),
+                    Some(Ok(Ok(()))) | None => anyhow!("without a reason"),
+                };
+                reason.context("one of the servers ended")
+            }
+            log = self.ministack.ended() => anyhow!("MiniStack ended:\n{log}"),
+        }
+    }
+
     /// Stops everything and returns once no process is left.
     pub async fn shutdown(mut self) {
-        self._servers.shutdown().await;
+        self.servers.shutdown().await;
         self.ministack.shutdown().await;
     }
 }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use local_stack::steps::Steps;
-use local_stack::{Keys, LocalStack, Options, Ports, smoke};
+use local_stack::{Keys, LocalStack, Moment, Options, Ports, smoke};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 /// The whole system on this machine: the built functions on an AWS emulator, a LeadSquared emulator, a form and a mailbox.
 #[derive(Parser)]
@@ -73,7 +74,7 @@ async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<()> {
 
 /// Runs until somebody ends it, and prints what happens.
 async fn serve(steps: Steps) -> anyhow::Result<()> {
-    let stack = LocalStack::start(Options { ports: Ports::USUAL, steps, ..Options::default() }).await?;
+    let mut stack = LocalStack::start(Options { ports: Ports::USUAL, steps, ..Options::default() }).await?;
     print(&format!(
         "\nEverything runs. First open the form, send it, then look into the mailbox and press the link.\n\n  \
          Form       {site}/apply\n  Mailbox    {site}/mailbox\n  What else  {site}/\n\n  \
@@ -84,17 +85,24 @@ async fn serve(steps: Steps) -> anyhow::Result<()> {
         aws = stack.ministack().url(),
     ))?;
     let mut moments = stack.moments();
+    tokio::select! {
+        printed = print_moments(&mut moments) => printed,
+        error = stack.failure() => Err(error),
+    }
+}
+
+/// One line for each thing that happens to an applicant.
+async fn print_moments(moments: &mut watch::Receiver<Vec<Moment>>) -> anyhow::Result<()> {
     let mut printed = 0;
     while moments.changed().await.is_ok() {
         let all = moments.borrow_and_update().clone();
         for moment in &all[printed..] {
-            let at = moment.at.time();
-            let (hour, minute, second) = at.as_hms();
-            print(&format!("{hour:02}:{minute:02}:{second:02}.{:03} UTC  {}\n", at.millisecond(), moment.event))?;
+            let (hour, minute, second, millisecond) = moment.at.to_hms_milli();
+            print(&format!("{hour:02}:{minute:02}:{second:02}.{millisecond:03} UTC  {}\n", moment.event))?;
         }
         printed = all.len();
     }
-    anyhow::bail!("one of the servers ended by itself; run this again")
+    Ok(())
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -105,6 +105,12 @@ impl MiniStack {
         }
     }
 
+    /// Waits until MiniStack ends by itself, which it should not; returns the end of its log.
+    pub(crate) async fn ended(&mut self) -> String {
+        let _ = self.kept.process().wait().await;
+        self.log_end().await
+    }
+
     /// Stops MiniStack and returns once it and the functions are gone.
     pub async fn shutdown(self) {
         self.kept.end().await;

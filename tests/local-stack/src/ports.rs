@@ -26,13 +26,15 @@ impl Ports {
 
 /// Listens on the wanted port where that is free, and on some free port otherwise; says so then.
 pub(crate) fn listener(wanted: Option<u16>, whose: &str, steps: &Steps) -> anyhow::Result<TcpListener> {
-    let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port on 127.0.0.1");
-    let Some(port) = wanted else { return free() };
-    if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-        return Ok(listener);
+    let preferred = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted.unwrap_or(0)));
+    let listener = preferred.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let listener = listener.context("there is no free port on 127.0.0.1")?;
+    let address = listener.local_addr()?;
+    if let Some(port) = wanted.filter(|port| *port != address.port()) {
+        steps.say(&format!("  Port {port} is taken; {whose} is at {address} this time."));
     }
-    let listener = free()?;
-    steps.say(&format!("  Port {port} is taken; {whose} is at {} this time.", listener.local_addr()?));
+    // As tokio wants it.
+    listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
