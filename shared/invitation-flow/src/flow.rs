@@ -153,27 +153,35 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     ) -> Result<Outcome, Stop> {
         let person = invitation.person();
         if let Some(mail) = self.ledger.last_mail(&person).await.map_err(LedgerFailed)? {
-            // An earlier attempt sent the mail and died before it could say so.
-            if mail.invitation == invitation.id {
-                return Ok(invited(record));
-            }
-            if attempt.now - mail.at < self.cool_down {
+            record.mailed |= mail.invitation == invitation.id;
+            if !record.mailed && attempt.now - mail.at < self.cool_down {
                 return Ok(Outcome::AlreadyInvited);
             }
         }
 
+        // An earlier attempt sent the mail and did not live to say that all was done.
+        if record.mailed {
+            return Ok(invited(record));
+        }
+
         let lead = self.lead(invitation, attempt, record).await?;
         if record.unresolved_mails >= UNRESOLVED_MAILS {
-            tracing::warn!(receipt = %invitation.id, "two mails of unknown fate: no third one is sent");
-            return Ok(invited(record));
+            return Err(Stop::Rejected(Rejection::MailUnknown));
         }
         let key = self.auto_login_key(lead, invitation, attempt, record).await?;
         let link = auto_login_link(&self.portal.page, &lead, &self.portal.id, &key);
 
         record.unresolved_mails += 1;
-        self.ledger.save(invitation, lease, record).await.map_err(LedgerFailed)?;
+        if let Err(error) = self.ledger.save(invitation, lease, record).await {
+            // Not written for sure, so not begun either.
+            record.unresolved_mails -= 1;
+            return Err(LedgerFailed(error).into());
+        }
         match self.mail.send(Letter { lead, to: &invitation.email, link: &link }).await {
-            Ok(()) => record.unresolved_mails -= 1,
+            Ok(()) => {
+                record.unresolved_mails -= 1;
+                record.mailed = true;
+            }
             Err(MailError::Unknown(source)) => {
                 return Err(Stop::Postponed(Postponed::LeadSquared { step: "sending the mail", source }));
             }

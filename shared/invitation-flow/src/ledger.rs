@@ -58,6 +58,8 @@ pub struct Record {
     pub existing: bool,
     /// Whether an earlier attempt may have registered the person without living to say so.
     pub in_doubt: bool,
+    /// Whether the mail was sent, for sure.
+    pub mailed: bool,
     /// Mails that were begun and of which nobody knows whether they were sent.
     pub unresolved_mails: u32,
     /// Lead fields that had to be left out.

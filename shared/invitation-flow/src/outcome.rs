@@ -21,6 +21,9 @@ pub enum Rejection {
     IdentityMismatch,
     /// The same id came before with another content.
     IdReused,
+    /// The mail was begun twice and nobody knows whether it was sent: a person has to look, since a third mail might be
+    /// one too many and none at all would lose the applicant.
+    MailUnknown,
     /// LeadSquared refused the call.
     Refused {
         /// LeadSquared's `ExceptionType`, or our word for the decision.
@@ -45,6 +48,7 @@ impl fmt::Display for Rejection {
         match self {
             Self::IdentityMismatch => f.write_str("identity-mismatch"),
             Self::IdReused => f.write_str("id-reused"),
+            Self::MailUnknown => f.write_str("mail-unknown"),
             Self::Refused { exception_type } => write!(f, "refused: {exception_type}"),
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! | pk | attributes | kept |
 //! | --- | --- | --- |
-//! | `invitation#<id>` | `payload`, `received_at`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `unresolved_mails`, `left_out`, `outcome`, `cause` | 30 days |
+//! | `invitation#<id>` | `payload`, `received_at`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `left_out`, `outcome`, `cause` | 30 days |
 //! | `person#<hash of the e-mail address>` | `mailed_at`, `invitation` | 1 day |
 //!
 //! Times are Unix seconds. DynamoDB deletes an item up to two days after its `expires_at`
@@ -200,6 +200,7 @@ fn invitation_item(invitation: &Invitation, lease: Option<&Lease>, record: &Reco
         ("expires_at".to_owned(), seconds(invitation.received_at + INVITATIONS_KEPT)),
         ("existing".to_owned(), AttributeValue::Bool(record.existing)),
         ("in_doubt".to_owned(), AttributeValue::Bool(record.in_doubt)),
+        ("mailed".to_owned(), AttributeValue::Bool(record.mailed)),
         ("unresolved_mails".to_owned(), AttributeValue::N(record.unresolved_mails.to_string())),
         ("left_out".to_owned(), AttributeValue::L(record.left_out.iter().map(|name| text(name)).collect())),
     ]);
@@ -281,6 +282,7 @@ impl<'a> Reader<'a> {
             lead,
             existing: self.bool("existing")?,
             in_doubt: self.bool("in_doubt")?,
+            mailed: self.bool("mailed")?,
             unresolved_mails: self
                 .number("unresolved_mails")?
                 .try_into()
