@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, in its helpers as well")]
 
+mod application_form;
 mod browser;
+mod fixtures;
+mod invitation;
 mod runtime_api;
 mod template;
 mod tidy;

@@ -40,7 +40,7 @@ const INIT_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) enum FunctionError {
     /// The function reported an error for this event.
     Reported { error_type: String, message: String },
-    /// The process reported that it could not start, or was gone before it asked for an event.
+    /// The process was gone before it asked for an event: what it reported and printed about that.
     Init { message: String },
     /// The process ended while it held this event.
     Exited(ExitStatus),
@@ -123,7 +123,7 @@ impl Function {
     pub(crate) async fn stop(mut self) -> String {
         self.kill().await;
         for process in &mut self.processes {
-            while process.tasks.join_next().await.is_some() {}
+            process.all_printed().await;
         }
         self.printed.text()
     }
@@ -213,7 +213,7 @@ impl Process {
             .unwrap_or_else(|error| panic!("{} does not start: {error}", binary.display()));
         let mut tasks = JoinSet::new();
         tasks.spawn(printed.clone().keep(child.stdout.take().expect("standard output is piped")));
-        tasks.spawn(printed.keep(child.stderr.take().expect("standard error is piped")));
+        tasks.spawn(printed.clone().keep(child.stderr.take().expect("standard error is piped")));
 
         let (exited, exit) = watch::channel(None);
         let mut supervision = JoinSet::new();
@@ -223,7 +223,7 @@ impl Process {
             axum::serve(listener, service).await.expect("a listener on loopback keeps working");
         });
 
-        let process = Self { desk, exit, tasks, _supervision: supervision };
+        let mut process = Self { desk, exit, tasks, _supervision: supervision };
         let asks_for_events = async {
             is_ready.wait_for(|ready| *ready).await.expect("the desk lives as long as the process");
         };
@@ -231,11 +231,17 @@ impl Process {
             biased;
             () = asks_for_events => Ok(process),
             status = process.exited() => {
-                let reported = lock(&process.desk.init_error).take();
-                Err(FunctionError::Init { message: reported.unwrap_or_else(|| status.to_string()) })
+                process.all_printed().await;
+                let reported = lock(&process.desk.init_error).take().unwrap_or_default();
+                Err(FunctionError::Init { message: format!("{status} {reported} {}", printed.text()) })
             }
             () = tokio::time::sleep(INIT_LIMIT) => Err(FunctionError::TimedOut),
         }
+    }
+
+    /// Returns once everything is read that the process wrote before it ended.
+    async fn all_printed(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
     }
 
     async fn exited(&self) -> ExitStatus {

@@ -1,0 +1,207 @@
+//! What the tests of the functions share: the built binaries, and an AWS account each on one MiniStack.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_sqs::{
+    config::Credentials,
+    operation::receive_message::builders::ReceiveMessageFluentBuilder,
+    types::{Message, MessageSystemAttributeName, QueueAttributeName},
+};
+use local_stack::{functions, ministack::MiniStack, steps::Steps};
+use serde_json::{Map, Value, json};
+use tokio::{runtime::Runtime, sync::OnceCell};
+
+const REGION: &str = "us-east-1";
+
+/// What outlives a single test runs here: a test's own runtime ends with it.
+static SHARED: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime starts")
+});
+
+/// The built binary of a function.
+pub(crate) async fn binary(function: &str) -> &'static Path {
+    // Kept with its failure, or every test would try again what cannot work.
+    static BINARIES: OnceCell<Result<BTreeMap<String, PathBuf>, String>> = OnceCell::const_new();
+    let binaries = BINARIES.get_or_init(|| async {
+        let building = SHARED.spawn(async { functions::build(&Steps::shown()).await });
+        building.await.unwrap().map_err(|error| format!("{error:#}"))
+    });
+    let binaries = binaries.await.as_ref().unwrap_or_else(|error| panic!("{error}"));
+    binaries.get(function).unwrap_or_else(|| panic!("there is no function {function}"))
+}
+
+async fn ministack() -> &'static MiniStack {
+    static MINISTACK: OnceCell<Result<MiniStack, String>> = OnceCell::const_new();
+    let started = MINISTACK.get_or_init(|| async {
+        let starting = SHARED.spawn(async { MiniStack::start(None, &Steps::shown()).await });
+        starting.await.unwrap().map_err(|error| format!("{error:#}"))
+    });
+    started.await.as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// An AWS account that one test has to itself.
+pub(crate) struct Aws {
+    account: String,
+    endpoint: String,
+    config: SdkConfig,
+    sqs: aws_sdk_sqs::Client,
+}
+
+impl Aws {
+    pub(crate) async fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(100_000_000_000);
+        // MiniStack takes a 12-digit access key id for the account's number.
+        let account = LAST.fetch_add(1, Ordering::Relaxed).to_string();
+        let endpoint = ministack().await.url();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(&endpoint)
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new(&account, "secret", None, None, "test"))
+            .load()
+            .await;
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        Self { account, endpoint, config, sqs }
+    }
+
+    /// What Lambda would set so that a function's SDK finds this account.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        let variables = [
+            ("AWS_ACCESS_KEY_ID", self.account.as_str()),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_REGION", REGION),
+            ("AWS_ENDPOINT_URL", &self.endpoint),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
+    /// A new FIFO queue with the settings of the template's.
+    pub(crate) async fn queue(&self, name: &str) -> Queue {
+        let attributes = [
+            (QueueAttributeName::FifoQueue, "true"),
+            (QueueAttributeName::DeduplicationScope, "messageGroup"),
+            (QueueAttributeName::FifoThroughputLimit, "perMessageGroupId"),
+            (QueueAttributeName::VisibilityTimeout, "360"),
+        ];
+        let created = self
+            .sqs
+            .create_queue()
+            .queue_name(format!("{name}.fifo"))
+            .set_attributes(Some(attributes.map(|(name, value)| (name, value.to_owned())).into()));
+        let url = created.send().await.unwrap().queue_url.expect("a queue has a URL");
+        Queue { url, sqs: self.sqs.clone() }
+    }
+
+    /// A new table keyed like the template's ledger; its name.
+    pub(crate) async fn table(&self) -> String {
+        let name = "ledger".to_owned();
+        let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap();
+        let text = AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
+        let table = self.dynamodb().create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+        table.key_schema(key).attribute_definitions(text.build().unwrap()).send().await.unwrap();
+        name
+    }
+
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.config)
+    }
+
+    /// A new secret with this text; its ARN.
+    pub(crate) async fn secret(&self, text: &str) -> String {
+        let created = self.secrets_manager().create_secret().name("keys").secret_string(text).send();
+        created.await.unwrap().arn.expect("a secret has an ARN")
+    }
+
+    pub(crate) async fn change_secret(&self, arn: &str, text: &str) {
+        self.secrets_manager().put_secret_value().secret_id(arn).secret_string(text).send().await.unwrap();
+    }
+
+    fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::new(&self.config)
+    }
+}
+
+/// An SQS queue.
+pub(crate) struct Queue {
+    pub(crate) url: String,
+    sqs: aws_sdk_sqs::Client,
+}
+
+impl Queue {
+    pub(crate) async fn send(&self, body: &str, group: &str, deduplication_id: &str) {
+        let message = self.sqs.send_message().queue_url(&self.url).message_body(body);
+        message.message_group_id(group).message_deduplication_id(deduplication_id).send().await.unwrap();
+    }
+
+    /// Takes one message, which may still be on its way back to the queue.
+    pub(crate) async fn next(&self) -> Message {
+        const LONGEST_WAIT: Duration = Duration::from_secs(60);
+        let began = Instant::now();
+        while began.elapsed() < LONGEST_WAIT {
+            let received = self.request_messages(1).wait_time_seconds(1).send().await.unwrap();
+            if let Some(message) = received.messages.unwrap_or_default().pop() {
+                return message;
+            }
+        }
+        panic!("no message within {LONGEST_WAIT:?}");
+    }
+
+    pub(crate) async fn delete(&self, message: &Message) {
+        let receipt = message.receipt_handle.clone().expect("a received message has a receipt handle");
+        self.sqs.delete_message().queue_url(&self.url).receipt_handle(receipt).send().await.unwrap();
+    }
+
+    /// Takes all messages off the queue.
+    pub(crate) async fn drain(&self) -> Vec<Message> {
+        let mut all = Vec::new();
+        loop {
+            let batch = self.request_messages(10).send().await.unwrap().messages.unwrap_or_default();
+            if batch.is_empty() {
+                return all;
+            }
+            for message in &batch {
+                self.delete(message).await;
+            }
+            all.extend(batch);
+        }
+    }
+
+    fn request_messages(&self, at_most: i32) -> ReceiveMessageFluentBuilder {
+        let request = self.sqs.receive_message().queue_url(&self.url).max_number_of_messages(at_most);
+        request.message_system_attribute_names(MessageSystemAttributeName::All).message_attribute_names("All")
+    }
+
+    pub(crate) async fn remove(self) {
+        self.sqs.delete_queue().queue_url(self.url).send().await.unwrap();
+    }
+}
+
+/// The event that Lambda makes of received messages.
+pub(crate) fn sqs_event(messages: &[Message]) -> Value {
+    let record = |message: &Message| {
+        let attributes: Map<_, _> = (message.attributes.iter().flatten())
+            .map(|(name, value)| (name.as_str().to_owned(), json!(value)))
+            .collect();
+        json!({
+            "messageId": message.message_id,
+            "receiptHandle": message.receipt_handle,
+            "body": message.body,
+            "attributes": attributes,
+            "messageAttributes": {},
+            "md5OfBody": message.md5_of_body,
+            "eventSource": "aws:sqs",
+            "eventSourceARN": format!("arn:aws:sqs:{REGION}:000000000000:invitations.fifo"),
+            "awsRegion": REGION,
+        })
+    };
+    json!({ "Records": messages.iter().map(record).collect::<Vec<_>>() })
+}

@@ -1,0 +1,513 @@
+//! The `invitation` function: what becomes of queued messages, seen from outside.
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use futures::future::join_all;
+use leadsquared_emulator::{Call, Effect, Emulator, Fault, Role, Settings};
+use serde_json::{Value, json};
+
+use crate::{
+    fixtures::{self, Aws, Queue, sqs_event},
+    runtime_api::{Function, FunctionError},
+    template::Template,
+    workspace,
+};
+
+/// As in template.yaml.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Within which another process must get somewhere.
+const PATIENCE: Duration = Duration::from_secs(60);
+const REFUSAL: &str = r#"{"Status":"Error","ExceptionType":"MXInvalidEntityReferenceException","ExceptionMessage":"c4nary is no option of City"}"#;
+
+/// What the function works with, and the two ends a test holds: the queue and LeadSquared.
+struct Stage {
+    aws: Aws,
+    emulator: Emulator,
+    invitations: Queue,
+    dead_letters: Queue,
+    ledger: String,
+    secret: String,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let aws = Aws::new().await;
+        let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
+        let invitations = aws.queue("invitations").await;
+        let dead_letters = aws.queue("dead-letters").await;
+        let ledger = aws.table().await;
+        let secret = aws.secret(&keys(&emulator.keys())).await;
+        Self { aws, emulator, invitations, dead_letters, ledger, secret }
+    }
+
+    async fn start(&self) -> Function {
+        self.start_with(&[]).await.unwrap()
+    }
+
+    /// Starts the function with the template's settings, and these instead of them.
+    async fn start_with(&self, changes: &[(&str, &str)]) -> Result<Function, FunctionError> {
+        let template = Template::read();
+        let mut environment = self.aws.environment();
+        let settings = [
+            ("INVITATIONS_QUEUE_URL", self.invitations.url.as_str()),
+            ("DEAD_LETTERS_QUEUE_URL", &self.dead_letters.url),
+            ("LEDGER_TABLE", &self.ledger),
+            ("LEADSQUARED_KEYS_SECRET", &self.secret),
+            ("LEADSQUARED_API_URL", self.emulator.url().as_str()),
+            ("LEADSQUARED_PORTAL_API_URL", self.emulator.url().as_str()),
+            ("LEADSQUARED_TENANT_AUTH_KEY_PATH", template.default("TenantAuthKeyPath")),
+            ("PORTAL_ID", &self.emulator.portal_id()),
+            ("PORTAL_URL", self.emulator.portal_page_url().as_str()),
+            ("ORGANISATION", template.default("Organisation")),
+            ("MAIL_SUBJECT", template.default("MailSubject")),
+            ("MAIL_SENDER", template.default("MailSender")),
+        ]
+        .map(|(name, value)| {
+            let changed = changes.iter().find(|(other, _)| *other == name).map_or(value, |(_, value)| value);
+            (name.to_owned(), changed.to_owned())
+        });
+        environment.extend(settings);
+        Function::start(fixtures::binary("invitation").await, environment).await
+    }
+
+    /// Queues an invitation of this person and takes it off again, as an event source does.
+    async fn invite(&self, email: &str) -> Message {
+        self.queue(&invitation(email), email).await
+    }
+
+    async fn queue(&self, body: &str, group: &str) -> Message {
+        self.invitations.send(body, group, &next_id()).await;
+        self.invitations.next().await
+    }
+
+    /// Delivers messages and, as an event source does, deletes those that are not reported; returns those that are.
+    async fn deliver(&self, function: &Function, messages: &[Message]) -> Vec<usize> {
+        let response = function.invoke(&sqs_event(messages), TIMEOUT).await.unwrap();
+        let failed = failed(&response);
+        let is_failed = |message: &Message| failed.contains(&message.message_id.as_deref().unwrap());
+        for message in messages.iter().filter(|message| !is_failed(message)) {
+            self.invitations.delete(message).await;
+        }
+        (0..messages.len()).filter(|index| is_failed(&messages[*index])).collect()
+    }
+
+    /// Ends the function and makes sure that nobody's data, keys or links are in what it printed or kept.
+    async fn finish(&self, function: Function) -> String {
+        let printed = function.stop().await;
+        let ledger = self.aws.dynamodb().scan().table_name(&self.ledger).send().await.unwrap();
+        let ledger = format!("{:?}", ledger.items());
+        let (access_key, secret_key) = self.emulator.keys();
+        let mut secrets = vec!["c4nary".to_owned(), access_key, secret_key];
+        for mail in self.emulator.mails() {
+            secrets.extend(mail.recipients.iter().cloned());
+            let link = link(&mail.text);
+            secrets.push(link.split_once("authKey=").unwrap().1.to_owned());
+        }
+        for secret in secrets {
+            assert!(!printed.contains(&secret), "{secret} is logged: {printed}");
+            assert!(!ledger.contains(&secret), "{secret} is in the ledger: {ledger}");
+        }
+        printed
+    }
+
+    /// How often each person was mailed, by address.
+    fn mails_to(&self, email: &str) -> usize {
+        self.emulator.mails().iter().filter(|mail| mail.recipients == [email]).count()
+    }
+
+    /// The class and the cause of every dead letter.
+    async fn causes(&self) -> Vec<(String, String)> {
+        let cause = |message: &Message| {
+            let attributes = message.message_attributes.as_ref().expect("a dead letter says why");
+            let text = |name: &str| attributes[name].string_value.clone().expect("attributes are text");
+            (text("class"), text("cause"))
+        };
+        self.dead_letters.drain().await.iter().map(cause).collect()
+    }
+
+    fn calls_to(&self, call: Call) -> usize {
+        self.emulator.calls().iter().filter(|arrived| arrived.call == Some(call)).count()
+    }
+}
+
+fn keys((access_key, secret_key): &(String, String)) -> String {
+    json!({ "accessKey": access_key, "secretKey": secret_key }).to_string()
+}
+
+/// The queue's message for a person who is told apart by the address, with a canary in every other value.
+fn invitation(email: &str) -> String {
+    json!({
+        "version": 1,
+        "id": next_id(),
+        "source": "form",
+        "received_at": "2026-11-22T09:30:00Z",
+        "email": email,
+        "attributes": [
+            { "name": "FirstName", "value": "c4nary" },
+            { "name": "LastName", "value": "c4nary" },
+            { "name": "mx_City", "value": "c4nary" },
+        ],
+    })
+    .to_string()
+}
+
+fn next_id() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    format!("00000000-0000-8000-8000-{:012x}", LAST.fetch_add(1, Ordering::Relaxed))
+}
+
+fn failed(response: &Value) -> Vec<&str> {
+    let failures = response["batchItemFailures"].as_array().expect("a batch is answered with its failures");
+    failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
+}
+
+/// The first address in a mail's text.
+fn link(text: &str) -> &str {
+    text.split_whitespace().find(|word| word.starts_with("http")).expect("the mail holds a link")
+}
+
+/// Looks until it is so; another process is at work on it.
+async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_becomes_a_portal_user_with_a_link_in_the_mailbox() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    let message = stage.invite("asha@example.com").await;
+    assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+
+    let lead = stage.emulator.lead_by_email("asha@example.com").unwrap();
+    assert_eq!((lead.field("FirstName"), lead.field("mx_City")), (Some("c4nary"), Some("c4nary")));
+    let users = stage.emulator.portal_users();
+    assert_eq!(
+        users.iter().map(|user| (user.lead_id.as_str(), user.registrations)).collect::<Vec<_>>(),
+        [(lead.id.as_str(), 1)]
+    );
+    let mails = stage.emulator.mails();
+    assert_eq!((mails.len(), &mails[0].recipients), (1, &vec!["asha@example.com".to_owned()]));
+    assert_eq!(mails[0].subject, Template::read().default("MailSubject"));
+    let link = link(&mails[0].text);
+    assert!(link.starts_with(stage.emulator.portal_page_url().as_str()), "{link}");
+    for parameter in [format!("leadId={}", lead.id), format!("portalId={}", stage.emulator.portal_id())] {
+        assert!(link.contains(&parameter), "{link} has {parameter}");
+    }
+    assert!(stage.causes().await.is_empty());
+    let printed = stage.finish(function).await;
+    assert_eq!(printed.matches("\"outcome\":\"invited\"").count(), 1, "{printed}");
+}
+
+#[tokio::test]
+async fn a_warm_function_makes_two_calls_and_sends_one_mail() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    let first = stage.invite("asha@example.com").await;
+    stage.deliver(&function, &[first]).await;
+    let cold = stage.emulator.calls().len();
+    let second = stage.invite("ravi@example.com").await;
+    stage.deliver(&function, &[second]).await;
+    let calls: Vec<_> = stage.emulator.calls().into_iter().skip(cold).filter_map(|arrived| arrived.call).collect();
+    assert_eq!(calls, [Call::Register, Call::LeadAuthKey, Call::SendEmailToLead]);
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_known_lead_is_invited_at_its_address_on_record_and_left_as_it_was() {
+    let stage = Stage::new().await;
+    let known = [("EmailAddress", "asha@example.com"), ("FirstName", "Asha"), ("mx_City", "Pune")];
+    let id = stage.emulator.add_lead(&known).unwrap();
+    let function = stage.start().await;
+    let message = stage.invite("asha@example.com").await;
+    assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+
+    let leads = stage.emulator.leads();
+    assert_eq!(leads.len(), 1);
+    assert_eq!((leads[0].id.as_str(), leads[0].field("mx_City")), (id.as_str(), Some("Pune")));
+    assert_eq!(stage.emulator.portal_users().len(), 1);
+    assert!(link(&stage.emulator.mails()[0].text).contains(&id));
+    let printed = stage.finish(function).await;
+    assert!(printed.contains("\"outcome\":\"invited-existing\""), "{printed}");
+}
+
+#[tokio::test]
+async fn a_portal_users_password_survives_whatever_is_submitted_in_their_name() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    for _ in 0..2 {
+        // Another invitation each time; only the cool-down keeps the second from being mailed.
+        let message = stage.invite("asha@example.com").await;
+        assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+    }
+    let users = stage.emulator.portal_users();
+    assert_eq!(users.iter().map(|user| user.registrations).collect::<Vec<_>>(), [1]);
+    assert_eq!(stage.mails_to("asha@example.com"), 1);
+    let printed = stage.finish(function).await;
+    assert!(printed.contains("\"outcome\":\"already-invited\""), "{printed}");
+}
+
+#[tokio::test]
+async fn a_refused_lead_is_laid_aside_with_its_cause_and_the_batch_goes_on() {
+    let stage = Stage::new().await;
+    let refusal = Effect::Answer { status: 500, content_type: "application/json".into(), body: REFUSAL.into() };
+    stage.emulator.faults().add(Fault::on(Call::Register, refusal).times(1));
+    let function = stage.start().await;
+    let batch = [stage.invite("asha@example.com").await, stage.invite("ravi@example.com").await];
+    assert_eq!(stage.deliver(&function, &batch).await, [0; 0]);
+
+    assert_eq!((stage.mails_to("asha@example.com"), stage.mails_to("ravi@example.com")), (0, 1));
+    let dead = stage.dead_letters.drain().await;
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].body, batch[0].body, "a dead letter can be put back as it is");
+    let attributes = dead[0].message_attributes.as_ref().unwrap();
+    let text = |name: &str| attributes[name].string_value.as_deref().unwrap();
+    assert_eq!((text("class"), text("cause")), ("rejected", "refused: MXInvalidEntityReferenceException"));
+    let sent: Value = serde_json::from_str(batch[0].body.as_deref().unwrap()).unwrap();
+    assert_eq!(sent["id"], text("receipt"));
+    let printed = stage.finish(function).await;
+    assert_eq!(printed.matches("\"outcome\":\"rejected\"").count(), 1, "{printed}");
+}
+
+#[tokio::test]
+async fn what_is_no_invitation_is_laid_aside_and_holds_nobody_up() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    let newer = r#"{"version":7,"id":"c4nary"}"#;
+    let wrong_address = invitation("c4nary at example.com");
+    let mut batch = Vec::new();
+    for body in ["c4nary", "{}", newer, wrong_address.as_str(), "[\"c4nary\"]"] {
+        batch.push(stage.queue(body, &next_id()).await);
+    }
+    batch.push(stage.invite("asha@example.com").await);
+    assert_eq!(stage.deliver(&function, &batch).await, [0; 0]);
+
+    assert_eq!(stage.mails_to("asha@example.com"), 1);
+    let causes = stage.causes().await;
+    assert_eq!(causes.len(), 5);
+    for (class, cause) in &causes {
+        assert!(class == "malformed" && !cause.is_empty() && !cause.contains("c4nary"), "{class}: {cause}");
+    }
+    assert!(causes.iter().any(|(_, cause)| cause.contains("version 7")), "{causes:?}");
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn an_outage_of_leadsquared_costs_time_and_nothing_else() {
+    for outage in [Effect::gateway(502), Effect::gateway(503), Effect::Cut, Effect::LimitReached(Default::default())] {
+        let stage = Stage::new().await;
+        stage.emulator.faults().add(Fault::everywhere(outage.clone()));
+        let function = stage.start().await;
+        let message = stage.invite("asha@example.com").await;
+        assert_eq!(stage.deliver(&function, &[message]).await, [0], "{outage:?}");
+        assert!(stage.emulator.leads().is_empty() && stage.causes().await.is_empty());
+
+        stage.emulator.faults().clear();
+        // The function has put it off by a few seconds; the queue brings it back.
+        let again = stage.invitations.next().await;
+        let deliveries = &again.attributes.as_ref().unwrap()[&MessageSystemAttributeName::ApproximateReceiveCount];
+        assert_eq!(deliveries, "2");
+        assert_eq!(stage.deliver(&function, &[again]).await, [0; 0], "{outage:?}");
+        assert_eq!(stage.mails_to("asha@example.com"), 1);
+        stage.finish(function).await;
+    }
+}
+
+#[tokio::test]
+async fn a_failed_invitation_holds_up_its_own_person_and_nobody_else() {
+    let stage = Stage::new().await;
+    stage.emulator.faults().add(Fault::on(Call::Register, Effect::gateway(503)).times(1));
+    let function = stage.start().await;
+    let mut batch = vec![
+        stage.queue(&invitation("asha@example.com"), "asha").await,
+        stage.queue(&invitation("ravi@example.com"), "ravi").await,
+    ];
+    let second_of_asha = Message::builder().message_id(next_id()).body(invitation("asha@example.com"));
+    batch.push(second_of_asha.set_attributes(batch[0].attributes.clone()).receipt_handle("none").build());
+    assert_eq!(stage.deliver(&function, &batch).await, [0, 2]);
+    assert_eq!((stage.mails_to("asha@example.com"), stage.mails_to("ravi@example.com")), (0, 1));
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn the_same_message_delivered_again_is_done_nothing_about() {
+    let stage = Stage::new().await;
+    let mut function = stage.start().await;
+    function.add_process().await.unwrap();
+    let message = stage.invite("asha@example.com").await;
+    let event = sqs_event(std::slice::from_ref(&message));
+    // At the same time in two processes, and once more afterwards.
+    let (one, other) = tokio::join!(function.invoke(&event, TIMEOUT), function.invoke(&event, TIMEOUT));
+    let both = [one.unwrap(), other.unwrap()];
+    assert!(both.iter().any(|response| failed(response).is_empty()), "{both:?}");
+    assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+    assert_eq!(stage.mails_to("asha@example.com"), 1);
+    assert_eq!(stage.calls_to(Call::Register), 1);
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn wrong_settings_keep_the_message_and_tell_the_operator_what_to_do() {
+    let stage = Stage::new().await;
+    let (access_key, secret_key) = stage.emulator.keys();
+    let other_region = stage.emulator.other_region_url();
+    let sales_user = stage.emulator.keys_of(Role::SalesUser).expect("the emulator's account has a sales user");
+    let wrong = (access_key.clone(), secret_key.chars().rev().collect());
+    let wrong_host =
+        [("LEADSQUARED_API_URL", other_region.as_str()), ("LEADSQUARED_PORTAL_API_URL", other_region.as_str())];
+    let cases: [(String, &[(&str, &str)], &str); 5] = [
+        (keys(&wrong), &[], "secret"),
+        (keys(&sales_user), &[], "keys"),
+        (r#"{"accessKey":"REPLACE-ME","secretKey":"REPLACE-ME"}"#.to_owned(), &[], "placeholders"),
+        (r#"{"accesskey":"c4nary"}"#.to_owned(), &[], "accessKey"),
+        (keys(&(access_key, secret_key)), &wrong_host, "api-in21.leadsquared.com"),
+    ];
+    for (secret, settings, advice) in cases {
+        stage.aws.change_secret(&stage.secret, &secret).await;
+        let function = stage.start_with(settings).await.unwrap();
+        let message = stage.invite(&format!("{}@example.com", next_id())).await;
+        assert_eq!(stage.deliver(&function, &[message]).await, [0], "{advice}");
+        let printed = stage.finish(function).await;
+        let errors: Vec<_> = printed.lines().filter(|line| line.contains("\"ERROR\"")).collect();
+        assert!(matches!(errors[..], [error] if error.contains(advice)), "{advice}: {printed}");
+    }
+    assert!(stage.emulator.portal_users().is_empty() && stage.causes().await.is_empty());
+}
+
+#[tokio::test]
+async fn rotated_keys_are_noticed_by_a_running_function() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    let message = stage.invite("asha@example.com").await;
+    assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+
+    let mut rotated = (String::new(), String::new());
+    stage.emulator.change_users(|users| {
+        for user in users.iter_mut().filter(|user| user.role == Role::Administrator) {
+            user.secret_key = user.secret_key.chars().rev().collect();
+            rotated = (user.access_key.clone(), user.secret_key.clone());
+        }
+    });
+    stage.aws.change_secret(&stage.secret, &keys(&rotated)).await;
+    // It reads the secret again, but not within 30 s of reading it: until then the message comes back.
+    let message = stage.invite("ravi@example.com").await;
+    let began = Instant::now();
+    while stage.deliver(&function, std::slice::from_ref(&message)).await == [0] {
+        assert!(began.elapsed() < PATIENCE, "the new keys are not used");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(stage.mails_to("ravi@example.com"), 1);
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn what_there_is_no_time_for_goes_back_untouched() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    let batch = [stage.invite("asha@example.com").await, stage.invite("ravi@example.com").await];
+    let response = function.invoke(&sqs_event(&batch), Duration::from_secs(1)).await.unwrap();
+    assert_eq!(failed(&response).len(), 2);
+    assert!(stage.emulator.calls().is_empty());
+    // At once, too: it was not its fault.
+    let began = Instant::now();
+    let again = [stage.invitations.next().await, stage.invitations.next().await];
+    assert!(began.elapsed() < Duration::from_secs(10), "they come back after {:?}", began.elapsed());
+    assert_eq!(stage.deliver(&function, &again).await, [0; 0]);
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_message_that_fails_for_longer_than_the_retry_horizon_is_laid_aside() {
+    let stage = Stage::new().await;
+    stage.emulator.faults().add(Fault::everywhere(Effect::gateway(503)));
+    let function = stage.start().await;
+    let message = stage.invite("asha@example.com").await;
+    let mut event = sqs_event(&[message]);
+    // November 2023, in milliseconds.
+    event["Records"][0]["attributes"]["SentTimestamp"] = "1700000000000".into();
+    let response = function.invoke(&event, TIMEOUT).await.unwrap();
+    assert_eq!(failed(&response), [""; 0]);
+    let causes = stage.causes().await;
+    assert!(matches!(&causes[..], [(class, _)] if class == "exhausted"), "{causes:?}");
+    let printed = stage.finish(function).await;
+    assert_eq!(printed.matches("\"outcome\":\"exhausted\"").count(), 1, "{printed}");
+}
+
+/// Wherever a process dies, the person is registered once, and mailed once unless it died while the mail was sent.
+#[tokio::test]
+async fn a_process_killed_in_any_call_leaves_nobody_out_and_nobody_in_twice() {
+    let calls = [
+        Call::PublicAuthKey,
+        Call::RegistrationToken,
+        Call::Register,
+        Call::TenantAuthKey,
+        Call::LeadAuthKey,
+        Call::SendEmailToLead,
+    ];
+    let deaths = calls.into_iter().flat_map(|call| [(call, false), (call, true)]);
+    join_all(deaths.map(|(call, after_work)| kill_in(call, after_work))).await;
+}
+
+async fn kill_in(call: Call, after_work: bool) {
+    let case = format!("{call}, {} the work was done", if after_work { "after" } else { "before" });
+    let stage = Stage::new().await;
+    let stall = Fault::on(call, Effect::Latency(10 * PATIENCE));
+    stage.emulator.faults().add(if after_work { stall.after_work() } else { stall });
+    let doomed = stage.start().await;
+    let message = stage.invite("asha@example.com").await;
+    let event = sqs_event(std::slice::from_ref(&message));
+    // Long enough for the call to be reached, and the claim that the dead process holds runs out with it.
+    let killed = async {
+        eventually(&case, || {
+            stage.calls_to(call) == 1
+                && match (call, after_work) {
+                    (Call::Register, true) => !stage.emulator.portal_users().is_empty(),
+                    (Call::SendEmailToLead, true) => !stage.emulator.mails().is_empty(),
+                    _ => true,
+                }
+        })
+        .await;
+        doomed.kill().await;
+    };
+    let (answer, ()) = tokio::join!(doomed.invoke(&event, Duration::from_secs(15)), killed);
+    assert!(matches!(answer, Err(FunctionError::Exited(_))), "{case}: {answer:?}");
+    stage.finish(doomed).await;
+
+    stage.emulator.faults().clear();
+    let function = stage.start().await;
+    let began = Instant::now();
+    while stage.deliver(&function, std::slice::from_ref(&message)).await == [0] {
+        assert!(began.elapsed() < PATIENCE, "{case}: the claim of the dead process does not run out");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let users = stage.emulator.portal_users();
+    assert_eq!(users.iter().map(|user| user.registrations).collect::<Vec<_>>(), [1], "{case}");
+    let mails = stage.mails_to("asha@example.com");
+    let most = if call == Call::SendEmailToLead { 2 } else { 1 };
+    assert!((1..=most).contains(&mails), "{case}: {mails} mails");
+    assert!(stage.causes().await.is_empty(), "{case}");
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn every_sample_event_is_handled() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    for (file, event) in workspace::events("invitation") {
+        let response = function.invoke_bytes(event.into(), TIMEOUT).await.unwrap();
+        assert_eq!(failed(&response), [""; 0], "{file}");
+    }
+    let people: BTreeSet<_> = stage.emulator.mails().into_iter().flat_map(|mail| mail.recipients).collect();
+    assert_eq!(people, ["asha.rao@example.com", "ravi.iyer@example.com"].map(str::to_owned).into());
+    assert_eq!(stage.emulator.mails().len(), 2, "one mail each, however many invitations");
+    assert_eq!(stage.causes().await.len(), 1, "the malformed one");
+    stage.finish(function).await;
+}
