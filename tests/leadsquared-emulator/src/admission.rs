@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use http::{HeaderMap, StatusCode};
+use rusqlite::Connection;
 use time::OffsetDateTime;
 
 use crate::call::{Access, Call};
 use crate::failure::Failure;
-use crate::store::{self, Kind};
+use crate::leads::Writer;
+use crate::store::{self, Holder, Kind};
 use crate::tenant::{Role, User};
 use crate::world::{Account, World};
 
@@ -47,32 +49,57 @@ pub(crate) struct Admitted {
     pub(crate) user: User,
     /// `x-lsq-portalid`.
     pub(crate) portal_id: Option<String>,
+    /// The lead whose private key the call carries.
+    pub(crate) signed_in: Option<String>,
     pub(crate) query: Query,
     pub(crate) body: Bytes,
     pub(crate) now: OffsetDateTime,
 }
 
+impl Admitted {
+    /// Writes leads in the caller's name.
+    pub(crate) fn writer<'a>(&'a self, db: &'a Connection, raises: bool) -> Writer<'a> {
+        Writer { world: &self.world, account: &self.account, db, user: &self.user, now: self.now, raises }
+    }
+}
+
 /// Lets a call in.
 pub(crate) fn admit(world: &Arc<World>, call: Call, request: Request) -> Result<Admitted, Failure> {
     let now = world.now();
+    let mut signed_in = None;
     let (account, user) = match call.access() {
         Access::KeysAnywhere | Access::Keys => by_keys(world, &request, true)?,
         Access::AdministratorKeys => administrator(world, &request)?,
-        Access::PublicKey | Access::ThreeHeaders => by_public_key(world, &request, now)?,
+        Access::PublicKey | Access::ThreeHeaders => {
+            let (account, user, _) = by_authorization(world, &request, Kind::PublicKey, now)?;
+            (account, user)
+        }
+        Access::PrivateKey | Access::ThreeHeadersPrivate => {
+            let (account, user, holder) = by_authorization(world, &request, Kind::PrivateKey, now)?;
+            signed_in = holder.lead_id;
+            (account, user)
+        }
         Access::ThreeHeadersAndKeys => {
             let (account, user) = administrator(world, &request)?;
-            authorization(world, &account, &request, now)?;
+            if authorization(&account, &request, Kind::PublicKey, now)?.is_none() {
+                return Err(stale(world));
+            }
             (account, user)
         }
     };
     let portal_id = match call.access() {
-        Access::ThreeHeaders | Access::ThreeHeadersAndKeys => Some(portal(world, &account, &request, now)?),
-        _ => None,
+        Access::ThreeHeaders | Access::ThreeHeadersPrivate | Access::ThreeHeadersAndKeys => {
+            Some(portal(world, &account, &request, now)?)
+        }
+        Access::KeysAnywhere | Access::Keys | Access::AdministratorKeys | Access::PublicKey | Access::PrivateKey => {
+            None
+        }
     };
     if !account.admit(world) {
         return Err(limit_reached(world));
     }
-    Ok(Admitted { world: world.clone(), account, user, portal_id, query: request.query, body: request.body, now })
+    let world = world.clone();
+    Ok(Admitted { world, account, user, portal_id, signed_in, query: request.query, body: request.body, now })
 }
 
 /// The refusal of a spent limit; its status is set where it is sent, since LeadSquared uses three.
@@ -110,30 +137,44 @@ fn administrator(world: &World, request: &Request) -> Result<(Arc<Account>, User
     }
 }
 
-fn by_public_key(world: &World, request: &Request, now: OffsetDateTime) -> Result<(Arc<Account>, User), Failure> {
+/// The account that issued the key in `Authorization`, and what it was issued for.
+fn by_authorization(
+    world: &World,
+    request: &Request,
+    kind: Kind,
+    now: OffsetDateTime,
+) -> Result<(Arc<Account>, User, Holder), Failure> {
     for account in &world.accounts {
-        if authorization(world, account, request, now).is_ok() {
+        if let Some(holder) = authorization(account, request, kind, now)? {
             let administrator = account.users().into_iter().find(|user| user.role == Role::Administrator);
-            return administrator.map(|user| (account.clone(), user)).ok_or_else(Failure::internal);
+            return administrator.map(|user| (account.clone(), user, holder)).ok_or_else(Failure::internal);
         }
     }
-    Err(unauthorized(world, &world.settings.texts.stale_credential))
+    Err(stale(world))
 }
 
-fn authorization(world: &World, account: &Account, request: &Request, now: OffsetDateTime) -> Result<(), Failure> {
+fn authorization(
+    account: &Account,
+    request: &Request,
+    kind: Kind,
+    now: OffsetDateTime,
+) -> Result<Option<Holder>, Failure> {
     let key = request.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let known = match key {
-        Some(key) => store::redeem(&account.store.connection(), Kind::PublicKey, key, now)?.is_some(),
-        None => false,
-    };
-    if known { Ok(()) } else { Err(unauthorized(world, &world.settings.texts.stale_credential)) }
+    match key {
+        Some(key) => Ok(store::redeem(&account.store.connection(), kind, key, now)?),
+        None => Ok(None),
+    }
+}
+
+fn stale(world: &World) -> Failure {
+    unauthorized(world, &world.settings.texts.stale_credential)
 }
 
 fn portal(world: &World, account: &Account, request: &Request, now: OffsetDateTime) -> Result<String, Failure> {
     let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = header("x-lsq-registertoken");
     if store::redeem(&account.store.connection(), Kind::RegistrationToken, token, now)?.is_none() {
-        return Err(unauthorized(world, &world.settings.texts.stale_credential));
+        return Err(stale(world));
     }
     let portal_id = header("x-lsq-portalid");
     if !account.has_portal(portal_id) {

@@ -1,7 +1,7 @@
 //! Request bodies: the JSON shapes of the calls, read from whatever bytes arrive.
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ pub(crate) struct Attribute {
 }
 
 /// A value that may come as text, number, boolean or null; empty text is the same as null.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Text(pub(crate) Option<String>);
 
 impl<'de> Deserialize<'de> for Text {

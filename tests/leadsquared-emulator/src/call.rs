@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::Method;
+use serde::{Serialize, Serializer};
 
 /// What a call must carry to be let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +16,12 @@ pub(crate) enum Access {
     AdministratorKeys,
     /// `Authorization` with the public key.
     PublicKey,
+    /// `Authorization` with the private key that sign-in returned.
+    PrivateKey,
     /// The three headers of the portal's second version, with the public key.
     ThreeHeaders,
+    /// The three headers, with the private key.
+    ThreeHeadersPrivate,
     /// The three headers and an administrator's keys in the query.
     ThreeHeadersAndKeys,
 }
@@ -61,26 +66,84 @@ calls! {
     PublicAuthKey "public-auth-key" GET "/api/Access/PublicToken" AdministratorKeys;
     /// <https://apidocs.leadsquared.com/get-portal-registration-token/>
     RegistrationToken "registration-token" GET "/api/Access/GetRegisterToken" AdministratorKeys;
+    /// <https://apidocs.leadsquared.com/register/>, first version
+    RegisterV1 "register-v1" POST "/api/Authentication/Register" PublicKey;
     /// <https://apidocs.leadsquared.com/register/>, second version
     Register "register" POST "/api/Authentication/v2/Register" ThreeHeadersAndKeys;
+    /// <https://apidocs.leadsquared.com/sign-in/> and <https://apidocs.leadsquared.com/sign-in-with-otp/>, first version
+    SignInV1 "sign-in-v1" POST "/api/Authentication/Signin" PublicKey;
+    /// <https://apidocs.leadsquared.com/sign-in/> and <https://apidocs.leadsquared.com/sign-in-with-otp/>, second version
+    SignIn "sign-in" POST "/api/Authentication/v2/Signin" ThreeHeaders;
+    /// <https://apidocs.leadsquared.com/get-sign-in-otp/>, first version
+    SignInCodeV1 "sign-in-code-v1" POST "/api/Authentication/SigninOTP/Get" PublicKey;
+    /// <https://apidocs.leadsquared.com/get-sign-in-otp/>, second version; its path is inferred, the first one works too
+    SignInCode "sign-in-code" POST "/api/Authentication/v2/SigninOTP/Get" ThreeHeaders;
+    /// <https://apidocs.leadsquared.com/forgot-password/>, first version
+    ForgotPasswordV1 "forgot-password-v1" POST "/api/Authentication/SecureForgotPassword" PublicKey;
+    /// <https://apidocs.leadsquared.com/forgot-password/>, second version; its path is inferred, the first one works too
+    ForgotPassword "forgot-password" POST "/api/Authentication/v2/SecureForgotPassword" ThreeHeaders;
+    /// <https://apidocs.leadsquared.com/reset-password/>, first version
+    ResetPasswordV1 "reset-password-v1" POST "/api/Authentication/ResetPassword" PublicKey;
+    /// <https://apidocs.leadsquared.com/reset-password/>, second version
+    ResetPassword "reset-password" POST "/api/Authentication/v2/ResetPassword" ThreeHeaders;
+    /// <https://apidocs.leadsquared.com/change-password/>, first version
+    ChangePasswordV1 "change-password-v1" POST "/api/Settings/ChangePassword" PrivateKey;
+    /// <https://apidocs.leadsquared.com/change-password/>, second version
+    ChangePassword "change-password" POST "/api/Settings/v2/ChangePassword" ThreeHeadersPrivate;
     /// <https://apidocs.leadsquared.com/portal-auto-login-generate-tenant-auth-key/>; path and method are assumed and a setting
     TenantAuthKey "tenant-auth-key" GET "/api/AutoLogin/GenerateTenantAuthKey" AdministratorKeys;
     /// <https://apidocs.leadsquared.com/portal-auto-login-generate-lead-level-auth-key/>
     LeadAuthKey "lead-auth-key" POST "/api/AutoLogin/Generate" AdministratorKeys;
     /// <https://apidocs.leadsquared.com/user-authentication/>
     AuthenticateUser "authenticate-user" GET "/v2/Authentication.svc/UserByAccessKey.Get" KeysAnywhere;
+    /// <https://apidocs.leadsquared.com/capture-lead/>
+    CaptureLead "capture-lead" POST "/v2/LeadManagement.svc/Lead.Capture" Keys;
+    /// <https://apidocs.leadsquared.com/create-a-lead/>
+    CreateLead "create-lead" POST "/v2/LeadManagement.svc/Lead.Create" Keys;
+    /// <https://apidocs.leadsquared.com/update-a-lead/>
+    UpdateLead "update-lead" POST "/v2/LeadManagement.svc/Lead.Update" Keys;
+    /// <https://apidocs.leadsquared.com/create-or-update/>
+    CreateOrUpdateLead "create-or-update-lead" POST "/v2/LeadManagement.svc/Lead.CreateOrUpdate" Keys;
     /// Linked from <https://apidocs.leadsquared.com/get-lead-by-phone/>
     LeadById "lead-by-id" GET "/v2/LeadManagement.svc/Leads.GetById" Keys;
     /// <https://apidocs.leadsquared.com/get-a-lead-by-email-id/>
     LeadByEmail "lead-by-email" GET "/v2/LeadManagement.svc/Leads.GetByEmailaddress" Keys;
+    /// <https://apidocs.leadsquared.com/get-lead-by-phone/>
+    LeadByPhone "lead-by-phone" GET "/v2/LeadManagement.svc/RetrieveLeadByPhoneNumber" Keys;
+    /// <https://apidocs.leadsquared.com/meta-data/>
+    LeadFields "lead-fields" GET "/v2/LeadManagement.svc/LeadsMetaData.Get" Keys;
+    /// <https://apidocs.leadsquared.com/post-an-activity-to-lead/>
+    PostActivity "post-activity" POST "/v2/ProspectActivity.svc/Create" Keys;
+    /// <https://apidocs.leadsquared.com/create-lead-and-activity/>
+    PostLeadAndActivity "post-lead-and-activity" POST "/v2/ProspectActivity.svc/CreateCustom" Keys;
+    /// <https://apidocs.leadsquared.com/get-activities-of-a-lead/>
+    Activities "activities" POST "/v2/ProspectActivity.svc/Retrieve" Keys;
+    /// <https://github.com/LeadSquared/php-library>
+    ActivityTypes "activity-types" GET "/v2/ProspectActivity.svc/ActivityTypes.Get" Keys;
+    /// <https://apidocs.leadsquared.com/create-new-activity-type-api/>
+    CreateActivityType "create-activity-type" POST "/v2/ProspectActivity.svc/CreateType" Keys;
     /// <https://apidocs.leadsquared.com/send-an-email-to-a-lead/>
     SendEmailToLead "send-email-to-lead" POST "/v2/EmailMarketing.svc/SendEmailToLead" Keys;
+    /// <https://apidocs.leadsquared.com/create-a-webhook/>
+    CreateWebhook "create-webhook" POST "/v2/Webhook.svc/Create" Keys;
+    /// <https://apidocs.leadsquared.com/retrieve-a-webhook/>
+    Webhooks "webhooks" POST "/v2/Webhook.svc/Retrieve" Keys;
+    /// <https://apidocs.leadsquared.com/update-a-webhook/>
+    UpdateWebhook "update-webhook" POST "/v2/Webhook.svc/Update" Keys;
+    /// <https://apidocs.leadsquared.com/delete-a-webhook/>; by GET, a POST gets 405
+    DeleteWebhook "delete-webhook" GET "/v2/Webhook.svc/Delete" Keys;
 }
 
 impl Call {
     /// The call of that [`Call::name`].
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|call| call.name() == name)
+    }
+}
+
+impl Serialize for Call {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

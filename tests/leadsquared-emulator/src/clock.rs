@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use time::macros::datetime;
 use tokio::sync::watch;
+
+/// Where advancing ends, so that lifetimes can still be added to the time.
+const END: OffsetDateTime = datetime!(9000-01-01 00:00:00 UTC);
 
 /// What every lifetime, limit and timestamp of the emulator is measured with; clones share the same time.
 #[derive(Clone)]
@@ -27,14 +31,15 @@ impl Clock {
         Self::new(Some(time))
     }
 
-    /// The current time, in UTC.
+    /// The current time, in UTC; the year 9000 at the latest.
     pub fn now(&self) -> OffsetDateTime {
-        self.0.stopped_at.unwrap_or_else(OffsetDateTime::now_utc) + *self.0.advanced.borrow()
+        let started = self.0.stopped_at.unwrap_or_else(OffsetDateTime::now_utc);
+        started.saturating_add((*self.0.advanced.borrow()).try_into().unwrap_or(time::Duration::MAX)).min(END)
     }
 
     /// Moves the clock ahead for everybody who shares it, and wakes whatever has become due.
     pub fn advance(&self, by: Duration) {
-        self.0.advanced.send_modify(|advanced| *advanced += by);
+        self.0.advanced.send_modify(|advanced| *advanced = advanced.saturating_add(by));
     }
 
     /// Returns once the clock shows `time` or later.

@@ -3,3 +3,5 @@
 pub(crate) mod authentication;
 pub(crate) mod email_marketing;
 pub(crate) mod lead_management;
+pub(crate) mod prospect_activity;
+pub(crate) mod webhook;

@@ -10,19 +10,22 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
+use crate::activities::{self, Activity};
 use crate::body::{Attribute, Text};
 use crate::clock::Clock;
+use crate::deliveries::{self, Delivery};
 use crate::failure::Failure;
 use crate::faults::Faults;
-use crate::leads::{self, Lead};
-use crate::mails::{self, Mail};
+use crate::leads::{self, Lead, Writer};
+use crate::mails::{self, Mail, TextMessage};
 use crate::portal_users::{self, PortalUser};
 use crate::server::{self, Region};
 use crate::settings::Settings;
-use crate::store::{self, Kind, StoreError};
+use crate::store::StoreError;
 use crate::tenant::{Role, User};
+use crate::webhooks::{self, Stored, Webhook};
 use crate::world::{Account, RecordedCall, World};
-use crate::{hosted_page, passwords};
+use crate::{admin, hosted_page, passwords};
 
 /// A running emulator; stops when it is dropped.
 pub struct Emulator {
@@ -68,10 +71,11 @@ impl Emulator {
         world.base.get_or_init(|| url.clone());
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        let own = hosted_page::router();
+        let own = hosted_page::router().merge(admin::router());
         listeners.spawn(server::listen(right, server::calls(own, Region::Right, world.clone()), stopped.clone()));
         let nothing = axum::Router::new();
-        listeners.spawn(server::listen(wrong, server::calls(nothing, Region::Wrong, world.clone()), stopped));
+        listeners.spawn(server::listen(wrong, server::calls(nothing, Region::Wrong, world.clone()), stopped.clone()));
+        listeners.spawn(deliveries::run(world.clone(), stopped));
         Ok(Self { world, url, other_region_url, stop, listeners })
     }
 
@@ -105,6 +109,13 @@ impl Emulator {
     pub fn portal_page_url(&self) -> Url {
         let mut url = self.url();
         url.set_path("/portal");
+        url
+    }
+
+    /// The page that shows what arrived and sets faults; below it, the same as JSON.
+    pub fn admin_url(&self) -> Url {
+        let mut url = self.url();
+        url.set_path("/_admin");
         url
     }
 
@@ -149,6 +160,27 @@ impl Emulator {
         mails::all(&self.account().store.connection()).expect(READS)
     }
 
+    /// Every text message, oldest first.
+    pub fn text_messages(&self) -> Vec<TextMessage> {
+        mails::all_texts(&self.account().store.connection()).expect(READS)
+    }
+
+    /// A lead's activities, newest first.
+    pub fn activities(&self, lead_id: &str) -> Vec<Activity> {
+        activities::of_lead(&self.account().store.connection(), lead_id).expect(READS)
+    }
+
+    /// Every webhook, oldest first.
+    pub fn webhooks(&self) -> Vec<Webhook> {
+        let webhooks = webhooks::all(&self.account().store.connection()).expect(READS);
+        webhooks.iter().map(Stored::shown).collect()
+    }
+
+    /// What webhooks were or will be told, oldest first.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        deliveries::all(&self.account().store.connection()).expect(READS)
+    }
+
     /// The calls that arrived, oldest first; the last 100 000 are kept.
     pub fn calls(&self) -> Vec<RecordedCall> {
         self.world.log.calls()
@@ -171,12 +203,13 @@ impl Emulator {
         };
         let attributes: Vec<_> = fields.iter().map(attribute).collect();
         let added = leads::check(&account.tenant, &self.world.settings.switches, &attributes).and_then(|changes| {
-            let id = self.world.randomness.guid();
             let user = account.users().into_iter().next().ok_or_else(Failure::internal)?;
-            let now = self.world.now();
-            account.store.transaction(|db| leads::create(db, &account.tenant, &user, &id, &changes, now))?;
-            Ok(id)
+            let (world, now) = (&self.world, self.world.now());
+            account
+                .store
+                .transaction(|db| Writer { world, account, db, user: &user, now, raises: true }.create(&changes))
         });
+        self.world.told.notify_one();
         added.map_err(|failure| format!("{}: {}", failure.exception_type, failure.message))
     }
 
@@ -187,10 +220,7 @@ impl Emulator {
 
     /// Makes every public key, registration token and tenant auto-login key worthless; asking for them gives new ones.
     pub fn revoke_credentials(&self) {
-        let db = self.account().store.connection();
-        for kind in [Kind::PublicKey, Kind::RegistrationToken, Kind::TenantAuthKey] {
-            store::revoke(&db, kind).expect(READS);
-        }
+        self.account().revoke_credentials().expect(READS);
     }
 
     /// Stops listening and returns when the answers under way are sent, or after two seconds.

@@ -11,6 +11,8 @@ pub(crate) struct Failure {
     pub(crate) status: StatusCode,
     pub(crate) exception_type: String,
     pub(crate) message: String,
+    /// Some refusals carry the fourth key `IsMXException`.
+    pub(crate) marked: bool,
 }
 
 impl Failure {
@@ -20,7 +22,7 @@ impl Failure {
     }
 
     pub(crate) fn new(status: StatusCode, exception_type: &str, message: impl Into<String>) -> Self {
-        Self { status, exception_type: exception_type.to_owned(), message: message.into() }
+        Self { status, exception_type: exception_type.to_owned(), message: message.into(), marked: false }
     }
 
     pub(crate) fn missing(message: impl Into<String>) -> Self {
@@ -56,8 +58,18 @@ impl Failure {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "An error occurred in the emulator.")
     }
 
+    /// The same with `IsMXException`.
+    pub(crate) fn marked(self) -> Self {
+        Self { marked: true, ..self }
+    }
+
     pub(crate) fn envelope(&self) -> Value {
-        json!({"Status": "Error", "ExceptionType": self.exception_type, "ExceptionMessage": self.message})
+        let mut envelope =
+            json!({"Status": "Error", "ExceptionType": self.exception_type, "ExceptionMessage": self.message});
+        if self.marked {
+            envelope["IsMXException"] = Value::Bool(true);
+        }
+        envelope
     }
 }
 

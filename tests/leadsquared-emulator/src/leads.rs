@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -12,9 +13,11 @@ use crate::failure::Failure;
 use crate::settings::Switches;
 use crate::store::{stamp, time_of};
 use crate::tenant::{DataType, Field, Tenant, User};
+use crate::webhooks;
+use crate::world::{Account, World};
 
 /// A lead as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lead {
     /// GUID; also called prospect id.
     pub id: String,
@@ -23,10 +26,12 @@ pub struct Lead {
     /// The fields that have a value, by schema name; portal passwords are not among them.
     pub fields: BTreeMap<String, String>,
     /// When it was created.
+    #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// GUID of the user whose keys created it.
     pub created_by: String,
     /// When it was last written.
+    #[serde(with = "time::serde::rfc3339")]
     pub modified_at: OffsetDateTime,
     /// GUID of the user whose keys wrote it last.
     pub modified_by: String,
@@ -59,8 +64,16 @@ impl Changes {
         })
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
+    /// The value that is written for a field.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(its, _)| its == name).and_then(|(_, value)| value.as_deref())
+    }
+}
+
+impl Changes {
+    /// Keeps the changes of those fields that `keep` wants.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| keep(name));
     }
 }
 
@@ -144,63 +157,80 @@ fn normal_phone(value: &str, country_code: &str) -> String {
     format!("+{country_code}-{national}")
 }
 
-/// Creates a lead of checked values.
-pub(crate) fn create(
-    db: &Connection,
-    tenant: &Tenant,
-    user: &User,
-    id: &str,
-    changes: &Changes,
-    now: OffsetDateTime,
-) -> Result<(), Failure> {
-    let missing = tenant.fields.iter().find(|field| field.mandatory && changes.value(&field.schema_name).is_none());
-    if let Some(field) = missing {
-        return Err(Failure::missing(format!("{} is mandatory.", field.display_name)));
-    }
-    refuse_duplicates(db, tenant, id, changes)?;
-    db.prepare_cached(
-        "INSERT INTO lead (id, created_at, created_by, modified_at, modified_by) VALUES (?1, ?2, ?3, ?2, ?3)",
-    )?
-    .execute(params![id, stamp(now), user.id])?;
-    for (name, value) in [("ProspectStage", "Prospect"), ("DoNotEmail", "0"), ("DoNotCall", "0"), ("OwnerId", &user.id)]
-    {
-        write_value(db, id, name, Some(value))?;
-    }
-    write_values(db, id, changes)
+/// Writes leads in one transaction, in the name of one user, and raises the webhooks that follow from it.
+pub(crate) struct Writer<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) account: &'a Account,
+    pub(crate) db: &'a Connection,
+    pub(crate) user: &'a User,
+    pub(crate) now: OffsetDateTime,
+    /// Whether webhooks hear of it.
+    pub(crate) raises: bool,
 }
 
-/// Writes checked values over those of a lead that exists.
-pub(crate) fn update(
-    db: &Connection,
-    tenant: &Tenant,
-    user: &User,
-    id: &str,
-    changes: &Changes,
-    now: OffsetDateTime,
-) -> Result<(), Failure> {
-    for field in tenant.fields.iter().filter(|field| field.lock_after_create) {
-        let locked = changes.value(&field.schema_name).zip(value_of(db, id, &field.schema_name)?);
-        if locked.is_some_and(|(new, old)| new != old) {
-            return Err(Failure::invalid_input(format!("{} cannot be changed.", field.display_name)));
+impl Writer<'_> {
+    /// Creates a lead of checked values and returns its id.
+    pub(crate) fn create(&self, changes: &Changes) -> Result<String, Failure> {
+        let tenant = &self.account.tenant;
+        let missing = tenant.fields.iter().find(|field| field.mandatory && changes.value(&field.schema_name).is_none());
+        if let Some(field) = missing {
+            return Err(Failure::missing(format!("{} is mandatory.", field.display_name)));
         }
+        let id = self.world.randomness.guid();
+        self.refuse_duplicates(&id, changes)?;
+        self.db
+            .prepare_cached(
+                "INSERT INTO lead (id, created_at, created_by, modified_at, modified_by) VALUES (?1, ?2, ?3, ?2, ?3)",
+            )?
+            .execute(params![id, stamp(self.now), self.user.id])?;
+        for (name, value) in
+            [("ProspectStage", "Prospect"), ("DoNotEmail", "0"), ("DoNotCall", "0"), ("OwnerId", &self.user.id)]
+        {
+            write_value(self.db, &id, name, Some(value))?;
+        }
+        write_values(self.db, &id, changes)?;
+        if self.raises {
+            webhooks::lead_created(self, &existing(self.db, &id)?)?;
+        }
+        Ok(id)
     }
-    refuse_duplicates(db, tenant, id, changes)?;
-    db.prepare_cached("UPDATE lead SET modified_at = ?2, modified_by = ?3 WHERE id = ?1")?.execute(params![
-        id,
-        stamp(now),
-        user.id
-    ])?;
-    write_values(db, id, changes)
+
+    /// Writes checked values over those of a lead that exists.
+    pub(crate) fn update(&self, id: &str, changes: &Changes) -> Result<(), Failure> {
+        let before = existing(self.db, id)?;
+        let tenant = &self.account.tenant;
+        for field in tenant.fields.iter().filter(|field| field.lock_after_create) {
+            let locked = changes.value(&field.schema_name).zip(before.field(&field.schema_name));
+            if locked.is_some_and(|(new, old)| new != old) {
+                return Err(Failure::invalid_input(format!("{} cannot be changed.", field.display_name)));
+            }
+        }
+        self.refuse_duplicates(id, changes)?;
+        self.db
+            .prepare_cached("UPDATE lead SET modified_at = ?2, modified_by = ?3 WHERE id = ?1")?
+            .execute(params![before.id, stamp(self.now), self.user.id])?;
+        write_values(self.db, &before.id, changes)?;
+        if self.raises {
+            webhooks::lead_updated(self, &before, &existing(self.db, id)?)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_duplicates(&self, id: &str, changes: &Changes) -> Result<(), Failure> {
+        for field in self.account.tenant.fields.iter().filter(|field| field.unique) {
+            let Some(value) = changes.value(&field.schema_name) else { continue };
+            let other = with_value(self.db, &field.schema_name, value)?;
+            if other.is_some_and(|other| !other.eq_ignore_ascii_case(id)) {
+                return Err(Failure::duplicate(&field.display_name));
+            }
+        }
+        Ok(())
+    }
 }
 
-fn refuse_duplicates(db: &Connection, tenant: &Tenant, id: &str, changes: &Changes) -> Result<(), Failure> {
-    for field in tenant.fields.iter().filter(|field| field.unique) {
-        let Some(value) = changes.value(&field.schema_name) else { continue };
-        if with_value(db, &field.schema_name, value)?.is_some_and(|other| other != id) {
-            return Err(Failure::duplicate(&field.display_name));
-        }
-    }
-    Ok(())
+/// The lead of that id, or the refusal that there is none.
+pub(crate) fn existing(db: &Connection, id: &str) -> Result<Lead, Failure> {
+    by_id(db, id)?.ok_or_else(Failure::no_such_lead)
 }
 
 fn write_values(db: &Connection, id: &str, changes: &Changes) -> Result<(), Failure> {
@@ -210,7 +240,8 @@ fn write_values(db: &Connection, id: &str, changes: &Changes) -> Result<(), Fail
     Ok(())
 }
 
-fn write_value(db: &Connection, id: &str, name: &str, value: Option<&str>) -> rusqlite::Result<()> {
+/// Writes or empties one value, also one that LeadSquared keeps itself.
+pub(crate) fn write_value(db: &Connection, id: &str, name: &str, value: Option<&str>) -> rusqlite::Result<()> {
     match value {
         Some(value) => db
             .prepare_cached("INSERT OR REPLACE INTO lead_value (lead_id, field, value) VALUES (?1, ?2, ?3)")?
@@ -218,12 +249,6 @@ fn write_value(db: &Connection, id: &str, name: &str, value: Option<&str>) -> ru
         None => db.prepare_cached("DELETE FROM lead_value WHERE lead_id = ?1 AND field = ?2")?.execute([id, name])?,
     };
     Ok(())
-}
-
-fn value_of(db: &Connection, id: &str, name: &str) -> rusqlite::Result<Option<String>> {
-    db.prepare_cached("SELECT value FROM lead_value WHERE lead_id = ?1 AND field = ?2")?
-        .query_row([id, name], |row| row.get(0))
-        .optional()
 }
 
 /// The oldest lead whose field has that value; case does not matter.
@@ -234,6 +259,31 @@ pub(crate) fn with_value(db: &Connection, field: &str, value: &str) -> rusqlite:
     )?
     .query_row([field, value], |row| row.get(0))
     .optional()
+}
+
+/// The leads whose phone number, of either kind, has those digits with or without the country code.
+pub(crate) fn with_phone_digits(db: &Connection, tenant: &Tenant, phone: &str) -> rusqlite::Result<Vec<String>> {
+    let national = |text: &str| {
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        match digits.strip_prefix(tenant.country_code.as_str()) {
+            Some(national) if digits.len() > 10 => national.to_owned(),
+            _ => digits,
+        }
+    };
+    let wanted = national(phone);
+    let mut numbers = db.prepare_cached(
+        "SELECT lead_id, value FROM lead_value JOIN lead ON lead.id = lead_id
+         WHERE field IN ('Phone', 'Mobile') ORDER BY modified_at DESC, auto_id DESC",
+    )?;
+    let numbers = numbers.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let mut found = Vec::new();
+    for number in numbers {
+        let (lead, value) = number?;
+        if !wanted.is_empty() && national(&value) == wanted {
+            found.push(lead);
+        }
+    }
+    Ok(found)
 }
 
 /// The lead of that id.
@@ -270,30 +320,40 @@ pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<Lead>> {
 }
 
 /// A lead as calls return it: one flat object whose every value is text or null.
-pub(crate) fn flat(tenant: &Tenant, users: &[User], lead: &Lead) -> Map<String, Value> {
+pub(crate) fn flat(
+    tenant: &Tenant,
+    users: &[User],
+    lead: &Lead,
+    date: fn(OffsetDateTime) -> String,
+) -> Map<String, Value> {
     let user = |id: &str| users.iter().find(|user| user.id == id);
     let owner = lead.field("OwnerId").and_then(user);
     let readable = tenant.fields.iter().filter(|field| !field.write_only);
     readable
         .map(|field| {
             let name = field.schema_name.as_str();
+            let kept = || lead.field(name).map(str::to_owned);
             let value = match name {
                 "ProspectID" => Some(lead.id.clone()),
                 "ProspectAutoId" => Some(lead.auto_id.to_string()),
-                "CreatedOn" => Some(dates::of_a_lead(lead.created_at)),
+                "CreatedOn" => Some(date(lead.created_at)),
                 "CreatedBy" => Some(lead.created_by.clone()),
                 "CreatedByName" => user(&lead.created_by).map(|user| user.name.clone()),
-                "ModifiedOn" | "LeadLastModifiedOn" => Some(dates::of_a_lead(lead.modified_at)),
+                "ModifiedOn" => Some(date(lead.modified_at)),
+                "LeadLastModifiedOn" => {
+                    let activity = lead.field("ProspectActivityDate_Max").and_then(dates::parse);
+                    Some(date(activity.map_or(lead.modified_at, |activity| activity.max(lead.modified_at))))
+                }
                 "ModifiedBy" => Some(lead.modified_by.clone()),
                 "ModifiedByName" => user(&lead.modified_by).map(|user| user.name.clone()),
                 "OwnerIdName" => owner.map(|owner| owner.name.clone()),
                 "OwnerIdEmailAddress" => owner.map(|owner| owner.email.clone()),
                 "Origin" => Some("API".to_owned()),
                 "Score" | "EngagementScore" | "TotalVisits" | "StatusCode" | "DeletionStatusCode" => {
-                    Some("0".to_owned())
+                    kept().or_else(|| Some("0".to_owned()))
                 }
                 "IsLead" => Some("1".to_owned()),
-                _ => lead.field(name).map(str::to_owned),
+                _ => kept(),
             };
             (name.to_owned(), value.map_or(Value::Null, Value::String))
         })

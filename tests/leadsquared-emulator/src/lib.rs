@@ -17,12 +17,15 @@
 //! # }
 //! ```
 
+mod activities;
+mod admin;
 mod admission;
 mod body;
 mod call;
 mod clock;
 mod core_api;
 mod dates;
+mod deliveries;
 mod emulator;
 mod failure;
 mod faults;
@@ -38,17 +41,21 @@ mod server;
 mod settings;
 mod store;
 mod tenant;
+mod webhooks;
 mod world;
 
+pub use activities::Activity;
 pub use call::Call;
 pub use clock::Clock;
+pub use deliveries::{Delivery, DeliveryState};
 pub use emulator::{Emulator, StartError};
 pub use faults::{Effect, Fault, Faults};
 pub use leads::Lead;
 pub use limit::{Limit, LimitRefusal};
-pub use mails::Mail;
+pub use mails::{Mail, TextMessage};
 pub use portal_users::PortalUser;
-pub use settings::{Lifetimes, PasswordHashing, PasswordPolicy, Settings, Switches, Texts};
+pub use settings::{Lifetimes, PasswordHashing, PasswordPolicy, Settings, Switches, Texts, WebhookRules};
 pub use store::StoreError;
 pub use tenant::{ActivityType, DataType, EmailTemplate, Field, Portal, Role, Tenant, User};
+pub use webhooks::{Webhook, WebhookStatus};
 pub use world::RecordedCall;

@@ -1,17 +1,18 @@
-//! The mails that the emulator "sent".
+//! The mails and text messages that the emulator "sent".
 
 use rusqlite::{Connection, params};
+use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::store::{stamp, time_of};
 
 /// A mail as its recipient would see it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Mail {
     /// GUID.
     pub id: String,
-    /// GUID of the lead it is for.
-    pub lead_id: String,
+    /// GUID of the lead it is for; absent in LeadSquared's notices to administrators.
+    pub lead_id: Option<String>,
     /// Address of the user it comes from.
     pub sender: String,
     /// Addresses it goes to.
@@ -25,6 +26,7 @@ pub struct Mail {
     /// Body as text.
     pub text: String,
     /// When it is sent: at once, or as scheduled.
+    #[serde(with = "time::serde::rfc3339")]
     pub sent_at: OffsetDateTime,
 }
 
@@ -72,6 +74,50 @@ pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<Mail>> {
                 html: row.get(6)?,
                 text: row.get(7)?,
                 sent_at: time_of(row.get(8)?),
+            })
+        })?
+        .collect()
+}
+
+/// A text message to a phone.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct TextMessage {
+    /// GUID of the lead it is for.
+    pub lead_id: String,
+    /// The number it goes to.
+    pub recipient: String,
+    /// What it says.
+    pub text: String,
+    /// When it is sent.
+    #[serde(with = "time::serde::rfc3339")]
+    pub sent_at: OffsetDateTime,
+}
+
+/// Text messages hold one-time codes: printing one shows only when it was sent.
+impl std::fmt::Debug for TextMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextMessage").field("sent_at", &self.sent_at).finish_non_exhaustive()
+    }
+}
+
+/// Keeps a text message.
+pub(crate) fn keep_text(db: &Connection, message: &TextMessage) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT INTO text_message (lead_id, recipient, text, sent_at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![message.lead_id, message.recipient, message.text, stamp(message.sent_at)])?;
+    Ok(())
+}
+
+/// Every text message, oldest first.
+pub(crate) fn all_texts(db: &Connection) -> rusqlite::Result<Vec<TextMessage>> {
+    let mut messages =
+        db.prepare_cached("SELECT lead_id, recipient, text, sent_at FROM text_message ORDER BY number")?;
+    messages
+        .query_map([], |row| {
+            Ok(TextMessage {
+                lead_id: row.get(0)?,
+                recipient: row.get(1)?,
+                text: row.get(2)?,
+                sent_at: time_of(row.get(3)?),
             })
         })?
         .collect()

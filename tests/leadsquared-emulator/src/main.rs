@@ -37,6 +37,7 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     println!("  core and portal API  {}", emulator.url());
     println!("  another region       {}", emulator.other_region_url());
     println!("  hosted portal page   {}", emulator.portal_page_url());
+    println!("  mails, calls, faults {}", emulator.admin_url());
     println!("  access key           {access_key}");
     println!("  secret key           {secret_key}");
     println!("  portal id            {}", emulator.portal_id());

@@ -2,4 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod auto_login;
+pub(crate) mod one_time_code;
+pub(crate) mod password;
 pub(crate) mod register;
+pub(crate) mod sign_in;

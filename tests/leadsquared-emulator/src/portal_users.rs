@@ -1,18 +1,20 @@
 //! Portal users: leads with a portal password.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::store::{stamp, time_of};
 
 /// A lead with a portal password. The password itself is never given out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PortalUser {
     /// GUID of the lead.
     pub lead_id: String,
     /// The portal it registered at, where the call named one.
     pub portal_id: Option<String>,
     /// When it became a portal user.
+    #[serde(with = "time::serde::rfc3339")]
     pub registered_at: OffsetDateTime,
     /// How often it was registered; more than one means that somebody's password was replaced.
     pub registrations: u32,
@@ -32,6 +34,13 @@ pub(crate) fn register(
          ON CONFLICT (lead_id) DO UPDATE SET password_hash = ?3, registrations = registrations + 1",
     )?
     .execute(params![lead_id, portal_id, password_hash, stamp(now)])?;
+    Ok(())
+}
+
+/// Gives a portal user another password.
+pub(crate) fn change_password(db: &Connection, lead_id: &str, password_hash: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE portal_user SET password_hash = ?2 WHERE lead_id = ?1")?
+        .execute([lead_id, password_hash])?;
     Ok(())
 }
 

@@ -22,13 +22,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admission::{self, Query, Request};
+use crate::admission::{self, Admitted, Query, Request};
 use crate::call::{Call, NoRoute};
+use crate::core_api::{authentication, email_marketing, lead_management, prospect_activity, webhook};
 use crate::failure::{Failure, json_response};
 use crate::faults::Effect;
 use crate::limit::LimitRefusal;
+use crate::portal_api::{access, auto_login, one_time_code, password, register, sign_in};
 use crate::world::World;
-use crate::{core_api, portal_api};
 
 /// Longest request body; LeadSquared's own limit is not documented.
 const MAX_BODY: usize = 8 * 1024 * 1024;
@@ -100,16 +101,43 @@ async fn answer_call(world: &Arc<World>, region: Region, call: Call, parts: Part
 
 async fn serve(world: &Arc<World>, call: Call, request: Request) -> Result<Value, Failure> {
     let admitted = admission::admit(world, call, request)?;
+    let answer = work(call, &admitted).await;
+    world.told.notify_one();
+    answer
+}
+
+async fn work(call: Call, admitted: &Admitted) -> Result<Value, Failure> {
     match call {
-        Call::PublicAuthKey => portal_api::access::public_auth_key(&admitted),
-        Call::RegistrationToken => portal_api::access::registration_token(&admitted),
-        Call::Register => portal_api::register::register(&admitted).await,
-        Call::TenantAuthKey => portal_api::auto_login::tenant_auth_key(&admitted),
-        Call::LeadAuthKey => portal_api::auto_login::lead_auth_key(&admitted),
-        Call::AuthenticateUser => Ok(core_api::authentication::authenticate_user(&admitted)),
-        Call::LeadById => core_api::lead_management::by_id(&admitted),
-        Call::LeadByEmail => core_api::lead_management::by_email(&admitted),
-        Call::SendEmailToLead => core_api::email_marketing::send_email_to_lead(&admitted),
+        Call::PublicAuthKey => access::public_auth_key(admitted),
+        Call::RegistrationToken => access::registration_token(admitted),
+        Call::RegisterV1 => register::register_v1(admitted).await,
+        Call::Register => register::register(admitted).await,
+        Call::SignInV1 | Call::SignIn => sign_in::sign_in(admitted).await,
+        Call::SignInCodeV1 | Call::SignInCode => one_time_code::send(admitted),
+        Call::ForgotPasswordV1 | Call::ForgotPassword => password::forgot(admitted),
+        Call::ResetPasswordV1 | Call::ResetPassword => password::reset(admitted).await,
+        Call::ChangePasswordV1 | Call::ChangePassword => password::change(admitted).await,
+        Call::TenantAuthKey => auto_login::tenant_auth_key(admitted),
+        Call::LeadAuthKey => auto_login::lead_auth_key(admitted),
+        Call::AuthenticateUser => Ok(authentication::authenticate_user(admitted)),
+        Call::CaptureLead => lead_management::capture(admitted),
+        Call::CreateLead => lead_management::create(admitted),
+        Call::UpdateLead => lead_management::update(admitted),
+        Call::CreateOrUpdateLead => lead_management::create_or_update(admitted),
+        Call::LeadById => lead_management::by_id(admitted),
+        Call::LeadByEmail => lead_management::by_email(admitted),
+        Call::LeadByPhone => lead_management::by_phone(admitted),
+        Call::LeadFields => Ok(lead_management::fields(admitted)),
+        Call::PostActivity => prospect_activity::create(admitted),
+        Call::PostLeadAndActivity => prospect_activity::create_custom(admitted),
+        Call::Activities => prospect_activity::retrieve(admitted),
+        Call::ActivityTypes => prospect_activity::types(admitted),
+        Call::CreateActivityType => prospect_activity::create_type(admitted),
+        Call::SendEmailToLead => email_marketing::send_email_to_lead(admitted),
+        Call::CreateWebhook => webhook::create(admitted).await,
+        Call::Webhooks => webhook::retrieve(admitted),
+        Call::UpdateWebhook => webhook::update(admitted).await,
+        Call::DeleteWebhook => webhook::delete(admitted),
     }
 }
 

@@ -39,6 +39,10 @@ pub struct Settings {
     /// Where the call is served whose path every copy of its page lost:
     /// <https://apidocs.leadsquared.com/portal-auto-login-generate-tenant-auth-key/>.
     pub tenant_auth_key: (Method, String),
+    /// The rules of webhook delivery.
+    pub webhooks: WebhookRules,
+    /// Wrong one-time codes that one challenge takes.
+    pub code_attempts: u32,
     /// Where forgotten-password mails lead; `{portal}`, `{leadId}` and `{temporaryPassword}` are filled in.
     pub reset_link: String,
     /// A folder that keeps every account's data; in memory when absent.
@@ -63,6 +67,8 @@ impl Default for Settings {
             right_host: "api-in21.leadsquared.com".to_owned(),
             api_host: None,
             tenant_auth_key: (Method::GET, "/api/AutoLogin/GenerateTenantAuthKey".to_owned()),
+            webhooks: WebhookRules::default(),
+            code_attempts: 5,
             reset_link: "{portal}/reset-password?leadId={leadId}&temporaryPassword={temporaryPassword}".to_owned(),
             data: None,
             seed: None,
@@ -102,6 +108,31 @@ impl Default for Lifetimes {
             lead_auth_key: 4 * HOUR,
             temporary_password: 24 * HOUR,
             one_time_code: Duration::from_secs(600),
+        }
+    }
+}
+
+/// How webhooks are delivered: <https://apidocs.leadsquared.com/webhook-best-practices/>.
+#[derive(Clone, Debug)]
+pub struct WebhookRules {
+    /// Waiting times before the second and each further attempt; their number plus one is that of the attempts.
+    /// Three attempts are documented, the times are not.
+    pub gaps: Vec<Duration>,
+    /// Longest wait for an answer, in real time; undocumented.
+    pub timeout: Duration,
+    /// Failed deliveries in a row that disable a webhook.
+    pub disable_after: u32,
+    /// Activities of this long are posted together.
+    pub activity_batch: Duration,
+}
+
+impl Default for WebhookRules {
+    fn default() -> Self {
+        Self {
+            gaps: vec![Duration::from_secs(30), Duration::from_secs(120)],
+            timeout: Duration::from_secs(10),
+            disable_after: 10,
+            activity_batch: Duration::from_secs(60),
         }
     }
 }
@@ -159,6 +190,10 @@ pub struct Switches {
     pub normalise_phones: bool,
     /// Lead by phone compares digits with or without the country code; off, it compares the stored text.
     pub phone_lookup_by_digits: bool,
+    /// A reset or change that is refused answers 200 with `IsSuccessful: false` instead of an envelope.
+    pub refused_change_under_ok: bool,
+    /// Registering at the portal raises lead webhooks.
+    pub register_raises_webhooks: bool,
     /// Markup in a lead's value is refused.
     pub refuse_markup: bool,
     /// `@{Lead:Field,fallback}` is filled in inside mails sent through the API.
@@ -174,6 +209,8 @@ impl Default for Switches {
             portal_takes_key_headers: false,
             normalise_phones: false,
             phone_lookup_by_digits: true,
+            refused_change_under_ok: false,
+            register_raises_webhooks: true,
             refuse_markup: false,
             expand_merge_fields: false,
         }

@@ -45,7 +45,7 @@ CREATE TABLE credential (
 CREATE TABLE mail (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
-    lead_id TEXT NOT NULL,
+    lead_id TEXT,
     sender TEXT NOT NULL,
     recipients TEXT NOT NULL,
     cc TEXT NOT NULL,
@@ -54,6 +54,56 @@ CREATE TABLE mail (
     text TEXT NOT NULL,
     sent_at INTEGER NOT NULL
 );
+CREATE TABLE text_message (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    lead_id TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    text TEXT NOT NULL,
+    sent_at INTEGER NOT NULL
+);
+CREATE TABLE one_time_code (
+    challenge TEXT PRIMARY KEY,
+    lead_id TEXT NOT NULL REFERENCES lead (id) ON DELETE CASCADE,
+    contact TEXT NOT NULL,
+    code TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+);
+CREATE TABLE activity_type (
+    code INTEGER PRIMARY KEY,
+    description TEXT NOT NULL
+);
+CREATE TABLE activity (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    lead_id TEXT NOT NULL REFERENCES lead (id) ON DELETE CASCADE,
+    code INTEGER NOT NULL,
+    note TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    happened_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    created_by TEXT NOT NULL
+);
+CREATE INDEX activity_by_lead ON activity (lead_id, number);
+CREATE TABLE webhook (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    description TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL
+);
+CREATE TABLE delivery (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    webhook_id TEXT NOT NULL REFERENCES webhook (id) ON DELETE CASCADE,
+    event TEXT NOT NULL,
+    body TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    due_at INTEGER,
+    status INTEGER,
+    state TEXT NOT NULL
+);
+CREATE INDEX delivery_by_due ON delivery (due_at) WHERE due_at IS NOT NULL;
 ";
 
 /// Why an account's database could not be opened.
@@ -116,6 +166,8 @@ impl Store {
 pub(crate) enum Kind {
     PublicKey,
     RegistrationToken,
+    PrivateKey,
+    TemporaryPassword,
     TenantAuthKey,
     LeadAuthKey,
     PageSession,
@@ -126,6 +178,8 @@ impl Kind {
         match self {
             Self::PublicKey => "public key",
             Self::RegistrationToken => "registration token",
+            Self::PrivateKey => "private key",
+            Self::TemporaryPassword => "temporary password",
             Self::TenantAuthKey => "tenant auth key",
             Self::LeadAuthKey => "lead auth key",
             Self::PageSession => "page session",

@@ -4,16 +4,19 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use serde::Serialize;
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use url::Url;
 
 use crate::StartError;
 use crate::call::{Call, Routes};
+use crate::deliveries;
 use crate::faults::Faults;
 use crate::limit::SlidingWindow;
 use crate::randomness::{Randomness, is_guid};
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{self, Kind, Store, StoreError};
 use crate::tenant::{Tenant, User};
 
 /// The state that all listeners share.
@@ -24,6 +27,10 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) log: CallLog,
     pub(crate) randomness: Randomness,
+    /// Delivers webhooks.
+    pub(crate) http: reqwest::Client,
+    /// Rings when there may be something to deliver.
+    pub(crate) told: Notify,
     /// Where the emulator listens; set once it does.
     pub(crate) base: OnceLock<Url>,
 }
@@ -48,8 +55,10 @@ impl World {
         for tenant in std::iter::once(&settings.tenant).chain(&settings.other_tenants) {
             check(tenant, &accounts)?;
             let file = settings.data.as_ref().map(|folder| folder.join(format!("{}.sqlite", tenant.short_code)));
+            let store = Store::open(file.as_deref())?;
+            deliveries::resume(&store.connection(), settings.clock.now()).map_err(StoreError::Sqlite)?;
             accounts.push(Arc::new(Account {
-                store: Store::open(file.as_deref())?,
+                store,
                 users: RwLock::new(tenant.users.clone()),
                 tenant: tenant.clone(),
                 window: Mutex::default(),
@@ -65,6 +74,8 @@ impl World {
             faults: Faults::default(),
             log: CallLog::default(),
             randomness,
+            http: deliveries::http_client().ok_or(StartError::Settings("no HTTP client could be made for webhooks"))?,
+            told: Notify::new(),
             base: OnceLock::new(),
             settings,
         })
@@ -120,15 +131,24 @@ impl Account {
         window.admit(&world.settings.limit, world.now())
     }
 
+    /// Makes public keys, registration tokens and tenant auto-login keys worthless.
+    pub(crate) fn revoke_credentials(&self) -> rusqlite::Result<()> {
+        let db = self.store.connection();
+        [Kind::PublicKey, Kind::RegistrationToken, Kind::TenantAuthKey]
+            .into_iter()
+            .try_for_each(|kind| store::revoke(&db, kind))
+    }
+
     pub(crate) fn has_portal(&self, id: &str) -> bool {
         self.tenant.portals.iter().any(|portal| portal.id.eq_ignore_ascii_case(id))
     }
 }
 
 /// A call as it was answered. Holds nothing of what was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordedCall {
     /// When it arrived.
+    #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     /// Which call it was; absent for an address that is none.
     pub call: Option<Call>,
@@ -180,6 +200,11 @@ impl CallLog {
 
     pub(crate) fn calls(&self) -> Vec<RecordedCall> {
         lock(&self.0).kept.iter().cloned().collect()
+    }
+
+    /// Calls since the start.
+    pub(crate) fn total(&self) -> u64 {
+        lock(&self.0).arrived
     }
 
     /// The most calls that any window held since the start.

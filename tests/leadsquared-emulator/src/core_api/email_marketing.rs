@@ -157,7 +157,7 @@ fn compose(call: &Admitted, asked: &Email, lead: &Lead) -> Result<Mail, Failure>
     };
     Ok(Mail {
         id: call.world.randomness.guid(),
-        lead_id: lead.id.clone(),
+        lead_id: Some(lead.id.clone()),
         sender: String::new(),
         recipients: Vec::new(),
         cc: mails::addresses(asked.cc_email_address.as_deref().unwrap_or_default()),

@@ -1,30 +1,238 @@
-//! Reading leads.
+//! Writing and reading leads: `LeadManagement.svc`.
 
-use serde_json::Value;
+use rusqlite::Connection;
+use serde_json::{Map, Value, json};
 
 use crate::admission::Admitted;
+use crate::body::{self, Attribute};
+use crate::dates;
 use crate::failure::Failure;
-use crate::leads::{self, Lead};
+use crate::leads::{self, Changes};
+use crate::tenant::{DataType, Field};
+
+/// An attribute list with the pseudo-attributes taken out.
+struct Write {
+    changes: Changes,
+    search_by: Option<String>,
+    prospect_id: Option<String>,
+}
+
+fn read(call: &Admitted, attributes: Vec<Attribute>) -> Result<Write, Failure> {
+    let (pseudo, attributes): (Vec<_>, Vec<_>) = attributes
+        .into_iter()
+        .partition(|attribute| ["SearchBy", "ProspectID", "ProspectId"].contains(&attribute.name.as_str()));
+    let pseudo_value = |name: &str| {
+        let attribute = pseudo.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name));
+        attribute.and_then(|attribute| attribute.value.as_deref()).map(str::to_owned)
+    };
+    Ok(Write {
+        changes: leads::check(&call.account.tenant, &call.world.settings.switches, &attributes)?,
+        search_by: pseudo_value("SearchBy"),
+        prospect_id: pseudo_value("ProspectID"),
+    })
+}
+
+/// <https://apidocs.leadsquared.com/capture-lead/>
+pub(crate) fn capture(call: &Admitted) -> Result<Value, Failure> {
+    let attributes = body::read(&call.body)?;
+    let id = call.account.store.transaction(|db| capture_lead(call, db, attributes))?;
+    Ok(success(json!({ "Id": id, "RelatedId": id })))
+}
+
+/// Finds the lead by the rules of Lead.Capture, and updates it or creates one.
+pub(crate) fn capture_lead(call: &Admitted, db: &Connection, attributes: Vec<Attribute>) -> Result<String, Failure> {
+    let mut write = read(call, attributes)?;
+    let writer = call.writer(db, true);
+    let Some(known) = captured(db, &write)? else { return writer.create(&write.changes) };
+    let lead = leads::existing(db, &known)?;
+    let is_unique =
+        |name: &str| call.account.tenant.fields.iter().any(|field| field.unique && field.schema_name == name);
+    match call.query.get("leadupdatebehavior").unwrap_or_default() {
+        "" => {}
+        "DoNotUpdate" => return Ok(known),
+        "UpdateOnlyEmptyFields" => write.changes.retain(|name| lead.field(name).is_none()),
+        "DoNotUpdateUniqueFields" => write.changes.retain(|name| !is_unique(name)),
+        _ => return Err(Failure::invalid_input("Invalid Input! Parameter Name: LeadUpdateBehavior")),
+    }
+    // A lead keeps the source it first came from.
+    write.changes.retain(|name| name != "Source" || lead.field(name).is_none());
+    writer.update(&known, &write.changes)?;
+    Ok(known)
+}
+
+fn captured(db: &Connection, write: &Write) -> Result<Option<String>, Failure> {
+    let (email, phone) = (write.changes.value("EmailAddress"), write.changes.value("Phone"));
+    let all_sent = write.prospect_id.is_some() && email.is_some() && phone.is_some();
+    if let Some(search_by) = write.search_by.as_deref().filter(|_| !all_sent)
+        && let Some(known) = searched(db, write, search_by)?
+    {
+        return Ok(Some(known));
+    }
+    if let Some(id) = &write.prospect_id
+        && let Some(lead) = leads::by_id(db, id)?
+    {
+        let same_email =
+            email.is_none_or(|email| lead.field("EmailAddress").is_some_and(|its| its.eq_ignore_ascii_case(email)));
+        return Ok(same_email.then_some(lead.id));
+    }
+    match (email, phone) {
+        // A new address with a known phone is not matched: creating it then fails as a duplicate, as users report.
+        (Some(email), _) => Ok(leads::with_value(db, "EmailAddress", email)?),
+        (None, Some(phone)) => Ok(leads::with_value(db, "Phone", phone)?),
+        (None, None) => Ok(None),
+    }
+}
+
+fn searched(db: &Connection, write: &Write, search_by: &str) -> Result<Option<String>, Failure> {
+    if search_by.eq_ignore_ascii_case("ProspectID") {
+        return Ok(write
+            .prospect_id
+            .as_deref()
+            .map(|id| leads::by_id(db, id))
+            .transpose()?
+            .flatten()
+            .map(|lead| lead.id));
+    }
+    match write.changes.value(search_by) {
+        Some(value) => Ok(leads::with_value(db, search_by, value)?),
+        None => Ok(None),
+    }
+}
+
+/// <https://apidocs.leadsquared.com/create-a-lead/>
+pub(crate) fn create(call: &Admitted) -> Result<Value, Failure> {
+    let write = read(call, body::read(&call.body)?)?;
+    let named = ["FirstName", "LastName", "EmailAddress", "Phone"];
+    if named.iter().all(|name| write.changes.value(name).is_none()) {
+        return Err(Failure::missing("FirstName, LastName, EmailAddress or Phone is mandatory."));
+    }
+    let id = call.account.store.transaction(|db| call.writer(db, true).create(&write.changes))?;
+    Ok(success(json!({ "Id": id })))
+}
+
+/// <https://apidocs.leadsquared.com/update-a-lead/>; webhooks hear of it only with `postUpdatedLead=true`.
+pub(crate) fn update(call: &Admitted) -> Result<Value, Failure> {
+    let id = call.query.get("leadid").filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| Failure::missing("'leadId' is mandatory for updating lead"))?;
+    let write = read(call, body::read(&call.body)?)?;
+    call.account.store.transaction(|db| call.writer(db, posts_updates(call)).update(id, &write.changes))?;
+    Ok(success(json!({ "AffectedRows": 1 })))
+}
+
+/// <https://apidocs.leadsquared.com/create-or-update/>
+pub(crate) fn create_or_update(call: &Admitted) -> Result<Value, Failure> {
+    let write = read(call, body::read(&call.body)?)?;
+    let id = call.account.store.transaction(|db| {
+        let known = match &write.search_by {
+            Some(search_by) => searched(db, &write, search_by)?,
+            None => by_email_then_phone(db, &write.changes)?,
+        };
+        match known {
+            Some(known) => {
+                call.writer(db, posts_updates(call)).update(&known, &write.changes)?;
+                Ok(known)
+            }
+            None => call.writer(db, true).create(&write.changes),
+        }
+    })?;
+    Ok(success(json!({ "Id": id, "AffectedRows": 1 })))
+}
+
+fn by_email_then_phone(db: &Connection, changes: &Changes) -> Result<Option<String>, Failure> {
+    for field in ["EmailAddress", "Phone"] {
+        if let Some(value) = changes.value(field)
+            && let Some(known) = leads::with_value(db, field, value)?
+        {
+            return Ok(Some(known));
+        }
+    }
+    Ok(None)
+}
+
+fn posts_updates(call: &Admitted) -> bool {
+    call.query.get("postupdatedlead").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+pub(crate) fn success(message: Value) -> Value {
+    json!({ "Status": "Success", "Message": message })
+}
 
 /// Linked from <https://apidocs.leadsquared.com/get-lead-by-phone/>; an unknown id gives an empty list.
 pub(crate) fn by_id(call: &Admitted) -> Result<Value, Failure> {
-    let lead = leads::by_id(&call.account.store.connection(), call.query.get("id").unwrap_or_default())?;
-    Ok(list(call, lead))
+    list(call, call.query.get("id").map(str::to_owned))
 }
 
 /// <https://apidocs.leadsquared.com/get-a-lead-by-email-id/>; a misspelt parameter gives an empty list, as there.
 pub(crate) fn by_email(call: &Admitted) -> Result<Value, Failure> {
-    let db = call.account.store.connection();
     let email = call.query.get("emailaddress").unwrap_or_default();
-    let lead = match leads::with_value(&db, "EmailAddress", email)? {
-        Some(id) => leads::by_id(&db, &id)?,
-        None => None,
-    };
-    Ok(list(call, lead))
+    let id = leads::with_value(&call.account.store.connection(), "EmailAddress", email)?;
+    list(call, id)
 }
 
-fn list(call: &Admitted, leads: impl IntoIterator<Item = Lead>) -> Value {
+/// <https://apidocs.leadsquared.com/get-lead-by-phone/>; of several leads, the one that was active last.
+pub(crate) fn by_phone(call: &Admitted) -> Result<Value, Failure> {
+    let phone = call.query.get("phone").unwrap_or_default();
+    let id = {
+        let db = call.account.store.connection();
+        if call.world.settings.switches.phone_lookup_by_digits {
+            leads::with_phone_digits(&db, &call.account.tenant, phone)?.into_iter().next()
+        } else {
+            leads::with_value(&db, "Phone", phone)?.or(leads::with_value(&db, "Mobile", phone)?)
+        }
+    };
+    list(call, id)
+}
+
+fn list(call: &Admitted, id: Option<String>) -> Result<Value, Failure> {
     let users = call.account.users();
-    let flat = leads.into_iter().map(|lead| Value::Object(leads::flat(&call.account.tenant, &users, &lead)));
-    Value::Array(flat.collect())
+    let lead = match id {
+        Some(id) => leads::by_id(&call.account.store.connection(), &id)?,
+        None => None,
+    };
+    let flat = |lead| Value::Object(leads::flat(&call.account.tenant, &users, lead, dates::of_a_lead));
+    Ok(Value::Array(lead.iter().map(flat).collect()))
+}
+
+/// <https://apidocs.leadsquared.com/meta-data/>
+pub(crate) fn fields(call: &Admitted) -> Value {
+    let without_options = call.query.get("excludeoptionsets") == Some("1");
+    let named = call.query.get("schemaname").filter(|name| !name.is_empty());
+    let fields = call.account.tenant.fields.iter().filter(|field| named.is_none_or(|name| field.schema_name == name));
+    fields.map(|field| Value::Object(descriptor(field, without_options))).collect()
+}
+
+fn descriptor(field: &Field, without_options: bool) -> Map<String, Value> {
+    let rendering = match field.data_type {
+        DataType::Boolean => "CheckBox",
+        DataType::Date => "Date",
+        DataType::Email => "Email",
+        DataType::Number | DataType::Text => "Textbox",
+        DataType::Phone => "Phone",
+        DataType::Select => "Dropdown",
+        DataType::Time => "Time",
+        DataType::Website => "URL",
+    };
+    let mut descriptor = Map::from_iter([
+        ("Entity".to_owned(), json!("1")),
+        ("SchemaName".to_owned(), json!(field.schema_name)),
+        ("Name".to_owned(), json!(field.schema_name)),
+        ("DisplayName".to_owned(), json!(field.display_name)),
+        ("DataType".to_owned(), json!(field.data_type.name())),
+        ("RenderTypeTextValue".to_owned(), json!(rendering)),
+        ("IsMandatory".to_owned(), json!(field.mandatory)),
+        ("IsLeadIdentifier".to_owned(), json!(field.unique)),
+        ("MaxLength".to_owned(), json!(field.max_length.to_string())),
+        ("LockAfterCreate".to_owned(), json!(u8::from(field.lock_after_create))),
+        ("IsVisible".to_owned(), json!(!field.write_only)),
+        ("IsSearchable".to_owned(), json!(!field.write_only)),
+        ("ShowInMailMerge".to_owned(), json!(!field.write_only)),
+        ("OwnerIdName".to_owned(), json!("System")),
+        ("CreatedOn".to_owned(), json!("/Date(1417453996000+0000)/")),
+        ("ModifiedOn".to_owned(), json!("/Date(1457006650000+0000)/")),
+    ]);
+    if field.data_type == DataType::Select && !without_options {
+        let options = field.options.iter().map(|option| json!({ "Value": option }));
+        descriptor.insert("Options".to_owned(), options.collect());
+    }
+    descriptor
 }

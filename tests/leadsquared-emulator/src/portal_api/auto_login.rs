@@ -9,8 +9,8 @@ use crate::admission::{Admitted, unauthorized};
 use crate::body;
 use crate::failure::Failure;
 use crate::portal_api::access::token;
-use crate::portal_users;
 use crate::store::{self, Holder, Kind};
+use crate::{leads, portal_users};
 
 /// <https://apidocs.leadsquared.com/portal-auto-login-generate-tenant-auth-key/>
 pub(crate) fn tenant_auth_key(call: &Admitted) -> Result<Value, Failure> {
@@ -36,7 +36,7 @@ pub(crate) fn lead_auth_key(call: &Admitted) -> Result<Value, Failure> {
     if store::redeem(&db, Kind::TenantAuthKey, call.query.get("authkey").unwrap_or_default(), call.now)?.is_none() {
         return Err(unauthorized(&call.world, &settings.texts.stale_credential));
     }
-    let lead = crate::leads::by_id(&db, &asked.lead_id)?.ok_or_else(Failure::no_such_lead)?;
+    let lead = leads::existing(&db, &asked.lead_id)?;
     if !call.account.has_portal(&asked.portal_id) {
         return Err(Failure::application("MXInvalidEntityException", &settings.texts.unknown_portal));
     }

@@ -1,14 +1,12 @@
 //! Making a lead a portal user: <https://apidocs.leadsquared.com/register/>.
 
-use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::admission::Admitted;
 use crate::body::{self, Attribute};
 use crate::failure::Failure;
-use crate::leads::{self, Changes};
-use crate::{passwords, portal_users};
+use crate::{leads, passwords, portal_users};
 
 const PASSWORD: &str = "mx_Portal_Password";
 const CONFIRMATION: &str = "mx_Portal_Confirm_Password";
@@ -21,8 +19,23 @@ struct Register {
     lead_fields: Vec<Attribute>,
 }
 
+/// The first version: the e-mail address itself is mandatory.
+pub(crate) async fn register_v1(call: &Admitted) -> Result<Value, Failure> {
+    let asked: Register = body::read(&call.body)?;
+    let mut emails = asked.lead_fields.iter().filter(|field| field.name == "EmailAddress");
+    if !emails.any(|email| email.value.as_deref().is_some()) {
+        return Err(Failure::missing("EmailAddress is mandatory."));
+    }
+    make_portal_user(call, asked).await
+}
+
+/// The second version: any unique field will do, and the first in the list finds the lead.
 pub(crate) async fn register(call: &Admitted) -> Result<Value, Failure> {
     let asked: Register = body::read(&call.body)?;
+    make_portal_user(call, asked).await
+}
+
+async fn make_portal_user(call: &Admitted, asked: Register) -> Result<Value, Failure> {
     let settings = &call.world.settings;
     let password = password(call, &asked.lead_fields)?;
     let changes = leads::check(&call.account.tenant, &settings.switches, &asked.lead_fields)?;
@@ -31,15 +44,16 @@ pub(crate) async fn register(call: &Admitted) -> Result<Value, Failure> {
         .ok_or_else(|| Failure::missing("At least one unique lead identifier is mandatory."))?;
     let hash = passwords::hash(settings.password_hashing, call.world.randomness.bytes(), password).await?;
     let lead_id = call.account.store.transaction(|db| {
+        let writer = call.writer(db, settings.switches.register_raises_webhooks);
         let lead_id = match leads::with_value(db, field, value)? {
             Some(_) if asked.register_only_new_lead => {
                 return Err(Failure::application(&settings.texts.portal_type, &settings.texts.already_exists));
             }
             Some(known) => {
-                leads::update(db, &call.account.tenant, &call.user, &known, &changes, call.now)?;
+                writer.update(&known, &changes)?;
                 known
             }
-            None => create(call, db, &changes)?,
+            None => writer.create(&changes)?,
         };
         if settings.switches.register_replaces_password || portal_users::of_lead(db, &lead_id)?.is_none() {
             portal_users::register(db, &lead_id, call.portal_id.as_deref(), &hash, call.now)?;
@@ -47,12 +61,6 @@ pub(crate) async fn register(call: &Admitted) -> Result<Value, Failure> {
         Ok(lead_id)
     })?;
     Ok(json!({ "LeadId": lead_id, "Message": "Registration Successful" }))
-}
-
-fn create(call: &Admitted, db: &Connection, changes: &Changes) -> Result<String, Failure> {
-    let id = call.world.randomness.guid();
-    leads::create(db, &call.account.tenant, &call.user, &id, changes, call.now)?;
-    Ok(id)
 }
 
 fn password(call: &Admitted, attributes: &[Attribute]) -> Result<String, Failure> {

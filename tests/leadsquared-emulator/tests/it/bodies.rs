@@ -6,9 +6,15 @@ use proptest::test_runner::TestRunner;
 
 use crate::Account;
 
-async fn assert_enveloped_refusal(account: &Account, call: Call, body: Vec<u8>) {
+/// A body that happens to be right may be accepted; every other answer is a refusal in the envelope.
+async fn assert_answered(account: &Account, call: Call, body: Vec<u8>) {
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+    let may_be_right = is_json || (body.is_empty() && call == Call::Activities);
     let shown = String::from_utf8_lossy(&body).chars().take(80).collect::<String>();
     let (status, answer) = account.send(account.portal_call(call).body(body)).await;
+    if status == 200 && may_be_right {
+        return;
+    }
     assert!((400..=599).contains(&status), "{call} answered {status} to {shown}");
     assert_eq!(answer["Status"], "Error", "{call}: {shown}");
     assert!(answer["ExceptionType"].is_string() && answer["ExceptionMessage"].is_string(), "{call}: {shown}");
@@ -52,10 +58,10 @@ async fn any_bytes_as_a_body_get_a_refusal_in_the_envelope() {
     for call in Call::ALL.iter().copied().filter(|call| call.method() == Method::POST) {
         for _ in 0..100 {
             let body = strategy.new_tree(&mut runner).unwrap().current();
-            assert_enveloped_refusal(&account, call, body).await;
+            assert_answered(&account, call, body).await;
         }
         let deep = "[".repeat(100_000).into_bytes();
-        assert_enveloped_refusal(&account, call, deep).await;
+        assert_answered(&account, call, deep).await;
     }
 }
 

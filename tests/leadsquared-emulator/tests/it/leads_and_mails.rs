@@ -84,7 +84,7 @@ async fn a_mail_is_kept_as_its_recipient_would_see_it() {
     assert_eq!(mails.len(), 1);
     let mail = &mails[0];
     assert_eq!(body["ID"], json!(mail.id));
-    assert_eq!((mail.lead_id.as_str(), mail.sender.as_str()), (lead.as_str(), "admin@example.test"));
+    assert_eq!((mail.lead_id.as_ref(), mail.sender.as_str()), (Some(&lead), "admin@example.test"));
     assert_eq!((&mail.recipients[..], mail.cc.len()), (&["asha@example.test".to_owned()][..], 2));
     assert_eq!((mail.subject.as_str(), mail.html.as_str(), mail.text.as_str()), ("Your link", "<p>Hi</p>", "Hi"));
     assert_eq!(mail.sent_at, START);

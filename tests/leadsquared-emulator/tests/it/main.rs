@@ -1,12 +1,18 @@
 //! The emulator from outside: what a client sees over HTTP, call by call.
 #![expect(clippy::unwrap_used, reason = "helpers outside #[test] functions fail tests by panicking, too")]
 
+mod activities;
+mod admin;
 mod auto_login;
 mod bodies;
 mod faults;
 mod keys_and_limits;
+mod lead_writes;
 mod leads_and_mails;
+mod passwords;
+mod persistence;
 mod register;
+mod webhooks;
 
 use std::sync::Arc;
 

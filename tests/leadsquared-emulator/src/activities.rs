@@ -1,0 +1,156 @@
+//! What happened to a lead, and the kinds of things that can.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::dates;
+use crate::failure::Failure;
+use crate::leads::{self, Writer};
+use crate::store::{stamp, time_of};
+use crate::tenant::{ActivityType, Tenant};
+use crate::webhooks;
+
+/// An activity of a lead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Activity {
+    /// GUID.
+    pub id: String,
+    /// GUID of the lead.
+    pub lead_id: String,
+    /// Code of its type.
+    pub code: u32,
+    /// Free text.
+    pub note: String,
+    /// Its own fields, by schema name.
+    pub fields: BTreeMap<String, String>,
+    /// When it happened.
+    #[serde(with = "time::serde::rfc3339")]
+    pub happened_at: OffsetDateTime,
+    /// When it was posted.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// GUID of the user whose keys posted it.
+    pub created_by: String,
+}
+
+/// First code of an account's own activity types.
+const FIRST_OWN_CODE: u32 = 202;
+
+/// The account's activity types: those it started with and those that were created since.
+pub(crate) fn types(db: &Connection, tenant: &Tenant) -> Result<Vec<ActivityType>, Failure> {
+    let mut created = db.prepare_cached("SELECT description FROM activity_type ORDER BY code")?;
+    let created = created.query_map([], |row| row.get::<_, String>(0))?;
+    let mut types = tenant.activity_types.clone();
+    for description in created {
+        types.push(serde_json::from_str(&description?).map_err(|_| Failure::internal())?);
+    }
+    Ok(types)
+}
+
+/// Creates a type and returns its code.
+pub(crate) fn create_type(
+    db: &Connection,
+    tenant: &Tenant,
+    name: &str,
+    score: i32,
+    fields: Vec<String>,
+) -> Result<u32, Failure> {
+    let types = types(db, tenant)?;
+    if types.iter().any(|known| known.name == name) {
+        return Err(Failure::application(
+            "MXDuplicateEntityNameException",
+            "An activity with the same name already exists.",
+        ));
+    }
+    let highest = types.iter().map(|known| known.code).max().unwrap_or_default();
+    let code = FIRST_OWN_CODE.max(highest.saturating_add(1));
+    let description = serde_json::to_string(&ActivityType { code, name: name.to_owned(), score, fields });
+    let description = description.map_err(|_| Failure::internal())?;
+    db.execute("INSERT INTO activity_type (code, description) VALUES (?1, ?2)", params![code, description])?;
+    Ok(code)
+}
+
+/// An activity to be posted.
+pub(crate) struct New {
+    pub(crate) code: u32,
+    pub(crate) note: String,
+    pub(crate) happened_at: OffsetDateTime,
+    pub(crate) fields: BTreeMap<String, String>,
+}
+
+/// Posts an activity on a lead and returns its id; the same twice makes two.
+pub(crate) fn post(writer: &Writer<'_>, lead_id: &str, new: New) -> Result<String, Failure> {
+    let db = writer.db;
+    let lead = leads::existing(db, lead_id)?;
+    let types = types(db, &writer.account.tenant)?;
+    let kind = types.iter().find(|kind| kind.code == new.code).ok_or_else(invalid_code)?;
+    if let Some(unknown) = new.fields.keys().find(|name| !kind.fields.contains(name)) {
+        let message = format!("Field name : '{unknown}' is not a field of the activity");
+        return Err(Failure::application("MXInvalidActivityFieldsException", message));
+    }
+    let activity = Activity {
+        id: writer.world.randomness.guid(),
+        lead_id: lead.id.clone(),
+        code: new.code,
+        note: new.note,
+        fields: new.fields,
+        happened_at: new.happened_at,
+        created_at: writer.now,
+        created_by: writer.user.id.clone(),
+    };
+    db.prepare_cached(
+        "INSERT INTO activity (id, lead_id, code, note, fields, happened_at, created_at, created_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        activity.id,
+        activity.lead_id,
+        activity.code,
+        activity.note,
+        serde_json::to_string(&activity.fields).map_err(|_| Failure::internal())?,
+        stamp(activity.happened_at),
+        stamp(activity.created_at),
+        activity.created_by,
+    ])?;
+    let score: i64 = lead.field("Score").and_then(|score| score.parse().ok()).unwrap_or_default();
+    for (name, value) in [
+        ("Score", (score + i64::from(kind.score)).to_string()),
+        ("ProspectActivityId_Max", activity.id.clone()),
+        ("ProspectActivityName_Max", kind.name.clone()),
+        ("ProspectActivityDate_Max", dates::to_the_second(activity.created_at)),
+    ] {
+        leads::write_value(db, &lead.id, name, Some(&value))?;
+    }
+    webhooks::activity_created(writer, kind, &activity)?;
+    Ok(activity.id)
+}
+
+/// The refusal of a code that no type has.
+pub(crate) fn invalid_code() -> Failure {
+    Failure::application("MXInvalidActivityException", "Event Code is invalid or empty").marked()
+}
+
+/// A lead's activities, newest first.
+pub(crate) fn of_lead(db: &Connection, lead_id: &str) -> rusqlite::Result<Vec<Activity>> {
+    let mut activities = db.prepare_cached(
+        "SELECT id, lead_id, code, note, fields, happened_at, created_at, created_by FROM activity
+         WHERE lead_id = ?1 ORDER BY number DESC",
+    )?;
+    activities
+        .query_map([lead_id.to_ascii_lowercase()], |row| {
+            Ok(Activity {
+                id: row.get(0)?,
+                lead_id: row.get(1)?,
+                code: row.get(2)?,
+                note: row.get(3)?,
+                fields: serde_json::from_str(&row.get::<_, String>(4)?).unwrap_or_default(),
+                happened_at: time_of(row.get(5)?),
+                created_at: time_of(row.get(6)?),
+                created_by: row.get(7)?,
+            })
+        })?
+        .collect()
+}

@@ -1,0 +1,272 @@
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use leadsquared_emulator::{Call, DeliveryState, WebhookStatus};
+use serde_json::{Value, json};
+
+use crate::{Account, assert_refused, attributes, settings};
+
+/// An endpoint that keeps what it is sent and answers as it is told.
+#[derive(Clone)]
+struct Receiver {
+    url: String,
+    state: Arc<Mutex<Received>>,
+}
+
+struct Received {
+    answer: u16,
+    head: u16,
+    posts: Vec<(String, HeaderMap, Value)>,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hooks?key=secret", listener.local_addr().unwrap());
+        let state = Arc::new(Mutex::new(Received { answer: 200, head: 200, posts: Vec::new() }));
+        let router = Router::new().fallback(receive).with_state(state.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, state }
+    }
+
+    fn answer(&self, status: u16) {
+        self.state.lock().unwrap().answer = status;
+    }
+
+    fn posts(&self) -> Vec<(String, HeaderMap, Value)> {
+        self.state.lock().unwrap().posts.clone()
+    }
+
+    async fn wait_for(&self, posts: usize) -> Vec<(String, HeaderMap, Value)> {
+        until(|| self.posts().len() >= posts).await;
+        self.posts()
+    }
+}
+
+async fn receive(
+    State(state): State<Arc<Mutex<Received>>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let mut state = state.lock().unwrap();
+    let status = if method == Method::HEAD { state.head } else { state.answer };
+    if method == Method::POST {
+        let body = serde_json::from_slice(&body).unwrap();
+        state.posts.push((uri.query().unwrap_or_default().to_owned(), headers, body));
+    }
+    StatusCode::from_u16(status).unwrap()
+}
+
+async fn until(reached: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !reached() {
+        assert!(Instant::now() < deadline, "it did not come to that");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn listen(account: &Account, receiver: &Receiver, changes: Value) -> (u16, Value) {
+    let mut webhook = json!({
+        "Description": "test", "URL": receiver.url, "Method": "POST", "ContentType": "application/json",
+        "WebhookEvent": "6", "IsSpecificLandingPage": false, "LandingPageUrls": null, "NotifyOnFailure": true,
+        "WebhookProperties": null, "CustomHeaders": [{"Key": "x-example-secret", "Value": "s3cret"}],
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        webhook[name] = value.clone();
+    }
+    account.send(account.call(Call::CreateWebhook).json(&webhook)).await
+}
+
+async fn update(account: &Account, lead: &str, posted: bool, fields: &[(&str, &str)]) {
+    let posted = posted.to_string();
+    let query = [("leadId", lead), ("postUpdatedLead", posted.as_str())];
+    account.ok(account.call(Call::UpdateLead).query(&query).json(&attributes(fields))).await;
+}
+
+#[tokio::test]
+async fn a_created_lead_arrives_as_one_flat_object_with_query_and_headers() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    let (_, created) = listen(&account, &receiver, json!({"WebhookEvent": "3"})).await;
+    let id = created["Message"]["Id"].as_str().unwrap();
+    let lead = account.portal_user("asha@example.test").await;
+    let posts = receiver.wait_for(1).await;
+    let (query, headers, body) = &posts[0];
+    assert_eq!(query, &format!("key=secret&entityType=webhook&entityId={id}&eventType=Lead_Post_Create"));
+    assert_eq!(headers["x-example-secret"], "s3cret");
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!((&body["ProspectID"], &body["Phone"]), (&json!(lead), &Value::Null));
+    assert_eq!(body["CreatedOn"], "2026-01-02 03:04:05");
+    assert!(body.get("mx_City").is_none() && !body.to_string().contains("Password"));
+    until(|| account.emulator.deliveries()[0].state == DeliveryState::Delivered).await;
+}
+
+#[tokio::test]
+async fn an_update_arrives_as_before_and_after_only_when_it_is_to_be_posted() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    let lead = account.emulator.add_lead(&[("EmailAddress", "asha@example.test"), ("mx_City", "Pune")]).unwrap();
+    listen(&account, &receiver, json!({})).await;
+    listen(&account, &receiver, json!({"WebhookEvent": "26", "ChangedLeadField": "ProspectStage"})).await;
+    listen(&account, &receiver, json!({"WebhookEvent": "4"})).await;
+    update(&account, &lead, false, &[("FirstName", "Asha")]).await;
+    update(&account, &lead, true, &[("mx_City", "Delhi")]).await;
+    update(&account, &lead, true, &[("ProspectStage", "Applied")]).await;
+    let posts = receiver.wait_for(3).await;
+    let mut events: Vec<_> = posts.iter().map(|(query, ..)| query.rsplit('=').next().unwrap()).collect();
+    events.sort_unstable();
+    assert_eq!(events, ["Lead_Field_Change", "Lead_Post_Update", "Lead_Post_Update"]);
+    let city = posts.iter().find(|(.., body)| body["Before"]["mx_City"] == "Pune").unwrap();
+    assert_eq!(city.2["After"]["mx_City"], "Delhi");
+    assert!(city.2["Before"].get("FirstName").is_none(), "unchanged fields are left out");
+    let stage = posts.iter().find(|(query, ..)| query.ends_with("Lead_Field_Change")).unwrap();
+    assert_eq!(
+        (&stage.2["Before"]["ProspectStage"], &stage.2["After"]["ProspectStage"]),
+        (&json!("Prospect"), &json!("Applied"))
+    );
+}
+
+#[tokio::test]
+async fn activities_of_a_minute_arrive_together_as_a_list() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    let properties = "{\"ActivityEvent\":\"201\",\"ActivityData\":\"[]\",\"WebPageNames\":\"[]\"}";
+    let listener = json!({"WebhookEvent": "2", "ActivityEvent": "201", "WebhookProperties": properties});
+    assert_eq!(listen(&account, &receiver, listener).await.0, 200);
+    let lead = account.emulator.add_lead(&[("EmailAddress", "asha@example.test")]).unwrap();
+    for (code, wait) in [(201, 30), (21, 10), (201, 19)] {
+        let body = json!({"RelatedProspectId": lead, "ActivityEvent": code, "ActivityNote": "n", "Fields": []});
+        account.ok(account.call(Call::PostActivity).json(&body)).await;
+        account.emulator.clock().advance(Duration::from_secs(wait));
+    }
+    assert_eq!(receiver.posts().len(), 0);
+    account.emulator.clock().advance(Duration::from_secs(1));
+    let posts = receiver.wait_for(1).await;
+    let batch = posts[0].2.as_array().unwrap();
+    assert_eq!(batch.len(), 2);
+    assert_eq!((&batch[0]["ActivityEvent"], &batch[0]["Data"]["Note"]), (&json!("201"), &json!("n")));
+    assert_eq!(batch[1]["RelatedProspectId"], json!(lead));
+}
+
+#[tokio::test]
+async fn a_delivery_is_tried_three_times_and_ten_failures_disable_the_webhook() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    listen(&account, &receiver, json!({"WebhookEvent": "3"})).await;
+    receiver.answer(500);
+    for number in 0..10 {
+        account.emulator.add_lead(&[("EmailAddress", &format!("{number}@example.test"))]).unwrap();
+    }
+    receiver.wait_for(10).await;
+    let all_at = |attempts, state| {
+        let deliveries = account.emulator.deliveries();
+        deliveries.iter().all(|delivery| delivery.attempts == attempts && delivery.state == state)
+    };
+    until(|| all_at(1, DeliveryState::Waiting)).await;
+    assert_eq!(account.emulator.deliveries()[0].status, Some(500));
+    account.emulator.clock().advance(Duration::from_secs(30));
+    until(|| all_at(2, DeliveryState::Waiting)).await;
+    assert_eq!(account.emulator.webhooks()[0].failures, 0);
+    account.emulator.clock().advance(Duration::from_secs(120));
+    until(|| all_at(3, DeliveryState::Failed)).await;
+    until(|| account.emulator.webhooks()[0].status == WebhookStatus::Failed).await;
+    assert_eq!(receiver.posts().len(), 30);
+    let notice = account.emulator.mails().pop().unwrap();
+    assert_eq!((notice.recipients, notice.lead_id), (vec!["admin@example.test".to_owned()], None));
+    // Nothing is told while it is disabled, nor afterwards.
+    receiver.answer(200);
+    account.emulator.add_lead(&[("EmailAddress", "late@example.test")]).unwrap();
+    let (_, listed) = account.ok(account.call(Call::Webhooks).json(&json!({"Parameter": {"StatusCode": 2}}))).await;
+    assert_eq!((&listed["RecordCount"], &listed["Response"][0]["StatusCode"]), (&json!(1), &json!(2)));
+    assert_eq!(account.emulator.deliveries().len(), 10);
+}
+
+#[tokio::test]
+async fn one_success_forgets_the_failures_before_it() {
+    let mut settings = settings();
+    settings.webhooks.gaps = Vec::new();
+    let account = Account::with(settings).await;
+    let receiver = Receiver::start().await;
+    listen(&account, &receiver, json!({"WebhookEvent": "3"})).await;
+    let failures = || account.emulator.webhooks()[0].failures;
+    for number in 0..12 {
+        receiver.answer(if number == 9 { 200 } else { 503 });
+        account.emulator.add_lead(&[("EmailAddress", &format!("{number}@example.test"))]).unwrap();
+        until(|| failures() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2][number]).await;
+    }
+    assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Enabled);
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_answer_a_head_request_is_not_delivered_to() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    receiver.state.lock().unwrap().head = 405;
+    let (_, created) = listen(&account, &receiver, json!({"WebhookEvent": "3"})).await;
+    let id = created["Message"]["Id"].as_str().unwrap();
+    assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Failed);
+    account.emulator.add_lead(&[("EmailAddress", "asha@example.test")]).unwrap();
+    assert_eq!(account.emulator.deliveries(), []);
+    receiver.state.lock().unwrap().head = 200;
+    let body = json!({"WebhookId": id, "URL": receiver.url, "WebhookEvent": "3"});
+    account.ok(account.call(Call::UpdateWebhook).json(&body)).await;
+    account.emulator.add_lead(&[("EmailAddress", "ravi@example.test")]).unwrap();
+    receiver.wait_for(1).await;
+    assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Enabled);
+}
+
+#[tokio::test]
+async fn webhooks_are_listed_searched_and_deleted_by_get() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    for event in ["3", "6"] {
+        listen(&account, &receiver, json!({"WebhookEvent": event})).await;
+    }
+    let search = async |parameter: Value| {
+        let body = json!({"Parameter": parameter, "Paging": {"PageIndex": 1, "PageSize": 25}});
+        account.ok(account.call(Call::Webhooks).json(&body)).await.1
+    };
+    assert_eq!(search(json!({"WebhookEvent": "", "WebhookId": "", "SearchText": "test"})).await["RecordCount"], 2);
+    let found = search(json!({"WebhookEvent": "Lead_Post_Update", "StatusCode": 0})).await;
+    assert_eq!((&found["RecordCount"], &found["Response"][0]["EventCode"]), (&json!(1), &json!("Lead_Post_Update")));
+    let id = found["Response"][0]["WebhookId"].as_str().unwrap();
+    let by_post = account.send(account.http.post(account.url(Call::DeleteWebhook))).await;
+    assert_refused(by_post, 405, "MethodNotAllowed", "Method not allowed.");
+    account.ok(account.call(Call::DeleteWebhook).query(&[("webhookId", id)])).await;
+    assert_eq!(account.emulator.webhooks().len(), 1);
+    let again = account.send(account.call(Call::DeleteWebhook).query(&[("webhookId", id)])).await;
+    assert_refused(again, 500, "MXInvalidEntityException", "Webhook does not exist in the system");
+    let printed = format!("{:?}", account.emulator.webhooks());
+    assert!(!printed.contains("secret") && printed.contains("/hooks"), "{printed}");
+}
+
+#[tokio::test]
+async fn webhooks_that_cannot_be_are_refused_as_observed() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    let field = json!({"WebhookEvent": "26", "ChangedLeadField": "ProspectStage"});
+    assert_eq!(listen(&account, &receiver, field.clone()).await.0, 200);
+    for (changes, status, message) in [
+        (json!({"WebhookEvent": "5"}), 500, "Webhook Event not found"),
+        (json!({"WebhookEvent": "35"}), 500, "Webhook Event not found"),
+        (json!({"WebhookEvent": "32"}), 500, "Opportunity Field value cannot be empty"),
+        (json!({"WebhookEvent": "2"}), 500, "Webhook Properties is not found"),
+        (json!({"WebhookEvent": "2", "WebhookProperties": "{"}), 500, "Webhook Properties is not a valid JSON"),
+        (json!({"WebhookEvent": "2", "WebhookProperties": "{}"}), 500, "ActivityEvent is mandatory."),
+        (json!({"URL": "ftp://example.test"}), 500, "Invalid Input! Parameter Name: URL"),
+        (field, 500, "A webhook for this field already exists."),
+        (json!({"WebhookEvent": "26", "ChangedLeadField": "mx_No"}), 500, "Attribute(s) does not exist - mx_No."),
+    ] {
+        let (refused, body) = listen(&account, &receiver, changes).await;
+        assert_eq!((refused, body["ExceptionMessage"].as_str()), (status, Some(message)));
+    }
+    // An object instead of a string of JSON does not fit the call's shape.
+    let (status, _) = listen(&account, &receiver, json!({"WebhookProperties": {}})).await;
+    assert_eq!(status, 400);
+}
