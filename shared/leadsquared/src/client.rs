@@ -16,7 +16,8 @@ use crate::decode::decode;
 use crate::endpoint::{Endpoint, Host, Need, Place, Repeat, Verb};
 use crate::error::Error;
 use crate::options::{InvalidOptions, Options};
-use crate::secret::Keys;
+use crate::secret::{Keys, SessionKey};
+use crate::user::Hosts;
 
 /// LeadSquared makes a tenant key for four hours and can shorten that for an account; a key used in its last ten minutes
 /// would make links that die in the mailbox.
@@ -88,6 +89,19 @@ impl Client {
         Self { lane: self.lane, deadline: self.deadline, ..Self::from_shared(shared) }
     }
 
+    /// The same client for an account in another region; see [`User::hosts`](crate::User::hosts).
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn with_hosts(&self, hosts: Hosts) -> Result<Self, InvalidOptions> {
+        let Shared { http, options, keys, .. } = &*self.shared;
+        let options = Options { api: hosts.api, portal_api: hosts.portal_api, ..options.clone() };
+        options.check()?;
+        let credentials = Credentials::default();
+        let shared = Shared { http: http.clone(), options, keys: keys.clone(), credentials };
+        Ok(Self { lane: self.lane, deadline: self.deadline, ..Self::from_shared(shared) })
+    }
+
     /// The same client, none of whose calls goes on after `deadline`. Leave yourself time to record how it ended.
     #[must_use]
     pub fn within(&self, deadline: Instant) -> Self {
@@ -139,11 +153,12 @@ impl Client {
                     return Err(error);
                 }
                 Error::StaleCredential if renewed => return Err(Error::FreshCredentialRefused),
-                Error::StaleCredential | Error::BadPortalPassword if !renewed => {
+                Error::StaleCredential | Error::BadPortalPassword | Error::SessionEnded if !renewed => {
                     match (self.renew(&carried, deadline).await?, &error) {
                         (Renewal::Changed, _) => renewed = true,
                         (Renewal::Same, Error::StaleCredential) => return Err(Error::FreshCredentialRefused),
-                        // The 401 of a password call does not say which of the two was wrong. Unchanged credentials do.
+                        // The 401 of a call that carries a person's secret as well does not say whose is wrong. Credentials
+                        // that come back unchanged do.
                         (Renewal::Same | Renewal::TooSoon, _) => return Err(error),
                     }
                 }
@@ -226,7 +241,11 @@ impl Client {
         if facts.access.takes_portal_id() {
             headers.insert("x-lsq-portalid", sensitive(&options.portal_id.to_string()).expect("a GUID is plain ASCII"));
         }
-        query.extend(&call.query);
+        if let Some(key) = call.session {
+            // A session key comes from a browser's cookie, so it may be anything.
+            headers.insert("authorization", sensitive(key.expose()).ok_or(Error::SessionEnded)?);
+        }
+        query.extend(call.query.iter().map(|(name, value)| (*name, value.as_str())));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -304,17 +323,23 @@ impl fmt::Debug for Client {
 /// What one method of the client wants sent.
 pub(crate) struct Call<'a> {
     endpoint: Endpoint,
-    query: Vec<(&'static str, &'a str)>,
+    query: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
+    session: Option<&'a SessionKey>,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, query: Vec::new(), body: None }
+        Self { endpoint, query: Vec::new(), body: None, session: None }
     }
 
-    pub(crate) fn query(mut self, name: &'static str, value: &'a str) -> Self {
-        self.query.push((name, value));
+    pub(crate) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.query.push((name, value.to_string()));
+        self
+    }
+
+    pub(crate) fn session(mut self, key: &'a SessionKey) -> Self {
+        self.session = Some(key);
         self
     }
 

@@ -25,8 +25,18 @@ pub enum Verb {
 pub(crate) enum Access {
     /// The keys alone.
     Keys,
-    /// Public key, registration token and portal id in three headers, and the keys.
+    /// The public key in a header.
+    Public,
+    /// The public key in a header, and the keys.
+    PublicAndKeys,
+    /// Public key, registration token and portal id in three headers.
+    Portal,
+    /// The same three headers, and the keys.
     PortalAndKeys,
+    /// A signed-in person's private key in a header.
+    Session,
+    /// The private key where the public one otherwise is, registration token and portal id.
+    PortalSession,
     /// The tenant key and the keys, all in the query.
     TenantAndKeys,
 }
@@ -34,25 +44,28 @@ pub(crate) enum Access {
 impl Access {
     pub(crate) fn takes_keys(self) -> bool {
         match self {
-            Access::Keys | Access::PortalAndKeys | Access::TenantAndKeys => true,
+            Access::Keys | Access::PublicAndKeys | Access::PortalAndKeys | Access::TenantAndKeys => true,
+            Access::Public | Access::Portal | Access::Session | Access::PortalSession => false,
         }
     }
 
     pub(crate) fn takes_portal_id(self) -> bool {
         match self {
-            Access::PortalAndKeys => true,
-            Access::Keys | Access::TenantAndKeys => false,
+            Access::Portal | Access::PortalAndKeys | Access::PortalSession => true,
+            Access::Keys | Access::Public | Access::PublicAndKeys | Access::Session | Access::TenantAndKeys => false,
         }
     }
 
     pub(crate) fn needs(self) -> &'static [Need] {
-        const PUBLIC: Need = Need { from: Endpoint::PublicAuthKey, place: Place::Header("Authorization") };
+        const PUBLIC: Need = Need { from: Endpoint::PublicAuthKey, place: Place::Header("authorization") };
         const REGISTRATION: Need =
             Need { from: Endpoint::RegistrationToken, place: Place::Header("x-lsq-registertoken") };
         const TENANT: Need = Need { from: Endpoint::TenantAuthKey, place: Place::Query("authkey") };
         match self {
-            Access::Keys => &[],
-            Access::PortalAndKeys => &[PUBLIC, REGISTRATION],
+            Access::Keys | Access::Session => &[],
+            Access::Public | Access::PublicAndKeys => &[PUBLIC],
+            Access::Portal | Access::PortalAndKeys => &[PUBLIC, REGISTRATION],
+            Access::PortalSession => &[REGISTRATION],
             Access::TenantAndKeys => &[TENANT],
         }
     }
@@ -124,18 +137,75 @@ endpoints! {
     PublicAuthKey: Portal Get "/api/Access/PublicToken" Keys Keys Harmless "get-public-auth-key"
     /// Get Portal Registration Token.
     RegistrationToken: Portal Get "/api/Access/GetRegisterToken" Keys Keys Harmless "get-portal-registration-token"
+    /// Register, first version. The page lost its path; this one is from public clients.
+    RegisterV1: Portal Post "/api/Authentication/Register" PublicAndKeys Derived Harmful "register"
     /// Register, second version.
     Register: Portal Post "/api/Authentication/v2/Register" PortalAndKeys Derived Harmful "register"
+    /// Sign In with password or code, first version.
+    SignInV1: Portal Post "/api/Authentication/Signin" Public Password Harmful "sign-in"
+    /// Sign In with password or code, second version.
+    SignIn: Portal Post "/api/Authentication/v2/Signin" Portal Password Harmful "sign-in"
+    /// Get Sign In OTP, first version.
+    SignInCodeV1: Portal Post "/api/Authentication/SigninOTP/Get" Public Derived Harmful "get-sign-in-otp"
+    /// Get Sign In OTP, second version. The path is inferred.
+    SignInCode: Portal Post "/api/Authentication/v2/SigninOTP/Get" Portal Derived Harmful "get-sign-in-otp"
+    /// Forgot Password, first version.
+    ForgotPasswordV1: Portal Post "/api/Authentication/SecureForgotPassword" Public Derived Harmful "forgot-password"
+    /// Forgot Password, second version. The path is inferred.
+    ForgotPassword: Portal Post "/api/Authentication/v2/SecureForgotPassword" Portal Derived Harmful "forgot-password"
+    /// Reset Password, first version.
+    ResetPasswordV1: Portal Post "/api/Authentication/ResetPassword" Public Password Harmful "reset-password"
+    /// Reset Password, second version.
+    ResetPassword: Portal Post "/api/Authentication/v2/ResetPassword" Portal Password Harmful "reset-password"
+    /// Change Password, first version.
+    ChangePasswordV1: Portal Post "/api/Settings/ChangePassword" Session Session Harmful "change-password"
+    /// Change Password, second version.
+    ChangePassword: Portal Post "/api/Settings/v2/ChangePassword" PortalSession Session Harmful "change-password"
     /// Portal auto login: the account's key. Path and verb are guesses, see [`Paths`].
     TenantAuthKey: Portal Get "/api/AutoLogin/GenerateTenantAuthKey" Keys Keys Harmless "portal-auto-login-generate-tenant-auth-key"
     /// Portal auto login: one lead's key.
     LeadAuthKey: Portal Post "/api/AutoLogin/Generate" TenantAndKeys Derived Harmless "portal-auto-login-generate-lead-level-auth-key"
+
     /// Authenticate a user.
-    UserByAccessKey: Api Get "/v2/Authentication.svc/UserByAccessKey.Get" Keys Keys Harmless "user-authentication"
+    AuthenticateUser: Api Get "/v2/Authentication.svc/UserByAccessKey.Get" Keys Keys Harmless "user-authentication"
+
+    /// Capture a lead.
+    CaptureLead: Api Post "/v2/LeadManagement.svc/Lead.Capture" Keys Keys Harmful "capture-lead"
+    /// Update a lead.
+    UpdateLead: Api Post "/v2/LeadManagement.svc/Lead.Update" Keys Keys Harmless "update-a-lead"
+    /// Create or update a lead.
+    CreateOrUpdateLead: Api Post "/v2/LeadManagement.svc/Lead.CreateOrUpdate" Keys Keys Harmful "create-or-update"
+    /// Get a lead by id. It has no page of its own.
+    LeadById: Api Get "/v2/LeadManagement.svc/Leads.GetById" Keys Keys Harmless "get-lead-by-phone"
     /// Get a lead by e-mail.
-    LeadsByEmail: Api Get "/v2/LeadManagement.svc/Leads.GetByEmailaddress" Keys Keys Harmless "get-a-lead-by-email-id"
+    LeadByEmail: Api Get "/v2/LeadManagement.svc/Leads.GetByEmailaddress" Keys Keys Harmless "get-a-lead-by-email-id"
+    /// Get a lead by phone.
+    LeadByPhone: Api Get "/v2/LeadManagement.svc/RetrieveLeadByPhoneNumber" Keys Keys Harmless "get-lead-by-phone"
+    /// Lead field metadata.
+    LeadFields: Api Get "/v2/LeadManagement.svc/LeadsMetaData.Get" Keys Keys Harmless "meta-data"
+
+    /// Post an activity on a lead.
+    PostActivity: Api Post "/v2/ProspectActivity.svc/Create" Keys Keys Harmful "post-an-activity-to-lead"
+    /// Create or update a lead and post an activity on it.
+    PostLeadAndActivity: Api Post "/v2/ProspectActivity.svc/CreateCustom" Keys Keys Harmful "create-lead-and-activity"
+    /// Get the activities of a lead.
+    Activities: Api Post "/v2/ProspectActivity.svc/Retrieve" Keys Keys Harmless "get-activities-of-a-lead"
+    /// Get the activity types. It is in LeadSquared's PHP library and on no page; the page given is that of creating one.
+    ActivityTypes: Api Get "/v2/ProspectActivity.svc/ActivityTypes.Get" Keys Keys Harmless "create-new-activity-type-api"
+    /// Create an activity type.
+    CreateActivityType: Api Post "/v2/ProspectActivity.svc/CreateType" Keys Keys Harmful "create-new-activity-type-api"
+
     /// Send an e-mail to a lead.
     SendEmailToLead: Api Post "/v2/EmailMarketing.svc/SendEmailToLead" Keys Keys Harmful "send-an-email-to-a-lead"
+
+    /// Create a webhook.
+    CreateWebhook: Api Post "/v2/Webhook.svc/Create" Keys Keys Harmful "create-a-webhook"
+    /// Retrieve webhooks.
+    Webhooks: Api Post "/v2/Webhook.svc/Retrieve" Keys Keys Harmless "retrieve-a-webhook"
+    /// Update a webhook.
+    UpdateWebhook: Api Post "/v2/Webhook.svc/Update" Keys Keys Harmless "update-a-webhook"
+    /// Delete a webhook: a GET, and a POST is answered with 405.
+    DeleteWebhook: Api Get "/v2/Webhook.svc/Delete" Keys Keys Harmful "delete-a-webhook"
 }
 
 impl Endpoint {
@@ -155,6 +225,9 @@ impl Endpoint {
     /// The path on its host.
     pub fn path(self, paths: &Paths) -> &str {
         match self {
+            Endpoint::RegisterV1 => &paths.register_v1,
+            Endpoint::SignInCode => &paths.sign_in_code,
+            Endpoint::ForgotPassword => &paths.forgot_password,
             Endpoint::TenantAuthKey => &paths.tenant_auth_key,
             _ => self.facts().path,
         }
@@ -168,6 +241,12 @@ impl Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Paths {
+    /// [`Endpoint::RegisterV1`]: its page lost the path.
+    pub register_v1: String,
+    /// [`Endpoint::SignInCode`]: its page gives the first version's path only.
+    pub sign_in_code: String,
+    /// [`Endpoint::ForgotPassword`]: its page gives the first version's path only.
+    pub forgot_password: String,
     /// [`Endpoint::TenantAuthKey`]: every readable copy of its page lost the line with the address.
     pub tenant_auth_key: String,
     /// The verb of [`Endpoint::TenantAuthKey`]: its page shows no body.
@@ -178,6 +257,9 @@ impl Default for Paths {
     fn default() -> Self {
         let default = |endpoint: Endpoint| endpoint.facts().path.to_owned();
         Self {
+            register_v1: default(Endpoint::RegisterV1),
+            sign_in_code: default(Endpoint::SignInCode),
+            forgot_password: default(Endpoint::ForgotPassword),
             tenant_auth_key: default(Endpoint::TenantAuthKey),
             tenant_auth_key_verb: Endpoint::TenantAuthKey.facts().verb,
         }

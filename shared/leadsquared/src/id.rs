@@ -72,6 +72,11 @@ id! {
     UserId
 }
 
+id! {
+    /// An activity's id.
+    ActivityId
+}
+
 /// The text is not a GUID of the form `11111111-1111-4111-8111-111111111111`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of the form 11111111-1111-4111-8111-111111111111")]

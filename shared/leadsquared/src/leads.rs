@@ -1,16 +1,19 @@
-//! Finding leads.
+//! Writing and finding leads.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::attributes::Attributes;
 use crate::client::{Call, Client};
 use crate::email_address::EmailAddress;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::id::LeadId;
+use crate::phone::Phone;
 
 /// A lead as it is stored. `Debug` shows the id only: the rest is personal data.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -60,13 +63,126 @@ impl fmt::Debug for Lead {
     }
 }
 
+/// What Capture may do to a lead that matches; absent, it updates everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateBehavior {
+    /// Leaves it as it is.
+    DoNotUpdate,
+    /// Fills in what it does not have.
+    UpdateOnlyEmptyFields,
+    /// Updates all but unique fields.
+    DoNotUpdateUniqueFields,
+}
+
 impl Client {
+    /// Capture a lead: updates the one that matches by `ProspectID`, `EmailAddress` or `Phone`, in this order, and creates
+    /// one otherwise (<https://apidocs.leadsquared.com/capture-lead/>).
+    ///
+    /// With none of the three every call makes another lead. With a new e-mail and a known phone number it is refused as a
+    /// duplicate; adding the pseudo-attribute `SearchBy` with the value `Phone` makes it an update.
+    ///
+    /// # Errors
+    /// Among others: [`Error::Duplicate`], [`Error::UnknownAttributes`].
+    pub async fn capture_lead(&self, fields: &Attributes, behavior: Option<UpdateBehavior>) -> Result<LeadId, Error> {
+        let mut call = Call::new(Endpoint::CaptureLead).body(fields);
+        if let Some(behavior) = behavior {
+            call = call.query("LeadUpdateBehavior", format!("{behavior:?}"));
+        }
+        self.lead_written(call).await
+    }
+
+    /// Create or update a lead, matched by `search_by` where given, else by `EmailAddress`, then `Phone`
+    /// (<https://apidocs.leadsquared.com/create-or-update/>).
+    ///
+    /// A match by `Phone` compares the text as it is stored: normalise it with [`Phone`](crate::Phone).
+    ///
+    /// # Errors
+    /// Among others: [`Error::Duplicate`], [`Error::UnknownAttributes`].
+    pub async fn create_or_update_lead(
+        &self,
+        fields: &Attributes,
+        search_by: Option<&str>,
+        post_updated_lead: bool,
+    ) -> Result<LeadId, Error> {
+        let mut fields = fields.clone();
+        if let Some(field) = search_by {
+            // Last, because that is where at least one account insists on it.
+            fields.remove("SearchBy");
+            fields.set("SearchBy", field);
+        }
+        self.lead_written(
+            Call::new(Endpoint::CreateOrUpdateLead).query("postUpdatedLead", post_updated_lead).body(&fields),
+        )
+        .await
+    }
+
+    /// Update a lead; fields that are not sent stay as they are (<https://apidocs.leadsquared.com/update-a-lead/>).
+    ///
+    /// Webhooks and automations hear of it only with `post_updated_lead`.
+    ///
+    /// # Errors
+    /// Among others: [`Error::NoSuchLead`], [`Error::Duplicate`], [`Error::UnknownAttributes`].
+    pub async fn update_lead(&self, lead: &LeadId, fields: &Attributes, post_updated_lead: bool) -> Result<(), Error> {
+        let mut call = Call::new(Endpoint::UpdateLead).query("leadId", lead);
+        if post_updated_lead {
+            call = call.query("postUpdatedLead", true);
+        }
+        self.call::<Success>(call.body(fields)).await.map(drop)
+    }
+
+    /// Get a lead by its id. The call has no page of its own; <https://apidocs.leadsquared.com/get-lead-by-phone/> links it.
+    ///
+    /// # Errors
+    /// As for every call; an unknown id is `None`.
+    pub async fn lead_by_id(&self, lead: &LeadId) -> Result<Option<Lead>, Error> {
+        let leads: Vec<Lead> = self.call(Call::new(Endpoint::LeadById).query("id", lead)).await?;
+        Ok(leads.into_iter().next())
+    }
+
     /// Get leads by e-mail (<https://apidocs.leadsquared.com/get-a-lead-by-email-id/>): none, one, or several where the
     /// account does not keep addresses unique.
     ///
     /// # Errors
     /// As for every call.
     pub async fn leads_by_email(&self, email: &EmailAddress) -> Result<Vec<Lead>, Error> {
-        self.call(Call::new(Endpoint::LeadsByEmail).query("emailaddress", email.expose())).await
+        self.call(Call::new(Endpoint::LeadByEmail).query("emailaddress", email.expose())).await
     }
+
+    /// Get leads by phone, looked for in `Phone` and `Mobile` (<https://apidocs.leadsquared.com/get-lead-by-phone/>): of
+    /// several, the one with the latest activity.
+    ///
+    /// The page wants bare digits, and one account was seen to match the stored, dashed form only. This sends the stored
+    /// form first and the digits if that finds nobody, so it can be two calls.
+    ///
+    /// # Errors
+    /// As for every call.
+    pub async fn leads_by_phone(&self, phone: &Phone) -> Result<Vec<Lead>, Error> {
+        let stored: Vec<Lead> = self.call(Call::new(Endpoint::LeadByPhone).query("phone", phone.expose())).await?;
+        if !stored.is_empty() {
+            return Ok(stored);
+        }
+        let digits: String = phone.expose().chars().filter(char::is_ascii_digit).collect();
+        self.call(Call::new(Endpoint::LeadByPhone).query("phone", digits)).await
+    }
+
+    async fn lead_written(&self, call: Call<'_>) -> Result<LeadId, Error> {
+        let success: Success<Written> = self.call(call).await?;
+        Ok(success.message.related_id.unwrap_or(success.message.id))
+    }
+}
+
+/// `{"Status":"Success","Message":…}`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Success<T = IgnoredAny> {
+    pub(crate) message: T,
+}
+
+/// Capture's `RelatedId` is what public clients use as the lead's id when it is there.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Written {
+    id: LeadId,
+    #[serde(default)]
+    related_id: Option<LeadId>,
 }

@@ -32,6 +32,15 @@ impl Client {
         Ok(registered.lead_id)
     }
 
+    /// Register, first version: an e-mail address is mandatory, and no registration token is needed.
+    ///
+    /// # Errors
+    /// As for [`register`](Self::register).
+    pub async fn register_v1(&self, registration: &Registration) -> Result<LeadId, Error> {
+        let registered: Registered = self.call(Call::new(Endpoint::RegisterV1).body(&Body::of(registration))).await?;
+        Ok(registered.lead_id)
+    }
+
     /// Get Public Auth Key (<https://apidocs.leadsquared.com/get-public-auth-key/>). It does not expire.
     ///
     /// The calls that need it fetch and keep it themselves.
@@ -64,13 +73,9 @@ struct Body {
 impl Body {
     fn of(registration: &Registration) -> Self {
         let password = registration.password.expose();
-        let mut lead_fields =
-            Attributes::new().with("mx_Portal_Password", password).with("mx_Portal_Confirm_Password", password);
-        for (name, value) in
-            registration.fields.iter().filter(|(name, _)| lead_fields.value(name).is_none()).collect::<Vec<_>>()
-        {
-            lead_fields.set(name, value);
-        }
+        // Set last, so that no field of the caller's can stand in for the password.
+        let lead_fields = registration.fields.clone();
+        let lead_fields = lead_fields.with("mx_Portal_Password", password).with("mx_Portal_Confirm_Password", password);
         Self { register_only_new_lead: registration.register_only_new_lead, lead_fields }
     }
 }

@@ -1,7 +1,7 @@
 //! Values that are shown to nobody: keys, tokens and passwords.
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The two keys of one LeadSquared user; portal calls want an administrator's.
 ///
@@ -67,6 +67,29 @@ secret! {
     ///
     /// See <https://apidocs.leadsquared.com/sign-in/>.
     SessionKey
+}
+
+secret! {
+    /// The proof in a password-reset mail, 64 hexadecimal digits. How long it lasts is not documented.
+    ///
+    /// See <https://apidocs.leadsquared.com/forgot-password/>.
+    TemporaryPassword
+}
+
+secret! {
+    /// The digits a person received on their phone.
+    OneTimeCode
+}
+
+secret! {
+    /// What LeadSquared recognises a sent code by. It is of no use without the code.
+    CodeChallenge
+}
+
+impl Serialize for CodeChallenge {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.expose().serialize(serializer)
+    }
 }
 
 secret! {

@@ -5,10 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use leadsquared::{
-    Attributes, Client, Content, DuplicateField, EmailToLead, Endpoint, Error, Paths, Recipient, Registration,
+    ActivityQuery, Attributes, Client, Content, DuplicateField, EmailAddress, EmailToLead, Endpoint, Error, Identifier,
+    LeadId, NewActivity, NewActivityType, NewWebhook, Password, PasswordReset, Paths, Phone, Recipient, Registration,
+    SessionKey, UpdateBehavior, WebhookEvent, WebhookState,
 };
 use serde::Deserialize;
 use serde_json::Value;
+use time::macros::utc_datetime;
 
 use crate::fake::Fake;
 use crate::{LEAD, assert_tells_nothing, client_with, options};
@@ -44,24 +47,94 @@ struct Answer {
 
 /// Makes the call of `endpoint` with the sample values of its file.
 async fn make(client: &Client, endpoint: Endpoint) -> Result<(), Error> {
-    let email = "asha@example.test".parse().unwrap();
+    let email: EmailAddress = "asha@example.test".parse().unwrap();
+    let phone: Phone = "+91-9000000001".parse().unwrap();
+    let lead: LeadId = LEAD.parse().unwrap();
+    let (password, new_password) = (Password::from("Example@Pass1"), Password::from("New@Pass2"));
+    let by_email = Identifier::Email(email.clone());
+    let by_phone = Identifier::Field { schema_name: "Phone".to_owned(), value: "+91-9000000001".to_owned() };
+    let session = SessionKey::from("c2Vzc2lvbg+key/A==");
+    let fields = Attributes::new().with("EmailAddress", "asha@example.test").with("FirstName", "Asha");
+    let registration =
+        Registration { register_only_new_lead: true, password: password.clone(), fields: fields.clone() };
+    let temporary_password = "0123456789abcdef".repeat(4).into();
+    let reset = PasswordReset { lead, temporary_password, password: new_password.clone() };
+    let activity = NewActivity {
+        event: 201,
+        note: "Auto-login link issued".to_owned(),
+        at: Some(utc_datetime!(2026-01-02 03:04:05)),
+        fields: vec![("mx_Custom_1".to_owned(), "x".to_owned())],
+    };
+    let webhook_id = "88888888-8888-4888-8888-888888888888";
+    let webhook = |description: &str, event, headers, notify_on_failure| NewWebhook {
+        description: description.to_owned(),
+        url: "https://example.test/hooks/lsq".parse().unwrap(),
+        event,
+        headers,
+        notify_on_failure,
+    };
     match endpoint {
         Endpoint::PublicAuthKey => client.public_auth_key().await.map(drop),
         Endpoint::RegistrationToken => client.registration_token().await.map(drop),
-        Endpoint::Register => {
-            let fields = Attributes::new().with("EmailAddress", "asha@example.test").with("FirstName", "Asha");
-            let registration = Registration { register_only_new_lead: true, password: "Example@Pass1".into(), fields };
-            client.register(&registration).await.map(drop)
-        }
+        Endpoint::RegisterV1 => client.register_v1(&registration).await.map(drop),
+        Endpoint::Register => client.register(&registration).await.map(drop),
+        Endpoint::SignInV1 => client.sign_in_v1(&by_phone, &password).await.map(drop),
+        Endpoint::SignIn => client.sign_in(&by_email, &password).await.map(drop),
+        Endpoint::SignInCodeV1 => client.send_sign_in_code_v1("Phone", &phone).await.map(drop),
+        Endpoint::SignInCode => client.send_sign_in_code("Phone", &phone).await.map(drop),
+        Endpoint::ForgotPasswordV1 => client.forgot_password_v1(&by_phone, Some("Mobile")).await,
+        Endpoint::ForgotPassword => client.forgot_password(&by_email, None).await,
+        Endpoint::ResetPasswordV1 => client.reset_password_v1(&reset).await,
+        Endpoint::ResetPassword => client.reset_password(&reset).await,
+        Endpoint::ChangePasswordV1 => client.change_password_v1(&session, &password, &new_password).await,
+        Endpoint::ChangePassword => client.change_password(&session, &password, &new_password).await,
         Endpoint::TenantAuthKey => client.tenant_auth_key().await.map(drop),
-        Endpoint::LeadAuthKey => client.lead_auto_login_key(&LEAD.parse().unwrap()).await.map(drop),
-        Endpoint::UserByAccessKey => client.authenticate_user().await.map(drop),
-        Endpoint::LeadsByEmail => client.leads_by_email(&email).await.map(drop),
+        Endpoint::LeadAuthKey => client.lead_auto_login_key(&lead).await.map(drop),
+        Endpoint::AuthenticateUser => client.authenticate_user().await.map(drop),
+        Endpoint::CaptureLead => {
+            let captured = client.capture_lead(&fields, Some(UpdateBehavior::DoNotUpdateUniqueFields)).await?;
+            assert_eq!(captured, lead, "the related id, where there is one");
+            Ok(())
+        }
+        Endpoint::UpdateLead => client.update_lead(&lead, &Attributes::new().with("FirstName", "Asha"), true).await,
+        Endpoint::CreateOrUpdateLead => client.create_or_update_lead(&fields, Some("Phone"), false).await.map(drop),
+        Endpoint::LeadById => client.lead_by_id(&lead).await.map(drop),
+        Endpoint::LeadByEmail => client.leads_by_email(&email).await.map(drop),
+        Endpoint::LeadByPhone => client.leads_by_phone(&phone).await.map(drop),
+        Endpoint::LeadFields => client.lead_fields().await.map(drop),
+        Endpoint::PostActivity => client.post_activity(&lead, &activity).await.map(drop),
+        Endpoint::PostLeadAndActivity => client.post_lead_and_activity(&fields, &activity).await.map(drop),
+        Endpoint::Activities => {
+            let query = ActivityQuery { event: Some(201), page: 0, rows: Some(10) };
+            client.activities(&lead, &query).await.map(drop)
+        }
+        Endpoint::ActivityTypes => client.activity_types().await.map(drop),
+        Endpoint::CreateActivityType => {
+            let new = NewActivityType {
+                name: "Login link issued".to_owned(),
+                outbound: true,
+                text_fields: vec!["Channel".to_owned()],
+                ..NewActivityType::default()
+            };
+            assert_eq!(client.create_activity_type(&new).await?, 206);
+            Ok(())
+        }
         Endpoint::SendEmailToLead => {
             let content = Content::Html { html: "<p>Hi</p>".to_owned(), text: "Hi".to_owned() };
             let email = EmailToLead::new(Recipient::LeadEmail(email), "Your link", content);
             client.send_email_to_lead(&email).await.map(drop)
         }
+        Endpoint::CreateWebhook => {
+            let headers = vec![("x-example-secret".to_owned(), "Example@Pass1".to_owned())];
+            let event = WebhookEvent::ActivityCreate { event: 201 };
+            client.create_webhook(&webhook("activities", event, headers, true)).await.map(drop)
+        }
+        Endpoint::Webhooks => client.webhooks(WebhookState::DisabledAfterFailures).await.map(drop),
+        Endpoint::UpdateWebhook => {
+            let event = WebhookEvent::LeadFieldChange { schema_name: "ProspectStage".to_owned() };
+            client.update_webhook(webhook_id, &webhook("stage", event, Vec::new(), false)).await
+        }
+        Endpoint::DeleteWebhook => client.delete_webhook(webhook_id).await,
         other => panic!("no sample call for {other:?}"),
     }
 }

@@ -1,0 +1,315 @@
+//! What is wrong with an account's settings, and how to mend it.
+
+use std::fmt;
+
+use crate::client::Client;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Limit};
+use crate::lead_fields::LeadField;
+use crate::user::User;
+
+/// What the account is supposed to be good for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Schema names of the lead fields that are going to be written.
+    pub fields: Vec<String>,
+    /// The calls that are going to be made at most.
+    pub allowance: Option<Limit>,
+}
+
+/// What one look found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub subject: Subject,
+    /// How it is.
+    pub verdict: Verdict,
+}
+
+/// What is looked at, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subject {
+    /// Does LeadSquared know the keys?
+    Keys,
+    /// Are the hosts those of the account's region?
+    Region,
+    /// May the keys' user use the portal calls?
+    Role,
+    /// Can the credentials of the portal calls be had?
+    Portal,
+    /// Can login links be made?
+    AutoLogin,
+    /// Does the account have the wanted fields, and none besides that it insists on?
+    Fields,
+    /// Does the account permit the wanted number of calls?
+    Allowance,
+}
+
+/// How something is. The texts are for a person to read; they contain no secret and nothing personal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should be.
+    Good(String),
+    /// Not as it should be.
+    Wrong {
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        mend: String,
+    },
+    /// It could not be told, for this reason.
+    Unknown(String),
+}
+
+impl Finding {
+    /// Whether there is something to mend.
+    pub fn is_wrong(&self) -> bool {
+        matches!(self.verdict, Verdict::Wrong { .. })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subject = match self.subject {
+            Subject::Keys => "keys",
+            Subject::Region => "region",
+            Subject::Role => "role",
+            Subject::Portal => "portal",
+            Subject::AutoLogin => "login links",
+            Subject::Fields => "fields",
+            Subject::Allowance => "allowance",
+        };
+        match &self.verdict {
+            Verdict::Good(how) => write!(f, "good     {subject}: {how}"),
+            Verdict::Wrong { what, mend } => write!(f, "WRONG    {subject}: {what}\n         -> {mend}"),
+            Verdict::Unknown(why) => write!(f, "unknown  {subject}: {why}"),
+        }
+    }
+}
+
+/// Looks at everything that can be looked at without changing anything: at most five calls.
+///
+/// A wrong host does not end the examination: it goes on at the right one. Findings come in the order of [`Subject`], one
+/// for each; what could not be looked at is [`Verdict::Unknown`].
+pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
+    let mut limit = None;
+    let mut findings = Vec::new();
+    let mut find = |subject, verdict| findings.push(Finding { subject, verdict });
+
+    let user = match client.authenticate_user().await {
+        Ok(user) => user,
+        Err(error) => {
+            find(Subject::Keys, without_user(&error));
+            let rest = [Subject::Region, Subject::Role, Subject::Portal, Subject::AutoLogin, Subject::Fields];
+            for subject in rest.into_iter().chain([Subject::Allowance]) {
+                find(subject, Verdict::Unknown("nothing can be asked without keys that work".to_owned()));
+            }
+            return findings;
+        }
+    };
+    let account = user.org_short_code.as_deref().unwrap_or("without a number");
+    find(Subject::Keys, Verdict::Good(format!("LeadSquared knows them; they belong to account {account}")));
+    let (client, verdict) = region(client, &user);
+    find(Subject::Region, verdict);
+
+    if user.is_administrator() {
+        find(Subject::Role, Verdict::Good("the keys' user is an administrator".to_owned()));
+        let portal = match client.public_auth_key().await {
+            Ok(_) => client.registration_token().await.map(drop),
+            Err(error) => Err(error),
+        };
+        note_limit(&mut limit, portal.as_ref().err());
+        let good = format!(
+            "its credentials can be had; that {} is its id shows at the first registration",
+            client.options().portal_id
+        );
+        find(Subject::Portal, verdict_of(portal, good, Endpoint::PublicAuthKey));
+        let tenant_key = client.tenant_auth_key().await.map(drop);
+        note_limit(&mut limit, tenant_key.as_ref().err());
+        find(Subject::AutoLogin, verdict_of(tenant_key, "their key can be had".to_owned(), Endpoint::TenantAuthKey));
+    } else {
+        let what = "the keys' user is not an administrator, and portal calls work for no other role".to_owned();
+        let mend = "create keys for an administrator and use those".to_owned();
+        find(Subject::Role, Verdict::Wrong { what, mend });
+        for subject in [Subject::Portal, Subject::AutoLogin] {
+            find(subject, Verdict::Unknown("it takes an administrator's keys to see".to_owned()));
+        }
+    }
+
+    let fields = client.lead_fields().await;
+    note_limit(&mut limit, fields.as_ref().err());
+    find(
+        Subject::Fields,
+        match fields {
+            Ok(known) => compare(&known, &wanted.fields),
+            Err(error) => verdict_of(Err(error), String::new(), Endpoint::LeadFields),
+        },
+    );
+    find(Subject::Allowance, allowance(limit, wanted.allowance));
+    findings
+}
+
+fn without_user(error: &Error) -> Verdict {
+    match error {
+        Error::BadKeys => Verdict::Wrong {
+            what: "LeadSquared knows no active user with these keys".to_owned(),
+            mend:
+                "copy both again from My Account > Settings > API and Webhooks; an access key usually has a '$' in it, \
+                   which shells and .env files swallow unless it is quoted"
+                    .to_owned(),
+        },
+        Error::Unreachable(_) => Verdict::Wrong {
+            what: "the core API's host could not be reached".to_owned(),
+            mend: "check its name, and that this machine may connect to it".to_owned(),
+        },
+        error => verdict_of(Err(error.clone()), String::new(), Endpoint::AuthenticateUser),
+    }
+}
+
+/// Where the account lives, and a client that asks there.
+fn region(client: &Client, user: &User) -> (Client, Verdict) {
+    let options = client.options();
+    let Some(hosts) = user.hosts() else {
+        return (
+            client.clone(),
+            Verdict::Unknown("LeadSquared named a host of an unknown kind for the account".to_owned()),
+        );
+    };
+    if (&hosts.api, &hosts.portal_api) == (&options.api, &options.portal_api) {
+        return (client.clone(), Verdict::Good(format!("the account lives at {}", user.api_host())));
+    }
+    let what = format!("the account lives at {}", user.api_host());
+    let mend = format!("set the core API to {} and the portal API to {}", hosts.api, hosts.portal_api);
+    (client.with_hosts(hosts).unwrap_or_else(|_| client.clone()), Verdict::Wrong { what, mend })
+}
+
+fn compare(known: &[LeadField], wanted: &[String]) -> Verdict {
+    let find = |name: &str| known.iter().find(|field| field.schema_name == name);
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter(|name| find(name).is_none())
+        .map(|name| match known.iter().find(|field| field.schema_name.eq_ignore_ascii_case(name)) {
+            Some(similar) => format!("{name} (there is {})", similar.schema_name),
+            None => name.clone(),
+        })
+        .collect();
+    if !missing.is_empty() {
+        let what = format!(
+            "the account has no lead fields named {}; one of them is enough for LeadSquared to refuse a lead",
+            missing.join(", ")
+        );
+        let mend =
+            "create them under My Account > Settings > Leads > Lead Fields, or take them out of the mapping".to_owned();
+        return Verdict::Wrong { what, mend };
+    }
+    let insisted: Vec<&str> = known
+        .iter()
+        .filter(|field| field.is_mandatory && !wanted.contains(&field.schema_name))
+        .map(|field| field.schema_name.as_str())
+        .collect();
+    if !insisted.is_empty() {
+        let what = format!("the account insists on {}, which nothing supplies", insisted.join(", "));
+        return Verdict::Wrong {
+            what,
+            mend: "ask for them in the form, or make them optional in LeadSquared".to_owned(),
+        };
+    }
+    if !wanted.is_empty()
+        && !wanted.iter().any(|name| name == "EmailAddress" || find(name).is_some_and(|field| field.is_lead_identifier))
+    {
+        let what = "none of the wanted fields identifies a lead, and registration takes one that does".to_owned();
+        return Verdict::Wrong { what, mend: "add EmailAddress to the mapping".to_owned() };
+    }
+    Verdict::Good(format!("the account has all {} of them", wanted.len()))
+}
+
+/// The limit itself can be read nowhere; only a call that goes beyond it tells.
+fn allowance(seen: Option<Option<Limit>>, wanted: Option<Limit>) -> Verdict {
+    let rate = |limit: Limit| f64::from(limit.calls) / limit.window.as_secs_f64();
+    match (seen, wanted) {
+        (Some(Some(limit)), Some(wanted)) if rate(wanted) <= rate(limit) => Verdict::Wrong {
+            what: format!(
+                "calls were refused by the limit of {} in {} s, which others use as well",
+                limit.calls,
+                limit.window.as_secs()
+            ),
+            mend: "set the allowance lower, so that other programs and LeadSquared's users find room beside it"
+                .to_owned(),
+        },
+        (Some(limit), _) => Verdict::Wrong {
+            what: match limit {
+                Some(limit) => format!(
+                    "calls were refused by the account's limit of {} in {} s",
+                    limit.calls,
+                    limit.window.as_secs()
+                ),
+                None => "calls were refused by the account's limit".to_owned(),
+            },
+            mend: "set the allowance to less than that, and look for other programs that use the same account"
+                .to_owned(),
+        },
+        (None, Some(wanted)) => Verdict::Good(format!(
+            "no call was refused; LeadSquared shows the limit only when it is exceeded, so check that the plan permits {} calls in {} s",
+            wanted.calls,
+            wanted.window.as_secs()
+        )),
+        (None, None) => Verdict::Good("no call was refused".to_owned()),
+    }
+}
+
+fn note_limit(limit: &mut Option<Option<Limit>>, error: Option<&Error>) {
+    if let Some(Error::RateLimited { limit: named }) = error {
+        *limit = Some(*named);
+    }
+}
+
+fn verdict_of(result: Result<(), Error>, good: String, endpoint: Endpoint) -> Verdict {
+    match result {
+        Ok(()) => Verdict::Good(good),
+        Err(error) if error.is_transient() => Verdict::Unknown(format!("{error}; ask again in a minute")),
+        Err(error) => Verdict::Wrong { what: error.to_string(), mend: format!("see {}", endpoint.page()) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn field(json: &str) -> LeadField {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn fields_are_compared_both_ways() {
+        let known = [
+            field(r#"{"SchemaName":"EmailAddress","IsLeadIdentifier":true}"#),
+            field(r#"{"SchemaName":"mx_City"}"#),
+            field(r#"{"SchemaName":"FirstName","IsMandatory":true}"#),
+        ];
+        let verdict = |wanted: &[&str]| {
+            let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+            match compare(&known, &wanted) {
+                Verdict::Good(how) => how,
+                Verdict::Wrong { what, .. } | Verdict::Unknown(what) => what,
+            }
+        };
+        assert_eq!(verdict(&["EmailAddress", "FirstName"]), "the account has all 2 of them");
+        assert!(verdict(&["EmailAddress", "mx_city", "mx_Foo"]).contains("mx_city (there is mx_City), mx_Foo;"));
+        assert!(verdict(&["EmailAddress"]).contains("insists on FirstName"));
+        assert!(verdict(&["FirstName", "mx_City"]).contains("none of the wanted fields identifies a lead"));
+    }
+
+    #[test]
+    fn a_limit_that_was_met_is_set_against_the_one_that_is_wanted() {
+        let limit = |calls| Limit { calls, window: Duration::from_secs(5) };
+        let is_wrong = |verdict| matches!(verdict, Verdict::Wrong { .. });
+        assert!(!is_wrong(allowance(None, Some(limit(25)))));
+        assert!(!is_wrong(allowance(None, None)));
+        assert!(is_wrong(allowance(Some(Some(limit(10))), Some(limit(25)))));
+        assert!(is_wrong(allowance(Some(Some(limit(10))), Some(limit(5)))));
+        assert!(is_wrong(allowance(Some(None), None)));
+    }
+}
