@@ -73,14 +73,14 @@ async fn post(function: &Function, request: Request<'_>) -> Answer {
 
 /// Which of AWS's front doors a request came through.
 #[derive(Clone, Copy, Debug)]
-enum Door {
+pub(crate) enum Door {
     HttpApi,
     RestApi,
     FunctionUrl,
 }
 
 #[derive(Clone)]
-struct Request<'a> {
+pub(crate) struct Request<'a> {
     door: Door,
     method: &'a str,
     headers: Vec<(&'a str, String)>,
@@ -95,7 +95,7 @@ impl<'a> Request<'a> {
         Self { door: Door::HttpApi, method: "POST", headers, body: body.into(), base64: true }
     }
 
-    fn urlencoded(fields: &[(&str, &str)]) -> Self {
+    pub(crate) fn urlencoded(fields: &[(&str, &str)]) -> Self {
         Self::new(URLENCODED, form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish())
     }
 
@@ -121,7 +121,7 @@ impl<'a> Request<'a> {
         self.header("accept", accept)
     }
 
-    fn event(&self) -> Value {
+    pub(crate) fn event(&self) -> Value {
         let sample = match self.door {
             Door::HttpApi => "http-api-json.json",
             Door::RestApi => "rest-api-urlencoded.json",

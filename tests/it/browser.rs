@@ -1,18 +1,23 @@
-//! A headless browser without JavaScript: the applicant's.
+//! The main job as an applicant sees it, in a headless browser without JavaScript.
 
 use std::{
     path::PathBuf,
     process::{Command as StdCommand, Stdio},
+    time::{Duration, Instant},
 };
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
+use local_stack::{LocalStack, Options};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
 };
+
+/// Within which the mail must be there.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const MISSING: &str = "Chromium or its chromedriver is not on PATH: `bash tests/run` installs both";
 
@@ -86,6 +91,36 @@ impl Drop for Browser {
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+#[tokio::test]
+async fn an_applicant_fills_in_the_form_and_is_signed_in_by_the_link_in_the_mailbox() {
+    let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
+    let browser = Browser::start().await;
+    let page = &browser.page;
+
+    page.goto(&format!("{}/apply", stack.site_url())).await.unwrap();
+    for (field, value) in [("email", "asha.rao@example.com"), ("first_name", "Asha"), ("last_name", "Rao")] {
+        page.find(Locator::Id(field)).await.unwrap().send_keys(value).await.unwrap();
+    }
+    browser.click("form button").await;
+    assert!(browser.text("#thank-you").await.starts_with("Thank you"));
+
+    browser.click("a[href='/mailbox']").await;
+    let began = Instant::now();
+    while page.find(Locator::Css(".mails a")).await.is_err() {
+        assert!(began.elapsed() < PATIENCE, "there is no mail: {}", browser.text("main").await);
+        page.refresh().await.unwrap();
+    }
+    browser.click(".mails a").await;
+    page.find(Locator::Id("mail")).await.unwrap().enter_frame().await.unwrap();
+    browser.click("a").await;
+    page.enter_parent_frame().await.unwrap();
+    assert_eq!(browser.text("#signed-in-name").await, "Asha Rao");
+    assert!(page.current_url().await.unwrap().as_str().starts_with(stack.emulator().portal_page_url().as_str()));
+
+    browser.close().await;
+    stack.shutdown().await;
 }
 
 #[tokio::test]

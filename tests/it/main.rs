@@ -7,6 +7,7 @@ mod browser;
 mod fixtures;
 mod invitation;
 mod runtime_api;
+mod system;
 mod template;
 mod tidy;
 mod workspace;
