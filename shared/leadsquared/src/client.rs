@@ -204,11 +204,8 @@ impl Client {
                 let _ = self.before(deadline, options.admission.throttled(self.lane, limit)).await;
                 Err(Error::RateLimited { limit })
             }
-            // It names the very host that was called, so the host is not what is wrong.
-            Err(Error::WrongHost { right_host }) if self.host(facts.host).host_str() == Some(&right_host) => {
-                Err(Error::BadKeys)
-            }
-            result => result,
+            Err(error) => Err(unless_it_is_this_host(error, self.host(facts.host))),
+            Ok(answer) => Ok(answer),
         }
     }
 
@@ -383,6 +380,14 @@ async fn exchange(
     Ok((status, body))
 }
 
+/// An answer that names the very host that was called means that something else is wrong.
+fn unless_it_is_this_host(error: Error, called: &Url) -> Error {
+    match error {
+        Error::WrongHost { right_host } if called.host_str() == Some(&right_host) => Error::BadKeys,
+        error => error,
+    }
+}
+
 /// A header value that HTTP libraries keep out of their own logs.
 fn sensitive(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
@@ -403,4 +408,27 @@ fn is_worth_repeating(error: &Error, repeat: Repeat) -> bool {
 fn pause(repeats: u32, chance: f64) -> Duration {
     let longest = Duration::from_millis(200).saturating_mul(1 << repeats.min(8)).min(Duration::from_secs(2));
     longest.mul_f64(chance.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_names_the_host_it_was_asked_at_is_about_the_keys() {
+        let called: Url = "https://api-in21.leadsquared.com".parse().unwrap();
+        let named =
+            |host: &str| unless_it_is_this_host(Error::WrongHost { right_host: host.to_owned() }, &called).name();
+        assert_eq!(named("api-in21.leadsquared.com"), "BadKeys");
+        assert_eq!(named("api-us11.leadsquared.com"), "WrongHost");
+    }
+
+    #[test]
+    fn a_pause_grows_up_to_two_seconds_and_is_cut_by_chance() {
+        let longest: Vec<u128> = (0..6).map(|repeats| pause(repeats, 1.0).as_millis()).collect();
+        assert_eq!(longest, [200, 400, 800, 1600, 2000, 2000]);
+        assert_eq!(pause(u32::MAX, 1.0), Duration::from_secs(2));
+        assert_eq!(pause(3, 0.0), Duration::ZERO);
+        assert_eq!(pause(3, 0.5), Duration::from_millis(800));
+    }
 }

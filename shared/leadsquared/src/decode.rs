@@ -1,9 +1,10 @@
 //! From a status and a body to a value or a decision. Pure.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::time::Duration;
 
 use crate::error::{DuplicateField, Error, HiddenText, Limit};
 
@@ -199,12 +200,13 @@ fn api_host_in(message: &str) -> Option<String> {
 
 /// "A Lead with same Phone Number already exists." or "Duplicate entry 'x' for key 'UQ_Prospect_Base_EmailAddress'".
 fn duplicate_field_in(message: &str) -> DuplicateField {
-    let named = match message.split_once("with same ") {
-        Some((_, rest)) => rest.split_once(" already exists").map(|(name, _)| name),
+    // The quoted value comes first and may contain anything, so the key is looked for from the end.
+    let named = match message.rsplit_once("for key '") {
+        Some((_, rest)) => rest.split_once('\'').map(|(key, _)| key.strip_prefix("UQ_Prospect_Base_").unwrap_or(key)),
         None => message
-            .rsplit_once("for key '")
-            .and_then(|(_, rest)| rest.split_once('\''))
-            .map(|(key, _)| key.strip_prefix("UQ_Prospect_Base_").unwrap_or(key)),
+            .split_once("with same ")
+            .and_then(|(_, rest)| rest.split_once(" already exists"))
+            .map(|(name, _)| name),
     };
     let named = named.map(str::trim).filter(|name| {
         !name.is_empty() && name.len() <= 80 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ' ')
@@ -225,4 +227,158 @@ fn attributes_in(message: &str) -> Vec<String> {
         .filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
         .map(str::to_owned)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn outcome(status: u16, body: &str, presented: Presented) -> String {
+        match decode::<Value>(status, body.as_bytes(), presented, &Texts::default()) {
+            Ok(value) => value.to_string(),
+            Err(error) => error.name().to_owned(),
+        }
+    }
+
+    fn refusal(exception_type: &str, message: &str) -> String {
+        json!({ "Status": "Error", "ExceptionType": exception_type, "ExceptionMessage": message }).to_string()
+    }
+
+    #[test]
+    fn a_401_is_about_what_was_presented() {
+        for (presented, expected) in [
+            (Presented::Keys, "BadKeys"),
+            (Presented::Derived, "StaleCredential"),
+            (Presented::Password, "BadPortalPassword"),
+            (Presented::Session, "SessionEnded"),
+        ] {
+            assert_eq!(outcome(401, "", presented), expected);
+            assert_eq!(outcome(401, "use portalapi-in21.leadsquared.com.", presented), "WrongHost");
+        }
+    }
+
+    #[test]
+    fn only_api_hosts_are_hosts() {
+        for (text, host) in [
+            ("use https://api-in21.leadsquared.com/v2/ instead", Some("api-in21.leadsquared.com")),
+            ("Use API.LEADSQUARED.COM.", Some("api.leadsquared.com")),
+            ("(portalapi-us11.leadsquared.com)", Some("portalapi-us11.leadsquared.com")),
+            ("see apidocs.leadsquared.com or help.leadsquared.com", None),
+            ("api.leadsquared.com.example.com", None),
+            ("api-x.y.leadsquared.com", None),
+            ("leadsquared.com", None),
+        ] {
+            assert_eq!(api_host_in(text).as_deref(), host, "{text}");
+        }
+    }
+
+    #[test]
+    fn statuses_without_an_envelope() {
+        for (status, expected) in [
+            (204, "Undocumented"),
+            (302, "Undocumented"),
+            (400, "Refused"),
+            (403, "NotPermitted"),
+            (404, "NoSuchCall"),
+            (405, "NoSuchCall"),
+            (408, "ServerFault"),
+            (413, "Refused"),
+            (429, "RateLimited"),
+            (500, "ServerFault"),
+            (503, "ServerFault"),
+            (600, "Undocumented"),
+        ] {
+            assert_eq!(outcome(status, "", Presented::Keys), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn an_mx_type_is_a_refusal_under_any_status() {
+        for status in [200, 400, 403, 404, 500, 502] {
+            assert_eq!(outcome(status, &refusal("MXFooException", "x"), Presented::Keys), "Refused", "{status}");
+        }
+        assert_eq!(outcome(500, &refusal("System.NullReferenceException", "x"), Presented::Keys), "ServerFault");
+        assert_eq!(outcome(200, &refusal("System.NullReferenceException", "x"), Presented::Keys), "Refused");
+    }
+
+    #[test]
+    fn odd_parts_do_not_hide_the_others() {
+        let message = "Attribute(s) does not exist - a";
+        let body = json!({ "Status": 7, "ExceptionType": "MXUnknownAttributeException", "ExceptionMessage": message, "Message": [] });
+        assert_eq!(outcome(500, &body.to_string(), Presented::Keys), "UnknownAttributes");
+        assert_eq!(outcome(200, r#"{"Status":7}"#, Presented::Keys), r#"{"Status":7}"#);
+        let nameless = refusal("MXUnknownAttributeException", "Attributes are odd");
+        assert_eq!(outcome(500, &nameless, Presented::Keys), "Refused");
+    }
+
+    #[test]
+    fn texts_are_settings_and_match_in_any_case() {
+        let lead_exists = vec!["bereits vorhanden".to_owned(), String::new()];
+        let texts = Texts { lead_exists, ..Texts::default() };
+        let name = |message| {
+            let body = refusal("MXFooException", message);
+            decode::<Value>(500, body.as_bytes(), Presented::Derived, &texts).unwrap_err().name()
+        };
+        assert_eq!(name("Konto BEREITS vorhanden"), "LeadExists");
+        assert_eq!(name("User already exists."), "Refused", "an empty text matches nothing");
+    }
+
+    #[test]
+    fn the_field_of_a_duplicate_is_read_from_the_end() {
+        for (message, field) in [
+            ("A Lead with same Phone Number already exists.", DuplicateField::Phone),
+            ("A Lead with same Email already exists.", DuplicateField::EmailAddress),
+            ("A Lead with same PAN Number already exists.", DuplicateField::Other("PAN Number".to_owned())),
+            ("Duplicate entry 'x@y' for key 'UQ_Prospect_Base_EmailAddress'", DuplicateField::EmailAddress),
+            ("Duplicate entry 'x' for key 'mx_PAN'", DuplicateField::Other("mx_PAN".to_owned())),
+            ("Duplicate entry 'with same Asha already exists' for key 'k'", DuplicateField::Other("k".to_owned())),
+            ("Duplicate entry 'x@y' for key 'x@y'", DuplicateField::Unnamed),
+            ("Duplicate", DuplicateField::Unnamed),
+        ] {
+            assert_eq!(duplicate_field_in(message), field, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_read_or_left_out() {
+        let limit = |calls, seconds| Some(Limit { calls, window: Duration::from_secs(seconds) });
+        assert_eq!(limit_in("API calls exceeded the limit of 25 in 5 second(s)"), limit(25, 5));
+        for text in [
+            "",
+            "limit of",
+            "limit of x in 5 s",
+            "limit of 25 in 5",
+            "limit of 99999999999 in 5 s",
+            "limit of -1 in 5 s",
+        ] {
+            assert_eq!(limit_in(text), None, "{text}");
+        }
+    }
+
+    fn presented() -> impl Strategy<Value = Presented> {
+        prop::sample::select(vec![Presented::Keys, Presented::Derived, Presented::Password, Presented::Session])
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_decided(status in any::<u16>(), body in prop::collection::vec(any::<u8>(), 0..200), presented in presented()) {
+            let _ = decode::<Value>(status, &body, presented, &Texts::default());
+        }
+
+        #[test]
+        fn a_message_is_never_printed(
+            status in prop::sample::select(vec![200u16, 400, 401, 403, 404, 429, 500, 503]),
+            exception_type in "MX(DuplicateEntry|UnknownAttribute|InvalidEntity|Foo)Exception|.{0,12}",
+            before in "(User already exists|Lead does not exist|Duplicate entry '|A Lead with same |Attribute does not exist - mx_A,|limit of |.{0,10})",
+            after in "(' for key 'UQ_Prospect_Base_EmailAddress'|,mx_B\\.| already exists| in 5 s|.{0,10})",
+            presented in presented(),
+        ) {
+            let body = refusal(&exception_type, &format!("{before}asha@example.test{after}"));
+            let error = decode::<Value>(status, body.as_bytes(), presented, &Texts::default()).unwrap_err();
+            prop_assert!(!format!("{error} {error:?}").contains("asha@"), "{:?}", error);
+        }
+    }
 }

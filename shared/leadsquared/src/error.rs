@@ -284,3 +284,45 @@ pub struct Limit {
     /// In any stretch of this length.
     pub window: Duration,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_decision_has_its_consequences() {
+        const T: bool = true;
+        const F: bool = false;
+        let hidden = || HiddenText::from("asha@example.test".to_owned());
+        let turned_away = TurnedAway { retry_after: None, source: None };
+        for (error, transient, configuration, effect) in [
+            (Error::Refused { exception_type: "MXFooException".to_owned(), message: hidden() }, F, F, F),
+            (Error::Duplicate { field: DuplicateField::Phone }, F, F, F),
+            (Error::LeadExists, F, F, F),
+            (Error::UnknownAttributes(vec!["mx_Foo".to_owned()]), F, F, F),
+            (Error::NoSuchLead, F, F, F),
+            (Error::NotAPortalUser, F, F, F),
+            (Error::RateLimited { limit: None }, T, F, F),
+            (Error::TurnedAway(turned_away), T, F, F),
+            (Error::OutOfTime, T, F, F),
+            (Error::WrongHost { right_host: "api.leadsquared.com".to_owned() }, F, T, F),
+            (Error::BadKeys, F, T, F),
+            (Error::NotPermitted, F, T, F),
+            (Error::StaleCredential, T, F, F),
+            (Error::FreshCredentialRefused, F, T, F),
+            (Error::SessionEnded, F, F, F),
+            (Error::BadPortalPassword, F, F, F),
+            (Error::BadSender, F, T, F),
+            (Error::MailNotDeliverable, F, T, F),
+            (Error::NoSuchCall { status: 404 }, F, T, F),
+            (Error::ServerFault { status: 502 }, T, F, T),
+            (Error::Undocumented { status: 200, line: 1, column: 2 }, T, F, T),
+        ] {
+            let name = error.name();
+            let consequences = (error.is_transient(), error.is_configuration(), error.may_have_taken_effect());
+            assert_eq!(consequences, (transient, configuration, effect), "{name}");
+            assert!(format!("{error:?}").starts_with(name), "{name} is the variant's name");
+            assert!(!format!("{error} {error:?}").contains("asha@"), "{name}");
+        }
+    }
+}

@@ -140,8 +140,9 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, react: &dyn Fn(&Request
 
     let mut writer = stream;
     let head = |status: u16, length: usize| {
+        let place = if (300..400).contains(&status) { "location: /elsewhere\r\n" } else { "" };
         format!(
-            "HTTP/1.1 {status} Any\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+            "HTTP/1.1 {status} Any\r\n{place}content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
         )
     };
     match react(&request) {

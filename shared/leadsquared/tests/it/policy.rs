@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use leadsquared::{
-    Admission, Attributes, BoxFuture, EmailAddress, Error, Lane, LeadId, Limit, Registration, TurnedAway,
+    Admission, Attributes, BoxFuture, EmailAddress, Error, Identifier, Keys, Lane, LeadId, Limit, Registration,
+    TurnedAway,
 };
 use tokio::net::TcpSocket;
 
@@ -18,6 +19,8 @@ const TOKEN: &str = "/api/Access/GetRegisterToken";
 const TENANT_KEY: &str = "/api/AutoLogin/GenerateTenantAuthKey";
 const REGISTER: &str = "/api/Authentication/v2/Register";
 const LEAD_KEY: &str = "/api/AutoLogin/Generate";
+const SIGN_IN: &str = "/api/Authentication/v2/Signin";
+const BY_PHONE: &str = "/v2/LeadManagement.svc/RetrieveLeadByPhoneNumber";
 const BY_EMAIL: &str = "/v2/LeadManagement.svc/Leads.GetByEmailaddress";
 
 fn registration() -> Registration {
@@ -387,4 +390,77 @@ async fn other_keys_start_with_nothing_derived() {
     client.register(&registration()).await.unwrap();
     client.with_keys(crate::keys()).register(&registration()).await.unwrap();
     assert_eq!([PUBLIC_KEY, TOKEN, REGISTER].map(|path| fake.count(path)), [2, 2, 2]);
+}
+
+/// Issues a new public key each time and refuses every sign-in.
+fn refusing_sign_in() -> Fake {
+    let issued = AtomicUsize::new(0);
+    Fake::start(move |request| match request.path() {
+        PUBLIC_KEY => {
+            Reply::Answer(200, format!(r#"{{"PublicAuthKey":"key-{}"}}"#, issued.fetch_add(1, Ordering::SeqCst)))
+        }
+        SIGN_IN => Reply::Answer(401, String::new()),
+        _ => credential(request).unwrap_or(Reply::Answer(404, String::new())),
+    })
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_once_while_the_credentials_stay_the_same() {
+    let fake = Fake::answering(SIGN_IN, 401, "");
+    let client = client(&fake);
+    for _ in 0..3 {
+        let error = client.sign_in(&Identifier::Email(email()), &"Example@Pass1".into()).await.unwrap_err();
+        assert_eq!(error.name(), "BadPortalPassword");
+    }
+    assert_eq!([PUBLIC_KEY, TOKEN, SIGN_IN].map(|path| fake.count(path)), [2, 2, 3], "renewed at most once in 30 s");
+}
+
+#[tokio::test]
+async fn a_password_is_tried_again_with_changed_credentials_but_only_once() {
+    let fake = refusing_sign_in();
+    let error = client(&fake).sign_in(&Identifier::Email(email()), &"Example@Pass1".into()).await.unwrap_err();
+    assert_eq!(error.name(), "BadPortalPassword");
+    assert_eq!([PUBLIC_KEY, SIGN_IN].map(|path| fake.count(path)), [2, 2]);
+}
+
+#[tokio::test]
+async fn a_session_key_that_cannot_be_a_header_is_no_session() {
+    let fake = healthy();
+    let (current, new) = ("Example@Pass1".into(), "New@Pass2".into());
+    let error = client(&fake).change_password(&"a\r\nx-lsq-portalid: b".into(), &current, &new).await.unwrap_err();
+    assert_eq!(error.name(), "SessionEnded");
+    assert_eq!(fake.count("/api/Settings/v2/ChangePassword"), 0);
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_a_header_are_bad_keys() {
+    let fake = healthy();
+    let keys = Keys { access_key: "u$r\n".into(), secret_key: "x".into() };
+    let error = client(&fake).with_keys(keys).leads_by_email(&email()).await.unwrap_err();
+    assert_eq!(error.name(), "BadKeys");
+    assert_eq!(fake.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_phone_is_looked_for_in_both_spellings() {
+    let fake = Fake::answering(BY_PHONE, 200, "[]");
+    assert_eq!(client(&fake).leads_by_phone(&"+91-9000000001".parse().unwrap()).await.unwrap(), []);
+    let asked: Vec<String> = fake.seen().iter().map(|request| request.query()[0].1.clone()).collect();
+    assert_eq!(asked, ["+91-9000000001", "919000000001"]);
+}
+
+#[tokio::test]
+async fn an_answer_elsewhere_is_not_an_answer() {
+    let fake = Fake::answering(BY_EMAIL, 302, "");
+    assert_eq!(client(&fake).leads_by_email(&email()).await.unwrap_err().name(), "Undocumented");
+    assert!(fake.seen().iter().all(|request| request.path() == BY_EMAIL));
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_cut_off() {
+    let fake = Fake::answering(BY_EMAIL, 200, &format!("[{}]", " ".repeat(9 * 1024 * 1024)));
+    let mut options = options(&fake);
+    options.repeats = 0;
+    let error = client_with(options).leads_by_email(&email()).await.unwrap_err();
+    assert!(matches!(error, Error::Undocumented { status: 200, line: 0, .. }), "{error:?}");
 }

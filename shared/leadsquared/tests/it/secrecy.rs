@@ -1,8 +1,9 @@
 //! No value prints what it holds.
 
 use leadsquared::{
-    Attributes, AutoLoginKey, Content, EmailToLead, Lead, LoginLink, Password, Recipient, Registration, Sender,
-    SessionKey, User,
+    Activity, Attributes, AutoLoginKey, Content, EmailToLead, Identifier, Lead, LoginLink, NewActivity, NewWebhook,
+    OneTimeCode, Password, PasswordReset, Recipient, Registration, Sender, SentCode, Session, SessionKey,
+    TemporaryPassword, User, Webhook, WebhookEvent,
 };
 
 use crate::fake::Fake;
@@ -26,7 +27,31 @@ fn no_value_prints_what_it_holds() {
         r#"{"Id":"33333333-3333-4333-8333-333333333333","Role":"Administrator","PassPhrase":"asha@example.test","LSQCommonServiceURLs":{"api":"api.leadsquared.com"}}"#,
     )
     .unwrap();
+    let by_phone = Identifier::Field { schema_name: "Phone".to_owned(), value: "+91-9000000001".to_owned() };
+    let sent = SentCode { code: "lead-key".into(), field_content: "+91-9000000001".parse().unwrap() };
+    let reset =
+        PasswordReset { lead: lead.id(), temporary_password: "lead-key".into(), password: "Example@Pass1".into() };
+    let fields = vec![("mx_Custom_1".to_owned(), "lead-key".to_owned())];
+    let activity = NewActivity { event: 201, note: "asha@example.test".to_owned(), at: None, fields };
+    let webhook = NewWebhook {
+        description: String::new(),
+        url: "https://example.test/lead-key".parse().unwrap(),
+        event: WebhookEvent::LeadCreate,
+        headers: vec![("x-secret".to_owned(), "lead-key".to_owned())],
+        notify_on_failure: false,
+    };
+    let stored: Webhook =
+        serde_json::from_str(r#"{"WebhookId":"1","URL":"https://example.test/lead-key","StatusCode":0}"#).unwrap();
+    let happened: Activity = serde_json::from_str(
+        r#"{"Id":"55555555-5555-4555-8555-555555555555","EventCode":201,"CreatedOn":"2026-01-02 03:04:05","Data":[{"Key":"Note","Value":"asha@example.test"}]}"#,
+    )
+    .unwrap();
+    let session: Session =
+        serde_json::from_str(r#"{"AuthKey":"lead-key","LeadId":"11111111-1111-4111-8111-111111111111"}"#).unwrap();
     let printed = [
+        format!("{by_phone:?} {sent:?} {reset:?} {activity:?} {webhook:?} {stored:?} {session:?}"),
+        format!("{happened:?} {:?}", happened.data),
+        format!("{:?} {:?}", OneTimeCode::from("lead-key"), TemporaryPassword::from("lead-key")),
         format!("{:?}", client(&fake)),
         format!("{:?}", options(&fake)),
         format!("{:?}", keys()),

@@ -1,0 +1,30 @@
+//! Says what is wrong with an account's settings, and how to mend it:
+//!
+//! ```sh
+//! cargo run -p leadsquared --example doctor -- EmailAddress FirstName mx_Course
+//! ```
+//!
+//! The arguments are the lead fields that are going to be written; `examples/settings/mod.rs` lists the environment.
+//! Nothing in the account is changed. Exit status 1 means that something has to be mended.
+
+#![expect(clippy::print_stdout, reason = "what it finds is for a person to read")]
+
+mod settings;
+
+use std::env;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use leadsquared::Limit;
+use leadsquared::doctor::{Finding, Wanted, examine};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let client = settings::client()?;
+    let allowance = Some(Limit { calls: 25, window: Duration::from_secs(5) });
+    let findings = examine(&client, &Wanted { fields: env::args().skip(1).collect(), allowance }).await;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    Ok(if findings.iter().any(Finding::is_wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

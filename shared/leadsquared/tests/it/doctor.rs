@@ -1,0 +1,145 @@
+//! The doctor's answers, each about one thing that is wrong.
+
+use std::time::Duration;
+
+use leadsquared::doctor::{Finding, Subject, Verdict, Wanted, examine};
+use leadsquared::{Client, Limit};
+
+use crate::fake::{Fake, Reply, Request, credential};
+use crate::{client, options};
+
+const USER: &str = "/v2/Authentication.svc/UserByAccessKey.Get";
+const FIELDS: &str = "/v2/LeadManagement.svc/LeadsMetaData.Get";
+
+fn wanted() -> Wanted {
+    let fields = ["EmailAddress", "FirstName", "mx_Course"].map(str::to_owned).to_vec();
+    Wanted { fields, allowance: Some(Limit { calls: 20, window: Duration::from_secs(5) }) }
+}
+
+/// An account whose one user has `role`, at whatever host it is asked.
+fn account(role: &'static str) -> Fake {
+    Fake::start(move |request| answer(request, role))
+}
+
+fn answer(request: &Request, role: &str) -> Reply {
+    match request.path() {
+        USER => Reply::Answer(200, user(role, request.header("host").unwrap())),
+        FIELDS => {
+            let fields = r#"[{"SchemaName":"EmailAddress","IsLeadIdentifier":true},{"SchemaName":"FirstName","IsMandatory":true},{"SchemaName":"mx_Course"}]"#;
+            Reply::Answer(200, fields.to_owned())
+        }
+        _ => credential(request).unwrap_or(Reply::Answer(404, String::new())),
+    }
+}
+
+fn user(role: &str, host: &str) -> String {
+    format!(
+        r#"{{"Id":"33333333-3333-4333-8333-333333333333","Role":"{role}","PassPhrase":"asha@example.test","OrgShortCode":"12345","LSQCommonServiceURLs":{{"api":"{host}"}}}}"#
+    )
+}
+
+async fn wrong(client: &Client, wanted: &Wanted) -> Vec<Finding> {
+    let findings = examine(client, wanted).await;
+    let subjects: Vec<Subject> = findings.iter().map(|finding| finding.subject).collect();
+    let every = [
+        Subject::Keys,
+        Subject::Region,
+        Subject::Role,
+        Subject::Portal,
+        Subject::AutoLogin,
+        Subject::Fields,
+        Subject::Allowance,
+    ];
+    assert_eq!(subjects, every, "one finding for each");
+    for finding in &findings {
+        assert!(!finding.to_string().contains("asha@"), "{finding}");
+        assert!(!finding.to_string().contains("0123456789abcdef"), "{finding}");
+    }
+    findings.into_iter().filter(Finding::is_wrong).collect()
+}
+
+/// The one thing that is wrong, and what is said about it.
+async fn only_wrong(client: &Client, wanted: &Wanted) -> (Subject, String, String) {
+    let mut wrong = wrong(client, wanted).await;
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    match wrong.remove(0) {
+        Finding { subject, verdict: Verdict::Wrong { what, mend } } => (subject, what, mend),
+        finding => panic!("{finding:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_healthy_account_has_nothing_wrong() {
+    let fake = account("Administrator");
+    assert_eq!(wrong(&client(&fake), &wanted()).await, []);
+    assert_eq!(fake.seen().len(), 5, "and it takes five calls to see");
+}
+
+#[tokio::test]
+async fn wrong_keys() {
+    let fake = Fake::answering(
+        USER,
+        401,
+        r#"{"Status":"Error","ExceptionType":"x","ExceptionMessage":"Invalid User Details!"}"#,
+    );
+    let (subject, what, mend) = only_wrong(&client(&fake), &wanted()).await;
+    assert_eq!((subject, what.as_str()), (Subject::Keys, "LeadSquared knows no active user with these keys"));
+    assert!(mend.contains("copy both again"), "{mend}");
+    assert_eq!(fake.seen().len(), 1, "nothing else can be asked");
+}
+
+#[tokio::test]
+async fn keys_of_a_salesperson() {
+    let fake = account("Sales_User");
+    let (subject, _, mend) = only_wrong(&client(&fake), &wanted()).await;
+    assert_eq!((subject, mend.as_str()), (Subject::Role, "create keys for an administrator and use those"));
+    assert_eq!(fake.count("/api/Access/PublicToken"), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_host() {
+    let right = account("Administrator");
+    let host = right.url.authority().to_owned();
+    let elsewhere = Fake::start(move |request| match request.path() {
+        USER => Reply::Answer(200, user("Administrator", &host)),
+        _ => Reply::Answer(401, String::new()),
+    });
+    let (subject, what, mend) = only_wrong(&client(&elsewhere), &wanted()).await;
+    assert_eq!((subject, what), (Subject::Region, format!("the account lives at {}", right.url.authority())));
+    assert_eq!(mend, format!("set the core API to {0} and the portal API to {0}", right.url));
+    assert_eq!((elsewhere.seen().len(), right.seen().len()), (1, 4), "the rest is looked at where the account is");
+}
+
+#[tokio::test]
+async fn a_missing_field() {
+    let fake = account("Administrator");
+    let mut wanted = wanted();
+    wanted.fields.push("mx_Batch".to_owned());
+    let (subject, what, mend) = only_wrong(&client(&fake), &wanted).await;
+    assert_eq!(subject, Subject::Fields);
+    assert!(what.contains("no lead fields named mx_Batch;"), "{what}");
+    assert!(mend.contains("take them out of the mapping"), "{mend}");
+}
+
+#[tokio::test]
+async fn another_path_for_login_links() {
+    let fake = account("Administrator");
+    let mut options = options(&fake);
+    options.paths.tenant_auth_key = "/api/elsewhere".to_owned();
+    let (subject, what, _) = only_wrong(&crate::client_with(options), &wanted()).await;
+    assert_eq!(subject, Subject::AutoLogin);
+    assert!(what.contains("check the hosts and the configured paths"), "{what}");
+}
+
+#[tokio::test]
+async fn a_limit_below_the_allowance() {
+    let fake = Fake::start(|request| match request.path() {
+        FIELDS => Reply::Answer(429, "API calls exceeded the limit of 10 in 5 second(s)".to_owned()),
+        _ => answer(request, "Administrator"),
+    });
+    let (subject, what, _) = only_wrong(&client(&fake), &wanted()).await;
+    assert_eq!(
+        (subject, what.as_str()),
+        (Subject::Allowance, "calls were refused by the account's limit of 10 in 5 s")
+    );
+}
