@@ -28,11 +28,12 @@ def main() -> int:
         # Orphans of the session come to us, so that none stays behind as a zombie where process 1 does not care.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
-        command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True).pid
+        # Held to the end: a Popen that is forgotten reaps its process on its own.
+        process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
     except OSError as error:
         print(error, file=sys.stderr)
         return 127
-    ended = {}
+    command, ended = process.pid, {}
     while command not in ended:
         ready, _, _ = select.select([0, woken], [], [])
         if 0 in ready and not os.read(0, 1):

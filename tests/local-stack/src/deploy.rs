@@ -71,10 +71,10 @@ mod tests {
     use std::path::Path;
 
     use axum::body::Body;
-    use axum::http::Request;
-    use axum::http::StatusCode;
+    use axum::http::{Request, StatusCode};
 
     use super::*;
+    use crate::logs::Logs;
     use crate::steps::Steps;
     use crate::{http, python, workspace};
 
@@ -132,9 +132,13 @@ while True:
         assert_eq!(preflight.headers()["access-control-allow-methods"], "POST");
         assert_eq!(ask("OPTIONS", "/applications", "https://other.example").await.status(), StatusCode::FORBIDDEN);
 
-        let log = ministack.log_lines(&deployed.functions["ApplicationFormFunction"]).await.unwrap();
+        let logs = Logs::new(ministack.url(), deployed.functions);
+        let log = logs.lines("ApplicationFormFunction").await.unwrap();
         let queue = &deployed.outputs["InvitationsQueueUrl"];
         assert!(log.iter().any(|line| line.contains(&format!("\"queue\": \"{queue}\""))), "{log:?}");
+        assert_eq!(logs.errors("ApplicationFormFunction").await.unwrap(), Vec::<String>::new());
+        assert_eq!(logs.lines("InvitationFunction").await.unwrap(), Vec::<String>::new(), "it never ran");
+        assert!(logs.lines("NoSuchFunction").await.is_err());
     }
 
     #[tokio::test]

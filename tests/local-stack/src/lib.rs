@@ -16,6 +16,7 @@ mod flow;
 pub mod functions;
 mod http;
 mod keeper;
+mod logs;
 pub mod ministack;
 mod observe;
 mod ports;
@@ -25,6 +26,7 @@ pub mod smoke;
 pub mod steps;
 
 pub use flow::{Event, Moment};
+pub use logs::Logs;
 pub use ports::Ports;
 
 use deploy::{Deployed, Deployment};
@@ -60,7 +62,8 @@ pub struct LocalStack {
     servers: JoinSet<anyhow::Result<()>>,
     ministack: MiniStack,
     emulator: Arc<Emulator>,
-    deployed: Deployed,
+    outputs: BTreeMap<String, String>,
+    logs: Logs,
     places: Places,
     site_url: String,
     flow: Flow,
@@ -96,16 +99,16 @@ impl LocalStack {
             parameters: parameters(&emulator, &places, &site_url),
             secrets: BTreeMap::from([("KeysSecretArn", secret(&emulator, keys)?)]),
         };
-        let deployed = deployment.deploy(&ministack).await?;
+        let Deployed { outputs, functions, api: api_id } = deployment.deploy(&ministack).await?;
         step.done();
 
         let flow = Flow::new();
         let mut servers = JoinSet::new();
         servers.spawn(site::serve(site, places.clone(), emulator.clone()));
-        let (port, id) = (ministack.port(), deployed.api.clone());
-        servers.spawn(api::serve(api, port, id, flow.clone()));
+        servers.spawn(api::serve(api, ministack.port(), api_id, flow.clone()));
         servers.spawn(observe::watch(emulator.clone(), flow.clone()));
-        Ok(Self { servers, ministack, emulator, deployed, places, site_url, flow })
+        let logs = Logs::new(ministack.url(), functions);
+        Ok(Self { servers, ministack, emulator, outputs, logs, places, site_url, flow })
     }
 
     /// The start page of the demonstration site; the form is at `/apply`.
@@ -135,7 +138,7 @@ impl LocalStack {
 
     /// An output of the template, such as `InvitationsQueueUrl`.
     pub fn output(&self, name: &str) -> Option<&str> {
-        self.deployed.outputs.get(name).map(String::as_str)
+        self.outputs.get(name).map(String::as_str)
     }
 
     /// What has happened to applicants so far, and whatever happens from now on.
@@ -143,14 +146,9 @@ impl LocalStack {
         self.flow.watch()
     }
 
-    /// What a function of the template has logged, oldest first.
-    ///
-    /// # Errors
-    /// When the template has no such function, or MiniStack does not answer.
-    pub async fn log_lines(&self, function: &str) -> anyhow::Result<Vec<String>> {
-        let name = self.deployed.functions.get(function);
-        let name = name.with_context(|| format!("template.yaml has no function {function}"))?;
-        self.ministack.log_lines(name).await
+    /// What the functions log.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
     }
 
     /// Waits until a part ends by itself, which none should, and says which.

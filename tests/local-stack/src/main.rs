@@ -1,11 +1,14 @@
 //! Starts everything on this machine, or takes one applicant through it and says what happened.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use local_stack::steps::Steps;
-use local_stack::{Keys, LocalStack, Moment, Options, Ports, smoke};
+use local_stack::{Keys, LocalStack, Logs, Moment, Options, Ports, smoke};
+use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -77,32 +80,55 @@ async fn serve(steps: Steps) -> anyhow::Result<()> {
     let mut stack = LocalStack::start(Options { ports: Ports::USUAL, steps, ..Options::default() }).await?;
     print(&format!(
         "\nEverything runs. First open the form, send it, then look into the mailbox and press the link.\n\n  \
-         Form       {site}/apply\n  Mailbox    {site}/mailbox\n  What else  {site}/\n\n  \
-         HTTP API   {api}/applications\n  LeadSquared  {leadsquared}\n  AWS        {aws}\n\nCtrl-C stops it all.\n\n",
+         Form         {site}/apply\n  Mailbox      {site}/mailbox\n  What else    {site}/\n\n  \
+         HTTP API     {api}/applications\n  LeadSquared  {leadsquared}\n  AWS          {aws}\n\nCtrl-C stops it all.\n\n",
         site = stack.site_url(),
         api = stack.api_url(),
         leadsquared = stack.emulator().url(),
         aws = stack.ministack().url(),
     ))?;
-    let mut moments = stack.moments();
+    let (moments, logs) = (stack.moments(), stack.logs().clone());
     tokio::select! {
-        printed = print_moments(&mut moments) => printed,
+        printed = print_moments(moments) => printed,
+        printed = print_errors(logs) => printed,
         error = stack.failure() => Err(error),
     }
 }
 
 /// One line for each thing that happens to an applicant.
-async fn print_moments(moments: &mut watch::Receiver<Vec<Moment>>) -> anyhow::Result<()> {
+async fn print_moments(mut moments: watch::Receiver<Vec<Moment>>) -> anyhow::Result<()> {
     let mut printed = 0;
     while moments.changed().await.is_ok() {
         let all = moments.borrow_and_update().clone();
         for moment in &all[printed..] {
-            let (hour, minute, second, millisecond) = moment.at.to_hms_milli();
-            print(&format!("{hour:02}:{minute:02}:{second:02}.{millisecond:03} UTC  {}\n", moment.event))?;
+            print_at(moment.at, &moment.event.to_string())?;
         }
         printed = all.len();
     }
     Ok(())
+}
+
+/// One line for each error that a function logs.
+async fn print_errors(logs: Logs) -> anyhow::Result<()> {
+    const LOOK_EVERY: Duration = Duration::from_secs(2);
+    let mut printed = BTreeMap::new();
+    loop {
+        for function in logs.functions() {
+            // A MiniStack that does not answer has ended, and that is reported by itself.
+            let Ok(errors) = logs.errors(function).await else { continue };
+            let done = printed.entry(function).or_insert(0);
+            for error in &errors[*done..] {
+                print_at(OffsetDateTime::now_utc(), &format!("{function}: {error}"))?;
+            }
+            *done = errors.len();
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn print_at(time: OffsetDateTime, what: &str) -> anyhow::Result<()> {
+    let (hour, minute, second, millisecond) = time.to_hms_milli();
+    print(&format!("{hour:02}:{minute:02}:{second:02}.{millisecond:03} UTC  {what}\n"))
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::http::{self, Client};
@@ -65,46 +64,6 @@ impl MiniStack {
         self.address.port()
     }
 
-    /// What a function has logged so far, oldest first, Lambda's own lines included.
-    ///
-    /// # Errors
-    /// When CloudWatch Logs cannot be asked; a function that never ran has logged nothing.
-    pub async fn log_lines(&self, function: &str) -> anyhow::Result<Vec<String>> {
-        #[derive(Deserialize)]
-        struct Page {
-            events: Vec<Event>,
-            #[serde(rename = "nextToken")]
-            next: Option<String>,
-        }
-        #[derive(Deserialize)]
-        struct Event {
-            message: String,
-        }
-        let mut lines = Vec::new();
-        let mut next: Option<String> = None;
-        loop {
-            let mut question = serde_json::json!({"logGroupName": format!("/aws/lambda/{function}")});
-            if let Some(token) = next {
-                question["nextToken"] = token.into();
-            }
-            let request = Request::post(self.url())
-                .header("x-amz-target", "Logs_20140328.FilterLogEvents")
-                .header("content-type", "application/x-amz-json-1.1")
-                .body(Body::from(question.to_string()))?;
-            let (status, body) = http::text(&self.client, request).await.context("MiniStack does not answer")?;
-            if status == StatusCode::BAD_REQUEST && body.contains("ResourceNotFoundException") {
-                return Ok(lines);
-            }
-            let page: Page = serde_json::from_str(&body)
-                .with_context(|| format!("MiniStack answered {status} when asked for the log of {function}"))?;
-            lines.extend(page.events.into_iter().map(|event| event.message));
-            match page.next {
-                Some(token) => next = Some(token),
-                None => return Ok(lines),
-            }
-        }
-    }
-
     /// Waits until MiniStack ends by itself, which it should not; returns the end of its log.
     pub(crate) async fn ended(&mut self) -> String {
         let _ = self.kept.process().wait().await;
@@ -133,6 +92,8 @@ impl MiniStack {
         // Its MQTT and SFTP listeners would bind every interface.
         command.env("IOT_MTLS_ENABLED", "0").env("SFTP_ENABLED", "0");
         command.env("AWS_ENDPOINT_URL", format!("http://{address}"));
+        // Lambda sets this for a function whose LoggingConfig asks for JSON, as all of the template's do.
+        command.env("AWS_LAMBDA_LOG_FORMAT", "JSON");
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
         command.stdout(log.try_clone().context("could not share MiniStack's log")?).stderr(Stdio::from(log));
         Ok(Self { kept: Kept::spawn(command)?, address, python, folder, client: http::client() })
@@ -207,11 +168,5 @@ mod tests {
         let one = MiniStack::start(None, &Steps::hidden()).await.unwrap();
         let other = MiniStack::start(Some(one.port()), &Steps::hidden()).await.unwrap();
         assert_ne!(one.port(), other.port());
-    }
-
-    #[tokio::test]
-    async fn a_function_that_never_ran_has_logged_nothing() {
-        let stack = MiniStack::start(None, &Steps::hidden()).await.unwrap();
-        assert_eq!(stack.log_lines("nobody").await.unwrap(), Vec::<String>::new());
     }
 }

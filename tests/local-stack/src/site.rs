@@ -165,3 +165,72 @@ fn page(status: StatusCode, page: &impl Template) -> Response {
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::HeaderMap;
+    use leadsquared_emulator::Settings;
+
+    use super::*;
+    use crate::steps::Steps;
+    use crate::{http, ports};
+
+    async fn site() -> String {
+        let listener = ports::listener(None, "the site", &Steps::hidden()).unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let emulator = Arc::new(Emulator::start(Settings::for_tests()).await.unwrap());
+        let places = Places {
+            api_url: "http://api.test".to_owned(),
+            emulator_url: "http://leadsquared.test/".to_owned(),
+            portal_url: "http://leadsquared.test/portal".to_owned(),
+            ministack_url: "http://aws.test".to_owned(),
+        };
+        tokio::spawn(serve(listener, places, emulator));
+        address
+    }
+
+    async fn get(url: String) -> (StatusCode, HeaderMap, String) {
+        let response = http::client().request(Request::get(url).body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(Body::new(body), http::LIMIT).await.unwrap();
+        (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn every_page_is_there_and_may_load_nothing_from_elsewhere() {
+        let site = site().await;
+        for (path, status, text) in [
+            ("/", StatusCode::OK, "http://api.test/applications"),
+            ("/apply", StatusCode::OK, "action=\"http://api.test/applications\""),
+            ("/thank-you", StatusCode::OK, "id=\"thank-you\""),
+            ("/mailbox", StatusCode::OK, "No mail yet"),
+            ("/mailbox/unknown", StatusCode::NOT_FOUND, "no such page"),
+            ("/mailbox/unknown/content", StatusCode::NOT_FOUND, "no such page"),
+            ("/unknown", StatusCode::NOT_FOUND, "no such page"),
+            ("/style.css", StatusCode::OK, ":focus-visible"),
+        ] {
+            let (found, headers, body) = get(format!("{site}{path}")).await;
+            assert_eq!((found, body.contains(text)), (status, true), "{path}: {body}");
+            let policy = headers[CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{path}: {policy}");
+            assert_eq!(headers[CACHE_CONTROL], "no-store", "{path}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_mail_says_is_shown_and_not_obeyed() {
+        let hostile = "<script>alert(1)</script>\"'&";
+        let mail = || Shown {
+            id: hostile.to_owned(),
+            sender: hostile.to_owned(),
+            recipients: vec![hostile.to_owned()],
+            subject: hostile.to_owned(),
+            time: String::new(),
+        };
+        for page in [Mailbox { mails: vec![mail()] }.render().unwrap(), MailPage { mail: mail() }.render().unwrap()] {
+            assert!(!page.contains("<script"), "{page}");
+            assert!(page.contains("&#60;script&#62;alert(1)&#60;/script&#62;&#34;&#39;&#38;"), "{page}");
+        }
+    }
+}

@@ -101,12 +101,12 @@ async fn await_event(stack: &LocalStack, event: Event, expected: &str) -> anyhow
             happened.map(drop).context("nobody watches LeadSquared any more")?;
             return Ok(());
         }
-        let log = stack.log_lines(WORKER).await?;
-        let errors: Vec<String> = log.iter().filter_map(|line| error_in(line)).collect();
+        let errors = stack.logs().errors(WORKER).await?;
         if !errors.is_empty() && !std::mem::replace(&mut failed, true) {
             deadline = deadline.min(Instant::now() + PATIENCE_AFTER_AN_ERROR);
         }
         if Instant::now() > deadline {
+            let log = stack.logs().lines(WORKER).await?;
             bail!("expected that {expected}, which did not happen.\n{}", told(&errors, &log));
         }
     }
@@ -123,16 +123,6 @@ fn told(errors: &[String], log: &[String]) -> String {
     }
     let last = log[log.len().saturating_sub(SHOWN)..].iter().map(|line| line.trim_end()).collect::<Vec<_>>();
     format!("The worker logged no error; its last lines are:\n  {}", last.join("\n  "))
-}
-
-/// The error that a line of a function's JSON log tells of.
-fn error_in(line: &str) -> Option<String> {
-    let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    if line["level"] != "ERROR" {
-        return None;
-    }
-    let texts = [&line["error"], &line["fields"]["error"], &line["message"], &line["fields"]["message"]];
-    texts.into_iter().find_map(|text| text.as_str()).map(str::to_owned)
 }
 
 /// As much of a browser as the job needs: it keeps cookies and follows redirects.
@@ -228,20 +218,6 @@ fn excerpt(body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn errors_are_found_in_flat_and_nested_log_lines_and_nowhere_else() {
-        for (line, error) in [
-            (r#"{"level":"ERROR","error":"bad keys","message":"record failed"}"#, Some("bad keys")),
-            (r#"{"level":"ERROR","fields":{"message":"record failed","error":"bad keys"}}"#, Some("bad keys")),
-            (r#"{"level":"ERROR","fields":{"message":"no reason"}}"#, Some("no reason")),
-            (r#"{"level":"ERROR"}"#, None),
-            (r#"{"level":"INFO","error":"none"}"#, None),
-            ("START RequestId: 1 Version: $LATEST", None),
-        ] {
-            assert_eq!(error_in(line).as_deref(), error, "{line}");
-        }
-    }
 
     #[test]
     fn a_failure_tells_the_last_error_or_else_the_last_lines() {

@@ -1,0 +1,106 @@
+//! What the functions log, read from CloudWatch Logs.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::http::{self, Client};
+
+/// The logs of a deployment's functions.
+#[derive(Clone, Debug)]
+pub struct Logs {
+    client: Client,
+    endpoint: String,
+    /// The functions' names on MiniStack by their names in the template.
+    functions: BTreeMap<String, String>,
+}
+
+impl Logs {
+    pub(crate) fn new(endpoint: String, functions: BTreeMap<String, String>) -> Self {
+        Self { client: http::client(), endpoint, functions }
+    }
+
+    /// The functions' names in the template.
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        self.functions.keys().map(String::as_str)
+    }
+
+    /// What a function has logged so far, oldest first, Lambda's own lines included.
+    ///
+    /// # Errors
+    /// When the template has no such function, or MiniStack does not answer.
+    pub async fn lines(&self, function: &str) -> anyhow::Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Page {
+            events: Vec<Event>,
+            #[serde(rename = "nextToken")]
+            next: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Event {
+            message: String,
+        }
+        let name = self.functions.get(function).with_context(|| format!("the template has no function {function}"))?;
+        let mut question = serde_json::json!({"logGroupName": format!("/aws/lambda/{name}")});
+        let mut lines = Vec::new();
+        loop {
+            let request = Request::post(&self.endpoint)
+                .header("x-amz-target", "Logs_20140328.FilterLogEvents")
+                .header("content-type", "application/x-amz-json-1.1")
+                .body(Body::from(question.to_string()))?;
+            let (status, body) = http::text(&self.client, request).await.context("MiniStack does not answer")?;
+            // A function has no log group before it runs for the first time.
+            if status == StatusCode::BAD_REQUEST && body.contains("ResourceNotFoundException") {
+                return Ok(lines);
+            }
+            let page: Page = serde_json::from_str(&body)
+                .with_context(|| format!("MiniStack answered {status} when asked for the log of {function}"))?;
+            lines.extend(page.events.into_iter().map(|event| event.message));
+            match page.next {
+                Some(token) => question["nextToken"] = token.into(),
+                None => return Ok(lines),
+            }
+        }
+    }
+
+    /// The errors among a function's [`lines`](Self::lines), each in its own words.
+    ///
+    /// # Errors
+    /// As for [`lines`](Self::lines).
+    pub async fn errors(&self, function: &str) -> anyhow::Result<Vec<String>> {
+        Ok(self.lines(function).await?.iter().filter_map(|line| error_in(line)).collect())
+    }
+}
+
+/// The error that a line of a function's JSON log tells of.
+fn error_in(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    if line["level"] != "ERROR" {
+        return None;
+    }
+    let texts = [&line["error"], &line["fields"]["error"], &line["message"], &line["fields"]["message"]];
+    texts.into_iter().find_map(Value::as_str).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_found_in_flat_and_nested_log_lines_and_nowhere_else() {
+        for (line, error) in [
+            (r#"{"level":"ERROR","error":"bad keys","message":"record failed"}"#, Some("bad keys")),
+            (r#"{"level":"ERROR","fields":{"message":"record failed","error":"bad keys"}}"#, Some("bad keys")),
+            (r#"{"level":"ERROR","fields":{"message":"no reason"}}"#, Some("no reason")),
+            (r#"{"level":"ERROR"}"#, None),
+            (r#"{"level":"INFO","error":"none"}"#, None),
+            ("START RequestId: 1 Version: $LATEST", None),
+        ] {
+            assert_eq!(error_in(line).as_deref(), error, "{line}");
+        }
+    }
+}
