@@ -5,12 +5,20 @@ use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 const TO_THE_SECOND: StaticFormatDescription = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+const TWELVE_HOURS: StaticFormatDescription = format_description!(
+    "[month padding:none]/[day padding:none]/[year] [hour repr:12 padding:none]:[minute]:[second] [period]"
+);
 const TO_THE_MILLISECOND: StaticFormatDescription =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]");
 
 /// As requests, activities and webhooks write it.
 pub(crate) fn to_the_second(time: OffsetDateTime) -> String {
     time.format(TO_THE_SECOND).unwrap_or_default()
+}
+
+/// As the inner fields of a listed activity write it.
+pub(crate) fn of_an_inner_field(time: OffsetDateTime) -> String {
+    time.format(TWELVE_HOURS).unwrap_or_default()
 }
 
 /// As leads are read back: seconds are all that is kept.
@@ -35,6 +43,7 @@ mod tests {
         let time = datetime!(2026-01-02 03:04:05.678 UTC);
         assert_eq!(to_the_second(time), "2026-01-02 03:04:05");
         assert_eq!(of_a_lead(time), "2026-01-02 03:04:05.000");
+        assert_eq!(of_an_inner_field(time), "1/2/2026 3:04:05 AM");
         assert_eq!(parse("2026-01-02 03:04:05"), Some(datetime!(2026-01-02 03:04:05 UTC)));
         assert_eq!(parse("2026-01-02 03:04:05.678"), Some(time));
         assert_eq!(parse("2026-01-02T03:04:05Z"), None);

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -77,6 +78,11 @@ impl Emulator {
         listeners.spawn(server::listen(wrong, server::calls(nothing, Region::Wrong, world.clone()), stopped.clone()));
         listeners.spawn(deliveries::run(world.clone(), stopped));
         Ok(Self { world, url, other_region_url, stop, listeners })
+    }
+
+    /// Answers a request in this process, as a connection to [`Emulator::url`] would; only a cut cannot be seen.
+    pub async fn answer(&self, request: http::Request<Vec<u8>>) -> http::Response<Vec<u8>> {
+        server::answer(self.world.clone(), Region::Right, request.map(Body::from)).await
     }
 
     /// Where it listens; core API, portal API and the hosted portal page are all below.

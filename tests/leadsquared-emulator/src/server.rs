@@ -45,12 +45,20 @@ pub(crate) enum Region {
 pub(crate) fn calls(own: Router<Arc<World>>, region: Region, world: Arc<World>) -> Router {
     own.fallback(move |State(world): State<Arc<World>>, request: http::Request<Body>| async move {
         // In a task of its own: work goes on when the caller hangs up, as it does on a real server.
-        tokio::spawn(answer(world, region, request)).await.unwrap_or_else(|_| Failure::internal().into_response())
+        let answer = tokio::spawn(answer_request(world, region, request));
+        answer.await.unwrap_or_else(|_| Failure::internal().into_response())
     })
     .with_state(world)
 }
 
-async fn answer(world: Arc<World>, region: Region, request: http::Request<Body>) -> Response {
+/// Answers one call without a connection.
+pub(crate) async fn answer(world: Arc<World>, region: Region, request: http::Request<Body>) -> http::Response<Vec<u8>> {
+    let (parts, body) = answer_request(world, region, request).await.into_parts();
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    http::Response::from_parts(parts, body.into())
+}
+
+async fn answer_request(world: Arc<World>, region: Region, request: http::Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let route = world.routes.find(&parts.method, parts.uri.path());
     let number =

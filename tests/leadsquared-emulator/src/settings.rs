@@ -242,6 +242,8 @@ pub struct Texts {
     pub weak_password: String,
     /// Sign-in of a lead that is unknown or has no portal password.
     pub no_account: String,
+    /// A code or a reset link for somebody who is no portal user.
+    pub no_such_user: String,
     /// Sign-in or change with a wrong password.
     pub wrong_password: String,
     /// Unknown, expired or used up one-time code.
@@ -266,10 +268,11 @@ impl Default for Texts {
             passwords_differ: "Password and confirm password do not match.".to_owned(),
             weak_password: "Password does not meet the password policy.".to_owned(),
             no_account: "Account does not exist.".to_owned(),
+            no_such_user: "Lead does not exist in the system".to_owned(),
             wrong_password: "Invalid username or password.".to_owned(),
             wrong_code: "Invalid or expired OTP.".to_owned(),
             wrong_temporary_password: "Invalid or expired temporary password.".to_owned(),
-            not_a_portal_user: "Lead is not registered as a portal user.".to_owned(),
+            not_a_portal_user: "Lead is not a portal user.".to_owned(),
         }
     }
 }

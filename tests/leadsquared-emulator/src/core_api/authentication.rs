@@ -8,6 +8,7 @@ pub(crate) fn authenticate_user(call: &Admitted) -> Value {
     let (tenant, user) = (&call.account.tenant, &call.user);
     let own = call.world.base.get().map(|base| base.authority().to_owned()).unwrap_or_default();
     let api = call.world.settings.api_host.as_ref().unwrap_or(&own);
+    let page = |path: &str| format!("http://{own}/{path}");
     json!({
         "Class": "1", "Group": "1", "SubRegionId": "1",
         "Id": user.id,
@@ -27,8 +28,16 @@ pub(crate) fn authenticate_user(call: &Admitted) -> Value {
         "Street1": "", "Street2": "", "City": "", "State": "", "Country": "", "Fax": "", "Zip": "",
         "Phone": "", "AssociatedPhoneNumbers": "",
         "RestrictedFeatures": null, "CustomerType": "Customer", "Plan": null,
-        "MobileServiceURLs": { "V1ServiceURL": "", "V2ServiceURL": "" },
-        "LSQCommonServiceURLs": { "api": api, "app": own, "loginApp": format!("http://{own}") },
+        "MobileServiceURLs": {
+            "ReportsURL": page(""), "FileUploadURL": page("File/Upload"), "MobileNotificationURL": page(""),
+            "V1ServiceURL": page("v1"), "V2ServiceURL": page("v2"), "SalesTrackedURL": page(""),
+            "MobileReportListURL": page(""), "AceURL": page(""),
+        },
+        "LSQCommonServiceURLs": {
+            "api": api, "app": own, "tracking": own, "telephony": own, "analyticsapi": own,
+            // The one with a scheme, as in the documentation's sample.
+            "loginApp": format!("http://{own}"),
+        },
         "AllowedClusters": null, "AllowedRegions": null,
     })
 }

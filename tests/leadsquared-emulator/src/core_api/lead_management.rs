@@ -1,7 +1,7 @@
 //! Writing and reading leads: `LeadManagement.svc`.
 
 use rusqlite::Connection;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::admission::Admitted;
 use crate::body::{self, Attribute};
@@ -198,41 +198,37 @@ pub(crate) fn fields(call: &Admitted) -> Value {
     let without_options = call.query.get("excludeoptionsets") == Some("1");
     let named = call.query.get("schemaname").filter(|name| !name.is_empty());
     let fields = call.account.tenant.fields.iter().filter(|field| named.is_none_or(|name| field.schema_name == name));
-    fields.map(|field| Value::Object(descriptor(field, without_options))).collect()
+    fields.map(|field| descriptor(field, without_options)).collect()
 }
 
-fn descriptor(field: &Field, without_options: bool) -> Map<String, Value> {
-    let rendering = match field.data_type {
-        DataType::Boolean => "CheckBox",
-        DataType::Date => "Date",
-        DataType::Email => "Email",
-        DataType::Number | DataType::Text => "Textbox",
-        DataType::Phone => "Phone",
-        DataType::Select => "Dropdown",
-        DataType::Time => "Time",
-        DataType::Website => "URL",
+fn descriptor(field: &Field, without_options: bool) -> Value {
+    let (render_type, rendering) = match field.data_type {
+        DataType::Number | DataType::Text => (1, "Textbox"),
+        DataType::Select => (3, "Dropdown"),
+        DataType::Boolean => (4, "CheckBox"),
+        DataType::Email => (5, "Email"),
+        DataType::Phone => (6, "Phone"),
+        DataType::Website => (7, "URL"),
+        DataType::Date => (8, "Date"),
+        DataType::Time => (9, "Time"),
     };
-    let mut descriptor = Map::from_iter([
-        ("Entity".to_owned(), json!("1")),
-        ("SchemaName".to_owned(), json!(field.schema_name)),
-        ("Name".to_owned(), json!(field.schema_name)),
-        ("DisplayName".to_owned(), json!(field.display_name)),
-        ("DataType".to_owned(), json!(field.data_type.name())),
-        ("RenderTypeTextValue".to_owned(), json!(rendering)),
-        ("IsMandatory".to_owned(), json!(field.mandatory)),
-        ("IsLeadIdentifier".to_owned(), json!(field.unique)),
-        ("MaxLength".to_owned(), json!(field.max_length.to_string())),
-        ("LockAfterCreate".to_owned(), json!(u8::from(field.lock_after_create))),
-        ("IsVisible".to_owned(), json!(!field.write_only)),
-        ("IsSearchable".to_owned(), json!(!field.write_only)),
-        ("ShowInMailMerge".to_owned(), json!(!field.write_only)),
-        ("OwnerIdName".to_owned(), json!("System")),
-        ("CreatedOn".to_owned(), json!("/Date(1417453996000+0000)/")),
-        ("ModifiedOn".to_owned(), json!("/Date(1457006650000+0000)/")),
-    ]);
+    let shown = !field.write_only;
+    let mut descriptor = json!({
+        "Entity": "1",
+        "SchemaName": field.schema_name, "Name": field.schema_name, "DisplayName": field.display_name,
+        "Description": field.display_name, "DataType": field.data_type.name(),
+        "IsMandatory": field.mandatory, "IsLeadIdentifier": field.unique, "AllowMultiple": !field.unique,
+        "MaxLength": field.max_length.to_string(), "RangeMin": "0",
+        "LockAfterCreate": u8::from(field.lock_after_create),
+        "EntityAttributeId": field.schema_name, "EntityAttributeType": 1,
+        "RenderType": render_type, "RenderTypeTextValue": rendering,
+        "IsVisible": shown, "IsSearchable": shown, "IsSortable": shown, "ShowInMailMerge": shown,
+        "ShowInImport": shown, "ShowInQuickAdd": shown, "ShowInQuickSearch": shown, "UseInLeadClone": shown,
+        "Txt_Row": 0, "Txt_Col": 0,
+        "OwnerIdName": "System", "CreatedOn": "/Date(1417453996000+0000)/", "ModifiedOn": "/Date(1457006650000+0000)/",
+    });
     if field.data_type == DataType::Select && !without_options {
-        let options = field.options.iter().map(|option| json!({ "Value": option }));
-        descriptor.insert("Options".to_owned(), options.collect());
+        descriptor["Options"] = field.options.iter().map(|option| json!({ "Value": option })).collect();
     }
     descriptor
 }

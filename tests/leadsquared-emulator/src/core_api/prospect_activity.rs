@@ -1,7 +1,5 @@
 //! Activities: `ProspectActivity.svc`.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -145,9 +143,9 @@ fn row(activity: &Activity, types: &[ActivityType]) -> Value {
     let kind = types.iter().find(|kind| kind.code == activity.code);
     let mut data = vec![json!({ "Key": "NotableEventDescription", "Value": activity.note })];
     data.extend(activity.fields.iter().map(|(name, value)| json!({ "Key": name, "Value": value })));
-    let mut fields: BTreeMap<&str, &str> =
-        activity.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    fields.insert("ActivityEvent_Note", &activity.note);
+    let mut fields = json!(activity.fields);
+    fields["ActivityEvent_Note"] = json!(activity.note);
+    fields["CreatedOn"] = json!(dates::of_an_inner_field(activity.happened_at));
     json!({
         "Id": activity.id,
         "EventCode": activity.code,

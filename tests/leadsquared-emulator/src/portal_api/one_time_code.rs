@@ -50,7 +50,7 @@ pub(crate) fn send(call: &Admitted) -> Result<Value, Failure> {
             Some(lead_id) => portal_users::of_lead(db, &lead_id)?,
             None => None,
         };
-        let user = user.ok_or_else(|| Failure::application(&settings.texts.portal_type, &settings.texts.no_account))?;
+        let user = user.ok_or_else(|| no_such_user(call))?;
         db.prepare_cached(
             "INSERT INTO one_time_code (challenge, lead_id, contact, code, attempts, expires_at)
              VALUES (?1, ?2, ?3, ?4, 0, ?5)",
@@ -68,6 +68,11 @@ pub(crate) fn send(call: &Admitted) -> Result<Value, Failure> {
         Ok(())
     })?;
     Ok(json!({ "Code": challenge, "FieldContent": asked.field_content, "Message": null, "Status": "Success" }))
+}
+
+/// The refusal to send anything to somebody who is no portal user.
+pub(crate) fn no_such_user(call: &Admitted) -> Failure {
+    Failure::application("MXInvalidEntityException", &call.world.settings.texts.no_such_user)
 }
 
 /// The lead that a right code signs in; the code is good once, and a challenge takes only so many wrong ones.

@@ -13,6 +13,7 @@ use crate::body;
 use crate::failure::Failure;
 use crate::leads::{self, Lead};
 use crate::mails::{self, Mail, TextMessage};
+use crate::portal_api::one_time_code::no_such_user;
 use crate::portal_api::sign_in::Who;
 use crate::store::{self, Holder, Kind};
 use crate::tenant::DataType;
@@ -55,8 +56,7 @@ pub(crate) fn forgot(call: &Admitted) -> Result<Value, Failure> {
     call.account.store.transaction(|db| {
         let (searched, _) = asked.who.key(call)?;
         let lead_id = asked.who.portal_user(call, db)?;
-        let lead_id =
-            lead_id.ok_or_else(|| Failure::application(&settings.texts.portal_type, &settings.texts.no_account))?;
+        let lead_id = lead_id.ok_or_else(|| no_such_user(call))?;
         let lead = leads::existing(db, &lead_id)?;
         let holder = Holder { lead_id: Some(lead_id), portal_id: call.portal_id.clone() };
         let lifetime = settings.lifetimes.temporary_password;

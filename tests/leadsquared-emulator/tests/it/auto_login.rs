@@ -119,7 +119,7 @@ async fn no_key_is_made_for_an_unknown_lead_or_portal_or_a_lead_that_is_no_porta
     assert_refused(no_lead, 500, "MXInvalidEntityException", "Lead does not exist in the system");
     let lead = account.emulator.add_lead(&[("EmailAddress", "asha@example.test")]).unwrap();
     let no_user = account.lead_key(&key, &lead).await;
-    assert_refused(no_user, 500, "MXException", "Lead is not registered as a portal user.");
+    assert_refused(no_user, 500, "MXException", "Lead is not a portal user.");
     let body = json!({"LeadId": lead, "PortalId": unknown});
     let no_portal = account.send(account.call(Call::LeadAuthKey).query(&[("authkey", key)]).json(&body)).await;
     assert_refused(no_portal, 500, "MXInvalidEntityException", "Portal does not exist.");

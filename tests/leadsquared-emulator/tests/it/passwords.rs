@@ -106,7 +106,7 @@ async fn a_one_time_code_expires_and_takes_five_wrong_answers() {
     }
     assert_refused(sign_in(&account, answer(&sent, &otp)).await, 401, UNAUTHORIZED, "Invalid or expired OTP.");
     for (field, content, message) in [
-        ("Phone", "+91-9000000009", "Account does not exist."),
+        ("Phone", "+91-9000000009", "Lead does not exist in the system"),
         ("EmailAddress", EMAIL, "Invalid Input! Parameter Name: FieldSchemaName"),
     ] {
         let body = json!({"FieldSchemaName": field, "FieldContent": content});
@@ -159,7 +159,7 @@ async fn a_reset_link_goes_to_the_phone_on_request_and_expires() {
     assert_refused(refused, 401, UNAUTHORIZED, "Invalid or expired temporary password.");
     let body = json!({"EmailAddress": "nobody@example.test"});
     let nobody = account.send(account.portal_call(Call::ForgotPassword).json(&body)).await;
-    assert_refused(nobody, 500, "MXException", "Account does not exist.");
+    assert_refused(nobody, 500, "MXInvalidEntityException", "Lead does not exist in the system");
 }
 
 #[tokio::test]
