@@ -60,6 +60,7 @@ async fn start(aws: &Aws, queue_url: &str) -> Result<Function, FunctionError> {
     let settings = [
         ("INVITATIONS_QUEUE_URL", queue_url),
         ("FORM_FIELDS", Template::read().default("FormFields")),
+        ("DEFAULT_COUNTRY_CODE", Template::read().default("DefaultCountryCode")),
         ("THANK_YOU_URL", THANK_YOU),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));

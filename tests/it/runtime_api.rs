@@ -430,6 +430,7 @@ mod tests {
             ("AWS_ENDPOINT_URL", endpoint.as_str()),
             ("INVITATIONS_QUEUE_URL", &queue),
             ("FORM_FIELDS", r#"[{"name":"email","attribute":"EmailAddress","kind":"email","required":true}]"#),
+            ("DEFAULT_COUNTRY_CODE", "91"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let function = Function::start(fixtures::binary("application-form").await, environment.into()).await;

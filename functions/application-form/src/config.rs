@@ -1,4 +1,5 @@
 use http::HeaderValue;
+use leadsquared::CallingCode;
 use settings::{SettingError, Variables};
 use url::Url;
 
@@ -10,6 +11,8 @@ pub struct Config {
     pub invitations_queue_url: String,
     /// `FORM_FIELDS`: the form's fields, as JSON.
     pub fields: Fields,
+    /// `DEFAULT_COUNTRY_CODE`: the calling code of phone numbers that come without one, such as 91.
+    pub default_country: CallingCode,
     /// `THANK_YOU_URL`, optional: where a browser goes after a plain HTML form.
     pub thank_you_url: Option<HeaderValue>,
 }
@@ -30,6 +33,8 @@ impl Config {
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
             fields: fields.map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?,
+            // Whether a country has the code is not asked here: that would read every country's phone numbers at each start.
+            default_country: CallingCode(variables.parsed("DEFAULT_COUNTRY_CODE", "a calling code such as 91")?),
             thank_you_url: thank_you_url.transpose()?,
         })
     }

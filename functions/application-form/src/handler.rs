@@ -44,7 +44,7 @@ async fn accept(
     }
     let key = idempotency_key(request.headers())?;
     let form = Form::read(request.headers(), request.body().as_ref()).await?;
-    let submission = read(&form, &config.fields).map_err(Problem::fields)?;
+    let submission = read(&form, &config.fields, config.default_country).map_err(Problem::fields)?;
 
     let by_robot = submission.by_robot;
     let invitation = submission.invitation(key, now);

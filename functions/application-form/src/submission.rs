@@ -1,5 +1,5 @@
 use invitation_flow::{Invitation, InvitationId, Source};
-use leadsquared::{Attributes, EmailAddress};
+use leadsquared::{Attributes, CallingCode, EmailAddress, Phone};
 use time::{Date, OffsetDateTime};
 use web::{FieldError, Form, Value};
 
@@ -18,17 +18,18 @@ pub struct Submission {
     pub by_robot: bool,
 }
 
-/// Reads the configured fields out of a form. Fields that are not configured are ignored: websites add their own.
+/// Reads the configured fields out of a form. Fields that are not configured are ignored: websites add their own. A phone
+/// number without a country is one of `default_country`.
 ///
 /// # Errors
 /// Every field that is not as it must be, in the order of the configuration. No submitted value is repeated.
-pub fn read(form: &Form, fields: &Fields) -> Result<Submission, Vec<FieldError>> {
+pub fn read(form: &Form, fields: &Fields, default_country: CallingCode) -> Result<Submission, Vec<FieldError>> {
     let mut email = None;
     let mut attributes = Attributes::new();
     let mut by_robot = false;
     let mut errors = Vec::new();
     for field in fields.iter() {
-        let outcome = text(form, field).and_then(|text| check(&text, field));
+        let outcome = text(form, field).and_then(|text| check(&text, field, default_country));
         match (outcome, &field.attribute) {
             (Ok(value), _) if field.kind == Kind::Honeypot => by_robot |= !value.is_empty(),
             // Whatever a robot put there: it is a robot.
@@ -82,7 +83,7 @@ fn text(form: &Form, field: &Field) -> Result<String, String> {
 }
 
 /// The value as it goes to LeadSquared, if it is what the field may hold.
-fn check(text: &str, field: &Field) -> Result<String, String> {
+fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<String, String> {
     if text.is_empty() {
         return match (field.required, field.kind) {
             (true, Kind::Consent) => Err("must be ticked".to_owned()),
@@ -105,10 +106,11 @@ fn check(text: &str, field: &Field) -> Result<String, String> {
             let address = address.map_err(|_| "must be an e-mail address such as name@example.com".to_owned())?;
             Ok(address.expose().to_owned())
         }
-        Kind::Phone => match is_phone(text) {
-            true => Ok(text.to_owned()),
-            false => Err("must be a phone number such as +91-9000000001".to_owned()),
-        },
+        Kind::Phone => {
+            let phone = Phone::parse(text, default_country);
+            let phone = phone.map_err(|_| "must be a phone number such as +91-9000000001".to_owned())?;
+            Ok(phone.expose().to_owned())
+        }
         Kind::Date => {
             let format = time::macros::format_description!("[year]-[month]-[day]");
             let date = Date::parse(text, format).map_err(|_| "must be a date such as 2026-01-31".to_owned())?;
@@ -125,13 +127,6 @@ fn check(text: &str, field: &Field) -> Result<String, String> {
             _ => Err("must be on or off".to_owned()),
         },
     }
-}
-
-/// Seven to fifteen digits (ITU-T E.164 has at most fifteen), a plus in front or not, and what people put in between.
-fn is_phone(text: &str) -> bool {
-    let rest = text.strip_prefix('+').unwrap_or(text);
-    let digits = rest.chars().filter(char::is_ascii_digit).count();
-    (7..=15).contains(&digits) && rest.chars().all(|c| c.is_ascii_digit() || " -.()".contains(c))
 }
 
 #[cfg(test)]
@@ -161,7 +156,7 @@ mod tests {
     fn submit(body: &str) -> Result<Submission, Vec<FieldError>> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
-        read(&block_on(Form::read(&headers, body.as_bytes())).unwrap(), &fields())
+        read(&block_on(Form::read(&headers, body.as_bytes())).unwrap(), &fields(), CallingCode(91))
     }
 
     fn attributes(submission: &Submission) -> Vec<(&str, &str)> {
@@ -170,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_whole_form_becomes_attributes_in_the_settings_order() {
-        let body = "terms=off&terms=on&course=Law&born=2001-02-28&phone=%2B91+90000-00001&about=a%0D%0Ab&first_name=+Asha+\
+        let body = "terms=off&terms=on&course=Law&born=2001-02-28&phone=(090000)+00001&about=a%0D%0Ab&first_name=+Asha+\
                     &email=Asha%40Example.test&unknown=1";
         let submission = submit(body).unwrap();
         assert_eq!(submission.email.expose(), "asha@example.test");
@@ -179,7 +174,7 @@ mod tests {
             [
                 ("FirstName", "Asha"),
                 ("Notes", "a\nb"),
-                ("Phone", "+91 90000-00001"),
+                ("Phone", "+91-9000000001"),
                 ("mx_Date_of_Birth", "2001-02-28 00:00:00"),
                 ("mx_Course", "Law"),
                 ("mx_Terms", "true"),
