@@ -20,6 +20,7 @@ use serde::Deserialize;
 use crate::admission::Query;
 use crate::failure::Failure;
 use crate::leads::{self, Lead};
+use crate::portal_api::password::{self, Reset};
 use crate::store::{self, Holder, Kind};
 use crate::world::{Account, World};
 use crate::{passwords, portal_users};
@@ -54,6 +55,7 @@ pub(crate) fn router() -> Router<Arc<World>> {
         .route("/portal", get(open))
         .route("/portal/sign-in", post(sign_in))
         .route("/portal/sign-out", post(sign_out))
+        .route("/portal/reset-password", get(ask_new_password).post(set_new_password))
 }
 
 async fn open(
@@ -110,6 +112,58 @@ async fn sign_in(State(world): State<Arc<World>>, Form(form): Form<SignIn>) -> R
     }
     let cookie = start_session(&world, &account.store.connection(), &Holder { lead_id: lead, portal_id: None })?;
     Ok(([(SET_COOKIE, cookie)], Redirect::to("/portal")).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "reset_password.html")]
+struct ResetPage {
+    lead_id: String,
+    temporary_password: String,
+    message: Option<String>,
+    done: bool,
+}
+
+#[derive(Deserialize)]
+struct NewPassword {
+    lead_id: String,
+    temporary_password: String,
+    password: String,
+}
+
+/// Where reset links lead unless the settings say otherwise.
+async fn ask_new_password(RawQuery(query): RawQuery) -> Response {
+    let query = Query::parse(query.as_deref());
+    let named = |name| query.get(name).unwrap_or_default().to_owned();
+    let page = ResetPage {
+        lead_id: named("leadid"),
+        temporary_password: named("temporarypassword"),
+        message: None,
+        done: false,
+    };
+    html(page.render())
+}
+
+async fn set_new_password(State(world): State<Arc<World>>, Form(form): Form<NewPassword>) -> Response {
+    let (lead_id, temporary_password) = (form.lead_id.clone(), form.temporary_password.clone());
+    let mut message = None;
+    for account in &world.accounts {
+        let asked = Reset {
+            password: form.password.clone(),
+            lead_id: form.lead_id.clone(),
+            temporary_password: form.temporary_password.clone(),
+        };
+        match password::replace(&world, account, asked).await {
+            Ok(()) => {
+                message = None;
+                break;
+            }
+            Err(failure) => message = Some(failure.message),
+        }
+    }
+    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let done = message.is_none();
+    let page = ResetPage { lead_id, temporary_password, message, done };
+    (status, html(page.render())).into_response()
 }
 
 async fn sign_out(State(world): State<Arc<World>>, headers: HeaderMap) -> Result<Response, Failure> {

@@ -1,11 +1,12 @@
 //! Runs the emulator until Ctrl-C.
 #![expect(clippy::print_stdout, reason = "the addresses and keys are what a person starts it for")]
+#![expect(clippy::print_stderr, reason = "why it does not run is for a person, too")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leadsquared_emulator::{Emulator, Settings, StartError};
+use leadsquared_emulator::{Emulator, Settings, StartError, Tenant};
 
 /// A LeadSquared account on this machine.
 #[derive(Parser)]
@@ -16,6 +17,23 @@ struct Arguments {
     /// Folder that keeps the data from one run to the next; in memory when absent.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// JSON file that describes the account; --print-account shows the default one to start from.
+    #[arg(long, value_name = "FILE")]
+    account: Option<PathBuf>,
+    /// Prints the account as JSON, and ends.
+    #[arg(long)]
+    print_account: bool,
+}
+
+/// Why the emulator does not run.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the account file cannot be read")]
+    Account(#[source] std::io::Error),
+    #[error("the account file is not the JSON that --print-account shows")]
+    Json(#[source] serde_json::Error),
+    #[error(transparent)]
+    Start(#[from] StartError),
 }
 
 #[tokio::main]
@@ -23,15 +41,23 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            println!("{}", explain(&error));
+            eprintln!("{}", explain(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), StartError> {
-    let emulator =
-        Emulator::start(Settings { port: arguments.port, data: arguments.data, ..Settings::default() }).await?;
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let tenant = match &arguments.account {
+        Some(file) => serde_json::from_slice(&std::fs::read(file).map_err(Failure::Account)?).map_err(Failure::Json)?,
+        None => Tenant::default(),
+    };
+    if arguments.print_account {
+        println!("{}", serde_json::to_string_pretty(&tenant).map_err(Failure::Json)?);
+        return Ok(());
+    }
+    let settings = Settings { port: arguments.port, data: arguments.data, tenant, ..Settings::default() };
+    let emulator = Emulator::start(settings).await?;
     let (access_key, secret_key) = emulator.keys();
     println!("LeadSquared emulator");
     println!("  core and portal API  {}", emulator.url());

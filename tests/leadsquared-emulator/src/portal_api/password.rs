@@ -17,6 +17,7 @@ use crate::portal_api::one_time_code::no_such_user;
 use crate::portal_api::sign_in::Who;
 use crate::store::{self, Holder, Kind};
 use crate::tenant::DataType;
+use crate::world::{Account, World};
 use crate::{passwords, portal_users};
 
 #[derive(Deserialize)]
@@ -35,10 +36,10 @@ struct RecipientField {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Reset {
-    password: String,
-    lead_id: String,
-    temporary_password: String,
+pub(crate) struct Reset {
+    pub(crate) password: String,
+    pub(crate) lead_id: String,
+    pub(crate) temporary_password: String,
 }
 
 #[derive(Deserialize)]
@@ -99,20 +100,22 @@ fn send_link(call: &Admitted, db: &Connection, lead: &Lead, field: &str, tempora
 
 pub(crate) async fn reset(call: &Admitted) -> Result<Value, Failure> {
     let asked: Reset = body::read(&call.body)?;
-    let texts = &call.world.settings.texts;
-    if !call.world.settings.password_policy.accepts(&asked.password) {
-        return refused(call, Failure::invalid_input(&texts.weak_password));
-    }
-    let hash = hash(call, asked.password).await?;
-    let replaced = call.account.store.transaction(|db| {
-        let holder = store::redeem(db, Kind::TemporaryPassword, &asked.temporary_password, call.now)?;
+    let replaced = replace(&call.world, &call.account, asked).await;
+    replaced.map_or_else(|failure| refused(call, failure), |()| Ok(changed()))
+}
+
+/// Sets a new password with a temporary one, which is good once.
+pub(crate) async fn replace(world: &World, account: &Account, asked: Reset) -> Result<(), Failure> {
+    let texts = &world.settings.texts;
+    let hash = hash(world, asked.password).await?;
+    account.store.transaction(|db| {
+        let holder = store::redeem(db, Kind::TemporaryPassword, &asked.temporary_password, world.now())?;
         let lead_id = holder.and_then(|holder| holder.lead_id);
         let lead_id = lead_id.filter(|lead_id| lead_id.eq_ignore_ascii_case(&asked.lead_id));
-        let lead_id = lead_id.ok_or_else(|| unauthorized(&call.world, &texts.wrong_temporary_password))?;
+        let lead_id = lead_id.ok_or_else(|| unauthorized(world, &texts.wrong_temporary_password))?;
         store::revoke_one(db, Kind::TemporaryPassword, &asked.temporary_password)?;
         Ok(portal_users::change_password(db, &lead_id, &hash)?)
-    });
-    replaced.map_or_else(|failure| refused(call, failure), |()| Ok(changed()))
+    })
 }
 
 pub(crate) async fn change(call: &Admitted) -> Result<Value, Failure> {
@@ -127,16 +130,21 @@ pub(crate) async fn change(call: &Admitted) -> Result<Value, Failure> {
     if !matches {
         return refused(call, unauthorized(&call.world, &texts.wrong_password));
     }
-    if !call.world.settings.password_policy.accepts(&asked.new_password) {
-        return refused(call, Failure::invalid_input(&texts.weak_password));
-    }
-    let hash = hash(call, asked.new_password).await?;
+    let hash = match hash(&call.world, asked.new_password).await {
+        Ok(hash) => hash,
+        Err(failure) => return refused(call, failure),
+    };
     portal_users::change_password(&call.account.store.connection(), lead_id, &hash)?;
     Ok(changed())
 }
 
-async fn hash(call: &Admitted, password: String) -> Result<String, Failure> {
-    passwords::hash(call.world.settings.password_hashing, call.world.randomness.bytes(), password).await
+/// The hash of a new password that follows the policy.
+async fn hash(world: &World, password: String) -> Result<String, Failure> {
+    let settings = &world.settings;
+    if !settings.password_policy.accepts(&password) {
+        return Err(Failure::invalid_input(&settings.texts.weak_password));
+    }
+    passwords::hash(settings.password_hashing, world.randomness.bytes(), password).await
 }
 
 fn changed() -> Value {

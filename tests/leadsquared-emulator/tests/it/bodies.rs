@@ -71,3 +71,15 @@ async fn a_body_over_eight_mebibytes_is_refused() {
     let (status, body) = account.send(account.portal_call(Call::Register).body(vec![b' '; 8 * 1024 * 1024 + 1])).await;
     assert_eq!((status, body["ExceptionType"].as_str()), (413, Some("RequestEntityTooLarge")));
 }
+
+#[tokio::test]
+async fn what_fuzzing_kept_gets_an_answer_too() {
+    let account = Account::new().await;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/bodies");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let input = std::fs::read(file.unwrap().path()).unwrap();
+        let end = input.iter().position(|byte| *byte == b'\n').unwrap();
+        let call = Call::named(std::str::from_utf8(&input[..end]).unwrap()).unwrap();
+        assert_answered(&account, call, input[end + 1..].to_vec()).await;
+    }
+}

@@ -147,6 +147,32 @@ async fn a_forgotten_password_is_reset_once_by_the_link_that_was_sent() {
 }
 
 #[tokio::test]
+async fn the_reset_links_page_sets_the_password() {
+    let (account, lead) = registered(settings()).await;
+    account.ok(account.portal_call(Call::ForgotPassword).json(&json!({"EmailAddress": EMAIL}))).await;
+    let mail = account.emulator.mails().pop().unwrap();
+    let link = mail.text.rsplit(' ').next().unwrap();
+    let page = account.http.get(link).send().await.unwrap().text().await.unwrap();
+    let (lead_id, temporary) = reset_values(&mail.text);
+    assert!(page.contains(&lead_id) && page.contains(&temporary) && page.contains("New password"));
+    let submit = async |password: &str| {
+        let pairs = [("lead_id", &*lead_id), ("temporary_password", &*temporary), ("password", password)];
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let request = account.http.post(format!("{}/reset-password", account.emulator.portal_page_url()));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, weak) = submit("weak").await;
+    assert_eq!(status, 422);
+    assert!(weak.contains("Password does not meet the password policy.") && weak.contains(&temporary));
+    let (status, done) = submit("Example@Pass2").await;
+    assert!(status == 200 && done.contains("Your password is set"));
+    assert!(account.emulator.has_password(&lead, "Example@Pass2").await);
+    assert_eq!(submit("Example@Pass3").await.0, 422, "a temporary password is good once");
+}
+
+#[tokio::test]
 async fn a_reset_link_goes_to_the_phone_on_request_and_expires() {
     let (account, lead) = registered(settings()).await;
     let body = json!({"SearchKeyData": {"SchemaName": "EmailAddress", "Value": EMAIL}, "RecipientField": {"SchemaName": "Phone"}});
