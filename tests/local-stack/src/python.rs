@@ -40,8 +40,9 @@ pub(crate) async fn environment(folder: &Path, step: &mut Step) -> anyhow::Resul
     }
     ensure_venv_module(&system, step).await?;
     step.note("making a virtual environment");
-    let made = run(&system, [OsStr::new("-m"), OsStr::new("venv"), home.as_os_str()]).await?;
-    ensure!(made.status.success(), "{} -m venv failed:\n{}", system.display(), text_of(&made));
+    let mut command = keep(&system);
+    command.arg(&system).args(["-m", "venv"]).arg(&home);
+    complete(command).await.with_context(|| format!("{} could not make {}", system.display(), home.display()))?;
     install(&system, &python, &folder.join("requirements.txt"), step).await?;
     // Last of all, so that it is there only when everything else is.
     tokio::fs::write(&marker, wanted).await.with_context(|| format!("could not write {}", marker.display()))?;
@@ -120,10 +121,7 @@ async fn ensure_venv_module(system: &Path, step: &mut Step) -> anyhow::Result<()
     for task in [&["update", "-q"][..], &["install", "-q", "-y", "--no-install-recommends", "python3-venv"][..]] {
         let mut command = keep(system);
         command.args(prefix).arg("apt-get").args(task).env("DEBIAN_FRONTEND", "noninteractive");
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut apt = Kept::spawn(command)?;
-        let complaints = last_lines(apt.process().stderr.take()).await;
-        ensure!(apt.finished().await?.success(), "apt-get {} failed:\n{complaints}\n{by_hand}", task.join(" "));
+        complete(command).await.with_context(|| by_hand.clone())?;
     }
     ensure!(has_venv_module(system).await?, "{by_hand}");
     Ok(())
@@ -140,7 +138,7 @@ async fn install(system: &Path, python: &Path, requirements: &Path, step: &mut S
     let total =
         REQUIREMENTS.lines().filter(|line| line.contains("==") && !line.contains("python_full_version < ")).count();
     let mut command = keep(system);
-    command.arg(python).args(["-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]);
+    command.arg(python).args(["-I", "-u", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]);
     command.args(["--progress-bar", "off", "--only-binary", ":all:", "--require-hashes", "-r"]).arg(requirements);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut pip = Kept::spawn(command)?;
@@ -168,6 +166,15 @@ async fn install(system: &Path, python: &Path, requirements: &Path, step: &mut S
     Ok(())
 }
 
+/// Runs a command that matters only by whether it succeeds; what it said last is the error if it does not.
+async fn complete(mut command: Command) -> anyhow::Result<()> {
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut kept = Kept::spawn(command)?;
+    let complaints = last_lines(kept.process().stderr.take()).await;
+    ensure!(kept.finished().await?.success(), "{complaints}");
+    Ok(())
+}
+
 /// Reads to the end and keeps what people look at first.
 async fn last_lines(stream: Option<tokio::process::ChildStderr>) -> String {
     const KEPT: usize = 20;
@@ -191,8 +198,4 @@ async fn run(program: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsSt
 
 async fn succeeds(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> bool {
     run(Path::new(program), arguments).await.is_ok_and(|output| output.status.success())
-}
-
-fn text_of(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)).trim().to_owned()
 }
