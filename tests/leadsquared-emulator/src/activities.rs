@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -133,24 +133,29 @@ pub(crate) fn invalid_code() -> Failure {
     Failure::application("MXInvalidActivityException", "Event Code is invalid or empty").marked()
 }
 
+const COLUMNS: &str = "SELECT id, lead_id, code, note, fields, happened_at, created_at, created_by FROM activity";
+
 /// A lead's activities, newest first.
 pub(crate) fn of_lead(db: &Connection, lead_id: &str) -> rusqlite::Result<Vec<Activity>> {
-    let mut activities = db.prepare_cached(
-        "SELECT id, lead_id, code, note, fields, happened_at, created_at, created_by FROM activity
-         WHERE lead_id = ?1 ORDER BY number DESC",
-    )?;
-    activities
-        .query_map([lead_id.to_ascii_lowercase()], |row| {
-            Ok(Activity {
-                id: row.get(0)?,
-                lead_id: row.get(1)?,
-                code: row.get(2)?,
-                note: row.get(3)?,
-                fields: serde_json::from_str(&row.get::<_, String>(4)?).unwrap_or_default(),
-                happened_at: time_of(row.get(5)?),
-                created_at: time_of(row.get(6)?),
-                created_by: row.get(7)?,
-            })
-        })?
-        .collect()
+    let mut activities = db.prepare_cached(&format!("{COLUMNS} WHERE lead_id = ?1 ORDER BY number DESC"))?;
+    activities.query_map([lead_id.to_ascii_lowercase()], read)?.collect()
+}
+
+/// The activity of that id.
+pub(crate) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<Activity>> {
+    let mut activity = db.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?;
+    activity.query_row([id.to_ascii_lowercase()], read).optional()
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Activity> {
+    Ok(Activity {
+        id: row.get(0)?,
+        lead_id: row.get(1)?,
+        code: row.get(2)?,
+        note: row.get(3)?,
+        fields: serde_json::from_str(&row.get::<_, String>(4)?).map_err(|_| rusqlite::Error::InvalidQuery)?,
+        happened_at: time_of(row.get(5)?),
+        created_at: time_of(row.get(6)?),
+        created_by: row.get(7)?,
+    })
 }

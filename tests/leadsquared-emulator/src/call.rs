@@ -118,6 +118,8 @@ calls! {
     PostLeadAndActivity "post-lead-and-activity" POST "/v2/ProspectActivity.svc/CreateCustom" Keys;
     /// <https://apidocs.leadsquared.com/get-activities-of-a-lead/>
     Activities "activities" POST "/v2/ProspectActivity.svc/Retrieve" Keys;
+    /// <https://apidocs.leadsquared.com/get-activity-details/>
+    ActivityDetails "activity-details" GET "/v2/ProspectActivity.svc/GetActivityDetails" Keys;
     /// <https://github.com/LeadSquared/php-library>
     ActivityTypes "activity-types" GET "/v2/ProspectActivity.svc/ActivityTypes.Get" Keys;
     /// <https://apidocs.leadsquared.com/create-new-activity-type-api/>

@@ -37,6 +37,10 @@ impl Failure {
         Self::application("MXDuplicateEntryException", format!("A Lead with same {what} already exists."))
     }
 
+    pub(crate) fn is_duplicate(&self) -> bool {
+        self.exception_type == "MXDuplicateEntryException"
+    }
+
     pub(crate) fn unknown_attributes(names: &[&str]) -> Self {
         let message = format!("Attribute(s) does not exist - {}.", names.join(","));
         Self::application("MXUnknownAttributeException", message)

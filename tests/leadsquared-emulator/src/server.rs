@@ -139,6 +139,7 @@ async fn work(call: Call, admitted: &Admitted) -> Result<Value, Failure> {
         Call::PostActivity => prospect_activity::create(admitted),
         Call::PostLeadAndActivity => prospect_activity::create_custom(admitted),
         Call::Activities => prospect_activity::retrieve(admitted),
+        Call::ActivityDetails => prospect_activity::details(admitted),
         Call::ActivityTypes => prospect_activity::types(admitted),
         Call::CreateActivityType => prospect_activity::create_type(admitted),
         Call::SendEmailToLead => email_marketing::send_email_to_lead(admitted),

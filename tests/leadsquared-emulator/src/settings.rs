@@ -190,6 +190,8 @@ pub struct Switches {
     pub normalise_phones: bool,
     /// Lead by phone compares digits with or without the country code; off, it compares the stored text.
     pub phone_lookup_by_digits: bool,
+    /// Lead.Capture reports a duplicate under 200 instead of 500; both were seen.
+    pub capture_duplicate_under_ok: bool,
     /// A reset or change that is refused answers 200 with `IsSuccessful: false` instead of an envelope.
     pub refused_change_under_ok: bool,
     /// Registering at the portal raises lead webhooks.
@@ -209,6 +211,7 @@ impl Default for Switches {
             portal_takes_key_headers: false,
             normalise_phones: false,
             phone_lookup_by_digits: true,
+            capture_duplicate_under_ok: false,
             refused_change_under_ok: false,
             register_raises_webhooks: true,
             refuse_markup: false,

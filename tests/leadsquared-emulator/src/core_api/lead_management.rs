@@ -1,5 +1,6 @@
 //! Writing and reading leads: `LeadManagement.svc`.
 
+use http::StatusCode;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -35,8 +36,14 @@ fn read(call: &Admitted, attributes: Vec<Attribute>) -> Result<Write, Failure> {
 /// <https://apidocs.leadsquared.com/capture-lead/>
 pub(crate) fn capture(call: &Admitted) -> Result<Value, Failure> {
     let attributes = body::read(&call.body)?;
-    let id = call.account.store.transaction(|db| capture_lead(call, db, attributes))?;
-    Ok(success(json!({ "Id": id, "RelatedId": id })))
+    let captured = call.account.store.transaction(|db| capture_lead(call, db, attributes));
+    match captured {
+        Ok(id) => Ok(success(json!({ "Id": id, "RelatedId": id }))),
+        Err(failure) if call.world.settings.switches.capture_duplicate_under_ok && failure.is_duplicate() => {
+            Err(Failure { status: StatusCode::OK, ..failure })
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Finds the lead by the rules of Lead.Capture, and updates it or creates one.

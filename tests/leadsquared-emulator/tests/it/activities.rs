@@ -36,7 +36,11 @@ async fn activities_are_posted_listed_newest_first_and_move_the_lead() {
     assert_eq!(account.ok(none).await.1["RecordCount"], 0);
     let (_, read) = account.ok(account.call(Call::LeadById).query(&[("id", &lead)])).await;
     assert_eq!((&read[0]["Score"], &read[0]["ProspectActivityName_Max"]), (&json!("10"), &json!("Portal Invitation")));
-    assert_eq!(account.emulator.activities(&lead).len(), 2);
+    let activities = account.emulator.activities(&lead);
+    assert_eq!(activities.len(), 2);
+    let details = account.call(Call::ActivityDetails).query(&[("activityId", &activities[0].id)]);
+    let (_, details) = account.ok(details).await;
+    assert_eq!((&details["Name"], &details["Fields"][0]["Value"]), (&json!("Portal Invitation"), &json!("second")));
 }
 
 #[tokio::test]

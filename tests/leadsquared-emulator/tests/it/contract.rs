@@ -121,8 +121,9 @@ fn assert_shape(place: &str, recorded: &Value, answered: &Value) {
 
 #[tokio::test]
 async fn every_recorded_request_is_taken_and_its_answer_has_the_recorded_shape() {
-    // Creating a lead without looking for it is the one call here that the client does not make.
-    for call in Call::ALL.iter().copied().filter(|call| *call != Call::CreateLead) {
+    // Two calls here are none that the client makes.
+    let beyond = [Call::CreateLead, Call::ActivityDetails];
+    for call in Call::ALL.iter().copied().filter(|call| !beyond.contains(call)) {
         let mut settings = settings();
         settings.tenant.activity_types.retain(|kind| kind.code == 201);
         let contract = recorded(call);

@@ -5,6 +5,7 @@ mod activities;
 mod admin;
 mod auto_login;
 mod bodies;
+mod catalogue;
 mod contract;
 mod faults;
 mod keys_and_limits;
