@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fantoccini::{Client, ClientBuilder, Locator};
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
 use hyper_util::client::legacy::connect::HttpConnector;
 use local_stack::{LocalStack, Options};
 use serde_json::json;
@@ -16,20 +16,20 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// Within which the mail must be there.
+/// Within which the mail must be there, and every page.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const MISSING: &str = "Chromium or its chromedriver is not on PATH: `bash tests/run` installs both";
 
 /// A browser session with a profile of its own; ends with its processes when dropped.
-pub(crate) struct Browser {
-    pub(crate) page: Client,
+struct Browser {
+    page: Client,
     driver: Child,
     _profile: TempDir,
 }
 
 impl Browser {
-    pub(crate) async fn start() -> Self {
+    async fn start() -> Self {
         let browser = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path).expect(MISSING);
         let mut driver = Command::new(on_path("chromedriver").expect(MISSING))
             .arg("--port=0")
@@ -65,16 +65,21 @@ impl Browser {
         Self { page, driver, _profile: profile }
     }
 
-    /// The text of the one element that the selector finds.
-    pub(crate) async fn text(&self, selector: &str) -> String {
-        self.page.find(Locator::Css(selector)).await.unwrap().text().await.unwrap()
+    /// The first element that the selector finds, which may be on a page that is still loading.
+    async fn element(&self, selector: &str) -> Element {
+        let found = self.page.wait().at_most(PATIENCE).for_element(Locator::Css(selector)).await;
+        found.unwrap_or_else(|error| panic!("there is no {selector}: {error}"))
     }
 
-    pub(crate) async fn click(&self, selector: &str) {
-        self.page.find(Locator::Css(selector)).await.unwrap().click().await.unwrap();
+    async fn text(&self, selector: &str) -> String {
+        self.element(selector).await.text().await.unwrap()
     }
 
-    pub(crate) async fn close(self) {
+    async fn click(&self, selector: &str) {
+        self.element(selector).await.click().await.unwrap();
+    }
+
+    async fn close(self) {
         self.page.clone().close().await.unwrap();
     }
 }
@@ -101,7 +106,7 @@ async fn an_applicant_fills_in_the_form_and_is_signed_in_by_the_link_in_the_mail
 
     page.goto(&format!("{}/apply", stack.site_url())).await.unwrap();
     for (field, value) in [("email", "asha.rao@example.com"), ("first_name", "Asha"), ("last_name", "Rao")] {
-        page.find(Locator::Id(field)).await.unwrap().send_keys(value).await.unwrap();
+        browser.element(&format!("#{field}")).await.send_keys(value).await.unwrap();
     }
     browser.click("form button").await;
     assert!(browser.text("#thank-you").await.starts_with("Thank you"));
@@ -110,12 +115,14 @@ async fn an_applicant_fills_in_the_form_and_is_signed_in_by_the_link_in_the_mail
     let began = Instant::now();
     while page.find(Locator::Css(".mails a")).await.is_err() {
         assert!(began.elapsed() < PATIENCE, "there is no mail: {}", browser.text("main").await);
-        page.refresh().await.unwrap();
+        page.goto(&stack.mailbox_url()).await.unwrap();
     }
     browser.click(".mails a").await;
-    page.find(Locator::Id("mail")).await.unwrap().enter_frame().await.unwrap();
+    let window = page.window().await.unwrap();
+    browser.element("#mail").await.enter_frame().await.unwrap();
     browser.click("a").await;
-    page.enter_parent_frame().await.unwrap();
+    // Out of the frame, which the link has replaced together with the page around it.
+    page.switch_to_window(window).await.unwrap();
     assert_eq!(browser.text("#signed-in-name").await, "Asha Rao");
     assert!(page.current_url().await.unwrap().as_str().starts_with(stack.emulator().portal_page_url().as_str()));
 
