@@ -10,14 +10,15 @@ mod settings;
 
 use std::env;
 
+use anyhow::{Context, bail};
 use leadsquared::{ActivityQuery, NewActivity, NewActivityType};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> anyhow::Result<()> {
     let client = settings::client()?;
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [email, name] = arguments.as_slice() else { return Err("usage: activities EMAIL ACTIVITY-NAME".into()) };
-    let lead = client.leads_by_email(&email.parse()?).await?.first().ok_or("no lead has this address")?.id();
+    let [email, name] = arguments.as_slice() else { bail!("usage: activities EMAIL ACTIVITY-NAME") };
+    let lead = client.leads_by_email(&email.parse()?).await?.first().context("no lead has this address")?.id();
     let known = client.activity_types().await?.into_iter().find(|(_, known)| known == name);
     let event = match known {
         Some((code, _)) => code,

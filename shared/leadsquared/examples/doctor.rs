@@ -19,7 +19,7 @@ use leadsquared::Limit;
 use leadsquared::doctor::{Finding, Wanted, examine};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+async fn main() -> anyhow::Result<ExitCode> {
     let client = settings::client()?;
     let allowance = Some(Limit { calls: 25, window: Duration::from_secs(5) });
     let findings = examine(&client, &Wanted { fields: env::args().skip(1).collect(), allowance }).await;

@@ -10,13 +10,14 @@ mod settings;
 
 use std::env;
 
+use anyhow::bail;
 use leadsquared::{Attributes, CallingCode, EmailAddress, Phone, UpdateBehavior};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> anyhow::Result<()> {
     let client = settings::client()?;
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [email, phone] = arguments.as_slice() else { return Err("usage: leads EMAIL PHONE".into()) };
+    let [email, phone] = arguments.as_slice() else { bail!("usage: leads EMAIL PHONE") };
     let country: CallingCode =
         client.authenticate_user().await?.default_country_code.as_deref().unwrap_or("91").parse()?;
     let (email, phone): (EmailAddress, Phone) = (email.parse()?, Phone::parse(phone, country)?);

@@ -10,13 +10,14 @@ mod settings;
 
 use std::env;
 
+use anyhow::bail;
 use leadsquared::{Content, EmailToLead, Recipient};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> anyhow::Result<()> {
     let client = settings::client()?;
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [email, subject, text] = arguments.as_slice() else { return Err("usage: mail EMAIL SUBJECT TEXT".into()) };
+    let [email, subject, text] = arguments.as_slice() else { bail!("usage: mail EMAIL SUBJECT TEXT") };
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;");
     let content = Content::Html { html: format!("<p>{escaped}</p>"), text: text.clone() };
     let sent =

@@ -10,14 +10,15 @@ mod settings;
 
 use std::env;
 
+use anyhow::bail;
 use leadsquared::{Attributes, EmailAddress, Error, Registration, auto_login_link};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> anyhow::Result<()> {
     let client = settings::client()?;
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [email, first_name, password, portal_page] = arguments.as_slice() else {
-        return Err("usage: register EMAIL FIRST-NAME PASSWORD PORTAL-PAGE".into());
+        bail!("usage: register EMAIL FIRST-NAME PASSWORD PORTAL-PAGE");
     };
     let email: EmailAddress = email.parse()?;
     let registration = Registration {

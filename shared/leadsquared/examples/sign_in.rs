@@ -10,14 +10,15 @@ mod settings;
 
 use std::env;
 
+use anyhow::bail;
 use leadsquared::{Error, Identifier};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> anyhow::Result<()> {
     let client = settings::client()?;
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [email, password, new_password] = arguments.as_slice() else {
-        return Err("usage: sign_in EMAIL PASSWORD NEW-PASSWORD".into());
+        bail!("usage: sign_in EMAIL PASSWORD NEW-PASSWORD");
     };
     let (password, new_password) = (password.as_str().into(), new_password.as_str().into());
     match client.sign_in(&Identifier::Email(email.parse()?), &password).await {

@@ -10,12 +10,13 @@ mod settings;
 
 use std::env;
 
+use anyhow::Context;
 use leadsquared::{NewWebhook, WebhookEvent, WebhookState};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> anyhow::Result<()> {
     let client = settings::client()?;
-    let url = env::args().nth(1).ok_or("usage: webhooks ADDRESS")?.parse()?;
+    let url = env::args().nth(1).context("usage: webhooks ADDRESS")?.parse()?;
     let new = NewWebhook {
         description: "made by an example".to_owned(),
         url,

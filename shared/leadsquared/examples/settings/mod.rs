@@ -2,6 +2,7 @@
 
 use std::env;
 
+use anyhow::Context;
 use leadsquared::{Client, Keys, Options};
 
 /// A client for the account in the environment:
@@ -10,7 +11,7 @@ use leadsquared::{Client, Keys, Options};
 /// - `LEADSQUARED_API`, `LEADSQUARED_PORTAL_API`: addresses such as `https://api-in21.leadsquared.com` and
 ///   `https://portalapi-in21.leadsquared.com`;
 /// - `LEADSQUARED_PORTAL_ID`: from the address of the portal's page under Workflow > Manage Portals.
-pub(crate) fn client() -> Result<Client, Box<dyn std::error::Error>> {
+pub(crate) fn client() -> anyhow::Result<Client> {
     let options = Options::new(
         setting("LEADSQUARED_API")?.parse()?,
         setting("LEADSQUARED_PORTAL_API")?.parse()?,
@@ -23,6 +24,6 @@ pub(crate) fn client() -> Result<Client, Box<dyn std::error::Error>> {
     Ok(Client::new(options, keys)?)
 }
 
-fn setting(name: &str) -> Result<String, String> {
-    env::var(name).map_err(|_| format!("set {name}; examples/settings/mod.rs says what it is"))
+fn setting(name: &str) -> anyhow::Result<String> {
+    env::var(name).with_context(|| format!("set {name}; examples/settings/mod.rs says what it is"))
 }
