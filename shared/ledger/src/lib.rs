@@ -75,7 +75,8 @@ impl Ledger {
             .set_expression_attribute_names(Some(
                 condition.names.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect(),
             ))
-            .set_expression_attribute_values(Some(condition.values.clone()))
+            // DynamoDB refuses a map that is there and empty.
+            .set_expression_attribute_values(Some(condition.values.clone()).filter(|values| !values.is_empty()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match put.send().await {
             Ok(_) => Ok(Ok(())),
