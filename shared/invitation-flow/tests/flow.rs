@@ -1,5 +1,7 @@
 //! The flow against a LeadSquared, a ledger and a mailbox in memory, which fail and die where a test wants them to.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, in its helpers as well")]
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
