@@ -94,7 +94,7 @@ impl Client {
     /// Create or update a lead, matched by `search_by` where given, else by `EmailAddress`, then `Phone`
     /// (<https://apidocs.leadsquared.com/create-or-update/>).
     ///
-    /// A match by `Phone` compares the text as it is stored: normalise it with [`Phone`](crate::Phone).
+    /// A match by `Phone` compares the text as it is stored: normalise it with [`Phone`].
     ///
     /// # Errors
     /// Among others: [`Error::Duplicate`], [`Error::UnknownAttributes`].

@@ -1,7 +1,7 @@
 //! A client for the LeadSquared APIs that bring a person into a portal.
 //!
 //! One [`Client`] is one account seen through one pair of [`Keys`]. Each method is one call, named after LeadSquared's own
-//! name for it, with the page that describes it. What can go wrong is one [`Error`], one variant for each thing a caller can
+//! name for it, with the page that describes it; only a look for a phone number can take two. What can go wrong is one [`Error`], one variant for each thing a caller can
 //! do about it.
 //!
 //! LeadSquared publishes no reference for some details. What is inferred says so where it stands and is a setting:
