@@ -1,7 +1,7 @@
 //! The `invitation` function: what becomes of queued messages, seen from outside.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     os::unix::process::ExitStatusExt,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -52,27 +52,21 @@ impl Stage {
 
     /// Starts the function with the template's settings, and these instead of them.
     async fn start_with(&self, changes: &[(&str, &str)]) -> Result<Function, FunctionError> {
-        let template = Template::read();
-        let mut environment = self.aws.environment();
-        let settings = [
+        let url = self.emulator.url();
+        let (portal_id, portal_page) = (self.emulator.portal_id(), self.emulator.portal_page_url());
+        let mut settings = BTreeMap::from([
             ("INVITATIONS_QUEUE_URL", self.invitations.url.as_str()),
             ("DEAD_LETTERS_QUEUE_URL", &self.dead_letters.url),
             ("LEDGER_TABLE", &self.ledger),
             ("LEADSQUARED_KEYS_SECRET", &self.secret),
-            ("LEADSQUARED_API_URL", self.emulator.url().as_str()),
-            ("LEADSQUARED_PORTAL_API_URL", self.emulator.url().as_str()),
-            ("LEADSQUARED_TENANT_AUTH_KEY_PATH", template.default("TenantAuthKeyPath")),
-            ("PORTAL_ID", &self.emulator.portal_id()),
-            ("PORTAL_URL", self.emulator.portal_page_url().as_str()),
-            ("ORGANISATION", template.default("Organisation")),
-            ("MAIL_SUBJECT", template.default("MailSubject")),
-            ("MAIL_SENDER", template.default("MailSender")),
-        ]
-        .map(|(name, value)| {
-            let changed = changes.iter().find(|(other, _)| *other == name).map_or(value, |(_, value)| value);
-            (name.to_owned(), changed.to_owned())
-        });
-        environment.extend(settings);
+            ("LEADSQUARED_API_URL", url.as_str()),
+            ("LEADSQUARED_PORTAL_API_URL", url.as_str()),
+            ("PORTAL_ID", &portal_id),
+            ("PORTAL_URL", portal_page.as_str()),
+        ]);
+        settings.extend(changes.iter().copied());
+        let mut environment = Template::read().settings("invitation", &Vec::from_iter(settings));
+        environment.extend(self.aws.environment());
         Function::start(fixtures::binary("invitation").await, environment).await
     }
 

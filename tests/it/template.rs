@@ -40,6 +40,23 @@ impl Template {
         variables
     }
 
+    /// A function's environment: these values, and the parameters' defaults for all others.
+    pub(crate) fn settings(&self, function: &str, values: &[(&str, &str)]) -> Vec<(String, String)> {
+        let functions = self.functions();
+        let (_, properties) = functions.iter().find(|(name, _)| *name == function).expect("the function is deployed");
+        let environment = self.environment(properties);
+        for (name, _) in values {
+            assert!(environment.contains_key(*name), "template.yaml does not give {function} {name}");
+        }
+        let value = |name: &str, reference: &Value| match values.iter().find(|(other, _)| *other == name) {
+            Some((_, value)) => (*value).to_owned(),
+            None => {
+                self.default(reference["Ref"].as_str().expect("a setting without a value is a parameter")).to_owned()
+            }
+        };
+        environment.iter().map(|(name, reference)| (name.clone(), value(name, reference))).collect()
+    }
+
     /// The resource that `{"Ref": …}` or `{"Fn::GetAtt": …}` points at.
     pub(crate) fn target(&self, reference: &Value) -> &Value {
         let name = reference["Ref"].as_str().or_else(|| reference["Fn::GetAtt"].as_str()?.split('.').next());
