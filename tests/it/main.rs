@@ -6,6 +6,7 @@ mod application_form;
 mod browser;
 mod fixtures;
 mod invitation;
+mod leadsquared;
 mod runtime_api;
 mod system;
 mod template;
