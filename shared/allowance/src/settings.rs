@@ -1,0 +1,217 @@
+//! What the line is told, and what follows from it.
+
+use std::time::Duration;
+
+use leadsquared::Limit;
+
+/// What this system may use of the account's allowance, and how its two lanes share that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What LeadSquared permits the account as a whole, whoever calls (<https://apidocs.leadsquared.com/rate-limits/>).
+    pub limit: Limit,
+    /// How much of that is ours, in percent; the rest is for whatever else uses the account.
+    pub share: u8,
+    /// What the background lane can count on while people are waiting, in percent of what is ours.
+    pub background: u8,
+    /// The most calls in one UTC day. LeadSquared's days may begin elsewhere: stay a little under its number.
+    pub daily: Option<u32>,
+    /// By how much the delays of any two calls, from slot to arrival, may differ without a window overflowing.
+    ///
+    /// It has to cover the difference of two workers' clocks, the time to wake up and to connect, and the network's
+    /// jitter. The price is `margin / (window + margin)` of the throughput.
+    pub margin: Duration,
+    /// How far ahead a slot may lie for a person who waits.
+    pub patience: Duration,
+}
+
+impl Settings {
+    /// The whole of `limit`, 40 % of it safe for the background, no daily cap, a margin of 425 ms and a patience of 5 s.
+    ///
+    /// The margin is for clocks that are up to 200 ms wrong either way, and 25 ms besides. Where the clocks agree it is
+    /// enough for a call that first has to connect. With a window of 5 s it costs 7.8 % of the throughput.
+    pub fn new(limit: Limit) -> Self {
+        Self {
+            limit,
+            share: 100,
+            background: 40,
+            daily: None,
+            margin: Duration::from_millis(425),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why settings are of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSettings {
+    /// Less than one call in a window would be ours.
+    #[error("{share} % of {calls} calls is less than one call in a window; raise the share")]
+    NoCalls {
+        /// The account's calls in a window.
+        calls: u32,
+        /// Our share of them.
+        share: u8,
+    },
+    /// A percentage is not one.
+    #[error("{name} must be from 1 to {most} percent")]
+    Percentage {
+        /// The setting.
+        name: &'static str,
+        /// The largest useful value.
+        most: u8,
+    },
+    /// A time is zero, or longer than the line looks ahead.
+    #[error("{name} must be longer than nothing and at most a minute")]
+    Time {
+        /// The setting.
+        name: &'static str,
+    },
+    /// No call at all would be permitted.
+    #[error("a daily cap of 0 permits no call; leave it out if there is none")]
+    NoDailyCalls,
+}
+
+/// No window, patience or margin is longer, so nobody ever books much further ahead than this.
+pub(crate) const LONGEST: Duration = Duration::from_secs(60);
+
+/// Settings that were looked at, as the line uses them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    settings: Settings,
+    interval: Duration,
+}
+
+impl Rules {
+    /// Looks at the settings.
+    ///
+    /// # Errors
+    /// When they permit no call, or a percentage or a time is out of its range.
+    pub fn new(settings: Settings) -> Result<Self, InvalidSettings> {
+        for (name, value, most) in [("share", settings.share, 100), ("background", settings.background, 99)] {
+            if !(1..=most).contains(&value) {
+                return Err(InvalidSettings::Percentage { name, most });
+            }
+        }
+        for (name, time) in [("window", settings.limit.window), ("patience", settings.patience)] {
+            if time.is_zero() || time > LONGEST {
+                return Err(InvalidSettings::Time { name });
+            }
+        }
+        if settings.margin.is_zero() || settings.margin > settings.limit.window {
+            return Err(InvalidSettings::Time { name: "margin" });
+        }
+        if settings.daily == Some(0) {
+            return Err(InvalidSettings::NoDailyCalls);
+        }
+        let interval = interval(&settings, settings.limit)
+            .ok_or(InvalidSettings::NoCalls { calls: settings.limit.calls, share: settings.share })?;
+        Ok(Self { settings, interval })
+    }
+
+    /// What they were made of.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The time from one slot to the next.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// The time from one slot to the next under a limit that LeadSquared named, if that is slower than our own.
+    ///
+    /// A window of hours is the day's allowance: spreading it evenly would slow everybody down for no reason.
+    pub(crate) fn slower(&self, limit: Limit) -> Option<Duration> {
+        if limit.window.is_zero() || limit.window > LONGEST {
+            return None;
+        }
+        // Of a limit that leaves us no whole call, one is still needed to find out when it is over.
+        let interval = interval(&self.settings, limit).unwrap_or(limit.window + self.settings.margin);
+        (interval > self.interval).then_some(interval)
+    }
+
+    /// How far ahead the background books while it has no turn: what a person who comes now waits for at most.
+    pub(crate) fn ahead(&self) -> Duration {
+        (self.settings.limit.window / 5).min(self.settings.patience / 2)
+    }
+
+    /// How far ahead the background books when it has a turn. More than a person may, or crowds of people who fill the
+    /// line to the limit of their patience would keep the background from getting in.
+    pub(crate) fn ahead_on_turn(&self) -> Duration {
+        self.settings.patience * 2
+    }
+
+    /// The time from one turn of the background to the next.
+    pub(crate) fn between_turns(&self, interval: Duration) -> Duration {
+        interval * 100 / u32::from(self.settings.background)
+    }
+
+    /// How late a call may leave. A later one would eat up the margin that is there for clocks and the network.
+    pub(crate) fn lateness(&self) -> Duration {
+        self.settings.margin / 4
+    }
+}
+
+/// Calls that leave in slots this far apart, each delayed by up to the margin, are at most so many in any window:
+/// one more would span all of `window + margin` when it leaves, and so at least `window` when it arrives.
+fn interval(settings: &Settings, limit: Limit) -> Option<Duration> {
+    let calls = u128::from(limit.calls) * u128::from(settings.share) / 100;
+    let nanoseconds = (limit.window + settings.margin).as_nanos().checked_add(calls.checked_sub(1)?)? / calls;
+    u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings::new(Limit { calls: 25, window: Duration::from_secs(5) })
+    }
+
+    #[test]
+    fn the_interval_follows_from_limit_share_and_margin() {
+        assert_eq!(Rules::new(settings()).unwrap().interval(), Duration::from_millis(217));
+        let half = Settings { share: 50, ..settings() };
+        // Half of 25 calls is 12.
+        assert_eq!(Rules::new(half).unwrap().interval(), Duration::from_nanos(452_083_334));
+    }
+
+    #[test]
+    fn the_default_margin_costs_less_than_a_twelfth() {
+        let rate = 1.0 / Rules::new(settings()).unwrap().interval().as_secs_f64();
+        assert!(rate / 5.0 > 0.92, "{rate} calls a second of 5");
+    }
+
+    #[test]
+    fn settings_of_no_use_are_refused_by_name() {
+        let refused = [
+            (Settings { share: 3, ..settings() }, InvalidSettings::NoCalls { calls: 25, share: 3 }),
+            (Settings { share: 0, ..settings() }, InvalidSettings::Percentage { name: "share", most: 100 }),
+            (Settings { share: 101, ..settings() }, InvalidSettings::Percentage { name: "share", most: 100 }),
+            (Settings { background: 100, ..settings() }, InvalidSettings::Percentage { name: "background", most: 99 }),
+            (Settings { patience: Duration::ZERO, ..settings() }, InvalidSettings::Time { name: "patience" }),
+            (Settings { margin: Duration::ZERO, ..settings() }, InvalidSettings::Time { name: "margin" }),
+            (Settings { margin: Duration::from_secs(6), ..settings() }, InvalidSettings::Time { name: "margin" }),
+            (
+                Settings { limit: Limit { calls: 25, window: Duration::from_secs(61) }, ..settings() },
+                InvalidSettings::Time { name: "window" },
+            ),
+            (Settings { daily: Some(0), ..settings() }, InvalidSettings::NoDailyCalls),
+        ];
+        for (settings, error) in refused {
+            assert_eq!(Rules::new(settings), Err(error), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_slower_limit_of_a_short_window_counts() {
+        let rules = Rules::new(settings()).unwrap();
+        let limit = |calls, seconds| Limit { calls, window: Duration::from_secs(seconds) };
+        assert_eq!(rules.slower(limit(10, 5)), Some(Duration::from_micros(542_500)));
+        assert_eq!(rules.slower(limit(0, 5)), Some(Duration::from_millis(5_425)));
+        for other in [limit(25, 5), limit(30, 5), limit(100_000, 86_400), limit(1, 0)] {
+            assert_eq!(rules.slower(other), None, "{other:?}");
+        }
+    }
+}
