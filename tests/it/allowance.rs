@@ -1,0 +1,198 @@
+//! The account's call line in DynamoDB: the suite of `shared/allowance` on a table, and what only a table can do.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use allowance::{Answer, Ask, DynamoDb, InProcess, Line, LineError, Rules};
+use aws_sdk_dynamodb::{
+    Client,
+    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef},
+    error::BoxError,
+    types::AttributeValue,
+};
+use leadsquared::{Lane, Limit};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+use time::OffsetDateTime;
+
+use self::suite::NOON;
+use crate::fixtures::Aws;
+
+#[path = "../../shared/allowance/tests/it/suite.rs"]
+mod suite;
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+async fn lines(rules: Rules, workers: usize) -> Vec<DynamoDb> {
+    let aws = Aws::new().await;
+    let table = aws.table().await;
+    (0..workers).map(|_| DynamoDb::new(aws.dynamodb(), table.clone(), rules)).collect()
+}
+
+suite::tests!(block_on, lines);
+
+/// Counts the requests that leave a client.
+#[derive(Clone, Debug, Default)]
+struct Requests(Arc<AtomicUsize>);
+
+impl Requests {
+    fn count_those_of(&self, client: &Client) -> Client {
+        Client::from_conf(client.config().to_builder().interceptor(self.clone()).build())
+    }
+
+    fn so_far(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for Requests {
+    fn name(&self) -> &'static str {
+        "requests"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn ask(lane: Lane, now: OffsetDateTime) -> Ask {
+    Ask { lane, now, latest: now + Duration::from_secs(20) }
+}
+
+#[tokio::test]
+async fn a_booking_on_a_busy_line_is_one_request_however_many_workers_there_are() {
+    let aws = Aws::new().await;
+    let table = aws.table().await;
+    let requests = Requests::default();
+    let client = requests.count_those_of(&aws.dynamodb());
+    let workers: Vec<_> = (0..4).map(|_| DynamoDb::new(client.clone(), table.clone(), suite::rules())).collect();
+    for worker in &workers {
+        worker.book(ask(Lane::Interactive, NOON)).await.unwrap();
+    }
+    // Three of the four had to learn first that the line exists.
+    assert_eq!(requests.so_far(), 7);
+    for number in 0..16 {
+        let answer = workers[number % 4].book(ask(Lane::Interactive, NOON)).await.unwrap();
+        assert!(matches!(answer, Answer::Leave { .. }), "{answer:?}");
+    }
+    assert_eq!(requests.so_far(), 7 + 16);
+    // What is known to be taken is not asked for.
+    for _ in 0..4 {
+        let soon = NOON + Duration::from_secs(1);
+        let hurry = Ask { lane: Lane::Interactive, now: NOON, latest: soon };
+        workers[0].book(hurry).await.unwrap();
+    }
+    assert_eq!(requests.so_far(), 7 + 16);
+}
+
+/// One thing that happens to a line.
+#[derive(Clone, Debug)]
+struct Step {
+    worker: usize,
+    lane: Lane,
+    /// Since the step before, in milliseconds.
+    after: u64,
+    /// By how much the worker's clock is ahead, in milliseconds.
+    error: i64,
+    /// How long it can wait, in milliseconds.
+    patience: u64,
+    complaint: Option<Option<Limit>>,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let after = prop_oneof![4 => Just(0_u64), 4 => 0_u64..300, 1 => 0_u64..20_000, 1 => 0_u64..40_000_000];
+    let limit = proptest::option::of((1_u32..40).prop_map(|calls| Limit { calls, window: Duration::from_secs(5) }));
+    let complaint = prop_oneof![15 => Just(None), 1 => limit.prop_map(Some)];
+    let lane = prop_oneof![Just(Lane::Interactive), Just(Lane::Background)];
+    (0_usize..3, lane, after, -200_i64..=200, 0_u64..12_000, complaint).prop_map(
+        |(worker, lane, after, error, patience, complaint)| Step { worker, lane, after, error, patience, complaint },
+    )
+}
+
+#[test]
+fn the_line_in_a_table_gives_the_slots_that_the_line_in_memory_gives() {
+    let script = (proptest::option::of(1_u32..60), proptest::collection::vec(step(), 150));
+    let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&script, |(daily, steps)| {
+        block_on(async {
+            let settings = allowance::Settings { daily, ..suite::settings() };
+            let rules = Rules::new(settings).unwrap();
+            let model = InProcess::new(rules);
+            let workers = lines(rules, 3).await;
+            let mut now = NOON;
+            for step in steps {
+                now += Duration::from_millis(step.after);
+                let seen = now + time::Duration::milliseconds(step.error);
+                let line = &workers[step.worker];
+                if let Some(limit) = step.complaint {
+                    model.push_back(seen, limit).await.unwrap();
+                    line.push_back(seen, limit).await.unwrap();
+                    continue;
+                }
+                let ask = Ask { lane: step.lane, now: seen, latest: seen + Duration::from_millis(step.patience) };
+                let (expected, given) = (model.book(ask).await.unwrap(), line.book(ask).await.unwrap());
+                // A worker that knows enough to see that there is no slot may know less about when there will be one.
+                if [expected, given].iter().any(|answer| matches!(answer, Answer::Leave { .. })) {
+                    prop_assert_eq!(expected, given, "{:?}", step);
+                }
+            }
+            Ok(())
+        })
+    });
+    outcome.unwrap();
+}
+
+#[tokio::test]
+async fn an_item_that_is_deleted_starts_anew_for_workers_that_remember_it() {
+    let aws = Aws::new().await;
+    let table = aws.table().await;
+    let line = DynamoDb::new(aws.dynamodb(), table.clone(), suite::rules());
+    for _ in 0..3 {
+        line.book(ask(Lane::Interactive, NOON)).await.unwrap();
+    }
+    let key = AttributeValue::S("allowance#line".to_owned());
+    aws.dynamodb().delete_item().table_name(&table).key("pk", key).send().await.unwrap();
+    let answer = line.book(ask(Lane::Interactive, NOON)).await.unwrap();
+    assert_eq!(answer, Answer::Leave { slot: NOON });
+}
+
+#[tokio::test]
+async fn an_item_that_somebody_spoilt_is_named_and_gives_nobody_leave() {
+    let aws = Aws::new().await;
+    let table = aws.table().await;
+    let put = aws.dynamodb().put_item().table_name(&table);
+    let put = put.item("pk", AttributeValue::S("allowance#line".to_owned()));
+    put.item("revision", AttributeValue::N("1".to_owned()))
+        .item("head", AttributeValue::S("noon".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    let line = DynamoDb::new(aws.dynamodb(), table, suite::rules());
+    let corrupt = LineError::Corrupt { pk: "allowance#line", attribute: "head" };
+    assert_eq!(line.book(ask(Lane::Interactive, NOON)).await, Err(corrupt.clone()));
+    assert_eq!(line.push_back(NOON, None).await, Err(corrupt));
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_an_error_and_not_leave() {
+    let aws = Aws::new().await;
+    let line = DynamoDb::new(aws.dynamodb(), "ledgre".to_owned(), suite::rules());
+    let unavailable = LineError::Unavailable { cause: "ResourceNotFoundException".to_owned() };
+    assert_eq!(line.book(ask(Lane::Background, NOON)).await, Err(unavailable.clone()));
+    assert_eq!(line.push_back(NOON, None).await, Err(unavailable));
+}
