@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -185,6 +186,11 @@ impl Emulator {
     /// What webhooks were or will be told, oldest first.
     pub fn deliveries(&self) -> Vec<Delivery> {
         deliveries::all(&self.account().store.connection()).expect(READS)
+    }
+
+    /// When somebody was signed in to the hosted page by an auto-login link, oldest first; not kept over a restart.
+    pub fn openings(&self) -> Vec<OffsetDateTime> {
+        self.account().openings()
     }
 
     /// The calls that arrived, oldest first; the last 100 000 are kept.

@@ -71,6 +71,7 @@ async fn open(
     };
     match redeem(&world, &account, &query, key)? {
         Some((lead, cookie)) => {
+            account.opened(world.now());
             let page = page(&account, query.get("portalid"), Some(lead), None, String::new());
             Ok(([(SET_COOKIE, cookie)], page).into_response())
         }

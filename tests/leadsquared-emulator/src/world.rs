@@ -41,6 +41,8 @@ pub(crate) struct Account {
     users: RwLock<Vec<User>>,
     pub(crate) store: Store,
     window: Mutex<SlidingWindow>,
+    /// When somebody was signed in by an auto-login link.
+    openings: Mutex<Vec<OffsetDateTime>>,
 }
 
 impl World {
@@ -62,6 +64,7 @@ impl World {
                 users: RwLock::new(tenant.users.clone()),
                 tenant: tenant.clone(),
                 window: Mutex::default(),
+                openings: Mutex::default(),
             }));
         }
         let randomness = match settings.seed {
@@ -137,6 +140,14 @@ impl Account {
         [Kind::PublicKey, Kind::RegistrationToken, Kind::TenantAuthKey]
             .into_iter()
             .try_for_each(|kind| store::revoke(&db, kind))
+    }
+
+    pub(crate) fn opened(&self, at: OffsetDateTime) {
+        lock(&self.openings).push(at);
+    }
+
+    pub(crate) fn openings(&self) -> Vec<OffsetDateTime> {
+        lock(&self.openings).clone()
     }
 
     pub(crate) fn has_portal(&self, id: &str) -> bool {

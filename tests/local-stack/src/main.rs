@@ -84,7 +84,7 @@ async fn serve(steps: Steps) -> anyhow::Result<()> {
          HTTP API     {api}/applications\n  LeadSquared  {leadsquared}\n  AWS          {aws}\n\nCtrl-C stops it all.\n\n",
         site = stack.site_url(),
         api = stack.api_url(),
-        leadsquared = stack.emulator().url(),
+        leadsquared = stack.emulator().admin_url(),
         aws = stack.ministack().url(),
     ))?;
     let (moments, logs) = (stack.moments(), stack.logs().clone());

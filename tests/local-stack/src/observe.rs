@@ -11,7 +11,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Records registrations, mails and openings as they show, until the future is dropped.
 pub(crate) async fn watch(emulator: Arc<Emulator>, flow: Flow) -> anyhow::Result<()> {
-    let (mut registered, mut mailed) = (0, 0);
+    let (mut registered, mut mailed, mut opened) = (0, 0, 0);
     loop {
         let users = emulator.portal_users();
         for user in users.get(registered..).unwrap_or_default() {
@@ -23,6 +23,11 @@ pub(crate) async fn watch(emulator: Arc<Emulator>, flow: Flow) -> anyhow::Result
             flow.record(Event::Mailed, mail.sent_at);
         }
         mailed = mails.len();
+        let openings = emulator.openings();
+        for at in openings.get(opened..).unwrap_or_default() {
+            flow.record(Event::Opened, *at);
+        }
+        opened = openings.len();
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

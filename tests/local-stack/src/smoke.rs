@@ -45,12 +45,8 @@ pub async fn run(stack: &LocalStack) -> anyhow::Result<String> {
     let mail = stack.emulator().mails().into_iter().find(|mail| mail.recipients.iter().any(|address| address == EMAIL));
     let mail = mail.context("LeadSquared has mailed, but not to the applicant")?;
     open(stack, &mail).await.context("the mailed link does not open the portal")?;
-    let opened = OffsetDateTime::now_utc();
-
-    let mut moments = stack.moments().borrow().clone();
-    if !moments.iter().any(|moment| moment.event == Event::Opened) {
-        moments.push(crate::Moment { event: Event::Opened, at: opened });
-    }
+    await_event(stack, Event::Opened, "the portal has signed the applicant in").await?;
+    let moments = stack.moments().borrow().clone();
     Ok(timeline(&moments, start))
 }
 

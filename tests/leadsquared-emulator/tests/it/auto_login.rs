@@ -46,6 +46,7 @@ async fn a_link_signs_its_lead_in_for_four_hours_and_again() {
     account.emulator.clock().advance(Duration::from_secs(2));
     let (cookie, page) = open(&account, link(&account, &lead, key)).await;
     assert!(cookie.is_none() && page.contains("This login link is not valid") && page.contains(r#"id="sign-in""#));
+    assert_eq!(account.emulator.openings().len(), 2);
 }
 
 #[tokio::test]
@@ -63,6 +64,7 @@ async fn a_link_with_any_part_of_another_signs_nobody_in() {
         let (cookie, page) = open(&account, url).await;
         assert!(cookie.is_none() && !page.contains("Signed in as"));
     }
+    assert_eq!(account.emulator.openings(), []);
 }
 
 #[tokio::test]
