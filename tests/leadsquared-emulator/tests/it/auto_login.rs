@@ -64,7 +64,7 @@ async fn a_link_with_any_part_of_another_signs_nobody_in() {
         let (cookie, page) = open(&account, url).await;
         assert!(cookie.is_none() && !page.contains("Signed in as"));
     }
-    assert_eq!(account.emulator.openings(), []);
+    assert_eq!(account.emulator.openings().len(), 0);
 }
 
 #[tokio::test]
