@@ -13,6 +13,8 @@ pub struct Config {
     pub fields: Fields,
     /// `DEFAULT_COUNTRY_CODE`: the calling code of phone numbers that come without one, such as 91.
     pub default_country: CallingCode,
+    /// `PASSWORD_KEY`, needed where the form asks for a password: id or ARN of the KMS key that seals it.
+    pub password_key: Option<String>,
     /// `THANK_YOU_URL`, optional: where a browser goes after a plain HTML form.
     pub thank_you_url: Option<HeaderValue>,
 }
@@ -25,14 +27,20 @@ impl Config {
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const FORM_FIELDS: &str = "FORM_FIELDS";
         const THANK_YOU_URL: &str = "THANK_YOU_URL";
-        let fields = Fields::parse(&variables.required(FORM_FIELDS)?);
+        let fields = Fields::parse(&variables.required(FORM_FIELDS)?)
+            .map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?;
+        let password_key = match fields.have_password() {
+            true => Some(variables.required("PASSWORD_KEY")?),
+            false => None,
+        };
         let thank_you_url = variables.optional(THANK_YOU_URL).map(|text| {
             let url: Url = text.trim().parse().map_err(|error| invalid_url(THANK_YOU_URL, error))?;
             HeaderValue::from_str(url.as_str()).map_err(|error| invalid_url(THANK_YOU_URL, error))
         });
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
-            fields: fields.map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?,
+            fields,
+            password_key,
             // Whether a country has the code is not asked here: that would read every country's phone numbers at each start.
             default_country: CallingCode(variables.parsed("DEFAULT_COUNTRY_CODE", "a calling code such as 91")?),
             thank_you_url: thank_you_url.transpose()?,

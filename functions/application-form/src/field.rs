@@ -12,7 +12,7 @@ pub struct Fields(Vec<Field>);
 pub struct Field {
     /// Its name in the form.
     pub name: String,
-    /// The LeadSquared schema name it goes to; none for a honeypot.
+    /// The LeadSquared schema name it goes to; none for a password or a honeypot.
     #[serde(default)]
     pub attribute: Option<String>,
     /// What it may hold.
@@ -46,8 +46,17 @@ pub enum Kind {
     Choice,
     /// A box to tick: `required` means it must be ticked.
     Consent,
+    /// The portal password they choose: 8 to 128 characters, sealed before it goes anywhere.
+    Password,
     /// A field that people do not see and robots fill in.
     Honeypot,
+}
+
+impl Kind {
+    /// Whether what it holds goes to an attribute of the lead.
+    fn has_attribute(self) -> bool {
+        !matches!(self, Self::Password | Self::Honeypot)
+    }
 }
 
 fn default_limit() -> usize {
@@ -78,9 +87,12 @@ pub enum InvalidFields {
     /// A field that goes nowhere.
     #[error("the field {0} needs an attribute, the LeadSquared schema name it goes to")]
     NoAttribute(String),
-    /// A honeypot that goes somewhere.
-    #[error("the field {0} is a honeypot and goes to no attribute")]
-    HoneypotAttribute(String),
+    /// A password or honeypot that goes somewhere.
+    #[error("the field {0} goes to no attribute: passwords and honeypots have none")]
+    NeedlessAttribute(String),
+    /// Two passwords.
+    #[error("at most one field can have the kind password")]
+    Passwords,
     /// An attribute that a form must not set.
     #[error("the field {0} must not set the attribute {1}")]
     Reserved(String, String),
@@ -114,9 +126,9 @@ impl Fields {
                 return Err(InvalidFields::SameName(name()));
             }
             match field.attribute.as_deref().unwrap_or_default() {
-                "" if field.kind != Kind::Honeypot => return Err(InvalidFields::NoAttribute(name())),
+                "" if field.kind.has_attribute() => return Err(InvalidFields::NoAttribute(name())),
                 "" => {}
-                _ if field.kind == Kind::Honeypot => return Err(InvalidFields::HoneypotAttribute(name())),
+                _ if !field.kind.has_attribute() => return Err(InvalidFields::NeedlessAttribute(name())),
                 attribute if RESERVED.contains(&attribute) => {
                     return Err(InvalidFields::Reserved(name(), attribute.to_owned()));
                 }
@@ -135,11 +147,19 @@ impl Fields {
                 return Err(InvalidFields::Limit(name()));
             }
         }
+        if fields.iter().filter(|field| field.kind == Kind::Password).count() > 1 {
+            return Err(InvalidFields::Passwords);
+        }
         let mut emails = fields.iter().filter(|field| field.kind == Kind::Email);
         match (emails.next(), emails.next()) {
             (Some(email), None) if email.required => Ok(Self(fields)),
             _ => Err(InvalidFields::Email),
         }
+    }
+
+    /// Whether one of them is a password.
+    pub fn have_password(&self) -> bool {
+        self.0.iter().any(|field| field.kind == Kind::Password)
     }
 
     /// The fields in the order of the setting.
@@ -170,7 +190,14 @@ mod tests {
             (r#"{"name":"","attribute":"A","kind":"text"}"#, "every field needs a name"),
             (r#"{"name":"email","attribute":"A","kind":"text"}"#, "the field email is listed twice"),
             (r#"{"name":"a","kind":"text"}"#, "the field a needs an attribute, the LeadSquared schema name it goes to"),
-            (r#"{"name":"a","attribute":"A","kind":"honeypot"}"#, "the field a is a honeypot and goes to no attribute"),
+            (
+                r#"{"name":"a","attribute":"A","kind":"honeypot"}"#,
+                "the field a goes to no attribute: passwords and honeypots have none",
+            ),
+            (
+                r#"{"name":"a","kind":"password"},{"name":"b","kind":"password"}"#,
+                "at most one field can have the kind password",
+            ),
             (
                 r#"{"name":"a","attribute":"mx_Portal_Password","kind":"text"}"#,
                 "the field a must not set the attribute mx_Portal_Password",

@@ -2,6 +2,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use invitation_flow::InvitationId;
 use lambda_http::Request;
 use queue::Invitations;
+use sealing::Sealer;
 use serde::Serialize;
 use time::OffsetDateTime;
 use web::{Form, Preference, Problem, json, notice, see_other};
@@ -15,15 +16,18 @@ const LONGEST_KEY: usize = 255;
 /// When a form that could not be stored may be sent again, in seconds.
 const RETRY_AFTER: u16 = 5;
 
+/// Where a form goes.
+pub struct Stores {
+    /// The queue.
+    pub invitations: Invitations,
+    /// What seals passwords, where the form asks for one.
+    pub sealer: Option<Sealer>,
+}
+
 /// Answers one request.
-pub async fn answer(
-    config: &Config,
-    invitations: &Invitations,
-    request: &Request,
-    now: OffsetDateTime,
-) -> Response<String> {
+pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: OffsetDateTime) -> Response<String> {
     let preference = Preference::of(request.headers());
-    match accept(config, invitations, request, now).await {
+    match accept(config, stores, request, now).await {
         Ok(receipt) => accepted(config, preference, receipt),
         Err(problem) => {
             tracing::info!(status = problem.status().as_u16(), "form not accepted");
@@ -35,7 +39,7 @@ pub async fn answer(
 /// Takes a form as far as the queue.
 async fn accept(
     config: &Config,
-    invitations: &Invitations,
+    stores: &Stores,
     request: &Request,
     now: OffsetDateTime,
 ) -> Result<InvitationId, Problem> {
@@ -44,19 +48,26 @@ async fn accept(
     }
     let key = idempotency_key(request.headers())?;
     let form = Form::read(request.headers(), request.body().as_ref()).await?;
-    let submission = read(&form, &config.fields, config.default_country).map_err(Problem::fields)?;
+    let mut submission = read(&form, &config.fields, config.default_country).map_err(Problem::fields)?;
 
     let by_robot = submission.by_robot;
-    let invitation = submission.invitation(key, now);
+    let password = submission.password.take();
+    let mut invitation = submission.invitation(key, now);
     if by_robot {
         // A robot gets the answer a person gets, and nothing to learn from.
         tracing::info!(receipt = %invitation.id, outcome = "suppressed", cause = "honeypot", "invitation ended");
         return Ok(invitation.id);
     }
-    invitations.send(&invitation).await.map_err(|error| {
-        tracing::error!(receipt = %invitation.id, error = format!("{error:#}"), "the form could not be stored");
+    let receipt = invitation.id;
+    let not_stored = |error: &dyn std::error::Error| {
+        tracing::error!(%receipt, error = %error, "the form could not be stored");
         Problem::try_again("Your application was not stored. Please send it again.", RETRY_AFTER)
-    })?;
+    };
+    if let (Some(password), Some(sealer)) = (password, &stores.sealer) {
+        let sealed = sealer.seal(invitation.id, &password).await.map_err(|error| not_stored(&error))?;
+        invitation.password = Some(sealed);
+    }
+    stores.invitations.send(&invitation).await.map_err(|error| not_stored(&error))?;
     tracing::info!(receipt = %invitation.id, source = "form", "invitation accepted");
     Ok(invitation.id)
 }

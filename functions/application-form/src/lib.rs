@@ -14,5 +14,5 @@ mod submission;
 
 pub use config::Config;
 pub use field::{Field, Fields, InvalidFields, Kind};
-pub use handler::answer;
+pub use handler::{Stores, answer};
 pub use submission::{Submission, read};

@@ -1,8 +1,9 @@
 //! Reads the settings, builds the queue's client once, and serves requests.
 
-use application_form::{Config, answer};
+use application_form::{Config, Stores, answer};
 use lambda_http::{Error, Request, run, service_fn};
 use queue::Invitations;
+use sealing::Sealer;
 use settings::Variables;
 use time::OffsetDateTime;
 
@@ -10,9 +11,13 @@ use time::OffsetDateTime;
 async fn main() -> anyhow::Result<()> {
     telemetry::init();
     let config = &Config::read(&Variables::new(&|name| std::env::var(name).ok()))?;
-    let sqs = aws_sdk_sqs::Client::new(&aws::config().await);
-    let invitations = &Invitations::new(sqs, config.invitations_queue_url.clone());
+    let aws = aws::config().await;
+    let sqs = aws_sdk_sqs::Client::new(&aws);
+    let stores = &Stores {
+        invitations: Invitations::new(sqs, config.invitations_queue_url.clone()),
+        sealer: config.password_key.clone().map(|key| Sealer::new(aws_sdk_kms::Client::new(&aws), key)),
+    };
     let serve =
-        async |request: Request| Ok::<_, Error>(answer(config, invitations, &request, OffsetDateTime::now_utc()).await);
+        async |request: Request| Ok::<_, Error>(answer(config, stores, &request, OffsetDateTime::now_utc()).await);
     run(service_fn(serve)).await.map_err(anyhow::Error::from_boxed)
 }

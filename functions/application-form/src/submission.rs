@@ -1,5 +1,7 @@
+use std::ops::RangeInclusive;
+
 use invitation_flow::{Invitation, InvitationId, Source};
-use leadsquared::{Attributes, CallingCode, EmailAddress, Phone};
+use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone};
 use time::{Date, OffsetDateTime};
 use web::{FieldError, Form, Value};
 
@@ -10,13 +12,18 @@ use crate::field::{Field, Fields, Kind};
 const SAME_FORM: i64 = 5 * 60;
 
 /// A form that was filled in as it should be. `Debug` shows no personal data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Submission {
     email: EmailAddress,
     attributes: Attributes,
+    /// The portal password they chose.
+    pub password: Option<Password>,
     /// Whether a field was filled in that people do not see.
     pub by_robot: bool,
 }
+
+/// How long a password may be, in characters. The portal's own policy may ask for more; LeadSquared documents none.
+const PASSWORD_LENGTH: RangeInclusive<usize> = 8..=128;
 
 /// Reads the configured fields out of a form. Fields that are not configured are ignored: websites add their own. A phone
 /// number without a country is one of `default_country`.
@@ -26,6 +33,7 @@ pub struct Submission {
 pub fn read(form: &Form, fields: &Fields, default_country: CallingCode) -> Result<Submission, Vec<FieldError>> {
     let mut email = None;
     let mut attributes = Attributes::new();
+    let mut password = None;
     let mut by_robot = false;
     let mut errors = Vec::new();
     for field in fields.iter() {
@@ -35,19 +43,22 @@ pub fn read(form: &Form, fields: &Fields, default_country: CallingCode) -> Resul
             // Whatever a robot put there: it is a robot.
             (Err(_), _) if field.kind == Kind::Honeypot => by_robot = true,
             (Ok(value), _) if field.kind == Kind::Email => email = value.parse().ok(),
+            (Ok(value), _) if field.kind == Kind::Password => {
+                password = Some(value).filter(|value| !value.is_empty()).map(Password::from);
+            }
             (Ok(value), Some(attribute)) if !value.is_empty() => attributes.set(attribute, value),
             (Ok(_), _) => {}
             (Err(detail), _) => errors.push(FieldError { field: field.name.clone(), detail }),
         }
     }
     match email {
-        Some(email) if errors.is_empty() => Ok(Submission { email, attributes, by_robot }),
+        Some(email) if errors.is_empty() => Ok(Submission { email, attributes, password, by_robot }),
         _ => Err(errors),
     }
 }
 
 impl Submission {
-    /// The invitation it asks for.
+    /// The invitation it asks for, without the password: that has to be sealed for it first.
     ///
     /// `key` is the sender's `Idempotency-Key`. With one, the same person's form with that key is the same invitation
     /// whenever it comes; without one, the same form within five minutes is.
@@ -62,11 +73,11 @@ impl Submission {
                 InvitationId::of(head.into_iter().chain(fields))
             }
         };
-        Invitation { id, source: Source::Form, received_at: now, email, attributes }
+        Invitation { id, source: Source::Form, received_at: now, email, attributes, password: None }
     }
 }
 
-/// The one text submitted for a field, without white space around it; empty when there is none.
+/// The one text submitted for a field, without white space around it unless it is a password; empty when there is none.
 fn text(form: &Form, field: &Field) -> Result<String, String> {
     let values: Vec<&Value> = form.values(&field.name).collect();
     let value = match (values.as_slice(), field.kind) {
@@ -77,6 +88,8 @@ fn text(form: &Form, field: &Field) -> Result<String, String> {
         (several, _) => return Err(format!("was sent {} times; send it once", several.len())),
     };
     match value {
+        // White space is part of a password.
+        Value::Text(text) if field.kind == Kind::Password => Ok(text.expose().clone()),
         Value::Text(text) => Ok(text.expose().trim().to_owned()),
         Value::NotText => Err("must be text, not a file or a list".to_owned()),
     }
@@ -91,6 +104,10 @@ fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Stri
             (false, _) => Ok(String::new()),
         };
     }
+    if field.kind == Kind::Password && !PASSWORD_LENGTH.contains(&text.chars().count()) {
+        let (shortest, longest) = (PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end());
+        return Err(format!("must be {shortest} to {longest} characters long"));
+    }
     if text.chars().count() > field.limit {
         return Err(format!("must be at most {} characters long", field.limit));
     }
@@ -99,7 +116,7 @@ fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Stri
         return Err(if multiline { "must be plain text" } else { "must be one line of plain text" }.to_owned());
     }
     match field.kind {
-        Kind::Text | Kind::Honeypot => Ok(text.to_owned()),
+        Kind::Text | Kind::Password | Kind::Honeypot => Ok(text.to_owned()),
         Kind::Multiline => Ok(text.replace("\r\n", "\n")),
         Kind::Email => {
             let address: Result<EmailAddress, _> = text.parse();
@@ -148,6 +165,7 @@ mod tests {
             {"name":"born","attribute":"mx_Date_of_Birth","kind":"date"},
             {"name":"course","attribute":"mx_Course","kind":"choice","options":["Law","Physics"]},
             {"name":"terms","attribute":"mx_Terms","kind":"consent","required":true},
+            {"name":"password","kind":"password"},
             {"name":"website","kind":"honeypot"}
         ]"#;
         Fields::parse(json).unwrap()
@@ -225,6 +243,28 @@ mod tests {
     fn a_filled_honeypot_gives_the_robot_away() {
         assert!(submit("email=a@example.test&first_name=A&terms=1&website=x").unwrap().by_robot);
         assert!(!submit("email=a@example.test&first_name=A&terms=1&website=").unwrap().by_robot);
+    }
+
+    #[test]
+    fn a_password_is_kept_apart_whole_and_out_of_the_identity() {
+        let body = "email=a@example.test&first_name=A&terms=1";
+        let with = |password: &str| submit(&format!("{body}&password={password}"));
+        let submission = with("+correct+horse+").unwrap();
+        assert_eq!(submission.password.as_ref().map(Password::expose), Some(" correct horse "));
+        assert_eq!(attributes(&submission), attributes(&submit(body).unwrap()));
+        assert!(!format!("{submission:?}").contains("horse"));
+        assert_eq!(submission.invitation(None, NOW), submit(body).unwrap().invitation(None, NOW));
+        assert!(with("").unwrap().password.is_none());
+        for (password, detail) in [
+            ("1234567", "must be 8 to 128 characters long"),
+            (&"x".repeat(129), "must be 8 to 128 characters long"),
+            ("12345678%0A", "must be one line of plain text"),
+        ] {
+            assert_eq!(
+                with(password).unwrap_err(),
+                [FieldError { field: "password".to_owned(), detail: detail.to_owned() }]
+            );
+        }
     }
 
     #[test]

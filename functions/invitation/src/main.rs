@@ -5,6 +5,7 @@ use invitation::{Account, Config, Worker};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use ledger::Ledger;
 use queue::{DeadLetters, Invitations};
+use sealing::Opener;
 use settings::{Secret, Variables};
 use time::OffsetDateTime;
 
@@ -19,6 +20,7 @@ async fn main() -> anyhow::Result<()> {
         account: Account::new(config.leadsquared.clone(), keys)?,
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.ledger_table.clone()),
         invitations: Invitations::new(sqs.clone(), config.invitations_queue_url.clone()),
+        passwords: Opener::new(aws_sdk_kms::Client::new(&aws)),
         dead_letters: DeadLetters::new(sqs, config.dead_letters_queue_url.clone()),
         config,
         now: OffsetDateTime::now_utc,

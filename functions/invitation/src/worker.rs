@@ -2,10 +2,11 @@ use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use invitation_flow::{Attempt, Flow, Invitation, Outcome, PASSWORD_BYTES, Postponed, generated_password};
-use leadsquared::{Client, Error};
+use leadsquared::{Client, Error, Password};
 use ledger::Ledger;
 use mail::LeadSquaredChannel;
 use queue::{DeadLetters, Delivery, Invitations, Reason, Verdict, backoff, each_record};
+use sealing::{OpenError, Opener};
 use time::OffsetDateTime;
 use uuid::Builder;
 
@@ -33,6 +34,8 @@ pub struct Worker {
     pub invitations: Invitations,
     /// Where those go that no repeat would help.
     pub dead_letters: DeadLetters,
+    /// What opens the passwords people chose.
+    pub passwords: Opener,
     /// The settings.
     pub config: Config,
     /// What time it is.
@@ -97,20 +100,38 @@ impl Worker {
     /// Takes an invitation through the flow; once more, at once, if LeadSquared refused the keys and new ones are there.
     async fn invite(&self, invitation: &Invitation, deadline: OffsetDateTime) -> Result<Outcome, Failure> {
         let client = self.account.client(Instant::now()).await?;
-        let refused = match self.run(&client, invitation, deadline).await {
+        let password = self.password(invitation).await?;
+        let refused = match self.run(&client, invitation, &password, deadline).await {
             Err(postponed) if matches!(postponed.leadsquared(), Some(Error::BadKeys)) => postponed,
             other => return Ok(other?),
         };
         match self.account.client_after_refusal(Instant::now()).await? {
-            Some(client) => Ok(self.run(&client, invitation, deadline).await?),
+            Some(client) => Ok(self.run(&client, invitation, &password, deadline).await?),
             None => Err(refused.into()),
         }
+    }
+
+    /// The password they chose, or one that nobody knows.
+    async fn password(&self, invitation: &Invitation) -> Result<Password, Failure> {
+        if let Some(sealed) = &invitation.password {
+            match self.passwords.open(invitation.id, sealed).await {
+                Err(error @ OpenError::Unusable) => {
+                    // The link lets them in all the same, and the portal lets them choose again.
+                    tracing::error!(receipt = %invitation.id, error = %error, "the chosen password is lost: a random one is set");
+                }
+                other => return Ok(other?),
+            }
+        }
+        let mut random = [0; PASSWORD_BYTES];
+        (self.random)(&mut random);
+        Ok(generated_password(random))
     }
 
     async fn run(
         &self,
         client: &Client,
         invitation: &Invitation,
+        password: &Password,
         deadline: OffsetDateTime,
     ) -> Result<Outcome, Postponed> {
         let now = (self.now)();
@@ -120,14 +141,12 @@ impl Worker {
         let mail = LeadSquaredChannel { client: &client, sender: mail_sender.as_ref(), wording };
         let flow = Flow { crm: &client, ledger: &self.ledger, mail: &mail, portal, cool_down: COOL_DOWN };
         let mut holder = [0; 16];
-        let mut password = [0; PASSWORD_BYTES];
         (self.random)(&mut holder);
-        (self.random)(&mut password);
         let attempt = Attempt {
             now,
             until: deadline,
             holder: Builder::from_random_bytes(holder).into_uuid(),
-            password: generated_password(password),
+            password: password.clone(),
         };
         flow.run(invitation, attempt).await
     }
@@ -150,6 +169,9 @@ impl Worker {
         match failure {
             Failure::Account(_) => {
                 tracing::error!(%receipt, attempts, error, "there are no LeadSquared keys: the invitation waits until there are");
+            }
+            Failure::Password(_) => {
+                tracing::error!(%receipt, attempts, error, "the chosen password cannot be opened: the invitation waits until it can");
             }
             Failure::Postponed(postponed) => match postponed.leadsquared() {
                 Some(cause) if cause.is_configuration() => tracing::error!(
@@ -180,6 +202,8 @@ enum Failure {
     #[error(transparent)]
     Account(#[from] crate::AccountError),
     #[error(transparent)]
+    Password(#[from] OpenError),
+    #[error(transparent)]
     Postponed(#[from] Postponed),
 }
 
@@ -198,6 +222,7 @@ impl Failure {
     fn name(&self) -> &'static str {
         match self {
             Self::Account(_) => "NoKeys",
+            Self::Password(_) => "NoPassword",
             Self::Postponed(Postponed::Held) => "Held",
             Self::Postponed(Postponed::Ledger(_)) => "Ledger",
             Self::Postponed(Postponed::LeadSquared { source, .. }) => source.name(),

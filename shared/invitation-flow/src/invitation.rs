@@ -23,6 +23,32 @@ pub struct Invitation {
     pub email: EmailAddress,
     /// What else is known of them: lead fields other than the e-mail address, in the order they were given.
     pub attributes: Attributes,
+    /// The portal password they chose, if they chose one.
+    pub password: Option<SealedPassword>,
+}
+
+/// A chosen password as the queue may hold it: encrypted, in Base64. Only the worker can open it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SealedPassword(String);
+
+impl SealedPassword {
+    /// The Base64 text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for SealedPassword {
+    fn from(base64: String) -> Self {
+        Self(base64)
+    }
+}
+
+impl fmt::Debug for SealedPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealedPassword")
+    }
 }
 
 /// Where an invitation came from.
@@ -98,7 +124,7 @@ impl Invitation {
     }
 
     /// A hash of whom it is for and what it says of them, in hexadecimal: the same id with another payload is a mistake
-    /// of the sender's.
+    /// of the sender's. The password has no part in it: it is sealed anew each time, and its hash could be guessed.
     pub fn payload_hash(&self) -> String {
         let fields = self.attributes.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
         hex(&digest(std::iter::once(self.email.expose().as_bytes()).chain(fields)))
@@ -113,6 +139,7 @@ impl Invitation {
             received_at: self.received_at,
             email: self.email.clone(),
             attributes: self.attributes.iter().map(|(name, value)| Attribute::new(name, value)).collect(),
+            password: self.password.clone(),
         };
         serde_json::to_string(&message).expect("a message is plain data, which always serializes")
     }
@@ -137,6 +164,7 @@ impl Invitation {
             received_at: message.received_at,
             email: message.email,
             attributes: message.attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect(),
+            password: message.password,
         })
     }
 }
@@ -153,6 +181,8 @@ struct Message {
     received_at: OffsetDateTime,
     email: EmailAddress,
     attributes: Vec<Attribute>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    password: Option<SealedPassword>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -218,6 +248,7 @@ mod tests {
             received_at: datetime!(2026-01-02 03:04:05 UTC),
             email: "asha@example.test".parse().unwrap(),
             attributes: Attributes::new().with("FirstName", "Asha").with("mx_City", "Pune"),
+            password: None,
         }
     }
 
@@ -235,6 +266,15 @@ mod tests {
             )
         );
         assert_eq!(Invitation::decode(&text).unwrap(), asha());
+    }
+
+    #[test]
+    fn a_sealed_password_travels_along_and_is_no_part_of_the_payload() {
+        let with = Invitation { password: Some(SealedPassword::from("c2VhbGVk".to_owned())), ..asha() };
+        assert!(with.encode().ends_with(r#","password":"c2VhbGVk"}"#), "{}", with.encode());
+        assert_eq!(Invitation::decode(&with.encode()).unwrap(), with);
+        assert_eq!(with.payload_hash(), asha().payload_hash());
+        assert!(!format!("{with:?}").contains("c2VhbGVk"));
     }
 
     #[test]

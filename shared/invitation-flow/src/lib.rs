@@ -14,7 +14,7 @@ mod password;
 
 pub use crm::Crm;
 pub use flow::{Attempt, Flow, Portal, Postponed};
-pub use invitation::{Invitation, InvitationId, MalformedInvitation, PersonKey, Source};
+pub use invitation::{Invitation, InvitationId, MalformedInvitation, PersonKey, SealedPassword, Source};
 pub use ledger::{Claim, Lease, Ledger, Mailed, Record};
 pub use mail::{Letter, Mail, MailError};
 pub use outcome::{Outcome, Rejection};

@@ -304,6 +304,7 @@ fn invitation(email: &str, attributes: Attributes, number: u8) -> Invitation {
         received_at: START,
         email: email.parse().unwrap(),
         attributes,
+        password: None,
     }
 }
 
