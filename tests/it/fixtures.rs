@@ -125,6 +125,12 @@ impl Aws {
         self.secrets_manager().put_secret_value().secret_id(arn).secret_string(text).send().await.unwrap();
     }
 
+    /// A new KMS key; its ARN.
+    pub(crate) async fn key(&self) -> String {
+        let created = aws_sdk_kms::Client::new(&self.config).create_key().send().await.unwrap();
+        created.key_metadata.and_then(|key| key.arn).expect("a key has an ARN")
+    }
+
     fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
         aws_sdk_secretsmanager::Client::new(&self.config)
     }

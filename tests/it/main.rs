@@ -8,6 +8,7 @@ mod browser;
 mod fixtures;
 mod invitation;
 mod leadsquared;
+mod passwords;
 mod runtime_api;
 mod system;
 mod template;

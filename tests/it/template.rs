@@ -50,9 +50,12 @@ impl Template {
         }
         let value = |name: &str, reference: &Value| match values.iter().find(|(other, _)| *other == name) {
             Some((_, value)) => (*value).to_owned(),
-            None => {
-                self.default(reference["Ref"].as_str().expect("a setting without a value is a parameter")).to_owned()
-            }
+            // Every condition is off by default.
+            None => match (reference["Ref"].as_str(), reference["Fn::If"][2].as_str()) {
+                (Some(parameter), _) => self.default(parameter).to_owned(),
+                (None, Some(otherwise)) => otherwise.to_owned(),
+                (None, None) => panic!("{name}: a setting without a value is a parameter or has a condition"),
+            },
         };
         environment.iter().map(|(name, reference)| (name.clone(), value(name, reference))).collect()
     }

@@ -100,38 +100,35 @@ impl Worker {
     /// Takes an invitation through the flow; once more, at once, if LeadSquared refused the keys and new ones are there.
     async fn invite(&self, invitation: &Invitation, deadline: OffsetDateTime) -> Result<Outcome, Failure> {
         let client = self.account.client(Instant::now()).await?;
-        let password = self.password(invitation).await?;
-        let refused = match self.run(&client, invitation, &password, deadline).await {
+        let chosen_password = self.chosen_password(invitation).await?;
+        let refused = match self.run(&client, invitation, chosen_password.as_ref(), deadline).await {
             Err(postponed) if matches!(postponed.leadsquared(), Some(Error::BadKeys)) => postponed,
             other => return Ok(other?),
         };
         match self.account.client_after_refusal(Instant::now()).await? {
-            Some(client) => Ok(self.run(&client, invitation, &password, deadline).await?),
+            Some(client) => Ok(self.run(&client, invitation, chosen_password.as_ref(), deadline).await?),
             None => Err(refused.into()),
         }
     }
 
-    /// The password they chose, or one that nobody knows.
-    async fn password(&self, invitation: &Invitation) -> Result<Password, Failure> {
-        if let Some(sealed) = &invitation.password {
-            match self.passwords.open(invitation.id, sealed).await {
-                Err(error @ OpenError::Unusable) => {
-                    // The link lets them in all the same, and the portal lets them choose again.
-                    tracing::error!(receipt = %invitation.id, error = %error, "the chosen password is lost: a random one is set");
-                }
-                other => return Ok(other?),
+    /// The password they chose, if they chose one and it can be had.
+    async fn chosen_password(&self, invitation: &Invitation) -> Result<Option<Password>, Failure> {
+        let Some(sealed) = &invitation.password else { return Ok(None) };
+        match self.passwords.open(invitation.id, sealed).await {
+            Err(error @ OpenError::Unusable) => {
+                // The link lets them in all the same, and the portal lets them choose again.
+                tracing::error!(receipt = %invitation.id, error = %error, "the chosen password is lost: a random one is set");
+                Ok(None)
             }
+            other => Ok(other.map(Some)?),
         }
-        let mut random = [0; PASSWORD_BYTES];
-        (self.random)(&mut random);
-        Ok(generated_password(random))
     }
 
     async fn run(
         &self,
         client: &Client,
         invitation: &Invitation,
-        password: &Password,
+        chosen_password: Option<&Password>,
         deadline: OffsetDateTime,
     ) -> Result<Outcome, Postponed> {
         let now = (self.now)();
@@ -141,12 +138,15 @@ impl Worker {
         let mail = LeadSquaredChannel { client: &client, sender: mail_sender.as_ref(), wording };
         let flow = Flow { crm: &client, ledger: &self.ledger, mail: &mail, portal, cool_down: COOL_DOWN };
         let mut holder = [0; 16];
+        let mut password = [0; PASSWORD_BYTES];
         (self.random)(&mut holder);
+        (self.random)(&mut password);
         let attempt = Attempt {
             now,
             until: deadline,
             holder: Builder::from_random_bytes(holder).into_uuid(),
-            password: password.clone(),
+            password: generated_password(password),
+            chosen_password: chosen_password.cloned(),
         };
         flow.run(invitation, attempt).await
     }

@@ -13,7 +13,7 @@ use crate::{Claim, Crm, Invitation, Lease, Ledger, Letter, Mail, MailError, Mail
 const UNRESOLVED_MAILS: u32 = 2;
 
 /// How often one attempt may call Register: once for each thing that can be left out, and once without them.
-const REGISTRATIONS: usize = 4;
+const REGISTRATIONS: usize = 5;
 
 /// Takes invitations through their steps.
 pub struct Flow<'a, C, L, M> {
@@ -48,6 +48,8 @@ pub struct Attempt {
     pub holder: Uuid,
     /// The password a new portal user gets unless they chose one: random.
     pub password: Password,
+    /// The password they chose.
+    pub chosen_password: Option<Password>,
 }
 
 /// The invitation is not done and nothing about it is lost: it must come back.
@@ -226,12 +228,13 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         const STEP: &str = "registering the person with the portal";
         let mut registration = Registration {
             register_only_new_lead: true,
-            password: attempt.password.clone(),
+            password: attempt.chosen_password.as_ref().unwrap_or(&attempt.password).clone(),
             // First, because LeadSquared matches by the first unique identifier in the list.
             fields: std::iter::once(("EmailAddress", invitation.email.expose()))
                 .chain(invitation.attributes.iter())
                 .collect(),
         };
+        let mut chosen_password = attempt.chosen_password.is_some();
         for _ in 0..REGISTRATIONS {
             let taken = match self.crm.register(&registration).await {
                 Ok(lead) => return Ok(lead),
@@ -257,6 +260,14 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 // "Unnamed" is most often the phone number: the only other field that is unique by default.
                 Err(Error::Duplicate { field: DuplicateField::Phone | DuplicateField::Unnamed }) => {
                     vec!["Phone".to_owned(), "Mobile".to_owned()]
+                }
+                // It may be the password: portals have rules that LeadSquared documents neither here nor there. With
+                // another one the link still lets the person in, and the portal lets them choose again.
+                Err(Error::Refused { .. }) if chosen_password => {
+                    chosen_password = false;
+                    registration.password = attempt.password.clone();
+                    record.left_out.push("password".to_owned());
+                    continue;
                 }
                 Err(error) => {
                     record.in_doubt = error.may_have_taken_effect();

@@ -10,7 +10,9 @@ use invitation_flow::{
     Attempt, Claim, Crm, Flow, Invitation, InvitationId, Lease, Ledger, Letter, Mail, MailError, Mailed, Outcome,
     PersonKey, Portal, Postponed, Record, Rejection, Source, generated_password,
 };
-use leadsquared::{Attributes, AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, Registration};
+use leadsquared::{
+    Attributes, AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, Password, Registration,
+};
 use proptest::prelude::*;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -46,6 +48,7 @@ struct World {
     /// Attributes that the account does not have.
     unknown: RefCell<Vec<&'static str>>,
     refusal: Cell<bool>,
+    chosen_password: RefCell<Option<Password>>,
 }
 
 struct KnownLead {
@@ -124,6 +127,7 @@ impl World {
             until: self.now() + LEASE,
             holder: Uuid::from_u128(self.calls.borrow().len() as u128 + 1),
             password: generated_password([7; 20]),
+            chosen_password: self.chosen_password.borrow().clone(),
         };
         flow.run(invitation, attempt).now_or_never()
     }
@@ -151,7 +155,7 @@ impl World {
     }
 
     fn do_register(&self, registration: &Registration) -> Result<LeadId, Error> {
-        if self.refusal.get() {
+        if self.refusal.get() || registration.password.expose() == "too weak" {
             let exception_type = "MXInvalidInputException".to_owned();
             return Err(Error::Refused { exception_type, message: Default::default() });
         }
@@ -371,8 +375,13 @@ fn a_lead_with_another_address_never_gets_a_link() {
     };
     let world = &impostor.0;
     let flow = Flow { crm: &impostor, ledger: world, mail: world, portal: &portal, cool_down: Duration::ZERO };
-    let attempt =
-        Attempt { now: START, until: START + LEASE, holder: Uuid::nil(), password: generated_password([0; 20]) };
+    let attempt = Attempt {
+        now: START,
+        until: START + LEASE,
+        holder: Uuid::nil(),
+        password: generated_password([0; 20]),
+        chosen_password: None,
+    };
     let outcome = flow.run(&asha(), attempt).now_or_never().unwrap().unwrap();
     assert_eq!(outcome, Outcome::Rejected(Rejection::IdentityMismatch));
     assert_eq!(world.mails.borrow().len(), 0);
@@ -398,6 +407,18 @@ fn a_field_that_leadsquared_does_not_know_loses_nobody() {
     world.unknown.borrow_mut().push("FirstName");
     assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
     assert_eq!(world.items.borrow()[&asha().id].record.left_out, ["FirstName"]);
+}
+
+#[test]
+fn a_password_that_the_portal_refuses_loses_nobody() {
+    let world = World::default();
+    *world.chosen_password.borrow_mut() = Some(Password::from("too weak"));
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
+    assert_eq!(world.items.borrow()[&asha().id].record.left_out, ["password"]);
+    *world.chosen_password.borrow_mut() = Some(Password::from("Strong enough 1!"));
+    let mei = invitation("mei@example.test", Attributes::new(), 3);
+    assert_eq!(world.deliver_until_done(&mei), Outcome::Invited);
+    assert_eq!(world.items.borrow()[&mei.id].record.left_out, [""; 0]);
 }
 
 #[test]
