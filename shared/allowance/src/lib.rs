@@ -18,7 +18,7 @@
 //!
 //! **Two lanes.** A person who waits ([`Lane::Interactive`](leadsquared::Lane)) books up to
 //! [`patience`](Settings::patience) ahead. The background books only the nearest slots, up to a fifth of a window ahead,
-//! and comes back later when those are taken: so a person never waits behind more than that, and the background has
+//! and comes back later when those are taken: so a person hardly waits behind more than that, and the background has
 //! everything that people leave. When they leave nothing, the background has a turn at a fixed rate
 //! ([`background`](Settings::background)) at which it books behind them. People have what remains, as the background's
 //! turns are never more than its part.
@@ -40,6 +40,8 @@
 //!
 //! - Workers that do not use this line are not seen, only allowed for by [`share`](Settings::share).
 //! - A worker that dies after booking has wasted its own slot; nobody waits for it.
+//! - A turn's slot lies behind the people who have booked already, up to their patience ahead. While people fill the line,
+//!   each worker in the background therefore gets one call in about that time, and it takes several to use up their part.
 //! - Slots that were booked before a complaint stay booked: at most those of the workers that are waiting then.
 //! - If DynamoDB cannot be reached nobody gets leave. More calls than allowed would hit everybody who uses the account.
 

@@ -160,8 +160,8 @@ impl State {
         if slot > last {
             return Err(Answer::Full { until: slot });
         }
-        // A clock that is a little behind must not bring yesterday back.
-        let day = day_of(slot).max(state.day);
+        // The slot's own day: the head never goes back over midnight, whoever's clock is behind.
+        let day = day_of(slot);
         let used = if day == state.day { state.used } else { 0 };
         if rules.settings().daily.is_some_and(|daily| used >= daily) {
             return Err(Answer::DayUsedUp { until: end_of(day) });
@@ -206,9 +206,6 @@ impl State {
         }
         if state.slower_until > now + ADOPTED_FOR + FAR {
             state.slower_until = now + ADOPTED_FOR;
-        }
-        if state.day > day_of(now + FAR) {
-            state.day = day_of(now);
         }
         state
     }

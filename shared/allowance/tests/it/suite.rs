@@ -43,6 +43,7 @@ macro_rules! tests {
             a_booking_over_midnight_counts_for_the_new_day
             a_worker_behind_midnight_does_not_bring_yesterday_back
             a_clock_that_is_hours_ahead_stops_nobody_for_hours
+            a_clock_that_is_hours_ahead_does_not_use_up_the_turns_of_hours
             workers_that_ask_at_once_get_slots_of_their_own
         );
     };
@@ -141,6 +142,9 @@ pub(crate) async fn the_background_leaves_room_for_a_person<L: Line>(lines: &imp
     assert_eq!(person(&line, 0).await, slot(7 * 217));
     // With the person in front of it, its next turn comes first.
     assert_eq!(background(&line, 1).await, Answer::Later { at: at(0) + INTERVAL * 5 / 2 });
+    // Who cannot wait for that is told at once.
+    let hurry = Ask { lane: Lane::Background, now: at(1), latest: at(500) };
+    assert_eq!(line.book(hurry).await.unwrap(), Answer::Full { until: at(8 * 217) });
 }
 
 pub(crate) async fn the_background_has_its_turns_while_people_fill_the_line<L: Line>(
@@ -270,6 +274,15 @@ pub(crate) async fn a_clock_that_is_hours_ahead_stops_nobody_for_hours<L: Line>(
     let later = 2 * 3_600_000;
     assert_eq!(person(&workers[1], later).await, slot(later));
     assert_eq!(person(&workers[1], later).await, slot(later + 217));
+}
+
+pub(crate) async fn a_clock_that_is_hours_ahead_does_not_use_up_the_turns_of_hours<L: Line>(
+    lines: &impl AsyncFn(Rules, usize) -> Vec<L>,
+) {
+    let workers = lines(rules(), 2).await;
+    assert_eq!(fill(&workers[0], 3_600_000).await.0, 7);
+    // The line starts anew in a window's time, too far ahead for the background without a turn.
+    assert_eq!(background(&workers[1], 0).await, slot(5_000));
 }
 
 pub(crate) async fn workers_that_ask_at_once_get_slots_of_their_own<L: Line>(
