@@ -4,8 +4,8 @@
 //! The answer goes out after the queue has the invitation and not before, and nothing else is asked on the way: an
 //! outage of LeadSquared loses no applicant and slows nobody down.
 //!
-//! A repeat is safe: the same form sent again within five minutes, or ever with the same `Idempotency-Key`, is the same
-//! invitation with the same receipt.
+//! A repeat is safe: the same form in the same five minutes of the clock, or ever with the same `Idempotency-Key`, is the
+//! same invitation with the same receipt; across that boundary the worker's cool-down sees to it.
 
 mod config;
 mod field;

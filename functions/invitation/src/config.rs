@@ -1,8 +1,10 @@
+use std::time::Duration;
+
+use allowance::Rules;
 use invitation_flow::Portal;
-use leadsquared::{EmailAddress, Options, Timeouts};
+use leadsquared::{EmailAddress, Limit, Options, Timeouts};
 use mail::Wording;
 use settings::{SettingError, Variables};
-use std::time::Duration;
 
 /// Every setting this function reads.
 pub struct Config {
@@ -16,6 +18,9 @@ pub struct Config {
     pub keys_secret: String,
     /// `LEADSQUARED_API_URL`, `LEADSQUARED_PORTAL_API_URL`, `LEADSQUARED_TENANT_AUTH_KEY_PATH` and `PORTAL_ID`.
     pub leadsquared: Options,
+    /// `ALLOWANCE_CALLS`, `ALLOWANCE_WINDOW_SECONDS`, `ALLOWANCE_SHARE` and, optional, `ALLOWANCE_DAILY`: what may be used of
+    /// the account's calls.
+    pub allowance: Rules,
     /// `PORTAL_ID` and `PORTAL_URL`.
     pub portal: Portal,
     /// `ORGANISATION` and `MAIL_SUBJECT`.
@@ -24,7 +29,8 @@ pub struct Config {
     pub mail_sender: Option<EmailAddress>,
 }
 
-/// Short enough that one slow person does not use up the time of a whole batch.
+/// Short enough that one slow person does not use up the time of a whole batch. The total includes the wait in the
+/// account's call line.
 const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(8), total: Duration::from_secs(12) };
 
@@ -49,6 +55,7 @@ impl Config {
         if let Some(path) = variables.optional("LEADSQUARED_TENANT_AUTH_KEY_PATH") {
             leadsquared.paths.tenant_auth_key = path;
         }
+        let allowance = allowance(variables)?;
         let mail_sender = variables
             .optional(MAIL_SENDER)
             .map(|text| text.parse().map_err(|error| SettingError::invalid(MAIL_SENDER, "an e-mail address", error)));
@@ -58,6 +65,7 @@ impl Config {
             ledger_table: variables.required("LEDGER_TABLE")?,
             keys_secret: variables.required("LEADSQUARED_KEYS_SECRET")?,
             leadsquared,
+            allowance,
             portal,
             wording: Wording {
                 organisation: variables.required("ORGANISATION")?,
@@ -66,4 +74,22 @@ impl Config {
             mail_sender: mail_sender.transpose()?,
         })
     }
+}
+
+fn allowance(variables: &Variables<'_>) -> Result<Rules, SettingError> {
+    const CALLS: &str = "ALLOWANCE_CALLS";
+    const DAILY: &str = "ALLOWANCE_DAILY";
+    const NUMBER: &str = "a whole number above 0";
+    let limit = Limit {
+        calls: variables.parsed(CALLS, NUMBER)?,
+        window: Duration::from_secs(variables.parsed("ALLOWANCE_WINDOW_SECONDS", NUMBER)?),
+    };
+    let daily = variables.optional(DAILY).map(|_| variables.parsed(DAILY, NUMBER)).transpose()?;
+    let settings = allowance::Settings {
+        share: variables.parsed("ALLOWANCE_SHARE", "a percentage")?,
+        daily,
+        ..allowance::Settings::new(limit)
+    };
+    Rules::new(settings)
+        .map_err(|error| SettingError::invalid(CALLS, "an allowance, with the other settings of its name", error))
 }

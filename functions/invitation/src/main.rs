@@ -1,5 +1,8 @@
 //! Reads the settings, builds every client once, and serves batches.
 
+use std::sync::Arc;
+
+use allowance::{Allowance, DynamoDb};
 use aws_lambda_events::sqs::SqsEvent;
 use invitation::{Account, Config, Worker};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -16,9 +19,13 @@ async fn main() -> anyhow::Result<()> {
     let aws = aws::config().await;
     let sqs = aws_sdk_sqs::Client::new(&aws);
     let keys = Secret::new(aws_sdk_secretsmanager::Client::new(&aws), config.keys_secret.clone(), Account::KEYS);
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let line = DynamoDb::new(dynamodb.clone(), config.ledger_table.clone(), config.allowance);
+    let mut leadsquared = config.leadsquared.clone();
+    leadsquared.admission = Arc::new(Allowance::new(line));
     let worker = &Worker {
-        account: Account::new(config.leadsquared.clone(), keys)?,
-        ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.ledger_table.clone()),
+        account: Account::new(leadsquared, keys)?,
+        ledger: Ledger::new(dynamodb, config.ledger_table.clone()),
         invitations: Invitations::new(sqs.clone(), config.invitations_queue_url.clone()),
         passwords: Opener::new(aws_sdk_kms::Client::new(&aws)),
         dead_letters: DeadLetters::new(sqs, config.dead_letters_queue_url.clone()),

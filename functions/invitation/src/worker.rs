@@ -5,7 +5,7 @@ use invitation_flow::{Attempt, Flow, Invitation, Outcome, PASSWORD_BYTES, Postpo
 use leadsquared::{Client, Error, Password};
 use ledger::Ledger;
 use mail::LeadSquaredChannel;
-use queue::{DeadLetters, Delivery, Invitations, Reason, Verdict, backoff, each_record};
+use queue::{DeadLetters, Delivery, Invitations, Reason, Verdict, after_throttling, backoff, each_record};
 use sealing::{OpenError, Opener};
 use time::OffsetDateTime;
 use uuid::Builder;
@@ -83,7 +83,8 @@ impl Worker {
                 let waited =
                     delivery.sent_at.map_or(time::Duration::ZERO, |sent_at| now - OffsetDateTime::from(sent_at));
                 if waited < RETRY_HORIZON {
-                    return Verdict::ComeBack(backoff(delivery.receive_count, self.random_number()));
+                    let wait = if failure.is_throttling() { after_throttling } else { backoff };
+                    return Verdict::ComeBack(wait(delivery.receive_count, self.random_number()));
                 }
                 let reason = Reason { class: "exhausted", cause: failure.name().to_owned(), receipt };
                 (Ended { outcome: "exhausted", cause: reason.cause.clone() }, self.lay_aside(&delivery, &reason).await)
@@ -217,6 +218,12 @@ impl Failure {
             source = error.source();
         }
         text
+    }
+
+    /// Whether there was just no call left for it.
+    fn is_throttling(&self) -> bool {
+        let Self::Postponed(postponed) = self else { return false };
+        matches!(postponed.leadsquared(), Some(Error::RateLimited { .. } | Error::TurnedAway(_) | Error::OutOfTime))
     }
 
     fn name(&self) -> &'static str {

@@ -18,6 +18,21 @@ pub fn backoff(receive_count: u32, random: u32) -> Duration {
     longest.mul_f64(f64::from(random) / f64::from(u32::MAX)).max(Duration::from_secs(1))
 }
 
+/// How often a message may find no call left for it before its waits grow.
+const THROTTLED: u32 = 50;
+
+/// How long a message waits that found no call of the allowance left for it: 5 s to 20 s, and no longer the next time. That
+/// is no failure of the message's, so it does not count as one. Only if it goes on for a quarter of an hour do the waits
+/// grow like everybody's.
+pub fn after_throttling(receive_count: u32, random: u32) -> Duration {
+    match receive_count.checked_sub(THROTTLED) {
+        None | Some(0) => {
+            Duration::from_secs(5) + Duration::from_secs(15).mul_f64(f64::from(random) / f64::from(u32::MAX))
+        }
+        Some(further) => backoff(further, random),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,6 +42,13 @@ mod tests {
         let longest: Vec<u64> = (0..=10).map(|count| backoff(count, u32::MAX).as_secs()).collect();
         assert_eq!(longest, [10, 10, 20, 40, 80, 160, 320, 640, 900, 900, 900]);
         assert_eq!(backoff(u32::MAX, u32::MAX), LONGEST);
+    }
+
+    #[test]
+    fn throttling_is_waited_out_without_growing_impatient() {
+        let waits: Vec<u64> = [1, 2, 50, 51, 52].map(|count| after_throttling(count, u32::MAX).as_secs()).into();
+        assert_eq!(waits, [20, 20, 20, 10, 20]);
+        assert_eq!(after_throttling(1, 0), Duration::from_secs(5));
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
 use invitation_flow::{Invitation, InvitationId};
@@ -99,15 +101,18 @@ impl DeadLetters {
         Self { client, url }
     }
 
-    /// Lays a delivered message aside with the reason as message attributes: `class`, `cause` and `receipt`.
+    /// Lays a delivered message aside with the reason as message attributes: `class`, `cause`, `receipt`, and as its history
+    /// `deliveries` and `queued_at` (Unix seconds).
     ///
     /// # Errors
     /// When it is not certain that it is stored; the message must then come back.
     pub async fn send(&self, delivery: &Delivery<'_>, reason: &Reason) -> Result<(), QueueError> {
-        let text = |value: &str| {
-            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+        let attribute = |data_type: &str, value: &str| {
+            let value = MessageAttributeValue::builder().data_type(data_type).string_value(value).build();
             value.expect("the data type, its one required field, is set")
         };
+        let text = |value: &str| attribute("String", value);
+        let number = |value: u64| attribute("Number", &value.to_string());
         let receipt = reason.receipt.map(|receipt| receipt.to_string());
         let mut send = self
             .client
@@ -118,7 +123,11 @@ impl DeadLetters {
             .message_deduplication_id(receipt.as_deref().unwrap_or(delivery.message_id))
             .message_body(delivery.body)
             .message_attributes("class", text(reason.class))
-            .message_attributes("cause", text(&reason.cause));
+            .message_attributes("cause", text(&reason.cause))
+            .message_attributes("deliveries", number(delivery.receive_count.into()));
+        if let Some(queued) = delivery.sent_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()) {
+            send = send.message_attributes("queued_at", number(queued.as_secs()));
+        }
         if let Some(receipt) = &receipt {
             send = send.message_attributes("receipt", text(receipt));
         }

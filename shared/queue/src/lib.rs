@@ -4,6 +4,6 @@ mod backoff;
 mod batch;
 mod invitations;
 
-pub use backoff::backoff;
+pub use backoff::{after_throttling, backoff};
 pub use batch::{Delivery, Returns, Verdict, each_record};
 pub use invitations::{DeadLetters, Invitations, QueueError, Reason};

@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 /// How long a secret is used before it is read again, so that a rotation is noticed even when the old keys still work.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// The least time between two reads that a refused secret asks for: a secret that is simply wrong must not turn every
-/// record into a call to Secrets Manager.
+/// The least time between two reads that a refused secret asks for: the first comes at once, since that is what a rotation
+/// looks like, but a secret that is simply wrong must not turn every record into a call to Secrets Manager.
 const MIN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A JSON secret in AWS Secrets Manager, read on first use and kept for the life of the process.
@@ -29,6 +29,8 @@ pub struct Secret<T> {
 struct Cached<T> {
     value: Arc<T>,
     read_at: Instant,
+    /// When it was last read because somebody refused it.
+    renewed_at: Option<Instant>,
 }
 
 impl<T: DeserializeOwned> Secret<T> {
@@ -62,8 +64,8 @@ impl<T: DeserializeOwned> Secret<T> {
         }
     }
 
-    /// The secret after somebody refused `refused`: read again, unless another caller already did or the last read is
-    /// under 30 s old; then what is at hand.
+    /// The secret after somebody refused `refused`: read again, unless another caller already did or the last refusal is
+    /// under 30 s ago; then what is at hand.
     ///
     /// # Errors
     /// When it is read and cannot be.
@@ -71,16 +73,20 @@ impl<T: DeserializeOwned> Secret<T> {
         let mut cached = self.cached.lock().await;
         if let Some(at_hand) = cached.as_ref() {
             let renewed_meanwhile = !Arc::ptr_eq(&at_hand.value, refused);
-            if renewed_meanwhile || now.saturating_duration_since(at_hand.read_at) < MIN_INTERVAL {
+            let just_renewed = at_hand.renewed_at.is_some_and(|at| now.saturating_duration_since(at) < MIN_INTERVAL);
+            if renewed_meanwhile || just_renewed {
                 return Ok(at_hand.value.clone());
             }
         }
-        self.read_into(&mut cached, now).await
+        let value = self.read_into(&mut cached, now).await?;
+        cached.as_mut().expect("it was just read").renewed_at = Some(now);
+        Ok(value)
     }
 
     async fn read_into(&self, cached: &mut Option<Cached<T>>, now: Instant) -> Result<Arc<T>, SecretError> {
         let value = Arc::new(self.read().await?);
-        *cached = Some(Cached { value: value.clone(), read_at: now });
+        let renewed_at = cached.as_ref().and_then(|before| before.renewed_at);
+        *cached = Some(Cached { value: value.clone(), read_at: now, renewed_at });
         Ok(value)
     }
 
