@@ -122,7 +122,7 @@ fn described(fault: &Fault) -> Value {
     };
     json!({
         "call": fault.call, "effect": effect, "milliseconds": milliseconds, "status": status,
-        "after_work": fault.after_work, "times": fault.times,
+        "after_work": fault.after_work, "times": fault.times, "chance": fault.chance,
     })
 }
 
@@ -146,6 +146,9 @@ struct FaultForm {
     after_work: Input,
     #[serde(default)]
     times: Input,
+    /// From 0 to 1; always when absent.
+    #[serde(default)]
+    chance: Input,
 }
 
 /// What a form sends as text and a program as a number or a boolean.
@@ -186,7 +189,9 @@ impl FaultForm {
             "drip" => Effect::Drip { every: time()? },
             _ => return Err("effect must be latency, answer, limit, cut, truncate or drip".to_owned()),
         };
-        Ok(Fault { call, effect, after_work: self.after_work.is_set(), times: self.times.number("times")? })
+        let chance = self.chance.0.as_deref().map_or(Ok(1.0), str::parse);
+        let chance = chance.ok().filter(|chance| (0.0..=1.0).contains(chance)).ok_or("chance must be from 0 to 1")?;
+        Ok(Fault { call, effect, after_work: self.after_work.is_set(), times: self.times.number("times")?, chance })
     }
 }
 
@@ -284,6 +289,7 @@ struct FaultRow {
     effect: String,
     when: &'static str,
     times: String,
+    chance: String,
 }
 
 struct CallRow {
@@ -382,6 +388,7 @@ fn fault_row(fault: &Fault) -> FaultRow {
         effect,
         when: if fault.after_work || always_after { "after the work" } else { "before the work" },
         times: fault.times.map_or("always".to_owned(), |times| format!("{times} more")),
+        chance: format!("{}%", fault.chance * 100.0),
     }
 }
 

@@ -33,6 +33,11 @@ impl Randomness {
         bytes
     }
 
+    /// A number from 0 up to, not including, 1.
+    pub(crate) fn unit(&self) -> f64 {
+        f64::from(u32::from_le_bytes(self.bytes())) / (f64::from(u32::MAX) + 1.0)
+    }
+
     /// A lower-case GUID.
     pub(crate) fn guid(&self) -> String {
         uuid::Builder::from_random_bytes(self.bytes()).into_uuid().to_string()

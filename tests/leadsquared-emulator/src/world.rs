@@ -67,16 +67,16 @@ impl World {
                 openings: Mutex::default(),
             }));
         }
-        let randomness = match settings.seed {
-            Some(seed) => Randomness::seeded(seed),
-            None => Randomness::from_system().map_err(|_| StartError::Settings("the system gave no random seed"))?,
+        let randomness = || match settings.seed {
+            Some(seed) => Ok(Randomness::seeded(seed)),
+            None => Randomness::from_system().map_err(|_| StartError::Settings("the system gave no random seed")),
         };
         Ok(Self {
             routes: Routes::new(settings.tenant_auth_key.clone()),
             accounts,
-            faults: Faults::default(),
+            faults: Faults::new(randomness()?),
             log: CallLog::default(),
-            randomness,
+            randomness: randomness()?,
             http: deliveries::http_client().ok_or(StartError::Settings("no HTTP client could be made for webhooks"))?,
             told: Notify::new(),
             base: OnceLock::new(),

@@ -67,7 +67,7 @@ async fn faults_are_set_as_a_form_or_as_json_and_cleared() {
         json!({"call": "sign-in", "effect": "answer", "status": 503}),
         json!({"effect": "limit", "status": 403}),
         json!({"effect": "truncate"}),
-        json!({"effect": "drip", "milliseconds": 5}),
+        json!({"effect": "drip", "milliseconds": 5, "chance": 0.25}),
     ] {
         let set = account.http.post(api(&account, "faults")).json(&fault).send().await.unwrap();
         assert_eq!(set.status(), 204);
@@ -80,13 +80,18 @@ async fn faults_are_set_as_a_form_or_as_json_and_cleared() {
             Fault::on(Call::SignIn, Effect::gateway(503)),
             Fault::everywhere(Effect::LimitReached(LimitRefusal::Forbidden)),
             Fault::everywhere(Effect::Truncate),
-            Fault::everywhere(Effect::Drip { every: Duration::from_millis(5) }),
+            Fault::everywhere(Effect::Drip { every: Duration::from_millis(5) }).with_chance(0.25),
         ]
     );
     let page = account.http.get(account.emulator.admin_url()).send().await.unwrap().text().await.unwrap();
-    assert!(page.contains("250 ms later") && page.contains("3 more") && page.contains("after the work"));
+    assert!(
+        page.contains("250 ms later")
+            && page.contains("3 more")
+            && page.contains("after the work")
+            && page.contains("25%")
+    );
     let listed = read(&account, "faults").await;
-    assert_eq!(listed[0]["milliseconds"], 250);
+    assert_eq!((&listed[0]["milliseconds"], &listed[0]["chance"]), (&json!(250), &json!(1.0)));
     assert_eq!(form(&account, "faults/clear", &[]).await.status(), 303);
     assert_eq!(account.emulator.faults().list(), []);
 }
@@ -98,6 +103,8 @@ async fn a_fault_that_makes_no_sense_is_refused_with_the_reason() {
         (json!({"effect": "explode"}), "effect must be latency, answer, limit, cut, truncate or drip"),
         (json!({"effect": "cut", "call": "nothing"}), "call must be the name of a call, or empty for all"),
         (json!({"effect": "cut", "times": "often"}), "times must be a whole number"),
+        (json!({"effect": "cut", "chance": 1.5}), "chance must be from 0 to 1"),
+        (json!({"effect": "cut", "chance": "NaN"}), "chance must be from 0 to 1"),
         (json!({"effect": "answer", "status": 101}), "status must be from 200 to 599"),
         (json!({"effect": "limit", "status": 500}), "the limit is refused with status 429, 403 or 200"),
     ] {
