@@ -140,7 +140,9 @@ async fn every_recorded_request_is_taken_and_its_answer_has_the_recorded_shape()
 #[test]
 fn every_recorded_exchange_is_of_a_call_that_the_emulator_answers() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/leadsquared/contract");
-    let known: Vec<String> = Call::ALL.iter().map(|call| format!("{call:?}.json")).collect();
+    let mut known: Vec<String> = Call::ALL.iter().map(|call| format!("{call:?}.json")).collect();
+    // Two clients' names for what is sign-in here, and the refusals that no one call owns.
+    known.extend(["SignInWithCode.json", "SignInWithCodeV1.json", "catalogue.json"].map(str::to_owned));
     for file in fs::read_dir(folder).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();
         assert!(!name.ends_with(".json") || known.contains(&name), "{name}");
