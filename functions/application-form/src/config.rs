@@ -25,12 +25,16 @@ impl Config {
     /// # Errors
     /// When one is missing or of no use; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
+        const PASSWORD_KEY: &str = "PASSWORD_KEY";
         const FORM_FIELDS: &str = "FORM_FIELDS";
         const THANK_YOU_URL: &str = "THANK_YOU_URL";
         let fields = Fields::parse(&variables.required(FORM_FIELDS)?)
             .map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?;
         let password_key = match fields.have_password() {
-            true => Some(variables.required("PASSWORD_KEY")?),
+            true => Some(variables.required(PASSWORD_KEY).map_err(|_| {
+                let expected = "the KMS key that a form with a password field needs";
+                SettingError::invalid(PASSWORD_KEY, expected, "deploy with ChosenPasswords=yes")
+            })?),
             false => None,
         };
         let thank_you_url = variables.optional(THANK_YOU_URL).map(|text| {

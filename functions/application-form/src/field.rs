@@ -90,6 +90,9 @@ pub enum InvalidFields {
     /// A password or honeypot that goes somewhere.
     #[error("the field {0} goes to no attribute: passwords and honeypots have none")]
     NeedlessAttribute(String),
+    /// A honeypot that people would have to fill in.
+    #[error("the field {0} is a honeypot and cannot be required: people do not see it")]
+    RequiredHoneypot(String),
     /// Two passwords.
     #[error("at most one field can have the kind password")]
     Passwords,
@@ -142,6 +145,9 @@ impl Fields {
             }
             if (field.kind == Kind::Choice) == field.options.is_empty() {
                 return Err(InvalidFields::Options(name()));
+            }
+            if field.kind == Kind::Honeypot && field.required {
+                return Err(InvalidFields::RequiredHoneypot(name()));
             }
             if !(1..=4000).contains(&field.limit) {
                 return Err(InvalidFields::Limit(name()));

@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    telemetry::init();
-    let config = &Config::read(&Variables::new(&|name| std::env::var(name).ok()))?;
+    let variable = |name: &str| std::env::var(name).ok();
+    telemetry::init(variable);
+    let config = &Config::read(&Variables::new(&variable))?;
     let aws = aws::config().await;
     let sqs = aws_sdk_sqs::Client::new(&aws);
     let stores = &Stores {

@@ -64,7 +64,11 @@ impl Account {
     /// # Errors
     /// When there are none.
     pub async fn client(&self, now: Instant) -> Result<Client, AccountError> {
-        let keys = self.keys.current(now).await?;
+        let mut keys = self.keys.current(now).await?;
+        if keys.are_placeholders() {
+            // Somebody may have put the keys in since.
+            keys = self.keys.renewed(&keys, now).await?;
+        }
         self.client_with(keys).await
     }
 
@@ -90,8 +94,9 @@ impl Account {
         if has.as_ref().is_none_or(|has| !has.is_same(&keys)) {
             let access_key = keys.access_key.clone();
             *client = client.with_keys(Keys { access_key, secret_key: keys.secret_key.clone() });
-            *has = Some(keys);
         }
+        // Also when they are the same: a refusal is about the reading they came from.
+        *has = Some(keys);
         Ok(client.clone())
     }
 }

@@ -1,6 +1,7 @@
 //! Reads the settings, builds every client once, and serves batches.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use allowance::{Allowance, DynamoDb};
 use aws_lambda_events::sqs::SqsEvent;
@@ -14,8 +15,9 @@ use time::OffsetDateTime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    telemetry::init();
-    let config = Config::read(&Variables::new(&|name| std::env::var(name).ok()))?;
+    let variable = |name: &str| std::env::var(name).ok();
+    telemetry::init(variable);
+    let config = Config::read(&Variables::new(&variable))?;
     let aws = aws::config().await;
     let sqs = aws_sdk_sqs::Client::new(&aws);
     let keys = Secret::new(aws_sdk_secretsmanager::Client::new(&aws), config.keys_secret.clone(), Account::KEYS);
@@ -31,6 +33,7 @@ async fn main() -> anyhow::Result<()> {
         dead_letters: DeadLetters::new(sqs, config.dead_letters_queue_url.clone()),
         config,
         now: OffsetDateTime::now_utc,
+        instant: Instant::now,
         random: |bytes| getrandom::fill(bytes).expect("Linux gives random bytes once it is up"),
     };
     let serve = async |event: LambdaEvent<SqsEvent>| {

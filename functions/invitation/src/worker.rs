@@ -1,7 +1,9 @@
 use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use invitation_flow::{Attempt, Flow, Invitation, Outcome, PASSWORD_BYTES, Postponed, generated_password};
+use invitation_flow::{
+    Attempt, Flow, Invitation, MalformedInvitation, Outcome, PASSWORD_BYTES, Postponed, generated_password,
+};
 use leadsquared::{Client, Error, Password};
 use ledger::Ledger;
 use mail::LeadSquaredChannel;
@@ -18,11 +20,17 @@ const COOL_DOWN: time::Duration = time::Duration::seconds(60);
 /// How long an invitation is tried before it is laid aside: longer than LeadSquared's worst day.
 const RETRY_HORIZON: time::Duration = time::Duration::hours(36);
 
-/// The least time an attempt needs to be worth beginning.
-const WORTH_BEGINNING: Duration = Duration::from_secs(5);
+/// How long it waits for what an operator has to mend: nearly as long as SQS keeps a message.
+const OPERATOR_HORIZON: time::Duration = time::Duration::days(13);
 
-/// The time kept free at the end of an invocation to write down what happened.
-const TO_RECORD: Duration = Duration::from_millis(1500);
+/// How long it waits before the one repeat of a mail that nobody knows the fate of.
+const AFTER_UNKNOWN_MAIL: Duration = Duration::from_secs(15 * 60);
+
+/// The least time an attempt needs to be worth beginning.
+const WORTH_BEGINNING: Duration = Duration::from_secs(12);
+
+/// The time kept free at the end of an invocation to write down what happened: two requests to AWS at their slowest.
+const TO_RECORD: Duration = Duration::from_secs(6);
 
 /// Everything an invitation is done with.
 pub struct Worker {
@@ -40,6 +48,8 @@ pub struct Worker {
     pub config: Config,
     /// What time it is.
     pub now: fn() -> OffsetDateTime,
+    /// The same for deadlines within this process.
+    pub instant: fn() -> Instant,
     /// Fills bytes at random.
     pub random: fn(&mut [u8]),
 }
@@ -65,6 +75,14 @@ impl Worker {
         }
         let invitation = match Invitation::decode(delivery.body) {
             Ok(invitation) => invitation,
+            Err(MalformedInvitation::NewerVersion(version)) => {
+                tracing::warn!(
+                    message.id = delivery.message_id,
+                    version,
+                    "a newer function wrote this message: it waits for a newer worker"
+                );
+                return Verdict::ComeBack(backoff(delivery.receive_count, self.random_number()));
+            }
             Err(error) => {
                 tracing::error!(message.id = delivery.message_id, error = %error, "malformed message laid aside");
                 let reason = Reason { class: "malformed", cause: error.to_string(), receipt: None };
@@ -72,7 +90,7 @@ impl Worker {
             }
         };
         let receipt = Some(invitation.id);
-        let (outcome, verdict) = match self.invite(&invitation, deadline).await {
+        let (outcome, verdict) = match self.invite(&invitation, &delivery, deadline).await {
             Ok(Outcome::Rejected(rejection)) => {
                 let reason = Reason { class: "rejected", cause: rejection.to_string(), receipt };
                 (Ended { outcome: "rejected", cause: reason.cause.clone() }, self.lay_aside(&delivery, &reason).await)
@@ -82,9 +100,8 @@ impl Worker {
                 self.report(&invitation, &delivery, &failure);
                 let waited =
                     delivery.sent_at.map_or(time::Duration::ZERO, |sent_at| now - OffsetDateTime::from(sent_at));
-                if waited < RETRY_HORIZON {
-                    let wait = if failure.is_throttling() { after_throttling } else { backoff };
-                    return Verdict::ComeBack(wait(delivery.receive_count, self.random_number()));
+                if waited < failure.horizon() {
+                    return Verdict::ComeBack(failure.wait(delivery.receive_count, self.random_number()));
                 }
                 let reason = Reason { class: "exhausted", cause: failure.name().to_owned(), receipt };
                 (Ended { outcome: "exhausted", cause: reason.cause.clone() }, self.lay_aside(&delivery, &reason).await)
@@ -99,15 +116,20 @@ impl Worker {
     }
 
     /// Takes an invitation through the flow; once more, at once, if LeadSquared refused the keys and new ones are there.
-    async fn invite(&self, invitation: &Invitation, deadline: OffsetDateTime) -> Result<Outcome, Failure> {
-        let client = self.account.client(Instant::now()).await?;
+    async fn invite(
+        &self,
+        invitation: &Invitation,
+        delivery: &Delivery<'_>,
+        deadline: OffsetDateTime,
+    ) -> Result<Outcome, Failure> {
+        let client = self.account.client((self.instant)()).await?;
         let chosen_password = self.chosen_password(invitation).await?;
-        let refused = match self.run(&client, invitation, chosen_password.as_ref(), deadline).await {
+        let refused = match self.run(&client, invitation, delivery, chosen_password.as_ref(), deadline).await {
             Err(postponed) if matches!(postponed.leadsquared(), Some(Error::BadKeys)) => postponed,
             other => return Ok(other?),
         };
-        match self.account.client_after_refusal(Instant::now()).await? {
-            Some(client) => Ok(self.run(&client, invitation, chosen_password.as_ref(), deadline).await?),
+        match self.account.client_after_refusal((self.instant)()).await? {
+            Some(client) => Ok(self.run(&client, invitation, delivery, chosen_password.as_ref(), deadline).await?),
             None => Err(refused.into()),
         }
     }
@@ -129,12 +151,13 @@ impl Worker {
         &self,
         client: &Client,
         invitation: &Invitation,
+        delivery: &Delivery<'_>,
         chosen_password: Option<&Password>,
         deadline: OffsetDateTime,
     ) -> Result<Outcome, Postponed> {
         let now = (self.now)();
         let left = Duration::try_from(deadline - now).unwrap_or_default().saturating_sub(TO_RECORD);
-        let client = client.within(Instant::now() + left);
+        let client = client.within((self.instant)() + left);
         let Config { portal, wording, mail_sender, .. } = &self.config;
         let mail = LeadSquaredChannel { client: &client, sender: mail_sender.as_ref(), wording };
         let flow = Flow { crm: &client, ledger: &self.ledger, mail: &mail, portal, cool_down: COOL_DOWN };
@@ -146,6 +169,8 @@ impl Worker {
             now,
             until: deadline,
             holder: Builder::from_random_bytes(holder).into_uuid(),
+            // SQS's ids are UUIDs. If they ever were not, a message that was put back would count as a delivery of the same.
+            message: delivery.message_id.parse().unwrap_or_default(),
             password: generated_password(password),
             chosen_password: chosen_password.cloned(),
         };
@@ -220,10 +245,28 @@ impl Failure {
         text
     }
 
-    /// Whether there was just no call left for it.
-    fn is_throttling(&self) -> bool {
-        let Self::Postponed(postponed) = self else { return false };
-        matches!(postponed.leadsquared(), Some(Error::RateLimited { .. } | Error::TurnedAway(_) | Error::OutOfTime))
+    /// How long the invitation is tried in spite of it.
+    fn horizon(&self) -> time::Duration {
+        match self {
+            Self::Account(_) | Self::Password(_) => OPERATOR_HORIZON,
+            Self::Postponed(postponed) if postponed.leadsquared().is_some_and(Error::is_configuration) => {
+                OPERATOR_HORIZON
+            }
+            Self::Postponed(_) => RETRY_HORIZON,
+        }
+    }
+
+    /// How long the invitation waits for its next attempt.
+    fn wait(&self, receive_count: u32, random: u32) -> Duration {
+        match self {
+            Self::Postponed(Postponed::MailUnknown(_)) => AFTER_UNKNOWN_MAIL,
+            // There was just no call left for it.
+            Self::Postponed(Postponed::LeadSquared {
+                source: Error::RateLimited { .. } | Error::TurnedAway(_) | Error::OutOfTime,
+                ..
+            }) => after_throttling(receive_count, random),
+            _ => backoff(receive_count, random),
+        }
     }
 
     fn name(&self) -> &'static str {
@@ -232,6 +275,7 @@ impl Failure {
             Self::Password(_) => "NoPassword",
             Self::Postponed(Postponed::Held) => "Held",
             Self::Postponed(Postponed::Ledger(_)) => "Ledger",
+            Self::Postponed(Postponed::MailUnknown(_)) => "MailUnknown",
             Self::Postponed(Postponed::LeadSquared { source, .. }) => source.name(),
         }
     }

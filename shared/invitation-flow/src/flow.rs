@@ -46,6 +46,8 @@ pub struct Attempt {
     pub until: OffsetDateTime,
     /// Who it is: random.
     pub holder: Uuid,
+    /// The message that asks for it.
+    pub message: Uuid,
     /// The password a new portal user gets unless they chose one: random.
     pub password: Password,
     /// The password they chose.
@@ -67,6 +69,10 @@ pub enum Postponed {
         #[source]
         source: Error,
     },
+    /// Nobody knows whether the mail was sent. The repeat is the last one, so it should wait until whatever is wrong has
+    /// passed.
+    #[error("it is not known whether the mail was sent")]
+    MailUnknown(#[source] Error),
     /// The ledger could not be read or written.
     #[error("the ledger could not be used")]
     Ledger(#[source] Box<dyn StdError + Send + Sync>),
@@ -76,7 +82,7 @@ impl Postponed {
     /// LeadSquared's error, when it was that.
     pub fn leadsquared(&self) -> Option<&Error> {
         match self {
-            Self::LeadSquared { source, .. } => Some(source),
+            Self::LeadSquared { source, .. } | Self::MailUnknown(source) => Some(source),
             Self::Held | Self::Ledger(_) => None,
         }
     }
@@ -121,7 +127,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// # Errors
     /// When it is not done and has to come back.
     pub async fn run(&self, invitation: &Invitation, attempt: Attempt) -> Result<Outcome, Postponed> {
-        let lease = Lease { holder: attempt.holder, until: attempt.until };
+        let lease = Lease { holder: attempt.holder, message: attempt.message, until: attempt.until };
         let claim = self.ledger.claim(invitation, &lease, attempt.now).await.map_err(Postponed::ledger)?;
         let mut record = match claim {
             Claim::Granted(record) => record,
@@ -185,7 +191,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 record.mailed = true;
             }
             Err(MailError::Unknown(source)) => {
-                return Err(Stop::Postponed(Postponed::LeadSquared { step: "sending the mail", source }));
+                return Err(Stop::Postponed(Postponed::MailUnknown(source)));
             }
             Err(MailError::NotSent(source)) => {
                 record.unresolved_mails -= 1;
@@ -241,7 +247,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 Err(Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress }) => {
                     record.existing = true;
                     let found = self.lead_by_email(invitation).await?;
-                    return found.ok_or(Stop::Rejected(Rejection::IdentityMismatch));
+                    // Matched by this very address, so it is there: LeadSquared's search is allowed a moment.
+                    return found
+                        .ok_or(Stop::Postponed(Postponed::LeadSquared { step: STEP, source: Error::NoSuchLead }));
                 }
                 Err(Error::UnknownAttributes(names)) => {
                     let before = record.left_out.len();

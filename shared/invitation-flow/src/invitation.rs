@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -154,8 +155,10 @@ impl Invitation {
             version: u64,
         }
         let Versioned { version } = serde_json::from_str(text).map_err(MalformedInvitation::unreadable)?;
-        if version != VERSION {
-            return Err(MalformedInvitation::UnknownVersion(version));
+        match version.cmp(&VERSION) {
+            Ordering::Less => return Err(MalformedInvitation::UnknownVersion(version)),
+            Ordering::Equal => {}
+            Ordering::Greater => return Err(MalformedInvitation::NewerVersion(version)),
         }
         let message: Message = serde_json::from_str(text).map_err(MalformedInvitation::unreadable)?;
         Ok(Self {
@@ -208,11 +211,12 @@ pub enum MalformedInvitation {
         /// Column in that line.
         column: usize,
     },
-    /// Written by newer code than this.
-    #[error(
-        "the message has version {0}, and this function reads version {VERSION}: deploy the newer function, then put it back"
-    )]
+    /// Of a version that never was.
+    #[error("the message has version {0}, and there is none below {VERSION}")]
     UnknownVersion(u64),
+    /// Written by newer code than this, as happens while a deployment is under way.
+    #[error("the message has version {0}, and this function reads versions up to {VERSION}: deploy the newer function")]
+    NewerVersion(u64),
 }
 
 impl MalformedInvitation {
@@ -283,7 +287,8 @@ mod tests {
         let unreadable = |line, column| Err(MalformedInvitation::Unreadable { line, column });
         assert_eq!(Invitation::decode(""), unreadable(1, 0));
         assert_eq!(Invitation::decode("{}"), unreadable(1, 2));
-        assert_eq!(Invitation::decode(r#"{"version":7}"#), Err(MalformedInvitation::UnknownVersion(7)));
+        assert_eq!(Invitation::decode(r#"{"version":7}"#), Err(MalformedInvitation::NewerVersion(7)));
+        assert_eq!(Invitation::decode(r#"{"version":0}"#), Err(MalformedInvitation::UnknownVersion(0)));
         let error = Invitation::decode(&asha().encode().replace("asha@example.test", canary)).unwrap_err();
         assert!(matches!(error, MalformedInvitation::Unreadable { .. }));
         assert!(!format!("{error} {error:?}").contains(canary), "{error}");

@@ -11,6 +11,9 @@ pub trait Ledger {
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// Asks for exclusive work on an invitation until the lease runs out.
+    ///
+    /// A rejected invitation is granted again. Where it comes in another message, somebody has looked at it and put it back:
+    /// then mails of unknown fate count no more.
     async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, Self::Error>;
 
     /// Writes the record and keeps the lease. Fails when the lease is no longer ours.
@@ -45,6 +48,8 @@ pub enum Claim {
 pub struct Lease {
     /// The attempt that holds it: random, and never used again.
     pub holder: Uuid,
+    /// The message it works on: the same for every delivery, another one after somebody put a dead letter back.
+    pub message: Uuid,
     /// When it runs out.
     pub until: OffsetDateTime,
 }

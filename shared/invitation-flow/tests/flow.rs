@@ -48,6 +48,8 @@ struct World {
     /// Attributes that the account does not have.
     unknown: RefCell<Vec<&'static str>>,
     refusal: Cell<bool>,
+    /// The message that is delivered.
+    message: Cell<Uuid>,
     chosen_password: RefCell<Option<Password>>,
 }
 
@@ -63,6 +65,7 @@ struct KnownLead {
 struct Item {
     payload: String,
     lease: Option<Lease>,
+    message: Uuid,
     record: Record,
 }
 
@@ -126,6 +129,7 @@ impl World {
             now: self.now(),
             until: self.now() + LEASE,
             holder: Uuid::from_u128(self.calls.borrow().len() as u128 + 1),
+            message: self.message.get(),
             password: generated_password([7; 20]),
             chosen_password: self.chosen_password.borrow().clone(),
         };
@@ -237,7 +241,10 @@ impl Ledger for World {
             let payload = invitation.payload_hash();
             let Some(item) = items.get_mut(&invitation.id) else {
                 let record = Record::default();
-                items.insert(invitation.id, Item { payload, lease: Some(*lease), record: record.clone() });
+                items.insert(
+                    invitation.id,
+                    Item { payload, lease: Some(*lease), message: lease.message, record: record.clone() },
+                );
                 return Ok(Claim::Granted(record));
             };
             if item.payload != payload {
@@ -251,7 +258,10 @@ impl Ledger for World {
                 Some(_) => item.record.in_doubt = item.record.lead.is_none(),
                 None => {}
             }
-            item.record.outcome = None;
+            if item.record.outcome.take().is_some() && item.message != lease.message {
+                item.record.unresolved_mails = 0;
+            }
+            item.message = lease.message;
             item.lease = Some(*lease);
             Ok(Claim::Granted(item.record.clone()))
         };
@@ -379,6 +389,7 @@ fn a_lead_with_another_address_never_gets_a_link() {
         now: START,
         until: START + LEASE,
         holder: Uuid::nil(),
+        message: Uuid::nil(),
         password: generated_password([0; 20]),
         chosen_password: None,
     };
@@ -477,6 +488,11 @@ fn a_mail_of_unknown_fate_is_sent_once_more_and_never_a_third_time() {
     }
     assert_eq!(world.deliver_until_done(&asha()), Outcome::Rejected(Rejection::MailUnknown));
     assert_eq!(world.mails.borrow().len(), 2, "{:?}", world.calls.borrow());
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::Rejected(Rejection::MailUnknown));
+    // Whoever puts it back has looked: it is mailed again.
+    world.message.set(Uuid::from_u128(1));
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
+    assert_eq!(world.mails.borrow().len(), 3);
 }
 
 /// After any one fault at any one request: one registration, one mail, or two where nobody could tell.
@@ -527,11 +543,19 @@ proptest! {
             invitation("mei@example.test", Attributes::new().with("Phone", "+91-9000000001"), 3),
         ];
         *world.faults.borrow_mut() = faults;
+        let mut rejected: [Option<Outcome>; 3] = Default::default();
         for which in order {
-            let _ = world.deliver(&invitations[which]);
+            // A rejected one lies among the dead letters: it comes back only if somebody puts it back.
+            if rejected[which].is_none() {
+                let outcome = world.deliver(&invitations[which]).and_then(Result::ok);
+                rejected[which] = outcome.filter(|outcome| matches!(outcome, Outcome::Rejected(_)));
+            }
             world.now.set(world.now.get() + Duration::seconds(25));
         }
-        let outcomes: Vec<Outcome> = invitations.iter().map(|invitation| world.deliver_until_done(invitation)).collect();
+        let outcomes = invitations.iter().zip(rejected);
+        let outcomes: Vec<Outcome> = outcomes
+            .map(|(invitation, rejected)| rejected.unwrap_or_else(|| world.deliver_until_done(invitation)))
+            .collect();
         prop_assert_eq!(world.registered(), 3);
         for (invitation, outcome) in invitations.iter().zip(outcomes) {
             let leads = world.leads.borrow();

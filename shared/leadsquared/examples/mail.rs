@@ -22,6 +22,7 @@ async fn main() -> anyhow::Result<()> {
     let content = Content::Html { html: format!("<p>{escaped}</p>"), text: text.clone() };
     let sent =
         client.send_email_to_lead(&EmailToLead::new(Recipient::LeadEmail(email.parse()?), subject, content)).await?;
-    println!("mail {} is on its way to {} lead", sent.id, sent.total_recipient);
+    let (id, recipients) = (sent.id.unwrap_or_default(), sent.total_recipient.unwrap_or_default());
+    println!("mail {id} is on its way to {recipients} lead");
     Ok(())
 }

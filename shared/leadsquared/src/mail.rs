@@ -110,18 +110,20 @@ impl fmt::Debug for Content {
     }
 }
 
-/// What LeadSquared says about a mail it has taken. That it was delivered is not among it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// What LeadSquared says about a mail it has taken. That it was delivered is not among it. The shape is from public
+/// clients, so nothing of it is insisted on: an answer that is no failure is a mail that was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct SentEmail {
     /// The mail's id.
     #[serde(rename = "ID")]
-    pub id: String,
+    pub id: Option<String>,
     /// How many leads it is for.
     #[serde(rename = "MemberCount")]
-    pub member_count: u32,
+    pub member_count: Option<u32>,
     /// How many of them it is sent to; fewer when somebody unsubscribed.
     #[serde(rename = "TotalRecipient")]
-    pub total_recipient: u32,
+    pub total_recipient: Option<u32>,
 }
 
 impl Client {

@@ -4,7 +4,7 @@
 //!
 //! | pk | attributes | kept |
 //! | --- | --- | --- |
-//! | `invitation#<id>` | `payload`, `received_at`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `left_out`, `outcome`, `cause` | 30 days |
+//! | `invitation#<id>` | `payload`, `received_at`, `message`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `left_out`, `outcome`, `cause` | 30 days |
 //! | `person#<hash of the e-mail address>` | `mailed_at`, `invitation` | 1 day |
 //!
 //! Times are Unix seconds. DynamoDB deletes an item up to two days after its `expires_at`
@@ -65,12 +65,14 @@ impl Ledger {
     }
 
     /// Writes an item if the condition holds; the item that stood in its way if it does not.
+    ///
+    /// The item itself does not stand in its way: the SDK repeats a write whose answer was late.
     async fn put(&self, item: Item, condition: &Condition) -> Result<Result<(), Item>, LedgerError> {
         let put = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item))
+            .set_item(Some(item.clone()))
             .condition_expression(condition.expression)
             .set_expression_attribute_names(Some(
                 condition.names.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect(),
@@ -82,7 +84,8 @@ impl Ledger {
             Ok(_) => Ok(Ok(())),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    Ok(Err(failed.item().cloned().unwrap_or_default()))
+                    let old = failed.item().cloned().unwrap_or_default();
+                    Ok(if old == item { Ok(()) } else { Err(old) })
                 }
                 _ => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
             },
@@ -99,7 +102,7 @@ impl invitation_flow::Ledger for Ledger {
 
     async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, LedgerError> {
         let fresh = Record::default();
-        let item = invitation_item(invitation, Some(lease), &fresh);
+        let item = invitation_item(invitation, lease, true, &fresh);
         let Err(old) = self.put(item, &Condition::absent_or_expired(now)).await? else {
             return Ok(Claim::Granted(fresh));
         };
@@ -113,6 +116,9 @@ impl invitation_flow::Ledger for Ledger {
             return Ok(Claim::Done);
         }
         let mut record = old.record()?;
+        if old.optional_text("outcome").is_some() && old.text("message")? != lease.message.to_string() {
+            record.unresolved_mails = 0;
+        }
         let condition = match old.optional_text("holder") {
             None => Condition::held_by_nobody(),
             Some(_) if old.time("lease_until")? > now => return Ok(Claim::Held),
@@ -122,7 +128,7 @@ impl invitation_flow::Ledger for Ledger {
                 Condition::held_by(holder)
             }
         };
-        let item = invitation_item(invitation, Some(lease), &record);
+        let item = invitation_item(invitation, lease, true, &record);
         Ok(match self.put(item, &condition).await? {
             Ok(()) => Claim::Granted(record),
             Err(_) => Claim::Held,
@@ -130,11 +136,11 @@ impl invitation_flow::Ledger for Ledger {
     }
 
     async fn save(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), LedgerError> {
-        self.write(lease, invitation_item(invitation, Some(lease), record)).await
+        self.write(lease, invitation_item(invitation, lease, true, record)).await
     }
 
     async fn release(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), LedgerError> {
-        self.write(lease, invitation_item(invitation, None, record)).await
+        self.write(lease, invitation_item(invitation, lease, false, record)).await
     }
 
     async fn last_mail(&self, person: &PersonKey) -> Result<Option<Mailed>, LedgerError> {
@@ -193,12 +199,16 @@ impl Condition {
     }
 }
 
-fn invitation_item(invitation: &Invitation, lease: Option<&Lease>, record: &Record) -> Item {
+/// The item as an attempt with this lease writes it, which goes on or is over.
+fn invitation_item(invitation: &Invitation, lease: &Lease, goes_on: bool, record: &Record) -> Item {
+    // A message that was put back can be older than its item may get.
+    let last_seen = invitation.received_at.max(lease.until);
     let mut item = Item::from([
         ("pk".to_owned(), text(&invitation_key(invitation.id))),
         ("payload".to_owned(), text(&invitation.payload_hash())),
         ("received_at".to_owned(), seconds(invitation.received_at)),
-        ("expires_at".to_owned(), seconds(invitation.received_at + INVITATIONS_KEPT)),
+        ("expires_at".to_owned(), seconds(last_seen + INVITATIONS_KEPT)),
+        ("message".to_owned(), text(&lease.message.to_string())),
         ("existing".to_owned(), AttributeValue::Bool(record.existing)),
         ("in_doubt".to_owned(), AttributeValue::Bool(record.in_doubt)),
         ("mailed".to_owned(), AttributeValue::Bool(record.mailed)),
@@ -208,8 +218,8 @@ fn invitation_item(invitation: &Invitation, lease: Option<&Lease>, record: &Reco
     let mut optional = |name: &str, value: Option<AttributeValue>| {
         item.extend(value.map(|value| (name.to_owned(), value)));
     };
-    optional("holder", lease.map(|lease| text(&lease.holder.to_string())));
-    optional("lease_until", lease.map(|lease| seconds(lease.until)));
+    optional("holder", goes_on.then(|| text(&lease.holder.to_string())));
+    optional("lease_until", goes_on.then(|| seconds(lease.until)));
     optional("lead_id", record.lead.map(|lead| text(&lead.to_string())));
     optional("outcome", record.outcome.as_ref().map(|outcome| text(outcome.name())));
     optional(

@@ -21,7 +21,12 @@ impl Mail for LeadSquaredChannel<'_> {
         if let Some(sender) = self.sender {
             email.sender = Sender::UserEmail(sender.clone());
         }
-        self.client.send_email_to_lead(&email).await.map(|_| ()).map_err(failure)
+        let sent = self.client.send_email_to_lead(&email).await.map_err(failure)?;
+        match sent.total_recipient {
+            // The lead unsubscribed, or is marked "do not e-mail".
+            Some(0) => Err(MailError::Refused("NoRecipient".to_owned())),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -6,15 +6,21 @@ const FIRST: Duration = Duration::from_secs(10);
 /// The longest wait before any repeat.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
+/// After this many deliveries, about a day, hours make no difference any more.
+const PATIENT: u32 = 200;
+
+/// The longest wait from then on.
+const LONGEST_OF_ALL: Duration = Duration::from_secs(60 * 60);
+
 /// How long a message waits before its next delivery: exponential, with full jitter.
 ///
 /// `receive_count` is how often it was delivered so far, from 1; `random` is uniform over all of `u32`. Between 1 s and
-/// 10 s after the first delivery, up to 15 min from the eighth on. Jitter is over the whole range, so that a thousand messages that
+/// 10 s after the first delivery, up to 15 min from the eighth on, and up to an hour after 200. Jitter is over the whole range, so that a thousand messages that
 /// failed together do not come back together
 /// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
 pub fn backoff(receive_count: u32, random: u32) -> Duration {
     let doubled = FIRST.saturating_mul(1 << receive_count.saturating_sub(1).min(16));
-    let longest = doubled.min(LONGEST);
+    let longest = doubled.min(if receive_count > PATIENT { LONGEST_OF_ALL } else { LONGEST });
     longest.mul_f64(f64::from(random) / f64::from(u32::MAX)).max(Duration::from_secs(1))
 }
 
@@ -41,7 +47,8 @@ mod tests {
     fn the_range_doubles_up_to_a_quarter_of_an_hour() {
         let longest: Vec<u64> = (0..=10).map(|count| backoff(count, u32::MAX).as_secs()).collect();
         assert_eq!(longest, [10, 10, 20, 40, 80, 160, 320, 640, 900, 900, 900]);
-        assert_eq!(backoff(u32::MAX, u32::MAX), LONGEST);
+        assert_eq!([backoff(200, u32::MAX), backoff(201, u32::MAX)], [LONGEST, LONGEST_OF_ALL]);
+        assert_eq!(backoff(u32::MAX, u32::MAX), LONGEST_OF_ALL);
     }
 
     #[test]

@@ -37,8 +37,8 @@ impl Invitations {
 
     /// Puts an invitation on the queue; when this returns, it is stored durably.
     ///
-    /// The invitation's person is the message group, so that one person's invitations run one after another. Its id is
-    /// the deduplication id: SQS takes a second copy within five minutes for the first
+    /// The invitation's person is the message group, so that one person's invitations run one after another. Its id and
+    /// payload are the deduplication id: SQS takes a second copy within five minutes for the first
     /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>),
     /// and the ledger every later one.
     ///
@@ -50,7 +50,7 @@ impl Invitations {
             .send_message()
             .queue_url(&self.url)
             .message_group_id(invitation.person().as_str())
-            .message_deduplication_id(invitation.id.to_string())
+            .message_deduplication_id(format!("{}-{}", invitation.id, &invitation.payload_hash()[..16]))
             .message_body(invitation.encode());
         send.send()
             .await
@@ -119,8 +119,9 @@ impl DeadLetters {
             .send_message()
             .queue_url(&self.url)
             .message_group_id(delivery.group)
-            // The same message laid aside twice is one dead letter.
-            .message_deduplication_id(receipt.as_deref().unwrap_or(delivery.message_id))
+            // The same message laid aside twice is one dead letter. After it was put back it is another message: SQS would
+            // swallow a second dead letter of the same name for five minutes even if the first is long gone.
+            .message_deduplication_id(delivery.message_id)
             .message_body(delivery.body)
             .message_attributes("class", text(reason.class))
             .message_attributes("cause", text(&reason.cause))

@@ -2,11 +2,54 @@
 
 mod private;
 
+use lambda_runtime::tracing::subscriber::Layer;
+use lambda_runtime::tracing::subscriber::filter::{LevelFilter, Targets};
+use lambda_runtime::tracing::subscriber::fmt;
+use lambda_runtime::tracing::subscriber::layer::SubscriberExt;
+use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
+
 pub use private::Private;
 
-/// Starts logging the way Lambda asks for it: JSON or text, and the level, from Lambda's own log settings.
+/// Our crates that log, as they name themselves.
+const OURS: [&str; 8] =
+    ["allowance", "application_form", "invitation", "leadsquared", "ledger", "mail", "queue", "settings"];
+
+/// Starts logging the way Lambda's own log settings say: `AWS_LAMBDA_LOG_FORMAT` (`JSON` or text) and
+/// `AWS_LAMBDA_LOG_LEVEL`
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>).
 ///
-/// Call once, first thing in `main`.
-pub fn init() {
-    lambda_runtime::tracing::init_default_subscriber();
+/// The level is for our own crates. Others say no more than at `INFO` whatever it is: below that they print events and
+/// requests whole, with everything applicants typed. Call once, first thing in `main`; `variable` reads the environment.
+pub fn init(variable: impl Fn(&str) -> Option<String>) {
+    let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let filter = filter(level);
+    let lines = fmt::layer().with_target(false).without_time();
+    let registry = lambda_runtime::tracing::subscriber::registry();
+    match variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json")) {
+        true => registry.with(lines.json().with_filter(filter)).init(),
+        false => registry.with(lines.with_filter(filter)).init(),
+    }
+}
+
+fn filter(level: LevelFilter) -> Targets {
+    Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(OURS.map(|name| (name, level)))
+}
+
+#[cfg(test)]
+mod tests {
+    use lambda_runtime::tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn strangers_never_say_more_than_info() {
+        let trace = filter(LevelFilter::TRACE);
+        assert!(trace.would_enable("invitation_flow::flow", &Level::TRACE));
+        for stranger in ["lambda_runtime::layers", "aws_smithy_runtime", "hyper_util::client", "reqwest"] {
+            assert!(trace.would_enable(stranger, &Level::INFO), "{stranger}");
+            assert!(!trace.would_enable(stranger, &Level::DEBUG), "{stranger}");
+        }
+        let warn = filter(LevelFilter::WARN);
+        assert!(!warn.would_enable("lambda_runtime", &Level::INFO) && !warn.would_enable("queue", &Level::INFO));
+    }
 }
