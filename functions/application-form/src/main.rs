@@ -1,7 +1,8 @@
 //! Reads the settings, builds the queue's client once, and serves requests.
 
-use application_form::{Config, Stores, answer};
-use lambda_http::{Error, Request, run, service_fn};
+use application_form::{Config, Stores, answer, without_address};
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Error, LambdaEvent, Request, Service, lambda_runtime, service_fn};
 use queue::Invitations;
 use sealing::Sealer;
 use settings::Variables;
@@ -20,5 +21,9 @@ async fn main() -> anyhow::Result<()> {
     };
     let serve =
         async |request: Request| Ok::<_, Error>(answer(config, stores, &request, OffsetDateTime::now_utc()).await);
-    run(service_fn(serve)).await.map_err(anyhow::Error::from_boxed)
+    let mut requests = Adapter::from(service_fn(serve));
+    let events = service_fn(|event: LambdaEvent<LambdaRequest>| {
+        requests.call(LambdaEvent { payload: without_address(event.payload), context: event.context })
+    });
+    lambda_runtime::run(events).await.map_err(anyhow::Error::from_boxed)
 }
