@@ -219,7 +219,7 @@ prop_compose! {
         calls in 1_u32..=25,
         seconds in 2_u64..=6,
         share in 4_u8..=100,
-        workers in proptest::collection::vec((any::<bool>(), -100_i64..=100, 0_usize..4, 0_u64..20), 1..9),
+        workers in proptest::collection::vec((any::<bool>(), -100_i64..=100, 0_usize..4, prop_oneof![Just(0_u64), 1_u64..20]), 1..9),
         error in 0_i64..=200,
         latency in 0_u64..=100,
         complaints in 0_u64..3,
@@ -257,7 +257,9 @@ proptest! {
         let ours = limit.calls as usize * usize::from(share) / 100;
         let seen = world.run(&Handle::new(world.rules));
         prop_assert!(seen.fullest(limit.window) <= ours, "{} of {ours}", seen.fullest(limit.window));
-        prop_assert!(!seen.calls.is_empty(), "nobody called at all");
+        // Deaths and a table slower than the lateness that is permitted may waste every slot of a short run.
+        let is_healthy = world.latency * 4 <= 425 && world.workers.iter().all(|worker| worker.dies == 0);
+        prop_assert!(!is_healthy || !seen.calls.is_empty(), "nobody called at all");
     }
 }
 
