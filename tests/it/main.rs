@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, in its helpers as well")]
 
+mod account;
 mod allowance;
 mod application_form;
 mod browser;

@@ -14,6 +14,13 @@ pub struct Account {
     client: Mutex<(Option<Arc<StoredKeys>>, Client)>,
 }
 
+/// A client, and the reading of the secret that its keys are from: what a refusal is about.
+pub struct Access {
+    /// The client.
+    pub client: Client,
+    keys: Arc<StoredKeys>,
+}
+
 /// The keys as they lie in Secrets Manager, under the names LeadSquared gives them.
 #[derive(Deserialize)]
 pub struct StoredKeys {
@@ -63,30 +70,27 @@ impl Account {
     ///
     /// # Errors
     /// When there are none.
-    pub async fn client(&self, now: Instant) -> Result<Client, AccountError> {
+    pub async fn access(&self, now: Instant) -> Result<Access, AccountError> {
         let mut keys = self.keys.current(now).await?;
         if keys.are_placeholders() {
             // Somebody may have put the keys in since.
             keys = self.keys.renewed(&keys, now).await?;
         }
-        self.client_with(keys).await
+        self.access_with(keys).await
     }
 
-    /// After LeadSquared refused the keys of [`client`](Self::client): reads the secret again, for they may have been
-    /// rotated. A client with other keys, or none when they are the same.
+    /// After LeadSquared refused the keys: reads the secret again, for they may have been rotated. A client with other keys,
+    /// or none when they are the same.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn client_after_refusal(&self, now: Instant) -> Result<Option<Client>, AccountError> {
-        let Some(refused) = self.client.lock().await.0.clone() else { return Ok(None) };
-        let keys = self.keys.renewed(&refused, now).await?;
-        match keys.is_same(&refused) {
-            true => Ok(None),
-            false => self.client_with(keys).await.map(Some),
-        }
+    pub async fn access_after_refusal(&self, refused: &Access, now: Instant) -> Result<Option<Access>, AccountError> {
+        let keys = self.keys.renewed(&refused.keys, now).await?;
+        let access = self.access_with(keys).await?;
+        Ok((!access.keys.is_same(&refused.keys)).then_some(access))
     }
 
-    async fn client_with(&self, keys: Arc<StoredKeys>) -> Result<Client, AccountError> {
+    async fn access_with(&self, keys: Arc<StoredKeys>) -> Result<Access, AccountError> {
         if keys.are_placeholders() {
             return Err(AccountError::Placeholders { id: self.keys.id().to_owned(), expected: Self::KEYS });
         }
@@ -94,10 +98,9 @@ impl Account {
         if has.as_ref().is_none_or(|has| !has.is_same(&keys)) {
             let access_key = keys.access_key.clone();
             *client = client.with_keys(Keys { access_key, secret_key: keys.secret_key.clone() });
+            *has = Some(keys.clone());
         }
-        // Also when they are the same: a refusal is about the reading they came from.
-        *has = Some(keys);
-        Ok(client.clone())
+        Ok(Access { client: client.clone(), keys })
     }
 }
 

@@ -10,6 +10,6 @@ mod account;
 mod config;
 mod worker;
 
-pub use account::{Account, AccountError};
+pub use account::{Access, Account, AccountError};
 pub use config::Config;
 pub use worker::Worker;

@@ -12,7 +12,7 @@ use sealing::{OpenError, Opener};
 use time::OffsetDateTime;
 use uuid::Builder;
 
-use crate::{Account, Config};
+use crate::{Access, Account, Config};
 
 /// How long after a mail the same person gets no other one.
 const COOL_DOWN: time::Duration = time::Duration::seconds(60);
@@ -122,14 +122,16 @@ impl Worker {
         delivery: &Delivery<'_>,
         deadline: OffsetDateTime,
     ) -> Result<Outcome, Failure> {
-        let client = self.account.client((self.instant)()).await?;
+        let access = self.account.access((self.instant)()).await?;
         let chosen_password = self.chosen_password(invitation).await?;
-        let refused = match self.run(&client, invitation, delivery, chosen_password.as_ref(), deadline).await {
+        let refused = match self.run(&access.client, invitation, delivery, chosen_password.as_ref(), deadline).await {
             Err(postponed) if matches!(postponed.leadsquared(), Some(Error::BadKeys)) => postponed,
             other => return Ok(other?),
         };
-        match self.account.client_after_refusal((self.instant)()).await? {
-            Some(client) => Ok(self.run(&client, invitation, delivery, chosen_password.as_ref(), deadline).await?),
+        match self.account.access_after_refusal(&access, (self.instant)()).await? {
+            Some(Access { client, .. }) => {
+                Ok(self.run(&client, invitation, delivery, chosen_password.as_ref(), deadline).await?)
+            }
             None => Err(refused.into()),
         }
     }

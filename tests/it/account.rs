@@ -1,0 +1,131 @@
+//! The worker's keys: read, refused, rotated and mended, on a clock of our own.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_secretsmanager::config::Credentials;
+use axum::{Json, Router, routing::post};
+use futures::future::join_all;
+use invitation::{Account, AccountError};
+use leadsquared::Options;
+use serde_json::{Value, json};
+use settings::Secret;
+
+const WRONG: &str = r#"{"accessKey":"a$1","secretKey":"wrong"}"#;
+const RIGHT: &str = r#"{"accessKey":"a$1","secretKey":"right"}"#;
+const PLACEHOLDERS: &str = r#"{"accessKey":"REPLACE-ME","secretKey":"REPLACE-ME"}"#;
+
+/// A Secrets Manager with one secret, which counts how often it is read.
+struct Secrets {
+    text: Arc<Mutex<&'static str>>,
+    reads: Arc<AtomicUsize>,
+    account: Account,
+}
+
+impl Secrets {
+    async fn holding(text: &'static str) -> Self {
+        let text = Arc::new(Mutex::new(text));
+        let reads = Arc::new(AtomicUsize::new(0));
+        let (held, count) = (text.clone(), reads.clone());
+        let answer = async move || -> Json<Value> {
+            count.fetch_add(1, Ordering::SeqCst);
+            Json(json!({"Name": "keys", "SecretString": *held.lock().unwrap()}))
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let served = axum::serve(listener, Router::new().route("/", post(answer)));
+        tokio::spawn(async { served.await });
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(endpoint)
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("test", "secret", None, None, "test"))
+            .load()
+            .await;
+        let secret = Secret::new(aws_sdk_secretsmanager::Client::new(&config), "keys".to_owned(), Account::KEYS);
+        let host = "http://127.0.0.1:9/";
+        let portal = "22222222-2222-4222-8222-222222222222";
+        let options = Options::new(host.parse().unwrap(), host.parse().unwrap(), portal.parse().unwrap());
+        Self { text, reads, account: Account::new(options, secret).unwrap() }
+    }
+
+    /// An attempt at this time whose keys LeadSquared refuses. Whether it gets others.
+    async fn refuse(&self, now: Instant) -> bool {
+        let refused = self.account.access(now).await.unwrap();
+        self.account.access_after_refusal(&refused, now).await.unwrap().is_some()
+    }
+
+    fn put(&self, text: &'static str) {
+        *self.text.lock().unwrap() = text;
+    }
+
+    fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+}
+
+fn after(start: Instant, seconds: u64) -> Instant {
+    start + Duration::from_secs(seconds)
+}
+
+#[tokio::test]
+async fn a_rotation_costs_one_more_read_however_many_notice_it() {
+    let secrets = Secrets::holding(WRONG).await;
+    let start = Instant::now();
+    let in_flight = join_all((0..100).map(|_| secrets.account.access(start))).await;
+    let in_flight: Vec<_> = in_flight.into_iter().map(Result::unwrap).collect();
+    assert_eq!(secrets.reads(), 1);
+    secrets.put(RIGHT);
+    for refused in &in_flight {
+        let renewed = secrets.account.access_after_refusal(refused, after(start, 1)).await.unwrap();
+        assert!(renewed.is_some(), "everybody gets the new keys, however late");
+    }
+    assert_eq!(secrets.reads(), 2);
+    secrets.account.access(after(start, 2)).await.unwrap();
+    assert_eq!(secrets.reads(), 2);
+}
+
+#[tokio::test]
+async fn wrong_keys_are_read_again_every_half_minute_until_they_are_mended() {
+    let secrets = Secrets::holding(WRONG).await;
+    let start = Instant::now();
+    for (seconds, reads) in [(1, 2), (2, 2), (30, 2), (32, 3), (40, 3)] {
+        assert!(!secrets.refuse(after(start, seconds)).await);
+        assert_eq!(secrets.reads(), reads, "after {seconds} s");
+    }
+    secrets.put(RIGHT);
+    assert!(!secrets.refuse(after(start, 50)).await);
+    assert!(secrets.refuse(after(start, 63)).await);
+    assert_eq!(secrets.reads(), 4);
+}
+
+#[tokio::test]
+async fn keys_that_take_the_place_of_placeholders_count_within_half_a_minute() {
+    let secrets = Secrets::holding(PLACEHOLDERS).await;
+    let start = Instant::now();
+    for seconds in [0, 5] {
+        let error = secrets.account.access(after(start, seconds)).await.map(drop).unwrap_err();
+        assert!(matches!(error, AccountError::Placeholders { .. }), "{error}");
+    }
+    secrets.put(RIGHT);
+    assert!(secrets.account.access(after(start, 10)).await.is_err());
+    assert!(secrets.account.access(after(start, 31)).await.is_ok());
+    assert_eq!(secrets.reads(), 3);
+}
+
+#[tokio::test]
+async fn an_hour_later_the_keys_are_read_again_and_an_outage_then_stops_nobody() {
+    let secrets = Secrets::holding(RIGHT).await;
+    let start = Instant::now();
+    secrets.account.access(start).await.unwrap();
+    secrets.account.access(after(start, 3599)).await.unwrap();
+    assert_eq!(secrets.reads(), 1);
+    secrets.put("not JSON any more");
+    secrets.account.access(after(start, 3600)).await.unwrap();
+    assert_eq!(secrets.reads(), 2);
+}
