@@ -47,7 +47,8 @@ pub(crate) struct Admitted {
     pub(crate) account: Arc<Account>,
     /// Whose keys the call carries; the account's first administrator where it carries none.
     pub(crate) user: User,
-    /// `x-lsq-portalid`.
+    /// The portal that the call is about, in lower case: `x-lsq-portalid`, else that of the session, else the account's
+    /// first. Calls that carry nothing but keys are about none.
     pub(crate) portal_id: Option<String>,
     /// The lead whose private key the call carries.
     pub(crate) signed_in: Option<String>,
@@ -61,12 +62,17 @@ impl Admitted {
     pub(crate) fn writer<'a>(&'a self, db: &'a Connection, raises: bool) -> Writer<'a> {
         Writer { world: &self.world, account: &self.account, db, user: &self.user, now: self.now, raises }
     }
+
+    /// The portal among whose users the call finds its own; none where they are the whole account's.
+    pub(crate) fn users_of(&self) -> Option<&str> {
+        self.portal_id.as_deref().filter(|_| self.world.settings.switches.users_per_portal)
+    }
 }
 
 /// Lets a call in.
 pub(crate) fn admit(world: &Arc<World>, call: Call, request: Request) -> Result<Admitted, Failure> {
     let now = world.now();
-    let mut signed_in = None;
+    let mut session = Holder::default();
     let (account, user) = match call.access() {
         Access::KeysAnywhere | Access::Keys => by_keys(world, &request, true)?,
         Access::AdministratorKeys => administrator(world, &request)?,
@@ -76,7 +82,7 @@ pub(crate) fn admit(world: &Arc<World>, call: Call, request: Request) -> Result<
         }
         Access::PrivateKey | Access::ThreeHeadersPrivate => {
             let (account, user, holder) = by_authorization(world, &request, Kind::PrivateKey, now)?;
-            signed_in = holder.lead_id;
+            session = holder;
             (account, user)
         }
         Access::ThreeHeadersAndKeys => {
@@ -91,14 +97,20 @@ pub(crate) fn admit(world: &Arc<World>, call: Call, request: Request) -> Result<
         Access::ThreeHeaders | Access::ThreeHeadersPrivate | Access::ThreeHeadersAndKeys => {
             Some(portal(world, &account, &request, now)?)
         }
-        Access::KeysAnywhere | Access::Keys | Access::AdministratorKeys | Access::PublicKey | Access::PrivateKey => {
-            None
+        Access::PublicKey | Access::PrivateKey => {
+            let portal = session.portal_id.clone().or_else(|| account.first_portal());
+            Some(portal.ok_or_else(|| unauthorized(world, &world.settings.texts.unknown_portal))?)
         }
+        Access::KeysAnywhere | Access::Keys | Access::AdministratorKeys => None,
     };
+    let elsewhere = session.portal_id.is_some() && session.portal_id != portal_id;
+    if elsewhere && world.settings.switches.users_per_portal {
+        return Err(stale(world));
+    }
     if !account.admit(world) {
         return Err(limit_reached(world));
     }
-    let world = world.clone();
+    let (world, signed_in) = (world.clone(), session.lead_id);
     Ok(Admitted { world, account, user, portal_id, signed_in, query: request.query, body: request.body, now })
 }
 
@@ -109,9 +121,13 @@ pub(crate) fn limit_reached(world: &World) -> Failure {
     Failure::new(limit.refusal.status(), "MXAPIRateLimitExceededException", message)
 }
 
-/// The refusal of a call to another region's host.
-pub(crate) fn wrong_host(world: &World) -> Failure {
-    unauthorized(world, &world.settings.texts.wrong_host.replace("{host}", &world.settings.right_host))
+/// The refusal of a call to another region's host, which names the right host of the same API.
+pub(crate) fn wrong_host(world: &World, call: Call) -> Failure {
+    let host = &world.settings.right_host;
+    // `api-in21` and `portalapi-in21`: the region's suffix is the same on every host.
+    let is_of_portal = call.is_of_portal() && host.starts_with("api");
+    let host = if is_of_portal { format!("portal{host}") } else { host.clone() };
+    unauthorized(world, &world.settings.texts.wrong_host.replace("{host}", &host))
 }
 
 pub(crate) fn unauthorized(world: &World, text: &str) -> Failure {

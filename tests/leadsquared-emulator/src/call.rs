@@ -137,6 +137,11 @@ calls! {
 }
 
 impl Call {
+    /// Whether it belongs to the portal API, which has hosts of its own: <https://apidocs.leadsquared.com/portal-api/>.
+    pub fn is_of_portal(self) -> bool {
+        !matches!(self.access(), Access::KeysAnywhere | Access::Keys)
+    }
+
     /// The call of that [`Call::name`].
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|call| call.name() == name)

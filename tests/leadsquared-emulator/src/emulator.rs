@@ -21,7 +21,7 @@ use crate::faults::Faults;
 use crate::leads::{self, Lead, Writer};
 use crate::mails::{self, Mail, TextMessage};
 use crate::portal_users::{self, PortalUser};
-use crate::server::{self, Region};
+use crate::server::{self, Host, Region};
 use crate::settings::Settings;
 use crate::store::StoreError;
 use crate::tenant::{Role, User};
@@ -33,6 +33,7 @@ use crate::{admin, hosted_page, passwords};
 pub struct Emulator {
     world: Arc<World>,
     url: Url,
+    portal_api_url: Url,
     other_region_url: Url,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
@@ -60,7 +61,8 @@ pub enum StartError {
 const READS: &str = "the emulator's own database answers its own statements";
 
 impl Emulator {
-    /// Starts on 127.0.0.1, on two ports: the right region's host and another one.
+    /// Starts on 127.0.0.1, on two ports: the right region's host and another one; on three when the portal API is to have
+    /// its own.
     ///
     /// # Errors
     /// When the port is taken, the data folder is not usable, or the settings contradict themselves.
@@ -69,26 +71,46 @@ impl Emulator {
         let world = Arc::new(World::new(settings)?);
         let right = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(StartError::Port)?;
         let wrong = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Port)?;
+        let portal = match world.settings.portal_port {
+            Some(port) => Some(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(StartError::Port)?),
+            None => None,
+        };
         let (url, other_region_url) = (url_of(&right)?, url_of(&wrong)?);
+        let portal_api_url = portal.as_ref().map_or_else(|| Ok(url.clone()), url_of)?;
         world.base.get_or_init(|| url.clone());
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
         let own = hosted_page::router().merge(admin::router());
-        listeners.spawn(server::listen(right, server::calls(own, Region::Right, world.clone()), stopped.clone()));
-        let nothing = axum::Router::new();
-        listeners.spawn(server::listen(wrong, server::calls(nothing, Region::Wrong, world.clone()), stopped.clone()));
+        let host = Host::first(&world);
+        listeners.spawn(server::listen(right, server::calls(own, host, world.clone()), stopped.clone()));
+        if let Some(portal) = portal {
+            let host = Host { region: Region::Right, core: false, portal: true };
+            listeners.spawn(server::listen(
+                portal,
+                server::calls(axum::Router::new(), host, world.clone()),
+                stopped.clone(),
+            ));
+        }
+        let host = Host { region: Region::Wrong, core: true, portal: true };
+        let router = server::calls(axum::Router::new(), host, world.clone());
+        listeners.spawn(server::listen(wrong, router, stopped.clone()));
         listeners.spawn(deliveries::run(world.clone(), stopped));
-        Ok(Self { world, url, other_region_url, stop, listeners })
+        Ok(Self { world, url, portal_api_url, other_region_url, stop, listeners })
     }
 
     /// Answers a request in this process, as a connection to [`Emulator::url`] would; only a cut cannot be seen.
     pub async fn answer(&self, request: http::Request<Vec<u8>>) -> http::Response<Vec<u8>> {
-        server::answer(self.world.clone(), Region::Right, request.map(Body::from)).await
+        server::answer(self.world.clone(), Host::first(&self.world), request.map(Body::from)).await
     }
 
-    /// Where it listens; core API, portal API and the hosted portal page are all below.
+    /// Where it listens; core API, hosted portal page and, unless it was given a port of its own, the portal API are below.
     pub fn url(&self) -> Url {
         self.url.clone()
+    }
+
+    /// Where the portal API is: [`Emulator::url`], or its own port by [`Settings::portal_port`].
+    pub fn portal_api_url(&self) -> Url {
+        self.portal_api_url.clone()
     }
 
     /// A host of another region: refuses every call but Authenticate a User and names the right host.
@@ -153,13 +175,20 @@ impl Emulator {
         portal_users::all(&self.account().store.connection()).expect(READS)
     }
 
-    /// Whether that is the lead's portal password, which no call gives out.
+    /// Whether that is the lead's password at one of the portals; no call gives it out.
     pub async fn has_password(&self, lead_id: &str, password: &str) -> bool {
-        let hash = portal_users::password_hash(&self.account().store.connection(), lead_id).expect(READS);
-        match hash {
-            Some(hash) => passwords::matches(hash, password.to_owned()).await,
-            None => false,
+        for user in self.portal_users().into_iter().filter(|user| user.lead_id == lead_id) {
+            let hash = {
+                let db = self.account().store.connection();
+                portal_users::password_hash(&db, lead_id, Some(&user.portal_id)).expect(READS)
+            };
+            if let Some(hash) = hash
+                && passwords::matches(hash, password.to_owned()).await
+            {
+                return true;
+            }
         }
+        false
     }
 
     /// Every mail, oldest first.
@@ -198,7 +227,8 @@ impl Emulator {
         self.world.log.calls()
     }
 
-    /// The most calls that arrived within any window of the limit's length, refused ones included.
+    /// The most calls that arrived within any window of the limit's length: refused ones, addresses that are none, every
+    /// account's and those to the wrong region's host included, so that no account can have received more.
     pub fn window_max(&self) -> usize {
         self.world.log.window_max()
     }

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn none_set() -> Faults {
-        Faults::new(Randomness::seeded(1))
+        Faults::new(Randomness::seeded(1, &[]))
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_chance_strikes_about_as_often_as_it_says_and_the_same_calls_with_the_same_seed() {
         let strikes = |seed, chance| {
-            let faults = Faults::new(Randomness::seeded(seed));
+            let faults = Faults::new(Randomness::seeded(seed, &[]));
             faults.add(Fault::everywhere(Effect::Cut).with_chance(chance));
             let calls = (0..2_000).map(|_| faults.strike(Call::Register).before.is_some());
             calls.collect::<Vec<_>>()

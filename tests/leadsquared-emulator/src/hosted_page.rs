@@ -66,8 +66,10 @@ async fn open(
     let query = Query::parse(query.as_deref());
     let account = account_of(&world, query.get("portalid"));
     let Some(key) = query.get("authkey") else {
-        let lead = session(&world, &headers)?;
-        return Ok(page(&account, query.get("portalid"), lead, None, String::new()));
+        let asked = query.get("portalid").map(str::to_ascii_lowercase);
+        let session = session(&world, &headers, asked.as_deref())?;
+        let portal_id = session.as_ref().and_then(|(_, portal_id)| portal_id.clone()).or(asked);
+        return Ok(page(&account, portal_id.as_deref(), session.map(|(lead, _)| lead), None, String::new()));
     };
     match redeem(&world, &account, &query, key)? {
         Some((lead, cookie)) => {
@@ -98,9 +100,11 @@ fn redeem(world: &World, account: &Account, query: &Query, key: &str) -> Result<
 
 async fn sign_in(State(world): State<Arc<World>>, Form(form): Form<SignIn>) -> Result<Response, Failure> {
     let account = account_of(&world, Some(&form.portal_id));
+    let portal_id = form.portal_id.to_ascii_lowercase();
+    let users_of = Some(portal_id.as_str()).filter(|_| world.settings.switches.users_per_portal);
     let lead = leads::with_value(&account.store.connection(), "EmailAddress", form.email.trim())?;
     let hash = match &lead {
-        Some(lead) => portal_users::password_hash(&account.store.connection(), lead)?,
+        Some(lead) => portal_users::password_hash(&account.store.connection(), lead, users_of)?,
         None => None,
     };
     let matches = match hash {
@@ -111,7 +115,8 @@ async fn sign_in(State(world): State<Arc<World>>, Form(form): Form<SignIn>) -> R
         let page = page(&account, Some(&form.portal_id), None, Some("E-mail or password is wrong."), form.email);
         return Ok((StatusCode::UNAUTHORIZED, page).into_response());
     }
-    let cookie = start_session(&world, &account.store.connection(), &Holder { lead_id: lead, portal_id: None })?;
+    let holder = Holder { lead_id: lead, portal_id: Some(portal_id) };
+    let cookie = start_session(&world, &account.store.connection(), &holder)?;
     Ok(([(SET_COOKIE, cookie)], Redirect::to("/portal")).into_response())
 }
 
@@ -184,12 +189,18 @@ fn start_session(world: &World, db: &rusqlite::Connection, holder: &Holder) -> R
     Ok(format!("{COOKIE_NAME}={value}; Path=/portal; Max-Age={}; HttpOnly; SameSite=Lax", lifetime.as_secs()))
 }
 
-fn session(world: &World, headers: &HeaderMap) -> Result<Option<Lead>, Failure> {
+/// Who is signed in at the portal that is asked for, or at any, and at which.
+fn session(world: &World, headers: &HeaderMap, asked: Option<&str>) -> Result<Option<(Lead, Option<String>)>, Failure> {
     let Some(value) = cookie(headers) else { return Ok(None) };
     for account in &world.accounts {
         let db = account.store.connection();
-        if let Some(Holder { lead_id: Some(lead), .. }) = store::redeem(&db, Kind::PageSession, value, world.now())? {
-            return Ok(leads::by_id(&db, &lead)?);
+        let holder = store::redeem(&db, Kind::PageSession, value, world.now())?;
+        if let Some(Holder { lead_id: Some(lead), portal_id }) = holder {
+            let elsewhere = asked.is_some() && asked != portal_id.as_deref();
+            if elsewhere && world.settings.switches.users_per_portal {
+                return Ok(None);
+            }
+            return Ok(leads::by_id(&db, &lead)?.map(|lead| (lead, portal_id)));
         }
     }
     Ok(None)
@@ -215,7 +226,10 @@ fn page(
     email: String,
 ) -> Response {
     let portals = &account.tenant.portals;
-    let portal = portals.iter().find(|portal| Some(portal.id.as_str()) == portal_id).or(portals.first());
+    let portal = portals
+        .iter()
+        .find(|portal| portal_id.is_some_and(|id| portal.id.eq_ignore_ascii_case(id)))
+        .or(portals.first());
     let page = Page {
         organisation: account.tenant.organisation.clone(),
         portal_id: portal.map(|portal| portal.id.clone()).unwrap_or_default(),

@@ -171,12 +171,16 @@ pub(crate) struct Writer<'a> {
 impl Writer<'_> {
     /// Creates a lead of checked values and returns its id.
     pub(crate) fn create(&self, changes: &Changes) -> Result<String, Failure> {
+        self.create_as(self.world.randomness.guid(), changes)
+    }
+
+    /// The same with an id that is given.
+    pub(crate) fn create_as(&self, id: String, changes: &Changes) -> Result<String, Failure> {
         let tenant = &self.account.tenant;
         let missing = tenant.fields.iter().find(|field| field.mandatory && changes.value(&field.schema_name).is_none());
         if let Some(field) = missing {
             return Err(Failure::missing(format!("{} is mandatory.", field.display_name)));
         }
-        let id = self.world.randomness.guid();
         self.refuse_duplicates(&id, changes)?;
         self.db
             .prepare_cached(

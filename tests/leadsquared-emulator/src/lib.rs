@@ -54,7 +54,7 @@ pub use leads::Lead;
 pub use limit::{Limit, LimitRefusal};
 pub use mails::{Mail, TextMessage};
 pub use portal_users::PortalUser;
-pub use settings::{Lifetimes, PasswordHashing, PasswordPolicy, Settings, Switches, Texts, WebhookRules};
+pub use settings::{Lifetimes, PasswordHashing, PasswordPolicy, PhoneLookup, Settings, Switches, Texts, WebhookRules};
 pub use store::StoreError;
 pub use tenant::{ActivityType, DataType, EmailTemplate, Field, Portal, Role, Tenant, User};
 pub use webhooks::{Webhook, WebhookStatus};

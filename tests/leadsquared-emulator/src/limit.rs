@@ -11,11 +11,13 @@ use time::OffsetDateTime;
 ///
 /// The published limits are per account, whichever user's keys are used:
 /// <https://apidocs.leadsquared.com/rate-limits/>.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limit {
     /// Calls permitted in one window.
     pub calls: u32,
     /// Length of the sliding window.
+    #[serde(with = "crate::settings::seconds")]
     pub window: Duration,
     /// The shape of the refusal.
     pub refusal: LimitRefusal,

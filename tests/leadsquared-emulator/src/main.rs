@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use leadsquared_emulator::{Emulator, Settings, StartError, Tenant};
+use serde::de::DeserializeOwned;
 
 /// A LeadSquared account on this machine.
 #[derive(Parser)]
@@ -20,18 +21,26 @@ struct Arguments {
     /// JSON file that describes the account; --print-account shows the default one to start from.
     #[arg(long, value_name = "FILE")]
     account: Option<PathBuf>,
+    /// JSON file with settings: switches, wordings, lifetimes, limit …; --print-settings shows the default ones.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
     /// Prints the account as JSON, and ends.
     #[arg(long)]
     print_account: bool,
+    /// Prints the settings as JSON, and ends.
+    #[arg(long)]
+    print_settings: bool,
 }
 
 /// Why the emulator does not run.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("the account file cannot be read")]
-    Account(#[source] std::io::Error),
-    #[error("the account file is not the JSON that --print-account shows")]
-    Json(#[source] serde_json::Error),
+    #[error("the file {0} cannot be read")]
+    File(PathBuf, #[source] std::io::Error),
+    #[error("the file {0} is not the JSON that --print-account or --print-settings shows")]
+    Json(PathBuf, #[source] serde_json::Error),
+    #[error("it cannot be printed")]
+    Print(#[source] serde_json::Error),
     #[error(transparent)]
     Start(#[from] StartError),
 }
@@ -48,19 +57,27 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let tenant = match &arguments.account {
-        Some(file) => serde_json::from_slice(&std::fs::read(file).map_err(Failure::Account)?).map_err(Failure::Json)?,
-        None => Tenant::default(),
-    };
+    let tenant: Tenant = read(arguments.account)?;
+    let settings: Settings = read(arguments.settings)?;
     if arguments.print_account {
-        println!("{}", serde_json::to_string_pretty(&tenant).map_err(Failure::Json)?);
+        println!("{}", serde_json::to_string_pretty(&tenant).map_err(Failure::Print)?);
+    }
+    if arguments.print_settings {
+        println!("{}", serde_json::to_string_pretty(&settings).map_err(Failure::Print)?);
+    }
+    if arguments.print_account || arguments.print_settings {
         return Ok(());
     }
-    let settings = Settings { port: arguments.port, data: arguments.data, tenant, ..Settings::default() };
+    let settings = Settings { port: arguments.port, data: arguments.data, tenant, ..settings };
     let emulator = Emulator::start(settings).await?;
     let (access_key, secret_key) = emulator.keys();
     println!("LeadSquared emulator");
-    println!("  core and portal API  {}", emulator.url());
+    if emulator.portal_api_url() == emulator.url() {
+        println!("  core and portal API  {}", emulator.url());
+    } else {
+        println!("  core API             {}", emulator.url());
+        println!("  portal API           {}", emulator.portal_api_url());
+    }
     println!("  another region       {}", emulator.other_region_url());
     println!("  hosted portal page   {}", emulator.portal_page_url());
     println!("  mails, calls, faults {}", emulator.admin_url());
@@ -74,6 +91,15 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     emulator.shutdown().await;
     Ok(())
+}
+
+/// What a file says, or the default without one.
+fn read<T: DeserializeOwned + Default>(file: Option<PathBuf>) -> Result<T, Failure> {
+    let Some(file) = file else { return Ok(T::default()) };
+    match std::fs::read(&file) {
+        Ok(json) => serde_json::from_slice(&json).map_err(|error| Failure::Json(file, error)),
+        Err(error) => Err(Failure::File(file, error)),
+    }
 }
 
 fn explain(error: &dyn std::error::Error) -> String {

@@ -18,8 +18,11 @@ impl Randomness {
         Ok(Self { seed, drawn: AtomicU64::new(0) })
     }
 
-    pub(crate) fn seeded(seed: u64) -> Self {
-        Self { seed: Sha256::digest(seed.to_le_bytes()).into(), drawn: AtomicU64::new(0) }
+    /// Repeatable; `starts` tells apart the runs that share a data folder, so that none draws the ids of another.
+    pub(crate) fn seeded(seed: u64, starts: &[u64]) -> Self {
+        let mut mixed = Sha256::new().chain_update(seed.to_le_bytes());
+        starts.iter().for_each(|start| mixed.update(start.to_le_bytes()));
+        Self { seed: mixed.finalize().into(), drawn: AtomicU64::new(0) }
     }
 
     pub(crate) fn bytes<const N: usize>(&self) -> [u8; N] {
@@ -66,13 +69,14 @@ mod tests {
 
     #[test]
     fn the_same_seed_draws_the_same_ids_and_no_id_twice() {
-        let draw = |seed| {
-            let randomness = Randomness::seeded(seed);
+        let draw = |seed, starts: &[u64]| {
+            let randomness = Randomness::seeded(seed, starts);
             [randomness.guid(), randomness.guid(), randomness.hex64(), randomness.six_digits()]
         };
-        assert_eq!(draw(7), draw(7));
-        assert_ne!(draw(7), draw(8));
-        assert_ne!(draw(7)[0], draw(7)[1]);
-        assert!(is_guid(&draw(7)[0]));
+        assert_eq!(draw(7, &[1]), draw(7, &[1]));
+        assert_ne!(draw(7, &[1]), draw(8, &[1]));
+        assert_ne!(draw(7, &[1]), draw(7, &[2]));
+        assert_ne!(draw(7, &[1])[0], draw(7, &[1])[1]);
+        assert!(is_guid(&draw(7, &[1])[0]));
     }
 }

@@ -41,31 +41,57 @@ pub(crate) enum Region {
     Wrong,
 }
 
+/// What a listener stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host {
+    pub(crate) region: Region,
+    /// Whether it has the core API.
+    pub(crate) core: bool,
+    /// Whether it has the portal API.
+    pub(crate) portal: bool,
+}
+
+impl Host {
+    /// The host that there always is.
+    pub(crate) fn first(world: &World) -> Self {
+        Self { region: Region::Right, core: true, portal: world.settings.portal_port.is_none() }
+    }
+
+    fn has(self, call: Call) -> bool {
+        if call.is_of_portal() { self.portal } else { self.core }
+    }
+}
+
 /// A router that answers LeadSquared's calls for whatever `own` does not.
-pub(crate) fn calls(own: Router<Arc<World>>, region: Region, world: Arc<World>) -> Router {
+pub(crate) fn calls(own: Router<Arc<World>>, host: Host, world: Arc<World>) -> Router {
     own.fallback(move |State(world): State<Arc<World>>, request: http::Request<Body>| async move {
         // In a task of its own: work goes on when the caller hangs up, as it does on a real server.
-        let answer = tokio::spawn(answer_request(world, region, request));
+        let answer = tokio::spawn(answer_request(world, host, request));
         answer.await.unwrap_or_else(|_| Failure::internal().into_response())
     })
     .with_state(world)
 }
 
 /// Answers one call without a connection.
-pub(crate) async fn answer(world: Arc<World>, region: Region, request: http::Request<Body>) -> http::Response<Vec<u8>> {
-    let (parts, body) = answer_request(world, region, request).await.into_parts();
+pub(crate) async fn answer(world: Arc<World>, host: Host, request: http::Request<Body>) -> http::Response<Vec<u8>> {
+    let (parts, body) = answer_request(world, host, request).await.into_parts();
     let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     http::Response::from_parts(parts, body.into())
 }
 
-async fn answer_request(world: Arc<World>, region: Region, request: http::Request<Body>) -> Response {
+async fn answer_request(world: Arc<World>, host: Host, request: http::Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let route = world.routes.find(&parts.method, parts.uri.path());
-    let number =
-        world.log.arrival(&world, route.as_ref().ok().copied(), region == Region::Wrong, world.settings.limit.window);
+    let route = route.and_then(|call| if host.has(call) { Ok(call) } else { Err(NoRoute::UnknownPath) });
+    let number = world.log.arrival(
+        &world,
+        route.as_ref().ok().copied(),
+        host.region == Region::Wrong,
+        world.settings.limit.window,
+    );
     let body = read_body(body).await;
     let response = match (route, body) {
-        (Ok(call), Ok(body)) => answer_call(&world, region, call, parts, body).await,
+        (Ok(call), Ok(body)) => answer_call(&world, host.region, call, parts, body).await,
         (Err(NoRoute::UnknownPath), _) => {
             Failure::new(StatusCode::NOT_FOUND, "EndpointNotFound", "Endpoint not found.").into_response()
         }
@@ -95,7 +121,7 @@ async fn answer_call(world: &Arc<World>, region: Region, call: Call, parts: Part
         return spoilt(world, effect, StatusCode::OK.into_response()).await;
     }
     let right_host = region == Region::Right || call == Call::AuthenticateUser;
-    let done = if right_host { serve(world, call, request).await } else { Err(admission::wrong_host(world)) };
+    let done = if right_host { serve(world, call, request).await } else { Err(admission::wrong_host(world, call)) };
     let response = match done {
         Ok(value) => json_response(StatusCode::OK, value.to_string()),
         Err(failure) => failure.into_response(),

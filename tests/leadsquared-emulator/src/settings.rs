@@ -4,21 +4,34 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::limit::Limit;
 use crate::tenant::Tenant;
 
 /// Everything that can be chosen about an emulator; the default is one account with two users and one portal.
-#[derive(Clone, Debug)]
+///
+/// Serialises, so that the binary can be given one as a file; [`port`](Self::port), [`tenant`](Self::tenant) and
+/// [`data`](Self::data) are not in it, since they are arguments of their own there, and the clock is the machine's.
+/// Lengths of time are seconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The port on 127.0.0.1; a free one when absent.
+    #[serde(skip)]
     pub port: Option<u16>,
+    /// A port of its own for the portal API, 0 for a free one. Absent, both APIs share a host, and nothing notices that
+    /// somebody took the one for the other; with it that is 404, as on LeadSquared's hosts:
+    /// <https://apidocs.leadsquared.com/portal-api/>.
+    pub portal_port: Option<u16>,
     /// The account that [`Emulator`](crate::Emulator)'s methods speak of.
+    #[serde(skip)]
     pub tenant: Tenant,
     /// Further accounts on the same host; their short codes must differ.
     pub other_tenants: Vec<Tenant>,
     /// The time that lifetimes, limits and timestamps are measured with.
+    #[serde(skip)]
     pub clock: Clock,
     /// The call limit of each account.
     pub limit: Limit,
@@ -32,12 +45,13 @@ pub struct Settings {
     pub switches: Switches,
     /// The wording of refusals that no public page records.
     pub texts: Texts,
-    /// The host that a wrong region's refusal names.
+    /// The core API's host that a wrong region's refusal names; a portal call's names the portal host that goes with it.
     pub right_host: String,
     /// `LSQCommonServiceURLs.api` in the answer to Authenticate a User; the emulator's own `host:port` when absent.
     pub api_host: Option<String>,
     /// Where the call is served whose path every copy of its page lost:
     /// <https://apidocs.leadsquared.com/portal-auto-login-generate-tenant-auth-key/>.
+    #[serde(with = "address")]
     pub tenant_auth_key: (Method, String),
     /// The rules of webhook delivery.
     pub webhooks: WebhookRules,
@@ -45,9 +59,11 @@ pub struct Settings {
     pub code_attempts: u32,
     /// Where forgotten-password mails lead; `{portal}`, `{leadId}` and `{temporaryPassword}` are filled in.
     pub reset_link: String,
-    /// A folder that keeps every account's data; in memory when absent.
+    /// A folder that keeps every account's data; in memory when absent. How far the clock was advanced is not kept.
+    #[serde(skip)]
     pub data: Option<PathBuf>,
-    /// Makes ids, keys and codes repeatable; random when absent.
+    /// Makes ids, keys, codes and chances repeatable; random when absent. With a data folder each start draws others, and
+    /// the same sequence of starts the same ones.
     pub seed: Option<u64>,
 }
 
@@ -55,6 +71,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             port: None,
+            portal_port: None,
             tenant: Tenant::default(),
             other_tenants: Vec::new(),
             clock: Clock::system(),
@@ -85,17 +102,23 @@ impl Settings {
 
 /// How long the credentials live. Four hours are documented for sign-in and auto-login keys
 /// (<https://apidocs.leadsquared.com/portal-auto-login/>); the last two are assumptions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Lifetimes {
     /// The private key that sign-in returns.
+    #[serde(with = "seconds")]
     pub private_key: Duration,
     /// The tenant's auto-login key.
+    #[serde(with = "seconds")]
     pub tenant_auth_key: Duration,
     /// A lead's auto-login key, and the session that the hosted page makes of it.
+    #[serde(with = "seconds")]
     pub lead_auth_key: Duration,
     /// The temporary password of a reset mail.
+    #[serde(with = "seconds")]
     pub temporary_password: Duration,
     /// A one-time sign-in code.
+    #[serde(with = "seconds")]
     pub one_time_code: Duration,
 }
 
@@ -113,16 +136,20 @@ impl Default for Lifetimes {
 }
 
 /// How webhooks are delivered: <https://apidocs.leadsquared.com/webhook-best-practices/>.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct WebhookRules {
     /// Waiting times before the second and each further attempt; their number plus one is that of the attempts.
     /// Three attempts are documented, the times are not.
+    #[serde(with = "lists_of_seconds")]
     pub gaps: Vec<Duration>,
     /// Longest wait for an answer, in real time; undocumented.
+    #[serde(with = "seconds")]
     pub timeout: Duration,
     /// Failed deliveries in a row that disable a webhook.
     pub disable_after: u32,
     /// Activities of this long are posted together.
+    #[serde(with = "seconds")]
     pub activity_batch: Duration,
 }
 
@@ -138,7 +165,8 @@ impl Default for WebhookRules {
 }
 
 /// What a portal password must have. Undocumented; the default is what every sample of the documentation follows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct PasswordPolicy {
     /// Fewest characters.
     pub min_length: usize,
@@ -165,7 +193,7 @@ impl PasswordPolicy {
 }
 
 /// The cost of one Argon2id hash.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PasswordHashing {
     /// The recommended parameters of the `argon2` crate.
     #[default]
@@ -175,10 +203,14 @@ pub enum PasswordHashing {
 }
 
 /// One switch per point that LeadSquared's documentation leaves open; each default is the careful assumption.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Switches {
     /// Registering a portal user again without `RegisterOnlyNewLead` replaces the password.
     pub register_replaces_password: bool,
+    /// Whoever registered at one portal of the account is a user of that one only, with a password of its own there. Calls
+    /// of the first version, which name no portal, go to the account's first.
+    pub users_per_portal: bool,
     /// A lead-level auto-login key is made for portal users only.
     pub auto_login_needs_portal_user: bool,
     /// Get Public Auth Key and Get Portal Registration Token return a new value each time; old ones stay valid.
@@ -188,8 +220,8 @@ pub struct Switches {
     /// Phone numbers are stored as `+<country>-<national>` whatever form they came in. Off, they are stored and
     /// compared as sent, which is how integrators come by duplicates.
     pub normalise_phones: bool,
-    /// Lead by phone compares digits with or without the country code; off, it compares the stored text.
-    pub phone_lookup_by_digits: bool,
+    /// The forms of a number that lead by phone finds a lead by.
+    pub phone_lookup: PhoneLookup,
     /// Lead.Capture reports a duplicate under 200 instead of 500; both were seen.
     pub capture_duplicate_under_ok: bool,
     /// A reset or change that is refused answers 200 with `IsSuccessful: false` instead of an envelope.
@@ -206,11 +238,12 @@ impl Default for Switches {
     fn default() -> Self {
         Self {
             register_replaces_password: true,
+            users_per_portal: true,
             auto_login_needs_portal_user: true,
             keys_change_per_call: false,
             portal_takes_key_headers: false,
             normalise_phones: false,
-            phone_lookup_by_digits: true,
+            phone_lookup: PhoneLookup::default(),
             capture_duplicate_under_ok: false,
             refused_change_under_ok: false,
             register_raises_webhooks: true,
@@ -220,8 +253,22 @@ impl Default for Switches {
     }
 }
 
+/// How lead by phone compares numbers. Its page (<https://apidocs.leadsquared.com/get-lead-by-phone/>) and what integrators
+/// saw contradict each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PhoneLookup {
+    /// By their digits, with or without the country code, whatever is written between them.
+    #[default]
+    AnyForm,
+    /// By their digits, with or without the country code; what holds anything but digits finds nothing, as documented.
+    DigitsOnly,
+    /// As the text that is stored, hyphen and all, as one account was seen to do.
+    StoredText,
+}
+
 /// Wordings that no public page records, so that a client can be tried against others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Texts {
     /// `ExceptionType` of every 401.
     pub unauthorized_type: String,
@@ -276,6 +323,110 @@ impl Default for Texts {
             wrong_code: "Invalid or expired OTP.".to_owned(),
             wrong_temporary_password: "Invalid or expired temporary password.".to_owned(),
             not_a_portal_user: "Lead is not a portal user.".to_owned(),
+        }
+    }
+}
+
+/// A length of time as a number of seconds; up to a hundred years, so that it can be added to any time of the clock.
+pub(crate) mod seconds {
+    use std::time::Duration;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    const MOST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        if time.subsec_nanos() == 0 {
+            time.as_secs().serialize(serializer)
+        } else {
+            time.as_secs_f64().serialize(serializer)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let time = Duration::try_from_secs_f64(f64::deserialize(deserializer)?);
+        let time = time.ok().filter(|time| *time <= MOST);
+        time.ok_or_else(|| D::Error::custom("a time must be seconds from 0 to a hundred years"))
+    }
+}
+
+mod lists_of_seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Seconds(#[serde(with = "super::seconds")] Duration);
+
+    pub(super) fn serialize<S: Serializer>(times: &[Duration], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(times.iter().copied().map(Seconds))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>, D::Error> {
+        let times = Vec::<Seconds>::deserialize(deserializer)?;
+        Ok(times.into_iter().map(|Seconds(time)| time).collect())
+    }
+}
+
+/// A method and a path.
+mod address {
+    use http::Method;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Address {
+        method: String,
+        path: String,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        (method, path): &(Method, String),
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Address { method: method.to_string(), path: path.clone() }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(Method, String), D::Error> {
+        let Address { method, path } = Address::deserialize(deserializer)?;
+        let method = method.parse().map_err(|_| D::Error::custom("method must be one of HTTP, such as GET"))?;
+        if path.starts_with('/') { Ok((method, path)) } else { Err(D::Error::custom("path must begin with /")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_survive_being_written_to_a_file_and_a_file_may_hold_a_few_of_them() {
+        let written = serde_json::to_value(Settings::default()).unwrap();
+        let read: Settings = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), written);
+        let some = r#"{"limit": {"calls": 10, "window": 2.5}, "webhooks": {"gaps": [1, 0.5]},
+            "switches": {"normalise_phones": true}, "tenant_auth_key": {"method": "POST", "path": "/api/Key"}}"#;
+        let some: Settings = serde_json::from_str(some).unwrap();
+        assert_eq!((some.limit.calls, some.limit.window), (10, Duration::from_millis(2500)));
+        assert_eq!(some.webhooks.gaps, [Duration::from_secs(1), Duration::from_millis(500)]);
+        assert_eq!(some.tenant_auth_key, (Method::POST, "/api/Key".to_owned()));
+        assert!(some.switches.normalise_phones && some.switches.register_raises_webhooks);
+    }
+
+    #[test]
+    fn a_settings_file_with_a_misspelt_name_or_an_impossible_value_is_refused() {
+        for (file, reason) in [
+            (r#"{"switches": {"normalize_phones": true}}"#, "unknown field `normalize_phones`"),
+            (r#"{"limits": {}}"#, "unknown field `limits`"),
+            (r#"{"limit": {"window": -1}}"#, "a time must be seconds from 0"),
+            (r#"{"lifetimes": {"private_key": 1e300}}"#, "a time must be seconds from 0"),
+            (r#"{"webhooks": {"gaps": [1e12]}}"#, "a time must be seconds from 0"),
+            (r#"{"tenant_auth_key": {"method": "GE T", "path": "/"}}"#, "method must be one of HTTP"),
+            (r#"{"tenant_auth_key": {"method": "GET", "path": "api"}}"#, "path must begin with /"),
+        ] {
+            let refused = serde_json::from_str::<Settings>(file).unwrap_err().to_string();
+            assert!(refused.starts_with(reason), "{refused}");
         }
     }
 }

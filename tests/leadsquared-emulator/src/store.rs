@@ -9,9 +9,13 @@ use time::OffsetDateTime;
 
 use crate::failure::Failure;
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
+CREATE TABLE run (
+    starts INTEGER NOT NULL
+);
+INSERT INTO run (starts) VALUES (0);
 CREATE TABLE lead (
     auto_id INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -28,11 +32,12 @@ CREATE TABLE lead_value (
 ) WITHOUT ROWID;
 CREATE INDEX lead_value_by_value ON lead_value (field, value);
 CREATE TABLE portal_user (
-    lead_id TEXT PRIMARY KEY REFERENCES lead (id) ON DELETE CASCADE,
-    portal_id TEXT,
+    lead_id TEXT NOT NULL REFERENCES lead (id) ON DELETE CASCADE,
+    portal_id TEXT NOT NULL,
     password_hash TEXT NOT NULL,
     registered_at INTEGER NOT NULL,
-    registrations INTEGER NOT NULL
+    registrations INTEGER NOT NULL,
+    PRIMARY KEY (lead_id, portal_id)
 );
 CREATE TABLE credential (
     value TEXT PRIMARY KEY,
@@ -64,6 +69,7 @@ CREATE TABLE text_message (
 CREATE TABLE one_time_code (
     challenge TEXT PRIMARY KEY,
     lead_id TEXT NOT NULL REFERENCES lead (id) ON DELETE CASCADE,
+    portal_id TEXT NOT NULL,
     contact TEXT NOT NULL,
     code TEXT NOT NULL,
     attempts INTEGER NOT NULL,
@@ -119,7 +125,10 @@ pub enum StoreError {
 }
 
 /// One account's database. Every use is short, so one lock serves all.
-pub(crate) struct Store(Mutex<Connection>);
+pub(crate) struct Store {
+    connection: Mutex<Connection>,
+    starts: u64,
+}
 
 impl Store {
     /// Opens the file, or memory without one, and creates the tables where they are missing.
@@ -140,12 +149,19 @@ impl Store {
             _ => return Err(StoreError::OtherVersion),
         }
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(Self(Mutex::new(connection)))
+        let starts = connection
+            .query_row("UPDATE run SET starts = starts + 1 RETURNING starts", [], |row| row.get::<_, i64>(0))?;
+        Ok(Self { connection: Mutex::new(connection), starts: starts.unsigned_abs() })
+    }
+
+    /// How often the database was opened, this time included.
+    pub(crate) fn starts(&self) -> u64 {
+        self.starts
     }
 
     /// For reading, and for single statements.
     pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does `work` wholly or, when it fails, not at all.

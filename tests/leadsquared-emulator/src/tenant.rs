@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Serialises, so that the binary can be given one as a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Tenant {
     /// Display name of the organisation.
     pub organisation: String,
@@ -38,6 +38,7 @@ pub struct Tenant {
 
 /// A user of the CRM; API keys belong to one and stop working when it is deactivated.
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct User {
     /// GUID.
     pub id: String,
@@ -91,6 +92,7 @@ impl Role {
 
 /// A portal of the account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Portal {
     /// GUID, sent as `x-lsq-portalid`.
     pub id: String,
@@ -100,6 +102,7 @@ pub struct Portal {
 
 /// A template of the e-mail library.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EmailTemplate {
     /// What `EmailLibraryName` names.
     pub name: String,
@@ -111,6 +114,7 @@ pub struct EmailTemplate {
 
 /// An activity type; its code is what calls name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ActivityType {
     /// Built-in codes are below 200, an account's own begin there.
     pub code: u32,
@@ -166,7 +170,7 @@ impl DataType {
 
 /// A lead field of the account.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Field {
     /// The name that calls use, case and all.
     pub schema_name: String,
@@ -369,6 +373,17 @@ mod tests {
         let written = serde_json::to_string(&Tenant::default()).unwrap();
         let read: Tenant = serde_json::from_str(&written).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), written);
+    }
+
+    #[test]
+    fn a_misspelt_name_in_an_account_is_refused_and_told() {
+        let written = serde_json::to_value(Tenant::default()).unwrap();
+        for place in ["", "/users/0", "/portals/0", "/fields/0", "/email_templates/0", "/activity_types/0"] {
+            let mut misspelt = written.clone();
+            misspelt.pointer_mut(place).unwrap()["nmae"] = "x".into();
+            let refused = serde_json::from_value::<Tenant>(misspelt).unwrap_err().to_string();
+            assert!(refused.starts_with("unknown field `nmae`"), "{place}: {refused}");
+        }
     }
 
     #[test]

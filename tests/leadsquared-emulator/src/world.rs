@@ -53,7 +53,7 @@ impl World {
         if let Some(folder) = &settings.data {
             std::fs::create_dir_all(folder).map_err(StartError::DataFolder)?;
         }
-        let mut accounts = Vec::new();
+        let mut accounts: Vec<Arc<Account>> = Vec::new();
         for tenant in std::iter::once(&settings.tenant).chain(&settings.other_tenants) {
             check(tenant, &accounts)?;
             let file = settings.data.as_ref().map(|folder| folder.join(format!("{}.sqlite", tenant.short_code)));
@@ -67,8 +67,9 @@ impl World {
                 openings: Mutex::default(),
             }));
         }
+        let starts: Vec<u64> = accounts.iter().map(|account| account.store.starts()).collect();
         let randomness = || match settings.seed {
-            Some(seed) => Ok(Randomness::seeded(seed)),
+            Some(seed) => Ok(Randomness::seeded(seed, &starts)),
             None => Randomness::from_system().map_err(|_| StartError::Settings("the system gave no random seed")),
         };
         Ok(Self {
@@ -148,6 +149,11 @@ impl Account {
 
     pub(crate) fn openings(&self) -> Vec<OffsetDateTime> {
         lock(&self.openings).clone()
+    }
+
+    /// The portal of calls that name none.
+    pub(crate) fn first_portal(&self) -> Option<String> {
+        self.tenant.portals.first().map(|portal| portal.id.to_ascii_lowercase())
     }
 
     pub(crate) fn has_portal(&self, id: &str) -> bool {

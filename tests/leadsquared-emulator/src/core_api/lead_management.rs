@@ -9,6 +9,8 @@ use crate::body::{self, Attribute};
 use crate::dates;
 use crate::failure::Failure;
 use crate::leads::{self, Changes};
+use crate::randomness::is_guid;
+use crate::settings::PhoneLookup;
 use crate::tenant::{DataType, Field};
 
 /// An attribute list with the pseudo-attributes taken out.
@@ -26,9 +28,14 @@ fn read(call: &Admitted, attributes: Vec<Attribute>) -> Result<Write, Failure> {
         let attribute = pseudo.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name));
         attribute.and_then(|attribute| attribute.value.as_deref()).map(str::to_owned)
     };
+    let search_by = pseudo_value("SearchBy");
+    let is_field = |name: &str| call.account.tenant.fields.iter().any(|field| field.schema_name == name);
+    if let Some(unknown) = search_by.as_deref().filter(|name| !is_field(name) && *name != "ProspectId") {
+        return Err(Failure::unknown_attributes(&[unknown]));
+    }
     Ok(Write {
         changes: leads::check(&call.account.tenant, &call.world.settings.switches, &attributes)?,
-        search_by: pseudo_value("SearchBy"),
+        search_by,
         prospect_id: pseudo_value("ProspectID"),
     })
 }
@@ -50,7 +57,15 @@ pub(crate) fn capture(call: &Admitted) -> Result<Value, Failure> {
 pub(crate) fn capture_lead(call: &Admitted, db: &Connection, attributes: Vec<Attribute>) -> Result<String, Failure> {
     let mut write = read(call, attributes)?;
     let writer = call.writer(db, true);
-    let Some(known) = captured(db, &write)? else { return writer.create(&write.changes) };
+    let Some(known) = captured(db, &write)? else {
+        // An id that no lead has is an anonymous visitor's, and becomes the lead's.
+        return match write.prospect_id.filter(|id| is_guid(id)) {
+            Some(visitor) if leads::by_id(db, &visitor)?.is_none() => {
+                writer.create_as(visitor.to_ascii_lowercase(), &write.changes)
+            }
+            _ => writer.create(&write.changes),
+        };
+    };
     let lead = leads::existing(db, &known)?;
     let is_unique =
         |name: &str| call.account.tenant.fields.iter().any(|field| field.unique && field.schema_name == name);
@@ -181,10 +196,16 @@ pub(crate) fn by_phone(call: &Admitted) -> Result<Value, Failure> {
     let phone = call.query.get("phone").unwrap_or_default();
     let id = {
         let db = call.account.store.connection();
-        if call.world.settings.switches.phone_lookup_by_digits {
-            leads::with_phone_digits(&db, &call.account.tenant, phone)?.into_iter().next()
-        } else {
-            leads::with_value(&db, "Phone", phone)?.or(leads::with_value(&db, "Mobile", phone)?)
+        let by_digits = || leads::with_phone_digits(&db, &call.account.tenant, phone);
+        match call.world.settings.switches.phone_lookup {
+            PhoneLookup::AnyForm => by_digits()?.into_iter().next(),
+            PhoneLookup::DigitsOnly if phone.bytes().all(|byte| byte.is_ascii_digit()) => {
+                by_digits()?.into_iter().next()
+            }
+            PhoneLookup::DigitsOnly => None,
+            PhoneLookup::StoredText => {
+                leads::with_value(&db, "Phone", phone)?.or(leads::with_value(&db, "Mobile", phone)?)
+            }
         }
     };
     list(call, id)

@@ -40,11 +40,13 @@ pub(crate) fn lead_auth_key(call: &Admitted) -> Result<Value, Failure> {
     if !call.account.has_portal(&asked.portal_id) {
         return Err(Failure::application("MXInvalidEntityException", &settings.texts.unknown_portal));
     }
-    if settings.switches.auto_login_needs_portal_user && portal_users::of_lead(&db, &lead.id)?.is_none() {
+    let portal_id = asked.portal_id.to_ascii_lowercase();
+    let users_of = Some(portal_id.as_str()).filter(|_| settings.switches.users_per_portal);
+    if settings.switches.auto_login_needs_portal_user && portal_users::of_lead(&db, &lead.id, users_of)?.is_none() {
         return Err(Failure::application(&settings.texts.portal_type, &settings.texts.not_a_portal_user));
     }
     let key = lead_key(call);
-    let holder = Holder { lead_id: Some(lead.id.clone()), portal_id: Some(asked.portal_id.to_ascii_lowercase()) };
+    let holder = Holder { lead_id: Some(lead.id.clone()), portal_id: Some(portal_id) };
     store::issue(&db, Kind::LeadAuthKey, &key, &holder, call.now, Some(settings.lifetimes.lead_auth_key))?;
     Ok(json!({ "AuthKey": key, "LeadId": lead.id }))
 }

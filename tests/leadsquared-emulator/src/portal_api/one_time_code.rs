@@ -44,20 +44,22 @@ pub(crate) fn send(call: &Admitted) -> Result<Value, Failure> {
     }
     let challenge = BASE64_STANDARD.encode(call.world.randomness.bytes::<48>());
     let code = call.world.randomness.six_digits();
+    let portal_id = call.portal_id.as_deref().ok_or_else(Failure::internal)?;
     call.account.store.transaction(|db| {
         let lead_id = leads::with_value(db, &asked.field_schema_name, &asked.field_content)?;
         let user = match lead_id {
-            Some(lead_id) => portal_users::of_lead(db, &lead_id)?,
+            Some(lead_id) => portal_users::of_lead(db, &lead_id, call.users_of())?,
             None => None,
         };
         let user = user.ok_or_else(|| no_such_user(call))?;
         db.prepare_cached(
-            "INSERT INTO one_time_code (challenge, lead_id, contact, code, attempts, expires_at)
-             VALUES (?1, ?2, ?3, ?4, 0, ?5)",
+            "INSERT INTO one_time_code (challenge, lead_id, portal_id, contact, code, attempts, expires_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)",
         )?
         .execute(params![
             challenge,
             user.lead_id,
+            portal_id,
             asked.field_content,
             code,
             stamp(call.now + settings.lifetimes.one_time_code)
@@ -84,9 +86,10 @@ pub(crate) fn redeem(call: &Admitted, answer: &Answer) -> Result<String, Failure
     let open = db
         .prepare_cached(
             "SELECT lead_id, contact, code FROM one_time_code
-             WHERE challenge = ?1 AND expires_at > ?2 AND attempts < ?3",
+             WHERE challenge = ?1 AND expires_at > ?2 AND attempts < ?3
+                 AND (?4 IS NULL OR portal_id = ?4)",
         )?
-        .query_row(params![challenge, stamp(call.now), settings.code_attempts], |row| {
+        .query_row(params![challenge, stamp(call.now), settings.code_attempts, call.users_of()], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
         })
         .optional()?;

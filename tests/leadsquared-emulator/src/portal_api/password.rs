@@ -110,11 +110,12 @@ pub(crate) async fn replace(world: &World, account: &Account, asked: Reset) -> R
     let hash = hash(world, asked.password).await?;
     account.store.transaction(|db| {
         let holder = store::redeem(db, Kind::TemporaryPassword, &asked.temporary_password, world.now())?;
-        let lead_id = holder.and_then(|holder| holder.lead_id);
-        let lead_id = lead_id.filter(|lead_id| lead_id.eq_ignore_ascii_case(&asked.lead_id));
+        let holder = holder.unwrap_or_default();
+        let users_of = holder.portal_id.as_deref().filter(|_| world.settings.switches.users_per_portal);
+        let lead_id = holder.lead_id.as_deref().filter(|lead_id| lead_id.eq_ignore_ascii_case(&asked.lead_id));
         let lead_id = lead_id.ok_or_else(|| unauthorized(world, &texts.wrong_temporary_password))?;
         store::revoke_one(db, Kind::TemporaryPassword, &asked.temporary_password)?;
-        Ok(portal_users::change_password(db, &lead_id, &hash)?)
+        Ok(portal_users::change_password(db, lead_id, users_of, &hash)?)
     })
 }
 
@@ -122,7 +123,7 @@ pub(crate) async fn change(call: &Admitted) -> Result<Value, Failure> {
     let asked: Change = body::read(&call.body)?;
     let texts = &call.world.settings.texts;
     let lead_id = call.signed_in.as_deref().ok_or_else(Failure::internal)?;
-    let current = portal_users::password_hash(&call.account.store.connection(), lead_id)?;
+    let current = portal_users::password_hash(&call.account.store.connection(), lead_id, call.users_of())?;
     let matches = match current {
         Some(current) => passwords::matches(current, asked.current_password).await,
         None => false,
@@ -134,7 +135,7 @@ pub(crate) async fn change(call: &Admitted) -> Result<Value, Failure> {
         Ok(hash) => hash,
         Err(failure) => return refused(call, failure),
     };
-    portal_users::change_password(&call.account.store.connection(), lead_id, &hash)?;
+    portal_users::change_password(&call.account.store.connection(), lead_id, call.users_of(), &hash)?;
     Ok(changed())
 }
 

@@ -55,8 +55,11 @@ async fn make_portal_user(call: &Admitted, asked: Register) -> Result<Value, Fai
             }
             None => writer.create(&changes)?,
         };
-        if settings.switches.register_replaces_password || portal_users::of_lead(db, &lead_id)?.is_none() {
-            portal_users::register(db, &lead_id, call.portal_id.as_deref(), &hash, call.now)?;
+        let user = portal_users::of_lead(db, &lead_id, call.users_of())?;
+        if user.is_none() || settings.switches.register_replaces_password {
+            let asked = || call.portal_id.clone().ok_or_else(Failure::internal);
+            let portal_id = user.map_or_else(asked, |user| Ok(user.portal_id))?;
+            portal_users::register(db, &lead_id, &portal_id, &hash, call.now)?;
         }
         Ok(lead_id)
     })?;

@@ -51,7 +51,7 @@ impl Who {
     pub(crate) fn portal_user(&self, call: &Admitted, db: &Connection) -> Result<Option<String>, Failure> {
         let (field, value) = self.key(call)?;
         let Some(lead_id) = leads::with_value(db, field, value)? else { return Ok(None) };
-        Ok(portal_users::of_lead(db, &lead_id)?.map(|user| user.lead_id))
+        Ok(portal_users::of_lead(db, &lead_id, call.users_of())?.map(|user| user.lead_id))
     }
 }
 
@@ -89,7 +89,7 @@ async fn by_password(call: &Admitted, asked: &SignIn) -> Result<String, Failure>
         let db = call.account.store.connection();
         let lead_id = asked.who.portal_user(call, &db)?;
         let lead_id = lead_id.ok_or_else(|| unauthorized(&call.world, &texts.no_account))?;
-        portal_users::password_hash(&db, &lead_id)?.map(|hash| (lead_id, hash))
+        portal_users::password_hash(&db, &lead_id, call.users_of())?.map(|hash| (lead_id, hash))
     };
     let (lead_id, hash) = found.ok_or_else(|| unauthorized(&call.world, &texts.no_account))?;
     if passwords::matches(hash, password.to_owned()).await {

@@ -52,7 +52,8 @@ async fn the_page_and_the_api_show_leads_calls_mails_and_the_fullest_window() {
     }
     let mail = format!("{}/mails/{}", account.emulator.admin_url(), mails[0]["id"].as_str().unwrap());
     let mail = account.http.get(mail).send().await.unwrap();
-    assert!(mail.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    let policy = mail.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("default-src 'none'") && policy.contains("form-action 'none'"));
     assert_eq!(mail.text().await.unwrap(), "<p>Hello</p>");
 }
 
@@ -94,6 +95,16 @@ async fn faults_are_set_as_a_form_or_as_json_and_cleared() {
     assert_eq!((&listed[0]["milliseconds"], &listed[0]["chance"]), (&json!(250), &json!(1.0)));
     assert_eq!(form(&account, "faults/clear", &[]).await.status(), 303);
     assert_eq!(account.emulator.faults().list(), []);
+}
+
+#[tokio::test]
+async fn json_that_curl_calls_a_form_is_read_as_json() {
+    let account = Account::new().await;
+    let request =
+        account.http.post(api(&account, "faults")).header("content-type", "application/x-www-form-urlencoded");
+    let set = request.body(r#" {"call": "register", "effect": "cut", "times": 1}"#).send().await.unwrap();
+    assert_eq!(set.status(), 303);
+    assert_eq!(account.emulator.faults().list(), [Fault::on(Call::Register, Effect::Cut).times(1)]);
 }
 
 #[tokio::test]

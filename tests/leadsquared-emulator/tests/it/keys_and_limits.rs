@@ -1,7 +1,8 @@
 use std::time::Duration;
 
-use leadsquared_emulator::{Call, Limit, LimitRefusal, Role};
+use leadsquared_emulator::{Call, Emulator, Limit, LimitRefusal, Role, Settings};
 use serde_json::json;
+use url::Url;
 
 use crate::{Account, assert_refused, http_client, settings};
 
@@ -112,10 +113,35 @@ async fn another_regions_host_names_the_right_one_and_answers_only_authenticate_
         if *call == Call::AuthenticateUser {
             assert_eq!(answer.0, 200);
         } else {
-            let text = "Invalid API host. Please use the host of your region: api-in21.leadsquared.com";
-            assert_refused(answer, 401, UNAUTHORIZED, text);
+            let portal = if call.path().starts_with("/api/") { "portal" } else { "" };
+            let text =
+                format!("Invalid API host. Please use the host of your region: {portal}api-in21.leadsquared.com");
+            assert_refused(answer, 401, UNAUTHORIZED, &text);
         }
     }
+}
+
+#[tokio::test]
+async fn with_a_port_of_its_own_the_portal_api_is_nowhere_else_and_the_core_api_not_there() {
+    let emulator = Emulator::start(Settings { portal_port: Some(0), ..settings() }).await.unwrap();
+    assert_ne!(emulator.portal_api_url(), emulator.url());
+    let (access_key, secret_key) = emulator.keys();
+    let http = http_client();
+    for call in Call::ALL {
+        let status = async |host: Url| {
+            let url = host.join(call.path()).unwrap();
+            let query = [("accessKey", &access_key), ("secretKey", &secret_key)];
+            http.request(call.method(), url).query(&query).send().await.unwrap().status().as_u16()
+        };
+        let statuses = (status(emulator.url()).await, status(emulator.portal_api_url()).await);
+        if call.path().starts_with("/api/") {
+            assert!(statuses.0 == 404 && statuses.1 != 404, "{call}: {statuses:?}");
+        } else {
+            assert!(statuses.0 != 404 && statuses.1 == 404, "{call}: {statuses:?}");
+        }
+    }
+    let shared = Account::new().await.emulator;
+    assert_eq!(shared.portal_api_url(), shared.url());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use leadsquared_emulator::{Call, DataType, Field};
+use leadsquared_emulator::{Call, DataType, Field, PhoneLookup};
 use serde_json::{Value, json};
 
 use crate::{Account, assert_refused, attributes, settings};
@@ -52,6 +52,29 @@ async fn capture_matches_by_the_documented_rules() {
     }
     let (_, body) = capture(&account, &[("EmailAddress", "c@example.test")]).await;
     assert_eq!(body["Message"]["RelatedId"], body["Message"]["Id"]);
+}
+
+#[tokio::test]
+async fn an_anonymous_visitor_becomes_a_lead_under_the_id_it_had() {
+    const VISITOR: &str = "99999999-9999-4999-8999-999999999999";
+    let account = Account::new().await;
+    let first = [("ProspectID", "99999999-9999-4999-8999-99999999999A"), ("EmailAddress", EMAIL)];
+    assert_eq!(id(capture(&account, &first).await), first[0].1.to_lowercase());
+    // Who is known by the address keeps the id of the lead, and what is no id makes none.
+    assert_eq!(id(capture(&account, &[("ProspectID", VISITOR), first[1]]).await), first[0].1.to_lowercase());
+    assert_ne!(id(capture(&account, &[("ProspectID", "visitor"), ("FirstName", "Ravi")]).await), "visitor");
+    let without_address = id(capture(&account, &[("ProspectID", VISITOR), ("FirstName", "Ravi")]).await);
+    assert_eq!(without_address, VISITOR);
+}
+
+#[tokio::test]
+async fn to_search_by_a_field_that_does_not_exist_is_refused() {
+    let account = Account::new().await;
+    for call in [Call::CaptureLead, Call::CreateOrUpdateLead] {
+        let refused = write(&account, call, &[], &[("EmailAddress", EMAIL), ("SearchBy", "mx_Nothing")]).await;
+        assert_refused(refused, 500, "MXUnknownAttributeException", "Attribute(s) does not exist - mx_Nothing.");
+    }
+    assert_eq!(account.emulator.leads(), []);
 }
 
 #[tokio::test]
@@ -205,6 +228,22 @@ async fn a_lead_is_found_by_phone_in_any_form_the_latest_first() {
     for phone in ["9000000002", "", "000001"] {
         let (_, found) = account.ok(account.call(Call::LeadByPhone).query(&[("phone", phone)])).await;
         assert_eq!(found, json!([]));
+    }
+}
+
+#[tokio::test]
+async fn a_switch_finds_a_lead_by_digits_alone_or_by_the_stored_text_alone() {
+    for (phone_lookup, finding) in
+        [(PhoneLookup::DigitsOnly, ["9000000001", "919000000001"].as_slice()), (PhoneLookup::StoredText, &[PHONE])]
+    {
+        let mut settings = settings();
+        settings.switches.phone_lookup = phone_lookup;
+        let account = Account::with(settings).await;
+        account.emulator.add_lead(&[("Phone", PHONE)]).unwrap();
+        for phone in ["9000000001", "919000000001", "+919000000001", PHONE, "90000 00001", ""] {
+            let (_, found) = account.ok(account.call(Call::LeadByPhone).query(&[("phone", phone)])).await;
+            assert_eq!(found != json!([]), finding.contains(&phone), "{phone_lookup:?} {phone}");
+        }
     }
 }
 

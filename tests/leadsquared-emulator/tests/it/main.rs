@@ -4,6 +4,7 @@
 mod activities;
 mod admin;
 mod auto_login;
+mod binary;
 mod bodies;
 mod catalogue;
 mod contract;
@@ -13,6 +14,7 @@ mod lead_writes;
 mod leads_and_mails;
 mod passwords;
 mod persistence;
+mod portals;
 mod register;
 mod webhooks;
 

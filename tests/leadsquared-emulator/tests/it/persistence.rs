@@ -25,6 +25,25 @@ async fn what_a_data_folder_holds_survives_a_restart() {
 }
 
 #[tokio::test]
+async fn a_seed_draws_other_ids_at_each_start_with_the_same_data_and_the_same_for_the_same_starts() {
+    let two_starts = async || {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = || Settings { data: Some(folder.path().to_owned()), seed: Some(7), ..settings() };
+        let mut leads = Vec::new();
+        for email in ["asha@example.test", "ravi@example.test"] {
+            let account = Account::with(settings()).await;
+            leads.push(account.portal_user(email).await);
+            leads.push(account.tenant_key().await);
+            account.emulator.shutdown().await;
+        }
+        leads
+    };
+    let drawn = two_starts().await;
+    assert_ne!((&drawn[0], &drawn[1]), (&drawn[2], &drawn[3]));
+    assert_eq!(two_starts().await, drawn);
+}
+
+#[tokio::test]
 async fn accounts_on_one_host_have_nothing_in_common() {
     let mut other = Tenant { short_code: "54321".to_owned(), ..Tenant::default() };
     other.users.truncate(1);

@@ -18,7 +18,7 @@ async fn a_new_lead_is_registered_and_its_password_is_in_no_answer() {
     assert_eq!(lead.created_at, START);
     let users = account.emulator.portal_users();
     assert_eq!((users.len(), users[0].registrations), (1, 1));
-    assert_eq!(users[0].portal_id.as_deref(), Some(account.emulator.portal_id().as_str()));
+    assert_eq!(users[0].portal_id, account.emulator.portal_id());
     assert!(account.emulator.has_password(&lead.id, "Example@Pass1").await);
     assert!(!account.emulator.has_password(&lead.id, "Example@Pass2").await);
     let (_, read) = account.ok(account.call(Call::LeadById).query(&[("id", &lead.id)])).await;
