@@ -33,8 +33,8 @@ impl Failure {
         Self::application("MXInvalidInputException", message)
     }
 
-    pub(crate) fn duplicate(what: &str) -> Self {
-        Self::application("MXDuplicateEntryException", format!("A Lead with same {what} already exists."))
+    pub(crate) fn duplicate(message: impl Into<String>) -> Self {
+        Self::application("MXDuplicateEntryException", message)
     }
 
     pub(crate) fn is_duplicate(&self) -> bool {

@@ -225,7 +225,9 @@ impl Writer<'_> {
             let Some(value) = changes.value(&field.schema_name) else { continue };
             let other = with_value(self.db, &field.schema_name, value)?;
             if other.is_some_and(|other| !other.eq_ignore_ascii_case(id)) {
-                return Err(Failure::duplicate(&field.display_name));
+                let text = &self.world.settings.texts.duplicate;
+                let text = text.replace("{field}", &field.display_name).replace("{schema}", &field.schema_name);
+                return Err(Failure::duplicate(text.replace("{value}", value)));
             }
         }
         Ok(())

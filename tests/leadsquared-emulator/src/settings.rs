@@ -286,6 +286,9 @@ pub struct Texts {
     pub unknown_portal: String,
     /// Register with `RegisterOnlyNewLead` and a lead that exists.
     pub already_exists: String,
+    /// A value of a unique field that another lead has; `{field}` is the field's display name, `{schema}` its schema name
+    /// and `{value}` the value. `Duplicate entry '{value}' for key 'UQ_Prospect_Base_{schema}'` was seen, too.
+    pub duplicate: String,
     /// Password and confirmation differ.
     pub passwords_differ: String,
     /// The password is against the policy.
@@ -315,6 +318,7 @@ impl Default for Texts {
             stale_credential: "Invalid or expired auth key.".to_owned(),
             unknown_portal: "Portal does not exist.".to_owned(),
             already_exists: "User already exists.".to_owned(),
+            duplicate: "A Lead with same {field} already exists.".to_owned(),
             passwords_differ: "Password and confirm password do not match.".to_owned(),
             weak_password: "Password does not meet the password policy.".to_owned(),
             no_account: "Account does not exist.".to_owned(),

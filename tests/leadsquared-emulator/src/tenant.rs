@@ -54,6 +54,13 @@ pub struct User {
     pub secret_key: String,
     /// Keys of an inactive user are refused.
     pub active: bool,
+    /// Whether the user may read leads out.
+    #[serde(default = "yes")]
+    pub may_export: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl fmt::Debug for User {
@@ -214,6 +221,7 @@ impl Default for Tenant {
                     access_key: "u$r00000000000000000000000000000a11".to_owned(),
                     secret_key: "00000000000000000000000000000000000000a1".to_owned(),
                     active: true,
+                    may_export: true,
                 },
                 User {
                     id: "33333333-3333-4333-8333-333333333334".to_owned(),
@@ -223,6 +231,7 @@ impl Default for Tenant {
                     access_key: "u$r00000000000000000000000000005a1e".to_owned(),
                     secret_key: "000000000000000000000000000000000005a1e5".to_owned(),
                     active: true,
+                    may_export: true,
                 },
             ],
             portals: vec![Portal {

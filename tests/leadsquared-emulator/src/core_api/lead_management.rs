@@ -212,6 +212,9 @@ pub(crate) fn by_phone(call: &Admitted) -> Result<Value, Failure> {
 }
 
 fn list(call: &Admitted, id: Option<String>) -> Result<Value, Failure> {
+    if !call.user.may_export {
+        return Err(Failure::application("MXUnauthorizedRequestException", "Export restricted for the user"));
+    }
     let users = call.account.users();
     let lead = match id {
         Some(id) => leads::by_id(&call.account.store.connection(), &id)?,

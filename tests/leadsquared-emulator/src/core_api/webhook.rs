@@ -84,7 +84,7 @@ fn check_field(call: &Admitted, id: &str, field: Option<&str>) -> Result<(), Fai
         other.id != id && of_field && other.description.event() == Some(Event::FieldChange)
     });
     if taken {
-        return Err(Failure::application("MXDuplicateEntryException", "A webhook for this field already exists."));
+        return Err(Failure::duplicate("A webhook for this field already exists."));
     }
     Ok(())
 }
