@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::leads::{self, Writer};
 use crate::store::{stamp, time_of};
 use crate::tenant::{ActivityType, Tenant};
-use crate::webhooks;
+use crate::webhooks::{self, Event};
 
 /// An activity of a lead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,10 +87,7 @@ pub(crate) fn post(writer: &Writer<'_>, lead_id: &str, new: New) -> Result<Strin
     let lead = leads::existing(db, lead_id)?;
     let types = types(db, &writer.account.tenant)?;
     let kind = types.iter().find(|kind| kind.code == new.code).ok_or_else(invalid_code)?;
-    if let Some(unknown) = new.fields.keys().find(|name| !kind.fields.contains(name)) {
-        let message = format!("Field name : '{unknown}' is not a field of the activity");
-        return Err(Failure::application("MXInvalidActivityFieldsException", message));
-    }
+    check_fields(kind, &new.fields)?;
     let activity = Activity {
         id: writer.world.randomness.guid(),
         lead_id: lead.id.clone(),
@@ -124,8 +121,39 @@ pub(crate) fn post(writer: &Writer<'_>, lead_id: &str, new: New) -> Result<Strin
     ] {
         leads::write_value(db, &lead.id, name, Some(&value))?;
     }
-    webhooks::activity_created(writer, kind, &activity)?;
+    if kind.score != 0 {
+        webhooks::score_changed(writer, &lead, &leads::existing(db, &lead.id)?)?;
+    }
+    webhooks::activity_written(writer, Event::ActivityCreate, kind, &activity)?;
     Ok(activity.id)
+}
+
+/// Writes fields over those of an activity that exists.
+pub(crate) fn update(writer: &Writer<'_>, id: &str, fields: BTreeMap<String, String>) -> Result<(), Failure> {
+    let db = writer.db;
+    let mut activity = by_id(db, id)?.ok_or_else(unknown)?;
+    let types = types(db, &writer.account.tenant)?;
+    let kind = types.iter().find(|kind| kind.code == activity.code).ok_or_else(invalid_code)?;
+    check_fields(kind, &fields)?;
+    activity.fields.extend(fields);
+    let written = serde_json::to_string(&activity.fields).map_err(|_| Failure::internal())?;
+    db.prepare_cached("UPDATE activity SET fields = ?2 WHERE id = ?1")?.execute([&activity.id, &written])?;
+    webhooks::activity_written(writer, Event::ActivityUpdate, kind, &activity)
+}
+
+fn check_fields(kind: &ActivityType, fields: &BTreeMap<String, String>) -> Result<(), Failure> {
+    match fields.keys().find(|name| !kind.fields.contains(name)) {
+        Some(unknown) => {
+            let message = format!("Field name : '{unknown}' is not a field of the activity");
+            Err(Failure::application("MXInvalidActivityFieldsException", message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The refusal of an id that no activity has.
+pub(crate) fn unknown() -> Failure {
+    Failure::application("MXUnknownProspectActivityException", "Activity does not exist in the system")
 }
 
 /// The refusal of a code that no type has.

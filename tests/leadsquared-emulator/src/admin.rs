@@ -37,6 +37,7 @@ pub(crate) fn router() -> Router<Arc<World>> {
         .route("/_admin/mails/{id}", get(mail))
         .route("/_admin/faults", post(set_fault))
         .route("/_admin/faults/clear", post(clear_faults))
+        .route("/_admin/webhooks/{id}", post(switch_webhook))
         .route("/_admin/clock", post(advance_clock))
         .route("/_admin/credentials/revoke", post(revoke_credentials))
         .route("/_admin/api/overview", get(overview))
@@ -50,6 +51,7 @@ pub(crate) fn router() -> Router<Arc<World>> {
         .route("/_admin/api/text-messages", get(async |State(world): Shared| list(&world, mails::all_texts)))
         .route("/_admin/api/deliveries", get(async |State(world): Shared| list(&world, deliveries::all)))
         .route("/_admin/api/webhooks", get(async |State(world): Shared| list(&world, shown_webhooks)))
+        .route("/_admin/api/webhooks/{id}", post(switch_webhook))
         .layer(middleware::from_fn(only_from_here))
 }
 
@@ -236,6 +238,28 @@ async fn advance_clock(State(world): Shared, headers: HeaderMap, body: Bytes) ->
             done(&headers)
         }
         _ => (StatusCode::UNPROCESSABLE_ENTITY, "seconds must be a whole number up to a year\n").into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Switch {
+    enabled: Input,
+}
+
+async fn switch_webhook(
+    State(world): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let enabled = match read::<Switch>(&headers, &body) {
+        Ok(form) => form.enabled.is_set(),
+        Err(reason) => return Ok((StatusCode::UNPROCESSABLE_ENTITY, format!("{reason}\n")).into_response()),
+    };
+    if webhooks::switch(&first(&world).store.connection(), &id, enabled, world.now())? {
+        Ok(done(&headers))
+    } else {
+        Ok((StatusCode::NOT_FOUND, "There is no such webhook.\n").into_response())
     }
 }
 

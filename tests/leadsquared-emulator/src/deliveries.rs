@@ -6,6 +6,7 @@ use reqwest::Client;
 use reqwest::redirect::Policy;
 use rusqlite::{Connection, params};
 use serde::Serialize;
+use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -198,8 +199,30 @@ async fn post(world: &World, webhook: &Stored, job: &Job) -> Option<u16> {
     for header in webhook.description.custom_headers.iter().flatten() {
         request = request.header(&header.key, header.value.as_deref().unwrap_or_default());
     }
-    let answer = request.body(job.body.clone()).send().await.ok()?;
+    let is_form = content_type.starts_with("application/x-www-form-urlencoded");
+    let body = if is_form { form(&job.body) } else { job.body.clone() };
+    let answer = request.body(body).send().await.ok()?;
     Some(answer.status().as_u16())
+}
+
+/// A JSON body as a form: a pair for each member of an object, one named `data` for a list. What is nested stays JSON.
+/// That forms are sent is documented, what they look like is not.
+fn form(json: &str) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    match serde_json::from_str(json) {
+        Ok(Value::Object(members)) => {
+            for (name, value) in members {
+                let value = match value {
+                    Value::Null => String::new(),
+                    Value::String(text) => text,
+                    nested => nested.to_string(),
+                };
+                form.append_pair(&name, &value);
+            }
+        }
+        _ => drop(form.append_pair("data", json)),
+    }
+    form.finish()
 }
 
 fn conclude(world: &World, account: &Account, job: &Job, status: Option<u16>) -> Result<(), Failure> {

@@ -244,15 +244,25 @@ impl Emulator {
             value: Text(Some((*value).to_owned())),
         };
         let attributes: Vec<_> = fields.iter().map(attribute).collect();
-        let added = leads::check(&account.tenant, &self.world.settings.switches, &attributes).and_then(|changes| {
-            let user = account.users().into_iter().next().ok_or_else(Failure::internal)?;
-            let (world, now) = (&self.world, self.world.now());
-            account
-                .store
-                .transaction(|db| Writer { world, account, db, user: &user, now, raises: true }.create(&changes))
-        });
-        self.world.told.notify_one();
-        added.map_err(|failure| format!("{}: {}", failure.exception_type, failure.message))
+        self.in_the_crm(|writer| {
+            writer.create(&leads::check(&account.tenant, &self.world.settings.switches, &attributes)?)
+        })
+    }
+
+    /// Changes fields of an activity as somebody working in the CRM would; webhooks hear of it.
+    ///
+    /// # Errors
+    /// LeadSquared's refusal, as `ExceptionType: ExceptionMessage`.
+    pub fn update_activity(&self, activity_id: &str, fields: &[(&str, &str)]) -> Result<(), String> {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.in_the_crm(|writer| activities::update(writer, activity_id, fields))
+    }
+
+    /// Switches a webhook on or off as an administrator does by hand, which is the only way back for one that LeadSquared
+    /// disabled; says whether there is one of that id.
+    pub fn switch_webhook(&self, webhook_id: &str, enabled: bool) -> bool {
+        let db = self.account().store.connection();
+        webhooks::switch(&db, webhook_id, enabled, self.world.now()).expect(READS)
     }
 
     /// Changes the users: rotates keys, deactivates somebody, takes a role away. Does not outlive the process.
@@ -270,6 +280,17 @@ impl Emulator {
         self.stop.send_replace(true);
         let finished = async { while self.listeners.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(2), finished).await;
+    }
+
+    /// Does `work` in the name of the first user.
+    fn in_the_crm<T>(&self, work: impl FnOnce(&Writer<'_>) -> Result<T, Failure>) -> Result<T, String> {
+        let (world, account, now) = (&*self.world, self.account(), self.world.now());
+        let user = account.users().into_iter().next().ok_or_else(Failure::internal);
+        let done = user.and_then(|user| {
+            account.store.transaction(|db| work(&Writer { world, account, db, user: &user, now, raises: true }))
+        });
+        self.world.told.notify_one();
+        done.map_err(|failure| format!("{}: {}", failure.exception_type, failure.message))
     }
 
     fn account(&self) -> &Account {

@@ -22,6 +22,7 @@ use crate::tenant::ActivityType;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     ActivityCreate,
+    ActivityUpdate,
     LeadCreate,
     OwnerChange,
     LeadUpdate,
@@ -43,7 +44,7 @@ impl Event {
             "7" => Self::NeverHere("Task_Create"),
             "8" => Self::NeverHere("Task_Reminder"),
             "9" => Self::ScoreChange,
-            "15" => Self::NeverHere("LeadActivity_Post_Update"),
+            "15" => Self::ActivityUpdate,
             "16" => Self::NeverHere("Task_Complete"),
             "17" => Self::NeverHere("Task_Update"),
             "26" => Self::FieldChange,
@@ -59,6 +60,7 @@ impl Event {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ActivityCreate => "LeadActivity_Post_Create",
+            Self::ActivityUpdate => "LeadActivity_Post_Update",
             Self::LeadCreate => "Lead_Post_Create",
             Self::OwnerChange => "Lead_Owner_Change",
             Self::LeadUpdate => "Lead_Post_Update",
@@ -70,7 +72,7 @@ impl Event {
 
     /// Whether listening for it needs the code of an activity type.
     pub(crate) fn is_of_activities(self) -> bool {
-        matches!(self.name(), "LeadActivity_Post_Create" | "LeadActivity_Post_Update")
+        matches!(self, Self::ActivityCreate | Self::ActivityUpdate)
     }
 }
 
@@ -205,6 +207,15 @@ pub(crate) fn save(db: &Connection, webhook: &Stored, now: time::OffsetDateTime)
     Ok(())
 }
 
+/// Switches a webhook on or off, as somebody does by hand; on, its failures are forgotten. Says whether there is one.
+pub(crate) fn switch(db: &Connection, id: &str, enabled: bool, now: time::OffsetDateTime) -> Result<bool, Failure> {
+    let Some(mut webhook) = by_id(db, id)? else { return Ok(false) };
+    webhook.status = if enabled { WebhookStatus::Enabled } else { WebhookStatus::Disabled };
+    webhook.failures = 0;
+    save(db, &webhook, now)?;
+    Ok(true)
+}
+
 /// Deletes the webhook with its deliveries; says whether there was one.
 pub(crate) fn delete(db: &Connection, id: &str) -> rusqlite::Result<bool> {
     Ok(db.execute("DELETE FROM webhook WHERE id = ?1", [id.to_ascii_lowercase()])? > 0)
@@ -218,19 +229,33 @@ pub(crate) fn lead_created(writer: &Writer<'_>, lead: &Lead) -> Result<(), Failu
 /// Tells who listens that a lead was written: what it was before, and what it is now.
 pub(crate) fn lead_updated(writer: &Writer<'_>, before: &Lead, after: &Lead) -> Result<(), Failure> {
     let changed = |field: &str| before.field(field) != after.field(field);
+    tell_change(writer, before, after, |event, description| match event {
+        Event::LeadUpdate => true,
+        Event::OwnerChange => changed("OwnerId"),
+        Event::ScoreChange => changed("Score"),
+        Event::FieldChange => description.changed_lead_field.as_deref().is_some_and(changed),
+        Event::ActivityCreate | Event::ActivityUpdate | Event::LeadCreate | Event::NeverHere(_) => false,
+    })
+}
+
+/// Tells who listens that an activity raised or lowered a lead's score; nobody wrote to the lead itself.
+pub(crate) fn score_changed(writer: &Writer<'_>, before: &Lead, after: &Lead) -> Result<(), Failure> {
+    tell_change(writer, before, after, |event, _| event == Event::ScoreChange)
+}
+
+fn tell_change(
+    writer: &Writer<'_>,
+    before: &Lead,
+    after: &Lead,
+    listens: impl Fn(Event, &Description) -> bool,
+) -> Result<(), Failure> {
     let now = snapshot(writer, after);
     let mut old = snapshot(writer, before);
     old.retain(|name, value| {
         let always = ["ProspectID", "OwnerId", "ModifiedBy", "ModifiedOn"].contains(&name.as_str());
         always || now.get(name) != Some(value)
     });
-    tell(writer, &json!({ "Before": old, "After": now }), |event, description| match event {
-        Event::LeadUpdate => true,
-        Event::OwnerChange => changed("OwnerId"),
-        Event::ScoreChange => changed("Score"),
-        Event::FieldChange => description.changed_lead_field.as_deref().is_some_and(changed),
-        Event::ActivityCreate | Event::LeadCreate | Event::NeverHere(_) => false,
-    })
+    tell(writer, &json!({ "Before": old, "After": now }), listens)
 }
 
 /// Fields with a value, and the two phones in any case; dates to the second.
@@ -256,8 +281,13 @@ fn tell(writer: &Writer<'_>, body: &Value, listens: impl Fn(Event, &Description)
     Ok(())
 }
 
-/// Tells who listens that an activity was posted; those of about a minute go together, as a list.
-pub(crate) fn activity_created(writer: &Writer<'_>, kind: &ActivityType, activity: &Activity) -> Result<(), Failure> {
+/// Tells who listens that an activity was posted or changed; those of about a minute go together, as a list.
+pub(crate) fn activity_written(
+    writer: &Writer<'_>,
+    event: Event,
+    kind: &ActivityType,
+    activity: &Activity,
+) -> Result<(), Failure> {
     let mut data = json!(activity.fields);
     data["Note"] = json!(activity.note);
     let told = json!({
@@ -272,17 +302,17 @@ pub(crate) fn activity_created(writer: &Writer<'_>, kind: &ActivityType, activit
         "Data": data,
     });
     for webhook in all(writer.db)? {
-        let concerns = webhook.description.event() == Some(Event::ActivityCreate)
+        let concerns = webhook.description.event() == Some(event)
             && webhook.status == WebhookStatus::Enabled
             && webhook.description.activity_event.as_deref() == Some(&activity.code.to_string());
         if concerns {
-            gather(writer, &webhook.id, &told)?;
+            gather(writer, event, &webhook.id, &told)?;
         }
     }
     Ok(())
 }
 
-fn gather(writer: &Writer<'_>, webhook_id: &str, activity: &Value) -> Result<(), Failure> {
+fn gather(writer: &Writer<'_>, event: Event, webhook_id: &str, activity: &Value) -> Result<(), Failure> {
     let due = stamp(writer.now + writer.world.settings.webhooks.activity_batch);
     let open: Option<(i64, String)> = writer
         .db
@@ -307,7 +337,7 @@ fn gather(writer: &Writer<'_>, webhook_id: &str, activity: &Value) -> Result<(),
                     "INSERT INTO delivery (webhook_id, event, body, attempts, due_at, state)
                      VALUES (?1, ?2, ?3, 0, ?4, 'waiting')",
                 )?
-                .execute(params![webhook_id, Event::ActivityCreate.name(), json!([activity]).to_string(), due])?;
+                .execute(params![webhook_id, event.name(), json!([activity]).to_string(), due])?;
         }
     }
     Ok(())

@@ -165,9 +165,7 @@ fn row(activity: &Activity, types: &[ActivityType]) -> Value {
 pub(crate) fn details(call: &Admitted) -> Result<Value, Failure> {
     let db = call.account.store.connection();
     let activity = activities::by_id(&db, call.query.get("activityid").unwrap_or_default())?;
-    let unknown =
-        || Failure::application("MXUnknownProspectActivityException", "Activity does not exist in the system");
-    let activity = activity.ok_or_else(unknown)?;
+    let activity = activity.ok_or_else(activities::unknown)?;
     let types = activities::types(&db, &call.account.tenant)?;
     let name = types.iter().find(|kind| kind.code == activity.code).map(|kind| kind.name.as_str());
     let field = |(name, value): (&String, &String)| json!({ "SchemaName": name, "DisplayName": name, "Value": value });

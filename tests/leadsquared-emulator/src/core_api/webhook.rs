@@ -14,7 +14,7 @@ use crate::webhooks::{self, Description, Event, Stored, WebhookStatus};
 pub(crate) async fn create(call: &Admitted) -> Result<Value, Failure> {
     let description: Description = body::read(&call.body)?;
     let id = call.world.randomness.guid();
-    save(call, id.clone(), description).await?;
+    save(call, id.clone(), description, None).await?;
     Ok(success(json!({ "Id": id })))
 }
 
@@ -26,21 +26,22 @@ struct Update {
     description: Description,
 }
 
-/// <https://apidocs.leadsquared.com/update-a-webhook/>
+/// <https://apidocs.leadsquared.com/update-a-webhook/>; what is switched off stays so, until somebody enables it by hand.
 pub(crate) async fn update(call: &Admitted) -> Result<Value, Failure> {
     let asked: Update = body::read(&call.body)?;
     let known = webhooks::by_id(&call.account.store.connection(), &asked.id)?;
     let known = known.ok_or_else(no_such_webhook)?;
-    save(call, known.id, asked.description).await?;
+    save(call, known.id.clone(), asked.description, Some(known)).await?;
     Ok(success(json!({ "AffectedRows": 1 })))
 }
 
 /// Checks and saves; an address that does not answer the handshake is saved and not delivered to.
-async fn save(call: &Admitted, id: String, description: Description) -> Result<(), Failure> {
+async fn save(call: &Admitted, id: String, description: Description, known: Option<Stored>) -> Result<(), Failure> {
     check(call, &id, &description)?;
     let answers = deliveries::handshake(&call.world, &description.url).await;
-    let status = if answers { WebhookStatus::Enabled } else { WebhookStatus::Failed };
-    call.account.store.transaction(|db| webhooks::save(db, &Stored { id, description, status, failures: 0 }, call.now))
+    let (status, failures) = known.map_or((WebhookStatus::Enabled, 0), |known| (known.status, known.failures));
+    let status = if status == WebhookStatus::Enabled && !answers { WebhookStatus::Failed } else { status };
+    call.account.store.transaction(|db| webhooks::save(db, &Stored { id, description, status, failures }, call.now))
 }
 
 fn check(call: &Admitted, id: &str, description: &Description) -> Result<(), Failure> {

@@ -21,13 +21,15 @@ struct Received {
     answer: u16,
     head: u16,
     posts: Vec<(String, HeaderMap, Value)>,
+    /// What came that is no JSON, as text.
+    forms: Vec<String>,
 }
 
 impl Receiver {
     async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hooks?key=secret", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(Received { answer: 200, head: 200, posts: Vec::new() }));
+        let state = Arc::new(Mutex::new(Received { answer: 200, head: 200, posts: Vec::new(), forms: Vec::new() }));
         let router = Router::new().fallback(receive).with_state(state.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, state }
@@ -57,7 +59,10 @@ async fn receive(
     let mut state = state.lock().unwrap();
     let status = if method == Method::HEAD { state.head } else { state.answer };
     if method == Method::POST {
-        let body = serde_json::from_slice(&body).unwrap();
+        let body = serde_json::from_slice(&body).unwrap_or_else(|_| {
+            state.forms.push(String::from_utf8(body.to_vec()).unwrap());
+            Value::Null
+        });
         state.posts.push((uri.query().unwrap_or_default().to_owned(), headers, body));
     }
     StatusCode::from_u16(status).unwrap()
@@ -216,9 +221,111 @@ async fn an_address_that_does_not_answer_a_head_request_is_not_delivered_to() {
     receiver.state.lock().unwrap().head = 200;
     let body = json!({"WebhookId": id, "URL": receiver.url, "WebhookEvent": "3"});
     account.ok(account.call(Call::UpdateWebhook).json(&body)).await;
+    assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Failed);
+    assert!(account.emulator.switch_webhook(id, true));
     account.emulator.add_lead(&[("EmailAddress", "ravi@example.test")]).unwrap();
     receiver.wait_for(1).await;
     assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Enabled);
+    // An update whose address answers keeps it enabled, one whose address does not disables it.
+    account.ok(account.call(Call::UpdateWebhook).json(&body)).await;
+    assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Enabled);
+    receiver.state.lock().unwrap().head = 405;
+    account.ok(account.call(Call::UpdateWebhook).json(&body)).await;
+    assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Failed);
+}
+
+#[tokio::test]
+async fn a_webhook_is_switched_off_and_on_by_hand_and_no_update_undoes_that() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    let (_, created) = listen(&account, &receiver, json!({"WebhookEvent": "3"})).await;
+    let id = created["Message"]["Id"].as_str().unwrap();
+    let switch = async |id: &str, body: Value| {
+        let url = format!("{}/api/webhooks/{id}", account.emulator.admin_url());
+        account.http.post(url).json(&body).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(switch(id, json!({"enabled": false})).await, 204);
+    let body = json!({"WebhookId": id, "URL": receiver.url, "WebhookEvent": "3"});
+    account.ok(account.call(Call::UpdateWebhook).json(&body)).await;
+    let (_, listed) = account.ok(account.call(Call::Webhooks).json(&json!({"Parameter": {"StatusCode": 1}}))).await;
+    assert_eq!((&listed["RecordCount"], &listed["Response"][0]["StatusCode"]), (&json!(1), &json!(1)));
+    account.emulator.add_lead(&[("EmailAddress", "asha@example.test")]).unwrap();
+    assert_eq!(account.emulator.deliveries(), []);
+    assert_eq!(switch(id, json!({"enabled": true})).await, 204);
+    account.emulator.add_lead(&[("EmailAddress", "ravi@example.test")]).unwrap();
+    assert_eq!(receiver.wait_for(1).await[0].2["EmailAddress"], "ravi@example.test");
+    assert_eq!((switch("nothing", json!({"enabled": true})).await, switch(id, json!({})).await), (404, 422));
+    let page = account.http.get(account.emulator.admin_url()).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains(&format!("/_admin/webhooks/{id}")));
+}
+
+#[tokio::test]
+async fn an_activity_that_scores_changes_the_score_and_one_that_does_not_tells_nobody() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    for event in ["9", "6"] {
+        listen(&account, &receiver, json!({"WebhookEvent": event})).await;
+    }
+    let lead = account.emulator.add_lead(&[("EmailAddress", "asha@example.test")]).unwrap();
+    // A meeting scores nothing, an inbound call ten.
+    for code in [102, 21] {
+        let body = json!({"RelatedProspectId": lead, "ActivityEvent": code});
+        account.ok(account.call(Call::PostActivity).json(&body)).await;
+    }
+    let posts = receiver.wait_for(1).await;
+    assert_eq!(account.emulator.deliveries().len(), 1);
+    let (query, _, body) = &posts[0];
+    assert!(query.ends_with("eventType=Lead_Score_Change"), "{query}");
+    assert_eq!((&body["Before"]["Score"], &body["After"]["Score"]), (&json!("0"), &json!("10")));
+}
+
+#[tokio::test]
+async fn a_changed_activity_arrives_as_a_list_with_all_its_fields() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    let listener = json!({"WebhookEvent": "15", "ActivityEvent": "201", "WebhookProperties": "{}"});
+    assert_eq!(listen(&account, &receiver, listener).await.0, 200);
+    let lead = account.emulator.add_lead(&[("EmailAddress", "asha@example.test")]).unwrap();
+    let fields = json!([{"SchemaName": "mx_Custom_1", "Value": "one"}, {"SchemaName": "Status", "Value": "Open"}]);
+    let body = json!({"RelatedProspectId": lead, "ActivityEvent": 201, "Fields": fields});
+    let (_, posted) = account.ok(account.call(Call::PostActivity).json(&body)).await;
+    let activity = posted["Message"]["Id"].as_str().unwrap();
+    assert_eq!(account.emulator.deliveries(), [], "it was created, not changed");
+    account.emulator.update_activity(activity, &[("Status", "Done")]).unwrap();
+    let refused = account.emulator.update_activity(activity, &[("mx_Custom_9", "x")]).unwrap_err();
+    assert!(refused.starts_with("MXInvalidActivityFieldsException: "), "{refused}");
+    let refused = account.emulator.update_activity("nothing", &[]).unwrap_err();
+    assert!(refused.starts_with("MXUnknownProspectActivityException: "), "{refused}");
+    account.emulator.clock().advance(Duration::from_secs(60));
+    let posts = receiver.wait_for(1).await;
+    assert!(posts[0].0.ends_with("eventType=LeadActivity_Post_Update"), "{}", posts[0].0);
+    assert_eq!((posts[0].2.as_array().unwrap().len(), &posts[0].2[0]["ProspectActivityId"]), (1, &json!(activity)));
+    assert_eq!(posts[0].2[0]["Data"], json!({"Status": "Done", "mx_Custom_1": "one", "Note": ""}));
+    assert_eq!(account.emulator.activities(&lead)[0].fields["Status"], "Done");
+}
+
+#[tokio::test]
+async fn a_webhook_that_asks_for_a_form_gets_one() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    for event in ["3", "6"] {
+        let form = json!({"WebhookEvent": event, "ContentType": "application/x-www-form-urlencoded"});
+        listen(&account, &receiver, form).await;
+    }
+    let lead =
+        account.emulator.add_lead(&[("EmailAddress", "asha+1@example.test"), ("FirstName", "Åsha & Co")]).unwrap();
+    assert_eq!(receiver.wait_for(1).await[0].1["content-type"], "application/x-www-form-urlencoded");
+    update(&account, &lead, true, &[("mx_City", "Pune")]).await;
+    receiver.wait_for(2).await;
+    let forms = receiver.state.lock().unwrap().forms.clone();
+    let value = |form: &str, name: &str| {
+        let mut pairs = url::form_urlencoded::parse(form.as_bytes());
+        pairs.find(|(its, _)| its == name).map(|(_, value)| value.into_owned()).unwrap()
+    };
+    assert_eq!(value(&forms[0], "EmailAddress"), "asha+1@example.test");
+    assert_eq!((value(&forms[0], "FirstName"), value(&forms[0], "Phone")), ("Åsha & Co".to_owned(), String::new()));
+    let after: Value = serde_json::from_str(&value(&forms[1], "After")).unwrap();
+    assert_eq!(after["mx_City"], "Pune");
 }
 
 #[tokio::test]
