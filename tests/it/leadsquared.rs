@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use leadsquared::{
-    Client, Endpoint, Keys, Limit, Options, Paths, Verb,
+    Attributes, Client, Endpoint, Error, Identifier, Keys, LeadId, Limit, Options, Paths, Registration, Verb,
     doctor::{Finding, Subject, Verdict, Wanted, examine},
 };
 use leadsquared_emulator::{Call, Emulator, Role, Settings};
@@ -11,78 +11,129 @@ use url::Url;
 
 use crate::workspace;
 
-/// The calls an onboarding system touches, by the names under which both sides and the recorded exchanges know them.
-const ROWS: [&str; 35] = [
-    "PublicAuthKey",
-    "RegistrationToken",
-    "RegisterV1",
-    "Register",
-    "SignInV1",
-    "SignIn",
-    "SignInCodeV1",
-    "SignInCode",
-    "ForgotPasswordV1",
-    "ForgotPassword",
-    "ResetPasswordV1",
-    "ResetPassword",
-    "ChangePasswordV1",
-    "ChangePassword",
-    "TenantAuthKey",
-    "LeadAuthKey",
-    "AuthenticateUser",
-    "CaptureLead",
-    "UpdateLead",
-    "CreateOrUpdateLead",
-    "LeadById",
-    "LeadByEmail",
-    "LeadByPhone",
-    "LeadFields",
-    "PostActivity",
-    "PostLeadAndActivity",
-    "Activities",
-    "ActivityTypes",
-    "CreateActivityType",
-    "SendEmailToLead",
-    "CreateWebhook",
-    "Webhooks",
-    "UpdateWebhook",
-    "DeleteWebhook",
-    // Sign In with a one-time code is the same call as sign in with a password.
-    "SignIn",
+/// The calls an onboarding system touches: the client's and the emulator's. The recorded exchange is named as the client's.
+const ROWS: [(Endpoint, Call); 36] = [
+    (Endpoint::PublicAuthKey, Call::PublicAuthKey),
+    (Endpoint::RegistrationToken, Call::RegistrationToken),
+    (Endpoint::RegisterV1, Call::RegisterV1),
+    (Endpoint::Register, Call::Register),
+    (Endpoint::SignInV1, Call::SignInV1),
+    (Endpoint::SignIn, Call::SignIn),
+    (Endpoint::SignInCodeV1, Call::SignInCodeV1),
+    (Endpoint::SignInCode, Call::SignInCode),
+    (Endpoint::SignInWithCodeV1, Call::SignInV1),
+    (Endpoint::SignInWithCode, Call::SignIn),
+    (Endpoint::ForgotPasswordV1, Call::ForgotPasswordV1),
+    (Endpoint::ForgotPassword, Call::ForgotPassword),
+    (Endpoint::ResetPasswordV1, Call::ResetPasswordV1),
+    (Endpoint::ResetPassword, Call::ResetPassword),
+    (Endpoint::ChangePasswordV1, Call::ChangePasswordV1),
+    (Endpoint::ChangePassword, Call::ChangePassword),
+    (Endpoint::TenantAuthKey, Call::TenantAuthKey),
+    (Endpoint::LeadAuthKey, Call::LeadAuthKey),
+    (Endpoint::AuthenticateUser, Call::AuthenticateUser),
+    (Endpoint::CaptureLead, Call::CaptureLead),
+    (Endpoint::UpdateLead, Call::UpdateLead),
+    (Endpoint::CreateOrUpdateLead, Call::CreateOrUpdateLead),
+    (Endpoint::LeadById, Call::LeadById),
+    (Endpoint::LeadByEmail, Call::LeadByEmail),
+    (Endpoint::LeadByPhone, Call::LeadByPhone),
+    (Endpoint::LeadFields, Call::LeadFields),
+    (Endpoint::PostActivity, Call::PostActivity),
+    (Endpoint::PostLeadAndActivity, Call::PostLeadAndActivity),
+    (Endpoint::Activities, Call::Activities),
+    (Endpoint::ActivityTypes, Call::ActivityTypes),
+    (Endpoint::CreateActivityType, Call::CreateActivityType),
+    (Endpoint::SendEmailToLead, Call::SendEmailToLead),
+    (Endpoint::CreateWebhook, Call::CreateWebhook),
+    (Endpoint::Webhooks, Call::Webhooks),
+    (Endpoint::UpdateWebhook, Call::UpdateWebhook),
+    (Endpoint::DeleteWebhook, Call::DeleteWebhook),
 ];
 
 #[test]
-fn every_call_has_a_client_method_an_emulator_route_and_a_recorded_exchange() {
+fn every_call_has_a_client_method_an_emulator_route_and_recorded_exchanges() {
     let paths = Paths::default();
     let contract = workspace::root().join("shared/leadsquared/contract");
-    for row in ROWS {
-        let endpoint = Endpoint::ALL.iter().copied().find(|endpoint| format!("{endpoint:?}") == row);
-        let endpoint = endpoint.unwrap_or_else(|| panic!("the client has no {row}"));
-        let call = Call::ALL.iter().copied().find(|call| format!("{call:?}") == row);
-        let call = call.unwrap_or_else(|| panic!("the emulator has no {row}"));
-        assert_eq!(endpoint.path(&paths), call.path(), "{row}");
+    for (endpoint, call) in ROWS {
+        assert_eq!(endpoint.path(&paths), call.path(), "{endpoint:?}");
         let verb = match endpoint.verb(&paths) {
             Verb::Get => "GET",
             Verb::Post => "POST",
         };
-        assert_eq!(verb, call.method().as_str(), "{row}");
-        let file = contract.join(format!("{row}.json"));
-        assert!(is_exchange(&file), "{} is no recorded exchange", file.display());
+        assert_eq!(verb, call.method().as_str(), "{endpoint:?}");
+        let [good, bad] = outcomes(&contract.join(format!("{endpoint:?}.json")));
+        assert!(good > 0 && bad > 0, "{endpoint:?} has {good} recorded successes and {bad} refusals");
     }
     for endpoint in Endpoint::ALL {
-        assert!(ROWS.contains(&format!("{endpoint:?}").as_str()), "{endpoint:?} is missing in the list above");
+        let rows = ROWS.iter().filter(|(row, _)| row == endpoint).count();
+        assert_eq!(rows, 1, "{endpoint:?} is in the list above {rows} times");
     }
 }
 
-fn is_exchange(file: &Path) -> bool {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    json["request"].is_object()
+/// How many successes and how many refusals a file records.
+fn outcomes(file: &Path) -> [usize; 2] {
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(json["request"].is_object(), "{}", file.display());
+    let (good, bad): (Vec<_>, Vec<_>) =
+        json["answers"].as_array().unwrap().iter().partition(|answer| answer["outcome"] == "Ok");
+    [good.len(), bad.len()]
 }
 
 fn client(emulator: &Emulator, api: Url, keys: (String, String)) -> Client {
     let options = Options::new(api, emulator.url(), emulator.portal_id().parse().unwrap());
     Client::new(options, Keys { access_key: keys.0.into(), secret_key: keys.1.into() }).unwrap()
+}
+
+/// A client of an emulator, and somebody who is registered there.
+async fn registered(emulator: &Emulator) -> (Client, Identifier, LeadId) {
+    let client = client(emulator, emulator.url(), emulator.keys());
+    let fields = Attributes::new().with("EmailAddress", "asha@example.test").with("Phone", "+91-9000000001");
+    let registration = Registration { register_only_new_lead: true, password: "Example@Pass1".into(), fields };
+    let lead = client.register(&registration).await.unwrap();
+    (client, Identifier::Email("asha@example.test".parse().unwrap()), lead)
+}
+
+#[tokio::test]
+async fn a_mistyped_password_does_not_end_a_session() {
+    let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
+    let (client, who, _) = registered(&emulator).await;
+    let (password, wrong, new) = ("Example@Pass1".into(), "Example@Pass0".into(), "New@Pass2".into());
+    assert!(matches!(client.sign_in(&who, &wrong).await.unwrap_err(), Error::BadPortalPassword));
+    let session = client.sign_in(&who, &password).await.unwrap().auth_key;
+    for refused in [
+        client.change_password(&session, &wrong, &new).await.unwrap_err(),
+        client.change_password_v1(&session, &wrong, &new).await.unwrap_err(),
+    ] {
+        assert!(matches!(refused, Error::BadPortalPassword), "{refused:?}");
+    }
+    client.change_password(&session, &password, &new).await.unwrap();
+    emulator.clock().advance(Duration::from_secs(4 * 3600));
+    assert!(matches!(client.change_password(&session, &new, &password).await.unwrap_err(), Error::SessionEnded));
+}
+
+#[tokio::test]
+async fn a_code_from_a_text_message_signs_its_receiver_in() {
+    let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
+    let (client, _, lead) = registered(&emulator).await;
+    let phone = "+91-9000000001".parse().unwrap();
+    let sent = client.send_sign_in_code("Phone", &phone).await.unwrap();
+    let text = emulator.text_messages().pop().unwrap().text;
+    let (code, _) = text.split_once(' ').unwrap();
+    for refused in [
+        client.sign_in_with_code(&sent, &"no code".into()).await.unwrap_err(),
+        client.sign_in_with_code_v1(&sent, &"no code".into()).await.unwrap_err(),
+    ] {
+        assert!(matches!(refused, Error::BadPortalPassword), "{refused:?}");
+    }
+    assert_eq!(client.sign_in_with_code(&sent, &code.into()).await.unwrap().lead_id, lead);
+    client.sign_in_with_code_v1(&sent, &code.into()).await.unwrap_err();
+
+    let sent = client.send_sign_in_code_v1("Phone", &phone).await.unwrap();
+    let text = emulator.text_messages().pop().unwrap().text;
+    let (code, _) = text.split_once(' ').unwrap();
+    assert_eq!(client.sign_in_with_code_v1(&sent, &code.into()).await.unwrap().lead_id, lead);
 }
 
 fn wanted(fields: &[&str]) -> Wanted {

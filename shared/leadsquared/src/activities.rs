@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::id::{ActivityId, LeadId};
 use crate::leads::Success;
+use crate::lenient;
 
 /// An activity to be posted (<https://apidocs.leadsquared.com/post-an-activity-to-lead/>). `Debug` hides note and values.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,13 +46,13 @@ pub struct Activity {
     #[serde(deserialize_with = "code")]
     pub event_code: u32,
     /// The name of its type.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub event_name: String,
     /// When it happened.
     #[serde(deserialize_with = "at")]
     pub created_on: UtcDateTime,
     /// What it says.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub data: Vec<Datum>,
 }
 
@@ -60,9 +61,10 @@ pub struct Activity {
 #[serde(rename_all = "PascalCase")]
 pub struct Datum {
     /// Its name.
+    #[serde(default, deserialize_with = "lenient::text")]
     pub key: String,
     /// Its value.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     pub value: Option<String>,
 }
 
@@ -89,7 +91,7 @@ pub struct ActivityPage {
     /// How many match in all.
     pub record_count: u64,
     /// This page's.
-    #[serde(rename = "ProspectActivities")]
+    #[serde(rename = "ProspectActivities", deserialize_with = "lenient::list")]
     pub activities: Vec<Activity>,
 }
 
@@ -136,7 +138,7 @@ impl Client {
     /// As for [`post_activity`](Self::post_activity) and [`capture_lead`](Self::capture_lead).
     pub async fn post_lead_and_activity(&self, lead: &Attributes, activity: &NewActivity) -> Result<ActivityId, Error> {
         let body = LeadAndActivity { lead_details: lead, activity: PostBody::of(activity) };
-        self.activity_posted(Call::new(Endpoint::PostLeadAndActivity).body(&body)).await
+        self.activity_posted(Call::new(Endpoint::PostLeadAndActivity).fields(lead).body(&body)).await
     }
 
     /// Get the activities of a lead, a page at a time (<https://apidocs.leadsquared.com/get-activities-of-a-lead/>).
@@ -291,7 +293,7 @@ struct CreatedType {
 struct ActivityType {
     #[serde(deserialize_with = "code")]
     activity_event: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     activity_event_name: String,
 }
 

@@ -11,8 +11,9 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::admission::Lane;
+use crate::attributes::Attributes;
 use crate::credentials::{Cached, Credentials, Fetch, Issue, Renewal};
-use crate::decode::decode;
+use crate::decode::{Asked, Failed, judge};
 use crate::endpoint::{Endpoint, Host, Need, Place, Repeat, Verb};
 use crate::error::Error;
 use crate::options::{InvalidOptions, Options};
@@ -143,9 +144,9 @@ impl Client {
         let mut renewed = false;
         loop {
             let carried = self.credentials_for(call.endpoint, deadline).await?;
-            let error = match self.attempt(&call, &carried, deadline).await {
+            let Failed { error, unclear } = match self.attempt(&call, &carried, deadline).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => error,
+                Err(failed) => failed,
             };
             match error {
                 Error::BadKeys => {
@@ -153,16 +154,16 @@ impl Client {
                     return Err(error);
                 }
                 Error::StaleCredential if renewed => return Err(Error::FreshCredentialRefused),
-                Error::StaleCredential | Error::BadPortalPassword | Error::SessionEnded if !renewed => {
-                    match (self.renew(&carried, deadline).await?, &error) {
-                        (Renewal::Changed, _) => renewed = true,
-                        (Renewal::Same, Error::StaleCredential) => return Err(Error::FreshCredentialRefused),
-                        // The 401 of a call that carries a person's secret as well does not say whose is wrong. Credentials
-                        // that come back unchanged do.
-                        (Renewal::Same | Renewal::TooSoon, _) => return Err(error),
+                error if !renewed && (unclear || matches!(error, Error::StaleCredential)) => {
+                    match (self.renew(&carried, deadline).await, error) {
+                        (Ok(Renewal::Changed), _) => renewed = true,
+                        (Ok(Renewal::Same), Error::StaleCredential) => return Err(Error::FreshCredentialRefused),
+                        (Err(error), Error::StaleCredential) => return Err(error),
+                        // It was the person's secret, most likely; that ours could not be renewed is not their concern.
+                        (Ok(Renewal::Same | Renewal::TooSoon) | Err(_), error) => return Err(error),
                     }
                 }
-                error if repeats < options.repeats && is_worth_repeating(&error, call.endpoint.facts().repeat) => {
+                error if repeats < options.repeats && is_worth_repeating(&error, call.repeat) => {
                     let pause = pause(repeats, (options.chance)());
                     if self.now() + pause >= deadline {
                         return Err(error);
@@ -181,32 +182,30 @@ impl Client {
         call: &Call<'_>,
         carried: &[Carried],
         deadline: Instant,
-    ) -> Result<T, Error> {
+    ) -> Result<T, Failed> {
         let Shared { http, options, .. } = &*self.shared;
         let request = self.request(call, carried)?;
         self.before(deadline, options.admission.admit(self.lane, deadline)).await?.map_err(Error::TurnedAway)?;
         let started = self.now();
         let time = deadline.saturating_duration_since(started).min(options.timeouts.attempt);
         if time.is_zero() {
-            return Err(Error::OutOfTime);
+            return Err(Error::OutOfTime.into());
         }
         let facts = call.endpoint.facts();
+        let host = self.host(facts.host).host_str().map(|name| (facts.host, name));
+        let asked = Asked { presented: facts.presented, host, fields: &call.fields };
         let result = match exchange(http, request, time).await {
-            Ok((status, body)) => decode(status, &body, facts.presented, &options.texts),
-            Err(error) => Err(error),
+            Ok((status, body)) => judge(status, &body, &asked, &options.texts),
+            Err(error) => Err(error.into()),
         };
         let duration_ms = u64::try_from(self.now().saturating_duration_since(started).as_millis()).unwrap_or(u64::MAX);
-        let outcome = result.as_ref().err().map_or("Ok", Error::name);
+        let outcome = result.as_ref().err().map_or("Ok", |failed| failed.error.name());
         tracing::debug!(call.name = ?call.endpoint, call.outcome = outcome, duration_ms, "called LeadSquared");
-        match result {
-            Err(Error::RateLimited { limit }) => {
-                // Whether everybody else hears of it in time is not this caller's outcome.
-                let _ = self.before(deadline, options.admission.throttled(self.lane, limit)).await;
-                Err(Error::RateLimited { limit })
-            }
-            Err(error) => Err(unless_it_is_this_host(error, self.host(facts.host))),
-            Ok(answer) => Ok(answer),
+        if let Err(Failed { error: Error::RateLimited { limit }, .. }) = &result {
+            // Whether everybody else hears of it in time is not this caller's outcome.
+            let _ = self.before(deadline, options.admission.throttled(self.lane, *limit)).await;
         }
+        result
     }
 
     fn request(&self, call: &Call<'_>, carried: &[Carried]) -> Result<reqwest::Request, Error> {
@@ -323,11 +322,26 @@ pub(crate) struct Call<'a> {
     query: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
     session: Option<&'a SessionKey>,
+    fields: Vec<String>,
+    repeat: Repeat,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, query: Vec::new(), body: None, session: None }
+        let repeat = endpoint.facts().repeat;
+        Self { endpoint, query: Vec::new(), body: None, session: None, fields: Vec::new(), repeat }
+    }
+
+    /// Names the lead fields in the body, for refusals that are about one of them.
+    pub(crate) fn fields(mut self, fields: &Attributes) -> Self {
+        self.fields = fields.iter().map(|(name, _)| name.to_owned()).collect();
+        self
+    }
+
+    /// Says that a repeat does harm, though it does none to other calls of this endpoint.
+    pub(crate) fn harmful(mut self) -> Self {
+        self.repeat = Repeat::Harmful;
+        self
     }
 
     pub(crate) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
@@ -380,14 +394,6 @@ async fn exchange(
     Ok((status, body))
 }
 
-/// An answer that names the very host that was called means that something else is wrong.
-fn unless_it_is_this_host(error: Error, called: &Url) -> Error {
-    match error {
-        Error::WrongHost { right_host } if called.host_str() == Some(&right_host) => Error::BadKeys,
-        error => error,
-    }
-}
-
 /// A header value that HTTP libraries keep out of their own logs.
 fn sensitive(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
@@ -413,15 +419,6 @@ fn pause(repeats: u32, chance: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_answer_that_names_the_host_it_was_asked_at_is_about_the_keys() {
-        let called: Url = "https://api-in21.leadsquared.com".parse().unwrap();
-        let named =
-            |host: &str| unless_it_is_this_host(Error::WrongHost { right_host: host.to_owned() }, &called).name();
-        assert_eq!(named("api-in21.leadsquared.com"), "BadKeys");
-        assert_eq!(named("api-us11.leadsquared.com"), "WrongHost");
-    }
 
     #[test]
     fn a_pause_grows_up_to_two_seconds_and_is_cut_by_chance() {

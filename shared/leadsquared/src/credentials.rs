@@ -92,7 +92,8 @@ impl Cached {
         }
     }
 
-    /// Replaces a credential that was refused, unless somebody else just did.
+    /// Replaces a credential that was refused, unless somebody else just did. The old one stays until there is another:
+    /// what refused it may have meant something else.
     pub(crate) async fn renew(
         &self,
         refused: &Issue,
@@ -108,7 +109,6 @@ impl Cached {
             return Ok(Renewal::TooSoon);
         }
         slot.renewed_at = Some(now);
-        slot.held = None;
         let fresh = self.fetch(&mut slot, now, lifetime, fetch).await?;
         let same = fresh.secret.expose_secret() == refused.secret.expose_secret();
         Ok(if same { Renewal::Same } else { Renewal::Changed })
@@ -124,7 +124,12 @@ impl Cached {
         let epoch = self.epoch.load(Ordering::SeqCst);
         match fetch.await {
             Ok(secret) => {
-                slot.serial += 1;
+                let is_same =
+                    slot.held.as_ref().is_some_and(|held| held.secret.expose_secret() == secret.expose_secret());
+                // Whoever was refused with this very secret must not take it for another one.
+                if !is_same {
+                    slot.serial += 1;
+                }
                 let good_until = lifetime.map(|lifetime| now + lifetime);
                 slot.held = Some(Held { secret: secret.clone(), good_until, epoch });
                 Ok(Issue { secret, serial: slot.serial })

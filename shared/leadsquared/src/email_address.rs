@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// An e-mail address, checked and in its one normal spelling: no surrounding white space, all in lower case.
 ///
-/// The local part is lowered as well. Mail servers may tell `Asha@` from `asha@`, but LeadSquared's match does not, and
-/// two spellings of one person must never become two people. At most 254 bytes.
+/// The local part is lowered as well. Mail servers may tell `Asha@` from `asha@`; that LeadSquared's match does not is
+/// inferred, and two spellings of one person must never become two people. At most 254 bytes.
 /// Quoted local parts and address literals (`"a b"@x`, `a@[127.0.0.1]`) are refused: applicants do not have them, and
 /// mail headers and search fields are easier to keep safe without them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

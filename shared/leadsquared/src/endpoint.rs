@@ -141,10 +141,14 @@ endpoints! {
     RegisterV1: Portal Post "/api/Authentication/Register" PublicAndKeys Derived Harmful "register"
     /// Register, second version.
     Register: Portal Post "/api/Authentication/v2/Register" PortalAndKeys Derived Harmful "register"
-    /// Sign In with password or code, first version.
+    /// Sign In with password, first version.
     SignInV1: Portal Post "/api/Authentication/Signin" Public Password Harmful "sign-in"
-    /// Sign In with password or code, second version.
+    /// Sign In with password, second version.
     SignIn: Portal Post "/api/Authentication/v2/Signin" Portal Password Harmful "sign-in"
+    /// Sign In with OTP, first version: the same path as with a password.
+    SignInWithCodeV1: Portal Post "/api/Authentication/Signin" Public Password Harmful "sign-in-with-otp"
+    /// Sign In with OTP, second version. The path is inferred.
+    SignInWithCode: Portal Post "/api/Authentication/v2/Signin" Portal Password Harmful "sign-in-with-otp"
     /// Get Sign In OTP, first version.
     SignInCodeV1: Portal Post "/api/Authentication/SigninOTP/Get" Public Derived Harmful "get-sign-in-otp"
     /// Get Sign In OTP, second version. The path is inferred.
@@ -227,6 +231,7 @@ impl Endpoint {
         match self {
             Endpoint::RegisterV1 => &paths.register_v1,
             Endpoint::SignInCode => &paths.sign_in_code,
+            Endpoint::SignInWithCode => &paths.sign_in_with_code,
             Endpoint::ForgotPassword => &paths.forgot_password,
             Endpoint::TenantAuthKey => &paths.tenant_auth_key,
             _ => self.facts().path,
@@ -245,6 +250,8 @@ pub struct Paths {
     pub register_v1: String,
     /// [`Endpoint::SignInCode`]: its page gives the first version's path only.
     pub sign_in_code: String,
+    /// [`Endpoint::SignInWithCode`]: its page gives the first version's path only.
+    pub sign_in_with_code: String,
     /// [`Endpoint::ForgotPassword`]: its page gives the first version's path only.
     pub forgot_password: String,
     /// [`Endpoint::TenantAuthKey`]: every readable copy of its page lost the line with the address.
@@ -259,6 +266,7 @@ impl Default for Paths {
         Self {
             register_v1: default(Endpoint::RegisterV1),
             sign_in_code: default(Endpoint::SignInCode),
+            sign_in_with_code: default(Endpoint::SignInWithCode),
             forgot_password: default(Endpoint::ForgotPassword),
             tenant_auth_key: default(Endpoint::TenantAuthKey),
             tenant_auth_key_verb: Endpoint::TenantAuthKey.facts().verb,

@@ -55,11 +55,14 @@ pub enum Error {
     /// The account lives in another region.
     #[error("this is the wrong host for the account; set it to {right_host}")]
     WrongHost {
-        /// The host that LeadSquared named instead.
+        /// The host to set instead, of the same kind as the one that was asked: the core API's or the portal API's.
         right_host: String,
     },
-    /// LeadSquared does not know the keys, or their user is inactive.
-    #[error("LeadSquared does not accept the keys; check that both are complete and that their user is active")]
+    /// LeadSquared does not know the keys, or their user is inactive or, on the portal API, no administrator: it says 401 to
+    /// all three.
+    #[error(
+        "LeadSquared does not accept the keys; check that both are complete and that their user is active and, for portal calls, an administrator"
+    )]
     BadKeys,
     /// The keys' user may not do this; portal calls want an administrator.
     #[error("the keys' user is not permitted to make this call; use an administrator's keys")]
@@ -259,9 +262,9 @@ pub enum DuplicateField {
     EmailAddress,
     /// `Phone` or `Mobile`.
     Phone,
-    /// A field of the account's own, under the name LeadSquared's text gives it.
+    /// Another of the fields that were sent, by its schema name.
     Other(String),
-    /// The text does not say.
+    /// The text does not say, or says it in words that fit none of the fields that were sent.
     Unnamed,
 }
 

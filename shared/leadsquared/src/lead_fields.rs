@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::client::{Call, Client};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::lenient;
 
 /// A field of a lead (<https://apidocs.leadsquared.com/meta-data/>).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -15,19 +16,19 @@ pub struct LeadField {
     /// The name the API knows it by, in its exact case.
     pub schema_name: String,
     /// The name people see.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub display_name: String,
     /// `Text`, `Number`, `Email`, `Phone`, `Website`, `Date`, `Time`, `Select` or `Boolean`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub data_type: String,
     /// Whether a lead cannot be created without it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::flag")]
     pub is_mandatory: bool,
     /// Whether leads can be matched by it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::flag")]
     pub is_lead_identifier: bool,
-    /// Whether it refuses updates once a lead exists.
-    #[serde(default, deserialize_with = "flag")]
+    /// Whether it refuses updates once a lead exists. It is a number in the samples, where other flags are booleans.
+    #[serde(default, deserialize_with = "lenient::flag")]
     pub lock_after_create: bool,
     /// How many characters fit, where that is set.
     #[serde(default, deserialize_with = "length")]
@@ -56,23 +57,14 @@ fn length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::
     })
 }
 
-/// `1` in the samples, where other flags are booleans.
-fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::Bool(flag) => flag,
-        Value::Number(number) => number.as_u64() != Some(0),
-        Value::String(text) => text == "1" || text.eq_ignore_ascii_case("true"),
-        _ => false,
-    })
-}
-
 /// `[{"Value":"…"}]`, or null.
 fn options<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Choice {
-        value: String,
+        #[serde(default, deserialize_with = "lenient::optional_text")]
+        value: Option<String>,
     }
-    let choices = Option::<Vec<Choice>>::deserialize(deserializer)?.unwrap_or_default();
-    Ok(choices.into_iter().map(|choice| choice.value).collect())
+    let choices: Vec<Choice> = lenient::list(deserializer)?;
+    Ok(choices.into_iter().filter_map(|choice| choice.value).collect())
 }

@@ -84,7 +84,7 @@ impl Client {
     /// # Errors
     /// Among others: [`Error::Duplicate`], [`Error::UnknownAttributes`].
     pub async fn capture_lead(&self, fields: &Attributes, behavior: Option<UpdateBehavior>) -> Result<LeadId, Error> {
-        let mut call = Call::new(Endpoint::CaptureLead).body(fields);
+        let mut call = Call::new(Endpoint::CaptureLead).fields(fields).body(fields);
         if let Some(behavior) = behavior {
             call = call.query("LeadUpdateBehavior", format!("{behavior:?}"));
         }
@@ -110,24 +110,23 @@ impl Client {
             fields.remove("SearchBy");
             fields.set("SearchBy", field);
         }
-        self.lead_written(
-            Call::new(Endpoint::CreateOrUpdateLead).query("postUpdatedLead", post_updated_lead).body(&fields),
-        )
-        .await
+        let call = Call::new(Endpoint::CreateOrUpdateLead).fields(&fields).body(&fields);
+        self.lead_written(call.query("postUpdatedLead", post_updated_lead)).await
     }
 
     /// Update a lead; fields that are not sent stay as they are (<https://apidocs.leadsquared.com/update-a-lead/>).
     ///
-    /// Webhooks and automations hear of it only with `post_updated_lead`.
+    /// Webhooks and automations hear of it only with `post_updated_lead`, and they would hear of a repeat as well: such an
+    /// update is not repeated when it may have happened.
     ///
     /// # Errors
     /// Among others: [`Error::NoSuchLead`], [`Error::Duplicate`], [`Error::UnknownAttributes`].
     pub async fn update_lead(&self, lead: &LeadId, fields: &Attributes, post_updated_lead: bool) -> Result<(), Error> {
-        let mut call = Call::new(Endpoint::UpdateLead).query("leadId", lead);
+        let mut call = Call::new(Endpoint::UpdateLead).query("leadId", lead).fields(fields).body(fields);
         if post_updated_lead {
-            call = call.query("postUpdatedLead", true);
+            call = call.query("postUpdatedLead", true).harmful();
         }
-        self.call::<Success>(call.body(fields)).await.map(drop)
+        self.call::<Success>(call).await.map(drop)
     }
 
     /// Get a lead by its id. The call has no page of its own; <https://apidocs.leadsquared.com/get-lead-by-phone/> links it.

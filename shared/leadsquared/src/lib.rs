@@ -22,6 +22,7 @@ mod error;
 mod id;
 mod lead_fields;
 mod leads;
+mod lenient;
 mod mail;
 mod options;
 mod password;
@@ -49,7 +50,9 @@ pub use options::{InvalidOptions, Options, Timeouts};
 pub use password::PasswordReset;
 pub use phone::{CallingCode, InvalidPhone, Phone};
 pub use registration::Registration;
-pub use secret::{AutoLoginKey, CodeChallenge, Keys, LoginLink, OneTimeCode, Password, SessionKey, TemporaryPassword};
+pub use secret::{
+    AutoLoginKey, CodeChallenge, CodeRecipient, Keys, LoginLink, OneTimeCode, Password, SessionKey, TemporaryPassword,
+};
 pub use sign_in::{Identifier, SentCode, Session};
 pub use user::{Hosts, User};
 pub use webhooks::{NewWebhook, Webhook, WebhookEvent, WebhookState};

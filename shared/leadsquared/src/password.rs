@@ -46,7 +46,8 @@ impl Client {
     /// Reset Password (<https://apidocs.leadsquared.com/reset-password/>).
     ///
     /// # Errors
-    /// [`Error::BadPortalPassword`] or [`Error::Refused`] when the temporary password is wrong or has been used.
+    /// [`Error::BadPortalPassword`] when the temporary password is wrong or has been used, [`Error::Refused`] when the new
+    /// one is against the portal's policy.
     pub async fn reset_password(&self, reset: &PasswordReset) -> Result<(), Error> {
         self.call::<Done>(Call::new(Endpoint::ResetPassword).body(&Reset::of(reset))).await?.into()
     }
@@ -62,7 +63,7 @@ impl Client {
     /// Change Password of somebody who is signed in (<https://apidocs.leadsquared.com/change-password/>).
     ///
     /// # Errors
-    /// [`Error::SessionEnded`] when they have to sign in again, [`Error::Refused`] for a wrong current password.
+    /// [`Error::BadPortalPassword`] for a wrong current password, [`Error::SessionEnded`] when they have to sign in again.
     pub async fn change_password(&self, session: &SessionKey, current: &Password, new: &Password) -> Result<(), Error> {
         let call = Call::new(Endpoint::ChangePassword).session(session).body(&Change::of(current, new));
         self.call::<Done>(call).await?.into()

@@ -28,7 +28,7 @@ impl Client {
     /// # Errors
     /// Among others: [`Error::LeadExists`], [`Error::Duplicate`], [`Error::UnknownAttributes`].
     pub async fn register(&self, registration: &Registration) -> Result<LeadId, Error> {
-        let registered: Registered = self.call(Call::new(Endpoint::Register).body(&Body::of(registration))).await?;
+        let registered: Registered = self.call(registering(Endpoint::Register, registration)).await?;
         Ok(registered.lead_id)
     }
 
@@ -37,7 +37,7 @@ impl Client {
     /// # Errors
     /// As for [`register`](Self::register).
     pub async fn register_v1(&self, registration: &Registration) -> Result<LeadId, Error> {
-        let registered: Registered = self.call(Call::new(Endpoint::RegisterV1).body(&Body::of(registration))).await?;
+        let registered: Registered = self.call(registering(Endpoint::RegisterV1, registration)).await?;
         Ok(registered.lead_id)
     }
 
@@ -61,6 +61,10 @@ impl Client {
     pub async fn registration_token(&self) -> Result<SecretString, Error> {
         self.call::<String>(Call::new(Endpoint::RegistrationToken)).await.map(SecretString::from)
     }
+}
+
+fn registering(endpoint: Endpoint, registration: &Registration) -> Call<'static> {
+    Call::new(endpoint).fields(&registration.fields).body(&Body::of(registration))
 }
 
 #[derive(Serialize)]

@@ -93,6 +93,17 @@ impl Serialize for CodeChallenge {
 }
 
 secret! {
+    /// Where a code was sent, in LeadSquared's own spelling: signing in with the code takes it unchanged.
+    CodeRecipient
+}
+
+impl Serialize for CodeRecipient {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.expose().serialize(serializer)
+    }
+}
+
+secret! {
     /// A link that signs its holder in to a portal. Only the mail to its owner may contain it.
     LoginLink
 }

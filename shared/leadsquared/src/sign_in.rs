@@ -10,7 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::id::LeadId;
 use crate::phone::Phone;
-use crate::secret::{CodeChallenge, OneTimeCode, Password, SessionKey};
+use crate::secret::{CodeChallenge, CodeRecipient, OneTimeCode, Password, SessionKey};
 
 /// By what a portal user is found. `Debug` hides the value.
 #[derive(Clone, PartialEq, Eq)]
@@ -72,17 +72,17 @@ pub struct Session {
 pub struct SentCode {
     /// What LeadSquared recognises the code by. How long it lasts is not documented.
     pub code: CodeChallenge,
-    /// The number it was sent to.
-    pub field_content: Phone,
+    /// The number it was sent to, as LeadSquared wrote it.
+    pub field_content: CodeRecipient,
 }
 
 impl Client {
     /// Sign in with a password (<https://apidocs.leadsquared.com/sign-in/>).
     ///
     /// # Errors
-    /// [`Error::BadPortalPassword`] for a wrong password and for somebody without a portal account. Since LeadSquared
-    /// answers the same 401 for a stale credential of ours, a failure makes the client fetch those anew, at most once in
-    /// 30 seconds; only when they have changed is the sign-in repeated.
+    /// [`Error::BadPortalPassword`] for a wrong password and for somebody without a portal account. A 401 whose text is none
+    /// of [`Texts`](crate::Texts) may as well be about a stale credential of ours: the client then fetches those anew, at
+    /// most once in 30 seconds, and repeats the sign-in only when they have changed.
     pub async fn sign_in(&self, who: &Identifier, password: &Password) -> Result<Session, Error> {
         self.call(Call::new(Endpoint::SignIn).body(&WithPassword::of(who, password))).await
     }
@@ -119,7 +119,7 @@ impl Client {
     /// # Errors
     /// [`Error::BadPortalPassword`] for a wrong or expired code.
     pub async fn sign_in_with_code(&self, sent: &SentCode, typed: &OneTimeCode) -> Result<Session, Error> {
-        self.call(Call::new(Endpoint::SignIn).body(&WithCode::of(sent, typed))).await
+        self.call(Call::new(Endpoint::SignInWithCode).body(&WithCode::of(sent, typed))).await
     }
 
     /// [`sign_in_with_code`](Self::sign_in_with_code) by the first version of the call.
@@ -127,7 +127,7 @@ impl Client {
     /// # Errors
     /// As there.
     pub async fn sign_in_with_code_v1(&self, sent: &SentCode, typed: &OneTimeCode) -> Result<Session, Error> {
-        self.call(Call::new(Endpoint::SignInV1).body(&WithCode::of(sent, typed))).await
+        self.call(Call::new(Endpoint::SignInWithCodeV1).body(&WithCode::of(sent, typed))).await
     }
 }
 
@@ -164,13 +164,14 @@ struct WithCode<'a> {
 #[serde(rename_all = "PascalCase")]
 struct TypedCode<'a> {
     otp: &'a str,
-    field_content: &'a Phone,
+    field_content: &'a str,
     code: &'a str,
 }
 
 impl<'a> WithCode<'a> {
     fn of(sent: &'a SentCode, typed: &'a OneTimeCode) -> Self {
-        let code = TypedCode { otp: typed.expose(), field_content: &sent.field_content, code: sent.code.expose() };
+        let code =
+            TypedCode { otp: typed.expose(), field_content: sent.field_content.expose(), code: sent.code.expose() };
         Self { is_code: true, code }
     }
 }

@@ -9,6 +9,7 @@ use crate::client::{Call, Client};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::id::UserId;
+use crate::lenient;
 use crate::options::is_loopback;
 
 /// The user whose keys made the call, and the account (<https://apidocs.leadsquared.com/user-authentication/>).
@@ -18,24 +19,25 @@ pub struct User {
     /// Its id.
     pub id: UserId,
     /// `Administrator` for keys that may use the portal calls.
+    #[serde(default, deserialize_with = "lenient::text")]
     pub role: String,
     /// The address the user signs in with. It travels in `PassPhrase`; `EmailAddress` is null.
-    #[serde(rename = "PassPhrase")]
+    #[serde(rename = "PassPhrase", default, deserialize_with = "lenient::text")]
     pub login_email: String,
     /// The user's name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     pub name: Option<String>,
     /// The account's name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     pub org_display_name: Option<String>,
     /// The account's number, which some of its credentials end with.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     pub org_short_code: Option<String>,
     /// The account's time zone, such as `Asia/Kolkata`; times in the API are UTC all the same.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     pub time_zone: Option<String>,
     /// The calling code of phone numbers written without one, such as `91`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     pub default_country_code: Option<String>,
     #[serde(rename = "LSQCommonServiceURLs")]
     service_urls: ServiceUrls,
@@ -43,6 +45,7 @@ pub struct User {
 
 #[derive(Clone, Deserialize)]
 struct ServiceUrls {
+    #[serde(default, deserialize_with = "lenient::text")]
     api: String,
 }
 

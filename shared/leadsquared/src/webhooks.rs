@@ -3,13 +3,13 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
 use url::Url;
 
 use crate::client::{Call, Client};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::leads::Success;
+use crate::lenient;
 
 /// What a webhook is called for (<https://apidocs.leadsquared.com/create-a-webhook/>).
 ///
@@ -108,14 +108,17 @@ pub struct Webhook {
     /// Its id.
     pub webhook_id: String,
     /// What it is called for, by LeadSquared's name, such as `Lead_Post_Create`.
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub event_code: String,
     /// What is called.
-    #[serde(rename = "URL", default)]
+    #[serde(rename = "URL", default, deserialize_with = "lenient::text")]
     pub url: String,
     /// What it is for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     pub description: Option<String>,
+    /// `WebhookProperties`: JSON inside a text, such as the code of the activity type it is called for.
+    #[serde(rename = "WebhookProperties", default, deserialize_with = "lenient::optional_text")]
+    pub properties: Option<String>,
     /// Whether it is called at all.
     #[serde(rename = "StatusCode", deserialize_with = "state")]
     pub state: WebhookState,
@@ -281,6 +284,7 @@ impl RetrieveBody {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Retrieved {
+    #[serde(deserialize_with = "lenient::list")]
     response: Vec<Webhook>,
 }
 
@@ -290,16 +294,8 @@ struct Created {
     id: String,
 }
 
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) => text,
-        Value::Null => String::new(),
-        other => other.to_string(),
-    })
-}
-
 fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WebhookState, D::Error> {
-    match text(deserializer)?.as_str() {
+    match lenient::text(deserializer)?.as_str() {
         "0" => Ok(WebhookState::Enabled),
         "1" => Ok(WebhookState::DisabledByHand),
         "2" => Ok(WebhookState::DisabledAfterFailures),

@@ -7,13 +7,13 @@ use std::path::Path;
 use leadsquared::{
     ActivityQuery, Attributes, Client, Content, DuplicateField, EmailAddress, EmailToLead, Endpoint, Error, Identifier,
     LeadId, NewActivity, NewActivityType, NewWebhook, Password, PasswordReset, Paths, Phone, Recipient, Registration,
-    SessionKey, UpdateBehavior, WebhookEvent, WebhookState,
+    SentCode, SessionKey, UpdateBehavior, WebhookEvent, WebhookState,
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::macros::utc_datetime;
 
-use crate::fake::Fake;
+use crate::fake::{self, Fake};
 use crate::{LEAD, assert_tells_nothing, client_with, options};
 
 #[derive(Deserialize)]
@@ -53,6 +53,7 @@ async fn make(client: &Client, endpoint: Endpoint) -> Result<(), Error> {
     let (password, new_password) = (Password::from("Example@Pass1"), Password::from("New@Pass2"));
     let by_email = Identifier::Email(email.clone());
     let by_phone = Identifier::Field { schema_name: "Phone".to_owned(), value: "+91-9000000001".to_owned() };
+    let sent = SentCode { code: "b3BhcXVl+key/A==".into(), field_content: "+91-9000000001".into() };
     let session = SessionKey::from("c2Vzc2lvbg+key/A==");
     let fields = Attributes::new().with("EmailAddress", "asha@example.test").with("FirstName", "Asha");
     let registration =
@@ -80,6 +81,8 @@ async fn make(client: &Client, endpoint: Endpoint) -> Result<(), Error> {
         Endpoint::Register => client.register(&registration).await.map(drop),
         Endpoint::SignInV1 => client.sign_in_v1(&by_phone, &password).await.map(drop),
         Endpoint::SignIn => client.sign_in(&by_email, &password).await.map(drop),
+        Endpoint::SignInWithCodeV1 => client.sign_in_with_code_v1(&sent, &"123456".into()).await.map(drop),
+        Endpoint::SignInWithCode => client.sign_in_with_code(&sent, &"123456".into()).await.map(drop),
         Endpoint::SignInCodeV1 => client.send_sign_in_code_v1("Phone", &phone).await.map(drop),
         Endpoint::SignInCode => client.send_sign_in_code("Phone", &phone).await.map(drop),
         Endpoint::ForgotPasswordV1 => client.forgot_password_v1(&by_phone, Some("Mobile")).await,
@@ -164,10 +167,51 @@ async fn every_call_asks_and_understands_as_recorded() {
         let contract: Contract = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{endpoint:?}: {error}"));
         assert_eq!(contract.endpoint, format!("{endpoint:?}"));
         assert!(contract.answers.iter().any(|answer| answer.outcome == "Ok"), "{endpoint:?} has no success");
+        assert!(contract.answers.iter().any(|answer| answer.outcome != "Ok"), "{endpoint:?} has no refusal");
         for answer in &contract.answers {
             exchange(endpoint, &contract.request, answer).await;
         }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refusal {
+    call: String,
+    status: u16,
+    exception_type: Option<String>,
+    message: Option<String>,
+    decision: String,
+}
+
+#[tokio::test]
+async fn every_refusal_of_the_catalogue_is_decided_as_written() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract/catalogue.json");
+    let refusals: Vec<Refusal> = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    assert!(refusals.len() > 40, "the catalogue is not all there");
+    for refusal in &refusals {
+        let endpoint = Endpoint::ALL.iter().copied().find(|endpoint| format!("{endpoint:?}") == refusal.call);
+        let endpoint = endpoint.unwrap_or_else(|| panic!("no call is named {}", refusal.call));
+        let body = match (&refusal.exception_type, &refusal.message) {
+            (None, None) => "<html></html>".to_owned(),
+            (exception_type, message) => {
+                json!({ "Status": "Error", "ExceptionType": exception_type, "ExceptionMessage": message }).to_string()
+            }
+        };
+        let (result, _) = answered(endpoint, refusal.status, &body).await;
+        assert_eq!(outcome(&result), refusal.decision, "{} {body}", refusal.call);
+        assert_tells_nothing(&result.unwrap_err());
+    }
+}
+
+/// Makes the sample call of `endpoint`, whose path answers this, and keeps what was sent.
+async fn answered(endpoint: Endpoint, status: u16, body: &str) -> (Result<(), Error>, Vec<fake::Request>) {
+    let path: &'static str = Box::leak(endpoint.path(&Paths::default()).to_owned().into_boxed_str());
+    let fake = Fake::answering(path, status, body);
+    let mut options = options(&fake);
+    options.repeats = 0;
+    let result = make(&client_with(options), endpoint).await;
+    (result, fake.seen())
 }
 
 async fn exchange(endpoint: Endpoint, expected: &Request, answer: &Answer) {
@@ -177,18 +221,12 @@ async fn exchange(endpoint: Endpoint, expected: &Request, answer: &Answer) {
         Value::String(text) if answer.status != 200 => text.clone(),
         body => body.to_string(),
     };
-    let paths = Paths::default();
-    let path: &'static str = Box::leak(endpoint.path(&paths).to_owned().into_boxed_str());
-    let fake = Fake::answering(path, answer.status, &body);
-    let mut options = options(&fake);
-    options.repeats = 0;
-    let result = make(&client_with(options), endpoint).await;
+    let (result, seen) = answered(endpoint, answer.status, &body).await;
     assert_eq!(outcome(&result), answer.outcome, "{context}");
     if let Err(error) = &result {
         assert_tells_nothing(error);
     }
 
-    let seen = fake.seen();
     let request =
         seen.iter().find(|request| request.path() == expected.path).unwrap_or_else(|| panic!("{context}: not called"));
     assert_eq!(request.method, expected.method, "{context}");

@@ -2,7 +2,7 @@
 
 use std::future::ready;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use leadsquared::{
@@ -20,6 +20,9 @@ const TENANT_KEY: &str = "/api/AutoLogin/GenerateTenantAuthKey";
 const REGISTER: &str = "/api/Authentication/v2/Register";
 const LEAD_KEY: &str = "/api/AutoLogin/Generate";
 const SIGN_IN: &str = "/api/Authentication/v2/Signin";
+const CODE: &str = "/api/Authentication/v2/SigninOTP/Get";
+const CHANGE: &str = "/api/Settings/v2/ChangePassword";
+const UPDATE: &str = "/v2/LeadManagement.svc/Lead.Update";
 const BY_PHONE: &str = "/v2/LeadManagement.svc/RetrieveLeadByPhoneNumber";
 const BY_EMAIL: &str = "/v2/LeadManagement.svc/Leads.GetByEmailaddress";
 
@@ -424,12 +427,104 @@ async fn a_password_is_tried_again_with_changed_credentials_but_only_once() {
 }
 
 #[tokio::test]
+async fn a_wrong_password_does_not_cost_the_others_their_credentials() {
+    let issued = AtomicUsize::new(0);
+    let fake = Fake::start(move |request| match request.path() {
+        PUBLIC_KEY if issued.fetch_add(1, Ordering::SeqCst) > 0 => Reply::Answer(429, String::new()),
+        SIGN_IN if request.body.contains("wrong") => Reply::Answer(401, String::new()),
+        SIGN_IN => Reply::Answer(200, format!(r#"{{"AuthKey":"c2Vzc2lvbg+key/A==","LeadId":"{LEAD}"}}"#)),
+        CHANGE => Reply::Answer(401, String::new()),
+        REGISTER => registered(),
+        _ => credential(request).unwrap_or(Reply::Answer(404, String::new())),
+    });
+    let (clock, who) = (Clock::new(), Identifier::Email(email()));
+    let client = client_with(clock.options(&fake));
+    client.register(&registration()).await.unwrap();
+    let error = client.sign_in(&who, &"wrong".into()).await.unwrap_err();
+    assert_eq!(error.name(), "BadPortalPassword", "and not that the key could not be renewed");
+    assert_eq!(fake.count(PUBLIC_KEY), 2, "it was attempted");
+    client.sign_in(&who, &"Example@Pass1".into()).await.unwrap();
+    client.register(&registration()).await.unwrap();
+    let (current, new) = ("Example@Pass1".into(), "New@Pass2".into());
+    let error = client.change_password(&"c2Vzc2lvbg+key/A==".into(), &current, &new).await.unwrap_err();
+    assert_eq!(error.name(), "SessionEnded");
+}
+
+#[tokio::test]
+async fn passwords_that_are_tried_at_once_are_each_tried_once() {
+    // All four are on their way before the first is refused, so that each holds the same credentials.
+    let (arrived, all_here) = (Mutex::new(0), Condvar::new());
+    let fake = Fake::start(move |request| match request.path() {
+        SIGN_IN => {
+            let mut count = arrived.lock().unwrap();
+            *count += 1;
+            all_here.notify_all();
+            let patience = Duration::from_secs(10);
+            drop(all_here.wait_timeout_while(count, patience, |count| *count < 4).unwrap());
+            Reply::Answer(401, String::new())
+        }
+        _ => credential(request).unwrap_or(Reply::Answer(404, String::new())),
+    });
+    let client = client(&fake);
+    let calls: Vec<_> = (0..4)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.sign_in(&Identifier::Email(email()), &"Example@Pass1".into()).await })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap_err().name(), "BadPortalPassword");
+    }
+    assert_eq!(fake.count(SIGN_IN), 4);
+}
+
+#[tokio::test]
+async fn a_password_that_is_clearly_wrong_renews_nothing() {
+    let fake = Fake::answering(
+        SIGN_IN,
+        401,
+        r#"{"Status":"Error","ExceptionType":"x","ExceptionMessage":"Invalid username or password."}"#,
+    );
+    let error = client(&fake).sign_in(&Identifier::Email(email()), &"Example@Pass1".into()).await.unwrap_err();
+    assert_eq!(error.name(), "BadPortalPassword");
+    assert_eq!([PUBLIC_KEY, TOKEN, SIGN_IN].map(|path| fake.count(path)), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn an_update_that_others_hear_of_is_not_repeated() {
+    for (post_updated_lead, attempts) in [(true, 1), (false, 3)] {
+        let fake = Fake::answering(UPDATE, 502, "");
+        let mut options = options(&fake);
+        options.chance = Arc::new(|| 0.0);
+        let fields = Attributes::new().with("FirstName", "Asha");
+        let error = client_with(options).update_lead(&lead(), &fields, post_updated_lead).await.unwrap_err();
+        assert_eq!((error.name(), fake.count(UPDATE)), ("ServerFault", attempts));
+    }
+}
+
+#[tokio::test]
+async fn a_code_goes_back_with_the_number_as_leadsquared_wrote_it() {
+    let fake = Fake::start(|request| match request.path() {
+        CODE => Reply::Answer(200, r#"{"Code":"b3BhcXVl","FieldContent":"09000000001","Status":"Success"}"#.to_owned()),
+        SIGN_IN => Reply::Answer(200, format!(r#"{{"AuthKey":"c2Vzc2lvbg+key/A==","LeadId":"{LEAD}"}}"#)),
+        _ => credential(request).unwrap_or(Reply::Answer(404, String::new())),
+    });
+    let client = client(&fake);
+    let sent = client.send_sign_in_code("Phone", &"+91-9000000001".parse().unwrap()).await.unwrap();
+    client.sign_in_with_code(&sent, &"123456".into()).await.unwrap();
+    let seen = fake.seen();
+    let body: serde_json::Value = serde_json::from_str(&seen.last().unwrap().body).unwrap();
+    let data = serde_json::json!({ "Otp": "123456", "FieldContent": "09000000001", "Code": "b3BhcXVl" });
+    assert_eq!(body, serde_json::json!({ "OTPSigninRequest": true, "OTPSigninData": data }));
+}
+
+#[tokio::test]
 async fn a_session_key_that_cannot_be_a_header_is_no_session() {
     let fake = healthy();
     let (current, new) = ("Example@Pass1".into(), "New@Pass2".into());
     let error = client(&fake).change_password(&"a\r\nx-lsq-portalid: b".into(), &current, &new).await.unwrap_err();
     assert_eq!(error.name(), "SessionEnded");
-    assert_eq!(fake.count("/api/Settings/v2/ChangePassword"), 0);
+    assert_eq!(fake.count(CHANGE), 0);
 }
 
 #[tokio::test]

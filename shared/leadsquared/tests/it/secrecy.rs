@@ -28,7 +28,7 @@ fn no_value_prints_what_it_holds() {
     )
     .unwrap();
     let by_phone = Identifier::Field { schema_name: "Phone".to_owned(), value: "+91-9000000001".to_owned() };
-    let sent = SentCode { code: "lead-key".into(), field_content: "+91-9000000001".parse().unwrap() };
+    let sent = SentCode { code: "lead-key".into(), field_content: "+91-9000000001".into() };
     let reset =
         PasswordReset { lead: lead.id(), temporary_password: "lead-key".into(), password: "Example@Pass1".into() };
     let fields = vec![("mx_Custom_1".to_owned(), "lead-key".to_owned())];
