@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use url::Url;
+
 use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Limit};
 use crate::lead_fields::LeadField;
+use crate::options::is_loopback;
 use crate::user::User;
 
 /// What the account is supposed to be good for.
@@ -62,6 +65,11 @@ pub enum Verdict {
     Unknown(String),
 }
 
+impl Subject {
+    const ALL: [Self; 7] =
+        [Self::Keys, Self::Region, Self::Role, Self::Portal, Self::AutoLogin, Self::Fields, Self::Allowance];
+}
+
 impl Finding {
     /// Whether there is something to mend.
     pub fn is_wrong(&self) -> bool {
@@ -99,14 +107,7 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
 
     let user = match client.authenticate_user().await {
         Ok(user) => user,
-        Err(error) => {
-            find(Subject::Keys, without_user(&error));
-            let rest = [Subject::Region, Subject::Role, Subject::Portal, Subject::AutoLogin, Subject::Fields];
-            for subject in rest.into_iter().chain([Subject::Allowance]) {
-                find(subject, Verdict::Unknown("nothing can be asked without keys that work".to_owned()));
-            }
-            return findings;
-        }
+        Err(error) => return without_user(&error, wanted),
     };
     let account = user.org_short_code.as_deref().unwrap_or("without a number");
     find(Subject::Keys, Verdict::Good(format!("LeadSquared knows them; they belong to account {account}")));
@@ -120,14 +121,20 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
             Err(error) => Err(error),
         };
         note_limit(&mut limit, portal.as_ref().err());
-        let good = format!(
-            "its credentials can be had; that {} is its id shows at the first registration",
-            client.options().portal_id
+        find(
+            Subject::Portal,
+            match portal {
+                // No call asks for the portal's id without changing something.
+                Ok(()) => Verdict::Unknown(format!(
+                    "its credentials can be had; whether {} is its id shows at the first registration",
+                    client.options().portal_id
+                )),
+                Err(error) => verdict_of(&error, Endpoint::PublicAuthKey),
+            },
         );
-        find(Subject::Portal, verdict_of(portal, good, Endpoint::PublicAuthKey));
         let tenant_key = client.tenant_auth_key().await.map(drop);
         note_limit(&mut limit, tenant_key.as_ref().err());
-        find(Subject::AutoLogin, verdict_of(tenant_key, "their key can be had".to_owned(), Endpoint::TenantAuthKey));
+        find(Subject::AutoLogin, login_links(tenant_key));
     } else {
         let what = "the keys' user is not an administrator, and portal calls work for no other role".to_owned();
         let mend = "create keys for an administrator and use those".to_owned();
@@ -143,28 +150,44 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
         Subject::Fields,
         match fields {
             Ok(known) => compare(&known, &wanted.fields),
-            Err(error) => verdict_of(Err(error), String::new(), Endpoint::LeadFields),
+            Err(error) => verdict_of(&error, Endpoint::LeadFields),
         },
     );
     find(Subject::Allowance, allowance(limit, wanted.allowance));
     findings
 }
 
-fn without_user(error: &Error) -> Verdict {
-    match error {
-        Error::BadKeys => Verdict::Wrong {
-            what: "LeadSquared knows no active user with these keys".to_owned(),
-            mend:
+/// What is left to say when it cannot be asked whose keys these are.
+fn without_user(error: &Error, wanted: &Wanted) -> Vec<Finding> {
+    let (blamed, verdict) = match error {
+        Error::BadKeys => {
+            let what = "LeadSquared knows no active user with these keys".to_owned();
+            let mend =
                 "copy both again from My Account > Settings > API and Webhooks; an access key usually has a '$' in it, \
-                   which shells and .env files swallow unless it is quoted"
-                    .to_owned(),
-        },
-        Error::Unreachable(_) => Verdict::Wrong {
-            what: "the core API's host could not be reached".to_owned(),
-            mend: "check its name, and that this machine may connect to it".to_owned(),
-        },
-        error => verdict_of(Err(error.clone()), String::new(), Endpoint::AuthenticateUser),
-    }
+                 which shells and .env files swallow unless it is quoted"
+                    .to_owned();
+            (Subject::Keys, Verdict::Wrong { what, mend })
+        }
+        Error::Unreachable(_) => {
+            let what = "the core API's host could not be reached".to_owned();
+            let mend = "check its name, and that this machine may connect to it".to_owned();
+            (Subject::Region, Verdict::Wrong { what, mend })
+        }
+        Error::WrongHost { .. } | Error::NoSuchCall { .. } => {
+            (Subject::Region, verdict_of(error, Endpoint::AuthenticateUser))
+        }
+        Error::RateLimited { limit } => (Subject::Allowance, allowance(Some(*limit), wanted.allowance)),
+        error => (Subject::Keys, verdict_of(error, Endpoint::AuthenticateUser)),
+    };
+    let why = match error {
+        Error::BadKeys => "nothing can be asked without keys that work",
+        _ => "nothing could be asked",
+    };
+    let of = |subject| {
+        let verdict = if subject == blamed { verdict.clone() } else { Verdict::Unknown(why.to_owned()) };
+        Finding { subject, verdict }
+    };
+    Subject::ALL.map(of).to_vec()
 }
 
 /// Where the account lives, and a client that asks there.
@@ -176,12 +199,33 @@ fn region(client: &Client, user: &User) -> (Client, Verdict) {
             Verdict::Unknown("LeadSquared named a host of an unknown kind for the account".to_owned()),
         );
     };
-    if (&hosts.api, &hosts.portal_api) == (&options.api, &options.portal_api) {
+    if is_same_place(&hosts.api, &options.api) && is_same_place(&hosts.portal_api, &options.portal_api) {
         return (client.clone(), Verdict::Good(format!("the account lives at {}", user.api_host())));
     }
     let what = format!("the account lives at {}", user.api_host());
     let mend = format!("set the core API to {} and the portal API to {}", hosts.api, hosts.portal_api);
     (client.with_hosts(hosts).unwrap_or_else(|_| client.clone()), Verdict::Wrong { what, mend })
+}
+
+/// On this machine one server has several names.
+fn is_same_place(one: &Url, other: &Url) -> bool {
+    one == other
+        || is_loopback(one) && is_loopback(other) && one.port_or_known_default() == other.port_or_known_default()
+}
+
+fn login_links(tenant_key: Result<(), Error>) -> Verdict {
+    match tenant_key {
+        Ok(()) => Verdict::Good("their key can be had".to_owned()),
+        Err(Error::NoSuchCall { status }) => Verdict::Wrong {
+            what: format!(
+                "the call that gets their key has another address (HTTP {status}); its page lost the right one"
+            ),
+            mend: "ask LeadSquared's support for path and verb of \"Generate tenant auth key\" and set \
+                   Paths::tenant_auth_key and Paths::tenant_auth_key_verb"
+                .to_owned(),
+        },
+        Err(error) => verdict_of(&error, Endpoint::TenantAuthKey),
+    }
 }
 
 fn compare(known: &[LeadField], wanted: &[String]) -> Verdict {
@@ -249,12 +293,14 @@ fn allowance(seen: Option<Option<Limit>>, wanted: Option<Limit>) -> Verdict {
             mend: "set the allowance to less than that, and look for other programs that use the same account"
                 .to_owned(),
         },
-        (None, Some(wanted)) => Verdict::Good(format!(
+        (None, Some(wanted)) => Verdict::Unknown(format!(
             "no call was refused; LeadSquared shows the limit only when it is exceeded, so check that the plan permits {} calls in {} s",
             wanted.calls,
             wanted.window.as_secs()
         )),
-        (None, None) => Verdict::Good("no call was refused".to_owned()),
+        (None, None) => {
+            Verdict::Unknown("no call was refused; LeadSquared shows the limit only when it is exceeded".to_owned())
+        }
     }
 }
 
@@ -264,12 +310,11 @@ fn note_limit(limit: &mut Option<Option<Limit>>, error: Option<&Error>) {
     }
 }
 
-fn verdict_of(result: Result<(), Error>, good: String, endpoint: Endpoint) -> Verdict {
-    match result {
-        Ok(()) => Verdict::Good(good),
-        Err(error) if error.is_transient() => Verdict::Unknown(format!("{error}; ask again in a minute")),
-        Err(error) => Verdict::Wrong { what: error.to_string(), mend: format!("see {}", endpoint.page()) },
+fn verdict_of(error: &Error, endpoint: Endpoint) -> Verdict {
+    if error.is_transient() {
+        return Verdict::Unknown(format!("{error}; ask again in a minute"));
     }
+    Verdict::Wrong { what: error.to_string(), mend: format!("see {}", endpoint.page()) }
 }
 
 #[cfg(test)]

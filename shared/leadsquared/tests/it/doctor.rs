@@ -1,12 +1,16 @@
 //! The doctor's answers, each about one thing that is wrong.
 
+use std::env;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leadsquared::doctor::{Finding, Subject, Verdict, Wanted, examine};
 use leadsquared::{Client, Limit};
+use tokio::net::TcpSocket;
 
 use crate::fake::{Fake, Reply, Request, credential};
-use crate::{client, options};
+use crate::{ACCESS_KEY, PORTAL, SECRET_KEY, client, options};
 
 const USER: &str = "/v2/Authentication.svc/UserByAccessKey.Get";
 const FIELDS: &str = "/v2/LeadManagement.svc/LeadsMetaData.Get";
@@ -126,9 +130,91 @@ async fn another_path_for_login_links() {
     let fake = account("Administrator");
     let mut options = options(&fake);
     options.paths.tenant_auth_key = "/api/elsewhere".to_owned();
-    let (subject, what, _) = only_wrong(&crate::client_with(options), &wanted()).await;
+    let (subject, what, mend) = only_wrong(&crate::client_with(options), &wanted()).await;
     assert_eq!(subject, Subject::AutoLogin);
-    assert!(what.contains("check the hosts and the configured paths"), "{what}");
+    assert!(what.contains("HTTP 404"), "{what}");
+    assert!(mend.contains("support") && mend.contains("Paths::tenant_auth_key"), "{mend}");
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_be_reached_is_not_about_the_keys() {
+    // Bound but not listening: the port is ours, and connections to it are refused.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let fake = account("Administrator");
+    let mut options = options(&fake);
+    options.api = format!("http://{}", socket.local_addr().unwrap()).parse().unwrap();
+    options.chance = Arc::new(|| 0.0);
+    let (subject, what, _) = only_wrong(&crate::client_with(options), &wanted()).await;
+    assert_eq!((subject, what.as_str()), (Subject::Region, "the core API's host could not be reached"));
+}
+
+#[tokio::test]
+async fn a_limit_that_is_reached_at_once_is_not_about_the_keys() {
+    let fake = Fake::answering(USER, 429, "API calls exceeded the limit of 10 in 5 second(s)");
+    let (subject, _, _) = only_wrong(&client(&fake), &wanted()).await;
+    assert_eq!(subject, Subject::Allowance);
+}
+
+#[tokio::test]
+async fn what_was_not_looked_at_is_not_called_good() {
+    let fake = account("Administrator");
+    let findings = examine(&client(&fake), &wanted()).await;
+    let unknown = findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Unknown(_)));
+    let unknown: Vec<Subject> = unknown.map(|finding| finding.subject).collect();
+    assert_eq!(unknown, [Subject::Portal, Subject::Allowance]);
+}
+
+#[tokio::test]
+async fn another_name_of_this_machine_is_no_other_region() {
+    let fake = Fake::start(|request| match request.path() {
+        USER => {
+            let (_, port) = request.header("host").unwrap().split_once(':').unwrap();
+            Reply::Answer(200, user("Administrator", &format!("localhost:{port}")))
+        }
+        _ => answer(request, "Administrator"),
+    });
+    assert_eq!(wrong(&client(&fake), &wanted()).await, []);
+}
+
+/// Runs the example with these settings; its exit status, and what it prints.
+fn run(api: &str, portal_api: &str, secret_key: &str) -> (Option<i32>, String, String) {
+    // Beside the folder of this test; `cargo test` builds examples first.
+    let example = env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/doctor");
+    let output = Command::new(&example)
+        .args(["EmailAddress", "FirstName", "mx_Course"])
+        .env_clear()
+        .env("LEADSQUARED_ACCESS_KEY", ACCESS_KEY)
+        .env("LEADSQUARED_SECRET_KEY", secret_key)
+        .env("LEADSQUARED_API", api)
+        .env("LEADSQUARED_PORTAL_API", portal_api)
+        .env("LEADSQUARED_PORTAL_ID", PORTAL)
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}; cargo build --examples makes it", example.display()));
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_example_says_what_is_wrong_and_leaves_with_1() {
+    let fake = Fake::start(|request| match request.header("x-lsq-secretkey") {
+        Some("wrong") => Reply::Answer(401, String::new()),
+        _ => answer(request, "Administrator"),
+    });
+    let url = fake.url.as_str();
+    let (status, found, _) = run(url, url, SECRET_KEY);
+    assert_eq!(status, Some(0), "{found}");
+    assert_eq!(found.lines().filter(|line| line.starts_with("good ")).count(), 5, "{found}");
+    let (status, found, _) = run(url, url, "wrong");
+    assert_eq!(status, Some(1), "{found}");
+    assert!(found.contains("WRONG    keys: LeadSquared knows no active user"), "{found}");
+}
+
+#[test]
+fn the_example_names_the_setting_that_it_cannot_read() {
+    let (status, _, error) = run("127.0.0.1:1", "no host", SECRET_KEY);
+    assert_eq!(status, Some(1));
+    assert!(error.contains("LEADSQUARED_PORTAL_API is no host"), "a host alone is an address: {error}");
 }
 
 #[tokio::test]

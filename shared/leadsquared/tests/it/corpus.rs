@@ -1,0 +1,18 @@
+//! What fuzzing started from and what it brought to light, replayed.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../../fuzz/check.rs"]
+mod check;
+
+#[test]
+fn what_fuzzing_kept_is_decided_too() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/decode");
+    let mut inputs = 0;
+    for file in fs::read_dir(folder).unwrap() {
+        check::check(&fs::read(file.unwrap().path()).unwrap());
+        inputs += 1;
+    }
+    assert!(inputs > 80, "the corpus is not all there");
+}
