@@ -58,6 +58,8 @@ impl Stage {
             ("INVITATIONS_QUEUE_URL", self.invitations.url.as_str()),
             ("DEAD_LETTERS_QUEUE_URL", &self.dead_letters.url),
             ("LEDGER_TABLE", &self.ledger),
+            // As the emulator has it.
+            ("ALLOWANCE_CALLS", "25"),
             ("LEADSQUARED_KEYS_SECRET", &self.secret),
             ("LEADSQUARED_API_URL", url.as_str()),
             ("LEADSQUARED_PORTAL_API_URL", url.as_str()),
@@ -276,14 +278,17 @@ async fn a_refused_lead_is_laid_aside_with_its_cause_and_the_batch_goes_on() {
 async fn what_is_no_invitation_is_laid_aside_and_holds_nobody_up() {
     let stage = Stage::new().await;
     let function = stage.start().await;
+    let never = r#"{"version":0,"id":"c4nary"}"#;
     let newer = r#"{"version":7,"id":"c4nary"}"#;
     let wrong_address = invitation("c4nary at example.com");
     let mut batch = Vec::new();
-    for body in ["c4nary", "{}", newer, wrong_address.as_str(), "[\"c4nary\"]"] {
+    for body in ["c4nary", "{}", never, wrong_address.as_str(), "[\"c4nary\"]"] {
         batch.push(stage.queue(body, &next_id()).await);
     }
     batch.push(stage.invite("asha@example.com").await);
-    assert_eq!(stage.deliver(&function, &batch).await, [0; 0]);
+    // Written by a newer function, as while a deployment is under way: it waits for a newer worker.
+    batch.push(stage.queue(newer, &next_id()).await);
+    assert_eq!(stage.deliver(&function, &batch).await, [6]);
 
     assert_eq!(stage.mails_to("asha@example.com"), 1);
     let causes = stage.causes().await;
@@ -291,7 +296,7 @@ async fn what_is_no_invitation_is_laid_aside_and_holds_nobody_up() {
     for (class, cause) in &causes {
         assert!(class == "malformed" && !cause.is_empty() && !cause.contains("c4nary"), "{class}: {cause}");
     }
-    assert!(causes.iter().any(|(_, cause)| cause.contains("version 7")), "{causes:?}");
+    assert!(causes.iter().any(|(_, cause)| cause.contains("version 0")), "{causes:?}");
     stage.finish(function).await;
 }
 

@@ -52,7 +52,7 @@ impl Template {
             Some((_, value)) => (*value).to_owned(),
             // Every condition is off by default.
             None => match (reference["Ref"].as_str(), reference["Fn::If"][2].as_str()) {
-                (Some(parameter), _) => self.default(parameter).to_owned(),
+                (Some(parameter), _) => self.default(parameter),
                 (None, Some(otherwise)) => otherwise.to_owned(),
                 (None, None) => panic!("{name}: a setting without a value is a parameter or has a condition"),
             },
@@ -67,9 +67,12 @@ impl Template {
     }
 
     /// The default of a parameter.
-    pub(crate) fn default(&self, parameter: &str) -> &str {
-        let default = &self.0["Parameters"][parameter]["Default"];
-        default.as_str().unwrap_or_else(|| panic!("the parameter {parameter} has no default"))
+    pub(crate) fn default(&self, parameter: &str) -> String {
+        match &self.0["Parameters"][parameter]["Default"] {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => panic!("the parameter {parameter} has no default"),
+        }
     }
 
     fn resources(&self, kind: &str) -> impl Iterator<Item = (&String, &Value)> {
