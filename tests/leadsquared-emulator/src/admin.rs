@@ -130,6 +130,7 @@ fn described(fault: &Fault) -> Value {
 
 /// A fault switch as a form or as JSON.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct FaultForm {
     /// A call's name; every call when empty.
     #[serde(default)]
@@ -224,6 +225,7 @@ async fn clear_faults(State(world): Shared, headers: HeaderMap) -> Response {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Advance {
     seconds: Input,
 }
@@ -242,6 +244,7 @@ async fn advance_clock(State(world): Shared, headers: HeaderMap, body: Bytes) ->
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Switch {
     enabled: Input,
 }

@@ -122,6 +122,10 @@ async fn a_fault_that_makes_no_sense_is_refused_with_the_reason() {
         let refused = account.http.post(api(&account, "faults")).json(&fault).send().await.unwrap();
         assert_eq!((refused.status().as_u16(), refused.text().await.unwrap()), (422, format!("{reason}\n")));
     }
+    let misspelt = account.http.post(api(&account, "faults")).json(&json!({"effect": "cut", "afterwork": true}));
+    let refused = misspelt.send().await.unwrap();
+    assert_eq!(refused.status(), 422);
+    assert!(refused.text().await.unwrap().starts_with("unknown field `afterwork`"));
     assert_eq!(account.emulator.faults().list(), []);
 }
 

@@ -133,3 +133,31 @@ async fn a_switch_makes_portal_users_those_of_the_whole_account() {
     let session = session["AuthKey"].as_str().unwrap();
     assert_eq!(signed(&account, OTHER, session, Call::ChangePassword, change).await.0, 200);
 }
+
+#[tokio::test]
+async fn the_hosted_page_signs_in_at_one_portal_only() {
+    let account = Account::with(two_portals()).await;
+    let first = account.emulator.portal_id();
+    register(&account, OTHER, "Example@Pass1").await;
+    let page = account.emulator.portal_page_url();
+    let sign_in = async |portal: &str| {
+        let pairs = [("portal_id", portal), ("email", EMAIL), ("password", "Example@Pass1")];
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let request = account.http.post(format!("{page}/sign-in"));
+        request.header("content-type", "application/x-www-form-urlencoded").body(body).send().await.unwrap()
+    };
+    assert_eq!(sign_in(&first).await.status(), 401);
+    let accepted = sign_in(OTHER).await;
+    assert_eq!(accepted.status(), 303);
+    let cookie = accepted.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+    let shown = async |query: &[(&str, &str)]| {
+        let request = account.http.get(page.clone()).query(query).header("cookie", cookie);
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    for query in [[].as_slice(), &[("portalId", OTHER)]] {
+        let text = shown(query).await;
+        assert!(text.contains("Signed in as") && text.contains("Alumni portal"), "{text}");
+    }
+    let text = shown(&[("portalId", &first)]).await;
+    assert!(text.contains("Sign in to Applicant portal"), "{text}");
+}
