@@ -5,8 +5,8 @@
 //! cargo +nightly fuzz run decode -- -max_total_time=60      # in shared/leadsquared
 //! ```
 //!
-//! The corpus starts from the answers in `contract/`. What a run finds is put
-//! there under a hash; `cargo test` replays it, and giving it a name keeps it for everybody.
+//! The corpus starts from the answers in `contract/`. What a run finds is put there under a hash; `cargo test`
+//! replays it, and giving it a name keeps it for everybody.
 
 #![no_main]
 
