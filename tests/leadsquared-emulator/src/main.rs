@@ -2,11 +2,13 @@
 #![expect(clippy::print_stdout, reason = "the addresses and keys are what a person starts it for")]
 #![expect(clippy::print_stderr, reason = "why it does not run is for a person, too")]
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use leadsquared_emulator::{Emulator, Settings, StartError, Tenant};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// A LeadSquared account on this machine.
@@ -40,7 +42,7 @@ enum Failure {
     #[error("the file {0} is not the JSON that --print-account or --print-settings shows")]
     Json(PathBuf, #[source] serde_json::Error),
     #[error("it cannot be printed")]
-    Print(#[source] serde_json::Error),
+    Print(#[source] std::io::Error),
     #[error(transparent)]
     Start(#[from] StartError),
 }
@@ -60,10 +62,10 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let tenant: Tenant = read(arguments.account)?;
     let settings: Settings = read(arguments.settings)?;
     if arguments.print_account {
-        println!("{}", serde_json::to_string_pretty(&tenant).map_err(Failure::Print)?);
+        print_json(&tenant)?;
     }
     if arguments.print_settings {
-        println!("{}", serde_json::to_string_pretty(&settings).map_err(Failure::Print)?);
+        print_json(&settings)?;
     }
     if arguments.print_account || arguments.print_settings {
         return Ok(());
@@ -99,6 +101,16 @@ fn read<T: DeserializeOwned + Default>(file: Option<PathBuf>) -> Result<T, Failu
     match std::fs::read(&file) {
         Ok(json) => serde_json::from_slice(&json).map_err(|error| Failure::Json(file, error)),
         Err(error) => Err(Failure::File(file, error)),
+    }
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let printed = serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from);
+    match printed.and_then(|()| out.write_all(b"\n")) {
+        // Whoever reads has seen enough, as `head` does.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.map_err(Failure::Print),
     }
 }
 

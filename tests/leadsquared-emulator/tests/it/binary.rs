@@ -61,6 +61,14 @@ fn what_it_prints_as_account_and_settings_it_takes_again() {
     }
 }
 
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = emulator().arg("--print-account").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.success(), String::from_utf8(ended.stderr).unwrap()), (true, String::new()));
+}
+
 #[tokio::test]
 async fn a_settings_file_reaches_switches_wordings_limit_and_paths() {
     let folder = tempfile::tempdir().unwrap();
