@@ -6,6 +6,7 @@ mod account;
 mod allowance;
 mod application_form;
 mod browser;
+mod burst;
 mod fixtures;
 mod invitation;
 mod leadsquared;

@@ -193,7 +193,12 @@ impl Emulator {
 
     /// Every mail, oldest first.
     pub fn mails(&self) -> Vec<Mail> {
-        mails::all(&self.account().store.connection()).expect(READS)
+        self.mails_after(0)
+    }
+
+    /// The mails after the first so many, oldest first: for whoever looks again and again.
+    pub fn mails_after(&self, seen: usize) -> Vec<Mail> {
+        mails::after(&self.account().store.connection(), seen).expect(READS)
     }
 
     /// Every text message, oldest first.

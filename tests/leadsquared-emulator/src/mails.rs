@@ -59,11 +59,17 @@ pub(crate) fn keep(db: &Connection, mail: &Mail) -> rusqlite::Result<()> {
 
 /// Every mail, oldest first.
 pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<Mail>> {
+    after(db, 0)
+}
+
+/// The mails after the first `seen`, oldest first.
+pub(crate) fn after(db: &Connection, seen: usize) -> rusqlite::Result<Vec<Mail>> {
     let mut mails = db.prepare_cached(
-        "SELECT id, lead_id, sender, recipients, cc, subject, html, text, sent_at FROM mail ORDER BY number",
+        "SELECT id, lead_id, sender, recipients, cc, subject, html, text, sent_at FROM mail ORDER BY number
+         LIMIT -1 OFFSET ?1",
     )?;
     mails
-        .query_map([], |row| {
+        .query_map([i64::try_from(seen).unwrap_or(i64::MAX)], |row| {
             Ok(Mail {
                 id: row.get(0)?,
                 lead_id: row.get(1)?,

@@ -4,11 +4,13 @@ Reads a request from standard input and writes what came of it to standard outpu
 
     {"endpoint": "http://127.0.0.1:4303", "template": "template.yaml",
      "binaries": {"application-form": "target/debug/application-form"},
-     "parameters": {"PortalId": "..."}, "secrets": {"KeysSecretArn": "..."}}
+     "parameters": {"PortalId": "..."}, "secrets": {"KeysSecretArn": "..."},
+     "properties": {"InvitationFunction": {"Timeout": 15}}}
 
     {"outputs": {"KeysSecretArn": "..."}, "functions": {"InvitationFunction": "..."}, "api": "..."}
 
-`secrets` gives the value to store under the secret that an output of the template names.
+`secrets` gives the value to store under the secret that an output of the template names, `properties` what is to be
+other than the template has it.
 
 Two things MiniStack 1.5.33 leaves out of a template are made here afterwards with the API Gateway calls for them: the
 routes, which SAM describes in an OpenAPI body, and the CORS configuration.
@@ -48,6 +50,16 @@ def with_code(template: dict, locations: dict) -> dict:
             properties = {**resource["Properties"], "CodeUri": locations[binary]}
             resource = {**resource, "Properties": properties}
         resources[name] = resource
+    return {**template, "Resources": resources}
+
+
+def with_properties(template: dict, properties: dict) -> dict:
+    """The template with these properties of these resources."""
+    resources = dict(template["Resources"])
+    for name, changed in properties.items():
+        if name not in resources:
+            raise Refused(f"the template has no resource {name} whose properties could be other ones")
+        resources[name] = {**resources[name], "Properties": {**resources[name].get("Properties", {}), **changed}}
     return {**template, "Resources": resources}
 
 
@@ -202,6 +214,7 @@ def main() -> None:
         )
 
     template = yaml_parse(pathlib.Path(request["template"]).read_text(encoding="utf-8"))
+    template = with_properties(template, request["properties"])
     locations = upload(client("s3"), request["binaries"])
     cloudformation = client("cloudformation")
     outputs = create_stack(cloudformation, with_code(template, locations), parameters)

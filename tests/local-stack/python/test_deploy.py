@@ -36,6 +36,15 @@ class Code(unittest.TestCase):
         with self.assertRaisesRegex(deploy.Refused, "Form: .*'form'.*invitation"):
             deploy.with_code(template(), {"invitation": "s3://b/k"})
 
+    def test_properties_are_changed_one_by_one_and_only_of_resources_that_are_there(self):
+        before = template()
+        after = deploy.with_properties(before, {"Form": {"Timeout": 15}, "Queue": {"DelaySeconds": 1}})
+        self.assertEqual(after["Resources"]["Form"]["Properties"], {"CodeUri": ".", "Timeout": 15, "Events": {}})
+        self.assertEqual(after["Resources"]["Queue"], {"Type": "AWS::SQS::Queue", "Properties": {"DelaySeconds": 1}})
+        self.assertEqual(before["Resources"]["Form"]["Properties"]["Timeout"], 10)
+        with self.assertRaisesRegex(deploy.Refused, "no resource Forn"):
+            deploy.with_properties(before, {"Forn": {}})
+
     def test_a_package_holds_an_executable_bootstrap_and_is_the_same_every_time(self):
         with tempfile.TemporaryDirectory() as folder:
             binary = pathlib.Path(folder, "form")

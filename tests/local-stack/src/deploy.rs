@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Stdio;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use crate::ministack::MiniStack;
+use crate::python;
 
 const PROGRAM: &str = include_str!("../python/deploy.py");
 
@@ -24,6 +22,8 @@ pub(crate) struct Deployment<'a> {
     pub(crate) parameters: BTreeMap<&'static str, String>,
     /// What to store in the secret that an output of the template names.
     pub(crate) secrets: BTreeMap<&'static str, String>,
+    /// Properties of resources that are to be other than the template has them.
+    pub(crate) properties: BTreeMap<&'static str, serde_json::Value>,
 }
 
 /// What a deployment made.
@@ -49,19 +49,9 @@ impl Deployment<'_> {
             #[serde(flatten)]
             deployment: &'a Deployment<'a>,
         }
-        let request = serde_json::to_vec(&Request { endpoint: ministack.url(), deployment: self })?;
-        let mut command = Command::new(ministack.python());
-        command.args(["-I", "-c", PROGRAM]).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut program = command.spawn().context("could not start the deployment program")?;
-        let mut input = program.stdin.take().context("the program's input is piped")?;
-        // A program that ends before it read everything says why on its standard error.
-        let _ = input.write_all(&request).await;
-        drop(input);
-        let output = program.wait_with_output().await.context("could not wait for the deployment program")?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{} cannot be deployed: {}", self.template.display(), errors.trim());
-        serde_json::from_slice(&output.stdout).context("the deployment program's answer is not what was agreed")
+        let request = Request { endpoint: ministack.url(), deployment: self };
+        let deployed = python::ask(ministack.python(), PROGRAM, &request).await;
+        deployed.with_context(|| format!("{} cannot be deployed", self.template.display()))
     }
 }
 
@@ -72,11 +62,12 @@ mod tests {
 
     use axum::body::Body;
     use axum::http::{Request, StatusCode};
+    use tokio::process::Command;
 
     use super::*;
     use crate::logs::Logs;
     use crate::steps::Steps;
-    use crate::{http, python, workspace};
+    use crate::{http, workspace};
 
     /// A function that answers every event with its own name.
     const BOOTSTRAP: &str = r#"#!/usr/bin/env python3
@@ -113,6 +104,7 @@ while True:
                 ("AllowedOrigins", "https://www.example.com,https://example.com".to_owned()),
             ]),
             secrets: BTreeMap::from([("KeysSecretArn", "{}".to_owned())]),
+            properties: BTreeMap::from([("InvitationFunction", serde_json::json!({"Timeout": 11}))]),
         };
         let deployed = deployment.deploy(&ministack).await.unwrap();
 
@@ -145,9 +137,14 @@ while True:
     async fn a_template_that_does_not_fit_the_binaries_is_refused_with_the_reason() {
         let ministack = MiniStack::start(None, &Steps::hidden()).await.unwrap();
         let template = workspace().join("template.yaml");
-        let deployment =
-            Deployment { template, binaries: &BTreeMap::new(), parameters: BTreeMap::new(), secrets: BTreeMap::new() };
-        let refusal = deployment.deploy(&ministack).await.unwrap_err().to_string();
+        let deployment = Deployment {
+            template,
+            binaries: &BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            properties: BTreeMap::new(),
+        };
+        let refusal = format!("{:#}", deployment.deploy(&ministack).await.unwrap_err());
         assert!(refusal.contains("ApplicationFormFunction: Metadata.BuildProperties.Binary"), "{refusal}");
     }
 

@@ -5,6 +5,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
 
 pub(crate) type Client = hyper_util::client::legacy::Client<HttpConnector, Body>;
 
@@ -13,6 +14,20 @@ pub(crate) const LIMIT: usize = 16 * 1024 * 1024;
 
 pub(crate) fn client() -> Client {
     hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// Asks an AWS service of the MiniStack at `endpoint`; `operation` is such as `AmazonSQS.GetQueueAttributes`.
+pub(crate) async fn aws(
+    client: &Client,
+    endpoint: &str,
+    operation: &'static str,
+    question: &Value,
+) -> anyhow::Result<(StatusCode, String)> {
+    let request = Request::post(endpoint)
+        .header("x-amz-target", operation)
+        .header("content-type", "application/x-amz-json-1.1")
+        .body(Body::from(question.to_string()))?;
+    text(client, request).await.context("MiniStack does not answer")
 }
 
 /// The status and the whole body of the answer.

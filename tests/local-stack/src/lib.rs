@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use leadsquared_emulator::{Emulator, Settings};
+use leadsquared_emulator::{Emulator, Limit, Settings};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 mod api;
+pub mod burst;
+pub mod dead_letters;
 mod deploy;
+pub mod explain;
 mod flow;
 pub mod functions;
 mod http;
@@ -19,6 +22,7 @@ mod keeper;
 mod logs;
 pub mod ministack;
 mod observe;
+mod operate;
 mod ports;
 mod python;
 mod site;
@@ -27,6 +31,7 @@ pub mod steps;
 
 pub use flow::{Event, Moment};
 pub use logs::Logs;
+pub use operate::Place;
 pub use ports::Ports;
 
 use deploy::{Deployed, Deployment};
@@ -42,6 +47,10 @@ pub struct Options {
     pub ports: Ports,
     /// What the functions find in Secrets Manager.
     pub keys: Keys,
+    /// The account's call limit, which the functions are told as their allowance; 25 calls in 5 s unless said.
+    pub limit: Limit,
+    /// Properties of the template's resources that are to be other ones, such as a shorter time-out.
+    pub properties: BTreeMap<&'static str, serde_json::Value>,
     /// Where progress is shown.
     pub steps: Steps,
 }
@@ -62,6 +71,8 @@ pub struct LocalStack {
     servers: JoinSet<anyhow::Result<()>>,
     ministack: MiniStack,
     emulator: Arc<Emulator>,
+    limit: Limit,
+    client: http::Client,
     outputs: BTreeMap<String, String>,
     logs: Logs,
     places: Places,
@@ -75,11 +86,11 @@ impl LocalStack {
     /// # Errors
     /// When something is missing, does not build or cannot be deployed: says what, and what to do.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        let Options { ports, keys, steps } = options;
+        let Options { ports, keys, limit, properties, steps } = options;
         let (binaries, ministack, emulator) = tokio::try_join!(
             functions::build(&steps),
             MiniStack::start(ports.ministack, &steps),
-            start_emulator(ports.emulator, &steps)
+            start_emulator(ports.emulator, limit, &steps)
         )?;
         let emulator = Arc::new(emulator);
         let site = ports::listener(ports.site, "the site", &steps)?;
@@ -96,7 +107,8 @@ impl LocalStack {
         let deployment = Deployment {
             template: workspace().join("template.yaml"),
             binaries: &binaries,
-            parameters: parameters(&emulator, &places, &site_url),
+            parameters: parameters(&emulator, limit, &places, &site_url),
+            properties,
             secrets: BTreeMap::from([("KeysSecretArn", secret(&emulator, keys)?)]),
         };
         let Deployed { outputs, functions, api: api_id } = deployment.deploy(&ministack).await?;
@@ -108,7 +120,7 @@ impl LocalStack {
         servers.spawn(api::serve(api, ministack.port(), api_id, flow.clone()));
         servers.spawn(observe::watch(emulator.clone(), flow.clone()));
         let logs = Logs::new(ministack.url(), functions);
-        Ok(Self { servers, ministack, emulator, outputs, logs, places, site_url, flow })
+        Ok(Self { servers, ministack, emulator, limit, client: http::client(), outputs, logs, places, site_url, flow })
     }
 
     /// The start page of the demonstration site; the form is at `/apply`.
@@ -131,6 +143,11 @@ impl LocalStack {
         &self.emulator
     }
 
+    /// The account's call limit.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
     /// AWS as the functions see it.
     pub fn ministack(&self) -> &MiniStack {
         &self.ministack
@@ -149,6 +166,21 @@ impl LocalStack {
     /// What the functions log.
     pub fn logs(&self) -> &Logs {
         &self.logs
+    }
+
+    /// Whether the queue of invitations is empty: no message on it, none under way and none that waits for its time.
+    ///
+    /// # Errors
+    /// When MiniStack does not answer.
+    pub async fn is_drained(&self) -> anyhow::Result<bool> {
+        let url = self.output("InvitationsQueueUrl").context("the template has no output InvitationsQueueUrl")?;
+        let names = ["", "NotVisible", "Delayed"].map(|suffix| format!("ApproximateNumberOfMessages{suffix}"));
+        let question = serde_json::json!({"QueueUrl": url, "AttributeNames": names});
+        let operation = "AmazonSQS.GetQueueAttributes";
+        let (status, body) = http::aws(&self.client, &self.ministack.url(), operation, &question).await?;
+        let answer: serde_json::Value = serde_json::from_str(&body)
+            .with_context(|| format!("MiniStack answered {status} when asked for the queue"))?;
+        Ok(names.iter().all(|name| answer["Attributes"][name] == "0"))
     }
 
     /// Waits until a part ends by itself, which none should, and says which.
@@ -173,19 +205,21 @@ impl LocalStack {
     }
 }
 
-async fn start_emulator(port: Option<u16>, steps: &Steps) -> anyhow::Result<Emulator> {
+async fn start_emulator(port: Option<u16>, limit: Limit, steps: &Steps) -> anyhow::Result<Emulator> {
     let port = ports::address(port, "the LeadSquared emulator", steps)?.port();
-    let emulator = Emulator::start(Settings { port: Some(port), ..Settings::default() }).await;
+    let emulator = Emulator::start(Settings { port: Some(port), limit, ..Settings::default() }).await;
     emulator.context("the LeadSquared emulator does not start")
 }
 
 /// What an operator would enter when deploying for the emulated account.
-fn parameters(emulator: &Emulator, places: &Places, site_url: &str) -> BTreeMap<&'static str, String> {
+fn parameters(emulator: &Emulator, limit: Limit, places: &Places, site_url: &str) -> BTreeMap<&'static str, String> {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     let host = places.emulator_url.trim_end_matches('/').to_owned();
     BTreeMap::from([
         ("LeadSquaredApiUrl", host.clone()),
         ("LeadSquaredPortalApiUrl", host),
+        ("AllowanceCalls", limit.calls.to_string()),
+        ("AllowanceWindowSeconds", limit.window.as_secs().to_string()),
         ("PortalId", emulator.portal_id().to_owned()),
         ("PortalUrl", places.portal_url.clone()),
         ("ThankYouUrl", format!("{site_url}/thank-you")),

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -29,6 +28,12 @@ impl Logs {
         self.functions.keys().map(String::as_str)
     }
 
+    /// What a function of the template is called on MiniStack.
+    pub(crate) fn deployed_name(&self, function: &str) -> anyhow::Result<&str> {
+        let name = self.functions.get(function).with_context(|| format!("the template has no function {function}"))?;
+        Ok(name)
+    }
+
     /// What a function has logged so far, oldest first, Lambda's own lines included.
     ///
     /// # Errors
@@ -44,15 +49,12 @@ impl Logs {
         struct Event {
             message: String,
         }
-        let name = self.functions.get(function).with_context(|| format!("the template has no function {function}"))?;
+        let name = self.deployed_name(function)?;
         let mut question = serde_json::json!({"logGroupName": format!("/aws/lambda/{name}")});
         let mut lines = Vec::new();
         loop {
-            let request = Request::post(&self.endpoint)
-                .header("x-amz-target", "Logs_20140328.FilterLogEvents")
-                .header("content-type", "application/x-amz-json-1.1")
-                .body(Body::from(question.to_string()))?;
-            let (status, body) = http::text(&self.client, request).await.context("MiniStack does not answer")?;
+            let (status, body) =
+                http::aws(&self.client, &self.endpoint, "Logs_20140328.FilterLogEvents", &question).await?;
             // A function has no log group before it runs for the first time.
             if status == StatusCode::BAD_REQUEST && body.contains("ResourceNotFoundException") {
                 return Ok(lines);

@@ -1,13 +1,17 @@
-//! Starts everything on this machine, or takes one applicant through it and says what happened.
+//! Starts everything on this machine, takes one applicant or a thousand through it, or asks a deployed stack what became of
+//! them.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use anyhow::bail;
+use clap::{Args, Parser, Subcommand};
+use local_stack::burst::{self, Trouble};
+use local_stack::dead_letters::{self, Choice};
 use local_stack::steps::Steps;
-use local_stack::{Keys, LocalStack, Logs, Moment, Options, Ports, smoke};
+use local_stack::{Keys, LocalStack, Logs, Moment, Options, Place, Ports, explain, smoke};
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -28,6 +32,96 @@ enum Command {
         #[arg(long)]
         wrong_keys: bool,
     },
+    /// Start on free ports, let many people apply at once, count what came of it, and stop; fails if a promise is broken.
+    Burst {
+        /// How many people.
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=20_000))]
+        people: u32,
+        /// Print one JSON object as the last line.
+        #[arg(long)]
+        json: bool,
+        /// Meanwhile a tenth of LeadSquared's answers are 502, a twentieth of its connections are cut, and the worker is killed
+        /// three times. Takes the better part of an hour, since that is how patient retries are.
+        #[arg(long)]
+        faults: bool,
+    },
+    /// Show the dead letters of a running stack, or put them back on the queue.
+    DeadLetters {
+        #[command(subcommand)]
+        what: DeadLetters,
+    },
+    /// Tell the course of one invitation in a running stack.
+    Explain {
+        /// What the answer to the form and every log line of the invitation have as `receipt`.
+        #[arg(value_parser = receipt)]
+        receipt: String,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+#[derive(Subcommand)]
+enum DeadLetters {
+    /// Count them by class and cause, with their age.
+    List {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Put chosen ones back on the queue of invitations: those that fit everything given.
+    PutBack {
+        #[command(flatten)]
+        chosen: Chosen,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// Which stack is asked.
+#[derive(Args)]
+struct Which {
+    /// A stack on AWS, with the account and the region that the AWS CLI would use.
+    #[arg(long, value_name = "NAME")]
+    stack_name: Option<String>,
+    /// The `AWS` address that `cargo run` prints, if it is not the usual one.
+    #[arg(long, value_name = "URL", conflicts_with = "stack_name")]
+    aws_endpoint: Option<String>,
+}
+
+impl Which {
+    fn place(self) -> Place {
+        let usual = || format!("http://127.0.0.1:{}", Ports::USUAL.ministack.unwrap_or_default());
+        match self.stack_name {
+            Some(name) => Place::Aws(name),
+            None => Place::Here(self.aws_endpoint.unwrap_or_else(usual)),
+        }
+    }
+}
+
+#[derive(Args)]
+#[group(id = "choice", required = true, multiple = true)]
+struct Chosen {
+    /// Those of this class: malformed, rejected, exhausted or undelivered.
+    #[arg(long)]
+    class: Option<String>,
+    /// Those with this text in the cause.
+    #[arg(long, value_name = "TEXT")]
+    cause: Option<String>,
+    /// That of this invitation.
+    #[arg(long, value_name = "ID", value_parser = receipt)]
+    receipt: Option<String>,
+    /// All of them.
+    #[arg(long, conflicts_with_all = ["class", "cause", "receipt"])]
+    all: bool,
+}
+
+/// A receipt as the functions write it.
+fn receipt(text: &str) -> Result<String, &'static str> {
+    let groups: Vec<&str> = text.split('-').collect();
+    let hexadecimal = groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    match hexadecimal && groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("a receipt looks like 4b9d1c6e-58a2-8f7b-9f0e-3c2d1a0b9e8f"),
+    }
 }
 
 /// What a shell reports for a program that ended by Ctrl-C.
@@ -72,6 +166,38 @@ async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<()> {
             stack.shutdown().await;
             print(&outcome?)
         }
+        Some(Command::Burst { people, json, faults }) => {
+            let trouble = if faults { Trouble::Everywhere } else { Trouble::None };
+            burst(people, trouble, json, steps).await
+        }
+        Some(Command::DeadLetters { what: DeadLetters::List { which } }) => {
+            let found = dead_letters::list(&which.place(), &steps).await?;
+            print(&dead_letters::table(&found, OffsetDateTime::now_utc()))
+        }
+        Some(Command::DeadLetters { what: DeadLetters::PutBack { chosen, which } }) => {
+            let Chosen { class, cause, receipt, all: _ } = chosen;
+            let found = dead_letters::put_back(&which.place(), &Choice { class, cause, receipt }, &steps).await?;
+            print(&dead_letters::account(&found))
+        }
+        Some(Command::Explain { receipt, which }) => {
+            let course = explain::look_up(&which.place(), &receipt, &steps).await?;
+            print(&explain::timeline(&course, &receipt, OffsetDateTime::now_utc()))
+        }
+    }
+}
+
+async fn burst(people: u32, trouble: Trouble, json: bool, steps: Steps) -> anyhow::Result<()> {
+    let stack = LocalStack::start(Options { steps: steps.clone(), ..Options::default() }).await?;
+    let report = burst::run(&stack, usize::try_from(people)?, trouble, &steps).await;
+    stack.shutdown().await;
+    let report = report?;
+    print(&report.to_string())?;
+    if json {
+        print(&format!("{}\n", serde_json::to_string(&report)?))?;
+    }
+    match report.broken_promises().as_slice() {
+        [] => Ok(()),
+        broken => bail!("{}", broken.join("; ")),
     }
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::http::{self, Client};
 use crate::keeper::{Kept, keep};
@@ -73,6 +74,29 @@ impl MiniStack {
     /// Stops MiniStack and returns once it and the functions are gone.
     pub async fn shutdown(self) {
         self.kept.end().await;
+    }
+
+    /// Kills every process of a deployed function, as the machine it runs on might die, and says how many there were.
+    ///
+    /// # Errors
+    /// Where there is no `/proc` to find them in, as on any system but Linux.
+    pub(crate) async fn kill_function(&self, deployed_name: &str) -> anyhow::Result<usize> {
+        let processes = std::fs::read_dir("/proc").context("functions can be killed on Linux only")?;
+        let name = format!("AWS_LAMBDA_FUNCTION_NAME={deployed_name}");
+        let is_one = |process: &Path| {
+            let inside = std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(self.folder.path()));
+            let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+            inside && environment.split(|byte| *byte == 0).any(|variable| variable == name.as_bytes())
+        };
+        let found = processes.flatten().filter(|process| is_one(&process.path())).map(|process| process.file_name());
+        let found: Vec<_> = found.collect();
+        if !found.is_empty() {
+            let mut kill = Command::new("sh");
+            kill.args(["-c", "kill -KILL \"$@\" 2>/dev/null", "kill"]).args(&found);
+            // One that has ended by itself in the meantime makes it fail, and is as dead.
+            kill.status().await.context("could not run kill")?;
+        }
+        Ok(found.len())
     }
 
     /// The interpreter that MiniStack runs in, which has boto3 too.

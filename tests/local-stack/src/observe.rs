@@ -18,11 +18,11 @@ pub(crate) async fn watch(emulator: Arc<Emulator>, flow: Flow) -> anyhow::Result
             flow.record(Event::Registered, user.registered_at);
         }
         registered = users.len();
-        let mails = emulator.mails();
-        for mail in mails.get(mailed..).unwrap_or_default() {
+        let mails = emulator.mails_after(mailed);
+        for mail in &mails {
             flow.record(Event::Mailed, mail.sent_at);
         }
-        mailed = mails.len();
+        mailed += mails.len();
         let openings = emulator.openings();
         for at in openings.get(opened..).unwrap_or_default() {
             flow.record(Event::Opened, *at);

@@ -7,8 +7,10 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use crate::keeper::{Kept, keep};
@@ -47,6 +49,29 @@ pub(crate) async fn environment(folder: &Path, step: &mut Step) -> anyhow::Resul
     // Last of all, so that it is there only when everything else is.
     tokio::fs::write(&marker, wanted).await.with_context(|| format!("could not write {}", marker.display()))?;
     Ok(python)
+}
+
+/// Runs a program that reads a request from its standard input and writes the answer to its standard output, both JSON.
+///
+/// # Errors
+/// When the program fails: with what it has to say about it.
+pub(crate) async fn ask<A: DeserializeOwned>(
+    python: &Path,
+    program: &str,
+    request: &impl Serialize,
+) -> anyhow::Result<A> {
+    let request = serde_json::to_vec(request)?;
+    let mut command = Command::new(python);
+    command.args(["-I", "-c", program]).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = command.spawn().with_context(|| format!("could not start {}", python.display()))?;
+    let mut input = program.stdin.take().context("the program's input is piped")?;
+    // A program that ends before it read everything says why on its standard error.
+    let _ = input.write_all(&request).await;
+    drop(input);
+    let output = program.wait_with_output().await.context("could not wait for a program")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    serde_json::from_slice(&output.stdout).context("a program's answer is not what was agreed")
 }
 
 /// The machine's Python.

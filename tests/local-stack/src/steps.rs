@@ -53,6 +53,20 @@ impl Steps {
         step
     }
 
+    /// Begins a step that counts up to a total and shows how far it is as a bar.
+    pub fn begin_counting(&self, name: &str, total: u64) -> Step {
+        let step = self.begin(name);
+        step.bar.set_style(
+            ProgressStyle::with_template(
+                "{spinner:.cyan} {prefix} {elapsed} [{bar:30.cyan}] {pos}/{len} {wide_msg:.dim}",
+            )
+            .expect("the template is well formed")
+            .progress_chars("=> "),
+        );
+        step.bar.set_length(total);
+        step
+    }
+
     /// A line above the steps that are under way.
     pub fn say(&self, line: &str) {
         match self.shown {
@@ -88,6 +102,11 @@ impl Step {
             self.said = Instant::now();
             self.steps.say(&format!("  {}: {progress}", self.name));
         }
+    }
+
+    /// How far a step is that counts.
+    pub fn reach(&self, count: u64) {
+        self.bar.set_position(count);
     }
 
     /// A line above the steps that are under way.

@@ -1,0 +1,183 @@
+//! Many applicants at once through the whole system, and what an operator asks of it afterwards.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_sqs::{config::Credentials, types::MessageSystemAttributeName};
+use leadsquared_emulator::{Call, Effect, Fault, Limit, LimitRefusal};
+use local_stack::{
+    LocalStack, Options, Place,
+    burst::{self, Trouble},
+    dead_letters::{self, Choice, Found},
+    explain,
+    steps::Steps,
+};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+/// As many calls as LeadSquared's largest plan permits, in a fifth of the time.
+const LIMIT: Limit = Limit { calls: 25, window: Duration::from_secs(1), refusal: LimitRefusal::TooManyRequests };
+
+/// The object that `burst --json` prints.
+async fn burst(people: usize, trouble: Trouble, options: Options) -> Value {
+    let stack = LocalStack::start(Options { limit: LIMIT, ..options }).await.unwrap();
+    let report = burst::run(&stack, people, trouble, &Steps::hidden()).await;
+    stack.shutdown().await;
+    let report = report.unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(report.broken_promises(), Vec::<String>::new(), "{report}");
+    serde_json::to_value(&report).unwrap()
+}
+
+#[tokio::test]
+async fn everybody_of_a_burst_is_registered_and_mailed_once_within_the_allowance() {
+    let report = burst(24, Trouble::None, Options::default()).await;
+    for (name, expected) in [
+        ("people", json!(24)),
+        ("accepted", json!(24)),
+        ("registered", json!(24)),
+        ("mailed", json!(24)),
+        ("lost", json!(0)),
+        ("duplicates", json!(0)),
+        ("allowance", json!(25)),
+        ("calls_per_person", json!(3.0)),
+    ] {
+        assert_eq!(report[name], expected, "{name} of {report}");
+    }
+    let (fastest, took) = (report["theoretical_seconds"].as_f64().unwrap(), report["seconds"].as_f64().unwrap());
+    assert!(fastest >= 24.0 * 3.0 / 25.0 && took > fastest - LIMIT.window.as_secs_f64(), "{report}");
+}
+
+#[tokio::test]
+async fn faults_and_killed_workers_lose_nobody_and_register_nobody_twice() {
+    // What a killed worker held comes back when it could no longer be at work.
+    let properties = BTreeMap::from([
+        ("InvitationFunction", json!({"Timeout": 20})),
+        ("Invitations", json!({"VisibilityTimeout": 20})),
+    ]);
+    let report = burst(24, Trouble::ExceptMails, Options { properties, ..Options::default() }).await;
+    assert_eq!([&report["accepted"], &report["registered"], &report["mailed"]], [24, 24, 24], "{report}");
+    assert!(report["calls_per_person"].as_f64().unwrap() > 3.0, "nothing went wrong: {report}");
+}
+
+/// A stack with three people whom LeadSquared refused.
+struct Refused {
+    stack: LocalStack,
+    place: Place,
+}
+
+impl Refused {
+    async fn new() -> Self {
+        let stack = LocalStack::start(Options { limit: LIMIT, ..Options::default() }).await.unwrap();
+        let body =
+            json!({"Status": "Error", "ExceptionType": "MXInvalidInputException", "ExceptionMessage": "Not this one."});
+        let refusal =
+            Effect::Answer { status: 500, content_type: "application/json".to_owned(), body: body.to_string() };
+        stack.emulator().faults().add(Fault::on(Call::Register, refusal));
+        let report = burst::run(&stack, 3, Trouble::None, &Steps::hidden()).await.unwrap();
+        assert_eq!((report.mailed, report.lost, report.further.laid_aside), (0, 0, 3), "{report}");
+        stack.emulator().faults().clear();
+        let place = Place::Here(stack.ministack().url());
+        Self { stack, place }
+    }
+
+    async fn list(&self) -> Found {
+        dead_letters::list(&self.place, &Steps::hidden()).await.unwrap()
+    }
+
+    async fn put_back(&self, choice: Choice) -> Found {
+        dead_letters::put_back(&self.place, &choice, &Steps::hidden()).await.unwrap()
+    }
+
+    async fn explain(&self, receipt: &str) -> String {
+        let course = explain::look_up(&self.place, receipt, &Steps::hidden()).await.unwrap();
+        explain::timeline(&course, receipt, OffsetDateTime::now_utc())
+    }
+
+    /// Puts the messages of all dead letters back and ends before it deletes them, as a program may that is killed.
+    async fn put_back_half(&self) {
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(self.stack.ministack().url())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .load()
+            .await;
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        let receive = sqs.receive_message().queue_url(self.stack.output("DeadLettersQueueUrl").unwrap());
+        let receive = receive.max_number_of_messages(10).visibility_timeout(0);
+        let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
+        let letters = receive.send().await.unwrap().messages.unwrap_or_default();
+        assert_eq!(letters.len(), 3);
+        for letter in letters {
+            let send = sqs.send_message().queue_url(self.stack.output("InvitationsQueueUrl").unwrap());
+            let group = &letter.attributes.unwrap()[&MessageSystemAttributeName::MessageGroupId];
+            let send = send.message_group_id(group).message_body(letter.body.unwrap());
+            let id = format!("put-back-{}", letter.message_id.unwrap());
+            send.message_deduplication_id(id).send().await.unwrap();
+        }
+    }
+
+    /// Waits until nothing is under way any more and counts how many invitations have ended since the start.
+    async fn ended(&self) -> usize {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.stack.is_drained().await.unwrap() {
+            assert!(Instant::now() < deadline, "the queue is still not empty");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let log = self.stack.logs().lines("InvitationFunction").await.unwrap();
+        log.iter().filter(|line| line.contains("invitation ended")).count()
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_explained_and_put_back_without_a_second_effect() {
+    let refused = Refused::new().await;
+    let found = refused.list().await;
+    assert_eq!((found.letters.len(), found.out_of_sight), (3, 0));
+    for letter in &found.letters {
+        let (class, cause) = (letter.class.as_str(), letter.cause.as_str());
+        assert_eq!((class, cause), ("rejected", "refused: MXInvalidInputException"));
+    }
+    let table = dead_letters::table(&found, OffsetDateTime::now_utc());
+    assert!(table.contains("     3  rejected") && table.contains("MXInvalidInputException"), "{table}");
+    assert_eq!(refused.list().await.letters.len(), 3, "looking at them takes nothing away");
+
+    let receipt = found.letters[0].receipt.clone().unwrap();
+    let text = refused.explain(&receipt).await;
+    let told = ["invitation accepted", "laid aside among the dead letters", "outcome rejected", "Mail      not sent"];
+    for (one, next) in told.iter().zip(&told[1..]) {
+        let places = [one, next].map(|words| text.find(words).unwrap_or_else(|| panic!("{words} is not told: {text}")));
+        assert!(places[0] < places[1], "{text}");
+    }
+    assert!(text.contains("Now       among the dead letters since"), "{text}");
+    assert!(!text.contains("example.com") && !text.contains("Person"), "{text}");
+
+    let other = Choice { cause: Some("mail-unknown".to_owned()), ..Choice::default() };
+    let none = refused.put_back(other).await;
+    assert_eq!((none.letters.len(), none.kept), (0, 3));
+
+    refused.put_back_half().await;
+    let one = refused.put_back(Choice { receipt: Some(receipt.clone()), ..Choice::default() }).await;
+    assert_eq!((one.letters.len(), one.kept), (1, 2));
+    let rest = refused.put_back(Choice { class: Some("rejected".to_owned()), ..Choice::default() }).await;
+    assert_eq!((rest.letters.len(), rest.kept), (2, 0));
+    assert_eq!(refused.put_back(Choice::default()).await.letters.len(), 0);
+
+    assert_eq!(refused.ended().await, 6, "each was refused once and invited once");
+    assert_eq!(refused.stack.emulator().mails().len(), 3);
+    let text = refused.explain(&receipt).await;
+    assert!(text.contains("outcome invited") && text.ends_with("Now       done: invited\n"), "{text}");
+    assert_eq!(dead_letters::table(&refused.list().await, OffsetDateTime::now_utc()), "There are no dead letters.\n");
+    let unknown = explain::look_up(&refused.place, "4b9d1c6e-58a2-8f7b-9f0e-3c2d1a0b9e8f", &Steps::hidden()).await;
+    assert!(unknown.unwrap_err().to_string().starts_with("nothing is known of 4b9d1c6e-"));
+    refused.stack.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stack_that_is_not_there_is_said_to_be_so() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = dead_letters::list(&Place::Here(format!("http://{nobody}")), &Steps::hidden()).await.unwrap_err();
+    assert!(format!("{error:#}").contains("is `cargo run` running?"), "{error:#}");
+}

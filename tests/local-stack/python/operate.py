@@ -1,0 +1,235 @@
+"""What an operator asks of a deployed stack: its dead letters, putting them back, the course of one invitation.
+
+Reads a request from standard input and writes the answer to standard output, both JSON:
+
+    {"endpoint": "http://127.0.0.1:4303", "stack": "applicant-onboarding", "ask": "dead-letters"}
+    {"endpoint": null, "stack": "applicants", "ask": "put-back", "class": "rejected", "cause": null, "receipt": null}
+    {"endpoint": null, "stack": "applicants", "ask": "explain", "receipt": "..."}
+
+Without an endpoint it is AWS, with the account and the region that the AWS CLI would use. No answer holds anything of a
+person: of a message only what the functions wrote on its envelope, and its receipt.
+"""
+
+import datetime
+import decimal
+import json
+import sys
+
+# How long a message that is looked at stays out of sight of others, unless it is given back earlier.
+HOLD_SECONDS = 120
+KEPT_DAYS = 30
+
+
+class Refused(Exception):
+    """A reason to stop that says what to do about it."""
+
+
+class Stack:
+    """A deployed stack: its outputs and its functions' names."""
+
+    def __init__(self, client, name: str, outputs: dict, functions: dict):
+        self.client, self.name, self.outputs, self.functions = client, name, outputs, functions
+
+    @classmethod
+    def named(cls, client, name: str) -> "Stack":
+        cloudformation = client("cloudformation")
+        described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+        functions = {}
+        for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=name):
+            for resource in page["StackResourceSummaries"]:
+                if resource["ResourceType"] == "AWS::Lambda::Function":
+                    functions[resource["LogicalResourceId"]] = resource["PhysicalResourceId"]
+        return cls(client, name, outputs, functions)
+
+    def output(self, name: str) -> str:
+        if name not in self.outputs:
+            raise Refused(f"the stack {self.name} has no output {name}: it is another stack, or of an older template")
+        return self.outputs[name]
+
+
+class DeadLetters:
+    """The dead-letter queue. Messages are received to be seen, and given back at the end of the `with` block."""
+
+    def __init__(self, stack: Stack):
+        self.sqs = stack.client("sqs")
+        self.url = stack.output("DeadLettersQueueUrl")
+        self.held = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # What is not given back comes back by itself when its time is over.
+        for start in range(0, len(self.held), 10):
+            entries = [
+                {"Id": str(place), "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
+                for place, message in enumerate(self.held[start : start + 10])
+            ]
+            self.sqs.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
+
+    def __iter__(self):
+        """Every message that can be received now, once."""
+        seen = set()
+        while True:
+            messages = self.sqs.receive_message(
+                QueueUrl=self.url,
+                MaxNumberOfMessages=10,
+                VisibilityTimeout=HOLD_SECONDS,
+                WaitTimeSeconds=1,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=["All"],
+            ).get("Messages", [])
+            self.held += messages
+            if not messages or seen.intersection(message["MessageId"] for message in messages):
+                return
+            for message in messages:
+                seen.add(message["MessageId"])
+                yield message
+
+    def delete(self, message: dict) -> None:
+        self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+        self.held.remove(message)
+
+    def out_of_sight(self) -> int:
+        """How many more there are: those that wait behind another one of the same person, and those somebody else holds."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return max(sum(int(attributes[name]) for name in names) - len(self.held), 0)
+
+
+def envelope(message: dict) -> dict:
+    """What is written on a dead letter. Nothing is, where the queue itself laid it aside."""
+    written = {name: value.get("StringValue") for name, value in message.get("MessageAttributes", {}).items()}
+    return {
+        "id": message["MessageId"],
+        "class": written.get("class", "undelivered"),
+        "cause": written.get("cause", "received too often: no worker lived to judge it"),
+        "receipt": written.get("receipt") or receipt_in(message["Body"]),
+        "laid_aside": int(message["Attributes"]["SentTimestamp"]),
+    }
+
+
+def receipt_in(body: str):
+    """The receipt of an invitation, if the message is one."""
+    try:
+        receipt = json.loads(body).get("id")
+    except (ValueError, AttributeError):
+        return None
+    return receipt if isinstance(receipt, str) else None
+
+
+def is_chosen(letter: dict, request: dict) -> bool:
+    """Whether a dead letter is as the request wants it; what the request leaves open fits every one."""
+    wanted_class, wanted_cause, wanted_receipt = request.get("class"), request.get("cause"), request.get("receipt")
+    return (
+        (wanted_class is None or letter["class"] == wanted_class)
+        and (wanted_cause is None or wanted_cause.lower() in letter["cause"].lower())
+        and (wanted_receipt is None or letter["receipt"] == wanted_receipt)
+    )
+
+
+def list_dead_letters(stack: Stack, _: dict) -> dict:
+    with DeadLetters(stack) as letters:
+        return {"letters": [envelope(message) for message in letters], "out_of_sight": letters.out_of_sight()}
+
+
+def put_back(stack: Stack, request: dict) -> dict:
+    """Sends the chosen messages to the queue of invitations again and then deletes the dead letters."""
+    invitations, done = stack.output("InvitationsQueueUrl"), []
+    with DeadLetters(stack) as letters:
+        for message in letters:
+            letter = envelope(message)
+            if not is_chosen(letter, request):
+                continue
+            letters.sqs.send_message(
+                QueueUrl=invitations,
+                MessageBody=message["Body"],
+                MessageGroupId=message["Attributes"]["MessageGroupId"],
+                # The same for the same dead letter: if it could not be deleted, putting it back again is no second message.
+                MessageDeduplicationId=f"put-back-{message['MessageId']}",
+            )
+            letters.delete(message)
+            done.append(letter)
+        return {"letters": done, "out_of_sight": letters.out_of_sight(), "kept": len(letters.held)}
+
+
+def explain(stack: Stack, request: dict) -> dict:
+    receipt = request["receipt"]
+    item = stack.client("dynamodb").get_item(
+        TableName=stack.output("LedgerTable"), Key={"pk": {"S": f"invitation#{receipt}"}}, ConsistentRead=True
+    ).get("Item")
+    ledger = plain(item) if item else None
+    with DeadLetters(stack) as letters:
+        # The last one, where it was laid aside, put back and laid aside again.
+        found = [letter for letter in map(envelope, letters) if letter["receipt"] == receipt]
+    dead_letter = max(found, key=lambda letter: letter["laid_aside"], default=None)
+    return {"ledger": ledger, "dead_letter": dead_letter, "log": log_of(stack, receipt, ledger)}
+
+
+def plain(item: dict) -> dict:
+    """A DynamoDB item as JSON can say it."""
+    from boto3.dynamodb.types import TypeDeserializer
+
+    read = TypeDeserializer().deserialize
+    return {name: number(read(value)) for name, value in item.items()}
+
+
+def number(value):
+    return int(value) if isinstance(value, decimal.Decimal) else value
+
+
+def log_of(stack: Stack, receipt: str, ledger) -> list:
+    """What the functions logged with that receipt, oldest first."""
+    now = datetime.datetime.now(datetime.timezone.utc).timestamp()
+    since = ledger["received_at"] - 3600 if ledger else now - KEPT_DAYS * 86400
+    logs, lines = stack.client("logs"), []
+    for function, name in stack.functions.items():
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=f"/aws/lambda/{name}", filterPattern=f'"{receipt}"', startTime=int(since * 1000)
+        )
+        try:
+            for event in (event for page in pages for event in page["events"]):
+                lines.append({"at": event["timestamp"], "function": function, "line": event["message"]})
+        except logs.exceptions.ResourceNotFoundException:
+            pass  # a function that never ran has no log
+    return sorted(lines, key=lambda line: line["at"])
+
+
+ASKS = {"dead-letters": list_dead_letters, "put-back": put_back, "explain": explain}
+
+
+def main() -> None:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    request = json.load(sys.stdin)
+    endpoint = request["endpoint"]
+
+    def client(service):
+        if endpoint is None:
+            return boto3.client(service)
+        return boto3.client(
+            service,
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    try:
+        stack = Stack.named(client, request["stack"])
+        json.dump(ASKS[request["ask"]](stack, request), sys.stdout)
+    except (BotoCoreError, ClientError) as error:
+        where = endpoint or "AWS"
+        hint = "is `cargo run` running?" if endpoint else "check the stack's name, the region and the credentials"
+        raise Refused(f"{where} did not do what was asked ({error}); {hint}") from error
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Refused as error:
+        sys.exit(str(error))

@@ -1,0 +1,489 @@
+//! A thousand applicants at once: how fast they come through, and whether anything is lost, done twice or over the limit.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use leadsquared_emulator::{Call, Effect, Emulator, Fault, Limit};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::dead_letters::{self, DeadLetter};
+use crate::flow::{Event, Moment};
+use crate::http::{self, Client};
+use crate::steps::{Step, Steps, seconds};
+use crate::{LocalStack, Place};
+
+/// What goes wrong during a burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nothing.
+    None,
+    /// LeadSquared answers a tenth of all calls with 502 and cuts a twentieth of the connections, half of each after the
+    /// work is done; the worker is killed three times.
+    Everywhere,
+    /// The same, except for the call that sends mail. After a mail of unknown fate the worker waits for a quarter of an
+    /// hour, and not everybody has that.
+    ExceptMails,
+}
+
+/// What a burst came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Who posted the form, each once.
+    pub people: usize,
+    /// Those whose form was accepted.
+    pub accepted: usize,
+    /// Those who are portal users.
+    pub registered: usize,
+    /// Those who were mailed.
+    pub mailed: usize,
+    /// Those whose form was accepted and who were neither mailed nor laid aside with a reason.
+    pub lost: usize,
+    /// Those who were registered or mailed more than once.
+    pub duplicates: usize,
+    /// The most calls that LeadSquared saw in any window.
+    pub window_max: usize,
+    /// The most that it permits.
+    pub allowance: usize,
+    /// Calls for each person, those for credentials not counted.
+    pub calls_per_person: f64,
+    /// From the first form to the empty queue.
+    pub seconds: f64,
+    /// The least that all calls, those for credentials counted, can take.
+    pub theoretical_seconds: f64,
+    /// How many times longer it took.
+    pub ratio: f64,
+    /// What is in the summary for people and not in the agreed object.
+    #[serde(skip)]
+    pub further: Further,
+}
+
+/// What puts a report into perspective.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Further {
+    /// Those who were registered more than once: this must never be.
+    pub registered_twice: usize,
+    /// Those who were mailed more than once: only where nobody could know whether the first mail was sent.
+    pub mailed_twice: usize,
+    /// Those who were laid aside instead of mailed.
+    pub laid_aside: usize,
+    /// Calls that LeadSquared refused because of its limit.
+    pub refused_calls: usize,
+    /// How often the worker was killed.
+    pub kills: usize,
+}
+
+impl Report {
+    /// The promises that were broken; none if all is well.
+    pub fn broken_promises(&self) -> Vec<String> {
+        let Further { registered_twice, mailed_twice, kills, .. } = self.further;
+        let promises = [
+            (self.accepted < self.people, format!("{} forms were not accepted", self.people - self.accepted)),
+            (self.lost > 0, format!("{} people were lost", self.lost)),
+            (registered_twice > 0, format!("{registered_twice} people were registered more than once")),
+            (mailed_twice > 0 && kills == 0, format!("{mailed_twice} people were mailed more than once")),
+            (
+                self.window_max > self.allowance,
+                format!("{} calls in one window, where {} are permitted", self.window_max, self.allowance),
+            ),
+        ];
+        promises.into_iter().filter_map(|(broken, words)| broken.then_some(words)).collect()
+    }
+}
+
+/// For people; the object for programs is its JSON.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Further { registered_twice, mailed_twice, laid_aside, refused_calls, kills } = self.further;
+        let Self { people, accepted, registered, mailed, lost, .. } = self;
+        writeln!(
+            f,
+            "{people} people, {accepted} forms accepted, {registered} registered, {mailed} mailed, {lost} lost"
+        )?;
+        writeln!(f, "registered twice {registered_twice}, mailed twice {mailed_twice}, laid aside {laid_aside}")?;
+        writeln!(
+            f,
+            "fullest window {} of {} calls, {refused_calls} calls over the limit",
+            self.window_max, self.allowance
+        )?;
+        if kills > 0 {
+            writeln!(f, "the worker was killed {kills} times")?;
+        }
+        writeln!(
+            f,
+            "{:.1} s for {:.3} calls each, {:.1} s in theory: {:.3} times as long",
+            self.seconds, self.calls_per_person, self.theoretical_seconds, self.ratio
+        )
+    }
+}
+
+/// The function that is killed.
+const WORKER: &str = "InvitationFunction";
+
+/// Forms under way at a time: more would only wait in MiniStack.
+const POSTED_AT_ONCE: usize = 4;
+
+/// What each person takes when all goes well: Register, the auto-login key, the mail.
+const CALLS_PER_PERSON: u32 = 3;
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Posts the forms of `people` different people, waits until all are through and counts.
+///
+/// # Errors
+/// When the queue is not empty in time, or a part of the stack does not answer.
+pub async fn run(stack: &LocalStack, people: usize, trouble: Trouble, steps: &Steps) -> anyhow::Result<Report> {
+    ensure!(people > 0, "a burst takes at least one person");
+    set_faults(stack.emulator(), trouble);
+    let began = Instant::now();
+    let mut step = steps.begin_counting("Applicants, from the form to the mail", people as u64);
+    let posting = tokio::spawn(post_all(format!("{}/applications", stack.api_url()), people));
+    let kills = watch_over(stack, people, trouble, posting.abort_handle(), &mut step).await?;
+    let receipts = posting.await.context("posting the forms failed")?;
+    let seconds = began.elapsed().as_secs_f64();
+    step.done();
+
+    let mut tally = Tally::of(stack.emulator(), &receipts);
+    // Nobody is missing in a run without trouble, and then the answer would be empty.
+    if !tally.missing.is_empty() {
+        let place = Place::Here(stack.ministack().url());
+        tally.lay_aside(&dead_letters::list(&place, &Steps::hidden()).await?.letters);
+    }
+    Ok(tally.report(people, stack.limit(), seconds, kills))
+}
+
+fn set_faults(emulator: &Emulator, trouble: Trouble) {
+    let spared = match trouble {
+        Trouble::None => return,
+        Trouble::Everywhere => None,
+        Trouble::ExceptMails => Some(Call::SendEmailToLead),
+    };
+    for call in Call::ALL.iter().copied().filter(|call| Some(*call) != spared) {
+        for (effect, chance) in [(Effect::gateway(502), 0.05), (Effect::Cut, 0.025)] {
+            emulator.faults().add(Fault::on(call, effect.clone()).with_chance(chance));
+            emulator.faults().add(Fault::on(call, effect).with_chance(chance).after_work());
+        }
+    }
+}
+
+/// Shows how far it is, kills the worker where that is wanted, and returns, with the number of kills, once nothing is under
+/// way any more.
+async fn watch_over(
+    stack: &LocalStack,
+    people: usize,
+    trouble: Trouble,
+    posting: tokio::task::AbortHandle,
+    step: &mut Step,
+) -> anyhow::Result<usize> {
+    const KILLS: usize = 3;
+    let kills_wanted = if trouble == Trouble::None { 0 } else { KILLS };
+    let began = Instant::now();
+    let patience = patience(people, stack.limit(), trouble);
+    let moments = stack.moments();
+    let mut kills = 0;
+    loop {
+        let Progress { registered, mailed } = Progress::of(&moments);
+        step.reach(mailed.min(people) as u64);
+        step.note(&format!(
+            "registered {registered}, mailed {mailed} of {people}, {}",
+            time_left(people, mailed, began, stack.limit())
+        ));
+        // Right after a mail: it is sent, and not yet written down.
+        if kills < kills_wanted && mailed * (KILLS + 1) >= people * (kills + 1) {
+            kills += usize::from(stack.ministack().kill_function(stack.logs().deployed_name(WORKER)?).await? > 0);
+        }
+        if posting.is_finished() && stack.is_drained().await? {
+            return Ok(kills);
+        }
+        if began.elapsed() > patience {
+            let errors = stack.logs().errors(WORKER).await.unwrap_or_default();
+            let error = errors.last().map_or("it logged no error", String::as_str);
+            posting.abort();
+            anyhow::bail!(
+                "after {} the queue is still not empty: {registered} registered and {mailed} mailed of {people}. The worker's \
+                 last error: {error}",
+                seconds(began.elapsed())
+            );
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What has happened so far.
+struct Progress {
+    registered: usize,
+    mailed: usize,
+}
+
+impl Progress {
+    fn of(moments: &watch::Receiver<Vec<Moment>>) -> Self {
+        let moments = moments.borrow();
+        let count = |event| moments.iter().filter(|moment| moment.event == event).count();
+        Self { registered: count(Event::Registered), mailed: count(Event::Mailed) }
+    }
+}
+
+fn time_left(people: usize, mailed: usize, began: Instant, limit: Limit) -> String {
+    /// From here on its own speed says more than the limit does.
+    const ENOUGH: usize = 10;
+    let each = match mailed {
+        0..ENOUGH => theory(f64::from(CALLS_PER_PERSON), limit),
+        _ => began.elapsed().as_secs_f64() / mailed as f64,
+    };
+    format!("about {} to go", seconds(Duration::from_secs_f64(each * people.saturating_sub(mailed) as f64)))
+}
+
+/// The least time that so many calls can take, in seconds.
+fn theory(calls: f64, limit: Limit) -> f64 {
+    calls * limit.window.as_secs_f64() / f64::from(limit.calls)
+}
+
+/// After how long a burst has failed.
+fn patience(people: usize, limit: Limit, trouble: Trouble) -> Duration {
+    /// What a slow machine takes for anything.
+    const SLOWEST: Duration = Duration::from_secs(120);
+    let theory = Duration::from_secs_f64(theory(people as f64 * f64::from(CALLS_PER_PERSON), limit));
+    let waits = match trouble {
+        Trouble::None => Duration::ZERO,
+        // Failed attempts wait longer each time, and the messages of a killed worker for the queue's visibility time-out.
+        Trouble::ExceptMails => Duration::from_secs(20 * 60),
+        Trouble::Everywhere => Duration::from_secs(60 * 60),
+    };
+    theory * 2 + SLOWEST + waits
+}
+
+/// Posts everybody's form; the receipts of those that were accepted.
+async fn post_all(url: String, people: usize) -> HashMap<usize, String> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut posters = JoinSet::new();
+    for _ in 0..POSTED_AT_ONCE.min(people) {
+        let (next, url) = (next.clone(), url.clone());
+        posters.spawn(async move {
+            let client = http::client();
+            let mut receipts = Vec::new();
+            loop {
+                let person = next.fetch_add(1, Ordering::Relaxed);
+                if person >= people {
+                    return receipts;
+                }
+                if let Some(receipt) = post(&client, &url, person).await {
+                    receipts.push((person, receipt));
+                }
+            }
+        });
+    }
+    posters.join_all().await.into_iter().flatten().collect()
+}
+
+/// Posts a person's form, again if it was not stored, as a browser's user would.
+async fn post(client: &Client, url: &str, person: usize) -> Option<String> {
+    const ATTEMPTS: usize = 5;
+    let form = json!({
+        "email": email(person),
+        "first_name": "Person",
+        "last_name": person.to_string(),
+        "phone": format!("+91 90{person:08}"),
+        "city": "Pune",
+    });
+    for attempt in 1..=ATTEMPTS {
+        let request = Request::post(url)
+            .header("content-type", "application/json")
+            .header("accept", "application/json")
+            .header("idempotency-key", format!("burst-{person}"))
+            .body(Body::from(form.to_string()))
+            .ok()?;
+        if let Ok((StatusCode::ACCEPTED, answer)) = http::text(client, request).await {
+            let answer: Value = serde_json::from_str(&answer).ok()?;
+            return answer["receipt"].as_str().map(str::to_owned);
+        }
+        if attempt < ATTEMPTS {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    None
+}
+
+fn email(person: usize) -> String {
+    format!("person-{person}@example.com")
+}
+
+/// What LeadSquared has seen, by person.
+#[derive(Debug, Default)]
+struct Tally {
+    accepted: usize,
+    registered: usize,
+    registered_twice: HashSet<usize>,
+    mailed: usize,
+    mailed_twice: HashSet<usize>,
+    /// Receipts of those who were accepted and not mailed.
+    missing: HashSet<String>,
+    laid_aside: usize,
+    /// Calls for people, calls for credentials, and those of either that were over the limit.
+    calls: usize,
+    credential_calls: usize,
+    refused_calls: usize,
+    window_max: usize,
+}
+
+impl Tally {
+    fn of(emulator: &Emulator, receipts: &HashMap<usize, String>) -> Self {
+        const CREDENTIALS: [Call; 4] =
+            [Call::PublicAuthKey, Call::RegistrationToken, Call::TenantAuthKey, Call::AuthenticateUser];
+        let leads = emulator.leads();
+        let emails: HashMap<_, _> =
+            leads.iter().map(|lead| (lead.id.as_str(), lead.field("EmailAddress").unwrap_or_default())).collect();
+        let mut registrations: HashMap<&str, u32> = HashMap::new();
+        let users = emulator.portal_users();
+        for user in &users {
+            let email = emails.get(user.lead_id.as_str()).copied().unwrap_or_default();
+            *registrations.entry(email).or_default() += user.registrations;
+        }
+        let mut mails: HashMap<&str, u32> = HashMap::new();
+        let sent = emulator.mails();
+        for recipient in sent.iter().flat_map(|mail| &mail.recipients) {
+            *mails.entry(recipient).or_default() += 1;
+        }
+        let mut tally = Self { accepted: receipts.len(), window_max: emulator.window_max(), ..Self::default() };
+        for (person, receipt) in receipts {
+            let email = email(*person);
+            let times = |counts: &HashMap<&str, u32>| counts.get(email.as_str()).copied().unwrap_or(0);
+            let (registered, mailed) = (times(&registrations), times(&mails));
+            tally.registered += usize::from(registered > 0);
+            tally.mailed += usize::from(mailed > 0);
+            if registered > 1 {
+                tally.registered_twice.insert(*person);
+            }
+            match mailed {
+                0 => drop(tally.missing.insert(receipt.clone())),
+                1 => {}
+                _ => drop(tally.mailed_twice.insert(*person)),
+            }
+        }
+        for call in emulator.calls() {
+            let counter = match call.call {
+                Some(call) if CREDENTIALS.contains(&call) => &mut tally.credential_calls,
+                _ => &mut tally.calls,
+            };
+            *counter += 1;
+            tally.refused_calls += usize::from(call.status == Some(StatusCode::TOO_MANY_REQUESTS.as_u16()));
+        }
+        tally
+    }
+
+    /// Those who are among the dead letters are not lost: an operator sees why, and can put them back.
+    fn lay_aside(&mut self, letters: &[DeadLetter]) {
+        let before = self.missing.len();
+        let receipts: HashSet<_> = letters.iter().filter_map(|letter| letter.receipt.as_deref()).collect();
+        self.missing.retain(|receipt| !receipts.contains(receipt.as_str()));
+        self.laid_aside = before - self.missing.len();
+    }
+
+    fn report(&self, people: usize, limit: Limit, seconds: f64, kills: usize) -> Report {
+        let theoretical_seconds = theory((self.calls + self.credential_calls) as f64, limit);
+        Report {
+            people,
+            accepted: self.accepted,
+            registered: self.registered,
+            mailed: self.mailed,
+            lost: self.missing.len(),
+            duplicates: self.registered_twice.union(&self.mailed_twice).count(),
+            window_max: self.window_max,
+            allowance: limit.calls as usize,
+            calls_per_person: rounded(self.calls as f64 / people as f64),
+            seconds: rounded(seconds),
+            theoretical_seconds: rounded(theoretical_seconds),
+            ratio: rounded(seconds / theoretical_seconds),
+            further: Further {
+                registered_twice: self.registered_twice.len(),
+                mailed_twice: self.mailed_twice.len(),
+                laid_aside: self.laid_aside,
+                refused_calls: self.refused_calls,
+                kills,
+            },
+        }
+    }
+}
+
+/// To the thousandth.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Limit = Limit {
+        calls: 25,
+        window: Duration::from_secs(5),
+        refusal: leadsquared_emulator::LimitRefusal::TooManyRequests,
+    };
+
+    fn clean() -> Tally {
+        Tally {
+            accepted: 1000,
+            registered: 1000,
+            mailed: 1000,
+            calls: 3000,
+            credential_calls: 2,
+            window_max: 25,
+            ..Tally::default()
+        }
+    }
+
+    #[test]
+    fn the_object_has_exactly_the_agreed_names_and_the_theory_counts_every_call() {
+        let report = clean().report(1000, LIMIT, 642.4281, 0);
+        let expected = concat!(
+            r#"{"people":1000,"accepted":1000,"registered":1000,"mailed":1000,"lost":0,"duplicates":0,"window_max":25,"#,
+            r#""allowance":25,"calls_per_person":3.0,"seconds":642.428,"theoretical_seconds":600.4,"ratio":1.07}"#
+        );
+        assert_eq!(serde_json::to_string(&report).unwrap(), expected);
+        assert_eq!(report.broken_promises(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_broken_promise_is_told() {
+        let mut tally = clean();
+        tally.accepted = 999;
+        tally.missing = ["a", "b"].map(str::to_owned).into();
+        tally.registered_twice = [3].into();
+        tally.mailed_twice = [3, 4].into();
+        tally.window_max = 26;
+        let report = tally.report(1000, LIMIT, 600.0, 0);
+        assert_eq!((report.lost, report.duplicates), (2, 2));
+        assert_eq!(
+            report.broken_promises(),
+            [
+                "1 forms were not accepted",
+                "2 people were lost",
+                "1 people were registered more than once",
+                "2 people were mailed more than once",
+                "26 calls in one window, where 25 are permitted",
+            ]
+        );
+    }
+
+    #[test]
+    fn who_was_laid_aside_with_a_reason_is_not_lost() {
+        let mut tally = Tally { missing: ["a", "b"].map(str::to_owned).into(), ..clean() };
+        let letter = DeadLetter {
+            id: "1".to_owned(),
+            class: "rejected".to_owned(),
+            cause: "mail-unknown".to_owned(),
+            receipt: Some("a".to_owned()),
+            laid_aside: 0,
+        };
+        tally.lay_aside(&[letter]);
+        let report = tally.report(1000, LIMIT, 600.0, 3);
+        assert_eq!((report.lost, report.further.laid_aside), (1, 1));
+    }
+}

@@ -1,0 +1,240 @@
+//! The course of one invitation, from the ledger, the functions' logs and the dead letters.
+
+use anyhow::ensure;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::dead_letters::{DeadLetter, age};
+use crate::operate::Place;
+use crate::steps::Steps;
+
+/// What is known of one invitation. Holds nothing of a person.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Course {
+    /// Its item in the ledger, once an attempt has begun.
+    pub ledger: Option<Value>,
+    /// It, among the dead letters.
+    pub dead_letter: Option<DeadLetter>,
+    /// What the functions logged of it, oldest first.
+    pub log: Vec<Logged>,
+}
+
+/// A line of a function's log.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Logged {
+    /// When, in Unix milliseconds.
+    pub at: i64,
+    /// The function's name in the template.
+    pub function: String,
+    /// What it wrote: JSON.
+    pub line: String,
+}
+
+/// Finds out what became of the invitation with that receipt.
+///
+/// # Errors
+/// When the stack does not answer, or knows nothing of it: says what to check.
+pub async fn look_up(place: &Place, receipt: &str, steps: &Steps) -> anyhow::Result<Course> {
+    let course: Course = place.ask("explain", json!({"receipt": receipt}), steps).await?;
+    ensure!(
+        course.ledger.is_some() || course.dead_letter.is_some() || !course.log.is_empty(),
+        "nothing is known of {receipt}: it is another stack's, or older than 30 days, or no receipt at all \
+         (the answer to the form and every log line of an invitation have it)"
+    );
+    Ok(course)
+}
+
+/// The course as a timeline and where the invitation is now.
+pub fn timeline(course: &Course, receipt: &str, now: OffsetDateTime) -> String {
+    let mut entries: Vec<(i64, String)> = Vec::new();
+    let ledger = course.ledger.as_ref().unwrap_or(&Value::Null);
+    entries.extend(course.log.iter().map(|logged| (logged.at, said(logged))));
+    // The log says it better, as long as it is kept.
+    if let Some(received) = ledger["received_at"].as_i64().filter(|_| !was_logged(course, "invitation accepted")) {
+        entries.push((received * 1000, "accepted".to_owned()));
+    }
+    if let Some(DeadLetter { class, cause, laid_aside, .. }) = &course.dead_letter {
+        entries.push((*laid_aside, format!("laid aside among the dead letters: {class}, {cause}")));
+    }
+    entries.sort_by_key(|(at, _)| *at);
+
+    let mut text = format!("Invitation {receipt}\n");
+    for (at, what) in entries {
+        text.push_str(&format!("  {}  {what}\n", moment(at)));
+    }
+    if course.ledger.is_some() {
+        text.push_str(&format!("Lead      {}\n", lead(ledger)));
+        text.push_str(&format!("Mail      {}\n", mail(ledger)));
+    }
+    let left_out: Vec<_> = ledger["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !left_out.is_empty() {
+        text.push_str(&format!("Left out  {}\n", left_out.join(", ")));
+    }
+    text.push_str(&format!("Now       {}\n", place_now(course, ledger, now)));
+    text
+}
+
+fn lead(ledger: &Value) -> &'static str {
+    match (ledger["lead_id"].is_string(), ledger["existing"] == true, ledger["in_doubt"] == true) {
+        (true, true, _) => "known before this invitation",
+        (true, false, _) => "newly registered",
+        (false, _, true) => "perhaps registered: the next attempt looks it up",
+        (false, _, false) => "not registered",
+    }
+}
+
+fn mail(ledger: &Value) -> String {
+    match (ledger["mailed"] == true, ledger["unresolved_mails"].as_u64().unwrap_or(0)) {
+        (true, 0) => "sent".to_owned(),
+        (true, more) => format!("sent; of {more} before it nobody knows"),
+        (false, 0) => "not sent".to_owned(),
+        (false, unknown) => format!("begun {unknown} times, and nobody knows whether it was sent"),
+    }
+}
+
+/// Where the invitation is, and what can be done about it.
+fn place_now(course: &Course, ledger: &Value, now: OffsetDateTime) -> String {
+    if let Some(letter) = &course.dead_letter {
+        let receipt = letter.receipt.as_deref().unwrap_or_default();
+        let since = age(letter.laid_aside, now);
+        return format!("among the dead letters since {since}; back with `dead-letters put-back --receipt {receipt}`");
+    }
+    let cause = ledger["cause"].as_str().map_or(String::new(), |cause| format!(" ({cause})"));
+    match (ledger["outcome"].as_str(), ledger["lease_until"].as_i64()) {
+        (Some("rejected"), _) => format!("rejected{cause}, and its dead letter was put back or deleted"),
+        (Some(outcome), _) => format!("done: {outcome}{cause}"),
+        (None, Some(until)) if until > now.unix_timestamp() => {
+            format!("an attempt is under way, until {} at the latest", moment(until * 1000))
+        }
+        (None, _) => match ended_without_the_ledger(course) {
+            Some(outcome) => format!("done: {outcome}"),
+            None => "on the queue, until its next attempt".to_owned(),
+        },
+    }
+}
+
+/// The outcome of what ended before it came to the queue, such as a form with its honeypot filled in.
+fn ended_without_the_ledger(course: &Course) -> Option<String> {
+    let outcome = |logged: &Logged| {
+        let line: Value = serde_json::from_str(&logged.line).ok()?;
+        field(&line, "outcome").and_then(Value::as_str).map(str::to_owned)
+    };
+    course.log.iter().rev().filter(|_| course.ledger.is_none()).find_map(outcome)
+}
+
+fn was_logged(course: &Course, message: &str) -> bool {
+    let is_it = |line: Value| field(&line, "message").and_then(Value::as_str) == Some(message);
+    course.log.iter().any(|logged| serde_json::from_str(&logged.line).is_ok_and(is_it))
+}
+
+/// The fields of a log line that tell something of one invitation, in the order they are told.
+const TOLD: [&str; 6] = ["outcome", "cause", "attempts", "fields", "source", "error"];
+
+/// A log line in words. Only what is known to be impersonal is repeated.
+fn said(logged: &Logged) -> String {
+    let Ok(line) = serde_json::from_str::<Value>(&logged.line) else {
+        return format!("{} logged a line that is not JSON", logged.function);
+    };
+    let mut text = field(&line, "message").and_then(Value::as_str).unwrap_or("logged").to_owned();
+    for name in TOLD {
+        let value = match field(&line, name) {
+            Some(Value::String(value)) if !value.is_empty() => value.clone(),
+            Some(Value::Number(value)) => value.to_string(),
+            _ => continue,
+        };
+        text.push_str(&format!(", {name} {value}"));
+    }
+    format!("{}: {text}", logged.function)
+}
+
+/// A field of a log line, which `tracing` may nest.
+fn field<'a>(line: &'a Value, name: &str) -> Option<&'a Value> {
+    line.get(name).or_else(|| line.get("fields")?.get(name))
+}
+
+/// `2026-01-02 03:04:05.678 UTC`.
+fn moment(unix_milliseconds: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_milliseconds) * 1_000_000);
+    let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (date, (hour, minute, second, millisecond)) = (time.date(), time.to_hms_milli());
+    format!("{date} {hour:02}:{minute:02}:{second:02}.{millisecond:03} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: OffsetDateTime = time::macros::datetime!(2026-01-02 03:04:05 UTC);
+
+    fn logged(seconds_ago: i64, function: &str, line: &Value) -> Logged {
+        let at = (NOW.unix_timestamp() - seconds_ago) * 1000;
+        Logged { at, function: function.to_owned(), line: line.to_string() }
+    }
+
+    #[test]
+    fn a_course_is_told_in_order_and_only_with_what_is_known_to_be_impersonal() {
+        let ended = json!({"level": "INFO", "fields": {"message": "invitation ended", "receipt": "r", "outcome": "invited", "cause": "", "attempts": 2}});
+        let back = json!({"level": "WARN", "message": "the invitation comes back", "email": "asha@example.test", "attempts": 1, "error": "LeadSquared failed"});
+        let course = Course {
+            ledger: Some(json!({
+                "received_at": NOW.unix_timestamp() - 60, "lead_id": "x", "existing": false, "in_doubt": false,
+                "mailed": true, "unresolved_mails": 0, "left_out": ["mx_City"], "outcome": "invited",
+            })),
+            dead_letter: None,
+            log: vec![logged(30, "InvitationFunction", &ended), logged(50, "InvitationFunction", &back)],
+        };
+        let expected = "\
+Invitation r
+  2026-01-02 03:03:05.000 UTC  accepted
+  2026-01-02 03:03:15.000 UTC  InvitationFunction: the invitation comes back, attempts 1, error LeadSquared failed
+  2026-01-02 03:03:35.000 UTC  InvitationFunction: invitation ended, outcome invited, attempts 2
+Lead      newly registered
+Mail      sent
+Left out  mx_City
+Now       done: invited
+";
+        assert_eq!(timeline(&course, "r", NOW), expected);
+    }
+
+    #[test]
+    fn where_an_invitation_is_now_follows_from_what_is_there() {
+        let letter = DeadLetter {
+            id: "1".to_owned(),
+            class: "rejected".to_owned(),
+            cause: "mail-unknown".to_owned(),
+            receipt: Some("r".to_owned()),
+            laid_aside: (NOW.unix_timestamp() - 300) * 1000,
+        };
+        let honeypot = json!({"message": "invitation ended", "outcome": "suppressed", "cause": "honeypot"});
+        let soon = NOW.unix_timestamp() + 5;
+        for (ledger, dead_letter, log, expected) in [
+            (None, None, vec![], "on the queue, until its next attempt"),
+            (None, None, vec![logged(1, "F", &honeypot)], "done: suppressed"),
+            (
+                Some(json!({"lease_until": soon})),
+                None,
+                vec![],
+                "an attempt is under way, until 2026-01-02 03:04:10.000 UTC at the latest",
+            ),
+            (Some(json!({"lease_until": soon - 10})), None, vec![], "on the queue, until its next attempt"),
+            (Some(json!({"outcome": "already-invited"})), None, vec![], "done: already-invited"),
+            (
+                Some(json!({"outcome": "rejected", "cause": "id-reused"})),
+                None,
+                vec![],
+                "rejected (id-reused), and its dead letter was put back or deleted",
+            ),
+            (
+                Some(json!({"outcome": "rejected", "cause": "mail-unknown"})),
+                Some(letter),
+                vec![],
+                "among the dead letters since 5 min; back with `dead-letters put-back --receipt r`",
+            ),
+        ] {
+            let course = Course { ledger, dead_letter, log };
+            let text = timeline(&course, "r", NOW);
+            assert!(text.ends_with(&format!("Now       {expected}\n")), "{text}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Asking a deployed stack, on this machine or on AWS, through boto3.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::python;
+use crate::steps::Steps;
+
+const PROGRAM: &str = include_str!("../python/operate.py");
+
+/// The name that the local stack deploys under.
+const LOCAL_STACK: &str = "applicant-onboarding";
+
+/// Where a stack is deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the MiniStack at this URL.
+    Here(String),
+    /// On AWS, under this stack name; account and region are those that the AWS CLI would use.
+    Aws(String),
+}
+
+impl Place {
+    /// Puts a question to the stack.
+    ///
+    /// # Errors
+    /// When Python or boto3 cannot be had, or the stack does not answer: says what to check.
+    pub(crate) async fn ask<A: DeserializeOwned>(
+        &self,
+        ask: &'static str,
+        details: impl Serialize,
+        steps: &Steps,
+    ) -> anyhow::Result<A> {
+        #[derive(Serialize)]
+        struct Request<'a, D> {
+            endpoint: Option<&'a str>,
+            stack: &'a str,
+            ask: &'static str,
+            #[serde(flatten)]
+            details: D,
+        }
+        let (endpoint, stack) = match self {
+            Self::Here(url) => (Some(url.as_str()), LOCAL_STACK),
+            Self::Aws(name) => (None, name.as_str()),
+        };
+        let mut step = steps.begin("Python environment");
+        let python = python::environment(&crate::home(), &mut step).await?;
+        step.done();
+        python::ask(&python, PROGRAM, &Request { endpoint, stack, ask, details }).await
+    }
+}
