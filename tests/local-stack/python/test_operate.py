@@ -1,0 +1,96 @@
+"""The parts of the operator's questions that need no stack. Run by the crate's tests."""
+
+import json
+import unittest
+
+import operate
+
+
+def message(name, body="{}", **attributes):
+    return {
+        "MessageId": name,
+        "ReceiptHandle": f"handle of {name}",
+        "Body": body,
+        "Attributes": {"SentTimestamp": "1767322800000", "MessageGroupId": "person"},
+        "MessageAttributes": {key: {"DataType": "String", "StringValue": value} for key, value in attributes.items()},
+    }
+
+
+class Queue:
+    """An SQS queue that hands out these batches and notes what it is told."""
+
+    def __init__(self, *batches, waiting=0, held=0):
+        self.batches, self.told = list(batches), []
+        self.counts = {"ApproximateNumberOfMessages": waiting, "ApproximateNumberOfMessagesNotVisible": held}
+
+    def __call__(self, service):
+        assert service == "sqs"
+        return self
+
+    def receive_message(self, **_):
+        return {"Messages": self.batches.pop(0)} if self.batches else {}
+
+    def change_message_visibility_batch(self, Entries, **_):
+        self.told.append(("back", [entry["ReceiptHandle"] for entry in Entries]))
+
+    def send_message(self, **sent):
+        self.told.append(("sent", sent["MessageBody"], sent["MessageGroupId"], sent["MessageDeduplicationId"]))
+
+    def delete_message(self, ReceiptHandle, **_):
+        self.told.append(("deleted", ReceiptHandle))
+
+    def get_queue_attributes(self, **_):
+        return {"Attributes": {name: str(count) for name, count in self.counts.items()}}
+
+
+def stack(queue):
+    return operate.Stack(queue, "s", {"DeadLettersQueueUrl": "dead", "InvitationsQueueUrl": "alive"}, {})
+
+
+class Envelope(unittest.TestCase):
+    def test_what_the_worker_wrote_is_read(self):
+        letter = operate.envelope(message("1", **{"class": "rejected", "cause": "id-reused", "receipt": "r"}))
+        expected = {"id": "1", "class": "rejected", "cause": "id-reused", "receipt": "r", "laid_aside": 1767322800000}
+        self.assertEqual(letter, expected)
+
+    def test_a_message_that_the_queue_laid_aside_has_its_receipt_in_its_body(self):
+        letter = operate.envelope(message("1", json.dumps({"id": "r", "email": "asha@example.test"})))
+        self.assertEqual((letter["class"], letter["receipt"]), ("undelivered", "r"))
+        self.assertNotIn("asha", json.dumps(letter))
+
+    def test_no_body_is_too_odd(self):
+        for body in ["", "[]", '{"id": 7}', "null", '"id"', "{"]:
+            self.assertIsNone(operate.envelope(message("1", body))["receipt"], body)
+
+
+class Looking(unittest.TestCase):
+    def test_all_are_given_back_even_where_one_comes_twice_and_what_was_not_seen_is_counted(self):
+        first = [message(str(number)) for number in range(10)]
+        queue = Queue(first, [message("10")], [message("3")], [message("never reached")], waiting=2, held=13)
+        answer = operate.list_dead_letters(stack(queue), {})
+        self.assertEqual([letter["id"] for letter in answer["letters"]], [str(number) for number in range(11)])
+        self.assertEqual(answer["out_of_sight"], 3)
+        self.assertEqual([len(handles) for _, handles in queue.told], [10, 2])
+
+
+class PuttingBack(unittest.TestCase):
+    def test_a_chosen_letter_is_sent_before_it_is_deleted_and_the_others_are_given_back(self):
+        chosen = message("1", "body", **{"class": "rejected", "cause": "refused: MXDuplicate", "receipt": "r"})
+        queue = Queue([chosen, message("2")])
+        answer = operate.put_back(stack(queue), {"class": "rejected", "cause": "mxdup", "receipt": None})
+        self.assertEqual(
+            queue.told,
+            [("sent", "body", "person", "put-back-1"), ("deleted", "handle of 1"), ("back", ["handle of 2"])],
+        )
+        self.assertEqual((len(answer["letters"]), answer["kept"], answer["out_of_sight"]), (1, 1, 0))
+
+    def test_what_is_asked_for_must_all_fit(self):
+        letter = {"class": "rejected", "cause": "id-reused", "receipt": "r"}
+        for fits in [{}, {"class": "rejected"}, {"cause": "ID"}, {"receipt": "r", "cause": "reused", "class": None}]:
+            self.assertTrue(operate.is_chosen(letter, fits), fits)
+        for other in [{"class": "reject"}, {"cause": "mail"}, {"receipt": "s"}, {"class": "rejected", "receipt": "s"}]:
+            self.assertFalse(operate.is_chosen(letter, other), other)
+
+
+if __name__ == "__main__":
+    unittest.main()
