@@ -13,10 +13,12 @@ person: of a message only what the functions wrote on its envelope, and its rece
 import datetime
 import decimal
 import json
+import os
 import sys
 
-# How long a message that is looked at stays out of sight of others, unless it is given back earlier.
-HOLD_SECONDS = 120
+# How long a message that is looked at stays out of sight of others, unless it is given back earlier: time enough to put
+# some ten thousand back.
+HOLD_SECONDS = 900
 KEPT_DAYS = 30
 
 
@@ -57,6 +59,7 @@ class DeadLetters:
         self.held = []
 
     def __enter__(self):
+        self.receive()
         return self
 
     def __exit__(self, *_):
@@ -68,8 +71,8 @@ class DeadLetters:
             ]
             self.sqs.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
 
-    def __iter__(self):
-        """Every message that can be received now, once."""
+    def receive(self) -> None:
+        """Every message that can be received now. One that is laid aside meanwhile may come too, but none comes for ever."""
         seen = set()
         while True:
             messages = self.sqs.receive_message(
@@ -80,12 +83,11 @@ class DeadLetters:
                 MessageAttributeNames=["All"],
                 MessageSystemAttributeNames=["All"],
             ).get("Messages", [])
-            self.held += messages
-            if not messages or seen.intersection(message["MessageId"] for message in messages):
+            new = [message for message in messages if message["MessageId"] not in seen]
+            if not new:
                 return
-            for message in messages:
-                seen.add(message["MessageId"])
-                yield message
+            seen.update(message["MessageId"] for message in new)
+            self.held += new
 
     def delete(self, message: dict) -> None:
         self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
@@ -131,14 +133,15 @@ def is_chosen(letter: dict, request: dict) -> bool:
 
 def list_dead_letters(stack: Stack, _: dict) -> dict:
     with DeadLetters(stack) as letters:
-        return {"letters": [envelope(message) for message in letters], "out_of_sight": letters.out_of_sight()}
+        return {"letters": [envelope(message) for message in letters.held], "out_of_sight": letters.out_of_sight()}
 
 
 def put_back(stack: Stack, request: dict) -> dict:
     """Sends the chosen messages to the queue of invitations again and then deletes the dead letters."""
     invitations, done = stack.output("InvitationsQueueUrl"), []
     with DeadLetters(stack) as letters:
-        for message in letters:
+        # All were received before the first goes back: what is refused again must not be met again in the same run.
+        for message in list(letters.held):
             letter = envelope(message)
             if not is_chosen(letter, request):
                 continue
@@ -162,7 +165,7 @@ def explain(stack: Stack, request: dict) -> dict:
     ledger = plain(item) if item else None
     with DeadLetters(stack) as letters:
         # The last one, where it was laid aside, put back and laid aside again.
-        found = [letter for letter in map(envelope, letters) if letter["receipt"] == receipt]
+        found = [letter for letter in map(envelope, letters.held) if letter["receipt"] == receipt]
     dead_letter = max(found, key=lambda letter: letter["laid_aside"], default=None)
     return {"ledger": ledger, "dead_letter": dead_letter, "log": log_of(stack, receipt, ledger)}
 
@@ -209,7 +212,8 @@ def main() -> None:
 
     def client(service):
         if endpoint is None:
-            return boto3.client(service)
+            # The AWS CLI and Lambda know the first name of it, boto3 only AWS_DEFAULT_REGION.
+            return boto3.client(service, region_name=os.environ.get("AWS_REGION"))
         return boto3.client(
             service,
             endpoint_url=endpoint,

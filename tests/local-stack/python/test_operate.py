@@ -66,11 +66,11 @@ class Envelope(unittest.TestCase):
 class Looking(unittest.TestCase):
     def test_all_are_given_back_even_where_one_comes_twice_and_what_was_not_seen_is_counted(self):
         first = [message(str(number)) for number in range(10)]
-        queue = Queue(first, [message("10")], [message("3")], [message("never reached")], waiting=2, held=13)
+        queue = Queue(first, [message("10")], [message("3")], [message("never reached")], waiting=2, held=12)
         answer = operate.list_dead_letters(stack(queue), {})
         self.assertEqual([letter["id"] for letter in answer["letters"]], [str(number) for number in range(11)])
         self.assertEqual(answer["out_of_sight"], 3)
-        self.assertEqual([len(handles) for _, handles in queue.told], [10, 2])
+        self.assertEqual([len(handles) for _, handles in queue.told], [10, 1])
 
 
 class PuttingBack(unittest.TestCase):
@@ -83,6 +83,16 @@ class PuttingBack(unittest.TestCase):
             [("sent", "body", "person", "put-back-1"), ("deleted", "handle of 1"), ("back", ["handle of 2"])],
         )
         self.assertEqual((len(answer["letters"]), answer["kept"], answer["out_of_sight"]), (1, 1, 0))
+
+    def test_a_letter_that_is_laid_aside_again_at_once_is_not_put_back_again(self):
+        class Returning(Queue):
+            def send_message(self, **sent):
+                super().send_message(**sent)
+                self.batches.append([message("laid aside again")])
+
+        queue = Returning([message("1")])
+        answer = operate.put_back(stack(queue), {})
+        self.assertEqual([letter["id"] for letter in answer["letters"]], ["1"])
 
     def test_what_is_asked_for_must_all_fit(self):
         letter = {"class": "rejected", "cause": "id-reused", "receipt": "r"}

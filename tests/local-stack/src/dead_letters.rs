@@ -104,7 +104,7 @@ fn out_of_sight(found: &Found) -> String {
         0 => String::new(),
         more => format!(
             "About {more} more could not be looked at: they wait behind others of the same person, or somebody else looks \
-             at them just now. Ask again in two minutes.\n"
+             at them just now. Ask again, if need be in a quarter of an hour.\n"
         ),
     }
 }
