@@ -234,6 +234,10 @@ impl Progress {
 fn time_left(people: usize, mailed: usize, began: Instant, limit: Limit) -> String {
     /// From here on its own speed says more than the limit does.
     const ENOUGH: usize = 10;
+    if mailed >= people {
+        // Mails are counted and not people: where one was sent twice, somebody else may have none yet.
+        return "waiting for what has to be repeated".to_owned();
+    }
     let each = match mailed {
         0..ENOUGH => theory(f64::from(CALLS_PER_PERSON), limit),
         _ => began.elapsed().as_secs_f64() / mailed as f64,
