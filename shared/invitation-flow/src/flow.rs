@@ -1,13 +1,17 @@
 use std::error::Error as StdError;
+use std::ops::ControlFlow;
 
 use leadsquared::{
     AutoLoginKey, DuplicateField, Error, Lead, LeadId, Password, PortalId, Registration, auto_login_link,
 };
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{Claim, Crm, Invitation, Lease, Ledger, Letter, Mail, MailError, Mailed, Outcome, Record, Rejection};
+use crate::mail_limits::NoMail;
+use crate::{
+    Claim, Crm, Invitation, Lease, Ledger, Letter, Mail, MailError, MailLimits, Outcome, Record, Rejection, Suppression,
+};
 
 /// After how many mails of unknown fate no further one is sent: one repeat, and then rather none than a third.
 const UNRESOLVED_MAILS: u32 = 2;
@@ -25,8 +29,8 @@ pub struct Flow<'a, C, L, M> {
     pub mail: &'a M,
     /// Where the link leads.
     pub portal: &'a Portal,
-    /// How long after a mail the same person gets no other one.
-    pub cool_down: Duration,
+    /// How much mail may be sent.
+    pub mail_limits: MailLimits,
 }
 
 /// The portal people are invited to.
@@ -73,6 +77,15 @@ pub enum Postponed {
     /// passed.
     #[error("it is not known whether the mail was sent")]
     MailUnknown(#[source] Error),
+    /// The account's mails of the day are used up: the person is registered, and mailed on the next day.
+    #[error("the day's mails are used up; the mail is sent after {until}, or earlier if the budget is raised")]
+    MailBudget {
+        /// When the next day begins.
+        until: OffsetDateTime,
+    },
+    /// The person was mailed by somebody else, or the last mail of the day was, just as this one was to be.
+    #[error("another mail was begun at the same moment")]
+    MailBookChanged,
     /// The ledger could not be read or written.
     #[error("the ledger could not be used")]
     Ledger(#[source] Box<dyn StdError + Send + Sync>),
@@ -83,7 +96,7 @@ impl Postponed {
     pub fn leadsquared(&self) -> Option<&Error> {
         match self {
             Self::LeadSquared { source, .. } | Self::MailUnknown(source) => Some(source),
-            Self::Held | Self::Ledger(_) => None,
+            Self::Held | Self::MailBudget { .. } | Self::MailBookChanged | Self::Ledger(_) => None,
         }
     }
 
@@ -128,28 +141,19 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// When it is not done and has to come back.
     pub async fn run(&self, invitation: &Invitation, attempt: Attempt) -> Result<Outcome, Postponed> {
         let lease = Lease { holder: attempt.holder, message: attempt.message, until: attempt.until };
-        let claim = self.ledger.claim(invitation, &lease, attempt.now).await.map_err(Postponed::ledger)?;
-        let mut record = match claim {
-            Claim::Granted(record) => record,
-            Claim::Done => return Ok(Outcome::AlreadyInvited),
-            Claim::Held => return Err(Postponed::Held),
-            Claim::OtherPayload => return Ok(Outcome::Rejected(Rejection::IdReused)),
+        let mut record = match begin(self.ledger, invitation, &lease, attempt.now).await? {
+            ControlFlow::Continue(record) => record,
+            ControlFlow::Break(outcome) => return Ok(outcome),
         };
         let outcome = match self.invite(invitation, &attempt, &lease, &mut record).await {
             Ok(outcome) => outcome,
             Err(Stop::Rejected(rejection)) => Outcome::Rejected(rejection),
             Err(Stop::Postponed(postponed)) => {
-                // Without this write the next attempt has to wait for the lease to run out and to look the person up:
-                // slower, and just as right. The error that got us here is the one to report.
-                if let Err(error) = self.ledger.release(invitation, &lease, &record).await {
-                    tracing::warn!(receipt = %invitation.id, error = %error, "the claim could not be released");
-                }
+                let_go(self.ledger, invitation, &lease, &record).await;
                 return Err(postponed);
             }
         };
-        record.outcome = Some(outcome.clone());
-        self.ledger.release(invitation, &lease, &record).await.map_err(Postponed::ledger)?;
-        Ok(outcome)
+        end(self.ledger, invitation, &lease, &record, outcome, attempt.now).await
     }
 
     async fn invite(
@@ -159,31 +163,35 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         lease: &Lease,
         record: &mut Record,
     ) -> Result<Outcome, Stop> {
-        let person = invitation.person();
-        if let Some(mail) = self.ledger.last_mail(&person).await.map_err(LedgerFailed)? {
-            record.mailed |= mail.invitation == invitation.id;
-            if !record.mailed && attempt.now - mail.at < self.cool_down {
-                return Ok(Outcome::AlreadyInvited);
-            }
-        }
-
         // An earlier attempt sent the mail and did not live to say that all was done.
         if record.mailed {
             return Ok(invited(record));
+        }
+        let book = self.ledger.mail_book(&invitation.person(), attempt.now).await.map_err(LedgerFailed)?;
+        if self.mail_limits.is_cooling_down(&book, attempt.now) {
+            return Ok(Outcome::AlreadyInvited);
         }
 
         let lead = self.lead(invitation, attempt, record).await?;
         if record.unresolved_mails >= UNRESOLVED_MAILS {
             return Err(Stop::Rejected(Rejection::MailUnknown));
         }
+        let booking = match self.mail_limits.book(&book, invitation.id, record.unresolved_mails, attempt.now) {
+            Ok(booking) => booking,
+            Err(NoMail::Capped) => return Ok(Outcome::Suppressed(Suppression::MailCap)),
+            // Postponed and not suppressed: this person was not mailed too often, others were.
+            Err(NoMail::BudgetSpent { until }) => return Err(Stop::Postponed(Postponed::MailBudget { until })),
+        };
         let key = self.auto_login_key(lead, invitation, attempt, record).await?;
         let link = auto_login_link(&self.portal.page, &lead, &self.portal.id, &key);
 
         record.unresolved_mails += 1;
-        if let Err(error) = self.ledger.save(invitation, lease, record).await {
+        let begun = self.ledger.begin_mail(invitation, lease, record, &booking).await;
+        if !matches!(begun, Ok(true)) {
             // Not written for sure, so not begun either.
             record.unresolved_mails -= 1;
-            return Err(LedgerFailed(error).into());
+            begun.map_err(LedgerFailed)?;
+            return Err(Stop::Postponed(Postponed::MailBookChanged));
         }
         match self.mail.send(Letter { lead, to: &invitation.email, link: &link }).await {
             Ok(()) => {
@@ -202,8 +210,6 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 return Err(Stop::Rejected(Rejection::Refused { exception_type }));
             }
         }
-        let mail = Mailed { at: attempt.now, invitation: invitation.id };
-        self.ledger.mailed(&person, mail).await.map_err(LedgerFailed)?;
         Ok(invited(record))
     }
 
@@ -346,6 +352,68 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             other => other,
         }
         .map_err(|error| Stop::because(STEP, error))
+    }
+}
+
+/// Ends an invitation that was tried for too long, whatever stood in its way. It goes on if its dead letter is put back.
+///
+/// Needs nothing but the ledger, because what stood in the way may be that there is no way to LeadSquared.
+///
+/// # Errors
+/// When it could not be ended and has to come back.
+pub async fn give_up<L: Ledger>(
+    ledger: &L,
+    invitation: &Invitation,
+    lease: Lease,
+    now: OffsetDateTime,
+    cause: &str,
+) -> Result<Outcome, Postponed> {
+    let record = match begin(ledger, invitation, &lease, now).await? {
+        ControlFlow::Continue(record) => record,
+        ControlFlow::Break(outcome) => return Ok(outcome),
+    };
+    let outcome = if record.mailed { invited(&record) } else { Outcome::Exhausted { cause: cause.to_owned() } };
+    end(ledger, invitation, &lease, &record, outcome, now).await
+}
+
+/// Claims an invitation: what was done of it so far, or what it comes to because nothing is left to do.
+async fn begin<L: Ledger>(
+    ledger: &L,
+    invitation: &Invitation,
+    lease: &Lease,
+    now: OffsetDateTime,
+) -> Result<ControlFlow<Outcome, Record>, Postponed> {
+    match ledger.claim(invitation, lease, now).await.map_err(Postponed::ledger)? {
+        Claim::Granted(record) => Ok(ControlFlow::Continue(record)),
+        Claim::Done => Ok(ControlFlow::Break(Outcome::AlreadyInvited)),
+        Claim::OtherPayload => Ok(ControlFlow::Break(Outcome::Rejected(Rejection::IdReused))),
+        Claim::Held => Err(Postponed::Held),
+    }
+}
+
+async fn end<L: Ledger>(
+    ledger: &L,
+    invitation: &Invitation,
+    lease: &Lease,
+    record: &Record,
+    outcome: Outcome,
+    now: OffsetDateTime,
+) -> Result<Outcome, Postponed> {
+    match ledger.end(invitation, lease, record, &outcome, now).await {
+        Ok(()) => Ok(outcome),
+        Err(error) => {
+            // A mail that was sent is remembered if anything at all can be written.
+            let_go(ledger, invitation, lease, record).await;
+            Err(Postponed::ledger(error))
+        }
+    }
+}
+
+/// Writes down how far an attempt came. Without it the next one has to wait for the lease to run out and to look the person
+/// up: slower, and just as right; so the error that got us here is the one to report.
+async fn let_go<L: Ledger>(ledger: &L, invitation: &Invitation, lease: &Lease, record: &Record) {
+    if let Err(error) = ledger.release(invitation, lease, record).await {
+        tracing::warn!(receipt = %invitation.id, error = %error, "the claim could not be released");
     }
 }
 

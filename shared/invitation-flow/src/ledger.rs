@@ -2,7 +2,7 @@ use leadsquared::LeadId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Invitation, InvitationId, Outcome, PersonKey};
+use crate::{Booking, Invitation, MailBook, Outcome, PersonKey};
 
 /// The memory of the flow: what was done of each invitation, and when each person was last mailed.
 #[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
@@ -10,23 +10,40 @@ pub trait Ledger {
     /// Why the memory could not be asked or told.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Asks for exclusive work on an invitation until the lease runs out.
-    ///
-    /// A rejected invitation is granted again. Where it comes in another message, somebody has looked at it and put it back:
-    /// then mails of unknown fate count no more.
+    /// Asks for exclusive work on an invitation until the lease runs out. The first time, it is counted as accepted on the
+    /// day on which it was. One that was rejected or exhausted is granted again; where it comes in another message,
+    /// somebody has looked at it and put it back: then mails of unknown fate count no more.
     async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, Self::Error>;
 
-    /// Writes the record and keeps the lease. Fails when the lease is no longer ours.
-    async fn save(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), Self::Error>;
+    /// What the limits of mail go by: the person's mails and everybody's on the day of `now`.
+    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, Self::Error>;
 
-    /// Writes the record and lets go of the lease: with an outcome for good, without one until the next attempt.
+    /// Writes down that a mail is about to be sent, with the record, which keeps the lease: all of it or nothing.
+    ///
+    /// False, and nothing written, when the book is no longer the one that the booking was made from. Fails when the
+    /// lease is no longer ours.
+    async fn begin_mail(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        booking: &Booking,
+    ) -> Result<bool, Self::Error>;
+
+    /// Writes the record and lets go of the lease until the next attempt. Fails when the lease is no longer ours.
     async fn release(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), Self::Error>;
 
-    /// The last mail to a person, if it is recent enough to be remembered.
-    async fn last_mail(&self, person: &PersonKey) -> Result<Option<Mailed>, Self::Error>;
-
-    /// Remembers a mail to a person.
-    async fn mailed(&self, person: &PersonKey, mail: Mailed) -> Result<(), Self::Error>;
+    /// Ends the invitation: its record and outcome, the outcome's count for the day on which it was accepted, and for one
+    /// that was mailed the time of the person's last mail; all of it or nothing, so that every invitation is counted
+    /// once. Fails when the lease is no longer ours.
+    async fn end(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        outcome: &Outcome,
+        now: OffsetDateTime,
+    ) -> Result<(), Self::Error>;
 }
 
 /// What asking for exclusive work on an invitation led to.
@@ -69,15 +86,6 @@ pub struct Record {
     pub unresolved_mails: u32,
     /// Lead fields that had to be left out.
     pub left_out: Vec<String>,
-    /// How it ended.
-    pub outcome: Option<Outcome>,
-}
-
-/// A mail that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mailed {
-    /// When.
-    pub at: OffsetDateTime,
-    /// For which invitation.
-    pub invitation: InvitationId,
+    /// The name of the outcome that it ended with before it was put back, and still is counted under.
+    pub counted_as: Option<String>,
 }

@@ -9,13 +9,15 @@ mod flow;
 mod invitation;
 mod ledger;
 mod mail;
+mod mail_limits;
 mod outcome;
 mod password;
 
 pub use crm::Crm;
-pub use flow::{Attempt, Flow, Portal, Postponed};
+pub use flow::{Attempt, Flow, Portal, Postponed, give_up};
 pub use invitation::{Invitation, InvitationId, MalformedInvitation, PersonKey, SealedPassword, Source};
-pub use ledger::{Claim, Lease, Ledger, Mailed, Record};
+pub use ledger::{Claim, Lease, Ledger, Record};
 pub use mail::{Letter, Mail, MailError};
-pub use outcome::{Outcome, Rejection};
+pub use mail_limits::{BegunMail, Booking, MailBook, MailLimits};
+pub use outcome::{Outcome, Rejection, Suppression};
 pub use password::{PASSWORD_BYTES, generated_password};

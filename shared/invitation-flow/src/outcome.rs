@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 /// The one named end of an invitation.
@@ -9,8 +10,22 @@ pub enum Outcome {
     InvitedExisting,
     /// This invitation was done before, or the person was mailed a moment ago: nothing was done again.
     AlreadyInvited,
+    /// The person is a lead and was deliberately not mailed.
+    Suppressed(Suppression),
     /// LeadSquared or our own rules refuse it for good.
     Rejected(Rejection),
+    /// It could not be done for longer than it is tried.
+    Exhausted {
+        /// The name of what stood in the way to the last.
+        cause: String,
+    },
+}
+
+/// Why somebody is deliberately not mailed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suppression {
+    /// They were sent as many mails of late as one address may get ([`MailLimits`](crate::MailLimits)).
+    MailCap,
 }
 
 /// Why an invitation is refused for good. None of it is personal data.
@@ -32,13 +47,29 @@ pub enum Rejection {
 }
 
 impl Outcome {
+    /// Every [`name`](Self::name).
+    pub const NAMES: [&str; 6] =
+        ["invited", "invited-existing", "already-invited", "suppressed", "rejected", "exhausted"];
+
     /// The outcome's word in logs, metrics and the ledger.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Invited => "invited",
             Self::InvitedExisting => "invited-existing",
             Self::AlreadyInvited => "already-invited",
+            Self::Suppressed(_) => "suppressed",
             Self::Rejected(_) => "rejected",
+            Self::Exhausted { .. } => "exhausted",
+        }
+    }
+
+    /// Why it ended so, when the name alone does not say it. Holds no personal data.
+    pub fn cause(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Invited | Self::InvitedExisting | Self::AlreadyInvited => None,
+            Self::Suppressed(Suppression::MailCap) => Some("mail-cap".into()),
+            Self::Rejected(rejection) => Some(rejection.to_string().into()),
+            Self::Exhausted { cause } => Some(cause.into()),
         }
     }
 }

@@ -1,0 +1,165 @@
+use time::{Duration, OffsetDateTime};
+
+use crate::InvitationId;
+
+/// How many mails are sent, whoever asks for them: a form is public, and so is its button.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailLimits {
+    /// How long after a mail the same person gets no other one.
+    pub cool_down: Duration,
+    /// The most mails to one person in any hour.
+    pub hourly: usize,
+    /// The most mails to one person in any 24 hours.
+    pub daily: usize,
+    /// The most mails to everybody together in one UTC day. What goes beyond it waits for the next day.
+    pub budget: u32,
+}
+
+impl Default for MailLimits {
+    /// 60 s, 3 an hour, 6 a day, 10 000 in all.
+    fn default() -> Self {
+        Self { cool_down: Duration::seconds(60), hourly: 3, daily: 6, budget: 10_000 }
+    }
+}
+
+/// What is known of the mails that the limits are about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MailBook {
+    /// Of the person's part: goes up with every mail that is begun.
+    pub version: u64,
+    /// The mails to the person that were begun in the last 24 hours, and perhaps older ones.
+    pub begun: Vec<BegunMail>,
+    /// When the person was last sent a mail for sure, if it is recent enough to be remembered.
+    pub last_sent: Option<OffsetDateTime>,
+    /// How many mails to anybody were begun on this UTC day.
+    pub begun_today: u32,
+}
+
+/// A mail that was begun, and most probably sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BegunMail {
+    /// When.
+    pub at: OffsetDateTime,
+    /// For which invitation.
+    pub invitation: InvitationId,
+}
+
+/// Leave to send a mail, which has to be written into the book first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Booking {
+    /// The book it was made from; another one by now voids it.
+    pub version: u64,
+    /// The person's mails with the new one.
+    pub begun: Vec<BegunMail>,
+    /// When the new mail is begun.
+    pub at: OffsetDateTime,
+    /// The day's budget, if the mail is to be taken from it; it voids the booking if the budget is used up by now.
+    pub budget: Option<u32>,
+}
+
+/// Why no mail is sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoMail {
+    /// The person got enough.
+    Capped,
+    /// All of us did.
+    BudgetSpent {
+        /// When there is a new one.
+        until: OffsetDateTime,
+    },
+}
+
+impl MailLimits {
+    pub(crate) fn is_cooling_down(&self, book: &MailBook, now: OffsetDateTime) -> bool {
+        book.last_sent.is_some_and(|at| now - at < self.cool_down)
+    }
+
+    /// Leave for a mail of this invitation, of which so many were begun before and have no known end.
+    ///
+    /// A mail that was begun for it and certainly not sent has its place already, or a day of failures would use up the
+    /// person's caps and the account's budget without a single mail.
+    pub(crate) fn book(
+        &self,
+        book: &MailBook,
+        invitation: InvitationId,
+        unresolved: u32,
+        now: OffsetDateTime,
+    ) -> Result<Booking, NoMail> {
+        let mut begun: Vec<_> = book.begun.iter().filter(|mail| now - mail.at < Duration::DAY).copied().collect();
+        let is_own = |mail: &BegunMail| mail.invitation == invitation;
+        let own = begun.iter().filter(|mail| is_own(mail)).count();
+        let unused = (own > unresolved as usize).then(|| begun.iter().rposition(is_own)).flatten();
+        let unused = unused.map(|place| begun.remove(place));
+
+        let last_hour = begun.iter().filter(|mail| now - mail.at < Duration::HOUR).count();
+        if last_hour >= self.hourly || begun.len() >= self.daily {
+            return Err(NoMail::Capped);
+        }
+        let is_paid_for = unused.is_some_and(|mail| mail.at.date() == now.date());
+        if !is_paid_for && book.begun_today >= self.budget {
+            let tomorrow = now.date().midnight().assume_utc() + Duration::DAY;
+            return Err(NoMail::BudgetSpent { until: tomorrow });
+        }
+        begun.push(BegunMail { at: now, invitation });
+        Ok(Booking { version: book.version, begun, at: now, budget: (!is_paid_for).then_some(self.budget) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
+    const LIMITS: MailLimits = MailLimits { cool_down: Duration::seconds(60), hourly: 3, daily: 6, budget: 100 };
+
+    fn id(number: u8) -> InvitationId {
+        InvitationId::of([&[number][..]])
+    }
+
+    /// Mails of invitations 1, 2, 3…, so many minutes ago.
+    fn book(minutes_ago: &[i64]) -> MailBook {
+        let mail =
+            |(number, minutes): (u8, &i64)| BegunMail { at: NOW - Duration::minutes(*minutes), invitation: id(number) };
+        MailBook { version: 7, begun: (1..).zip(minutes_ago).map(mail).collect(), last_sent: None, begun_today: 9 }
+    }
+
+    #[test]
+    fn the_third_mail_of_an_hour_and_the_sixth_of_a_day_are_the_last() {
+        let allowed = |minutes_ago: &[i64]| LIMITS.book(&book(minutes_ago), id(99), 0, NOW).is_ok();
+        assert!(allowed(&[59, 1]));
+        assert!(!allowed(&[59, 30, 1]));
+        assert!(allowed(&[60, 30, 1]));
+        assert!(allowed(&[1439, 1000, 300, 200, 100]));
+        assert!(!allowed(&[1439, 1000, 300, 200, 100, 61]));
+        assert!(allowed(&[1440, 1000, 300, 200, 100, 61]));
+    }
+
+    #[test]
+    fn a_mail_that_was_not_sent_keeps_its_place() {
+        let booking = LIMITS.book(&book(&[10, 5, 1]), id(3), 0, NOW).unwrap();
+        assert_eq!(booking.begun, [&book(&[10, 5]).begun[..], &[BegunMail { at: NOW, invitation: id(3) }]].concat());
+        assert_eq!((booking.version, booking.budget), (7, None));
+        // Of unknown fate, it may have been sent.
+        assert_eq!(LIMITS.book(&book(&[10, 5, 1]), id(3), 1, NOW), Err(NoMail::Capped));
+    }
+
+    #[test]
+    fn a_place_of_yesterday_is_paid_for_again() {
+        let midnight = datetime!(2026-01-03 00:00 UTC);
+        let book =
+            MailBook { begun: vec![BegunMail { at: NOW, invitation: id(1) }], begun_today: 99, ..MailBook::default() };
+        assert_eq!(LIMITS.book(&book, id(1), 0, midnight).unwrap().budget, Some(100));
+        let spent = MailBook { begun_today: 100, ..book };
+        let until = datetime!(2026-01-04 00:00 UTC);
+        assert_eq!(LIMITS.book(&spent, id(1), 0, midnight), Err(NoMail::BudgetSpent { until }));
+    }
+
+    #[test]
+    fn a_minute_has_to_pass_after_a_mail() {
+        let book = MailBook { last_sent: Some(NOW), ..MailBook::default() };
+        assert!(LIMITS.is_cooling_down(&book, NOW + Duration::seconds(59)));
+        assert!(!LIMITS.is_cooling_down(&book, NOW + Duration::seconds(60)));
+    }
+}

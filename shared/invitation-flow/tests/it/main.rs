@@ -1,0 +1,6 @@
+//! The flow, one step at a time and in long simulated runs.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, in its helpers as well")]
+
+mod flow;
+mod world;

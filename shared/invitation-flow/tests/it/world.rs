@@ -1,0 +1,325 @@
+//! A LeadSquared and a ledger in memory, behind requests whose fate is somebody else's to decide.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use invitation_flow::{
+    BegunMail, Booking, Claim, Crm, Invitation, InvitationId, Lease, Ledger, Letter, Mail, MailBook, MailError,
+    Outcome, PersonKey, Record,
+};
+use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, Registration};
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+/// How requests reach what is outside of the process: whether they arrive, and whether their answers do.
+pub(crate) trait Outside {
+    /// A call of LeadSquared.
+    async fn call<T: 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut LeadSquared) -> Result<T, Error> + 'static,
+    ) -> Result<T, Error>;
+
+    /// A request to the ledger.
+    async fn store<T: 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Memory) -> Result<T, LedgerAway> + 'static,
+    ) -> Result<T, LedgerAway>;
+}
+
+/// What the flow works with, by way of an outside.
+pub(crate) struct Via<'a, O>(pub(crate) &'a O);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger is away")]
+pub(crate) struct LedgerAway;
+
+/// What LeadSquared knows, and the mails it sent.
+#[derive(Default)]
+pub(crate) struct LeadSquared {
+    pub(crate) leads: Vec<KnownLead>,
+    pub(crate) mails: Vec<LeadId>,
+    /// Attributes that the account does not have.
+    pub(crate) unknown: Vec<&'static str>,
+    /// Addresses that it refuses to register.
+    pub(crate) refused: HashSet<String>,
+}
+
+pub(crate) struct KnownLead {
+    pub(crate) id: LeadId,
+    pub(crate) email: String,
+    pub(crate) phone: Option<String>,
+    pub(crate) notes: Option<String>,
+    pub(crate) portal_user: bool,
+}
+
+impl LeadSquared {
+    pub(crate) fn add_lead(&mut self, number: u128, email: &str, phone: Option<&str>, portal_user: bool) -> LeadId {
+        let id: LeadId = Uuid::from_u128(number).to_string().parse().unwrap();
+        let (email, phone) = (email.to_owned(), phone.map(str::to_owned));
+        self.leads.push(KnownLead { id, email, phone, notes: None, portal_user });
+        id
+    }
+
+    pub(crate) fn lead_of(&self, email: &str) -> Option<LeadId> {
+        self.leads.iter().find(|lead| lead.email == email).map(|lead| lead.id)
+    }
+
+    fn register(&mut self, registration: &Registration) -> Result<LeadId, Error> {
+        assert_eq!(registration.fields.iter().next().map(|(name, _)| name), Some("EmailAddress"));
+        let email = registration.fields.value("EmailAddress").unwrap();
+        if self.refused.contains(email) || registration.password.expose() == "too weak" {
+            let exception_type = "MXInvalidInputException".to_owned();
+            return Err(Error::Refused { exception_type, message: Default::default() });
+        }
+        let names = registration.fields.iter().map(|(name, _)| name);
+        let unknown: Vec<String> = names.filter(|name| self.unknown.contains(name)).map(str::to_owned).collect();
+        if !unknown.is_empty() {
+            return Err(Error::UnknownAttributes(unknown));
+        }
+        if let Some(lead) = self.leads.iter_mut().find(|lead| lead.email == email) {
+            if registration.register_only_new_lead {
+                return Err(Error::LeadExists);
+            }
+            assert!(!lead.portal_user, "a portal user's password was overwritten");
+            assert_eq!(registration.fields.iter().count(), 1, "a stranger's data was overwritten");
+            lead.portal_user = true;
+            return Ok(lead.id);
+        }
+        let phone = registration.fields.value("Phone");
+        if phone.is_some() && self.leads.iter().any(|lead| lead.phone.as_deref() == phone) {
+            return Err(Error::Duplicate { field: DuplicateField::Phone });
+        }
+        let id = self.add_lead(1000 + self.leads.len() as u128, email, phone, true);
+        self.leads.last_mut().unwrap().notes = registration.fields.value("Notes").map(str::to_owned);
+        Ok(id)
+    }
+}
+
+impl<O: Outside> Crm for Via<'_, O> {
+    async fn register(&self, registration: &Registration) -> Result<LeadId, Error> {
+        let registration = registration.clone();
+        self.0.call("register", move |leadsquared| leadsquared.register(&registration)).await
+    }
+
+    async fn leads_by_email(&self, email: &EmailAddress) -> Result<Vec<Lead>, Error> {
+        let email = email.clone();
+        let found = move |leadsquared: &mut LeadSquared| {
+            let found = leadsquared.leads.iter().filter(|lead| lead.email == email.expose());
+            let json = found.map(|lead| serde_json::json!({"ProspectID": lead.id, "EmailAddress": lead.email}));
+            Ok(json.map(|json| serde_json::from_value(json).unwrap()).collect())
+        };
+        self.0.call("leads_by_email", found).await
+    }
+
+    async fn lead_auto_login_key(&self, lead: &LeadId) -> Result<AutoLoginKey, Error> {
+        let lead = *lead;
+        let key = move |leadsquared: &mut LeadSquared| match leadsquared.leads.iter().find(|known| known.id == lead) {
+            None => Err(Error::NoSuchLead),
+            Some(known) if !known.portal_user => Err(Error::NotAPortalUser),
+            Some(_) => Ok(AutoLoginKey::from("k+/=")),
+        };
+        self.0.call("lead_auto_login_key", key).await
+    }
+}
+
+impl<O: Outside> Mail for Via<'_, O> {
+    async fn send(&self, letter: Letter<'_>) -> Result<(), MailError> {
+        assert!(letter.link.expose().contains("authKey=k%2B%2F%3D"), "{}", letter.link.expose());
+        let lead = letter.lead;
+        let send = move |leadsquared: &mut LeadSquared| {
+            leadsquared.mails.push(lead);
+            Ok(())
+        };
+        self.0.call("mail", send).await.map_err(|error| match error.may_have_taken_effect() {
+            true => MailError::Unknown(error),
+            false => MailError::NotSent(error),
+        })
+    }
+}
+
+/// The ledger's items.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) items: HashMap<InvitationId, Item>,
+    pub(crate) people: HashMap<PersonKey, Person>,
+    pub(crate) begun: HashMap<Date, u32>,
+    /// By the day on which an invitation was accepted, and the outcome's name or `accepted`.
+    pub(crate) counts: BTreeMap<(Date, String), i64>,
+    /// Mails of unknown fate when an invitation ended, by person.
+    pub(crate) unknown_mails: HashMap<PersonKey, u32>,
+    /// What it does wrong.
+    pub(crate) flaw: Option<Flaw>,
+}
+
+/// A mistake that a ledger could make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    ClaimAlwaysGrants,
+    IntentIsNotKept,
+    CapsAreNotKept,
+    OutcomeIsCountedTwice,
+}
+
+#[derive(Clone)]
+pub(crate) struct Item {
+    pub(crate) payload: String,
+    pub(crate) lease: Option<Lease>,
+    message: Uuid,
+    pub(crate) record: Record,
+    pub(crate) outcome: Option<Outcome>,
+}
+
+#[derive(Default)]
+pub(crate) struct Person {
+    version: u64,
+    begun: Vec<BegunMail>,
+    last_sent: Option<OffsetDateTime>,
+}
+
+impl Memory {
+    fn claim(&mut self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Claim {
+        let payload = invitation.payload_hash();
+        let Some(item) = self.items.get_mut(&invitation.id) else {
+            let record = Record::default();
+            self.items.insert(
+                invitation.id,
+                Item { payload, lease: Some(*lease), message: lease.message, record: record.clone(), outcome: None },
+            );
+            self.count(invitation, "accepted", 1);
+            return Claim::Granted(record);
+        };
+        if item.payload != payload {
+            return Claim::OtherPayload;
+        }
+        if self.flaw != Some(Flaw::ClaimAlwaysGrants) {
+            match &item.outcome {
+                None | Some(Outcome::Rejected(_) | Outcome::Exhausted { .. }) => {}
+                Some(_) => return Claim::Done,
+            }
+            match item.lease {
+                Some(held) if held.until > now => return Claim::Held,
+                Some(_) => item.record.in_doubt = item.record.lead.is_none(),
+                None => {}
+            }
+        }
+        if let Some(outcome) = item.outcome.take() {
+            item.record.counted_as = Some(outcome.name().to_owned());
+            if item.message != lease.message {
+                item.record.unresolved_mails = 0;
+            }
+        }
+        item.message = lease.message;
+        item.lease = Some(*lease);
+        Claim::Granted(item.record.clone())
+    }
+
+    fn book(&self, person: &PersonKey, now: OffsetDateTime) -> MailBook {
+        let begun_today = self.begun.get(&now.date()).copied().unwrap_or_default();
+        let Some(person) = self.people.get(person) else { return MailBook { begun_today, ..MailBook::default() } };
+        MailBook { version: person.version, begun: person.begun.clone(), last_sent: person.last_sent, begun_today }
+    }
+
+    fn begin_mail(
+        &mut self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        booking: &Booking,
+    ) -> Result<bool, LedgerAway> {
+        self.held(invitation, lease)?;
+        let person = self.people.entry(invitation.person()).or_default();
+        let begun = self.begun.entry(booking.at.date()).or_default();
+        if person.version != booking.version || booking.budget.is_some_and(|budget| *begun >= budget) {
+            return Ok(false);
+        }
+        if self.flaw != Some(Flaw::CapsAreNotKept) {
+            person.version += 1;
+            person.begun = booking.begun.clone();
+            *begun += u32::from(booking.budget.is_some());
+        }
+        if self.flaw != Some(Flaw::IntentIsNotKept) {
+            self.held(invitation, lease)?.record = record.clone();
+        }
+        Ok(true)
+    }
+
+    fn end(
+        &mut self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        outcome: &Outcome,
+        now: OffsetDateTime,
+    ) -> Result<(), LedgerAway> {
+        let item = self.held(invitation, lease)?;
+        item.lease = None;
+        item.outcome = Some(outcome.clone());
+        item.record = Record { counted_as: None, ..record.clone() };
+        if let Some(name) = &record.counted_as {
+            self.count(invitation, name, -1);
+        }
+        self.count(invitation, outcome.name(), if self.flaw == Some(Flaw::OutcomeIsCountedTwice) { 2 } else { 1 });
+        if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
+            self.people.entry(invitation.person()).or_default().last_sent = Some(now);
+        }
+        *self.unknown_mails.entry(invitation.person()).or_default() += record.unresolved_mails;
+        Ok(())
+    }
+
+    fn held(&mut self, invitation: &Invitation, lease: &Lease) -> Result<&mut Item, LedgerAway> {
+        self.items.get_mut(&invitation.id).filter(|item| item.lease == Some(*lease)).ok_or(LedgerAway)
+    }
+
+    fn count(&mut self, invitation: &Invitation, name: &str, by: i64) {
+        *self.counts.entry((invitation.received_at.date(), name.to_owned())).or_default() += by;
+    }
+}
+
+impl<O: Outside> Ledger for Via<'_, O> {
+    type Error = LedgerAway;
+
+    async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, LedgerAway> {
+        let (invitation, lease) = (invitation.clone(), *lease);
+        self.0.store("claim", move |memory| Ok(memory.claim(&invitation, &lease, now))).await
+    }
+
+    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, LedgerAway> {
+        let person = person.clone();
+        self.0.store("mail_book", move |memory| Ok(memory.book(&person, now))).await
+    }
+
+    async fn begin_mail(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        booking: &Booking,
+    ) -> Result<bool, LedgerAway> {
+        let (invitation, lease, record, booking) = (invitation.clone(), *lease, record.clone(), booking.clone());
+        self.0.store("begin_mail", move |memory| memory.begin_mail(&invitation, &lease, &record, &booking)).await
+    }
+
+    async fn release(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), LedgerAway> {
+        let (invitation, lease, record) = (invitation.clone(), *lease, record.clone());
+        let release = move |memory: &mut Memory| {
+            let item = memory.held(&invitation, &lease)?;
+            item.lease = None;
+            item.record = record;
+            Ok(())
+        };
+        self.0.store("release", release).await
+    }
+
+    async fn end(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        outcome: &Outcome,
+        now: OffsetDateTime,
+    ) -> Result<(), LedgerAway> {
+        let (invitation, lease, record, outcome) = (invitation.clone(), *lease, record.clone(), outcome.clone());
+        self.0.store("end", move |memory| memory.end(&invitation, &lease, &record, &outcome, now)).await
+    }
+}
