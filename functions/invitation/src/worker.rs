@@ -2,7 +2,8 @@ use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use invitation_flow::{
-    Attempt, Flow, Invitation, MalformedInvitation, Outcome, PASSWORD_BYTES, Postponed, generated_password,
+    Attempt, Flow, Invitation, Lease, MailLimits, MalformedInvitation, Outcome, PASSWORD_BYTES, Postponed,
+    generated_password, give_up,
 };
 use leadsquared::{Client, Error, Password};
 use ledger::Ledger;
@@ -14,9 +15,6 @@ use uuid::Builder;
 
 use crate::{Access, Account, Config};
 
-/// How long after a mail the same person gets no other one.
-const COOL_DOWN: time::Duration = time::Duration::seconds(60);
-
 /// How long an invitation is tried before it is laid aside: longer than LeadSquared's worst day.
 const RETRY_HORIZON: time::Duration = time::Duration::hours(36);
 
@@ -25,6 +23,10 @@ const OPERATOR_HORIZON: time::Duration = time::Duration::days(13);
 
 /// How long it waits before the one repeat of a mail that nobody knows the fate of.
 const AFTER_UNKNOWN_MAIL: Duration = Duration::from_secs(15 * 60);
+
+/// The longest a message can wait: SQS keeps a delivered one invisible for twelve hours in all
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html>).
+const LONGEST_WAIT: Duration = Duration::from_secs(11 * 60 * 60);
 
 /// The least time an attempt needs to be worth beginning.
 const WORTH_BEGINNING: Duration = Duration::from_secs(12);
@@ -89,28 +91,38 @@ impl Worker {
                 return self.lay_aside(&delivery, &reason).await;
             }
         };
-        let receipt = Some(invitation.id);
-        let (outcome, verdict) = match self.invite(&invitation, &delivery, deadline).await {
-            Ok(Outcome::Rejected(rejection)) => {
-                let reason = Reason { class: "rejected", cause: rejection.to_string(), receipt };
-                (Ended { outcome: "rejected", cause: reason.cause.clone() }, self.lay_aside(&delivery, &reason).await)
-            }
-            Ok(outcome) => (Ended { outcome: outcome.name(), cause: String::new() }, Verdict::Done),
+        let outcome = match self.invite(&invitation, &delivery, deadline).await {
+            Ok(outcome) => outcome,
             Err(failure) => {
                 self.report(&invitation, &delivery, &failure);
                 let waited =
                     delivery.sent_at.map_or(time::Duration::ZERO, |sent_at| now - OffsetDateTime::from(sent_at));
                 if waited < failure.horizon() {
-                    return Verdict::ComeBack(failure.wait(delivery.receive_count, self.random_number()));
+                    return Verdict::ComeBack(failure.wait(delivery.receive_count, now, self.random_number()));
                 }
-                let reason = Reason { class: "exhausted", cause: failure.name().to_owned(), receipt };
-                (Ended { outcome: "exhausted", cause: reason.cause.clone() }, self.lay_aside(&delivery, &reason).await)
+                let lease = self.lease(&delivery, deadline);
+                match give_up(&self.ledger, &invitation, lease, now, failure.name()).await {
+                    Ok(outcome) => outcome,
+                    Err(postponed) => {
+                        self.report(&invitation, &delivery, &postponed.into());
+                        return Verdict::ComeBack(backoff(delivery.receive_count, self.random_number()));
+                    }
+                }
+            }
+        };
+        let cause = outcome.cause().unwrap_or_default();
+        let verdict = match outcome {
+            Outcome::Rejected(_) | Outcome::Exhausted { .. } => {
+                let (class, receipt) = (outcome.name(), Some(invitation.id));
+                self.lay_aside(&delivery, &Reason { class, cause: cause.to_string(), receipt }).await
+            }
+            Outcome::Invited | Outcome::InvitedExisting | Outcome::AlreadyInvited | Outcome::Suppressed(_) => {
+                Verdict::Done
             }
         };
         if verdict == Verdict::Done {
-            let Ended { outcome, cause } = outcome;
-            let attempts = delivery.receive_count;
-            tracing::info!(receipt = %invitation.id, outcome, cause, attempts, "invitation ended");
+            let (outcome, attempts) = (outcome.name(), delivery.receive_count);
+            tracing::info!(receipt = %invitation.id, outcome, cause = &*cause, attempts, "invitation ended");
         }
         verdict
     }
@@ -162,21 +174,28 @@ impl Worker {
         let client = client.within((self.instant)() + left);
         let Config { portal, wording, mail_sender, .. } = &self.config;
         let mail = LeadSquaredChannel { client: &client, sender: mail_sender.as_ref(), wording };
-        let flow = Flow { crm: &client, ledger: &self.ledger, mail: &mail, portal, cool_down: COOL_DOWN };
-        let mut holder = [0; 16];
+        let flow = Flow { crm: &client, ledger: &self.ledger, mail: &mail, portal, mail_limits: MailLimits::default() };
         let mut password = [0; PASSWORD_BYTES];
-        (self.random)(&mut holder);
         (self.random)(&mut password);
         let attempt = Attempt {
             now,
-            until: deadline,
-            holder: Builder::from_random_bytes(holder).into_uuid(),
-            // SQS's ids are UUIDs. If they ever were not, a message that was put back would count as a delivery of the same.
-            message: delivery.message_id.parse().unwrap_or_default(),
+            lease: self.lease(delivery, deadline),
             password: generated_password(password),
             chosen_password: chosen_password.cloned(),
         };
         flow.run(invitation, attempt).await
+    }
+
+    /// The right to work on an invitation until the invocation ends.
+    fn lease(&self, delivery: &Delivery<'_>, deadline: OffsetDateTime) -> Lease {
+        let mut holder = [0; 16];
+        (self.random)(&mut holder);
+        Lease {
+            holder: Builder::from_random_bytes(holder).into_uuid(),
+            // SQS's ids are UUIDs. If they ever were not, a message that was put back would count as a delivery of the same.
+            message: delivery.message_id.parse().unwrap_or_default(),
+            until: deadline,
+        }
     }
 
     /// Lays a message aside; until that is certain it has to come back.
@@ -218,12 +237,6 @@ impl Worker {
     }
 }
 
-/// How an invitation ended, for the log.
-struct Ended {
-    outcome: &'static str,
-    cause: String,
-}
-
 /// Why an invitation has to come back.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -250,7 +263,7 @@ impl Failure {
     /// How long the invitation is tried in spite of it.
     fn horizon(&self) -> time::Duration {
         match self {
-            Self::Account(_) | Self::Password(_) => OPERATOR_HORIZON,
+            Self::Account(_) | Self::Password(_) | Self::Postponed(Postponed::MailBudget { .. }) => OPERATOR_HORIZON,
             Self::Postponed(postponed) if postponed.leadsquared().is_some_and(Error::is_configuration) => {
                 OPERATOR_HORIZON
             }
@@ -259,8 +272,13 @@ impl Failure {
     }
 
     /// How long the invitation waits for its next attempt.
-    fn wait(&self, receive_count: u32, random: u32) -> Duration {
+    fn wait(&self, receive_count: u32, now: OffsetDateTime, random: u32) -> Duration {
         match self {
+            // All those that wait for the new day come in its first hour, and not at once.
+            Self::Postponed(Postponed::MailBudget { until }) => {
+                let spread = Duration::from_secs(60 * 60).mul_f64(f64::from(random) / f64::from(u32::MAX));
+                (Duration::try_from(*until - now).unwrap_or_default() + spread).min(LONGEST_WAIT)
+            }
             Self::Postponed(Postponed::MailUnknown(_)) => AFTER_UNKNOWN_MAIL,
             // There was just no call left for it.
             Self::Postponed(Postponed::LeadSquared {
@@ -276,6 +294,8 @@ impl Failure {
             Self::Account(_) => "NoKeys",
             Self::Password(_) => "NoPassword",
             Self::Postponed(Postponed::Held) => "Held",
+            Self::Postponed(Postponed::MailBudget { .. }) => "MailBudget",
+            Self::Postponed(Postponed::MailBookChanged) => "MailBookChanged",
             Self::Postponed(Postponed::Ledger(_)) => "Ledger",
             Self::Postponed(Postponed::MailUnknown(_)) => "MailUnknown",
             Self::Postponed(Postponed::LeadSquared { source, .. }) => source.name(),

@@ -6,7 +6,6 @@ use leadsquared::{
 };
 use time::OffsetDateTime;
 use url::Url;
-use uuid::Uuid;
 
 use crate::mail_limits::NoMail;
 use crate::{
@@ -46,12 +45,8 @@ pub struct Portal {
 pub struct Attempt {
     /// When it began.
     pub now: OffsetDateTime,
-    /// When it must have ended: the invocation's deadline.
-    pub until: OffsetDateTime,
-    /// Who it is: random.
-    pub holder: Uuid,
-    /// The message that asks for it.
-    pub message: Uuid,
+    /// The right to work that it asks for.
+    pub lease: Lease,
     /// The password a new portal user gets unless they chose one: random.
     pub password: Password,
     /// The password they chose.
@@ -140,7 +135,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// # Errors
     /// When it is not done and has to come back.
     pub async fn run(&self, invitation: &Invitation, attempt: Attempt) -> Result<Outcome, Postponed> {
-        let lease = Lease { holder: attempt.holder, message: attempt.message, until: attempt.until };
+        let lease = attempt.lease;
         let mut record = match begin(self.ledger, invitation, &lease, attempt.now).await? {
             ControlFlow::Continue(record) => record,
             ControlFlow::Break(outcome) => return Ok(outcome),
@@ -176,7 +171,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         if record.unresolved_mails >= UNRESOLVED_MAILS {
             return Err(Stop::Rejected(Rejection::MailUnknown));
         }
-        let booking = match self.mail_limits.book(&book, invitation.id, record.unresolved_mails, attempt.now) {
+        let booking = match self.mail_limits.book(&book, invitation.id, record.unused_mail, attempt.now) {
             Ok(booking) => booking,
             Err(NoMail::Capped) => return Ok(Outcome::Suppressed(Suppression::MailCap)),
             // Postponed and not suppressed: this person was not mailed too often, others were.
@@ -185,32 +180,41 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let key = self.auto_login_key(lead, invitation, attempt, record).await?;
         let link = auto_login_link(&self.portal.page, &lead, &self.portal.id, &key);
 
+        let unused_before = record.unused_mail.take();
         record.unresolved_mails += 1;
-        let begun = self.ledger.begin_mail(invitation, lease, record, &booking).await;
-        if !matches!(begun, Ok(true)) {
-            // Not written for sure, so not begun either.
+        let not_sent = |record: &mut Record| {
             record.unresolved_mails -= 1;
-            begun.map_err(LedgerFailed)?;
-            return Err(Stop::Postponed(Postponed::MailBookChanged));
+            record.unused_mail = Some(attempt.now);
+        };
+        match self.ledger.begin_mail(invitation, lease, record, &booking).await {
+            Ok(true) => {}
+            // Not written for sure, so not begun either.
+            Ok(false) => {
+                record.unresolved_mails -= 1;
+                record.unused_mail = unused_before;
+                return Err(Stop::Postponed(Postponed::MailBookChanged));
+            }
+            Err(error) => {
+                not_sent(record);
+                return Err(LedgerFailed(error).into());
+            }
         }
         match self.mail.send(Letter { lead, to: &invitation.email, link: &link }).await {
             Ok(()) => {
                 record.unresolved_mails -= 1;
                 record.mailed = true;
+                Ok(invited(record))
             }
-            Err(MailError::Unknown(source)) => {
-                return Err(Stop::Postponed(Postponed::MailUnknown(source)));
-            }
+            Err(MailError::Unknown(source)) => Err(Stop::Postponed(Postponed::MailUnknown(source))),
             Err(MailError::NotSent(source)) => {
-                record.unresolved_mails -= 1;
-                return Err(Stop::Postponed(Postponed::LeadSquared { step: "sending the mail", source }));
+                not_sent(record);
+                Err(Stop::Postponed(Postponed::LeadSquared { step: "sending the mail", source }))
             }
             Err(MailError::Refused(exception_type)) => {
-                record.unresolved_mails -= 1;
-                return Err(Stop::Rejected(Rejection::Refused { exception_type }));
+                not_sent(record);
+                Err(Stop::Rejected(Rejection::Refused { exception_type }))
             }
         }
-        Ok(invited(record))
     }
 
     /// The person's lead: known from an earlier attempt, found, or newly registered as a portal user.

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use leadsquared::LeadId;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -11,8 +13,7 @@ pub trait Ledger {
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// Asks for exclusive work on an invitation until the lease runs out. The first time, it is counted as accepted on the
-    /// day on which it was. One that was rejected or exhausted is granted again; where it comes in another message,
-    /// somebody has looked at it and put it back: then mails of unknown fate count no more.
+    /// day on which it was. One that ended is granted as [`Record::take_up`] has it.
     async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, Self::Error>;
 
     /// What the limits of mail go by: the person's mails and everybody's on the day of `now`.
@@ -86,6 +87,45 @@ pub struct Record {
     pub unresolved_mails: u32,
     /// Lead fields that had to be left out.
     pub left_out: Vec<String>,
-    /// The name of the outcome that it ended with before it was put back, and still is counted under.
-    pub counted_as: Option<String>,
+    /// When the mail was begun that certainly was not sent: its place in the [`MailBook`] can still be used.
+    pub unused_mail: Option<OffsetDateTime>,
+    /// How it ended before it was put back. That stands, and is counted, until it ends another way.
+    pub ended: Option<Ended>,
+}
+
+/// An [`Outcome`] as it is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its [`name`](Outcome::name).
+    pub name: String,
+    /// Its [`cause`](Outcome::cause).
+    pub cause: Option<String>,
+    /// The message it ended with; none once another one was taken up.
+    pub message: Option<Uuid>,
+}
+
+impl Ended {
+    /// The outcome to which an attempt with this lease led.
+    pub fn new(outcome: &Outcome, lease: &Lease) -> Self {
+        let cause = outcome.cause().map(Cow::into_owned);
+        Self { name: outcome.name().to_owned(), cause, message: Some(lease.message) }
+    }
+}
+
+impl Record {
+    /// Goes on to an attempt at this message. False when there is nothing left to do.
+    ///
+    /// One that was rejected or exhausted is tried again: it comes back because it never became a dead letter, or in
+    /// another message because somebody has looked at it and put it back; then mails of unknown fate count no more.
+    pub fn take_up(&mut self, message: Uuid) -> bool {
+        let Some(ended) = &mut self.ended else { return true };
+        if !["rejected", "exhausted"].contains(&&*ended.name) {
+            return false;
+        }
+        if ended.message.is_some_and(|before| before != message) {
+            ended.message = None;
+            self.unresolved_mails = 0;
+        }
+        true
+    }
 }

@@ -16,7 +16,7 @@ mod password;
 pub use crm::Crm;
 pub use flow::{Attempt, Flow, Portal, Postponed, give_up};
 pub use invitation::{Invitation, InvitationId, MalformedInvitation, PersonKey, SealedPassword, Source};
-pub use ledger::{Claim, Lease, Ledger, Record};
+pub use ledger::{Claim, Ended, Lease, Ledger, Record};
 pub use mail::{Letter, Mail, MailError};
 pub use mail_limits::{BegunMail, Booking, MailBook, MailLimits};
 pub use outcome::{Outcome, Rejection, Suppression};

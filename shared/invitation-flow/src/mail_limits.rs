@@ -1,4 +1,4 @@
-use time::{Duration, OffsetDateTime};
+use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
 use crate::InvitationId;
 
@@ -74,35 +74,38 @@ impl MailLimits {
         book.last_sent.is_some_and(|at| now - at < self.cool_down)
     }
 
-    /// Leave for a mail of this invitation, of which so many were begun before and have no known end.
+    /// Leave for a mail of this invitation.
     ///
-    /// A mail that was begun for it and certainly not sent has its place already, or a day of failures would use up the
-    /// person's caps and the account's budget without a single mail.
+    /// One that was begun for it before and certainly not sent leaves its place to this one, or a day of failures would
+    /// use up the person's caps and the account's budget without a single mail.
     pub(crate) fn book(
         &self,
         book: &MailBook,
         invitation: InvitationId,
-        unresolved: u32,
+        unused: Option<OffsetDateTime>,
         now: OffsetDateTime,
     ) -> Result<Booking, NoMail> {
         let mut begun: Vec<_> = book.begun.iter().filter(|mail| now - mail.at < Duration::DAY).copied().collect();
-        let is_own = |mail: &BegunMail| mail.invitation == invitation;
-        let own = begun.iter().filter(|mail| is_own(mail)).count();
-        let unused = (own > unresolved as usize).then(|| begun.iter().rposition(is_own)).flatten();
-        let unused = unused.map(|place| begun.remove(place));
+        let unused = unused.map(|at| BegunMail { at, invitation });
+        let place = begun.iter().position(|mail| Some(*mail) == unused);
+        let unused = place.map(|place| begun.remove(place));
 
         let last_hour = begun.iter().filter(|mail| now - mail.at < Duration::HOUR).count();
         if last_hour >= self.hourly || begun.len() >= self.daily {
             return Err(NoMail::Capped);
         }
-        let is_paid_for = unused.is_some_and(|mail| mail.at.date() == now.date());
+        let is_paid_for = unused.is_some_and(|mail| day(mail.at) == day(now));
         if !is_paid_for && book.begun_today >= self.budget {
-            let tomorrow = now.date().midnight().assume_utc() + Duration::DAY;
+            let tomorrow = day(now).midnight().assume_utc() + Duration::DAY;
             return Err(NoMail::BudgetSpent { until: tomorrow });
         }
         begun.push(BegunMail { at: now, invitation });
         Ok(Booking { version: book.version, begun, at: now, budget: (!is_paid_for).then_some(self.budget) })
     }
+}
+
+fn day(time: OffsetDateTime) -> Date {
+    time.to_offset(UtcOffset::UTC).date()
 }
 
 #[cfg(test)]
@@ -127,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_third_mail_of_an_hour_and_the_sixth_of_a_day_are_the_last() {
-        let allowed = |minutes_ago: &[i64]| LIMITS.book(&book(minutes_ago), id(99), 0, NOW).is_ok();
+        let allowed = |minutes_ago: &[i64]| LIMITS.book(&book(minutes_ago), id(99), None, NOW).is_ok();
         assert!(allowed(&[59, 1]));
         assert!(!allowed(&[59, 30, 1]));
         assert!(allowed(&[60, 30, 1]));
@@ -138,11 +141,14 @@ mod tests {
 
     #[test]
     fn a_mail_that_was_not_sent_keeps_its_place() {
-        let booking = LIMITS.book(&book(&[10, 5, 1]), id(3), 0, NOW).unwrap();
+        let unused = Some(NOW - Duration::minutes(1));
+        let booking = LIMITS.book(&book(&[10, 5, 1]), id(3), unused, NOW).unwrap();
         assert_eq!(booking.begun, [&book(&[10, 5]).begun[..], &[BegunMail { at: NOW, invitation: id(3) }]].concat());
         assert_eq!((booking.version, booking.budget), (7, None));
-        // Of unknown fate, it may have been sent.
-        assert_eq!(LIMITS.book(&book(&[10, 5, 1]), id(3), 1, NOW), Err(NoMail::Capped));
+        // What was not written down, or is somebody else's, frees no place.
+        for (id, unused) in [(id(3), None), (id(3), Some(NOW)), (id(2), unused)] {
+            assert_eq!(LIMITS.book(&book(&[10, 5, 1]), id, unused, NOW), Err(NoMail::Capped));
+        }
     }
 
     #[test]
@@ -150,10 +156,10 @@ mod tests {
         let midnight = datetime!(2026-01-03 00:00 UTC);
         let book =
             MailBook { begun: vec![BegunMail { at: NOW, invitation: id(1) }], begun_today: 99, ..MailBook::default() };
-        assert_eq!(LIMITS.book(&book, id(1), 0, midnight).unwrap().budget, Some(100));
+        assert_eq!(LIMITS.book(&book, id(1), Some(NOW), midnight).unwrap().budget, Some(100));
         let spent = MailBook { begun_today: 100, ..book };
         let until = datetime!(2026-01-04 00:00 UTC);
-        assert_eq!(LIMITS.book(&spent, id(1), 0, midnight), Err(NoMail::BudgetSpent { until }));
+        assert_eq!(LIMITS.book(&spent, id(1), Some(NOW), midnight), Err(NoMail::BudgetSpent { until }));
     }
 
     #[test]

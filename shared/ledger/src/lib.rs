@@ -1,31 +1,44 @@
-//! The flow's memory in DynamoDB: claims and outcomes of invitations, and when each person was last mailed.
+//! The flow's memory in DynamoDB: claims and outcomes of invitations, the mails of each person and day, and counts.
 //!
 //! One table with a string key `pk`:
 //!
 //! | pk | attributes | kept |
 //! | --- | --- | --- |
-//! | `invitation#<id>` | `payload`, `received_at`, `message`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `left_out`, `outcome`, `cause` | 30 days |
-//! | `person#<hash of the e-mail address>` | `mailed_at`, `invitation` | 1 day |
+//! | `invitation#<id>` | `payload`, `received_at`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `unused_mail`, `left_out`, `outcome`, `cause`, `ended_by` (the message) | 30 days |
+//! | `person#<hash of the e-mail address>` | `version`, `begun` (a list of `at`, `invitation`), `mailed_at` | 1 day |
+//! | `mails#<day>` | `count`: mails that were begun on that day | 90 days |
+//! | `count#<day>#accepted` | `count`: invitations that were accepted on that day | 90 days |
+//! | `count#<day>#<outcome>` | `count`: those of them that ended so | 90 days |
 //!
-//! Times are Unix seconds. DynamoDB deletes an item up to two days after its `expires_at`
+//! What belongs together is written in one transaction, so that whatever dies when, an invitation is in the counts exactly
+//! as its own item says. `accepted` is the sum of the outcomes once nothing of that day is under way ([`Counts`]).
+//!
+//! Times are Unix seconds and days UTC. DynamoDB deletes an item up to two days after its `expires_at`
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html>), so reads and conditions look at it
 //! themselves.
 
-use std::collections::HashMap;
+mod item;
+
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use invitation_flow::{Claim, Invitation, InvitationId, Lease, Mailed, Outcome, PersonKey, Record};
-use time::{Duration, OffsetDateTime};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+use futures::future::try_join;
+use invitation_flow::{Booking, Claim, Invitation, Lease, MailBook, Outcome, PersonKey, Record};
+use time::{Date, OffsetDateTime};
 
-/// How long an invitation is remembered: a message can be up to 14 days on the queue and 14 more among the dead letters.
-const INVITATIONS_KEPT: Duration = Duration::days(30);
+use crate::item::{
+    ACCEPTED, Condition, Item, MAILS_KEPT, Reader, State, begun_mails, count_key, counts_expire, invitation_item,
+    mails_key, person_key, seconds, text,
+};
 
-/// How long a mail to a person is remembered: longer than any cool-down.
-const MAILS_KEPT: Duration = Duration::days(1);
-
-type Item = HashMap<String, AttributeValue>;
+/// How often a transaction is tried that another one on the same items keeps from being carried out. Those are the
+/// transactions of the other workers on a day's counts, each of them over in a few milliseconds.
+const TRANSACTION_ATTEMPTS: usize = 10;
 
 /// The ledger in a DynamoDB table.
 #[derive(Clone, Debug)]
@@ -58,6 +71,22 @@ pub enum LedgerError {
     },
 }
 
+/// The invitations that were accepted on one day, and what became of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// How many there are, each receipt once.
+    pub accepted: u64,
+    /// How many ended how, by the outcome's name; every name is there.
+    pub ended: BTreeMap<&'static str, u64>,
+}
+
+impl Counts {
+    /// How many have no outcome yet.
+    pub fn under_way(&self) -> u64 {
+        self.accepted.saturating_sub(self.ended.values().sum())
+    }
+}
+
 impl Ledger {
     /// The ledger in this table.
     pub fn new(client: Client, table: String) -> Self {
@@ -74,9 +103,7 @@ impl Ledger {
             .table_name(&self.table)
             .set_item(Some(item.clone()))
             .condition_expression(condition.expression)
-            .set_expression_attribute_names(Some(
-                condition.names.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect(),
-            ))
+            .set_expression_attribute_names(Some(condition.names()))
             // DynamoDB refuses a map that is there and empty.
             .set_expression_attribute_values(Some(condition.values.clone()).filter(|values| !values.is_empty()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -92,32 +119,117 @@ impl Ledger {
         }
     }
 
-    async fn write(&self, lease: &Lease, item: Item) -> Result<(), LedgerError> {
-        self.put(item, &Condition::held_by(&lease.holder.to_string())).await?.map_err(|_| LedgerError::ClaimLost)
+    /// Carries out all of the writes; or none, and why for each of them.
+    ///
+    /// The SDK gives each transaction a token, by which DynamoDB knows a repeat of it for ten minutes
+    /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html>).
+    async fn transact(
+        &self,
+        writes: Vec<TransactWriteItem>,
+    ) -> Result<Result<(), Vec<CancellationReason>>, LedgerError> {
+        for _ in 0..TRANSACTION_ATTEMPTS {
+            let transaction = self.client.transact_write_items().set_transact_items(Some(writes.clone()));
+            let Err(error) = transaction.send().await else { return Ok(Ok(())) };
+            let reasons = match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    cancelled.cancellation_reasons()
+                }
+                _ => return Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
+            };
+            let other =
+                reasons.iter().filter_map(CancellationReason::code).find(|code| !["None", CONFLICT].contains(code));
+            match other {
+                Some(FAILED) => return Ok(Err(reasons.to_vec())),
+                Some(code) => return Err(LedgerError::Unavailable { cause: code.to_owned() }),
+                None => {}
+            }
+        }
+        Err(LedgerError::Unavailable { cause: CONFLICT.to_owned() })
+    }
+
+    fn put_if(&self, item: Item, condition: Condition) -> TransactWriteItem {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression(condition.expression)
+            .set_expression_attribute_names(Some(condition.names()))
+            .set_expression_attribute_values(Some(condition.values).filter(|values| !values.is_empty()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        TransactWriteItem::builder().put(put.build().expect("a table and an item are set")).build()
+    }
+
+    /// Adds to the `count` of an item, which need not be there.
+    fn add(&self, pk: String, by: i64, expire: OffsetDateTime, below: Option<u32>) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", text(&pk))
+            .update_expression("ADD #count :by SET #expires_at = :expires_at")
+            .expression_attribute_names("#count", "count")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":by", AttributeValue::N(by.to_string()))
+            .expression_attribute_values(":expires_at", seconds(expire));
+        let update = match below {
+            None => update,
+            Some(below) => update
+                .condition_expression("attribute_not_exists(#count) OR #count < :below")
+                .expression_attribute_values(":below", AttributeValue::N(below.to_string())),
+        };
+        TransactWriteItem::builder().update(update.build().expect("a table, a key and an expression are set")).build()
+    }
+
+    fn count(&self, invitation: &Invitation, name: &str, by: i64) -> TransactWriteItem {
+        let day = day(invitation.received_at);
+        self.add(count_key(day, name), by, counts_expire(day), None)
+    }
+
+    async fn read(&self, pk: &str) -> Result<Option<Item>, LedgerError> {
+        let get = self.client.get_item().table_name(&self.table).key("pk", text(pk)).consistent_read(true);
+        let answer = get.send().await.map_err(|error| LedgerError::Unavailable { cause: aws::cause(&error) })?;
+        Ok(answer.item)
+    }
+
+    async fn read_count<N: TryFrom<i64> + Default>(&self, pk: String) -> Result<N, LedgerError> {
+        let item = self.read(&pk).await?.unwrap_or_default();
+        Reader { pk, item: &item }.count("count")
+    }
+
+    /// The counts of the invitations that were accepted on a UTC day. What is under way meanwhile may be in or out.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or not understood.
+    pub async fn counts(&self, day: Date) -> Result<Counts, LedgerError> {
+        let mut ended = BTreeMap::new();
+        for name in Outcome::NAMES {
+            ended.insert(name, self.read_count(count_key(day, name)).await?);
+        }
+        Ok(Counts { accepted: self.read_count(count_key(day, ACCEPTED)).await?, ended })
     }
 }
+
+/// DynamoDB's word for a condition of a transaction that does not hold.
+const FAILED: &str = "ConditionalCheckFailed";
+
+/// DynamoDB's word for a transaction that met another one.
+const CONFLICT: &str = "TransactionConflict";
 
 impl invitation_flow::Ledger for Ledger {
     type Error = LedgerError;
 
     async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, LedgerError> {
         let fresh = Record::default();
-        let item = invitation_item(invitation, lease, true, &fresh);
-        let Err(old) = self.put(item, &Condition::absent_or_expired(now)).await? else {
+        let item = invitation_item(invitation, lease, State::AtWork, &fresh);
+        let claim = self.put_if(item, Condition::absent_or_expired(now));
+        let Err(reasons) = self.transact(vec![claim, self.count(invitation, ACCEPTED, 1)]).await? else {
             return Ok(Claim::Granted(fresh));
         };
+        let old = reasons.into_iter().next().and_then(|reason| reason.item).unwrap_or_default();
         let old = Reader::new(invitation.id, &old);
         if old.text("payload")? != invitation.payload_hash() {
             return Ok(Claim::OtherPayload);
         }
-        // A rejected invitation that comes again was put back by somebody on purpose, or its dead letter was never
-        // sent: either way it is tried again.
-        if old.optional_text("outcome").is_some_and(|outcome| outcome != REJECTED) {
-            return Ok(Claim::Done);
-        }
         let mut record = old.record()?;
-        if old.optional_text("outcome").is_some() && old.text("message")? != lease.message.to_string() {
-            record.unresolved_mails = 0;
+        if !record.take_up(lease.message) {
+            return Ok(Claim::Done);
         }
         let condition = match old.optional_text("holder") {
             None => Condition::held_by_nobody(),
@@ -128,178 +240,109 @@ impl invitation_flow::Ledger for Ledger {
                 Condition::held_by(holder)
             }
         };
-        let item = invitation_item(invitation, lease, true, &record);
+        let item = invitation_item(invitation, lease, State::AtWork, &record);
         Ok(match self.put(item, &condition).await? {
             Ok(()) => Claim::Granted(record),
             Err(_) => Claim::Held,
         })
     }
 
-    async fn save(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), LedgerError> {
-        self.write(lease, invitation_item(invitation, lease, true, record)).await
+    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, LedgerError> {
+        let pk = person_key(person);
+        let (person, begun_today) = try_join(self.read(&pk), self.read_count(mails_key(day(now)))).await?;
+        let Some(item) = person else { return Ok(MailBook { begun_today, ..MailBook::default() }) };
+        let person = Reader { pk, item: &item };
+        Ok(MailBook {
+            version: person.count("version")?,
+            begun: person.begun_mails()?,
+            last_sent: person.optional_time("mailed_at")?,
+            begun_today,
+        })
+    }
+
+    async fn begin_mail(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        booking: &Booking,
+    ) -> Result<bool, LedgerError> {
+        let version = |version: u64| AttributeValue::N(version.to_string());
+        let book = Update::builder()
+            .table_name(&self.table)
+            .key("pk", text(&person_key(&invitation.person())))
+            .update_expression("SET #version = :next, #begun = :begun, #expires_at = :expires_at")
+            .condition_expression(match booking.version {
+                0 => "attribute_not_exists(#version)",
+                _ => "#version = :version",
+            })
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_names("#begun", "begun")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":next", version(booking.version + 1))
+            .expression_attribute_values(":begun", begun_mails(&booking.begun))
+            .expression_attribute_values(":expires_at", seconds(booking.at + MAILS_KEPT));
+        // DynamoDB refuses a value that no expression uses.
+        let book = match booking.version {
+            0 => book,
+            seen => book.expression_attribute_values(":version", version(seen)),
+        };
+        let book = book.build().expect("a table, a key and an expression are set");
+        let intent = invitation_item(invitation, lease, State::AtWork, record);
+        let mut writes = vec![
+            self.put_if(intent, Condition::held_by(&lease.holder.to_string())),
+            TransactWriteItem::builder().update(book).build(),
+        ];
+        if let Some(budget) = booking.budget {
+            let day = day(booking.at);
+            writes.push(self.add(mails_key(day), 1, counts_expire(day), Some(budget)));
+        }
+        match self.transact(writes).await? {
+            Ok(()) => Ok(true),
+            Err(reasons) if reasons.first().and_then(CancellationReason::code) == Some(FAILED) => {
+                Err(LedgerError::ClaimLost)
+            }
+            Err(_) => Ok(false),
+        }
     }
 
     async fn release(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), LedgerError> {
-        self.write(lease, invitation_item(invitation, lease, false, record)).await
+        let item = invitation_item(invitation, lease, State::Waiting, record);
+        self.put(item, &Condition::held_by(&lease.holder.to_string())).await?.map_err(|_| LedgerError::ClaimLost)
     }
 
-    async fn last_mail(&self, person: &PersonKey) -> Result<Option<Mailed>, LedgerError> {
-        let pk = person_key(person);
-        let answer =
-            self.client.get_item().table_name(&self.table).key("pk", text(&pk)).consistent_read(true).send().await;
-        let Some(item) = answer.map_err(|error| LedgerError::Unavailable { cause: aws::cause(&error) })?.item else {
-            return Ok(None);
-        };
-        let item = Reader { pk, item: &item };
-        let invitation = item.text("invitation")?.parse().map_err(|_| item.corrupt("invitation"))?;
-        Ok(Some(Mailed { at: item.time("mailed_at")?, invitation }))
-    }
-
-    async fn mailed(&self, person: &PersonKey, mail: Mailed) -> Result<(), LedgerError> {
-        let item = Item::from([
-            ("pk".to_owned(), text(&person_key(person))),
-            ("mailed_at".to_owned(), seconds(mail.at)),
-            ("invitation".to_owned(), text(&mail.invitation.to_string())),
-            ("expires_at".to_owned(), seconds(mail.at + MAILS_KEPT)),
-        ]);
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
-        put.map(|_| ()).map_err(|error| LedgerError::Unavailable { cause: aws::cause(&error) })
-    }
-}
-
-/// The one outcome after which an invitation may be tried again.
-const REJECTED: &str = "rejected";
-
-/// When an item may be written.
-struct Condition {
-    expression: &'static str,
-    names: &'static [&'static str],
-    values: Item,
-}
-
-impl Condition {
-    fn absent_or_expired(now: OffsetDateTime) -> Self {
-        Self {
-            expression: "attribute_not_exists(#pk) OR #expires_at < :now",
-            names: &["pk", "expires_at"],
-            values: Item::from([(":now".to_owned(), seconds(now))]),
+    async fn end(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        outcome: &Outcome,
+        now: OffsetDateTime,
+    ) -> Result<(), LedgerError> {
+        let item = invitation_item(invitation, lease, State::Ended(outcome), record);
+        let mut writes = vec![self.put_if(item, Condition::held_by(&lease.holder.to_string()))];
+        let before = record.ended.as_ref().map(|ended| &*ended.name);
+        if before != Some(outcome.name()) {
+            writes.push(self.count(invitation, outcome.name(), 1));
+            writes.extend(before.map(|before| self.count(invitation, before, -1)));
         }
-    }
-
-    fn held_by(holder: &str) -> Self {
-        Self {
-            expression: "#holder = :holder",
-            names: &["holder"],
-            values: Item::from([(":holder".to_owned(), text(holder))]),
+        if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
+            let mailed = Update::builder()
+                .table_name(&self.table)
+                .key("pk", text(&person_key(&invitation.person())))
+                .update_expression("SET #mailed_at = :mailed_at, #expires_at = :expires_at")
+                .expression_attribute_names("#mailed_at", "mailed_at")
+                .expression_attribute_names("#expires_at", "expires_at")
+                .expression_attribute_values(":mailed_at", seconds(now))
+                .expression_attribute_values(":expires_at", seconds(now + MAILS_KEPT))
+                .build();
+            let mailed = mailed.expect("a table, a key and an expression are set");
+            writes.push(TransactWriteItem::builder().update(mailed).build());
         }
-    }
-
-    fn held_by_nobody() -> Self {
-        Self { expression: "attribute_not_exists(#holder)", names: &["holder"], values: Item::new() }
+        self.transact(writes).await?.map_err(|_| LedgerError::ClaimLost)
     }
 }
 
-/// The item as an attempt with this lease writes it, which goes on or is over.
-fn invitation_item(invitation: &Invitation, lease: &Lease, goes_on: bool, record: &Record) -> Item {
-    // A message that was put back can be older than its item may get.
-    let last_seen = invitation.received_at.max(lease.until);
-    let mut item = Item::from([
-        ("pk".to_owned(), text(&invitation_key(invitation.id))),
-        ("payload".to_owned(), text(&invitation.payload_hash())),
-        ("received_at".to_owned(), seconds(invitation.received_at)),
-        ("expires_at".to_owned(), seconds(last_seen + INVITATIONS_KEPT)),
-        ("message".to_owned(), text(&lease.message.to_string())),
-        ("existing".to_owned(), AttributeValue::Bool(record.existing)),
-        ("in_doubt".to_owned(), AttributeValue::Bool(record.in_doubt)),
-        ("mailed".to_owned(), AttributeValue::Bool(record.mailed)),
-        ("unresolved_mails".to_owned(), AttributeValue::N(record.unresolved_mails.to_string())),
-        ("left_out".to_owned(), AttributeValue::L(record.left_out.iter().map(|name| text(name)).collect())),
-    ]);
-    let mut optional = |name: &str, value: Option<AttributeValue>| {
-        item.extend(value.map(|value| (name.to_owned(), value)));
-    };
-    optional("holder", goes_on.then(|| text(&lease.holder.to_string())));
-    optional("lease_until", goes_on.then(|| seconds(lease.until)));
-    optional("lead_id", record.lead.map(|lead| text(&lead.to_string())));
-    optional("outcome", record.outcome.as_ref().map(|outcome| text(outcome.name())));
-    optional(
-        "cause",
-        match &record.outcome {
-            Some(Outcome::Rejected(rejection)) => Some(text(&rejection.to_string())),
-            _ => None,
-        },
-    );
-    item
-}
-
-fn invitation_key(id: InvitationId) -> String {
-    format!("invitation#{id}")
-}
-
-fn person_key(person: &PersonKey) -> String {
-    format!("person#{}", person.as_str())
-}
-
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-fn seconds(time: OffsetDateTime) -> AttributeValue {
-    AttributeValue::N(time.unix_timestamp().to_string())
-}
-
-/// Reads the attributes of one item.
-struct Reader<'a> {
-    pk: String,
-    item: &'a Item,
-}
-
-impl<'a> Reader<'a> {
-    fn new(id: InvitationId, item: &'a Item) -> Self {
-        Self { pk: invitation_key(id), item }
-    }
-
-    fn corrupt(&self, attribute: &'static str) -> LedgerError {
-        LedgerError::Corrupt { pk: self.pk.clone(), attribute }
-    }
-
-    fn optional_text(&self, attribute: &str) -> Option<&'a str> {
-        self.item.get(attribute)?.as_s().ok().map(String::as_str)
-    }
-
-    fn text(&self, attribute: &'static str) -> Result<&'a str, LedgerError> {
-        self.optional_text(attribute).ok_or_else(|| self.corrupt(attribute))
-    }
-
-    fn bool(&self, attribute: &'static str) -> Result<bool, LedgerError> {
-        let value = self.item.get(attribute).and_then(|value| value.as_bool().ok().copied());
-        value.ok_or_else(|| self.corrupt(attribute))
-    }
-
-    fn number(&self, attribute: &'static str) -> Result<i64, LedgerError> {
-        let value = self.item.get(attribute).and_then(|value| value.as_n().ok()?.parse().ok());
-        value.ok_or_else(|| self.corrupt(attribute))
-    }
-
-    fn time(&self, attribute: &'static str) -> Result<OffsetDateTime, LedgerError> {
-        OffsetDateTime::from_unix_timestamp(self.number(attribute)?).map_err(|_| self.corrupt(attribute))
-    }
-
-    fn record(&self) -> Result<Record, LedgerError> {
-        let lead = self.optional_text("lead_id").map(str::parse).transpose().map_err(|_| self.corrupt("lead_id"))?;
-        let left_out = self.item.get("left_out").and_then(|value| value.as_l().ok());
-        let left_out = left_out.ok_or_else(|| self.corrupt("left_out"))?;
-        Ok(Record {
-            lead,
-            existing: self.bool("existing")?,
-            in_doubt: self.bool("in_doubt")?,
-            mailed: self.bool("mailed")?,
-            unresolved_mails: self
-                .number("unresolved_mails")?
-                .try_into()
-                .map_err(|_| self.corrupt("unresolved_mails"))?,
-            left_out: left_out.iter().filter_map(|name| name.as_s().ok().cloned()).collect(),
-            outcome: None,
-        })
-    }
+fn day(time: OffsetDateTime) -> Date {
+    time.to_offset(time::UtcOffset::UTC).date()
 }

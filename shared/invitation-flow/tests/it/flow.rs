@@ -91,9 +91,11 @@ impl World {
         let flow = Flow { crm: &outside, ledger: &outside, mail: &outside, portal: &portal, mail_limits: self.limits };
         let attempt = Attempt {
             now: self.now(),
-            until: self.now() + LEASE,
-            holder: Uuid::from_u128(self.calls.borrow().len() as u128 + 1),
-            message: self.message.get(),
+            lease: Lease {
+                holder: Uuid::from_u128(self.calls.borrow().len() as u128 + 1),
+                message: self.message.get(),
+                until: self.now() + LEASE,
+            },
             password: generated_password([7; 20]),
             chosen_password: self.chosen_password.borrow().clone(),
         };
@@ -234,9 +236,7 @@ fn a_lead_with_another_address_never_gets_a_link() {
     let flow = Flow { crm: &impostor, ledger: &outside, mail: &outside, portal: &portal, mail_limits: limits };
     let attempt = Attempt {
         now: START,
-        until: START + LEASE,
-        holder: Uuid::nil(),
-        message: Uuid::nil(),
+        lease: Lease { holder: Uuid::nil(), message: Uuid::nil(), until: START + LEASE },
         password: generated_password([0; 20]),
         chosen_password: None,
     };

@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, in its helpers as well")]
 
 mod flow;
+mod simulation;
 mod world;

@@ -1,0 +1,232 @@
+//! What the items look like.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use invitation_flow::{BegunMail, Ended, Invitation, InvitationId, Lease, Outcome, PersonKey, Record};
+use time::{Date, Duration, OffsetDateTime};
+
+use crate::LedgerError;
+
+/// How long an invitation is remembered: a message can be up to 14 days on the queue and 14 more among the dead letters.
+const INVITATIONS_KEPT: Duration = Duration::days(30);
+
+/// How long mails to a person are remembered: as long as the longest cap on them looks back.
+pub(crate) const MAILS_KEPT: Duration = Duration::days(1);
+
+/// How long a day's counts are kept: longer than any invitation of that day can change them.
+const COUNTS_KEPT: Duration = Duration::days(90);
+
+/// What is counted beside the outcomes: the invitations of which each gets one.
+pub(crate) const ACCEPTED: &str = "accepted";
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// When an item may be written.
+pub(crate) struct Condition {
+    pub(crate) expression: &'static str,
+    names: &'static [&'static str],
+    pub(crate) values: Item,
+}
+
+impl Condition {
+    /// The names that the expression uses, each under itself: many an attribute's name is a word of DynamoDB's.
+    pub(crate) fn names(&self) -> HashMap<String, String> {
+        self.names.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect()
+    }
+
+    pub(crate) fn absent_or_expired(now: OffsetDateTime) -> Self {
+        Self {
+            expression: "attribute_not_exists(#pk) OR #expires_at < :now",
+            names: &["pk", "expires_at"],
+            values: Item::from([(":now".to_owned(), seconds(now))]),
+        }
+    }
+
+    pub(crate) fn held_by(holder: &str) -> Self {
+        Self {
+            expression: "#holder = :holder",
+            names: &["holder"],
+            values: Item::from([(":holder".to_owned(), text(holder))]),
+        }
+    }
+
+    pub(crate) fn held_by_nobody() -> Self {
+        Self { expression: "attribute_not_exists(#holder)", names: &["holder"], values: Item::new() }
+    }
+}
+
+/// What an attempt leaves an invitation as.
+#[derive(Clone, Copy)]
+pub(crate) enum State<'a> {
+    /// The attempt goes on.
+    AtWork,
+    /// There will be another attempt.
+    Waiting,
+    /// It ended.
+    Ended(&'a Outcome),
+}
+
+/// The item as an attempt with this lease writes it.
+pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: State<'_>, record: &Record) -> Item {
+    // A message that was put back can be older than its item may get.
+    let last_seen = invitation.received_at.max(lease.until);
+    let mut item = Item::from([
+        ("pk".to_owned(), text(&invitation_key(invitation.id))),
+        ("payload".to_owned(), text(&invitation.payload_hash())),
+        ("received_at".to_owned(), seconds(invitation.received_at)),
+        ("expires_at".to_owned(), seconds(last_seen + INVITATIONS_KEPT)),
+        ("existing".to_owned(), AttributeValue::Bool(record.existing)),
+        ("in_doubt".to_owned(), AttributeValue::Bool(record.in_doubt)),
+        ("mailed".to_owned(), AttributeValue::Bool(record.mailed)),
+        ("unresolved_mails".to_owned(), AttributeValue::N(record.unresolved_mails.to_string())),
+        ("left_out".to_owned(), AttributeValue::L(record.left_out.iter().map(|name| text(name)).collect())),
+    ]);
+    let mut optional = |name: &str, value: Option<AttributeValue>| {
+        item.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    if let State::AtWork = state {
+        optional("holder", Some(text(&lease.holder.to_string())));
+        optional("lease_until", Some(seconds(lease.until)));
+    }
+    optional("lead_id", record.lead.map(|lead| text(&lead.to_string())));
+    optional("unused_mail", record.unused_mail.map(seconds));
+    let ended = match state {
+        State::Ended(outcome) => Some(Ended::new(outcome, lease)),
+        State::AtWork | State::Waiting => record.ended.clone(),
+    };
+    optional("outcome", ended.as_ref().map(|ended| text(&ended.name)));
+    optional("ended_by", ended.as_ref().and_then(|ended| ended.message).map(|message| text(&message.to_string())));
+    optional("cause", ended.and_then(|ended| ended.cause).as_deref().map(text));
+    item
+}
+
+fn invitation_key(id: InvitationId) -> String {
+    format!("invitation#{id}")
+}
+
+/// The item of the mails that were begun on a day.
+pub(crate) fn mails_key(day: Date) -> String {
+    format!("mails#{day}")
+}
+
+/// The item that counts the invitations of a day which were accepted, or had this outcome.
+pub(crate) fn count_key(day: Date, name: &str) -> String {
+    format!("count#{day}#{name}")
+}
+
+/// When the items of a day may go.
+pub(crate) fn counts_expire(day: Date) -> OffsetDateTime {
+    day.midnight().assume_utc() + COUNTS_KEPT
+}
+
+pub(crate) fn begun_mails(begun: &[BegunMail]) -> AttributeValue {
+    let mail = |mail: &BegunMail| {
+        AttributeValue::M(Item::from([
+            ("at".to_owned(), seconds(mail.at)),
+            ("invitation".to_owned(), text(&mail.invitation.to_string())),
+        ]))
+    };
+    AttributeValue::L(begun.iter().map(mail).collect())
+}
+
+pub(crate) fn person_key(person: &PersonKey) -> String {
+    format!("person#{}", person.as_str())
+}
+
+pub(crate) fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+pub(crate) fn seconds(time: OffsetDateTime) -> AttributeValue {
+    AttributeValue::N(time.unix_timestamp().to_string())
+}
+
+/// Reads the attributes of one item.
+pub(crate) struct Reader<'a> {
+    pub(crate) pk: String,
+    pub(crate) item: &'a Item,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(id: InvitationId, item: &'a Item) -> Self {
+        Self { pk: invitation_key(id), item }
+    }
+
+    fn corrupt(&self, attribute: &'static str) -> LedgerError {
+        LedgerError::Corrupt { pk: self.pk.clone(), attribute }
+    }
+
+    pub(crate) fn optional_text(&self, attribute: &str) -> Option<&'a str> {
+        self.item.get(attribute)?.as_s().ok().map(String::as_str)
+    }
+
+    pub(crate) fn text(&self, attribute: &'static str) -> Result<&'a str, LedgerError> {
+        self.optional_text(attribute).ok_or_else(|| self.corrupt(attribute))
+    }
+
+    fn bool(&self, attribute: &'static str) -> Result<bool, LedgerError> {
+        let value = self.item.get(attribute).and_then(|value| value.as_bool().ok().copied());
+        value.ok_or_else(|| self.corrupt(attribute))
+    }
+
+    pub(crate) fn number(&self, attribute: &'static str) -> Result<i64, LedgerError> {
+        let value = self.item.get(attribute).and_then(|value| value.as_n().ok()?.parse().ok());
+        value.ok_or_else(|| self.corrupt(attribute))
+    }
+
+    pub(crate) fn time(&self, attribute: &'static str) -> Result<OffsetDateTime, LedgerError> {
+        OffsetDateTime::from_unix_timestamp(self.number(attribute)?).map_err(|_| self.corrupt(attribute))
+    }
+
+    pub(crate) fn optional_time(&self, attribute: &'static str) -> Result<Option<OffsetDateTime>, LedgerError> {
+        self.item.contains_key(attribute).then(|| self.time(attribute)).transpose()
+    }
+
+    pub(crate) fn record(&self) -> Result<Record, LedgerError> {
+        let lead = self.optional_text("lead_id").map(str::parse).transpose().map_err(|_| self.corrupt("lead_id"))?;
+        let left_out = self.item.get("left_out").and_then(|value| value.as_l().ok());
+        let left_out = left_out.ok_or_else(|| self.corrupt("left_out"))?;
+        Ok(Record {
+            lead,
+            existing: self.bool("existing")?,
+            in_doubt: self.bool("in_doubt")?,
+            mailed: self.bool("mailed")?,
+            unresolved_mails: self.count("unresolved_mails")?,
+            left_out: left_out.iter().filter_map(|name| name.as_s().ok().cloned()).collect(),
+            unused_mail: self.optional_time("unused_mail")?,
+            ended: match self.optional_text("outcome") {
+                None => None,
+                Some(name) => Some(Ended {
+                    name: name.to_owned(),
+                    cause: self.optional_text("cause").map(str::to_owned),
+                    message: self
+                        .optional_text("ended_by")
+                        .map(str::parse)
+                        .transpose()
+                        .map_err(|_| self.corrupt("ended_by"))?,
+                }),
+            },
+        })
+    }
+
+    /// The mails that were begun to a person; none in an item without any.
+    pub(crate) fn begun_mails(&self) -> Result<Vec<BegunMail>, LedgerError> {
+        let Some(mails) = self.item.get("begun") else { return Ok(Vec::new()) };
+        let mails = mails.as_l().map_err(|_| self.corrupt("begun"))?;
+        let mail = |mail: &AttributeValue| {
+            let mail = Reader { pk: self.pk.clone(), item: mail.as_m().map_err(|_| self.corrupt("begun"))? };
+            let invitation = mail.text("invitation")?.parse().map_err(|_| mail.corrupt("invitation"))?;
+            Ok(BegunMail { at: mail.time("at")?, invitation })
+        };
+        mails.iter().map(mail).collect()
+    }
+
+    /// A number that counts from zero; zero in an item that does not have it.
+    pub(crate) fn count<N: TryFrom<i64> + Default>(&self, attribute: &'static str) -> Result<N, LedgerError> {
+        if !self.item.contains_key(attribute) {
+            return Ok(N::default());
+        }
+        self.number(attribute)?.try_into().map_err(|_| self.corrupt(attribute))
+    }
+}
