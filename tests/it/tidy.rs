@@ -134,7 +134,8 @@ fn nothing_is_left_to_do() {
 #[test]
 fn the_environment_is_read_in_main_alone() {
     let reads = ["env::", "var"].concat();
-    let shipped = sources().into_iter().filter(|path| !path.starts_with(root().join("tests")));
+    let is_test = |path: &Path| path.components().any(|part| part.as_os_str() == "tests");
+    let shipped = sources().into_iter().filter(|path| !is_test(path.strip_prefix(root()).unwrap()));
     for path in shipped.filter(|path| path.file_name() != Some("main.rs".as_ref())) {
         let in_examples = path.components().any(|part| part.as_os_str() == "examples");
         let code = fs::read_to_string(&path).unwrap();

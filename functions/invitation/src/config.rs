@@ -31,7 +31,7 @@ pub struct Config {
 
 /// Short enough that one slow person does not use up the time of a whole batch. The total includes the wait in the
 /// account's call line.
-const TIMEOUTS: Timeouts =
+pub const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(8), total: Duration::from_secs(12) };
 
 impl Config {

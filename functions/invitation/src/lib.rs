@@ -11,5 +11,5 @@ mod config;
 mod worker;
 
 pub use account::{Access, Account, AccountError};
-pub use config::Config;
-pub use worker::Worker;
+pub use config::{Config, TIMEOUTS};
+pub use worker::{LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON, TO_RECORD, WORTH_BEGINNING, Worker};

@@ -16,23 +16,23 @@ use uuid::Builder;
 use crate::{Access, Account, Config};
 
 /// How long an invitation is tried before it is laid aside: longer than LeadSquared's worst day.
-const RETRY_HORIZON: time::Duration = time::Duration::hours(36);
+pub const RETRY_HORIZON: time::Duration = time::Duration::hours(36);
 
 /// How long it waits for what an operator has to mend: nearly as long as SQS keeps a message.
-const OPERATOR_HORIZON: time::Duration = time::Duration::days(13);
+pub const OPERATOR_HORIZON: time::Duration = time::Duration::days(13);
 
 /// How long it waits before the one repeat of a mail that nobody knows the fate of.
 const AFTER_UNKNOWN_MAIL: Duration = Duration::from_secs(15 * 60);
 
 /// The longest a message can wait: SQS keeps a delivered one invisible for twelve hours in all
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html>).
-const LONGEST_WAIT: Duration = Duration::from_secs(11 * 60 * 60);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(11 * 60 * 60);
 
 /// The least time an attempt needs to be worth beginning.
-const WORTH_BEGINNING: Duration = Duration::from_secs(12);
+pub const WORTH_BEGINNING: Duration = Duration::from_secs(12);
 
 /// The time kept free at the end of an invocation to write down what happened: two requests to AWS at their slowest.
-const TO_RECORD: Duration = Duration::from_secs(6);
+pub const TO_RECORD: Duration = Duration::from_secs(6);
 
 /// Everything an invitation is done with.
 pub struct Worker {

@@ -135,7 +135,7 @@ fn the_seeds_cover_every_outcome_and_every_way_to_come_back() {
 }
 
 fn simulate(seed: u64, flaw: Option<Flaw>, aloud: bool) -> Summary {
-    let run = catch_unwind(AssertUnwindSafe(|| Run::new(seed, flaw, aloud).to_the_end()));
+    let run = catch_unwind(AssertUnwindSafe(|| Run::new(seed, flaw, aloud).finish()));
     run.unwrap_or_else(|_| Summary { broken: vec!["panicked".to_owned()], ..Summary::default() })
 }
 

@@ -101,7 +101,7 @@ impl Run {
         }))
     }
 
-    pub(super) fn to_the_end(self) -> Summary {
+    pub(super) fn finish(self) -> Summary {
         let system = &self.0;
         system.to_send.set(system.plan.sends.len());
         system.start(send_all(system.clone()));

@@ -1,0 +1,165 @@
+//! The ledger on a real table: claims, mails and counts, and workers that meet at them.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::join_all;
+use invitation_flow::{
+    BegunMail, Booking, Claim, Invitation, InvitationId, Lease, Ledger as _, Outcome, Record, Rejection, Source,
+    Suppression, give_up,
+};
+use ledger::{Counts, Ledger, LedgerError};
+use time::macros::{date, datetime};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::fixtures::Aws;
+
+const NOW: OffsetDateTime = datetime!(2026-01-02 23:59:30 UTC);
+
+struct Table {
+    ledger: Ledger,
+    aws: Aws,
+    name: String,
+}
+
+impl Table {
+    async fn new() -> Self {
+        let aws = Aws::new().await;
+        let name = aws.table().await;
+        Self { ledger: Ledger::new(aws.dynamodb(), name.clone()), aws, name }
+    }
+
+    async fn claimed(&self, invitation: &Invitation, lease: &Lease) -> Record {
+        match self.ledger.claim(invitation, lease, NOW).await.unwrap() {
+            Claim::Granted(record) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn counts(&self) -> (u64, BTreeMap<&'static str, u64>) {
+        let counts = self.ledger.counts(date!(2026 - 01 - 02)).await.unwrap();
+        let Counts { accepted, mut ended } = counts;
+        ended.retain(|_, count| *count > 0);
+        (accepted, ended)
+    }
+}
+
+fn invitation(number: u8) -> Invitation {
+    Invitation {
+        id: InvitationId::of([&[number][..]]),
+        source: Source::Form,
+        // The same moment as NOW, and another day where it was written.
+        received_at: datetime!(2026-01-03 05:29:30 +5:30),
+        email: "asha@example.test".parse().unwrap(),
+        attributes: [("City".to_owned(), "Pune".to_owned())].into_iter().collect(),
+        password: None,
+    }
+}
+
+fn lease(holder: u128) -> Lease {
+    Lease { holder: Uuid::from_u128(holder), message: Uuid::from_u128(1), until: NOW + Duration::minutes(1) }
+}
+
+fn booking(version: u64, begun: &[BegunMail], budget: u32) -> Booking {
+    Booking { version, begun: begun.to_vec(), at: NOW, budget: Some(budget) }
+}
+
+#[tokio::test]
+async fn an_invitation_is_counted_once_as_accepted_and_once_as_what_it_came_to() {
+    let table = Table::new().await;
+    let record = table.claimed(&invitation(1), &lease(1)).await;
+    assert_eq!(table.ledger.claim(&invitation(1), &lease(2), NOW).await.unwrap(), Claim::Held);
+    assert_eq!(table.counts().await, (1, BTreeMap::new()));
+    assert_eq!(table.ledger.counts(date!(2026 - 01 - 02)).await.unwrap().under_way(), 1);
+
+    let rejected = Outcome::Rejected(Rejection::Refused { exception_type: "MXInvalidInputException".to_owned() });
+    table.ledger.end(&invitation(1), &lease(1), &record, &rejected, NOW).await.unwrap();
+    let again = table.ledger.end(&invitation(1), &lease(1), &record, &rejected, NOW).await;
+    assert!(matches!(again, Err(LedgerError::ClaimLost)), "{again:?}");
+    assert_eq!(table.counts().await, (1, BTreeMap::from([("rejected", 1)])));
+
+    // Put back: it stands as rejected until it ends another way.
+    let put_back = Lease { message: Uuid::from_u128(2), ..lease(3) };
+    let mut record = table.claimed(&invitation(1), &put_back).await;
+    let ended = record.ended.clone().unwrap();
+    assert_eq!(
+        (&*ended.name, ended.cause.as_deref(), ended.message),
+        ("rejected", Some("refused: MXInvalidInputException"), None)
+    );
+    record.left_out.push("City".to_owned());
+    record.unused_mail = Some(NOW);
+    table.ledger.release(&invitation(1), &put_back, &record).await.unwrap();
+    assert_eq!(table.claimed(&invitation(1), &put_back).await, record);
+    assert_eq!(table.counts().await, (1, BTreeMap::from([("rejected", 1)])));
+    table.ledger.end(&invitation(1), &put_back, &record, &Outcome::Invited, NOW).await.unwrap();
+    assert_eq!(table.counts().await, (1, BTreeMap::from([("invited", 1)])));
+    assert_eq!(table.ledger.claim(&invitation(1), &lease(4), NOW).await.unwrap(), Claim::Done);
+}
+
+#[tokio::test]
+async fn mails_are_written_down_with_the_record_and_only_in_the_book_they_were_booked_from() {
+    let table = Table::new().await;
+    let (asha, person) = (invitation(1), invitation(1).person());
+    let record = Record { unresolved_mails: 1, ..table.claimed(&asha, &lease(1)).await };
+    assert_eq!(table.ledger.mail_book(&person, NOW).await.unwrap().version, 0);
+
+    let mail = BegunMail { at: NOW, invitation: asha.id };
+    assert!(table.ledger.begin_mail(&asha, &lease(1), &record, &booking(0, &[mail], 2)).await.unwrap());
+    let book = table.ledger.mail_book(&person, NOW).await.unwrap();
+    assert_eq!((book.version, book.begun, book.last_sent, book.begun_today), (1, vec![mail], None, 1));
+    // The next day has a budget of its own.
+    assert_eq!(table.ledger.mail_book(&person, NOW + Duration::MINUTE).await.unwrap().begun_today, 0);
+
+    let begin = async |version, budget| {
+        table
+            .ledger
+            .begin_mail(
+                &asha,
+                &lease(1),
+                &Record { unresolved_mails: 2, ..record.clone() },
+                &booking(version, &[mail, mail], budget),
+            )
+            .await
+    };
+    assert!(!begin(0, 2).await.unwrap(), "from an old book");
+    assert!(!begin(1, 1).await.unwrap(), "beyond the budget");
+    let stranger = table.ledger.begin_mail(&asha, &lease(9), &record, &booking(1, &[mail], 2)).await;
+    assert!(matches!(stranger, Err(LedgerError::ClaimLost)), "{stranger:?}");
+    let late = NOW + Duration::minutes(2);
+    let Claim::Granted(kept) = table.ledger.claim(&asha, &lease(2), late).await.unwrap() else { panic!("held") };
+    assert_eq!(kept.unresolved_mails, 1, "nothing was written");
+
+    table.ledger.end(&asha, &lease(2), &kept, &Outcome::InvitedExisting, late).await.unwrap();
+    let book = table.ledger.mail_book(&person, late).await.unwrap();
+    assert_eq!((book.begun.len(), book.last_sent), (1, Some(late)));
+}
+
+#[tokio::test]
+async fn workers_that_end_invitations_at_once_lose_no_count() {
+    let table = Table::new().await;
+    let outcomes = [Outcome::Invited, Outcome::Suppressed(Suppression::MailCap)];
+    join_all((0..20_u8).map(async |number| {
+        let (invitation, lease) = (invitation(number), lease(u128::from(number) + 1));
+        let record = table.claimed(&invitation, &lease).await;
+        let outcome = &outcomes[usize::from(number) % 2];
+        table.ledger.end(&invitation, &lease, &record, outcome, NOW).await.unwrap();
+    }))
+    .await;
+    assert_eq!(table.counts().await, (20, BTreeMap::from([("invited", 10), ("suppressed", 10)])));
+}
+
+#[tokio::test]
+async fn what_is_given_up_is_kept_with_its_cause() {
+    let table = Table::new().await;
+    let outcome = give_up(&table.ledger, &invitation(1), lease(1), NOW, "NoKeys").await.unwrap();
+    assert_eq!(outcome, Outcome::Exhausted { cause: "NoKeys".to_owned() });
+    let key = AttributeValue::S(format!("invitation#{}", invitation(1).id));
+    let item =
+        table.aws.dynamodb().get_item().table_name(&table.name).key("pk", key).send().await.unwrap().item.unwrap();
+    assert_eq!(
+        (item["outcome"].as_s().unwrap().as_str(), item["cause"].as_s().unwrap().as_str()),
+        ("exhausted", "NoKeys")
+    );
+    assert_eq!(table.counts().await, (1, BTreeMap::from([("exhausted", 1)])));
+}

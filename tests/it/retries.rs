@@ -1,0 +1,100 @@
+//! That time-outs, batches, waits and retention fit each other: the template's numbers and the worker's.
+
+use std::time::Duration;
+
+use invitation::{LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON, TIMEOUTS, TO_RECORD, WORTH_BEGINNING};
+use leadsquared::Limit;
+use serde_json::Value;
+
+use crate::template::Template;
+
+/// LeadSquared calls of one invitation: usually, and when everything is in the way (a duplicate phone, a lead that is known
+/// and has to be made a portal user, the link, the mail).
+const USUAL_CALLS: u32 = 3;
+const MOST_CALLS: u32 = 4;
+
+/// Chance's middle: what a message waits on average.
+const MEAN: u32 = u32::MAX / 2;
+
+/// The worker as it is deployed, and its queues.
+struct Deployed {
+    timeout: Duration,
+    batch: u32,
+    workers: u32,
+    visibility: Duration,
+    receives: u32,
+    retention: Duration,
+    retention_of_dead_letters: Duration,
+}
+
+impl Deployed {
+    fn read() -> Self {
+        let template = Template::read();
+        let functions = template.functions();
+        let (_, worker) = functions.iter().find(|(name, _)| *name == "invitation").expect("the worker is deployed");
+        let trigger = &worker["Events"]["Queue"]["Properties"];
+        let queue = &template.target(&trigger["Queue"])["Properties"];
+        let redrive = &queue["RedrivePolicy"];
+        let dead_letters = &template.target(&redrive["deadLetterTargetArn"])["Properties"];
+        let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("a number, not {value}"));
+        let count = |value: &Value| u32::try_from(number(value)).unwrap();
+        let seconds = |value: &Value| Duration::from_secs(number(value));
+        Self {
+            timeout: seconds(&worker["Timeout"]),
+            batch: count(&trigger["BatchSize"]),
+            workers: count(&trigger["ScalingConfig"]["MaximumConcurrency"]),
+            visibility: seconds(&queue["VisibilityTimeout"]),
+            receives: count(&redrive["maxReceiveCount"]),
+            retention: seconds(&queue["MessageRetentionPeriod"]),
+            retention_of_dead_letters: seconds(&dead_letters["MessageRetentionPeriod"]),
+        }
+    }
+}
+
+fn span(time: time::Duration) -> Duration {
+    time.try_into().unwrap()
+}
+
+#[test]
+fn the_slowest_invitation_fits_into_an_invocation_and_the_last_of_a_batch_is_not_cut_off() {
+    let deployed = Deployed::read();
+    let slowest = TIMEOUTS.total * MOST_CALLS + TO_RECORD;
+    assert!(slowest <= deployed.timeout, "{slowest:?} for one invitation");
+    assert!(WORTH_BEGINNING >= TO_RECORD + TIMEOUTS.connect, "what is begun last has time for a call");
+    assert!(deployed.visibility >= 6 * deployed.timeout, "as Lambda asks of an event source");
+}
+
+#[test]
+fn full_batches_of_all_workers_get_through_the_line_in_one_invocation() {
+    let deployed = Deployed::read();
+    let template = Template::read();
+    let default = |parameter| template.default(parameter).parse::<u32>().unwrap();
+    let limit = Limit {
+        calls: default("AllowanceCalls"),
+        window: Duration::from_secs(default("AllowanceWindowSeconds").into()),
+    };
+    let settings =
+        allowance::Settings { share: default("AllowanceShare").try_into().unwrap(), ..allowance::Settings::new(limit) };
+    let interval = allowance::Rules::new(settings).unwrap().interval();
+    let batches = interval * deployed.workers * deployed.batch * USUAL_CALLS;
+    assert!(batches + WORTH_BEGINNING <= deployed.timeout, "{batches:?} in line");
+}
+
+#[test]
+fn the_worker_gives_up_before_the_queue_does() {
+    let deployed = Deployed::read();
+    let longest_tried = span(OPERATOR_HORIZON.max(RETRY_HORIZON));
+    for wait in [queue::backoff, queue::after_throttling] {
+        let until_the_queue_gives_up: Duration = (1..=deployed.receives).map(|received| wait(received, MEAN)).sum();
+        let margin = longest_tried.mul_f64(1.2);
+        assert!(
+            until_the_queue_gives_up > margin,
+            "{until_the_queue_gives_up:?} of waits, {longest_tried:?} of trying"
+        );
+    }
+    assert!(RETRY_HORIZON >= time::Duration::hours(24));
+    assert!(longest_tried + LONGEST_WAIT + deployed.timeout <= deployed.retention);
+    // SQS keeps a delivered message invisible for twelve hours in all.
+    assert!(LONGEST_WAIT + deployed.timeout <= Duration::from_secs(12 * 60 * 60));
+    assert!(deployed.retention_of_dead_letters >= deployed.retention, "a dead letter keeps its age");
+}
