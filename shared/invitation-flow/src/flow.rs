@@ -174,6 +174,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let booking = match self.mail_limits.book(&book, invitation.id, record.unused_mail, attempt.now) {
             Ok(booking) => booking,
             Err(NoMail::Capped) => return Ok(Outcome::Suppressed(Suppression::MailCap)),
+            Err(NoMail::CappedUnseen) => return Err(Stop::Rejected(Rejection::MailUnknown)),
             // Postponed and not suppressed: this person was not mailed too often, others were.
             Err(NoMail::BudgetSpent { until }) => return Err(Stop::Postponed(Postponed::MailBudget { until })),
         };

@@ -62,6 +62,8 @@ pub struct Booking {
 pub(crate) enum NoMail {
     /// The person got enough.
     Capped,
+    /// The person may have got enough, and of not one of those mails it is known.
+    CappedUnseen,
     /// All of us did.
     BudgetSpent {
         /// When there is a new one.
@@ -92,7 +94,8 @@ impl MailLimits {
 
         let last_hour = begun.iter().filter(|mail| now - mail.at < Duration::HOUR).count();
         if last_hour >= self.hourly || begun.len() >= self.daily {
-            return Err(NoMail::Capped);
+            let was_mailed = book.last_sent.is_some_and(|at| now - at < Duration::DAY);
+            return Err(if was_mailed { NoMail::Capped } else { NoMail::CappedUnseen });
         }
         let is_paid_for = unused.is_some_and(|mail| day(mail.at) == day(now));
         if !is_paid_for && book.begun_today >= self.budget {
@@ -147,8 +150,15 @@ mod tests {
         assert_eq!((booking.version, booking.budget), (7, None));
         // What was not written down, or is somebody else's, frees no place.
         for (id, unused) in [(id(3), None), (id(3), Some(NOW)), (id(2), unused)] {
-            assert_eq!(LIMITS.book(&book(&[10, 5, 1]), id, unused, NOW), Err(NoMail::Capped));
+            assert_eq!(LIMITS.book(&book(&[10, 5, 1]), id, unused, NOW), Err(NoMail::CappedUnseen));
         }
+    }
+
+    #[test]
+    fn enough_is_enough_only_for_somebody_who_was_mailed_for_sure() {
+        let book = |minutes| MailBook { last_sent: Some(NOW - Duration::minutes(minutes)), ..book(&[10, 5, 1]) };
+        assert_eq!(LIMITS.book(&book(1439), id(9), None, NOW), Err(NoMail::Capped));
+        assert_eq!(LIMITS.book(&book(1440), id(9), None, NOW), Err(NoMail::CappedUnseen));
     }
 
     #[test]

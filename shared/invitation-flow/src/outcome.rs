@@ -36,7 +36,7 @@ pub enum Rejection {
     IdentityMismatch,
     /// The same id came before with another content.
     IdReused,
-    /// The mail was begun twice and nobody knows whether it was sent: a person has to look, since a third mail might be
+    /// Mails were begun, as many as there may be, and nobody knows whether one was sent: a person has to look, since a third mail might be
     /// one too many and none at all would lose the applicant.
     MailUnknown,
     /// LeadSquared refused the call.
