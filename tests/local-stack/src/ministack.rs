@@ -1,4 +1,4 @@
-//! MiniStack, the AWS emulator that the template is deployed to: <https://pypi.org/project/ministack/>.
+//! MiniStack, the AWS emulator that the template is deployed to, a Python package.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
