@@ -8,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use account::{Account, AccountError};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_secretsmanager::config::Credentials;
 use axum::{Json, Router, routing::post};
 use futures::future::join_all;
-use invitation::{Account, AccountError};
-use leadsquared::Options;
+use leadsquared::{Lane, Options};
 use serde_json::{Value, json};
 use settings::Secret;
 
@@ -51,7 +51,7 @@ impl Secrets {
         let host = "http://127.0.0.1:9/";
         let portal = "22222222-2222-4222-8222-222222222222";
         let options = Options::new(host.parse().unwrap(), host.parse().unwrap(), portal.parse().unwrap());
-        Self { text, reads, account: Account::new(options, secret).unwrap() }
+        Self { text, reads, account: Account::new(options, Lane::Background, secret).unwrap() }
     }
 
     /// An attempt at this time whose keys LeadSquared refuses. Whether it gets others.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use invitation_flow::{
-    BegunMail, Booking, Claim, Invitation, InvitationId, Lease, Ledger as _, Outcome, Record, Rejection, Source,
-    Suppression, give_up,
+    Action, BegunMail, Booking, Claim, Invitation, InvitationId, Lease, Ledger as _, Outcome, Record, Rejection,
+    Source, Suppression, Whom, give_up,
 };
 use ledger::{Counts, Ledger, LedgerError};
 use time::macros::{date, datetime};
@@ -51,9 +51,11 @@ fn invitation(number: u8) -> Invitation {
         source: Source::Form,
         // The same moment as NOW, and another day where it was written.
         received_at: datetime!(2026-01-03 05:29:30 +5:30),
-        email: "asha@example.test".parse().unwrap(),
+        whom: Whom::Email("asha@example.test".parse().unwrap()),
+        action: Action::Invite,
         attributes: [("City".to_owned(), "Pune".to_owned())].into_iter().collect(),
         password: None,
+        rule: None,
     }
 }
 
@@ -62,7 +64,7 @@ fn lease(holder: u128) -> Lease {
 }
 
 fn booking(version: u64, begun: &[BegunMail], budget: u32) -> Booking {
-    Booking { version, begun: begun.to_vec(), at: NOW, budget: Some(budget) }
+    Booking { person: invitation(1).person(), version, begun: begun.to_vec(), at: NOW, budget: Some(budget) }
 }
 
 #[tokio::test]
@@ -105,7 +107,7 @@ async fn mails_are_written_down_with_the_record_and_only_in_the_book_they_were_b
     assert_eq!(table.ledger.mail_book(&person, NOW).await.unwrap().version, 0);
 
     let mail = BegunMail { at: NOW, invitation: asha.id };
-    assert!(table.ledger.begin_mail(&asha, &lease(1), &record, &booking(0, &[mail], 2)).await.unwrap());
+    assert!(table.ledger.begin_mail(&asha, &lease(1), &record, &booking(0, &[mail], 2), None).await.unwrap());
     let book = table.ledger.mail_book(&person, NOW).await.unwrap();
     assert_eq!((book.version, book.begun, book.last_sent, book.begun_today), (1, vec![mail], None, 1));
     // The next day has a budget of its own.
@@ -119,12 +121,13 @@ async fn mails_are_written_down_with_the_record_and_only_in_the_book_they_were_b
                 &lease(1),
                 &Record { unresolved_mails: 2, ..record.clone() },
                 &booking(version, &[mail, mail], budget),
+                None,
             )
             .await
     };
     assert!(!begin(0, 2).await.unwrap(), "from an old book");
     assert!(!begin(1, 1).await.unwrap(), "beyond the budget");
-    let stranger = table.ledger.begin_mail(&asha, &lease(9), &record, &booking(1, &[mail], 2)).await;
+    let stranger = table.ledger.begin_mail(&asha, &lease(9), &record, &booking(1, &[mail], 2), None).await;
     assert!(matches!(stranger, Err(LedgerError::ClaimLost)), "{stranger:?}");
     let late = NOW + Duration::minutes(2);
     let Claim::Granted(kept) = table.ledger.claim(&asha, &lease(2), late).await.unwrap() else { panic!("held") };

@@ -38,8 +38,11 @@ fn a_function_is_given_exactly_the_settings_it_reads() {
     for (function, properties) in template.functions() {
         let path = root().join("functions").join(function).join("src/config.rs");
         let config = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let code = config.split("#[cfg(test)]").next().unwrap_or_default();
-        let read: BTreeSet<_> = setting_names(code).collect();
+        let mut code = config.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+        if dependencies(&root().join("functions").join(function).join("Cargo.toml")).contains(&"account".to_owned()) {
+            code += &fs::read_to_string(root().join("shared/account/src/settings.rs")).unwrap();
+        }
+        let read: BTreeSet<_> = setting_names(&code).collect();
         let environment = template.environment(properties);
         let given: BTreeSet<_> = environment.keys().map(String::as_str).collect();
         assert_eq!(given, read, "template.yaml gives {function} (left) what its config.rs reads (right)");

@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use invitation_flow::{Invitation, InvitationId, Source};
+use invitation_flow::{Action, Invitation, InvitationId, Source, Whom};
 use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone};
 use time::{Date, OffsetDateTime};
 use web::{FieldError, Form, Value};
@@ -73,7 +73,16 @@ impl Submission {
                 InvitationId::of(head.into_iter().chain(fields))
             }
         };
-        Invitation { id, source: Source::Form, received_at: now, email, attributes, password: None }
+        Invitation {
+            id,
+            source: Source::Form,
+            received_at: now,
+            whom: Whom::Email(email),
+            action: Action::Invite,
+            attributes,
+            password: None,
+            rule: None,
+        }
     }
 }
 

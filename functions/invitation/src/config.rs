@@ -1,10 +1,12 @@
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use allowance::Rules;
-use invitation_flow::Portal;
-use leadsquared::{EmailAddress, Limit, Options, Timeouts};
+use account::Settings;
+use invitation_flow::{LinkMode, MailLimits, Portal};
+use leadsquared::{EmailAddress, PortalId, Timeouts};
 use mail::Wording;
 use settings::{SettingError, Variables};
+use url::Url;
 
 /// Every setting this function reads.
 pub struct Config {
@@ -12,21 +14,16 @@ pub struct Config {
     pub invitations_queue_url: String,
     /// `DEAD_LETTERS_QUEUE_URL`: where those go that no repeat would help.
     pub dead_letters_queue_url: String,
-    /// `LEDGER_TABLE`: the DynamoDB table.
-    pub ledger_table: String,
-    /// `LEADSQUARED_KEYS_SECRET`: ARN or name of the secret with the keys.
-    pub keys_secret: String,
-    /// `LEADSQUARED_API_URL`, `LEADSQUARED_PORTAL_API_URL`, `LEADSQUARED_TENANT_AUTH_KEY_PATH` and `PORTAL_ID`.
-    pub leadsquared: Options,
-    /// `ALLOWANCE_CALLS`, `ALLOWANCE_WINDOW_SECONDS`, `ALLOWANCE_SHARE` and, optional, `ALLOWANCE_DAILY`: what may be used of
-    /// the account's calls.
-    pub allowance: Rules,
-    /// `PORTAL_ID` and `PORTAL_URL`.
-    pub portal: Portal,
+    /// LeadSquared, the ledger's table and the call line.
+    pub account: Settings,
+    /// `LINK_MODE` (`direct` or `on-click`); `PORTAL_URL` for the one, `LINK_URL` and `LINK_VALID_HOURS` for the other.
+    pub link: LinkMode,
     /// `ORGANISATION` and `MAIL_SUBJECT`.
     pub wording: Wording,
     /// `MAIL_SENDER`, optional: the LeadSquared user the mail is from.
     pub mail_sender: Option<EmailAddress>,
+    /// `MAILS_PER_HOUR`, `MAILS_PER_DAY`, `MAIL_COOL_DOWN_SECONDS` and `MAIL_BUDGET`: how much mail may be sent.
+    pub mail_limits: MailLimits,
 }
 
 /// Short enough that one slow person does not use up the time of a whole batch. The total includes the wait in the
@@ -40,56 +37,59 @@ impl Config {
     /// # Errors
     /// When one is missing or of no use; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
-        const URL: &str = "an absolute URL";
         const MAIL_SENDER: &str = "MAIL_SENDER";
-        let portal = Portal {
-            id: variables.parsed("PORTAL_ID", "the GUID of a portal")?,
-            page: variables.parsed("PORTAL_URL", URL)?,
-        };
-        let mut leadsquared = Options::new(
-            variables.parsed("LEADSQUARED_API_URL", URL)?,
-            variables.parsed("LEADSQUARED_PORTAL_API_URL", URL)?,
-            portal.id,
-        );
-        leadsquared.timeouts = TIMEOUTS;
-        if let Some(path) = variables.optional("LEADSQUARED_TENANT_AUTH_KEY_PATH") {
-            leadsquared.paths.tenant_auth_key = path;
-        }
-        let allowance = allowance(variables)?;
+        let account = Settings::read(variables)?;
         let mail_sender = variables
             .optional(MAIL_SENDER)
             .map(|text| text.parse().map_err(|error| SettingError::invalid(MAIL_SENDER, "an e-mail address", error)));
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
             dead_letters_queue_url: variables.required("DEAD_LETTERS_QUEUE_URL")?,
-            ledger_table: variables.required("LEDGER_TABLE")?,
-            keys_secret: variables.required("LEADSQUARED_KEYS_SECRET")?,
-            leadsquared,
-            allowance,
-            portal,
+            link: link_mode(variables, account.leadsquared.portal_id)?,
+            account,
             wording: Wording {
                 organisation: variables.required("ORGANISATION")?,
                 subject: variables.required("MAIL_SUBJECT")?,
             },
             mail_sender: mail_sender.transpose()?,
+            mail_limits: mail_limits(variables)?,
         })
     }
 }
 
-fn allowance(variables: &Variables<'_>) -> Result<Rules, SettingError> {
-    const CALLS: &str = "ALLOWANCE_CALLS";
-    const DAILY: &str = "ALLOWANCE_DAILY";
+fn link_mode(variables: &Variables<'_>, portal: PortalId) -> Result<LinkMode, SettingError> {
+    const LINK_MODE: &str = "LINK_MODE";
+    const LINK_URL: &str = "LINK_URL";
+    const LINK_VALID_HOURS: &str = "LINK_VALID_HOURS";
+    const URL: &str = "an absolute URL";
+    match &*variables.required(LINK_MODE)? {
+        "direct" => Ok(LinkMode::Direct { portal: Portal { id: portal, page: variables.parsed("PORTAL_URL", URL)? } }),
+        "on-click" => {
+            let page: Url = variables.parsed(LINK_URL, URL)?;
+            if !page.path().ends_with('/') {
+                let expected = "the address of the login-link function's pages";
+                return Err(SettingError::invalid(LINK_URL, expected, "it must end with a slash"));
+            }
+            let hours: u16 = variables.parsed(LINK_VALID_HOURS, "a number of hours")?;
+            if hours == 0 {
+                return Err(SettingError::invalid(LINK_VALID_HOURS, "a number of hours", "it must be above 0"));
+            }
+            Ok(LinkMode::OnClick { page, valid_for: Duration::from_secs(3600 * u64::from(hours)) })
+        }
+        _ => Err(SettingError::invalid(LINK_MODE, "a way for links to work", "it is `on-click` or `direct`")),
+    }
+}
+
+fn mail_limits(variables: &Variables<'_>) -> Result<MailLimits, SettingError> {
     const NUMBER: &str = "a whole number above 0";
-    let limit = Limit {
-        calls: variables.parsed(CALLS, NUMBER)?,
-        window: Duration::from_secs(variables.parsed("ALLOWANCE_WINDOW_SECONDS", NUMBER)?),
+    let number = |name| -> Result<u32, SettingError> {
+        let number: NonZeroU32 = variables.parsed(name, NUMBER)?;
+        Ok(number.get())
     };
-    let daily = variables.optional(DAILY).map(|_| variables.parsed(DAILY, NUMBER)).transpose()?;
-    let settings = allowance::Settings {
-        share: variables.parsed("ALLOWANCE_SHARE", "a percentage")?,
-        daily,
-        ..allowance::Settings::new(limit)
-    };
-    Rules::new(settings)
-        .map_err(|error| SettingError::invalid(CALLS, "an allowance, with the other settings of its name", error))
+    Ok(MailLimits {
+        cool_down: time::Duration::seconds(number("MAIL_COOL_DOWN_SECONDS")?.into()),
+        hourly: number("MAILS_PER_HOUR")? as usize,
+        daily: number("MAILS_PER_DAY")? as usize,
+        budget: number("MAIL_BUDGET")?,
+    })
 }

@@ -1,9 +1,10 @@
 use std::time::{Duration, Instant};
 
+use account::{Access, Account, AccountError};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use invitation_flow::{
-    Attempt, Flow, Invitation, Lease, MailLimits, MalformedInvitation, Outcome, PASSWORD_BYTES, Postponed,
-    generated_password, give_up,
+    Attempt, Flow, Invitation, LINK_TOKEN_BYTES, Lease, LinkToken, MalformedInvitation, Outcome, PASSWORD_BYTES,
+    Postponed, generated_password, give_up,
 };
 use leadsquared::{Client, Error, Password};
 use ledger::Ledger;
@@ -13,7 +14,7 @@ use sealing::{OpenError, Opener};
 use time::OffsetDateTime;
 use uuid::Builder;
 
-use crate::{Access, Account, Config};
+use crate::Config;
 
 /// How long an invitation is tried before it is laid aside: longer than LeadSquared's worst day.
 pub const RETRY_HORIZON: time::Duration = time::Duration::hours(36);
@@ -122,7 +123,8 @@ impl Worker {
         };
         if verdict == Verdict::Done {
             let (outcome, attempts) = (outcome.name(), delivery.receive_count);
-            tracing::info!(receipt = %invitation.id, outcome, cause = &*cause, attempts, "invitation ended");
+            let (source, rule) = (invitation.source.name(), invitation.rule.as_deref());
+            tracing::info!(receipt = %invitation.id, source, rule, outcome, cause = &*cause, attempts, "invitation ended");
         }
         verdict
     }
@@ -172,16 +174,19 @@ impl Worker {
         let now = (self.now)();
         let left = Duration::try_from(deadline - now).unwrap_or_default().saturating_sub(TO_RECORD);
         let client = client.within((self.instant)() + left);
-        let Config { portal, wording, mail_sender, .. } = &self.config;
+        let Config { link, wording, mail_sender, mail_limits, .. } = &self.config;
         let mail = LeadSquaredChannel { client: &client, sender: mail_sender.as_ref(), wording };
-        let flow = Flow { crm: &client, ledger: &self.ledger, mail: &mail, portal, mail_limits: MailLimits::default() };
+        let flow = Flow { crm: &client, ledger: &self.ledger, mail: &mail, link, mail_limits: *mail_limits };
         let mut password = [0; PASSWORD_BYTES];
         (self.random)(&mut password);
+        let mut token = [0; LINK_TOKEN_BYTES];
+        (self.random)(&mut token);
         let attempt = Attempt {
             now,
             lease: self.lease(delivery, deadline),
             password: generated_password(password),
             chosen_password: chosen_password.cloned(),
+            token: LinkToken::new(token),
         };
         flow.run(invitation, attempt).await
     }
@@ -241,7 +246,7 @@ impl Worker {
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
-    Account(#[from] crate::AccountError),
+    Account(#[from] AccountError),
     #[error(transparent)]
     Password(#[from] OpenError),
     #[error(transparent)]

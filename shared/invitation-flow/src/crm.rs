@@ -9,6 +9,8 @@ pub trait Crm {
     async fn register(&self, registration: &Registration) -> Result<LeadId, Error>;
     /// The leads with this e-mail address.
     async fn leads_by_email(&self, email: &EmailAddress) -> Result<Vec<Lead>, Error>;
+    /// The lead with this id, if there is one.
+    async fn lead_by_id(&self, lead: &LeadId) -> Result<Option<Lead>, Error>;
     /// A key that signs the lead in. May be repeated: every key is good.
     async fn lead_auto_login_key(&self, lead: &LeadId) -> Result<AutoLoginKey, Error>;
 }
@@ -20,6 +22,10 @@ impl Crm for leadsquared::Client {
 
     async fn leads_by_email(&self, email: &EmailAddress) -> Result<Vec<Lead>, Error> {
         self.leads_by_email(email).await
+    }
+
+    async fn lead_by_id(&self, lead: &LeadId) -> Result<Option<Lead>, Error> {
+        self.lead_by_id(lead).await
     }
 
     async fn lead_auto_login_key(&self, lead: &LeadId) -> Result<AutoLoginKey, Error> {

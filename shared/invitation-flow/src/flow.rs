@@ -1,15 +1,18 @@
 use std::error::Error as StdError;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use leadsquared::{
-    AutoLoginKey, DuplicateField, Error, Lead, LeadId, Password, PortalId, Registration, auto_login_link,
+    AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, LoginLink, Password, PortalId, Registration,
+    auto_login_link,
 };
 use time::OffsetDateTime;
 use url::Url;
 
 use crate::mail_limits::NoMail;
 use crate::{
-    Claim, Crm, Invitation, Lease, Ledger, Letter, Mail, MailError, MailLimits, Outcome, Record, Rejection, Suppression,
+    Action, Claim, Crm, Invitation, Lease, Ledger, Letter, LinkMode, LinkToken, Mail, MailError, MailLimits, Outcome,
+    PersonKey, Pointer, Record, Rejection, Suppression, Whom,
 };
 
 /// After how many mails of unknown fate no further one is sent: one repeat, and then rather none than a third.
@@ -27,7 +30,7 @@ pub struct Flow<'a, C, L, M> {
     /// The way mail goes out.
     pub mail: &'a M,
     /// Where the link leads.
-    pub portal: &'a Portal,
+    pub link: &'a LinkMode,
     /// How much mail may be sent.
     pub mail_limits: MailLimits,
 }
@@ -51,7 +54,12 @@ pub struct Attempt {
     pub password: Password,
     /// The password they chose.
     pub chosen_password: Option<Password>,
+    /// The token of the link, if it is to be an on-click one: random.
+    pub token: LinkToken,
 }
+
+/// How long LeadSquared's own key opens the portal (<https://apidocs.leadsquared.com/portal-auto-login/>).
+const KEY_VALID_FOR: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// The invitation is not done and nothing about it is lost: it must come back.
 #[derive(Debug, thiserror::Error)]
@@ -100,10 +108,22 @@ impl Postponed {
     }
 }
 
-/// What keeps an attempt from inviting: for good, or for now.
+/// What keeps an attempt from going on: for good, or for now.
 enum Stop {
-    Rejected(Rejection),
+    Ended(Outcome),
     Postponed(Postponed),
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Ended(Outcome::Rejected(rejection))
+    }
+}
+
+/// Whom an attempt is about, and what is known of them.
+struct Person {
+    email: EmailAddress,
+    key: PersonKey,
 }
 
 impl<L: StdError + Send + Sync + 'static> From<LedgerFailed<L>> for Stop {
@@ -125,7 +145,7 @@ impl Stop {
             Error::Refused { exception_type, .. } => exception_type,
             other => other.name().to_owned(),
         };
-        Self::Rejected(Rejection::Refused { exception_type })
+        Rejection::Refused { exception_type }.into()
     }
 }
 
@@ -142,7 +162,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         };
         let outcome = match self.invite(invitation, &attempt, &lease, &mut record).await {
             Ok(outcome) => outcome,
-            Err(Stop::Rejected(rejection)) => Outcome::Rejected(rejection),
+            Err(Stop::Ended(outcome)) => outcome,
             Err(Stop::Postponed(postponed)) => {
                 let_go(self.ledger, invitation, &lease, &record).await;
                 return Err(postponed);
@@ -162,24 +182,27 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         if record.mailed {
             return Ok(invited(record));
         }
-        let book = self.ledger.mail_book(&invitation.person(), attempt.now).await.map_err(LedgerFailed)?;
-        if self.mail_limits.is_cooling_down(&book, attempt.now) {
+        let person = self.person(invitation, record).await?;
+        let book = self.ledger.mail_book(&person.key, attempt.now).await.map_err(LedgerFailed)?;
+        if self.mail_limits.is_served(&book, invitation.received_at, attempt.now) {
             return Ok(Outcome::AlreadyInvited);
         }
 
-        let lead = self.lead(invitation, attempt, record).await?;
+        let lead = self.lead(invitation, &person, attempt, record).await?;
         if record.unresolved_mails >= UNRESOLVED_MAILS {
-            return Err(Stop::Rejected(Rejection::MailUnknown));
+            return Err(Rejection::MailUnknown.into());
         }
-        let booking = match self.mail_limits.book(&book, invitation.id, record.unused_mail, attempt.now) {
+        let unused = record.unused_mail;
+        let (id, asked_at) = (invitation.id, invitation.received_at);
+        let booking = match self.mail_limits.book(person.key.clone(), &book, id, asked_at, unused, attempt.now) {
             Ok(booking) => booking,
             Err(NoMail::Capped) => return Ok(Outcome::Suppressed(Suppression::MailCap)),
-            Err(NoMail::CappedUnseen) => return Err(Stop::Rejected(Rejection::MailUnknown)),
+            Err(NoMail::CappedUnseen) => return Err(Rejection::MailUnknown.into()),
+            Err(NoMail::UnderWay) => return Err(Stop::Postponed(Postponed::MailBookChanged)),
             // Postponed and not suppressed: this person was not mailed too often, others were.
             Err(NoMail::BudgetSpent { until }) => return Err(Stop::Postponed(Postponed::MailBudget { until })),
         };
-        let key = self.auto_login_key(lead, invitation, attempt, record).await?;
-        let link = auto_login_link(&self.portal.page, &lead, &self.portal.id, &key);
+        let (link, valid_for, pointer) = self.link(lead, &person, invitation, attempt, record).await?;
 
         let unused_before = record.unused_mail.take();
         record.unresolved_mails += 1;
@@ -187,7 +210,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             record.unresolved_mails -= 1;
             record.unused_mail = Some(attempt.now);
         };
-        match self.ledger.begin_mail(invitation, lease, record, &booking).await {
+        match self.ledger.begin_mail(invitation, lease, record, &booking, pointer.as_ref()).await {
             Ok(true) => {}
             // Not written for sure, so not begun either.
             Ok(false) => {
@@ -200,7 +223,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 return Err(LedgerFailed(error).into());
             }
         }
-        match self.mail.send(Letter { lead, to: &invitation.email, link: &link }).await {
+        match self.mail.send(Letter { lead, to: &person.email, link: &link, valid_for }).await {
             Ok(()) => {
                 record.unresolved_mails -= 1;
                 record.mailed = true;
@@ -213,24 +236,106 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             }
             Err(MailError::Refused(exception_type)) => {
                 not_sent(record);
-                Err(Stop::Rejected(Rejection::Refused { exception_type }))
+                Err(Rejection::Refused { exception_type }.into())
+            }
+        }
+    }
+
+    /// Whom it is for: as the invitation says, or as LeadSquared has the lead on record.
+    async fn person(&self, invitation: &Invitation, record: &mut Record) -> Result<Person, Stop> {
+        let email = match &invitation.whom {
+            Whom::Email(email) => email.clone(),
+            Whom::Lead(lead) => {
+                if let Action::Invite = invitation.action {
+                    let registered_at = self.ledger.registered_at(lead).await.map_err(LedgerFailed)?;
+                    // Whoever we registered since it was asked for, or a moment before, has a link. LeadSquared's own news of
+                    // our registrations comes in this way, and comes late.
+                    let asked_for = invitation.received_at - self.mail_limits.cool_down;
+                    if registered_at.is_some_and(|at| at > asked_for) {
+                        return Err(Stop::Ended(Outcome::AlreadyInvited));
+                    }
+                }
+                const STEP: &str = "looking the lead up by its id";
+                let found = self.crm.lead_by_id(lead).await.map_err(|error| Stop::because(STEP, error))?;
+                let Some(found) = found else {
+                    return Err(match invitation.action {
+                        Action::Invite => Rejection::NoSuchLead.into(),
+                        Action::MailLink => Stop::Ended(Outcome::Suppressed(Suppression::UnknownPerson)),
+                    });
+                };
+                let email = found.email().ok_or(Rejection::NoEmailAddress)?;
+                record.lead = Some(*lead);
+                record.existing = true;
+                email
+            }
+        };
+        let key = PersonKey::of(&email);
+        record.person = Some(key.clone());
+        Ok(Person { email, key })
+    }
+
+    /// The link for the mail, how long it works, and what it points at if it is an on-click one.
+    async fn link(
+        &self,
+        lead: LeadId,
+        person: &Person,
+        invitation: &Invitation,
+        attempt: &Attempt,
+        record: &mut Record,
+    ) -> Result<(LoginLink, Duration, Option<Pointer>), Stop> {
+        match self.link {
+            LinkMode::Direct { portal } => {
+                let key = self.auto_login_key(lead, person, attempt, record).await?;
+                Ok((auto_login_link(&portal.page, &lead, &portal.id, &key), KEY_VALID_FOR, None))
+            }
+            LinkMode::OnClick { page, valid_for } => {
+                let pointer = Pointer {
+                    link: attempt.token.hash(),
+                    lead,
+                    invitation: invitation.id,
+                    made_at: attempt.now,
+                    valid_until: attempt.now + *valid_for,
+                };
+                Ok((attempt.token.link(page), *valid_for, Some(pointer)))
             }
         }
     }
 
     /// The person's lead: known from an earlier attempt, found, or newly registered as a portal user.
-    async fn lead(&self, invitation: &Invitation, attempt: &Attempt, record: &mut Record) -> Result<LeadId, Stop> {
+    async fn lead(
+        &self,
+        invitation: &Invitation,
+        person: &Person,
+        attempt: &Attempt,
+        record: &mut Record,
+    ) -> Result<LeadId, Stop> {
         if let Some(lead) = record.lead {
             return Ok(lead);
         }
-        // An unknown result is looked up, not repeated.
-        let found = if record.in_doubt { self.lead_by_email(invitation).await? } else { None };
-        let lead = match found {
-            Some(lead) => {
-                record.existing = true;
-                lead
+        let lead = match invitation.action {
+            Action::MailLink => match self.lead_by_email(person).await {
+                Ok(Some(lead)) => {
+                    record.existing = true;
+                    lead
+                }
+                Ok(None) | Err(Stop::Ended(Outcome::Rejected(Rejection::IdentityMismatch))) => {
+                    return Err(Stop::Ended(Outcome::Suppressed(Suppression::UnknownPerson)));
+                }
+                Err(stop) => return Err(stop),
+            },
+            Action::Invite => {
+                // An unknown result is looked up, not repeated.
+                let found = if record.in_doubt { self.lead_by_email(person).await? } else { None };
+                // One that is there may be of our making, and then so is LeadSquared's news of it.
+                record.registered = true;
+                match found {
+                    Some(lead) => {
+                        record.existing = true;
+                        lead
+                    }
+                    None => self.register(invitation, person, attempt, record).await?,
+                }
             }
-            None => self.register(invitation, attempt, record).await?,
         };
         record.in_doubt = false;
         record.lead = Some(lead);
@@ -241,13 +346,19 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     ///
     /// Never touches a lead that exists: this runs for whoever fills in a public form, and an update would let them
     /// change a stranger's record, password included.
-    async fn register(&self, invitation: &Invitation, attempt: &Attempt, record: &mut Record) -> Result<LeadId, Stop> {
+    async fn register(
+        &self,
+        invitation: &Invitation,
+        person: &Person,
+        attempt: &Attempt,
+        record: &mut Record,
+    ) -> Result<LeadId, Stop> {
         const STEP: &str = "registering the person with the portal";
         let mut registration = Registration {
             register_only_new_lead: true,
             password: attempt.chosen_password.as_ref().unwrap_or(&attempt.password).clone(),
             // First, because LeadSquared matches by the first unique identifier in the list.
-            fields: std::iter::once(("EmailAddress", invitation.email.expose()))
+            fields: std::iter::once(("EmailAddress", person.email.expose()))
                 .chain(invitation.attributes.iter())
                 .collect(),
         };
@@ -257,7 +368,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 Ok(lead) => return Ok(lead),
                 Err(Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress }) => {
                     record.existing = true;
-                    let found = self.lead_by_email(invitation).await?;
+                    record.registered = false;
+                    let found = self.lead_by_email(person).await?;
                     // Matched by this very address, so it is there: LeadSquared's search is allowed a moment.
                     return found
                         .ok_or(Stop::Postponed(Postponed::LeadSquared { step: STEP, source: Error::NoSuchLead }));
@@ -267,9 +379,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                     record.left_out.extend(names.into_iter().filter(|name| registration.fields.remove(name).is_some()));
                     if record.left_out.len() == before {
                         // Nothing of ours: it means the portal's own fields, and trying again will not help.
-                        return Err(Stop::Rejected(Rejection::Refused {
-                            exception_type: "UnknownAttributes".to_owned(),
-                        }));
+                        return Err(Rejection::Refused { exception_type: "UnknownAttributes".to_owned() }.into());
                     }
                     let names = record.left_out.join(", ");
                     tracing::warn!(receipt = %invitation.id, fields = names, "LeadSquared does not have these lead fields: left out");
@@ -303,24 +413,24 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 }
             }
             if left_out.is_empty() {
-                return Err(Stop::Rejected(Rejection::Refused { exception_type: "Duplicate".to_owned() }));
+                return Err(Rejection::Refused { exception_type: "Duplicate".to_owned() }.into());
             }
             let note = format!("Left out on registration because another lead has it: {}.", left_out.join(", "));
             let notes = registration.fields.value("Notes").map_or(note.clone(), |notes| format!("{notes}\n{note}"));
             registration.fields.set("Notes", notes);
         }
-        Err(Stop::Rejected(Rejection::Refused { exception_type: "Duplicate".to_owned() }))
+        Err(Rejection::Refused { exception_type: "Duplicate".to_owned() }.into())
     }
 
     /// The lead that has exactly this e-mail address.
-    async fn lead_by_email(&self, invitation: &Invitation) -> Result<Option<LeadId>, Stop> {
+    async fn lead_by_email(&self, person: &Person) -> Result<Option<LeadId>, Stop> {
         const STEP: &str = "looking the lead up by e-mail";
-        let leads = self.crm.leads_by_email(&invitation.email).await.map_err(|error| Stop::because(STEP, error))?;
+        let leads = self.crm.leads_by_email(&person.email).await.map_err(|error| Stop::because(STEP, error))?;
         if leads.is_empty() {
             return Ok(None);
         }
-        let same = |lead: &&Lead| lead.email().as_ref() == Some(&invitation.email);
-        let lead = leads.iter().find(same).ok_or(Stop::Rejected(Rejection::IdentityMismatch))?;
+        let same = |lead: &&Lead| lead.email().as_ref() == Some(&person.email);
+        let lead = leads.iter().find(same).ok_or(Rejection::IdentityMismatch)?;
         Ok(Some(lead.id()))
     }
 
@@ -328,7 +438,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     async fn auto_login_key(
         &self,
         lead: LeadId,
-        invitation: &Invitation,
+        person: &Person,
         attempt: &Attempt,
         record: &mut Record,
     ) -> Result<AutoLoginKey, Stop> {
@@ -340,13 +450,14 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 let registration = Registration {
                     register_only_new_lead: false,
                     password: attempt.password.clone(),
-                    fields: std::iter::once(("EmailAddress", invitation.email.expose())).collect(),
+                    fields: std::iter::once(("EmailAddress", person.email.expose())).collect(),
                 };
                 let registered = self.crm.register(&registration).await;
                 let registered = registered.map_err(|error| Stop::because("making the lead a portal user", error))?;
                 if registered != lead {
-                    return Err(Stop::Rejected(Rejection::IdentityMismatch));
+                    return Err(Rejection::IdentityMismatch.into());
                 }
+                record.registered = true;
                 self.crm.lead_auto_login_key(&lead).await
             }
             Err(Error::NoSuchLead) => {

@@ -1,8 +1,7 @@
-use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use leadsquared::{Attributes, EmailAddress};
+use leadsquared::{Attributes, EmailAddress, LeadId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -21,11 +20,35 @@ pub struct Invitation {
     /// When it was accepted.
     pub received_at: OffsetDateTime,
     /// Whom to invite.
-    pub email: EmailAddress,
+    pub whom: Whom,
+    /// What to do for them.
+    pub action: Action,
     /// What else is known of them: lead fields other than the e-mail address, in the order they were given.
     pub attributes: Attributes,
     /// The portal password they chose, if they chose one.
     pub password: Option<SealedPassword>,
+    /// The name of the configured rule that asked for it, if one did.
+    pub rule: Option<String>,
+}
+
+/// Whom an invitation is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Whoever has this address.
+    Email(EmailAddress),
+    /// A lead, at the address that LeadSquared has on record.
+    Lead(LeadId),
+}
+
+/// What an invitation does for a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Makes them a lead and a portal user if they are not, and mails a link.
+    #[default]
+    Invite,
+    /// Mails a link to somebody who is a lead; never makes one.
+    MailLink,
 }
 
 /// A chosen password as the queue may hold it: encrypted, in Base64. Only the worker can open it.
@@ -58,6 +81,34 @@ impl fmt::Debug for SealedPassword {
 pub enum Source {
     /// A submitted application form.
     Form,
+    /// An event in LeadSquared.
+    Crm,
+    /// An event of another system.
+    Bus,
+    /// Somebody who asked for a link.
+    LinkRequest,
+}
+
+impl Source {
+    /// Its word in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Form => "form",
+            Self::Crm => "crm",
+            Self::Bus => "bus",
+            Self::LinkRequest => "link-request",
+        }
+    }
+}
+
+impl Action {
+    /// Its word in logs and settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Invite => "invite",
+            Self::MailLink => "mail-link",
+        }
+    }
 }
 
 /// An invitation's identity: the same for every copy of it.
@@ -106,11 +157,30 @@ impl PersonKey {
         Self(hex(&digest([email.expose().as_bytes()])))
     }
 
+    /// A lead whose address is not known yet: another key than that of its address.
+    pub fn of_lead(lead: &LeadId) -> Self {
+        Self(hex(&digest([&b"lead"[..], lead.to_string().as_bytes()])))
+    }
+
     /// 64 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
+
+impl FromStr for PersonKey {
+    type Err = MalformedPersonKey;
+
+    fn from_str(text: &str) -> Result<Self, MalformedPersonKey> {
+        let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hash.then(|| Self(text.to_owned())).ok_or(MalformedPersonKey)
+    }
+}
+
+/// Not the text of a [`PersonKey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a person's key: 64 hexadecimal digits were expected")]
+pub struct MalformedPersonKey;
 
 impl fmt::Debug for PersonKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,28 +189,42 @@ impl fmt::Debug for PersonKey {
 }
 
 impl Invitation {
-    /// The person it is for.
+    /// The person it is for, as far as it says itself: the queue's message group.
     pub fn person(&self) -> PersonKey {
-        PersonKey::of(&self.email)
+        match &self.whom {
+            Whom::Email(email) => PersonKey::of(email),
+            Whom::Lead(lead) => PersonKey::of_lead(lead),
+        }
     }
 
     /// A hash of whom it is for and what it says of them, in hexadecimal: the same id with another payload is a mistake
     /// of the sender's. The password has no part in it: it is sealed anew each time, and its hash could be guessed.
     pub fn payload_hash(&self) -> String {
+        let whom = match &self.whom {
+            Whom::Email(email) => email.expose().to_owned(),
+            Whom::Lead(lead) => lead.to_string(),
+        };
         let fields = self.attributes.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-        hex(&digest(std::iter::once(self.email.expose().as_bytes()).chain(fields)))
+        hex(&digest(std::iter::once(whom.as_bytes()).chain(fields)))
     }
 
     /// The queue's message.
     pub fn encode(&self) -> String {
+        let (email, lead) = match &self.whom {
+            Whom::Email(email) => (Some(email.clone()), None),
+            Whom::Lead(lead) => (None, Some(*lead)),
+        };
         let message = Message {
             version: VERSION,
             id: self.id,
             source: self.source,
             received_at: self.received_at,
-            email: self.email.clone(),
+            action: self.action,
+            email,
+            lead,
             attributes: self.attributes.iter().map(|(name, value)| Attribute::new(name, value)).collect(),
             password: self.password.clone(),
+            rule: self.rule.clone(),
         };
         serde_json::to_string(&message).expect("a message is plain data, which always serializes")
     }
@@ -155,25 +239,34 @@ impl Invitation {
             version: u64,
         }
         let Versioned { version } = serde_json::from_str(text).map_err(MalformedInvitation::unreadable)?;
-        match version.cmp(&VERSION) {
-            Ordering::Less => return Err(MalformedInvitation::UnknownVersion(version)),
-            Ordering::Equal => {}
-            Ordering::Greater => return Err(MalformedInvitation::NewerVersion(version)),
+        match version {
+            0 => return Err(MalformedInvitation::UnknownVersion(version)),
+            1..=VERSION => {}
+            _ => return Err(MalformedInvitation::NewerVersion(version)),
         }
         let message: Message = serde_json::from_str(text).map_err(MalformedInvitation::unreadable)?;
+        let whom = match (message.email, message.lead) {
+            (Some(email), None) => Whom::Email(email),
+            (None, Some(lead)) => Whom::Lead(lead),
+            _ => return Err(MalformedInvitation::ForNobody),
+        };
         Ok(Self {
             id: message.id,
             source: message.source,
             received_at: message.received_at,
-            email: message.email,
+            whom,
+            action: message.action,
             attributes: message.attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect(),
             password: message.password,
+            rule: message.rule,
         })
     }
 }
 
-/// The version of the queue's message that this code writes and reads.
-const VERSION: u64 = 1;
+/// The version of the queue's message that this code writes; it reads every one up to it.
+///
+/// 2 added `action`, `lead` beside `email`, and `rule`; what 1 meant is what they default to.
+const VERSION: u64 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Message {
@@ -182,10 +275,17 @@ struct Message {
     source: Source,
     #[serde(with = "time::serde::rfc3339")]
     received_at: OffsetDateTime,
-    email: EmailAddress,
+    #[serde(default)]
+    action: Action,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    email: Option<EmailAddress>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lead: Option<LeadId>,
     attributes: Vec<Attribute>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     password: Option<SealedPassword>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -211,6 +311,9 @@ pub enum MalformedInvitation {
         /// Column in that line.
         column: usize,
     },
+    /// It names neither an address nor a lead, or both.
+    #[error("the message is for nobody: it must have either `email` or `lead`")]
+    ForNobody,
     /// Of a version that never was.
     #[error("the message has version {0}, and there is none below {VERSION}")]
     UnknownVersion(u64),
@@ -225,7 +328,7 @@ impl MalformedInvitation {
     }
 }
 
-fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -234,7 +337,7 @@ fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -250,9 +353,11 @@ mod tests {
             id: InvitationId::of([&b"form"[..], b"1"]),
             source: Source::Form,
             received_at: datetime!(2026-01-02 03:04:05 UTC),
-            email: "asha@example.test".parse().unwrap(),
+            whom: Whom::Email("asha@example.test".parse().unwrap()),
+            action: Action::Invite,
             attributes: Attributes::new().with("FirstName", "Asha").with("mx_City", "Pune"),
             password: None,
+            rule: None,
         }
     }
 
@@ -263,13 +368,33 @@ mod tests {
             text,
             format!(
                 concat!(
-                    r#"{{"version":1,"id":"{}","source":"form","received_at":"2026-01-02T03:04:05Z","email":"asha@example.test","#,
+                    r#"{{"version":2,"id":"{}","source":"form","received_at":"2026-01-02T03:04:05Z","action":"invite","email":"asha@example.test","#,
                     r#""attributes":[{{"name":"FirstName","value":"Asha"}},{{"name":"mx_City","value":"Pune"}}]}}"#
                 ),
                 asha().id
             )
         );
         assert_eq!(Invitation::decode(&text).unwrap(), asha());
+    }
+
+    #[test]
+    fn a_lead_and_the_rule_that_asked_travel_along() {
+        let lead: LeadId = "11111111-1111-4111-8111-111111111111".parse().unwrap();
+        let (rule, action) = (Some("stage".to_owned()), Action::MailLink);
+        let invitation = Invitation { source: Source::Crm, whom: Whom::Lead(lead), action, rule, ..asha() };
+        assert!(invitation.encode().contains(r#""action":"mail-link","lead":"11111111-"#), "{}", invitation.encode());
+        assert_eq!(Invitation::decode(&invitation.encode()).unwrap(), invitation);
+        assert_ne!(invitation.person(), asha().person());
+        let both = asha().encode().replace(r#""attributes""#, &format!(r#""lead":"{lead}","attributes""#));
+        assert_eq!(Invitation::decode(&both), Err(MalformedInvitation::ForNobody));
+    }
+
+    #[test]
+    fn a_message_of_the_first_version_is_an_invitation_by_e_mail() {
+        let second = asha().encode();
+        let first = second.replace(r#""version":2"#, r#""version":1"#).replace(r#""action":"invite","#, "");
+        assert_ne!(first, second);
+        assert_eq!(Invitation::decode(&first).unwrap(), asha());
     }
 
     #[test]

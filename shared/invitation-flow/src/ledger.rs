@@ -4,7 +4,7 @@ use leadsquared::LeadId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Booking, Invitation, MailBook, Outcome, PersonKey};
+use crate::{Booking, Invitation, MailBook, Outcome, PersonKey, Pointer};
 
 /// The memory of the flow: what was done of each invitation, and when each person was last mailed.
 #[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
@@ -19,7 +19,11 @@ pub trait Ledger {
     /// What the limits of mail go by: the person's mails and everybody's on the day of `now`.
     async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, Self::Error>;
 
-    /// Writes down that a mail is about to be sent, with the record, which keeps the lease: all of it or nothing.
+    /// When we registered this lead with the portal, if we did in the last 30 days.
+    async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
+
+    /// Writes down that a mail is about to be sent, with the record, which keeps the lease, what its link points at, and
+    /// the registration, if there was one: all of it or nothing.
     ///
     /// False, and nothing written, when the book is no longer the one that the booking was made from. Fails when the
     /// lease is no longer ours.
@@ -29,14 +33,15 @@ pub trait Ledger {
         lease: &Lease,
         record: &Record,
         booking: &Booking,
+        pointer: Option<&Pointer>,
     ) -> Result<bool, Self::Error>;
 
     /// Writes the record and lets go of the lease until the next attempt. Fails when the lease is no longer ours.
     async fn release(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), Self::Error>;
 
-    /// Ends the invitation: its record and outcome, the outcome's count for the day on which it was accepted, and for one
-    /// that was mailed the time of the person's last mail; all of it or nothing, so that every invitation is counted
-    /// once. Fails when the lease is no longer ours.
+    /// Ends the invitation: its record and outcome, the outcome's count for the day on which it was accepted, the
+    /// registration, if there was one, and for one that was mailed the time of the person's last mail; all of it or nothing,
+    /// so that every invitation is counted once. Fails when the lease is no longer ours.
     async fn end(
         &self,
         invitation: &Invitation,
@@ -79,6 +84,10 @@ pub struct Record {
     pub lead: Option<LeadId>,
     /// Whether the lead was there before this invitation.
     pub existing: bool,
+    /// Whether we registered the lead with the portal, or may have.
+    pub registered: bool,
+    /// The person it is for, once their address is known.
+    pub person: Option<PersonKey>,
     /// Whether an earlier attempt may have registered the person without living to say so.
     pub in_doubt: bool,
     /// Whether the mail was sent, for sure.

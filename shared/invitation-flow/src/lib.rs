@@ -8,6 +8,7 @@ mod crm;
 mod flow;
 mod invitation;
 mod ledger;
+mod link;
 mod mail;
 mod mail_limits;
 mod outcome;
@@ -15,8 +16,11 @@ mod password;
 
 pub use crm::Crm;
 pub use flow::{Attempt, Flow, Portal, Postponed, give_up};
-pub use invitation::{Invitation, InvitationId, MalformedInvitation, PersonKey, SealedPassword, Source};
+pub use invitation::{
+    Action, Invitation, InvitationId, MalformedInvitation, MalformedPersonKey, PersonKey, SealedPassword, Source, Whom,
+};
 pub use ledger::{Claim, Ended, Lease, Ledger, Record};
+pub use link::{LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkToken, MalformedLinkToken, Pointer};
 pub use mail::{Letter, Mail, MailError};
 pub use mail_limits::{BegunMail, Booking, MailBook, MailLimits};
 pub use outcome::{Outcome, Rejection, Suppression};

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use leadsquared::{EmailAddress, LeadId, LoginLink};
 
 /// What the mail is made of.
@@ -9,6 +11,8 @@ pub struct Letter<'a> {
     pub to: &'a EmailAddress,
     /// The link to sign in with.
     pub link: &'a LoginLink,
+    /// How long it works.
+    pub valid_for: Duration,
 }
 
 /// A way to send mail.

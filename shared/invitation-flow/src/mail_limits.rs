@@ -1,6 +1,6 @@
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
-use crate::InvitationId;
+use crate::{InvitationId, PersonKey};
 
 /// How many mails are sent, whoever asks for them: a form is public, and so is its button.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +44,15 @@ pub struct BegunMail {
     pub invitation: InvitationId,
 }
 
+/// How long it takes at most until a mail that was begun is known to have been sent, if ever: an attempt that could not write
+/// it down comes back within the queue's visibility time-out, and one that does not know in a quarter of an hour.
+const UNTIL_TOLD: Duration = Duration::minutes(20);
+
 /// Leave to send a mail, which has to be written into the book first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Booking {
+    /// The person the mail is for.
+    pub person: PersonKey,
     /// The book it was made from; another one by now voids it.
     pub version: u64,
     /// The person's mails with the new one.
@@ -64,6 +70,9 @@ pub(crate) enum NoMail {
     Capped,
     /// The person may have got enough, and of not one of those mails it is known.
     CappedUnseen,
+    /// Another invitation's mail to the person was begun a moment ago, or since this one was asked for, and may yet turn out to
+    /// have been sent.
+    UnderWay,
     /// All of us did.
     BudgetSpent {
         /// When there is a new one.
@@ -72,8 +81,9 @@ pub(crate) enum NoMail {
 }
 
 impl MailLimits {
-    pub(crate) fn is_cooling_down(&self, book: &MailBook, now: OffsetDateTime) -> bool {
-        book.last_sent.is_some_and(|at| now - at < self.cool_down)
+    /// Whether the person was mailed a moment ago, or since they asked: then they have what they asked for.
+    pub(crate) fn is_served(&self, book: &MailBook, asked_at: OffsetDateTime, now: OffsetDateTime) -> bool {
+        book.last_sent.is_some_and(|at| now.min(asked_at) - at < self.cool_down)
     }
 
     /// Leave for a mail of this invitation.
@@ -82,8 +92,10 @@ impl MailLimits {
     /// use up the person's caps and the account's budget without a single mail.
     pub(crate) fn book(
         &self,
+        person: PersonKey,
         book: &MailBook,
         invitation: InvitationId,
+        asked_at: OffsetDateTime,
         unused: Option<OffsetDateTime>,
         now: OffsetDateTime,
     ) -> Result<Booking, NoMail> {
@@ -97,13 +109,18 @@ impl MailLimits {
             let was_mailed = book.last_sent.is_some_and(|at| now - at < Duration::DAY);
             return Err(if was_mailed { NoMail::Capped } else { NoMail::CappedUnseen });
         }
+        let since_asked = |mail: &BegunMail| mail.at > asked_at - self.cool_down && now - mail.at < UNTIL_TOLD;
+        let mut others = begun.iter().filter(|mail| mail.invitation != invitation);
+        if others.any(|mail| now - mail.at < self.cool_down || since_asked(mail)) {
+            return Err(NoMail::UnderWay);
+        }
         let is_paid_for = unused.is_some_and(|mail| day(mail.at) == day(now));
         if !is_paid_for && book.begun_today >= self.budget {
             let tomorrow = day(now).midnight().assume_utc() + Duration::DAY;
             return Err(NoMail::BudgetSpent { until: tomorrow });
         }
         begun.push(BegunMail { at: now, invitation });
-        Ok(Booking { version: book.version, begun, at: now, budget: (!is_paid_for).then_some(self.budget) })
+        Ok(Booking { person, version: book.version, begun, at: now, budget: (!is_paid_for).then_some(self.budget) })
     }
 }
 
@@ -124,6 +141,10 @@ mod tests {
         InvitationId::of([&[number][..]])
     }
 
+    fn person() -> PersonKey {
+        PersonKey::of(&"asha@example.test".parse().unwrap())
+    }
+
     /// Mails of invitations 1, 2, 3…, so many minutes ago.
     fn book(minutes_ago: &[i64]) -> MailBook {
         let mail =
@@ -133,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_third_mail_of_an_hour_and_the_sixth_of_a_day_are_the_last() {
-        let allowed = |minutes_ago: &[i64]| LIMITS.book(&book(minutes_ago), id(99), None, NOW).is_ok();
+        let allowed = |minutes_ago: &[i64]| LIMITS.book(person(), &book(minutes_ago), id(99), NOW, None, NOW).is_ok();
         assert!(allowed(&[59, 1]));
         assert!(!allowed(&[59, 30, 1]));
         assert!(allowed(&[60, 30, 1]));
@@ -145,20 +166,20 @@ mod tests {
     #[test]
     fn a_mail_that_was_not_sent_keeps_its_place() {
         let unused = Some(NOW - Duration::minutes(1));
-        let booking = LIMITS.book(&book(&[10, 5, 1]), id(3), unused, NOW).unwrap();
+        let booking = LIMITS.book(person(), &book(&[10, 5, 1]), id(3), NOW, unused, NOW).unwrap();
         assert_eq!(booking.begun, [&book(&[10, 5]).begun[..], &[BegunMail { at: NOW, invitation: id(3) }]].concat());
         assert_eq!((booking.version, booking.budget), (7, None));
         // What was not written down, or is somebody else's, frees no place.
         for (id, unused) in [(id(3), None), (id(3), Some(NOW)), (id(2), unused)] {
-            assert_eq!(LIMITS.book(&book(&[10, 5, 1]), id, unused, NOW), Err(NoMail::CappedUnseen));
+            assert_eq!(LIMITS.book(person(), &book(&[10, 5, 1]), id, NOW, unused, NOW), Err(NoMail::CappedUnseen));
         }
     }
 
     #[test]
     fn enough_is_enough_only_for_somebody_who_was_mailed_for_sure() {
         let book = |minutes| MailBook { last_sent: Some(NOW - Duration::minutes(minutes)), ..book(&[10, 5, 1]) };
-        assert_eq!(LIMITS.book(&book(1439), id(9), None, NOW), Err(NoMail::Capped));
-        assert_eq!(LIMITS.book(&book(1440), id(9), None, NOW), Err(NoMail::CappedUnseen));
+        assert_eq!(LIMITS.book(person(), &book(1439), id(9), NOW, None, NOW), Err(NoMail::Capped));
+        assert_eq!(LIMITS.book(person(), &book(1440), id(9), NOW, None, NOW), Err(NoMail::CappedUnseen));
     }
 
     #[test]
@@ -166,16 +187,36 @@ mod tests {
         let midnight = datetime!(2026-01-03 00:00 UTC);
         let book =
             MailBook { begun: vec![BegunMail { at: NOW, invitation: id(1) }], begun_today: 99, ..MailBook::default() };
-        assert_eq!(LIMITS.book(&book, id(1), Some(NOW), midnight).unwrap().budget, Some(100));
+        assert_eq!(LIMITS.book(person(), &book, id(1), NOW, Some(NOW), midnight).unwrap().budget, Some(100));
         let spent = MailBook { begun_today: 100, ..book };
         let until = datetime!(2026-01-04 00:00 UTC);
-        assert_eq!(LIMITS.book(&spent, id(1), Some(NOW), midnight), Err(NoMail::BudgetSpent { until }));
+        assert_eq!(LIMITS.book(person(), &spent, id(1), NOW, Some(NOW), midnight), Err(NoMail::BudgetSpent { until }));
     }
 
     #[test]
-    fn a_minute_has_to_pass_after_a_mail() {
+    fn a_mail_that_another_invitation_just_began_is_waited_for() {
+        let begun = |seconds| MailBook {
+            begun: vec![BegunMail { at: NOW - Duration::seconds(seconds), invitation: id(1) }],
+            ..MailBook::default()
+        };
+        assert_eq!(LIMITS.book(person(), &begun(59), id(2), NOW, None, NOW), Err(NoMail::UnderWay));
+        let asked = NOW - Duration::minutes(30);
+        assert_eq!(LIMITS.book(person(), &begun(1199), id(2), asked, None, NOW), Err(NoMail::UnderWay));
+        assert!(LIMITS.book(person(), &begun(1200), id(2), asked, None, NOW).is_ok());
+        assert!(LIMITS.book(person(), &begun(60), id(2), NOW, None, NOW).is_ok());
+        assert!(LIMITS.book(person(), &begun(59), id(1), NOW, None, NOW).is_ok(), "its own repeat is not in its way");
+    }
+
+    #[test]
+    fn a_minute_has_to_pass_after_a_mail_before_another_one_is_asked_for() {
         let book = MailBook { last_sent: Some(NOW), ..MailBook::default() };
-        assert!(LIMITS.is_cooling_down(&book, NOW + Duration::seconds(59)));
-        assert!(!LIMITS.is_cooling_down(&book, NOW + Duration::seconds(60)));
+        let is_served =
+            |asked, now| LIMITS.is_served(&book, NOW + Duration::seconds(asked), NOW + Duration::seconds(now));
+        assert!(is_served(59, 59));
+        assert!(!is_served(60, 60));
+        // It was asked for before the mail, and has waited long since.
+        assert!(is_served(-5, 7200));
+        assert!(is_served(59, 7200));
+        assert!(!is_served(60, 7200));
     }
 }

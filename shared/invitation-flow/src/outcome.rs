@@ -10,7 +10,7 @@ pub enum Outcome {
     InvitedExisting,
     /// This invitation was done before, or the person was mailed a moment ago: nothing was done again.
     AlreadyInvited,
-    /// The person is a lead and was deliberately not mailed.
+    /// The person was deliberately not mailed.
     Suppressed(Suppression),
     /// LeadSquared or our own rules refuse it for good.
     Rejected(Rejection),
@@ -26,6 +26,8 @@ pub enum Outcome {
 pub enum Suppression {
     /// They were sent as many mails of late as one address may get ([`MailLimits`](crate::MailLimits)).
     MailCap,
+    /// A link was asked for, and they are no lead. Whoever asked is told nothing else than everybody is.
+    UnknownPerson,
 }
 
 /// Why an invitation is refused for good. None of it is personal data.
@@ -34,6 +36,10 @@ pub enum Rejection {
     /// LeadSquared matched the application to a lead with another e-mail address, and nobody is let into somebody
     /// else's application.
     IdentityMismatch,
+    /// There is no lead with the id that the invitation names: it was deleted or merged.
+    NoSuchLead,
+    /// The lead has no usable e-mail address on record.
+    NoEmailAddress,
     /// The same id came before with another content.
     IdReused,
     /// Mails were begun, as many as there may be, and nobody knows whether one was sent: a person has to look, since a third mail might be
@@ -68,6 +74,7 @@ impl Outcome {
         match self {
             Self::Invited | Self::InvitedExisting | Self::AlreadyInvited => None,
             Self::Suppressed(Suppression::MailCap) => Some("mail-cap".into()),
+            Self::Suppressed(Suppression::UnknownPerson) => Some("unknown-person".into()),
             Self::Rejected(rejection) => Some(rejection.to_string().into()),
             Self::Exhausted { cause } => Some(cause.into()),
         }
@@ -78,6 +85,8 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::IdentityMismatch => f.write_str("identity-mismatch"),
+            Self::NoSuchLead => f.write_str("no-such-lead"),
+            Self::NoEmailAddress => f.write_str("no-e-mail-address"),
             Self::IdReused => f.write_str("id-reused"),
             Self::MailUnknown => f.write_str("mail-unknown"),
             Self::Refused { exception_type } => write!(f, "refused: {exception_type}"),

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use invitation_flow::{BegunMail, Ended, Invitation, InvitationId, Lease, Outcome, PersonKey, Record};
+use invitation_flow::{
+    BegunMail, Ended, Invitation, InvitationId, Lease, LinkHash, Outcome, PersonKey, Pointer, Record,
+};
+use leadsquared::LeadId;
 use time::{Date, Duration, OffsetDateTime};
 
 use crate::LedgerError;
@@ -11,11 +14,17 @@ use crate::LedgerError;
 /// How long an invitation is remembered: a message can be up to 14 days on the queue and 14 more among the dead letters.
 const INVITATIONS_KEPT: Duration = Duration::days(30);
 
-/// How long mails to a person are remembered: as long as the longest cap on them looks back.
-pub(crate) const MAILS_KEPT: Duration = Duration::days(1);
+/// How long mails to a person are remembered: longer than an invitation can wait that was asked for before them.
+pub(crate) const MAILS_KEPT: Duration = Duration::days(14);
 
 /// How long a day's counts are kept: longer than any invitation of that day can change them.
 const COUNTS_KEPT: Duration = Duration::days(90);
+
+/// How long a login link is remembered that can no longer be used: as long as a fresh one may be asked for by it.
+const LINKS_KEPT: Duration = Duration::days(30);
+
+/// How long it is remembered that we registered a lead: longer than LeadSquared's news of it can be on its way.
+pub(crate) const REGISTRATIONS_KEPT: Duration = Duration::days(30);
 
 /// What is counted beside the outcomes: the invitations of which each gets one.
 pub(crate) const ACCEPTED: &str = "accepted";
@@ -76,7 +85,9 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
         ("payload".to_owned(), text(&invitation.payload_hash())),
         ("received_at".to_owned(), seconds(invitation.received_at)),
         ("expires_at".to_owned(), seconds(last_seen + INVITATIONS_KEPT)),
+        ("person".to_owned(), text(record.person.as_ref().unwrap_or(&invitation.person()).as_str())),
         ("existing".to_owned(), AttributeValue::Bool(record.existing)),
+        ("registered".to_owned(), AttributeValue::Bool(record.registered)),
         ("in_doubt".to_owned(), AttributeValue::Bool(record.in_doubt)),
         ("mailed".to_owned(), AttributeValue::Bool(record.mailed)),
         ("unresolved_mails".to_owned(), AttributeValue::N(record.unresolved_mails.to_string())),
@@ -103,6 +114,27 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
 
 fn invitation_key(id: InvitationId) -> String {
     format!("invitation#{id}")
+}
+
+/// The item of what an on-click link points at.
+pub(crate) fn pointer_item(pointer: &Pointer) -> Item {
+    Item::from([
+        ("pk".to_owned(), text(&link_key(&pointer.link))),
+        ("lead_id".to_owned(), text(&pointer.lead.to_string())),
+        ("invitation".to_owned(), text(&pointer.invitation.to_string())),
+        ("made_at".to_owned(), seconds(pointer.made_at)),
+        ("valid_until".to_owned(), seconds(pointer.valid_until)),
+        ("expires_at".to_owned(), seconds(pointer.valid_until + LINKS_KEPT)),
+    ])
+}
+
+pub(crate) fn link_key(link: &LinkHash) -> String {
+    format!("link#{}", link.as_str())
+}
+
+/// The item of what we did with a lead.
+pub(crate) fn lead_key(lead: &LeadId) -> String {
+    format!("lead#{lead}")
 }
 
 /// The item of the mails that were begun on a day.
@@ -184,12 +216,16 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn record(&self) -> Result<Record, LedgerError> {
+        let person = self.optional_text("person").map(|text| text.parse().map_err(|_| self.corrupt("person")));
         let lead = self.optional_text("lead_id").map(str::parse).transpose().map_err(|_| self.corrupt("lead_id"))?;
         let left_out = self.item.get("left_out").and_then(|value| value.as_l().ok());
         let left_out = left_out.ok_or_else(|| self.corrupt("left_out"))?;
         Ok(Record {
             lead,
             existing: self.bool("existing")?,
+            // Items from before version 2 of the message have neither this nor the person.
+            registered: self.item.contains_key("registered") && self.bool("registered")?,
+            person: person.transpose()?,
             in_doubt: self.bool("in_doubt")?,
             mailed: self.bool("mailed")?,
             unresolved_mails: self.count("unresolved_mails")?,

@@ -4,8 +4,10 @@
 //!
 //! | pk | attributes | kept |
 //! | --- | --- | --- |
-//! | `invitation#<id>` | `payload`, `received_at`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `unused_mail`, `left_out`, `outcome`, `cause`, `ended_by` (the message) | 30 days |
-//! | `person#<hash of the e-mail address>` | `version`, `begun` (a list of `at`, `invitation`), `mailed_at` | 1 day |
+//! | `invitation#<id>` | `payload`, `received_at`, `person`, `registered`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `unused_mail`, `left_out`, `outcome`, `cause`, `ended_by` (the message) | 30 days |
+//! | `person#<hash of the e-mail address>` | `version`, `begun` (a list of `at`, `invitation`), `mailed_at` | 14 days |
+//! | `link#<hash of the token>` | `lead_id`, `invitation`, `made_at`, `valid_until` | 30 days after `valid_until` |
+//! | `lead#<lead id>` | `registered_at`: when we registered the lead with the portal | 30 days |
 //! | `mails#<day>` | `count`: mails that were begun on that day | 90 days |
 //! | `count#<day>#accepted` | `count`: invitations that were accepted on that day | 90 days |
 //! | `count#<day>#<outcome>` | `count`: those of them that ended so | 90 days |
@@ -28,12 +30,13 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use futures::future::try_join;
-use invitation_flow::{Booking, Claim, Invitation, Lease, MailBook, Outcome, PersonKey, Record};
+use invitation_flow::{Booking, Claim, Invitation, Lease, MailBook, Outcome, PersonKey, Pointer, Record};
+use leadsquared::LeadId;
 use time::{Date, OffsetDateTime};
 
 use crate::item::{
-    ACCEPTED, Condition, Item, MAILS_KEPT, Reader, State, begun_mails, count_key, counts_expire, invitation_item,
-    mails_key, person_key, seconds, text,
+    ACCEPTED, Condition, Item, MAILS_KEPT, REGISTRATIONS_KEPT, Reader, State, begun_mails, count_key, counts_expire,
+    invitation_item, lead_key, mails_key, person_key, pointer_item, seconds, text,
 };
 
 /// How often a transaction is tried that another one on the same items keeps from being carried out. Those are the
@@ -182,6 +185,21 @@ impl Ledger {
         self.add(count_key(day, name), by, counts_expire(day), None)
     }
 
+    /// Remembers since when a lead is registered with the portal through us, if an attempt registered it.
+    fn registration(&self, record: &Record, at: OffsetDateTime) -> Option<TransactWriteItem> {
+        let lead = record.lead.filter(|_| record.registered)?;
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", text(&lead_key(&lead)))
+            .update_expression("SET #registered_at = if_not_exists(#registered_at, :at), #expires_at = :expires_at")
+            .expression_attribute_names("#registered_at", "registered_at")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":at", seconds(at))
+            .expression_attribute_values(":expires_at", seconds(at + REGISTRATIONS_KEPT));
+        let update = update.build().expect("a table, a key and an expression are set");
+        Some(TransactWriteItem::builder().update(update).build())
+    }
+
     async fn read(&self, pk: &str) -> Result<Option<Item>, LedgerError> {
         let get = self.client.get_item().table_name(&self.table).key("pk", text(pk)).consistent_read(true);
         let answer = get.send().await.map_err(|error| LedgerError::Unavailable { cause: aws::cause(&error) })?;
@@ -260,17 +278,24 @@ impl invitation_flow::Ledger for Ledger {
         })
     }
 
+    async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerError> {
+        let pk = lead_key(lead);
+        let item = self.read(&pk).await?.unwrap_or_default();
+        Reader { pk, item: &item }.optional_time("registered_at")
+    }
+
     async fn begin_mail(
         &self,
         invitation: &Invitation,
         lease: &Lease,
         record: &Record,
         booking: &Booking,
+        pointer: Option<&Pointer>,
     ) -> Result<bool, LedgerError> {
         let version = |version: u64| AttributeValue::N(version.to_string());
         let book = Update::builder()
             .table_name(&self.table)
-            .key("pk", text(&person_key(&invitation.person())))
+            .key("pk", text(&person_key(&booking.person)))
             .update_expression("SET #version = :next, #begun = :begun, #expires_at = :expires_at")
             .condition_expression(match booking.version {
                 0 => "attribute_not_exists(#version)",
@@ -293,6 +318,12 @@ impl invitation_flow::Ledger for Ledger {
             self.put_if(intent, Condition::held_by(&lease.holder.to_string())),
             TransactWriteItem::builder().update(book).build(),
         ];
+        writes.extend(self.registration(record, booking.at));
+        if let Some(pointer) = pointer {
+            let put = Put::builder().table_name(&self.table).set_item(Some(pointer_item(pointer)));
+            let put = put.build().expect("a table and an item are set");
+            writes.push(TransactWriteItem::builder().put(put).build());
+        }
         if let Some(budget) = booking.budget {
             let day = day(booking.at);
             writes.push(self.add(mails_key(day), 1, counts_expire(day), Some(budget)));
@@ -326,10 +357,12 @@ impl invitation_flow::Ledger for Ledger {
             writes.push(self.count(invitation, outcome.name(), 1));
             writes.extend(before.map(|before| self.count(invitation, before, -1)));
         }
+        writes.extend(self.registration(record, now));
         if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
+            let person = record.person.clone().unwrap_or_else(|| invitation.person());
             let mailed = Update::builder()
                 .table_name(&self.table)
-                .key("pk", text(&person_key(&invitation.person())))
+                .key("pk", text(&person_key(&person)))
                 .update_expression("SET #mailed_at = :mailed_at, #expires_at = :expires_at")
                 .expression_attribute_names("#mailed_at", "mailed_at")
                 .expression_attribute_names("#expires_at", "expires_at")

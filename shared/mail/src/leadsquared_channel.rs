@@ -15,7 +15,7 @@ pub struct LeadSquaredChannel<'a> {
 
 impl Mail for LeadSquaredChannel<'_> {
     async fn send(&self, letter: Letter<'_>) -> Result<(), MailError> {
-        let mail = self.wording.write(letter.link);
+        let mail = self.wording.write(letter.link, letter.valid_for);
         let content = Content::Html { html: mail.html, text: mail.text };
         let mut email = EmailToLead::new(Recipient::LeadEmail(letter.to.clone()), mail.subject, content);
         if let Some(sender) = self.sender {

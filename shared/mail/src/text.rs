@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use askama::Template;
 use leadsquared::LoginLink;
 
@@ -28,6 +30,7 @@ struct Html<'a> {
     subject: &'a str,
     organisation: &'a str,
     link: &'a str,
+    hours: u64,
 }
 
 #[derive(Template)]
@@ -35,18 +38,20 @@ struct Html<'a> {
 struct Text<'a> {
     organisation: &'a str,
     link: &'a str,
+    hours: u64,
 }
 
 impl Wording {
-    /// Writes the mail around a link.
-    pub fn write(&self, link: &LoginLink) -> LinkMail {
+    /// Writes the mail around a link that works so long, in whole hours.
+    pub fn write(&self, link: &LoginLink, valid_for: Duration) -> LinkMail {
         const REASON: &str = "a compiled template renders into memory";
         let Self { organisation, subject } = self;
         let link = link.expose();
+        let hours = valid_for.as_secs() / 3600;
         LinkMail {
             subject: subject.clone(),
-            html: Html { subject, organisation, link }.render().expect(REASON),
-            text: Text { organisation, link }.render().expect(REASON),
+            html: Html { subject, organisation, link, hours }.render().expect(REASON),
+            text: Text { organisation, link, hours }.render().expect(REASON),
         }
     }
 }
@@ -58,7 +63,10 @@ mod tests {
     #[test]
     fn the_link_is_escaped_in_html_and_whole_in_text() {
         let wording = Wording { organisation: "Rao & Sons".to_owned(), subject: "Your <link>".to_owned() };
-        let mail = wording.write(&LoginLink::from("https://portal.example.test/?leadId=1&authKey=a%2Bb"));
+        let mail = wording.write(
+            &LoginLink::from("https://portal.example.test/?leadId=1&authKey=a%2Bb"),
+            Duration::from_secs(4 * 3600),
+        );
         assert_eq!(mail.subject, "Your <link>");
         assert!(
             mail.html.contains(r#"<a href="https://portal.example.test/?leadId=1&#38;authKey=a%2Bb""#),
@@ -68,6 +76,7 @@ mod tests {
         assert!(mail.html.contains("<title>Your &#60;link&#62;</title>"), "{}", mail.html);
         assert!(mail.html.contains("Rao &#38; Sons"), "{}", mail.html);
         assert!(mail.text.contains("\nhttps://portal.example.test/?leadId=1&authKey=a%2Bb\n"), "{}", mail.text);
+        assert!(mail.html.contains("works for 4 hours") && mail.text.contains("works for 4 hours"), "{}", mail.text);
         assert!(mail.text.starts_with("Your application at Rao & Sons\n"), "{}", mail.text);
     }
 }

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use futures::FutureExt;
 use invitation_flow::{
-    Attempt, Crm, Flow, Invitation, InvitationId, Lease, MailLimits, Outcome, Portal, Postponed, Rejection, Source,
-    Suppression, generated_password, give_up,
+    Action, Attempt, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, Outcome,
+    Postponed, Rejection, Source, Suppression, Whom, generated_password, give_up,
 };
 use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, Lead, LeadId, Password, Registration};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::world::{LeadSquared, LedgerAway, Memory, Outside, Via};
+use crate::world::{LeadSquared, LedgerAway, Memory, Outside, Via, direct, on_click};
 
 const START: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 const LEASE: Duration = Duration::minutes(1);
@@ -43,6 +43,7 @@ struct World {
     leadsquared: RefCell<LeadSquared>,
     memory: RefCell<Memory>,
     limits: MailLimits,
+    on_click: Cell<bool>,
     /// The message that is delivered.
     message: Cell<Uuid>,
     chosen_password: RefCell<Option<Password>>,
@@ -83,12 +84,9 @@ impl World {
 
     /// One delivery of the message: `None` when the process died.
     fn deliver(&self, invitation: &Invitation) -> Option<Result<Outcome, Postponed>> {
-        let portal = Portal {
-            id: "22222222-2222-4222-8222-222222222222".parse().unwrap(),
-            page: "https://portal.example.test/".parse().unwrap(),
-        };
+        let link = if self.on_click.get() { on_click() } else { direct() };
         let outside = Via(self);
-        let flow = Flow { crm: &outside, ledger: &outside, mail: &outside, portal: &portal, mail_limits: self.limits };
+        let flow = Flow { crm: &outside, ledger: &outside, mail: &outside, link: &link, mail_limits: self.limits };
         let attempt = Attempt {
             now: self.now(),
             lease: Lease {
@@ -98,6 +96,7 @@ impl World {
             },
             password: generated_password([7; 20]),
             chosen_password: self.chosen_password.borrow().clone(),
+            token: LinkToken::new([7; LINK_TOKEN_BYTES]),
         };
         flow.run(invitation, attempt).now_or_never()
     }
@@ -163,9 +162,11 @@ fn invitation(email: &str, attributes: Attributes, number: u8) -> Invitation {
         id: InvitationId::of([&[number][..]]),
         source: Source::Form,
         received_at: START,
-        email: email.parse().unwrap(),
+        whom: Whom::Email(email.parse().unwrap()),
+        action: Action::Invite,
         attributes,
         password: None,
+        rule: None,
     }
 }
 
@@ -192,7 +193,7 @@ fn a_second_delivery_changes_nothing() {
 fn another_application_of_the_person_waits_for_the_cool_down() {
     let world = World::default();
     world.deliver_until_done(&asha());
-    let again = |number| Invitation { id: InvitationId::of([&[number][..]]), ..asha() };
+    let again = |number| Invitation { id: InvitationId::of([&[number][..]]), received_at: world.now(), ..asha() };
     assert_eq!(world.deliver_until_done(&again(2)), Outcome::AlreadyInvited);
     world.now.set(world.now.get() + Duration::seconds(61));
     assert_eq!(world.deliver_until_done(&again(3)), Outcome::InvitedExisting);
@@ -221,28 +222,129 @@ fn a_lead_with_another_address_never_gets_a_link() {
             let lead = serde_json::json!({"ProspectID": Uuid::from_u128(9), "EmailAddress": "victim@example.test"});
             Ok(vec![serde_json::from_value(lead).unwrap()])
         }
+        async fn lead_by_id(&self, _: &LeadId) -> Result<Option<Lead>, Error> {
+            panic!("nobody named a lead")
+        }
         async fn lead_auto_login_key(&self, _: &LeadId) -> Result<AutoLoginKey, Error> {
             panic!("a key for a stranger's lead was asked for")
         }
     }
     let impostor = Impostor(World::default());
-    let portal = Portal {
-        id: "22222222-2222-4222-8222-222222222222".parse().unwrap(),
-        page: "https://portal.example.test/".parse().unwrap(),
-    };
+    let link = direct();
     let world = &impostor.0;
     let outside = Via(world);
     let limits = MailLimits::default();
-    let flow = Flow { crm: &impostor, ledger: &outside, mail: &outside, portal: &portal, mail_limits: limits };
+    let flow = Flow { crm: &impostor, ledger: &outside, mail: &outside, link: &link, mail_limits: limits };
     let attempt = Attempt {
         now: START,
         lease: Lease { holder: Uuid::nil(), message: Uuid::nil(), until: START + LEASE },
         password: generated_password([0; 20]),
         chosen_password: None,
+        token: LinkToken::new([7; LINK_TOKEN_BYTES]),
     };
     let outcome = flow.run(&asha(), attempt).now_or_never().unwrap().unwrap();
     assert_eq!(outcome, Outcome::Rejected(Rejection::IdentityMismatch));
     assert_eq!(world.mails(), 0);
+}
+
+fn by_lead(lead: LeadId, action: Action) -> Invitation {
+    Invitation {
+        source: Source::Crm,
+        whom: Whom::Lead(lead),
+        action,
+        ..invitation("x@example.test", Attributes::new(), 9)
+    }
+}
+
+#[test]
+fn a_lead_that_is_named_gets_its_link_at_the_address_on_record() {
+    let world = World::default();
+    let lead = world.add_lead(5, "asha@example.test", None, false);
+    assert_eq!(world.deliver(&by_lead(lead, Action::Invite)).unwrap().unwrap(), Outcome::InvitedExisting);
+    assert_eq!(
+        *world.calls.borrow(),
+        [
+            "claim",
+            "registered_at",
+            "lead_by_id",
+            "mail_book",
+            "lead_auto_login_key",
+            "register",
+            "lead_auto_login_key",
+            "begin_mail",
+            "mail",
+            "end"
+        ]
+    );
+    assert_eq!(world.leadsquared.borrow().mails, [lead]);
+    // It is one person with whoever applies with that address.
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::AlreadyInvited);
+}
+
+#[test]
+fn the_news_of_our_own_registration_invites_nobody() {
+    let world = World::default();
+    world.deliver_until_done(&asha());
+    let lead = world.leadsquared.borrow().leads[0].id;
+    let later = |minutes| START + Duration::minutes(minutes);
+    world.now.set(Duration::minutes(5));
+    let asked = |minutes| Invitation {
+        id: InvitationId::of([&[100 + minutes as u8][..]]),
+        received_at: later(minutes),
+        ..by_lead(lead, Action::Invite)
+    };
+    assert_eq!(world.deliver_until_done(&asked(0)), Outcome::AlreadyInvited);
+    assert_eq!(world.deliver_until_done(&asked(1)), Outcome::InvitedExisting);
+    assert_eq!(world.mails(), 2);
+}
+
+#[test]
+fn a_lead_that_is_gone_is_refused_or_was_nobody_to_mail() {
+    let world = World::default();
+    let gone: LeadId = Uuid::from_u128(5).to_string().parse().unwrap();
+    let outcome = |action: Action| {
+        world.deliver(&Invitation { id: InvitationId::of([action.name().as_bytes()]), ..by_lead(gone, action) })
+    };
+    let rejected = Outcome::Rejected(Rejection::NoSuchLead);
+    assert_eq!(outcome(Action::Invite).unwrap().unwrap(), rejected);
+    let suppressed = Outcome::Suppressed(Suppression::UnknownPerson);
+    assert_eq!(outcome(Action::MailLink).unwrap().unwrap(), suppressed);
+}
+
+#[test]
+fn a_link_is_mailed_to_a_lead_and_makes_none() {
+    let world = World::default();
+    let ask = |number| Invitation {
+        source: Source::LinkRequest,
+        action: Action::MailLink,
+        ..invitation("asha@example.test", Attributes::new(), number)
+    };
+    let unknown = Outcome::Suppressed(Suppression::UnknownPerson);
+    assert_eq!(world.deliver_until_done(&ask(1)), unknown);
+    assert_eq!((world.leadsquared.borrow().leads.len(), world.mails()), (0, 0));
+    world.add_lead(5, "asha@example.test", None, true);
+    assert_eq!(world.deliver_until_done(&ask(2)), Outcome::InvitedExisting);
+    assert_eq!((world.leadsquared.borrow().leads.len(), world.mails()), (1, 1));
+}
+
+#[test]
+fn an_on_click_link_takes_one_call_and_points_at_the_lead() {
+    let world = World::default();
+    world.on_click.set(true);
+    assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::Invited);
+    assert_eq!(*world.calls.borrow(), ["claim", "mail_book", "register", "begin_mail", "mail", "end"]);
+    let lead = world.leadsquared.borrow().leads[0].id;
+    let pointers = world.memory.borrow().pointers.clone();
+    assert_eq!(pointers.len(), 1);
+    assert_eq!((pointers[0].lead, pointers[0].invitation), (lead, asha().id));
+    assert_eq!((pointers[0].made_at, pointers[0].valid_until), (START, START + Duration::hours(1)));
+
+    // Who was a lead before is not made a portal user before they press the button.
+    let mei = world.add_lead(5, "mei@example.test", None, false);
+    let application = invitation("mei@example.test", Attributes::new(), 3);
+    assert_eq!(world.deliver_until_done(&application), Outcome::InvitedExisting);
+    assert_eq!(world.leadsquared.borrow().mails, [lead, mei]);
+    assert_eq!(world.registered(), 1);
 }
 
 #[test]
@@ -312,7 +414,8 @@ fn a_person_gets_three_mails_an_hour_and_then_none_and_is_registered_all_the_sam
     let mut outcomes = Vec::new();
     for number in 1..=4 {
         world.now.set(Duration::minutes(19) * i32::from(number));
-        outcomes.push(world.deliver_until_done(&Invitation { id: InvitationId::of([&[number][..]]), ..asha() }));
+        let id = InvitationId::of([&[number][..]]);
+        outcomes.push(world.deliver_until_done(&Invitation { id, received_at: world.now(), ..asha() }));
     }
     let suppressed = Outcome::Suppressed(Suppression::MailCap);
     assert_eq!(outcomes[2..], [Outcome::InvitedExisting, suppressed]);
@@ -478,7 +581,8 @@ proptest! {
         prop_assert_eq!(world.registered(), 3);
         for (invitation, outcome) in invitations.iter().zip(outcomes) {
             let leadsquared = world.leadsquared.borrow();
-            let lead = leadsquared.lead_of(invitation.email.expose()).unwrap();
+            let Whom::Email(email) = &invitation.whom else { unreachable!("applications name an address") };
+            let lead = leadsquared.lead_of(email.expose()).unwrap();
             let mails = leadsquared.mails.iter().filter(|mailed| **mailed == lead).count();
             // Without a mail for sure, somebody is told.
             let fewest = usize::from(outcome != Outcome::Rejected(Rejection::MailUnknown));

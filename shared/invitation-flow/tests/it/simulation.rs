@@ -92,6 +92,7 @@ fn every_kind_of_mistake_is_found() {
         (Flaw::Ledger(LedgerFlaw::IntentIsNotKept), "mailed too often"),
         (Flaw::Ledger(LedgerFlaw::CapsAreNotKept), "over the cap"),
         (Flaw::Ledger(LedgerFlaw::OutcomeIsCountedTwice), "counts"),
+        (Flaw::Ledger(LedgerFlaw::RegistrationsAreForgotten), "news of our own registration"),
         (Flaw::NoLine, "over the allowance"),
         (Flaw::FailuresAreDeleted, "lost"),
     ];
@@ -127,6 +128,8 @@ fn the_seeds_cover_every_outcome_and_every_way_to_come_back() {
         "TurnedAway",
         "BadKeys",
         "late",
+        "echo recognised",
+        "echo not recognised yet",
         "delivered twice",
     ];
     for what in expected {

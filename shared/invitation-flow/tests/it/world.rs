@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use invitation_flow::{
-    BegunMail, Booking, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, Letter, Mail, MailBook, MailError,
-    Outcome, PersonKey, Record,
+    BegunMail, Booking, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, Letter, LinkMode, Mail, MailBook,
+    MailError, Outcome, PersonKey, Pointer, Portal, Record,
 };
 use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, Registration};
 use time::{Date, OffsetDateTime};
@@ -25,6 +25,21 @@ pub(crate) trait Outside {
         name: &'static str,
         work: impl FnOnce(&mut Memory) -> Result<T, LedgerAway> + 'static,
     ) -> Result<T, LedgerAway>;
+}
+
+/// Links that open the portal.
+pub(crate) fn direct() -> LinkMode {
+    let portal = Portal {
+        id: "22222222-2222-4222-8222-222222222222".parse().unwrap(),
+        page: "https://portal.example.test/".parse().unwrap(),
+    };
+    LinkMode::Direct { portal }
+}
+
+/// Links that open a page of ours, for an hour.
+pub(crate) fn on_click() -> LinkMode {
+    let page = "https://api.example.test/login-links/".parse().unwrap();
+    LinkMode::OnClick { page, valid_for: std::time::Duration::from_secs(3600) }
 }
 
 /// What the flow works with, by way of an outside.
@@ -120,6 +135,16 @@ impl<O: Outside> Crm for Via<'_, O> {
         self.0.call("leads_by_email", found).await
     }
 
+    async fn lead_by_id(&self, lead: &LeadId) -> Result<Option<Lead>, Error> {
+        let lead = *lead;
+        let found = move |leadsquared: &mut LeadSquared| {
+            let found = leadsquared.leads.iter().find(|known| known.id == lead);
+            let json = found.map(|lead| serde_json::json!({"ProspectID": lead.id, "EmailAddress": lead.email}));
+            Ok(json.map(|json| serde_json::from_value(json).unwrap()))
+        };
+        self.0.call("lead_by_id", found).await
+    }
+
     async fn lead_auto_login_key(&self, lead: &LeadId) -> Result<AutoLoginKey, Error> {
         let lead = *lead;
         let key = move |leadsquared: &mut LeadSquared| match leadsquared.leads.iter().find(|known| known.id == lead) {
@@ -133,7 +158,9 @@ impl<O: Outside> Crm for Via<'_, O> {
 
 impl<O: Outside> Mail for Via<'_, O> {
     async fn send(&self, letter: Letter<'_>) -> Result<(), MailError> {
-        assert!(letter.link.expose().contains("authKey=k%2B%2F%3D"), "{}", letter.link.expose());
+        let link = letter.link.expose();
+        let is_direct = link.starts_with("https://portal.example.test/?") && link.contains("authKey=k%2B%2F%3D");
+        assert!(is_direct || link.starts_with("https://api.example.test/login-links/"), "{link}");
         let lead = letter.lead;
         let send = move |leadsquared: &mut LeadSquared| {
             leadsquared.mails.push(lead);
@@ -156,6 +183,10 @@ pub(crate) struct Memory {
     pub(crate) counts: BTreeMap<(Date, String), i64>,
     /// Mails of unknown fate when an invitation ended, by person.
     pub(crate) unknown_mails: HashMap<PersonKey, u32>,
+    /// When leads were registered through us.
+    pub(crate) registered: HashMap<LeadId, OffsetDateTime>,
+    /// What the links in the mails point at.
+    pub(crate) pointers: Vec<Pointer>,
     /// What it does wrong.
     pub(crate) flaw: Option<Flaw>,
 }
@@ -167,6 +198,7 @@ pub(crate) enum Flaw {
     IntentIsNotKept,
     CapsAreNotKept,
     OutcomeIsCountedTwice,
+    RegistrationsAreForgotten,
 }
 
 #[derive(Clone)]
@@ -223,9 +255,10 @@ impl Memory {
         lease: &Lease,
         record: &Record,
         booking: &Booking,
+        pointer: Option<&Pointer>,
     ) -> Result<bool, LedgerAway> {
         self.held(invitation, lease)?;
-        let person = self.people.entry(invitation.person()).or_default();
+        let person = self.people.entry(booking.person.clone()).or_default();
         let begun = self.begun.entry(booking.at.date()).or_default();
         if person.version != booking.version || booking.budget.is_some_and(|budget| *begun >= budget) {
             return Ok(false);
@@ -238,7 +271,16 @@ impl Memory {
         if self.flaw != Some(Flaw::IntentIsNotKept) {
             self.held(invitation, lease)?.record = record.clone();
         }
+        self.pointers.extend(pointer.cloned());
+        self.registration(record, booking.at);
         Ok(true)
+    }
+
+    fn registration(&mut self, record: &Record, at: OffsetDateTime) {
+        let lead = record.lead.filter(|_| record.registered && self.flaw != Some(Flaw::RegistrationsAreForgotten));
+        if let Some(lead) = lead {
+            self.registered.entry(lead).or_insert(at);
+        }
     }
 
     fn end(
@@ -256,10 +298,12 @@ impl Memory {
             self.count(invitation, &before.name, -1);
         }
         self.count(invitation, outcome.name(), if self.flaw == Some(Flaw::OutcomeIsCountedTwice) { 2 } else { 1 });
+        self.registration(record, now);
+        let person = record.person.clone().unwrap_or_else(|| invitation.person());
         if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
-            self.people.entry(invitation.person()).or_default().last_sent = Some(now);
+            self.people.entry(person.clone()).or_default().last_sent = Some(now);
         }
-        *self.unknown_mails.entry(invitation.person()).or_default() += record.unresolved_mails;
+        *self.unknown_mails.entry(person).or_default() += record.unresolved_mails;
         Ok(())
     }
 
@@ -291,9 +335,18 @@ impl<O: Outside> Ledger for Via<'_, O> {
         lease: &Lease,
         record: &Record,
         booking: &Booking,
+        pointer: Option<&Pointer>,
     ) -> Result<bool, LedgerAway> {
         let (invitation, lease, record, booking) = (invitation.clone(), *lease, record.clone(), booking.clone());
-        self.0.store("begin_mail", move |memory| memory.begin_mail(&invitation, &lease, &record, &booking)).await
+        let pointer = pointer.cloned();
+        let begin =
+            move |memory: &mut Memory| memory.begin_mail(&invitation, &lease, &record, &booking, pointer.as_ref());
+        self.0.store("begin_mail", begin).await
+    }
+
+    async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerAway> {
+        let lead = *lead;
+        self.0.store("registered_at", move |memory| Ok(memory.registered.get(&lead).copied())).await
     }
 
     async fn release(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), LedgerAway> {

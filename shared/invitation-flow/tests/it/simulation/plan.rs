@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use invitation_flow::{Invitation, InvitationId, MailLimits, Source};
+use invitation_flow::{Action, Invitation, InvitationId, MailLimits, Source, Whom};
 use leadsquared::{Attributes, Limit};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -28,6 +28,10 @@ pub(super) struct Plan {
     pub(super) rotation: Option<(Duration, Duration)>,
     pub(super) allowance: Limit,
     pub(super) mail_limits: MailLimits,
+    /// Whether the links in the mails are on-click ones.
+    pub(super) on_click: bool,
+    /// Whether LeadSquared tells of every lead that is registered, and a rule wants those invited.
+    pub(super) echoes: bool,
     /// How long an invitation is tried.
     pub(super) horizon: Duration,
     /// Whether dead letters are put back in the end.
@@ -73,9 +77,11 @@ impl Plan {
                     id: InvitationId::of([&[number as u8, application as u8][..]]),
                     source: Source::Form,
                     received_at: START + time,
-                    email: person.email.parse().unwrap(),
+                    whom: Whom::Email(person.email.parse().unwrap()),
+                    action: Action::Invite,
                     attributes: Attributes::new().with("Phone", format!("+91-900000000{phone}")),
                     password: None,
+                    rule: None,
                 };
                 let copies = chance.one_of(&[0, 0, 0, 1, 3]);
                 for _ in 0..copies {
@@ -110,6 +116,8 @@ impl Plan {
             rotation,
             allowance: Limit { calls: chance.one_of(&[1, 4, 10, 25]), window: seconds(5) },
             mail_limits: MailLimits { budget: chance.one_of(&[default.budget, default.budget, 2, 5]), ..default },
+            on_click: chance.in_a_thousand(500),
+            echoes: chance.in_a_thousand(500),
             horizon: chance.one_of(&[2 * HOUR, 36 * HOUR]),
             puts_back: chance.in_a_thousand(500),
         }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use allowance::{Allowance, InProcess, Rules, Settings};
-use invitation_flow::{Invitation, InvitationId, Outcome};
-use leadsquared::LeadId;
+use invitation_flow::{Action, Invitation, InvitationId, Outcome, PersonKey, Source, Whom};
+use leadsquared::{Attributes, EmailAddress, LeadId};
 use uuid::Uuid;
 
 use super::plan::{Kind, Plan, START};
@@ -43,6 +43,10 @@ pub(super) struct System {
     mails: RefCell<Vec<(LeadId, Duration)>>,
     /// How many sends are still to come.
     to_send: Cell<usize>,
+    /// When LeadSquared's news of registrations is to come.
+    news: RefCell<Vec<Duration>>,
+    /// The invitations that came of it.
+    echoes: RefCell<Vec<Invitation>>,
     seen: RefCell<BTreeSet<&'static str>>,
     aloud: bool,
 }
@@ -96,6 +100,8 @@ impl Run {
             calls: RefCell::default(),
             mails: RefCell::default(),
             to_send: Cell::default(),
+            news: RefCell::default(),
+            echoes: RefCell::default(),
             seen: RefCell::default(),
             aloud,
         }))
@@ -149,7 +155,9 @@ impl Run {
         };
 
         // Every input has one named outcome, and whoever is refused or given up lies among the dead letters.
-        let accepted: HashSet<InvitationId> = system.plan.sends.iter().map(|(_, invitation)| invitation.id).collect();
+        let echoes = system.echoes.borrow();
+        let sent = system.plan.sends.iter().map(|(_, invitation)| invitation);
+        let accepted: HashSet<InvitationId> = sent.chain(&*echoes).map(|invitation| invitation.id).collect();
         let outcome = |id: &InvitationId| memory.items.get(id).and_then(|item| item.record.ended.clone());
         must(
             system.queue.borrow().is_empty() && system.queue.borrow().given_up == 0,
@@ -177,11 +185,14 @@ impl Run {
 
         for person in &system.plan.people {
             let invitations = system.plan.sends.iter().map(|(_, invitation)| invitation);
-            let invitations = invitations.filter(|invitation| invitation.email.expose() == person.email);
-            let ids: HashSet<InvitationId> = invitations.clone().map(|invitation| invitation.id).collect();
-            let Some(key) = invitations.clone().next().map(Invitation::person) else { continue };
+            let email: EmailAddress = person.email.parse().unwrap();
+            let invitations = invitations.filter(|invitation| invitation.whom == Whom::Email(email.clone()));
+            let applications: HashSet<InvitationId> = invitations.map(|invitation| invitation.id).collect();
+            let key = PersonKey::of(&email);
             let leads: Vec<_> = leadsquared.leads.iter().filter(|lead| lead.email == person.email).collect();
             let lead = leads.first().map(|lead| lead.id);
+            let echoes = echoes.iter().filter(|echo| lead.is_some_and(|lead| echo.whom == Whom::Lead(lead)));
+            let ids: HashSet<_> = applications.iter().copied().chain(echoes.map(|echo| echo.id)).collect();
             must(leads.len() <= 1, "two leads of one person");
             let registrations = leadsquared.registrations.iter().filter(|other| Some(**other) == lead).count();
             must(registrations <= 1, "registered twice");
@@ -192,13 +203,19 @@ impl Run {
             let invited = invited.filter(|outcome| ["invited", "invited-existing"].contains(&&*outcome.name)).count();
             let unknown = memory.unknown_mails.get(&key).copied().unwrap_or_default() as usize;
             must(mailed.len() <= invited + unknown, "mailed too often");
+            must(invited <= applications.len(), "mailed too often: on the news of our own registration");
             let is_dead = dead_letters.values().any(|invitation| ids.contains(&invitation.id));
             must(!mailed.is_empty() || is_dead, "lost: neither mailed nor a dead letter");
-            must(leads.iter().any(|lead| lead.portal_user) || is_dead, "lost: neither registered nor a dead letter");
+            // Who was a lead before is registered when they press the button of an on-click link.
+            let is_registered = leads.iter().any(|lead| lead.portal_user || system.plan.on_click);
+            must(is_registered || is_dead, "lost: neither registered nor a dead letter");
             let limits = &system.plan.mail_limits;
             must(most_within(&mailed, seconds(3600) - MAIL_DELAY) <= limits.hourly, "over the cap of an hour");
             must(most_within(&mailed, seconds(86_400) - MAIL_DELAY) <= limits.daily, "over the cap of a day");
         }
+
+        must(system.plan.on_click || memory.pointers.is_empty(), "pointers that no mail has");
+        must(!system.plan.on_click || memory.pointers.len() >= mails.len(), "a mail whose link points nowhere");
 
         // The days' budget; a mail of one day can be under way at its end.
         let mut days: HashMap<_, u32> = HashMap::new();
@@ -237,6 +254,29 @@ async fn send_all(system: Rc<System>) {
     }
 }
 
+/// LeadSquared tells of a registration, as the receiving function has it: what the ledger knows to be of our making is left
+/// alone.
+async fn news(system: Rc<System>, lead: LeadId, time: Duration) {
+    system.timeline.sleep(time.saturating_sub(system.timeline.now())).await;
+    system.news.borrow_mut().retain(|other| *other != time);
+    if system.memory.borrow().registered.contains_key(&lead) {
+        return system.saw("echo recognised");
+    }
+    system.saw("echo not recognised yet");
+    let echo = Invitation {
+        id: InvitationId::of([&b"created"[..], lead.to_string().as_bytes()]),
+        source: Source::Crm,
+        received_at: START + system.timeline.now(),
+        whom: Whom::Lead(lead),
+        action: Action::Invite,
+        attributes: Attributes::new(),
+        password: None,
+        rule: Some("created".to_owned()),
+    };
+    system.queue.borrow_mut().send(&echo, system.timeline.now());
+    system.echoes.borrow_mut().push(echo);
+}
+
 async fn at(system: Rc<System>, time: Duration, change: impl FnOnce(&System)) {
     system.timeline.sleep(time).await;
     change(&system);
@@ -266,16 +306,25 @@ impl System {
         let now = self.timeline.now();
         let next_send = (self.plan.sends.len() - self.to_send.get()..self.plan.sends.len()).next();
         let next_send = next_send.map(|place| self.plan.sends[place].0);
-        let next = self.queue.borrow().next().into_iter().chain(next_send).min()?;
+        let next_news = self.news.borrow().iter().min().copied();
+        let next = self.queue.borrow().next().into_iter().chain(next_send).chain(next_news).min()?;
         Some(next.saturating_sub(now) + self.dice().up_to(&[seconds(1)]) + Duration::from_millis(1))
     }
 
-    pub(super) fn leadsquared<T>(&self, work: impl FnOnce(&mut LeadSquared) -> T) -> T {
+    pub(super) fn leadsquared<T>(self: &Rc<Self>, work: impl FnOnce(&mut LeadSquared) -> T) -> T {
         let mut leadsquared = self.leadsquared.borrow_mut();
         let before = leadsquared.mails.len();
+        let registered_before = leadsquared.registrations.len();
         let answer = work(&mut leadsquared);
         let now = self.timeline.now();
         self.mails.borrow_mut().extend(leadsquared.mails[before..].iter().map(|lead| (*lead, now)));
+        if self.plan.echoes {
+            for lead in leadsquared.registrations[registered_before..].iter().copied() {
+                let time = now + self.dice().up_to(&[seconds(1), seconds(180)]);
+                self.news.borrow_mut().push(time);
+                self.start(news(self.clone(), lead, time));
+            }
+        }
         answer
     }
 

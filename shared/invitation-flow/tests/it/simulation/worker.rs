@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use invitation_flow::{Attempt, Flow, Lease, Outcome, PersonKey, Portal, Postponed, generated_password, give_up};
+use invitation_flow::{
+    Attempt, Flow, LINK_TOKEN_BYTES, Lease, LinkToken, Outcome, PersonKey, Postponed, generated_password, give_up,
+};
 use leadsquared::{Admission, Error, Lane};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -19,7 +21,7 @@ use super::queue::Message;
 use super::run::System;
 use super::timeline::Chance;
 use super::{Flaw, seconds};
-use crate::world::{LeadSquared, LedgerAway, Memory, Outside, Via};
+use crate::world::{LeadSquared, LedgerAway, Memory, Outside, Via, direct, on_click};
 
 /// As in the template.
 const TIMEOUT: Duration = seconds(60);
@@ -199,17 +201,15 @@ impl Process {
 
     async fn run(&self, message: &Message) -> Result<Outcome, Postponed> {
         let outside = Via(self);
-        let portal = Portal {
-            id: "22222222-2222-4222-8222-222222222222".parse().unwrap(),
-            page: "https://portal.example.test/".parse().unwrap(),
-        };
+        let link = if self.system.plan.on_click { on_click() } else { direct() };
         let mail_limits = self.system.plan.mail_limits;
-        let flow = Flow { crm: &outside, ledger: &outside, mail: &outside, portal: &portal, mail_limits };
+        let flow = Flow { crm: &outside, ledger: &outside, mail: &outside, link: &link, mail_limits };
         let attempt = Attempt {
             now: self.now(),
             lease: self.lease(message),
             password: generated_password([7; 20]),
             chosen_password: None,
+            token: LinkToken::new([self.system.dice().number() as u8; LINK_TOKEN_BYTES]),
         };
         flow.run(&message.invitation, attempt).await
     }

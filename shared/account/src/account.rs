@@ -1,11 +1,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use leadsquared::{Client, InvalidOptions, Keys, Lane, Options};
+use allowance::{Allowance, DynamoDb};
+use aws::SdkConfig;
+use leadsquared::{Client, InvalidOptions, Keys, Lane, Options, Timeouts};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use settings::{Secret, SecretError};
 use tokio::sync::Mutex;
+
+use crate::Settings;
 
 /// The LeadSquared account: a client that always has the keys Secrets Manager holds.
 pub struct Account {
@@ -50,15 +54,30 @@ impl Account {
     /// What the secret must hold, in words.
     pub const KEYS: &str = r#"a JSON object {"accessKey": "…", "secretKey": "…"}"#;
 
+    /// The account with these settings: keys from Secrets Manager, and the call line in the ledger's table. Calls are made
+    /// in `lane`, within `timeouts`. Nothing is read or sent yet.
+    ///
+    /// # Errors
+    /// When the settings are of no use.
+    pub fn open(aws: &SdkConfig, settings: &Settings, lane: Lane, timeouts: Timeouts) -> Result<Self, InvalidOptions> {
+        let dynamodb = aws_sdk_dynamodb::Client::new(aws);
+        let line = DynamoDb::new(dynamodb, settings.ledger_table.clone(), settings.allowance);
+        let mut options = settings.leadsquared.clone();
+        options.admission = Arc::new(Allowance::new(line));
+        options.timeouts = timeouts;
+        let keys = Secret::new(aws_sdk_secretsmanager::Client::new(aws), settings.keys_secret.clone(), Self::KEYS);
+        Self::new(options, lane, keys)
+    }
+
     /// The account behind these options and the keys in this secret. Nothing is read or sent yet.
     ///
     /// # Errors
     /// When the options are of no use.
-    pub fn new(options: Options, keys: Secret<StoredKeys>) -> Result<Self, InvalidOptions> {
+    pub fn new(options: Options, lane: Lane, keys: Secret<StoredKeys>) -> Result<Self, InvalidOptions> {
         // Building a client sets up encryption, which belongs into the start of the process; keys come with the first event.
         let none = || SecretString::from(String::new());
         let client = Client::new(options, Keys { access_key: none(), secret_key: none() })?;
-        Ok(Self { keys, client: Mutex::new((None, client.in_lane(Lane::Background))) })
+        Ok(Self { keys, client: Mutex::new((None, client.in_lane(lane))) })
     }
 
     /// The secret's ARN or name.

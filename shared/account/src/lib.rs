@@ -1,0 +1,7 @@
+//! The LeadSquared account as our functions use it: keys from Secrets Manager, kept up to date, and every call in line.
+
+mod account;
+mod settings;
+
+pub use account::{Access, Account, AccountError, StoredKeys};
+pub use settings::Settings;

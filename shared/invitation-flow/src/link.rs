@@ -1,0 +1,124 @@
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use leadsquared::{LeadId, LoginLink};
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::invitation::{digest, hex};
+use crate::{InvitationId, Portal};
+
+/// What the link in the mail leads to.
+#[derive(Clone, Debug)]
+pub enum LinkMode {
+    /// The portal itself, with LeadSquared's key for the lead: whoever opens it is signed in, mail scanners too.
+    Direct {
+        /// The portal.
+        portal: Portal,
+    },
+    /// A page of ours with a button, which makes LeadSquared's key when somebody presses it.
+    OnClick {
+        /// The address that a token is put behind, with a slash at its end.
+        page: Url,
+        /// How long a link works.
+        valid_for: Duration,
+    },
+}
+
+/// What an on-click link carries: 256 random bits. Nobody who reads the ledger learns it, and nothing prints it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LinkToken([u8; LINK_TOKEN_BYTES]);
+
+/// How many random bytes a [`LinkToken`] is made of.
+pub const LINK_TOKEN_BYTES: usize = 32;
+
+impl LinkToken {
+    /// A token from random bytes.
+    pub const fn new(random: [u8; LINK_TOKEN_BYTES]) -> Self {
+        Self(random)
+    }
+
+    /// The link with this token.
+    pub fn link(&self, page: &Url) -> LoginLink {
+        format!("{page}{}", URL_SAFE_NO_PAD.encode(self.0)).into()
+    }
+
+    /// What the ledger knows it by.
+    pub fn hash(&self) -> LinkHash {
+        LinkHash(hex(&digest([&self.0[..]])))
+    }
+}
+
+impl FromStr for LinkToken {
+    type Err = MalformedLinkToken;
+
+    fn from_str(text: &str) -> Result<Self, MalformedLinkToken> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| MalformedLinkToken)?;
+        bytes.try_into().map(Self).map_err(|_| MalformedLinkToken)
+    }
+}
+
+impl fmt::Debug for LinkToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LinkToken")
+    }
+}
+
+/// Not the text of a [`LinkToken`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a link token: {LINK_TOKEN_BYTES} bytes in unpadded Base64 for URLs were expected")]
+pub struct MalformedLinkToken;
+
+/// The SHA-256 of a [`LinkToken`]: enough to find its pointer, and no use to whoever finds it in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LinkHash(String);
+
+impl LinkHash {
+    /// 64 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What an on-click link points at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer {
+    /// The hash of the link's token.
+    pub link: LinkHash,
+    /// Whom it signs in.
+    pub lead: LeadId,
+    /// The invitation whose mail it was in.
+    pub invitation: InvitationId,
+    /// When it was made.
+    pub made_at: OffsetDateTime,
+    /// Until when it can be used.
+    pub valid_until: OffsetDateTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_43_characters_behind_the_page_and_reads_back() {
+        let token = LinkToken::new([0xfb; LINK_TOKEN_BYTES]);
+        let link = token.link(&"https://api.example.test/login-links/".parse().unwrap());
+        let text = link.expose().strip_prefix("https://api.example.test/login-links/").unwrap();
+        assert_eq!(text.len(), 43);
+        assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{text}");
+        assert_eq!(text.parse(), Ok(token.clone()));
+        assert_eq!(token.hash().as_str().len(), 64);
+        assert!(!format!("{token:?}").contains(text));
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused() {
+        for text in ["", "a", "%00", &"A".repeat(42), &"A".repeat(44), &format!("{}=", "A".repeat(43)), &"é".repeat(43)]
+        {
+            assert_eq!(text.parse::<LinkToken>(), Err(MalformedLinkToken), "{text}");
+        }
+    }
+}
