@@ -206,7 +206,7 @@ async fn a_form_becomes_one_invitation_whatever_its_encoding_and_its_door() {
                 let messages = form.queue.drain().await;
                 assert_eq!(messages.len(), 1, "{city}");
                 let invitation: Value = serde_json::from_str(messages[0].body.as_deref().unwrap()).unwrap();
-                assert_eq!(invitation["version"], 1);
+                assert_eq!(invitation["version"], 2);
                 assert_eq!(invitation["id"], receipt);
                 assert_eq!(invitation["source"], "form");
                 assert_eq!(invitation["email"], "asha.rao@example.com");

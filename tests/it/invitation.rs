@@ -7,8 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use futures::future::join_all;
+use invitation_flow::LinkToken;
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Role, Settings};
 use serde_json::{Value, json};
 
@@ -103,7 +105,8 @@ impl Stage {
         for mail in self.emulator.mails() {
             secrets.extend(mail.recipients.iter().cloned());
             let link = link(&mail.text);
-            secrets.push(link.split_once("authKey=").unwrap().1.to_owned());
+            let secret = link.split_once("authKey=").or_else(|| link.split_once("/login-links/"));
+            secrets.push(secret.expect("a link signs in by a key of LeadSquared's or a token of ours").1.to_owned());
         }
         for secret in secrets {
             assert!(!printed.contains(&secret), "{secret} is logged: {printed}");
@@ -202,6 +205,91 @@ async fn an_invitation_becomes_a_portal_user_with_a_link_in_the_mailbox() {
     assert!(stage.causes().await.is_empty());
     let printed = stage.finish(function).await;
     assert_eq!(printed.matches("\"outcome\":\"invited\"").count(), 1, "{printed}");
+}
+
+#[tokio::test]
+async fn an_on_click_link_costs_one_call_and_is_kept_only_as_a_hash() {
+    let stage = Stage::new().await;
+    let function = stage.start_with(&[("LINK_MODE", "on-click")]).await.unwrap();
+    let first = stage.invite("asha@example.com").await;
+    stage.deliver(&function, &[first]).await;
+    let cold = stage.emulator.calls().len();
+    let second = stage.invite("ravi@example.com").await;
+    stage.deliver(&function, &[second]).await;
+    let calls: Vec<_> = stage.emulator.calls().into_iter().skip(cold).filter_map(|arrived| arrived.call).collect();
+    assert_eq!(calls, [Call::Register, Call::SendEmailToLead]);
+    let mail = &stage.emulator.mails()[1];
+    let token = link(&mail.text).strip_prefix("https://api.example.test/login-links/").unwrap();
+    let hash = token.parse::<LinkToken>().unwrap().hash();
+    let key = AttributeValue::S(format!("link#{}", hash.as_str()));
+    let item = stage.aws.dynamodb().get_item().table_name(&stage.ledger).key("pk", key).send().await.unwrap();
+    let lead = stage.emulator.lead_by_email("ravi@example.com").unwrap();
+    assert_eq!(item.item.expect("the link points at something")["lead_id"], AttributeValue::S(lead.id));
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn an_invitation_that_names_a_lead_goes_to_the_address_on_record() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    let lead = stage.emulator.add_lead(&[("EmailAddress", "asha@example.com"), ("FirstName", "Asha")]).unwrap();
+    let named = |action: &str, lead: &str| {
+        let id = next_id();
+        let text = json!({
+            "version": 2, "id": id, "source": "crm", "received_at": "2026-11-22T09:30:00Z", "action": action,
+            "lead": lead, "attributes": [], "rule": "application-open",
+        });
+        (text.to_string(), id)
+    };
+    let nobody = "99999999-9999-4999-8999-999999999999";
+    let mut ids = Vec::new();
+    for (action, lead) in [("invite", &*lead), ("invite", nobody), ("mail-link", nobody)] {
+        let (body, id) = named(action, lead);
+        let message = stage.queue(&body, lead).await;
+        assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+        ids.push(id);
+    }
+    assert_eq!(stage.mails_to("asha@example.com"), 1);
+    assert_eq!(stage.causes().await, [("rejected".to_owned(), "no-such-lead".to_owned())]);
+    let printed = stage.finish(function).await;
+    let line = |id: &str| printed.lines().find(|line| line.contains(id) && line.contains("invitation ended")).unwrap();
+    assert!(line(&ids[0]).contains("invited-existing") && line(&ids[0]).contains("application-open"), "{printed}");
+    assert!(line(&ids[2]).contains("suppressed") && line(&ids[2]).contains("unknown-person"), "{printed}");
+}
+
+/// What an operator does after a look into the lead's history.
+#[tokio::test]
+async fn a_mail_of_unknown_fate_is_sent_again_when_its_dead_letter_is_put_back() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    stage.emulator.faults().add(Fault::on(Call::SendEmailToLead, Effect::gateway(502)));
+    let body = invitation("asha@example.com");
+    let mut message = stage.queue(&body, "asha").await;
+    for _ in 0..2 {
+        assert_eq!(
+            stage.deliver(&function, std::slice::from_ref(&message)).await,
+            [0],
+            "it waits a quarter of an hour"
+        );
+        message
+            .attributes
+            .as_mut()
+            .unwrap()
+            .insert(MessageSystemAttributeName::ApproximateReceiveCount, "2".to_owned());
+    }
+    assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+    assert_eq!(stage.causes().await, [("rejected".to_owned(), "mail-unknown".to_owned())]);
+
+    stage.emulator.faults().clear();
+    let mails = stage.mails_to("asha@example.com");
+    let put_back = stage.queue(&body, "asha").await;
+    assert_eq!(stage.deliver(&function, &[put_back]).await, [0; 0]);
+    assert_eq!(stage.mails_to("asha@example.com"), mails + 1);
+    let printed = stage.finish(function).await;
+    assert!(
+        printed.lines().any(|line| line.contains("invitation ended") && line.contains(r#""outcome":"invited""#)),
+        "{printed}"
+    );
 }
 
 #[tokio::test]
@@ -509,6 +597,9 @@ async fn every_sample_event_is_handled() {
     let people: BTreeSet<_> = stage.emulator.mails().into_iter().flat_map(|mail| mail.recipients).collect();
     assert_eq!(people, ["asha.rao@example.com", "ravi.iyer@example.com"].map(str::to_owned).into());
     assert_eq!(stage.emulator.mails().len(), 2, "one mail each, however many invitations");
-    assert_eq!(stage.causes().await.len(), 1, "the malformed one");
+    let mut causes = stage.causes().await;
+    causes.sort();
+    assert_eq!((&*causes[0].0, causes.len()), ("malformed", 2));
+    assert_eq!(causes[1], ("rejected".to_owned(), "no-such-lead".to_owned()), "of the lead that only the sample knows");
     stage.finish(function).await;
 }

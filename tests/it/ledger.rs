@@ -91,7 +91,7 @@ async fn an_invitation_is_counted_once_as_accepted_and_once_as_what_it_came_to()
     );
     record.left_out.push("City".to_owned());
     record.unused_mail = Some(NOW);
-    table.ledger.release(&invitation(1), &put_back, &record).await.unwrap();
+    table.ledger.release(&invitation(1), &put_back, &record, NOW).await.unwrap();
     assert_eq!(table.claimed(&invitation(1), &put_back).await, record);
     assert_eq!(table.counts().await, (1, BTreeMap::from([("rejected", 1)])));
     table.ledger.end(&invitation(1), &put_back, &record, &Outcome::Invited, NOW).await.unwrap();

@@ -164,7 +164,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             Ok(outcome) => outcome,
             Err(Stop::Ended(outcome)) => outcome,
             Err(Stop::Postponed(postponed)) => {
-                let_go(self.ledger, invitation, &lease, &record).await;
+                let_go(self.ledger, invitation, &lease, &record, attempt.now).await;
                 return Err(postponed);
             }
         };
@@ -368,7 +368,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 Ok(lead) => return Ok(lead),
                 Err(Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress }) => {
                     record.existing = true;
-                    record.registered = false;
+                    // Perhaps by an earlier attempt's call, carried out when nobody waited for it any more.
+                    record.registered = record.in_doubt;
                     let found = self.lead_by_email(person).await?;
                     // Matched by this very address, so it is there: LeadSquared's search is allowed a moment.
                     return found
@@ -399,7 +400,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                     continue;
                 }
                 Err(error) => {
-                    record.in_doubt = error.may_have_taken_effect();
+                    record.in_doubt |= error.may_have_taken_effect();
                     return Err(Stop::because(STEP, error));
                 }
             };
@@ -452,12 +453,13 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                     password: attempt.password.clone(),
                     fields: std::iter::once(("EmailAddress", person.email.expose())).collect(),
                 };
+                // Before it is certain: its news comes whether or not its answer does.
+                record.registered = true;
                 let registered = self.crm.register(&registration).await;
                 let registered = registered.map_err(|error| Stop::because("making the lead a portal user", error))?;
                 if registered != lead {
                     return Err(Rejection::IdentityMismatch.into());
                 }
-                record.registered = true;
                 self.crm.lead_auto_login_key(&lead).await
             }
             Err(Error::NoSuchLead) => {
@@ -519,7 +521,7 @@ async fn end<L: Ledger>(
         Ok(()) => Ok(outcome),
         Err(error) => {
             // A mail that was sent is remembered if anything at all can be written.
-            let_go(ledger, invitation, lease, record).await;
+            let_go(ledger, invitation, lease, record, now).await;
             Err(Postponed::ledger(error))
         }
     }
@@ -527,8 +529,8 @@ async fn end<L: Ledger>(
 
 /// Writes down how far an attempt came. Without it the next one has to wait for the lease to run out and to look the person
 /// up: slower, and just as right; so the error that got us here is the one to report.
-async fn let_go<L: Ledger>(ledger: &L, invitation: &Invitation, lease: &Lease, record: &Record) {
-    if let Err(error) = ledger.release(invitation, lease, record).await {
+async fn let_go<L: Ledger>(ledger: &L, invitation: &Invitation, lease: &Lease, record: &Record, now: OffsetDateTime) {
+    if let Err(error) = ledger.release(invitation, lease, record, now).await {
         tracing::warn!(receipt = %invitation.id, error = %error, "the claim could not be released");
     }
 }

@@ -36,8 +36,15 @@ pub trait Ledger {
         pointer: Option<&Pointer>,
     ) -> Result<bool, Self::Error>;
 
-    /// Writes the record and lets go of the lease until the next attempt. Fails when the lease is no longer ours.
-    async fn release(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), Self::Error>;
+    /// Writes the record, with the time of the person's last mail for one that was mailed, and lets go of the lease until the
+    /// next attempt; all of it or nothing. Fails when the lease is no longer ours.
+    async fn release(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        now: OffsetDateTime,
+    ) -> Result<(), Self::Error>;
 
     /// Ends the invitation: its record and outcome, the outcome's count for the day on which it was accepted, the
     /// registration, if there was one, and for one that was mailed the time of the person's last mail; all of it or nothing,

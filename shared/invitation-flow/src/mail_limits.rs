@@ -44,9 +44,10 @@ pub struct BegunMail {
     pub invitation: InvitationId,
 }
 
-/// How long it takes at most until a mail that was begun is known to have been sent, if ever: an attempt that could not write
-/// it down comes back within the queue's visibility time-out, and one that does not know in a quarter of an hour.
-const UNTIL_TOLD: Duration = Duration::minutes(20);
+/// How long another invitation's mail is waited for that was begun and not told of. An attempt that could not write down that
+/// it was sent comes back within the queue's visibility time-out, one that does not know in a quarter of an hour, and
+/// either may meet a bad moment then.
+const UNTIL_TOLD: Duration = Duration::hours(1);
 
 /// Leave to send a mail, which has to be written into the book first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,9 +201,9 @@ mod tests {
             ..MailBook::default()
         };
         assert_eq!(LIMITS.book(person(), &begun(59), id(2), NOW, None, NOW), Err(NoMail::UnderWay));
-        let asked = NOW - Duration::minutes(30);
-        assert_eq!(LIMITS.book(person(), &begun(1199), id(2), asked, None, NOW), Err(NoMail::UnderWay));
-        assert!(LIMITS.book(person(), &begun(1200), id(2), asked, None, NOW).is_ok());
+        let asked = NOW - Duration::hours(2);
+        assert_eq!(LIMITS.book(person(), &begun(3599), id(2), asked, None, NOW), Err(NoMail::UnderWay));
+        assert!(LIMITS.book(person(), &begun(3600), id(2), asked, None, NOW).is_ok());
         assert!(LIMITS.book(person(), &begun(60), id(2), NOW, None, NOW).is_ok());
         assert!(LIMITS.book(person(), &begun(59), id(1), NOW, None, NOW).is_ok(), "its own repeat is not in its way");
     }

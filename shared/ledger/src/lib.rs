@@ -200,6 +200,20 @@ impl Ledger {
         Some(TransactWriteItem::builder().update(update).build())
     }
 
+    /// Remembers when the person was mailed.
+    fn mailed(&self, invitation: &Invitation, record: &Record, at: OffsetDateTime) -> TransactWriteItem {
+        let person = record.person.clone().unwrap_or_else(|| invitation.person());
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", text(&person_key(&person)))
+            .update_expression("SET #mailed_at = :mailed_at, #expires_at = :expires_at")
+            .expression_attribute_names("#mailed_at", "mailed_at")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":mailed_at", seconds(at))
+            .expression_attribute_values(":expires_at", seconds(at + MAILS_KEPT));
+        TransactWriteItem::builder().update(update.build().expect("a table, a key and an expression are set")).build()
+    }
+
     async fn read(&self, pk: &str) -> Result<Option<Item>, LedgerError> {
         let get = self.client.get_item().table_name(&self.table).key("pk", text(pk)).consistent_read(true);
         let answer = get.send().await.map_err(|error| LedgerError::Unavailable { cause: aws::cause(&error) })?;
@@ -337,9 +351,20 @@ impl invitation_flow::Ledger for Ledger {
         }
     }
 
-    async fn release(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), LedgerError> {
+    async fn release(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        now: OffsetDateTime,
+    ) -> Result<(), LedgerError> {
         let item = invitation_item(invitation, lease, State::Waiting, record);
-        self.put(item, &Condition::held_by(&lease.holder.to_string())).await?.map_err(|_| LedgerError::ClaimLost)
+        let condition = Condition::held_by(&lease.holder.to_string());
+        if record.mailed {
+            let writes = vec![self.put_if(item, condition), self.mailed(invitation, record, now)];
+            return self.transact(writes).await?.map_err(|_| LedgerError::ClaimLost);
+        }
+        self.put(item, &condition).await?.map_err(|_| LedgerError::ClaimLost)
     }
 
     async fn end(
@@ -359,18 +384,7 @@ impl invitation_flow::Ledger for Ledger {
         }
         writes.extend(self.registration(record, now));
         if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
-            let person = record.person.clone().unwrap_or_else(|| invitation.person());
-            let mailed = Update::builder()
-                .table_name(&self.table)
-                .key("pk", text(&person_key(&person)))
-                .update_expression("SET #mailed_at = :mailed_at, #expires_at = :expires_at")
-                .expression_attribute_names("#mailed_at", "mailed_at")
-                .expression_attribute_names("#expires_at", "expires_at")
-                .expression_attribute_values(":mailed_at", seconds(now))
-                .expression_attribute_values(":expires_at", seconds(now + MAILS_KEPT))
-                .build();
-            let mailed = mailed.expect("a table, a key and an expression are set");
-            writes.push(TransactWriteItem::builder().update(mailed).build());
+            writes.push(self.mailed(invitation, record, now));
         }
         self.transact(writes).await?.map_err(|_| LedgerError::ClaimLost)
     }

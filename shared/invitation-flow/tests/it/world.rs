@@ -349,12 +349,22 @@ impl<O: Outside> Ledger for Via<'_, O> {
         self.0.store("registered_at", move |memory| Ok(memory.registered.get(&lead).copied())).await
     }
 
-    async fn release(&self, invitation: &Invitation, lease: &Lease, record: &Record) -> Result<(), LedgerAway> {
+    async fn release(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        now: OffsetDateTime,
+    ) -> Result<(), LedgerAway> {
         let (invitation, lease, record) = (invitation.clone(), *lease, record.clone());
         let release = move |memory: &mut Memory| {
             let item = memory.held(&invitation, &lease)?;
             item.lease = None;
-            item.record = record;
+            item.record = record.clone();
+            if record.mailed {
+                let person = record.person.unwrap_or_else(|| invitation.person());
+                memory.people.entry(person).or_default().last_sent = Some(now);
+            }
             Ok(())
         };
         self.0.store("release", release).await

@@ -202,6 +202,11 @@ impl Run {
             let invited = ids.iter().filter_map(outcome);
             let invited = invited.filter(|outcome| ["invited", "invited-existing"].contains(&&*outcome.name)).count();
             let unknown = memory.unknown_mails.get(&key).copied().unwrap_or_default() as usize;
+            if system.aloud {
+                let registered_at = lead.and_then(|lead| memory.registered.get(&lead).copied());
+                let ends: Vec<_> = ids.iter().map(|id| (id, outcome(id).map(|ended| ended.name))).collect();
+                say(&format!("{}: mailed {mailed:?}, registered {registered_at:?}, {ends:?}", person.email));
+            }
             must(mailed.len() <= invited + unknown, "mailed too often");
             must(invited <= applications.len(), "mailed too often: on the news of our own registration");
             let is_dead = dead_letters.values().any(|invitation| ids.contains(&invitation.id));

@@ -200,6 +200,7 @@ impl Process {
     }
 
     async fn run(&self, message: &Message) -> Result<Outcome, Postponed> {
+        self.system.tell(&format!("invitation {}", message.invitation.id), Fate::Arrives);
         let outside = Via(self);
         let link = if self.system.plan.on_click { on_click() } else { direct() };
         let mail_limits = self.system.plan.mail_limits;
