@@ -8,13 +8,11 @@
 //! same invitation with the same receipt; across that boundary the worker's cool-down sees to it.
 
 mod config;
-mod event;
 mod field;
 mod handler;
 mod submission;
 
 pub use config::Config;
-pub use event::without_address;
 pub use field::{Field, Fields, InvalidFields, Kind};
 pub use handler::{Stores, answer};
 pub use submission::{Submission, read};

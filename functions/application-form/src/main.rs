@@ -1,8 +1,7 @@
 //! Reads the settings, builds the queue's client once, and serves requests.
 
-use application_form::{Config, Stores, answer, without_address};
-use lambda_http::request::LambdaRequest;
-use lambda_http::{Adapter, Error, LambdaEvent, Request, Service, lambda_runtime, service_fn};
+use application_form::{Config, Stores, answer};
+use lambda_http::Request;
 use queue::Invitations;
 use sealing::Sealer;
 use settings::Variables;
@@ -19,11 +18,6 @@ async fn main() -> anyhow::Result<()> {
         invitations: Invitations::new(sqs, config.invitations_queue_url.clone()),
         sealer: config.password_key.clone().map(|key| Sealer::new(aws_sdk_kms::Client::new(&aws), key)),
     };
-    let serve =
-        async |request: Request| Ok::<_, Error>(answer(config, stores, &request, OffsetDateTime::now_utc()).await);
-    let mut requests = Adapter::from(service_fn(serve));
-    let events = service_fn(|event: LambdaEvent<LambdaRequest>| {
-        requests.call(LambdaEvent { payload: without_address(event.payload), context: event.context })
-    });
-    lambda_runtime::run(events).await.map_err(anyhow::Error::from_boxed)
+    let answer = |request: Request| async move { answer(config, stores, &request, OffsetDateTime::now_utc()).await };
+    front_door::serve(answer).await.map_err(anyhow::Error::from_boxed)
 }

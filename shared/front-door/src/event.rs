@@ -3,15 +3,16 @@ use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 use lambda_http::request::LambdaRequest;
 
-/// The event without the parts of the request's address, of which this function reads none.
+/// The event without the parts of the request's address; its path stays where [`path`](crate::path) finds it.
 ///
 /// `lambda_http` makes a URI of them and panics when they do not fit together: a stray `<` in a query or an odd `Host` is
 /// enough, and both come from whoever sends the request. A body that claims to be Base64 and is not becomes plain text,
-/// which the form then refuses.
+/// which a form then refuses.
 pub fn without_address(event: LambdaRequest) -> LambdaRequest {
     match event {
         LambdaRequest::ApiGatewayV2(mut request) => {
-            request.raw_path = None;
+            let context = &mut request.request_context;
+            context.http.path = request.raw_path.take().or(context.http.path.take());
             request.raw_query_string = None;
             request.query_string_parameters = Default::default();
             request.request_context.domain_name = None;
@@ -21,7 +22,8 @@ pub fn without_address(event: LambdaRequest) -> LambdaRequest {
             LambdaRequest::ApiGatewayV2(request)
         }
         LambdaRequest::ApiGatewayV1(mut request) => {
-            request.path = None;
+            let context = &mut request.request_context;
+            context.path = request.path.take().or(context.path.take());
             request.query_string_parameters = Default::default();
             request.multi_value_query_string_parameters = Default::default();
             request.request_context.domain_name = None;

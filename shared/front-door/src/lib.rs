@@ -1,0 +1,32 @@
+//! Requests as AWS's front doors hand them to a function: an HTTP API (payload 2.0), a REST API or a Function URL.
+//!
+//! Whoever sends a request chooses its address, and its text must not end the process: the address is left out of what
+//! `lambda_http` makes of the event, and [`path`] and [`network_address`] say what of it counts.
+
+mod event;
+mod origin;
+
+use http::Response;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Error, LambdaEvent, Request, Service, lambda_runtime, service_fn};
+
+pub use event::without_address;
+pub use origin::{network_address, path};
+
+/// Answers requests until Lambda ends the process.
+///
+/// # Errors
+/// When the process cannot talk to Lambda any more.
+pub async fn serve<F>(answer: impl Fn(Request) -> F) -> Result<(), Error>
+where
+    F: Future<Output = Response<String>> + Send,
+{
+    let mut requests = Adapter::from(service_fn(|request| {
+        let answer = answer(request);
+        async { Ok::<_, Error>(answer.await) }
+    }));
+    let events = service_fn(|event: LambdaEvent<LambdaRequest>| {
+        requests.call(LambdaEvent { payload: without_address(event.payload), context: event.context })
+    });
+    lambda_runtime::run(events).await
+}

@@ -1,0 +1,64 @@
+use std::net::IpAddr;
+
+use lambda_http::request::RequestContext;
+use lambda_http::{Request, RequestExt};
+
+/// The path of the request as its door has it, which may be decoded and may have a stage in front. Empty where the event
+/// has none.
+pub fn path(request: &Request) -> &str {
+    let path = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.path.as_deref(),
+        Some(RequestContext::ApiGatewayV1(context)) => context.path.as_deref(),
+        _ => None,
+    };
+    path.unwrap_or_default()
+}
+
+/// Who connected to the door. Not `X-Forwarded-For`, which the sender can begin as they like
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
+pub fn network_address(request: &Request) -> Option<IpAddr> {
+    let address = match request.request_context_ref()? {
+        RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref(),
+        RequestContext::ApiGatewayV1(context) => context.identity.source_ip.as_deref(),
+        _ => None,
+    };
+    address?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::without_address;
+
+    fn request(event: Value) -> Request {
+        without_address(serde_json::from_value(event).unwrap()).into()
+    }
+
+    #[test]
+    fn path_and_network_address_are_the_doors_word() {
+        let headers = json!({"x-forwarded-for": "198.51.100.1"});
+        let http_api = json!({
+            "version": "2.0", "rawPath": "/a b/<c>", "headers": headers,
+            "requestContext": {"http": {"method": "GET", "path": "/", "sourceIp": "2001:db8::1"}},
+        });
+        let rest_api = json!({
+            "httpMethod": "GET", "path": "/a", "headers": headers, "multiValueHeaders": {},
+            "requestContext": {"httpMethod": "GET", "path": "/prod/a", "identity": {"sourceIp": "203.0.113.7"}},
+        });
+        let of = |event| {
+            let request = request(event);
+            (path(&request).to_owned(), network_address(&request).map(|address| address.to_string()))
+        };
+        assert_eq!(of(http_api), ("/a b/<c>".to_owned(), Some("2001:db8::1".to_owned())));
+        assert_eq!(of(rest_api), ("/a".to_owned(), Some("203.0.113.7".to_owned())));
+    }
+
+    #[test]
+    fn what_an_event_does_not_say_is_none() {
+        let request =
+            request(json!({"version": "2.0", "requestContext": {"http": {"method": "GET", "sourceIp": "?"}}}));
+        assert_eq!((path(&request), network_address(&request)), ("", None));
+    }
+}
