@@ -1,5 +1,6 @@
 //! Looking inside and setting faults, for people and programs: `/_admin` and, as JSON, `/_admin/api/…`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use crate::body::{Attribute, Text};
 use crate::call::Call;
 use crate::dates;
 use crate::failure::Failure;
@@ -31,12 +33,17 @@ use crate::{deliveries, portal_users, webhooks};
 /// Rows of each kind that the page shows, newest first; the API gives all.
 const SHOWN: usize = 50;
 
+/// The field that people in the CRM move leads along by.
+const STAGE: &str = "ProspectStage";
+
 pub(crate) fn router() -> Router<Arc<World>> {
     Router::new()
         .route("/_admin", get(page))
         .route("/_admin/mails/{id}", get(mail))
         .route("/_admin/faults", post(set_fault))
         .route("/_admin/faults/clear", post(clear_faults))
+        .route("/_admin/leads", post(add_lead))
+        .route("/_admin/leads/{id}", post(update_lead))
         .route("/_admin/webhooks/{id}", post(switch_webhook))
         .route("/_admin/clock", post(advance_clock))
         .route("/_admin/credentials/revoke", post(revoke_credentials))
@@ -45,7 +52,8 @@ pub(crate) fn router() -> Router<Arc<World>> {
         .route("/_admin/api/clock", post(advance_clock))
         .route("/_admin/api/credentials/revoke", post(revoke_credentials))
         .route("/_admin/api/calls", get(async |State(world): Shared| Json(json!(world.log.calls()))))
-        .route("/_admin/api/leads", get(async |State(world): Shared| list(&world, leads::all)))
+        .route("/_admin/api/leads", get(async |State(world): Shared| list(&world, leads::all)).post(add_lead))
+        .route("/_admin/api/leads/{id}", post(update_lead))
         .route("/_admin/api/portal-users", get(async |State(world): Shared| list(&world, portal_users::all)))
         .route("/_admin/api/mails", get(async |State(world): Shared| list(&world, mails::all)))
         .route("/_admin/api/text-messages", get(async |State(world): Shared| list(&world, mails::all_texts)))
@@ -210,13 +218,8 @@ fn answer(status: u16, body: &str) -> Result<Effect, String> {
 }
 
 async fn set_fault(State(world): Shared, headers: HeaderMap, body: Bytes) -> Response {
-    match read::<FaultForm>(&headers, &body).and_then(|form| form.fault()) {
-        Ok(fault) => {
-            world.faults.add(fault);
-            done(&headers)
-        }
-        Err(reason) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{reason}\n")).into_response(),
-    }
+    let fault = read::<FaultForm>(&headers, &body).and_then(|form| form.fault());
+    written(&headers, fault.map(|fault| world.faults.add(fault)))
 }
 
 async fn clear_faults(State(world): Shared, headers: HeaderMap) -> Response {
@@ -240,6 +243,30 @@ async fn advance_clock(State(world): Shared, headers: HeaderMap, body: Bytes) ->
             done(&headers)
         }
         _ => (StatusCode::UNPROCESSABLE_ENTITY, "seconds must be a whole number up to a year\n").into_response(),
+    }
+}
+
+/// Fields of a lead by schema name, as a form or as JSON; what is left empty is not written.
+fn lead_fields(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Attribute>, String> {
+    let fields: BTreeMap<String, Text> = read(headers, body)?;
+    let filled = fields.into_iter().filter(|(_, value)| value.as_deref().is_some());
+    Ok(filled.map(|(name, value)| Attribute { name, value }).collect())
+}
+
+async fn add_lead(State(world): Shared, headers: HeaderMap, body: Bytes) -> Response {
+    let fields = lead_fields(&headers, &body);
+    written(&headers, fields.and_then(|fields| world.add_lead(&fields).map(drop).map_err(|failure| failure.message)))
+}
+
+async fn update_lead(State(world): Shared, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+    let fields = lead_fields(&headers, &body);
+    written(&headers, fields.and_then(|fields| world.update_lead(&id, &fields).map_err(|failure| failure.message)))
+}
+
+fn written(headers: &HeaderMap, outcome: Result<(), String>) -> Response {
+    match outcome {
+        Ok(()) => done(headers),
+        Err(reason) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{reason}\n")).into_response(),
     }
 }
 
@@ -309,6 +336,7 @@ struct Page {
     leads: Vec<LeadRow>,
     mails: Vec<MailRow>,
     texts: Vec<TextRow>,
+    stages: Vec<String>,
     webhooks: Vec<webhooks::Webhook>,
 }
 
@@ -333,6 +361,7 @@ struct LeadRow {
     email: String,
     phone: String,
     portal_user: bool,
+    stage: String,
 }
 
 struct MailRow {
@@ -355,6 +384,7 @@ async fn page(State(world): Shared) -> Result<Response, Failure> {
         let db = account.store.connection();
         (leads::all(&db)?, portal_users::all(&db)?, mails::all(&db)?, mails::all_texts(&db)?, shown_webhooks(&db)?)
     };
+    let mut fields = account.tenant.fields.iter();
     let name_of = |call: Option<Call>| call.map_or("(no call)", Call::name);
     let page = Page {
         organisation: account.tenant.organisation.clone(),
@@ -378,6 +408,7 @@ async fn page(State(world): Shared) -> Result<Response, Failure> {
             name: lead.display_name(),
             email: lead.field("EmailAddress").unwrap_or_default().to_owned(),
             phone: lead.field("Phone").unwrap_or_default().to_owned(),
+            stage: lead.field(STAGE).unwrap_or_default().to_owned(),
             portal_user: users.iter().any(|user| user.lead_id == lead.id),
             id: lead.id,
         }),
@@ -392,6 +423,7 @@ async fn page(State(world): Shared) -> Result<Response, Failure> {
             recipient: text.recipient,
             text: text.text,
         }),
+        stages: fields.find(|field| field.schema_name == STAGE).map(|field| field.options.clone()).unwrap_or_default(),
         webhooks,
     };
     Ok(hosted_page::html(page.render()))

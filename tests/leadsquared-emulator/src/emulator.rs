@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::deliveries::{self, Delivery};
 use crate::failure::Failure;
 use crate::faults::Faults;
-use crate::leads::{self, Lead, Writer};
+use crate::leads::{self, Lead};
 use crate::mails::{self, Mail, TextMessage};
 use crate::portal_users::{self, PortalUser};
 use crate::server::{self, Host, Region};
@@ -243,15 +243,15 @@ impl Emulator {
     /// # Errors
     /// LeadSquared's refusal, as `ExceptionType: ExceptionMessage`.
     pub fn add_lead(&self, fields: &[(&str, &str)]) -> Result<String, String> {
-        let account = self.account();
-        let attribute = |(name, value): &(&str, &str)| Attribute {
-            name: (*name).to_owned(),
-            value: Text(Some((*value).to_owned())),
-        };
-        let attributes: Vec<_> = fields.iter().map(attribute).collect();
-        self.in_the_crm(|writer| {
-            writer.create(&leads::check(&account.tenant, &self.world.settings.switches, &attributes)?)
-        })
+        refusal_in_words(self.world.add_lead(&attributes(fields)))
+    }
+
+    /// Changes fields of a lead as somebody working in the CRM would; webhooks hear of it.
+    ///
+    /// # Errors
+    /// LeadSquared's refusal, as `ExceptionType: ExceptionMessage`.
+    pub fn update_lead(&self, lead_id: &str, fields: &[(&str, &str)]) -> Result<(), String> {
+        refusal_in_words(self.world.update_lead(lead_id, &attributes(fields)))
     }
 
     /// Changes fields of an activity as somebody working in the CRM would; webhooks hear of it.
@@ -260,7 +260,7 @@ impl Emulator {
     /// LeadSquared's refusal, as `ExceptionType: ExceptionMessage`.
     pub fn update_activity(&self, activity_id: &str, fields: &[(&str, &str)]) -> Result<(), String> {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        self.in_the_crm(|writer| activities::update(writer, activity_id, fields))
+        refusal_in_words(self.world.in_the_crm(|writer| activities::update(writer, activity_id, fields)))
     }
 
     /// Switches a webhook on or off as an administrator does by hand, which is the only way back for one that LeadSquared
@@ -287,20 +287,19 @@ impl Emulator {
         let _ = tokio::time::timeout(Duration::from_secs(2), finished).await;
     }
 
-    /// Does `work` in the name of the first user.
-    fn in_the_crm<T>(&self, work: impl FnOnce(&Writer<'_>) -> Result<T, Failure>) -> Result<T, String> {
-        let (world, account, now) = (&*self.world, self.account(), self.world.now());
-        let user = account.users().into_iter().next().ok_or_else(Failure::internal);
-        let done = user.and_then(|user| {
-            account.store.transaction(|db| work(&Writer { world, account, db, user: &user, now, raises: true }))
-        });
-        self.world.told.notify_one();
-        done.map_err(|failure| format!("{}: {}", failure.exception_type, failure.message))
-    }
-
     fn account(&self) -> &Account {
         &self.world.accounts[0]
     }
+}
+
+fn attributes(fields: &[(&str, &str)]) -> Vec<Attribute> {
+    let attribute =
+        |(name, value): &(&str, &str)| Attribute { name: (*name).to_owned(), value: Text(Some((*value).to_owned())) };
+    fields.iter().map(attribute).collect()
+}
+
+fn refusal_in_words<T>(done: Result<T, Failure>) -> Result<T, String> {
+    done.map_err(|failure| format!("{}: {}", failure.exception_type, failure.message))
 }
 
 /// Says where it listens, and no key.

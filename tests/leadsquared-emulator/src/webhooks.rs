@@ -250,19 +250,23 @@ fn tell_change(
     listens: impl Fn(Event, &Description) -> bool,
 ) -> Result<(), Failure> {
     let now = snapshot(writer, after);
-    let mut old = snapshot(writer, before);
+    let mut old = every_field(writer, before);
     old.retain(|name, value| {
         let always = ["ProspectID", "OwnerId", "ModifiedBy", "ModifiedOn"].contains(&name.as_str());
-        always || now.get(name) != Some(value)
+        always || now.get(name).unwrap_or(&Value::Null) != value
     });
     tell(writer, &json!({ "Before": old, "After": now }), listens)
 }
 
 /// Fields with a value, and the two phones in any case; dates to the second.
 fn snapshot(writer: &Writer<'_>, lead: &Lead) -> Map<String, Value> {
-    let mut flat = leads::flat(&writer.account.tenant, &writer.account.users(), lead, dates::to_the_second);
+    let mut flat = every_field(writer, lead);
     flat.retain(|name, value| !value.is_null() || name == "Phone" || name == "Mobile");
     flat
+}
+
+fn every_field(writer: &Writer<'_>, lead: &Lead) -> Map<String, Value> {
+    leads::flat(&writer.account.tenant, &writer.account.users(), lead, dates::to_the_second)
 }
 
 fn tell(writer: &Writer<'_>, body: &Value, listens: impl Fn(Event, &Description) -> bool) -> Result<(), Failure> {

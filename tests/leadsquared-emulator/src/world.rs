@@ -10,9 +10,12 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::StartError;
+use crate::body::Attribute;
 use crate::call::{Call, Routes};
 use crate::deliveries;
+use crate::failure::Failure;
 use crate::faults::Faults;
+use crate::leads::{self, Writer};
 use crate::limit::SlidingWindow;
 use crate::randomness::{Randomness, is_guid};
 use crate::settings::Settings;
@@ -92,6 +95,30 @@ impl World {
     /// The hosted portal page.
     pub(crate) fn portal_page(&self) -> String {
         self.base.get().map(|base| format!("{base}portal")).unwrap_or_default()
+    }
+
+    /// Adds a lead as somebody working in the CRM would; its id.
+    pub(crate) fn add_lead(&self, attributes: &[Attribute]) -> Result<String, Failure> {
+        self.in_the_crm(|writer| {
+            writer.create(&leads::check(&writer.account.tenant, &self.settings.switches, attributes)?)
+        })
+    }
+
+    /// Changes a lead as somebody working in the CRM would.
+    pub(crate) fn update_lead(&self, id: &str, attributes: &[Attribute]) -> Result<(), Failure> {
+        self.in_the_crm(|writer| {
+            writer.update(id, &leads::check(&writer.account.tenant, &self.settings.switches, attributes)?)
+        })
+    }
+
+    /// Does `work` on the first account in the name of its first user; webhooks hear of it.
+    pub(crate) fn in_the_crm<T>(&self, work: impl FnOnce(&Writer<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+        let (account, now) = (&*self.accounts[0], self.now());
+        let user = account.users().into_iter().next().ok_or_else(Failure::internal)?;
+        let done =
+            account.store.transaction(|db| work(&Writer { world: self, account, db, user: &user, now, raises: true }));
+        self.told.notify_one();
+        done
     }
 
     /// The account that a user's keys belong to, and that user.

@@ -98,6 +98,24 @@ async fn faults_are_set_as_a_form_or_as_json_and_cleared() {
 }
 
 #[tokio::test]
+async fn leads_are_added_and_moved_as_in_the_crm() {
+    let account = Account::new().await;
+    let fields = [("FirstName", "Asha"), ("LastName", ""), ("EmailAddress", "asha@example.test")];
+    assert_eq!(form(&account, "leads", &fields).await.status(), 303);
+    let lead = account.emulator.leads().remove(0);
+    assert_eq!((lead.field("FirstName"), lead.field("LastName")), (Some("Asha"), None));
+    let moved = account.http.post(api(&account, &format!("leads/{}", lead.id)));
+    assert_eq!(moved.json(&json!({"ProspectStage": "Applied"})).send().await.unwrap().status(), 204);
+    let page = account.http.get(account.emulator.admin_url()).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("<option selected>Applied</option>"), "{page}");
+    for (path, fields) in [("leads/none", json!({"ProspectStage": "Applied"})), ("leads", json!({"mx_None": "x"}))] {
+        let refused = account.http.post(api(&account, path)).json(&fields).send().await.unwrap();
+        assert_eq!(refused.status(), 422);
+        assert!(refused.text().await.unwrap().contains("does not exist"));
+    }
+}
+
+#[tokio::test]
 async fn json_that_curl_calls_a_form_is_read_as_json() {
     let account = Account::new().await;
     let request =

@@ -122,19 +122,20 @@ async fn an_update_arrives_as_before_and_after_only_when_it_is_to_be_posted() {
     listen(&account, &receiver, json!({"WebhookEvent": "4"})).await;
     update(&account, &lead, false, &[("FirstName", "Asha")]).await;
     update(&account, &lead, true, &[("mx_City", "Delhi")]).await;
-    update(&account, &lead, true, &[("ProspectStage", "Applied")]).await;
+    update(&account, &lead, true, &[("ProspectStage", "Applied"), ("LastName", "Rao")]).await;
     let posts = receiver.wait_for(3).await;
     let mut events: Vec<_> = posts.iter().map(|(query, ..)| query.rsplit('=').next().unwrap()).collect();
     events.sort_unstable();
     assert_eq!(events, ["Lead_Field_Change", "Lead_Post_Update", "Lead_Post_Update"]);
     let city = posts.iter().find(|(.., body)| body["Before"]["mx_City"] == "Pune").unwrap();
     assert_eq!(city.2["After"]["mx_City"], "Delhi");
-    assert!(city.2["Before"].get("FirstName").is_none(), "unchanged fields are left out");
+    assert!(city.2["Before"].get("LastName").is_none(), "unchanged fields are left out");
     let stage = posts.iter().find(|(query, ..)| query.ends_with("Lead_Field_Change")).unwrap();
     assert_eq!(
         (&stage.2["Before"]["ProspectStage"], &stage.2["After"]["ProspectStage"]),
         (&json!("Prospect"), &json!("Applied"))
     );
+    assert_eq!(stage.2["Before"].get("LastName"), Some(&Value::Null), "what was empty before says so");
 }
 
 #[tokio::test]
