@@ -31,6 +31,7 @@ mod registration;
 mod secret;
 mod sign_in;
 mod user;
+pub mod webhook_setup;
 mod webhooks;
 
 pub use activities::{Activity, ActivityPage, ActivityQuery, Datum, NewActivity, NewActivityType};
@@ -55,4 +56,4 @@ pub use secret::{
 };
 pub use sign_in::{Identifier, SentCode, Session};
 pub use user::{Hosts, User};
-pub use webhooks::{NewWebhook, Webhook, WebhookEvent, WebhookState};
+pub use webhooks::{InvalidWebhookEvent, NewWebhook, Webhook, WebhookEvent, WebhookState};

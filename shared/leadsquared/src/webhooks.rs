@@ -1,6 +1,7 @@
 //! What LeadSquared calls when something happens.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
@@ -48,6 +49,20 @@ pub enum WebhookEvent {
 }
 
 impl WebhookEvent {
+    /// LeadSquared's name for it, in lists of webhooks and in deliveries.
+    pub fn name(&self) -> &'static str {
+        match self {
+            WebhookEvent::LandingPageSubmission => "Landing_Page_submission",
+            WebhookEvent::ActivityCreate { .. } => "LeadActivity_Post_Create",
+            WebhookEvent::ActivityUpdate { .. } => "LeadActivity_Post_Update",
+            WebhookEvent::LeadCreate => "Lead_Post_Create",
+            WebhookEvent::LeadOwnerChange => "Lead_Owner_Change",
+            WebhookEvent::LeadUpdate => "Lead_Post_Update",
+            WebhookEvent::LeadScoreChange => "Lead_Score_Change",
+            WebhookEvent::LeadFieldChange { .. } => "Lead_Field_Change",
+        }
+    }
+
     fn number(&self) -> &'static str {
         match self {
             WebhookEvent::LandingPageSubmission => "1",
@@ -61,18 +76,68 @@ impl WebhookEvent {
         }
     }
 
-    fn activity(&self) -> Option<u32> {
+    pub(crate) fn activity(&self) -> Option<u32> {
         match self {
             WebhookEvent::ActivityCreate { event } | WebhookEvent::ActivityUpdate { event } => Some(*event),
             _ => None,
         }
     }
 
-    fn field(&self) -> Option<&str> {
+    pub(crate) fn field(&self) -> Option<&str> {
         match self {
             WebhookEvent::LeadFieldChange { schema_name } => Some(schema_name),
             _ => None,
         }
+    }
+}
+
+/// As people write it, such as `lead-create`, `activity-create=201` or `lead-field-change=ProspectStage`.
+impl fmt::Display for WebhookEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WebhookEvent::LandingPageSubmission => f.write_str("landing-page-submission"),
+            WebhookEvent::ActivityCreate { event } => write!(f, "activity-create={event}"),
+            WebhookEvent::ActivityUpdate { event } => write!(f, "activity-update={event}"),
+            WebhookEvent::LeadCreate => f.write_str("lead-create"),
+            WebhookEvent::LeadOwnerChange => f.write_str("lead-owner-change"),
+            WebhookEvent::LeadUpdate => f.write_str("lead-update"),
+            WebhookEvent::LeadScoreChange => f.write_str("lead-score-change"),
+            WebhookEvent::LeadFieldChange { schema_name } => write!(f, "lead-field-change={schema_name}"),
+        }
+    }
+}
+
+/// The text is no event that a webhook can be for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be lead-create, lead-update, lead-owner-change, lead-score-change, lead-field-change=<schema name>, activity-create=<code>, activity-update=<code> or landing-page-submission"
+)]
+pub struct InvalidWebhookEvent;
+
+impl FromStr for WebhookEvent {
+    type Err = InvalidWebhookEvent;
+
+    /// Reads what `Display` writes.
+    ///
+    /// # Errors
+    /// When it is something else.
+    fn from_str(text: &str) -> Result<Self, InvalidWebhookEvent> {
+        let (name, of) = text.split_once('=').map_or((text, None), |(name, of)| (name, Some(of)));
+        let code = || of?.parse().ok();
+        let event = match (name, of) {
+            ("landing-page-submission", None) => Some(Self::LandingPageSubmission),
+            ("lead-create", None) => Some(Self::LeadCreate),
+            ("lead-owner-change", None) => Some(Self::LeadOwnerChange),
+            ("lead-update", None) => Some(Self::LeadUpdate),
+            ("lead-score-change", None) => Some(Self::LeadScoreChange),
+            ("lead-field-change", Some(field)) if !field.is_empty() => {
+                Some(Self::LeadFieldChange { schema_name: field.to_owned() })
+            }
+            ("activity-create", _) => code().map(|event| Self::ActivityCreate { event }),
+            ("activity-update", _) => code().map(|event| Self::ActivityUpdate { event }),
+            _ => None,
+        };
+        event.ok_or(InvalidWebhookEvent)
     }
 }
 

@@ -8,6 +8,7 @@ mod doctor;
 mod fake;
 mod policy;
 mod secrecy;
+mod webhook_setup;
 
 use leadsquared::{Client, Error, Keys, Options};
 
