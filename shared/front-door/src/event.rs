@@ -3,7 +3,8 @@ use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 use lambda_http::request::LambdaRequest;
 
-/// The event without the parts of the request's address; its path stays where [`path`](crate::path) finds it.
+/// The event without the parts of the request's address; its path stays where [`path`](crate::path) finds it, and its query
+/// where [`query`](crate::query) does.
 ///
 /// `lambda_http` makes a URI of them and panics when they do not fit together: a stray `<` in a query or an odd `Host` is
 /// enough, and both come from whoever sends the request. A body that claims to be Base64 and is not becomes plain text,
@@ -13,7 +14,7 @@ pub fn without_address(event: LambdaRequest) -> LambdaRequest {
         LambdaRequest::ApiGatewayV2(mut request) => {
             let context = &mut request.request_context;
             context.http.path = request.raw_path.take().or(context.http.path.take());
-            request.raw_query_string = None;
+            request.raw_query_string = request.raw_query_string.as_deref().map(harmless);
             request.query_string_parameters = Default::default();
             request.request_context.domain_name = None;
             request.request_context.stage = None;
@@ -24,8 +25,13 @@ pub fn without_address(event: LambdaRequest) -> LambdaRequest {
         LambdaRequest::ApiGatewayV1(mut request) => {
             let context = &mut request.request_context;
             context.path = request.path.take().or(context.path.take());
+            let query = match request.multi_value_query_string_parameters.is_empty() {
+                true => request.query_string_parameters.to_query_string(),
+                false => request.multi_value_query_string_parameters.to_query_string(),
+            };
+            let Ok(harmless) = harmless(&query).parse();
             request.query_string_parameters = Default::default();
-            request.multi_value_query_string_parameters = Default::default();
+            request.multi_value_query_string_parameters = harmless;
             request.request_context.domain_name = None;
             request.request_context.stage = None;
             forget_host(&mut request.headers);
@@ -35,6 +41,15 @@ pub fn without_address(event: LambdaRequest) -> LambdaRequest {
         }
         other => other,
     }
+}
+
+/// The query in a spelling that every URI takes; none if it is longer than a URI may be. API Gateway lets no more than 10 KB
+/// through (<https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html>), which encoding can treble.
+fn harmless(query: &str) -> String {
+    const LONGEST: usize = 32 * 1024;
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    if query.len() <= LONGEST { query } else { String::new() }
 }
 
 fn forget_host(headers: &mut HeaderMap) {

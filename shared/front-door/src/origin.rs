@@ -14,6 +14,11 @@ pub fn path(request: &Request) -> &str {
     path.unwrap_or_default()
 }
 
+/// The first query parameter of that name, decoded.
+pub fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.query_string_parameters_ref()?.first(name)
+}
+
 /// Who connected to the door. Not `X-Forwarded-For`, which the sender can begin as they like
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
 pub fn network_address(request: &Request) -> Option<IpAddr> {
@@ -53,6 +58,28 @@ mod tests {
         };
         assert_eq!(of(http_api), ("/a b/<c>".to_owned(), Some("2001:db8::1".to_owned())));
         assert_eq!(of(rest_api), ("/a".to_owned(), Some("203.0.113.7".to_owned())));
+    }
+
+    #[test]
+    fn a_query_is_read_whatever_is_in_it() {
+        let value = "a b<\"\u{e9}&=%";
+        let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        let event = |version: &str, query: &str| match version {
+            "2.0" => json!({
+                "version": "2.0", "rawQueryString": query, "headers": {},
+                "requestContext": {"http": {"method": "POST", "path": "/"}},
+            }),
+            _ => json!({
+                "httpMethod": "POST", "queryStringParameters": {"other": "<", "eventType": value},
+                "requestContext": {"httpMethod": "POST"},
+            }),
+        };
+        for version in ["2.0", "1.0"] {
+            let request = request(event(version, &format!("<&eventType={encoded}&eventType=second&%")));
+            assert_eq!((query(&request, "eventType"), query(&request, "none")), (Some(value), None), "{version}");
+        }
+        let endless = "%00".repeat(100_000);
+        assert_eq!(query(&request(event("2.0", &format!("eventType=a&b={endless}"))), "eventType"), None);
     }
 
     #[test]
