@@ -7,6 +7,8 @@ mod allowance;
 mod application_form;
 mod browser;
 mod burst;
+mod crm_event;
+mod doorway;
 mod fixtures;
 mod invitation;
 mod leadsquared;

@@ -29,6 +29,16 @@ impl Template {
             .collect()
     }
 
+    /// Method and path of each of a function's routes on the HTTP API.
+    pub(crate) fn routes(&self, function: &str) -> Vec<(String, String)> {
+        let functions = self.functions();
+        let (_, properties) = functions.iter().find(|(name, _)| *name == function).expect("the function is deployed");
+        let events = properties["Events"].as_object().into_iter().flatten().map(|(_, event)| event);
+        let text = |value: &Value| value.as_str().expect("a route is two texts").to_owned();
+        let routes = events.filter(|event| event["Type"] == "HttpApi").map(|event| &event["Properties"]);
+        routes.map(|route| (text(&route["Method"]), text(&route["Path"]))).collect()
+    }
+
     /// The names and values of a function's environment, those of `Globals` included.
     pub(crate) fn environment(&self, function: &Value) -> Map<String, Value> {
         let mut variables = Map::new();

@@ -1,0 +1,193 @@
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use http::{Method, Response, StatusCode};
+use invitation_flow::{Invitation, InvitationId, Ledger as _, Source, Whom};
+use lambda_http::Request;
+use leadsquared::Attributes;
+use ledger::Ledger;
+use queue::{Invitations, QueueError};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::Config;
+use crate::payload::{Change, Event, Malformed, Modified, What, read};
+use crate::rules::Rule;
+
+/// Invitations on their way to the queue at the same time: a minute's activities come in one request.
+const AT_ONCE: usize = 32;
+
+/// How long the ledger may take to say whether an event is an echo. Without its word the invitation goes out, and the
+/// worker's cool-down keeps the person from a second mail.
+const LEDGER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Mistakes of one request that the answer names; the rest are counted.
+const MISTAKES_TOLD: usize = 3;
+
+/// What the function asks on the way.
+pub struct Stores {
+    /// The queue.
+    pub invitations: Invitations,
+    /// Whom we registered.
+    pub ledger: Ledger,
+}
+
+/// Answers one request.
+pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: OffsetDateTime) -> Response<String> {
+    let body = request.body().as_ref();
+    // What LeadSquared sends, without its secret, to see whether the address is there.
+    let is_handshake = match *request.method() {
+        Method::GET | Method::HEAD => true,
+        Method::POST => body.trim_ascii().is_empty(),
+        _ => return error(StatusCode::METHOD_NOT_ALLOWED, "send the event with POST"),
+    };
+    if is_handshake {
+        return success();
+    }
+    let secret = request.headers().get(&config.header).map_or(&b""[..], |value| value.as_bytes());
+    if !config.secrets.accept(secret) {
+        return bad_secret(config);
+    }
+    let events = match read(body, front_door::query(request, "eventType")) {
+        Ok(events) => events,
+        Err(malformed) => return mistaken(&[malformed]),
+    };
+    let (events, malformed): (Vec<_>, Vec<_>) = events.into_iter().partition(Result::is_ok);
+    let events: Vec<Event> = events.into_iter().flatten().collect();
+    let malformed: Vec<Malformed> = malformed.into_iter().filter_map(Result::err).collect();
+
+    match invite(config, stores, &events, now).await {
+        Err(cause) => {
+            tracing::error!(error = %cause, "the webhook's invitations could not be stored: LeadSquared sends it again");
+            error(StatusCode::SERVICE_UNAVAILABLE, "the event could not be stored; send it again")
+        }
+        Ok(()) if malformed.is_empty() => success(),
+        Ok(()) => mistaken(&malformed),
+    }
+}
+
+/// Takes the invitations that the events ask for as far as the queue.
+async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetDateTime) -> Result<(), QueueError> {
+    let mut seen = HashSet::new();
+    let asked = events.iter().filter_map(|event| {
+        let rule = config.rules.first(event)?;
+        let invitation = invitation(event, rule, now);
+        seen.insert(invitation.id).then_some((event, invitation))
+    });
+    let asked: Vec<_> = asked.collect();
+    tracing::info!(events = events.len(), invitations = asked.len(), "webhook read");
+
+    let ledger_answers = AtomicBool::new(true);
+    let sent = stream::iter(asked).map(Ok).try_for_each_concurrent(AT_ONCE, async |(event, invitation)| {
+        let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
+        if is_echo(config, &stores.ledger, event, &ledger_answers).await {
+            tracing::info!(%receipt, rule, outcome = "already-invited", cause = "echo", "invitation ended");
+            return Ok(());
+        }
+        stores.invitations.send(&invitation).await?;
+        tracing::info!(%receipt, source = "crm", rule, action = invitation.action.name(), "invitation accepted");
+        Ok(())
+    });
+    sent.await
+}
+
+/// What a rule asks for. Nothing of the lead is in it but its id: the worker takes the rest from LeadSquared.
+fn invitation(event: &Event, rule: &Rule, now: OffsetDateTime) -> Invitation {
+    Invitation {
+        id: id(event, rule),
+        source: Source::Crm,
+        received_at: now,
+        whom: Whom::Lead(event.lead),
+        action: rule.action,
+        attributes: Attributes::new(),
+        password: None,
+        rule: Some(rule.name.clone()),
+    }
+}
+
+/// The same for everything that tells of one event: repeats, and other webhooks on the same edit.
+fn id(event: &Event, rule: &Rule) -> InvitationId {
+    let lead = event.lead.to_string();
+    let action = rule.action.name();
+    let of = |parts: &[&str]| InvitationId::of(parts.iter().map(|part| part.as_bytes()));
+    match &event.what {
+        What::Activity { id, .. } => of(&["crm-activity", &id.to_string(), action]),
+        What::Created => of(&["crm-lead", &lead, "create", action]),
+        What::Changed(change) => {
+            let field = rule.field().unwrap_or_default();
+            let modified = match &change.modified {
+                Modified::At(time) => time.unix_timestamp().to_string(),
+                Modified::Unreadable(text) => text.clone(),
+            };
+            // A score can change twice while the lead's time stands still.
+            of(&["crm-lead", &lead, &modified, field, event.fields.get(field), action])
+        }
+    }
+}
+
+/// Whether our own registration of the lead is what raised the event. Whoever it is has the link already.
+async fn is_echo(config: &Config, ledger: &Ledger, event: &Event, ledger_answers: &AtomicBool) -> bool {
+    let changed_at = match &event.what {
+        What::Created => None,
+        What::Changed(Change { modified: Modified::At(time), .. }) => Some(*time),
+        // No registration posts an activity, and a change without a time can be of any time.
+        What::Changed(_) | What::Activity { .. } => return false,
+    };
+    if !ledger_answers.load(Ordering::Relaxed) {
+        return false;
+    }
+    let is_ours = |registered_at| changed_at.is_none_or(|time| time < registered_at + config.cool_down);
+    let cause = match tokio::time::timeout(LEDGER_PATIENCE, ledger.registered_at(&event.lead)).await {
+        Ok(Ok(registered_at)) => return registered_at.is_some_and(is_ours),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the ledger did not answer in time".to_owned(),
+    };
+    // One that is away is not waited for again and again.
+    if ledger_answers.swap(false, Ordering::Relaxed) {
+        tracing::warn!(
+            error = cause,
+            "echoes of our own registrations cannot be told from news: they are invited again"
+        );
+    }
+    false
+}
+
+fn bad_secret(config: &Config) -> Response<String> {
+    let cause = match config.secrets.is_empty() {
+        true => "no secret is accepted: set WEBHOOK_SECRET_HASHES",
+        false => "the header holds no accepted secret",
+    };
+    tracing::warn!(header = config.header.as_str(), cause, "webhook refused");
+    let reason = format!("the header {} must hold the secret this address was set up with", config.header);
+    error(config.bad_secret_status, &reason)
+}
+
+/// What cannot be read is read no better a second time, and LeadSquared switches off a webhook after ten failures: so it is
+/// answered 200, where the administrator finds it in the webhook's history, and logged for the operator.
+fn mistaken(malformed: &[Malformed]) -> Response<String> {
+    let mut reasons: Vec<String> = malformed.iter().take(MISTAKES_TOLD).map(Malformed::to_string).collect();
+    if let Some(more) = malformed.len().checked_sub(MISTAKES_TOLD).filter(|more| *more > 0) {
+        reasons.push(format!("and {more} more"));
+    }
+    let reason = reasons.join("; ");
+    tracing::error!(events = malformed.len(), error = reason, "what LeadSquared posted could not be read");
+    error(StatusCode::OK, &reason)
+}
+
+/// What LeadSquared shows in a webhook's history.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer<'a> {
+    status: &'static str,
+    status_reason: &'a str,
+}
+
+fn success() -> Response<String> {
+    web::json(StatusCode::OK, &Answer { status: "Success", status_reason: "" })
+}
+
+fn error(status: StatusCode, reason: &str) -> Response<String> {
+    web::json(status, &Answer { status: "Error", status_reason: reason })
+}

@@ -1,0 +1,484 @@
+//! The `crm-event` function: what becomes of LeadSquared's webhooks, seen from outside.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use futures::{StreamExt, future::join_all, stream};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    doorway::Doorway,
+    fixtures::{self, Aws, Queue},
+    runtime_api::{Function, FunctionError},
+    template::Template,
+    workspace,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const SECRET: &str = "sample-webhook-secret-0123456789abcdef";
+/// SHA-256 of `SECRET`, and of `the other secret`.
+const HASH: &str = "638c7ad16a74045e439fd7eaceab7b41ebc9e8400563e746e296ccc1168bfeb0";
+const OTHER_HASH: &str = "57f71ef2b4e77aca01a23804ce6d099c7451f93a1f2fd9efee58ee9924c63b75";
+const LEAD: &str = "11111111-1111-4111-8111-111111111111";
+
+/// The function with the rules of its example, the queue it sends to, and the ledger it asks.
+struct Crm {
+    aws: Aws,
+    function: Function,
+    queue: Queue,
+    table: String,
+}
+
+impl Crm {
+    async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let aws = Aws::new().await;
+        let (queue, table) = (aws.queue("invitations").await, aws.table().await);
+        let function = start(aws.environment(), &queue.url, &table, settings).await.unwrap();
+        Self { aws, function, queue, table }
+    }
+
+    async fn send(&self, event: &Value) -> Answer {
+        send(&self.function, event).await
+    }
+
+    /// Writes down that we registered a lead, as the worker does.
+    async fn registered(&self, lead: &str, at: OffsetDateTime) {
+        let put = self.aws.dynamodb().put_item().table_name(&self.table);
+        let put = put.item("pk", AttributeValue::S(format!("lead#{lead}")));
+        put.item("registered_at", AttributeValue::N(at.unix_timestamp().to_string())).send().await.unwrap();
+    }
+}
+
+async fn start(
+    mut environment: Vec<(String, String)>,
+    queue_url: &str,
+    table: &str,
+    settings: &[(&str, &str)],
+) -> Result<Function, FunctionError> {
+    let rules = fs::read_to_string(workspace::root().join("functions/crm-event/examples/rules.json")).unwrap();
+    let usual = [
+        ("INVITATIONS_QUEUE_URL", queue_url),
+        ("LEDGER_TABLE", table),
+        ("CRM_RULES", rules.as_str()),
+        ("WEBHOOK_SECRET_HASHES", HASH),
+    ];
+    let unset = usual.iter().filter(|(name, _)| settings.iter().all(|(other, _)| other != name));
+    let settings: Vec<_> = settings.iter().chain(unset).copied().collect();
+    environment.extend(Template::read().settings("crm-event", &settings));
+    Function::start(fixtures::binary("crm-event").await, environment).await
+}
+
+async fn send(function: &Function, event: &Value) -> Answer {
+    Answer::read(&function.invoke(event, TIMEOUT).await.unwrap())
+}
+
+/// A request as one of the samples is one, by the file's name.
+fn sample(name: &str) -> Value {
+    let file = format!("{name}.json");
+    let (_, event) = workspace::events("crm-event").into_iter().find(|(other, _)| *other == file).unwrap();
+    serde_json::from_slice(&event).unwrap()
+}
+
+/// A webhook of LeadSquared's with this body.
+fn webhook(event_type: &str, body: impl AsRef<[u8]>) -> Value {
+    let mut event = sample("field-change");
+    event["rawQueryString"] = format!("entityType=webhook&entityId=1&eventType={event_type}").into();
+    event["body"] = BASE64_STANDARD.encode(body).into();
+    event["isBase64Encoded"] = true.into();
+    event
+}
+
+/// A lead that moves to the stage that invites, at this time.
+fn stage_change(lead: &str, modified_on: &str) -> Value {
+    let body = json!({
+        "Before": {"ProspectID": lead, "ProspectStage": "Prospect"},
+        "After": {"ProspectID": lead, "ProspectStage": "Applied", "ModifiedOn": modified_on},
+    });
+    webhook("Lead_Field_Change", body.to_string())
+}
+
+/// A lead's id that no other one has.
+fn lead(number: u128) -> String {
+    Uuid::from_u128(0x1111_0000_0000_4000_8000_0000_0000_0000 + number).to_string()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    http: u64,
+    status: String,
+    reason: String,
+}
+
+impl Answer {
+    fn read(answer: &Value) -> Self {
+        let body = answer["body"].as_str().unwrap();
+        let json: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
+        let text = |name: &str| json[name].as_str().unwrap_or_else(|| panic!("no {name} in {body}")).to_owned();
+        assert_eq!(json.as_object().unwrap().len(), 2, "{body}");
+        let http = answer["statusCode"].as_u64().unwrap();
+        Self { http, status: text("Status"), reason: text("StatusReason") }
+    }
+
+    fn assert_success(&self) {
+        assert_eq!((self.http, self.status.as_str(), self.reason.as_str()), (200, "Success", ""));
+    }
+
+    fn assert_error(&self, http: u64, reason: &str) {
+        assert_eq!((self.http, self.status.as_str()), (http, "Error"), "{}", self.reason);
+        assert!(self.reason.contains(reason), "{}", self.reason);
+    }
+}
+
+fn invitation(message: &Message) -> Value {
+    serde_json::from_str(message.body.as_deref().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn every_sample_is_answered_and_invites_as_its_name_says() {
+    for (file, event) in workspace::events("crm-event") {
+        // Each sample alone, or those that tell of one event would be one.
+        let crm = Crm::start().await;
+        let answer = crm.send(&serde_json::from_slice(&event).unwrap()).await;
+        let invited = crm.queue.drain().await.len();
+        let expected = match file.as_str() {
+            "wrong-secret.json" => {
+                answer.assert_error(401, "x-webhook-secret");
+                0
+            }
+            "other-event.json" => {
+                answer.assert_error(200, "the webhook is for Task_Create");
+                0
+            }
+            "activity-bad-beside-good.json" => {
+                answer.assert_error(200, "event 2: ProspectActivityId must be a GUID");
+                1
+            }
+            file => {
+                answer.assert_success();
+                match file {
+                    "lead-update-of-no-interest.json" => 0,
+                    file if file.starts_with("handshake") => 0,
+                    "activity-create.json" => 2,
+                    _ => 1,
+                }
+            }
+        };
+        assert_eq!(invited, expected, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_is_a_lead_an_action_and_a_rule_and_nothing_else() {
+    let crm = Crm::start().await;
+    crm.send(&sample("field-change")).await.assert_success();
+    crm.send(&sample("activity-update")).await.assert_success();
+    let messages = crm.queue.drain().await;
+    let mut found = Vec::new();
+    for message in &messages {
+        let mut invitation = invitation(message);
+        let (id, received) = (invitation["id"].take(), invitation["received_at"].take());
+        let deduplication = &message.attributes.as_ref().unwrap()[&MessageSystemAttributeName::MessageDeduplicationId];
+        assert!(deduplication.starts_with(id.as_str().unwrap()) && received.is_string(), "{message:?}");
+        found.push(invitation);
+    }
+    let expected = |action: &str, rule: &str| {
+        json!({"version": 2, "id": null, "source": "crm", "received_at": null, "action": action, "lead": LEAD,
+            "attributes": [], "rule": rule})
+    };
+    assert_eq!(found, [expected("invite", "application opened"), expected("mail-link", "fee paid")]);
+}
+
+#[tokio::test]
+async fn replays_in_any_order_invite_once() {
+    let samples: Vec<Value> =
+        workspace::events("crm-event").iter().map(|(_, event)| serde_json::from_slice(event).unwrap()).collect();
+    let count = samples.len();
+    // Strides that share no divisor with any count up to 22: each walks through all of the samples in another order.
+    for stride in [1, 23, 29] {
+        let crm = Crm::start().await;
+        let once = (0..count).map(|step| step * stride % count);
+        for number in once.clone().chain(once.clone().rev()).chain(once) {
+            crm.send(&samples[number]).await;
+        }
+        let messages = crm.queue.drain().await;
+        let ids: BTreeSet<_> = messages.iter().map(|message| invitation(message)["id"].to_string()).collect();
+        // A lead created, one edit told by five webhooks, an owner, a score, and six activities.
+        assert_eq!((messages.len(), ids.len()), (10, 10), "stride {stride}");
+    }
+}
+
+#[tokio::test]
+async fn twenty_copies_at_once_are_one_invitation() {
+    let mut crm = Crm::start().await;
+    for _ in 0..3 {
+        crm.function.add_process().await.unwrap();
+    }
+    let names = ["lead-update", "field-change", "stage-change", "rest-api-lead-update"];
+    let events: Vec<Value> = (0..20).map(|copy| sample(names[copy % names.len()])).collect();
+    for answer in join_all(events.iter().map(|event| crm.send(event))).await {
+        answer.assert_success();
+    }
+    assert_eq!(crm.queue.drain().await.len(), 1);
+}
+
+#[tokio::test]
+async fn two_edits_are_two_invitations() {
+    let crm = Crm::start().await;
+    for time in ["2026-11-22 09:29:58", "2026-11-22 09:29:59"] {
+        crm.send(&stage_change(LEAD, time)).await.assert_success();
+    }
+    crm.send(&stage_change(&lead(1), "2026-11-22 09:29:58")).await.assert_success();
+    assert_eq!(crm.queue.drain().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_minute_of_activities_in_one_request_invites_everybody() {
+    let crm = Crm::start().await;
+    let activity = |number| {
+        json!({"ProspectActivityId": lead(number), "RelatedProspectId": lead(number), "ActivityEvent": "201",
+            "Data": {"Status": "Paid", "Note": "x".repeat(1000)}})
+    };
+    let activities: Vec<Value> = (0..300).map(activity).collect();
+    let event = webhook("LeadActivity_Post_Create", Value::from(activities).to_string());
+    crm.send(&event).await.assert_success();
+    assert_eq!(crm.queue.drain().await.len(), 300);
+}
+
+#[tokio::test]
+async fn only_an_accepted_secret_is_let_in() {
+    let with_header = |value: Option<&str>| {
+        let mut event = sample("field-change");
+        let headers = event["headers"].as_object_mut().unwrap();
+        headers.remove("x-webhook-secret");
+        headers.extend(value.map(|value| ("X-Webhook-Secret".to_owned(), json!(value))));
+        event
+    };
+    let both = format!("{OTHER_HASH},{HASH}");
+    for (settings, http, accepted) in [
+        (&[][..], 401, &[SECRET][..]),
+        (&[("WEBHOOK_SECRET_HASHES", both.as_str())], 401, &[SECRET, "the other secret"]),
+        (&[("WEBHOOK_SECRET_HASHES", OTHER_HASH), ("WEBHOOK_BAD_SECRET_STATUS", "200")], 200, &["the other secret"]),
+        (&[("WEBHOOK_SECRET_HASHES", "")], 401, &[]),
+    ] {
+        let crm = Crm::start_with(settings).await;
+        for secret in [None, Some(""), Some(HASH), Some("the third secret"), Some(SECRET), Some("the other secret")] {
+            let answer = crm.send(&with_header(secret)).await;
+            let is_accepted = secret.is_some_and(|secret| accepted.contains(&secret));
+            match is_accepted {
+                true => answer.assert_success(),
+                false => answer.assert_error(http, "the header x-webhook-secret must hold the secret"),
+            }
+            assert_eq!(crm.queue.drain().await.len(), usize::from(is_accepted && secret == accepted.first().copied()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_handshake_needs_no_secret_and_other_methods_are_refused() {
+    let crm = Crm::start_with(&[("WEBHOOK_SECRET_HASHES", "")]).await;
+    for name in ["handshake-head", "handshake-get", "handshake-empty-post"] {
+        crm.send(&sample(name)).await.assert_success();
+    }
+    let mut delete = sample("field-change");
+    delete["requestContext"]["http"]["method"] = "DELETE".into();
+    crm.send(&delete).await.assert_error(405, "POST");
+}
+
+#[tokio::test]
+async fn what_our_own_registration_raised_invites_nobody() {
+    let crm = Crm::start().await;
+    let modified = |seconds: i64| {
+        let time = OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
+        let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+        time.format(format).unwrap()
+    };
+    crm.registered(LEAD, OffsetDateTime::now_utc()).await;
+    for echo in [sample("lead-create"), stage_change(LEAD, &modified(0)), stage_change(LEAD, &modified(50))] {
+        crm.send(&echo).await.assert_success();
+        assert_eq!(crm.queue.drain().await.len(), 0, "{echo}");
+    }
+    // Later news of the lead, an activity on it, another lead's.
+    for news in [stage_change(LEAD, &modified(70)), sample("activity-update"), stage_change(&lead(1), &modified(0))] {
+        crm.send(&news).await.assert_success();
+        assert_eq!(crm.queue.drain().await.len(), 1, "{news}");
+    }
+    let printed = crm.function.stop().await;
+    assert_eq!(printed.matches("\"cause\":\"echo\"").count(), 3, "{printed}");
+}
+
+#[tokio::test]
+async fn without_the_ledger_people_are_invited_all_the_same() {
+    let aws = Aws::new().await;
+    let queue = aws.queue("invitations").await;
+    let function = start(aws.environment(), &queue.url, "no-such-table", &[]).await.unwrap();
+    send(&function, &sample("field-change")).await.assert_success();
+    assert_eq!(queue.drain().await.len(), 1);
+    let printed = function.stop().await;
+    assert!(printed.contains("echoes of our own registrations cannot be told from news"), "{printed}");
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_stored_is_never_answered_with_success() {
+    let aws = Aws::new().await;
+    let queue = aws.queue("invitations").await;
+    let function = start(aws.environment(), &queue.url, &aws.table().await, &[]).await.unwrap();
+    queue.remove().await;
+    send(&function, &sample("field-change")).await.assert_error(503, "send it again");
+    // Nothing was to be stored.
+    send(&function, &sample("lead-update-of-no-interest")).await.assert_success();
+    send(&function, &sample("handshake-head")).await.assert_success();
+}
+
+/// 50 events a second for a minute, as fast as they go, and AWS out of reach in the middle.
+#[tokio::test]
+async fn a_flood_with_an_outage_in_the_middle_loses_nothing_that_was_answered() {
+    const EVENTS: usize = 50 * 60;
+    const AT_ONCE: usize = 16;
+    let aws = Aws::new().await;
+    let (queue, table) = (aws.queue("invitations").await, aws.table().await);
+    let mut environment = aws.environment();
+    let endpoint = environment.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap();
+    let doorway = Doorway::to(endpoint.1.strip_prefix("http://").unwrap().to_owned()).await;
+    endpoint.1 = doorway.url();
+    let mut function = start(environment, &queue.url, &table, &[]).await.unwrap();
+    for _ in 0..3 {
+        function.add_process().await.unwrap();
+    }
+
+    let begun = AtomicUsize::new(0);
+    let answers = stream::iter(0..EVENTS).map(async |number| {
+        match begun.fetch_add(1, Ordering::Relaxed) {
+            count if count == EVENTS / 3 => doorway.set_open(false),
+            count if count == EVENTS / 2 => doorway.set_open(true),
+            _ => {}
+        }
+        let lead = lead(number as u128);
+        let answer = send(&function, &stage_change(&lead, "2026-11-22 09:29:58")).await;
+        match answer.http {
+            200 => answer.assert_success(),
+            _ => answer.assert_error(503, "send it again"),
+        }
+        (lead, answer.http)
+    });
+    let answers: Vec<(String, u64)> = answers.buffer_unordered(AT_ONCE).collect().await;
+
+    let stored: BTreeSet<String> =
+        queue.drain().await.iter().map(|message| invitation(message)["lead"].as_str().unwrap().to_owned()).collect();
+    let lost: Vec<_> = answers.iter().filter(|(lead, http)| *http == 200 && !stored.contains(lead)).collect();
+    assert_eq!(lost, Vec::<&(String, u64)>::new());
+    let refused = answers.iter().filter(|(_, http)| *http == 503).count();
+    assert!((1..=EVENTS / 2).contains(&refused), "{refused} were refused during the outage");
+
+    // LeadSquared sends what was refused again.
+    for (lead, _) in answers.iter().filter(|(_, http)| *http == 503) {
+        send(&function, &stage_change(lead, "2026-11-22 09:29:58")).await.assert_success();
+    }
+    let again = queue.drain().await;
+    let again = again.iter().map(|message| invitation(message)["lead"].as_str().unwrap().to_owned());
+    assert_eq!(stored.into_iter().chain(again).collect::<BTreeSet<_>>().len(), EVENTS);
+}
+
+#[tokio::test]
+async fn nothing_of_a_lead_and_no_secret_is_logged_or_answered() {
+    let crm = Crm::start().await;
+    let mut answers = Vec::new();
+    for (_, event) in workspace::events("crm-event") {
+        answers.push(crm.send(&serde_json::from_slice(&event).unwrap()).await);
+    }
+    for (event_type, body) in [
+        ("Lead_Post_Create", json!({"ProspectID": "c4nary", "c4nary": "c4nary"}).to_string()),
+        ("Lead_Field_Change", json!({"ProspectID": LEAD, "ProspectStage": "c4nary"}).to_string()),
+        ("c4nary", "{}".to_owned() + "c4nary"),
+        ("c4nary%3C", json!({"ProspectID": LEAD}).to_string()),
+        ("", "c4nary=c4nary&c4nary".to_owned()),
+    ] {
+        answers.push(crm.send(&webhook(event_type, body)).await);
+    }
+    let printed = crm.function.stop().await;
+    assert!(printed.contains("\"level\"") && printed.contains("invitation accepted"), "{printed}");
+    assert!(printed.contains("\"rule\":\"application opened\""), "{printed}");
+    // LeadSquared's own name for an event is no secret, and the one thing that is repeated.
+    let all = format!("{printed}{answers:?}").replace("the webhook is for c4nary", "");
+    let canaries = ["asha", "rao", "9000000001", "education fair", "receipt 1042", "sales.one", "c4nary", SECRET, HASH];
+    for canary in canaries {
+        assert!(!all.to_lowercase().contains(&canary.to_lowercase()), "{canary}: {all}");
+    }
+}
+
+#[test]
+fn no_bytes_lead_to_an_error_of_ours() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let crm = runtime.block_on(Crm::start());
+    let known = prop_oneof![
+        Just("Lead_Post_Create"),
+        Just("Lead_Post_Update"),
+        Just("Lead_Field_Change"),
+        Just("Lead_Post_Stage_Change"),
+        Just("LeadActivity_Post_Create"),
+        Just("")
+    ];
+    let event_type = prop_oneof![3 => known.prop_map(str::to_owned), 1 => "[ -~]{0,20}"];
+    let name = "Before|After|Data|ProspectID|ProspectActivityId|RelatedProspectId|ActivityEvent|ModifiedOn|[a-z]{1,4}";
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        Just(Value::from(LEAD)),
+        "\\PC{0,20}".prop_map(Value::from),
+    ];
+    let json = leaf.prop_recursive(4, 32, 6, move |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec((name, inner), 0..6).prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    });
+    let body = prop_oneof![
+        1 => vec(any::<u8>(), 0..200),
+        3 => json.clone().prop_map(|json| json.to_string().into_bytes()),
+        1 => json.prop_map(|json| {
+            form_urlencoded::Serializer::new(String::new()).append_pair("data", &json.to_string()).finish().into_bytes()
+        }),
+        1 => "[a-zA-Z=&%{}\\[\\]\":]{0,60}".prop_map(String::into_bytes),
+    ];
+    let config = Config { cases: 600, failure_persistence: None, ..Config::default() };
+    let result = TestRunner::new(config).run(&(event_type, body), |(event_type, body)| {
+        let answer = runtime.block_on(crm.send(&webhook(&event_type, body)));
+        prop_assert_eq!(answer.http, 200);
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[tokio::test]
+async fn every_mistake_in_the_rules_is_named_before_the_first_event() {
+    let rules =
+        r#"[{"name":"a","on":"lead-chnage","action":"invite"},{"name":"b","on":"lead-create","action":"mail"}]"#;
+    let aws = Aws::new().await;
+    match start(aws.environment(), "http://127.0.0.1:9/none.fifo", "none", &[("CRM_RULES", rules)]).await {
+        Err(FunctionError::Init { message }) => {
+            for part in ["CRM_RULES is not a list of rules", "rule 1 (a): on must be", "rule 2 (b): action must be"] {
+                assert!(message.contains(part), "{part}: {message}");
+            }
+        }
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it starts with rules that nobody can follow"),
+    }
+}
