@@ -5,6 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use leadsquared::{
     Attributes, Client, Endpoint, Error, Identifier, Keys, LeadId, Limit, Options, Paths, Registration, Verb,
     doctor::{Finding, Subject, Verdict, Wanted, examine},
+    webhook_setup::WebhookSetup,
 };
 use leadsquared_emulator::{Call, Emulator, Role, Settings};
 use url::Url;
@@ -174,4 +175,64 @@ async fn the_doctor_tells_five_accounts_apart() {
         assert_eq!(*first, subject, "{found:?}");
         assert!(mend.contains(advice), "{mend}");
     }
+}
+
+/// An address that answers everything with 200.
+async fn receiver() -> Url {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/crm-events", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, axum::Router::new().fallback(async || "")).await });
+    url.parse().unwrap()
+}
+
+fn setup(url: &Url, mark: &str, events: &str) -> WebhookSetup {
+    WebhookSetup {
+        url: url.clone(),
+        header: "x-webhook-secret".to_owned(),
+        secret: "0123456789abcdef0123456789abcdef".to_owned().into(),
+        mark: mark.to_owned(),
+        events: events.split(',').map(|event| event.parse().unwrap()).collect(),
+    }
+}
+
+/// The first word of each step that there is to do, after which those are done that need no person.
+async fn carried_out(setup: &WebhookSetup, client: &Client, emulator: &Emulator) -> Vec<String> {
+    emulator.clock().advance(Duration::from_secs(60));
+    let steps = setup.plan(client).await.unwrap();
+    for step in &steps {
+        setup.carry_out(step, client).await.unwrap();
+    }
+    steps.iter().map(|step| step.to_string().split_whitespace().next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn webhooks_are_set_up_once_and_changed_in_place() {
+    const EVENTS: &str = "lead-create,lead-owner-change,lead-score-change,lead-field-change=ProspectStage,lead-field-change=mx_City,activity-create=201";
+    let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
+    let client = client(&emulator, emulator.url(), emulator.keys());
+    let url = receiver().await;
+    let first = setup(&url, "first", EVENTS);
+    assert_eq!(carried_out(&first, &client, &emulator).await, ["create"; 6]);
+    assert_eq!(carried_out(&first, &client, &emulator).await, ["unchanged"; 6]);
+    assert_eq!(carried_out(&setup(&url, "second", EVENTS), &client, &emulator).await, ["update"; 6]);
+    let webhooks = emulator.webhooks();
+    assert_eq!(webhooks.len(), 6);
+
+    emulator.switch_webhook(&webhooks[0].id, false);
+    let fewer = setup(&url, "second", "lead-create,lead-owner-change,lead-field-change=mx_City,activity-create=201");
+    let expected = ["BY", "unchanged", "unchanged", "unchanged", "surplus", "surplus"];
+    assert_eq!(carried_out(&fewer, &client, &emulator).await, expected);
+    assert_eq!(emulator.webhooks().len(), 6, "what is surplus is for a person to delete");
+}
+
+#[tokio::test]
+async fn a_field_that_another_address_listens_to_is_told() {
+    let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
+    let client = client(&emulator, emulator.url(), emulator.keys());
+    let event = "lead-field-change=ProspectStage";
+    assert_eq!(carried_out(&setup(&receiver().await, "m", event), &client, &emulator).await, ["create"]);
+    let other = setup(&receiver().await, "m", event);
+    let steps = other.plan(&client).await.unwrap();
+    assert_eq!(steps.len(), 1, "another address's webhooks are none of our business");
+    assert!(matches!(other.carry_out(&steps[0], &client).await.unwrap_err(), Error::Duplicate { .. }));
 }
