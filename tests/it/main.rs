@@ -16,6 +16,7 @@ mod ledger;
 mod passwords;
 mod retries;
 mod runtime_api;
+mod sales_team;
 mod system;
 mod template;
 mod tidy;

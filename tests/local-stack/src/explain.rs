@@ -129,7 +129,7 @@ fn was_logged(course: &Course, message: &str) -> bool {
 }
 
 /// The fields of a log line that tell something of one invitation, in the order they are told.
-const TOLD: [&str; 6] = ["outcome", "cause", "attempts", "fields", "source", "error"];
+const TOLD: [&str; 7] = ["outcome", "cause", "attempts", "fields", "source", "rule", "error"];
 
 /// A log line in words. Only what is known to be impersonal is repeated.
 fn said(logged: &Logged) -> String {

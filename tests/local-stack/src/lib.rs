@@ -28,6 +28,7 @@ mod python;
 mod site;
 pub mod smoke;
 pub mod steps;
+mod webhooks;
 
 pub use flow::{Event, Moment};
 pub use logs::Logs;
@@ -103,11 +104,12 @@ impl LocalStack {
             ministack_url: ministack.url(),
         };
 
+        let webhook_secret = webhooks::Secret::new()?;
         let step = steps.begin("Deploying template.yaml");
         let deployment = Deployment {
             template: workspace().join("template.yaml"),
             binaries: &binaries,
-            parameters: parameters(&emulator, limit, &places, &site_url),
+            parameters: parameters(&emulator, limit, &places, &site_url, webhook_secret.hash()),
             properties,
             secrets: BTreeMap::from([("KeysSecretArn", secret(&emulator, keys)?)]),
         };
@@ -119,6 +121,9 @@ impl LocalStack {
         servers.spawn(site::serve(site, places.clone(), emulator.clone()));
         servers.spawn(api::serve(api, ministack.port(), api_id, flow.clone()));
         servers.spawn(observe::watch(emulator.clone(), flow.clone()));
+        let step = steps.begin("Setting up LeadSquared's webhooks");
+        webhooks::set_up(&emulator, &places.api_url, webhook_secret).await.context("LeadSquared's webhooks")?;
+        step.done();
         let logs = Logs::new(ministack.url(), functions);
         Ok(Self { servers, ministack, emulator, limit, client: http::client(), outputs, logs, places, site_url, flow })
     }
@@ -212,7 +217,13 @@ async fn start_emulator(port: Option<u16>, limit: Limit, steps: &Steps) -> anyho
 }
 
 /// What an operator would enter when deploying for the emulated account.
-fn parameters(emulator: &Emulator, limit: Limit, places: &Places, site_url: &str) -> BTreeMap<&'static str, String> {
+fn parameters(
+    emulator: &Emulator,
+    limit: Limit,
+    places: &Places,
+    site_url: &str,
+    webhook_secret_hash: String,
+) -> BTreeMap<&'static str, String> {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     let host = places.emulator_url.trim_end_matches('/').to_owned();
     BTreeMap::from([
@@ -224,6 +235,7 @@ fn parameters(emulator: &Emulator, limit: Limit, places: &Places, site_url: &str
         ("PortalUrl", places.portal_url.clone()),
         ("ThankYouUrl", format!("{site_url}/thank-you")),
         ("Organisation", "Northfield College".to_owned()),
+        ("WebhookSecretHashes", webhook_secret_hash),
         ("Architecture", architecture.to_owned()),
     ])
 }

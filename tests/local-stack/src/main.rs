@@ -205,7 +205,8 @@ async fn burst(people: u32, trouble: Trouble, json: bool, steps: Steps) -> anyho
 async fn serve(steps: Steps) -> anyhow::Result<()> {
     let mut stack = LocalStack::start(Options { ports: Ports::USUAL, steps, ..Options::default() }).await?;
     print(&format!(
-        "\nEverything runs. First open the form, send it, then look into the mailbox and press the link.\n\n  \
+        "\nEverything runs. First open the form, send it, then look into the mailbox and press the link.\nThen be the \
+         sales team: on LeadSquared's page, add a lead and move it to the stage Applied.\n\n  \
          Form         {site}/apply\n  Mailbox      {site}/mailbox\n  What else    {site}/\n\n  \
          HTTP API     {api}/applications\n  LeadSquared  {leadsquared}\n  AWS          {aws}\n\nCtrl-C stops it all.\n\n",
         site = stack.site_url(),
