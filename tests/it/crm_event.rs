@@ -359,7 +359,7 @@ async fn a_flood_with_an_outage_in_the_middle_loses_nothing_that_was_answered() 
     let doorway = Doorway::to(endpoint.1.strip_prefix("http://").unwrap().to_owned()).await;
     endpoint.1 = doorway.url();
     let mut function = start(environment, &queue.url, &table, &[]).await.unwrap();
-    for _ in 0..3 {
+    for _ in 1..AT_ONCE {
         function.add_process().await.unwrap();
     }
 
