@@ -75,6 +75,12 @@ pub async fn each_record<'a>(event: &'a SqsEvent, handle: impl AsyncFn(Delivery<
 const AFTER_PANIC: Duration = Duration::from_secs(5 * 60);
 
 impl<'a> Delivery<'a> {
+    /// The one delivery of something that did not come from this queue, such as another system's event; of no group but its
+    /// own. SQS takes letters, digits and punctuation for an id.
+    pub fn from_elsewhere(id: &'a str, body: &'a str, at: SystemTime) -> Self {
+        Self { message_id: id, body, receive_count: 1, sent_at: Some(at), receipt_handle: "", group: id }
+    }
+
     fn of(message_id: &'a str, record: &'a SqsMessage) -> Self {
         let attribute = |name: &str| record.attributes.get(name).map_or("", String::as_str);
         let sent_at = attribute("SentTimestamp").parse().ok().map(Duration::from_millis);

@@ -52,7 +52,13 @@ impl Problem {
             1 => "One field needs your attention.".to_owned(),
             n => format!("{n} fields need your attention."),
         };
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "The form is not complete", detail) }
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "The form is not complete", detail).with_errors(errors)
+    }
+
+    /// The same with what is wrong with these fields.
+    #[must_use]
+    pub fn with_errors(self, errors: Vec<FieldError>) -> Self {
+        Self { errors, ..self }
     }
 
     /// 503: nothing was stored; the same request may be sent again after `seconds`.
@@ -71,6 +77,11 @@ impl Problem {
     /// The answer's status.
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// What the reader is told to do about it.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The answer in the form the client would rather have.
