@@ -7,6 +7,7 @@ mod allowance;
 mod application_form;
 mod browser;
 mod burst;
+mod bus_event;
 mod crm_event;
 mod doorway;
 mod fixtures;

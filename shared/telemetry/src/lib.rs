@@ -11,8 +11,18 @@ use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
 pub use private::Private;
 
 /// Our crates that log, as they name themselves.
-const OURS: [&str; 9] =
-    ["allowance", "application_form", "crm_event", "invitation", "leadsquared", "ledger", "mail", "queue", "settings"];
+const OURS: [&str; 10] = [
+    "allowance",
+    "application_form",
+    "bus_event",
+    "crm_event",
+    "invitation",
+    "leadsquared",
+    "ledger",
+    "mail",
+    "queue",
+    "settings",
+];
 
 /// Starts logging the way Lambda's own log settings say: `AWS_LAMBDA_LOG_FORMAT` (`JSON` or text) and
 /// `AWS_LAMBDA_LOG_LEVEL`

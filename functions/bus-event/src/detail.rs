@@ -1,0 +1,448 @@
+use std::collections::BTreeMap;
+
+use invitation_flow::{Action, Whom};
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{ErrorIterator, ValidationError};
+use leadsquared::{Attributes, EmailAddress, LeadId};
+use serde::Deserialize;
+use serde_json::Value;
+use telemetry::Private;
+use web::FieldError;
+
+/// What an event asks for, out of its detail. `Debug` shows no personal data.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request {
+    /// For whom.
+    pub whom: Whom,
+    /// What.
+    pub action: Action,
+    /// Their lead fields, by name.
+    pub attributes: Attributes,
+    /// The sender's own key for the event, if it has one.
+    pub key: Option<Private<String>>,
+}
+
+/// Why an event is refused. Sending it again would not help. No text repeats a value of the event's, nor a name that its
+/// schema does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is none of the shapes an event can have.
+    #[error(
+        "the event is neither EventBridge's nor SNS's, nor an HTTP request, nor an object with the texts detail-type and, where there is one, id"
+    )]
+    NoEvent,
+    /// It should be JSON and is not.
+    #[error("the {0} is not JSON")]
+    NotJson(&'static str),
+    /// There is no such kind of event.
+    #[error("the detail-type is none of {}", detail_types().collect::<Vec<_>>().join(", "))]
+    UnknownType,
+    /// There is such a kind, not in this version.
+    #[error("the version of the {detail_type} is not {known}, the only one there is")]
+    UnknownVersion {
+        /// The kind.
+        detail_type: &'static str,
+        /// The version there is.
+        known: &'static str,
+    },
+    /// Its detail is not as the schema has it.
+    #[error("the detail of the {detail_type} does not fit its schema: {}", in_words(faults))]
+    Detail {
+        /// The kind.
+        detail_type: &'static str,
+        /// What does not fit; a field is the JSON pointer to a place in the detail.
+        faults: Vec<FieldError>,
+    },
+}
+
+/// A kind of event. Its schema is published, and is what the function enforces: it is turned into code when this is
+/// compiled.
+struct Kind {
+    detail_type: &'static str,
+    version: &'static str,
+    action: Action,
+    schema: &'static str,
+    errors: for<'a> fn(&'a Value) -> ErrorIterator<'a>,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        detail_type: "ApplicationSubmitted",
+        version: "1",
+        action: Action::Invite,
+        schema: include_str!("../../../events/schemas/ApplicationSubmitted.v1.json"),
+        errors: ApplicationSubmitted::iter_errors,
+    },
+    Kind {
+        detail_type: "InvitationRequested",
+        version: "1",
+        action: Action::Invite,
+        schema: include_str!("../../../events/schemas/InvitationRequested.v1.json"),
+        errors: InvitationRequested::iter_errors,
+    },
+    Kind {
+        detail_type: "LoginLinkRequested",
+        version: "1",
+        action: Action::MailLink,
+        schema: include_str!("../../../events/schemas/LoginLinkRequested.v1.json"),
+        errors: LoginLinkRequested::iter_errors,
+    },
+];
+
+#[jsonschema::validator(
+    path = "../../events/schemas/ApplicationSubmitted.v1.json",
+    validate_formats = true,
+    formats = { "email" => crate::detail::is_email_address },
+    pattern_options = { engine = regex },
+    methods = { is_valid = false, validate = false },
+)]
+struct ApplicationSubmitted;
+
+#[jsonschema::validator(
+    path = "../../events/schemas/InvitationRequested.v1.json",
+    validate_formats = true,
+    formats = { "uuid" => crate::detail::is_lead_id },
+    pattern_options = { engine = regex },
+    methods = { is_valid = false, validate = false },
+)]
+struct InvitationRequested;
+
+#[jsonschema::validator(
+    path = "../../events/schemas/LoginLinkRequested.v1.json",
+    validate_formats = true,
+    formats = { "email" => crate::detail::is_email_address, "uuid" => crate::detail::is_lead_id },
+    pattern_options = { engine = regex },
+    methods = { is_valid = false, validate = false },
+)]
+struct LoginLinkRequested;
+
+fn is_email_address(text: &str) -> bool {
+    text.parse::<EmailAddress>().is_ok()
+}
+
+fn is_lead_id(text: &str) -> bool {
+    text.parse::<LeadId>().is_ok()
+}
+
+/// The kinds of events there are.
+pub fn detail_types() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.detail_type)
+}
+
+/// Reads an event of this kind.
+///
+/// # Errors
+/// When there is no such kind, or the detail does not fit its schema: then with everything that does not.
+pub fn read(detail_type: &str, detail: Value) -> Result<Request, Refusal> {
+    let kind = KINDS.iter().find(|kind| kind.detail_type == detail_type).ok_or(Refusal::UnknownType)?;
+    let detail_type = kind.detail_type;
+    if detail["version"].as_str().is_some_and(|version| version != kind.version) {
+        // What else a version has that is not known here would be no faults of its own.
+        return Err(Refusal::UnknownVersion { detail_type, known: kind.version });
+    }
+    let faults = kind.faults(&detail);
+    if !faults.is_empty() {
+        return Err(Refusal::Detail { detail_type, faults });
+    }
+    let detail: Detail = serde_json::from_value(detail).map_err(|_| {
+        let detail = "cannot be read, although it fits: the schema lets too much through".to_owned();
+        Refusal::Detail { detail_type, faults: vec![FieldError { field: String::new(), detail }] }
+    })?;
+    Ok(Request {
+        whom: match detail.person {
+            Person::Email(email) => Whom::Email(email),
+            Person::LeadId(lead) => Whom::Lead(lead),
+        },
+        action: kind.action,
+        attributes: detail.attributes.into_iter().collect(),
+        key: detail.idempotency_key.map(Private::new),
+    })
+}
+
+/// What the schemas let through. Fields in the order of their names: the same fields are the same content, however they
+/// are ordered.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail {
+    #[serde(flatten)]
+    person: Person,
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
+    idempotency_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Person {
+    Email(EmailAddress),
+    LeadId(LeadId),
+}
+
+impl Refusal {
+    /// What is refused and where the fault is, short and the same for the same mistake: for counting and sorting by.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::NoEvent => "no event".to_owned(),
+            Self::NotJson(_) => "no JSON".to_owned(),
+            Self::UnknownType => "unknown detail-type".to_owned(),
+            Self::UnknownVersion { detail_type, .. } => format!("{detail_type}: unknown version"),
+            Self::Detail { detail_type, faults } => {
+                let places: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+                format!("{detail_type}: {}", places.join(" "))
+            }
+        }
+    }
+}
+
+fn in_words(faults: &[FieldError]) -> String {
+    let words = |fault: &FieldError| match fault.field.as_str() {
+        "" => format!("it {}", fault.detail),
+        place => format!("{place} {}", fault.detail),
+    };
+    faults.iter().map(words).collect::<Vec<_>>().join("; ")
+}
+
+impl Kind {
+    /// What does not fit, in the words of the schema's own descriptions and never in the event's.
+    fn faults(&self, detail: &Value) -> Vec<FieldError> {
+        let mut errors = (self.errors)(detail).peekable();
+        if errors.peek().is_none() {
+            return Vec::new();
+        }
+        let schema = self.schema();
+        let mut faults = Vec::new();
+        for fault in errors.map(|error| fault(&schema, &error)) {
+            // Two unfit names are one fault when neither can be told.
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
+        faults
+    }
+
+    fn schema(&self) -> Value {
+        serde_json::from_str(self.schema).expect("what does not parse does not compile")
+    }
+}
+
+fn fault(schema: &Value, error: &ValidationError<'_>) -> FieldError {
+    let field = place(schema, error.instance_path().as_str());
+    let rule = error.schema_path().as_str();
+    let expected = description(schema, rule);
+    match error.kind() {
+        ValidationErrorKind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            let expected = description(schema, &format!("/properties/{name}"));
+            FieldError { field: format!("{field}/{name}"), detail: format!("is missing: {expected}") }
+        }
+        ValidationErrorKind::AdditionalProperties { .. } => {
+            let names: Vec<_> = schema["properties"].as_object().into_iter().flat_map(|it| it.keys()).collect();
+            let names = names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            FieldError { field, detail: format!("must have no fields other than {names}") }
+        }
+        _ if rule.contains("/propertyNames") => {
+            FieldError { field, detail: format!("has a name that is not {expected}") }
+        }
+        _ => FieldError { field, detail: format!("must be {expected}") },
+    }
+}
+
+/// The JSON pointer with a `*` for every name that is not the schema's but the sender's.
+fn place(schema: &Value, pointer: &str) -> String {
+    let mut known = schema;
+    let mut place = String::new();
+    for name in pointer.split('/').skip(1) {
+        known = &known["properties"][name];
+        place.push('/');
+        place.push_str(if known.is_null() { "*" } else { name });
+    }
+    place
+}
+
+/// What the schema says is expected where this rule of its stands.
+fn description<'a>(schema: &'a Value, rule: &str) -> &'a str {
+    let ends = rule.match_indices('/').map(|(end, _)| end).chain([rule.len()]).rev();
+    let mut described = ends.filter_map(|end| schema.pointer(&rule[..end])?["description"].as_str());
+    described.next().unwrap_or("as the schema has it")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const LEAD: &str = "11111111-1111-4111-8111-111111111111";
+
+    fn faults(detail_type: &str, detail: Value) -> Vec<(String, String)> {
+        match read(detail_type, detail) {
+            Err(Refusal::Detail { faults, .. }) => {
+                faults.into_iter().map(|fault| (fault.field, fault.detail)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn owned(faults: &[(&str, &str)]) -> Vec<(String, String)> {
+        faults.iter().map(|(field, detail)| ((*field).to_owned(), (*detail).to_owned())).collect()
+    }
+
+    #[test]
+    fn each_kind_asks_for_its_action_for_its_person() {
+        let application = json!({
+            "version": "1", "email": " Asha@Example.TEST", "idempotencyKey": "order-1",
+            "attributes": {"mx_City": "Pune", "FirstName": "Asha", "Phone": "+91-9000000001", "Notes": "a\tb\r\nc \u{1F600}"},
+        });
+        let attributes =
+            [("FirstName", "Asha"), ("Notes", "a\tb\r\nc \u{1F600}"), ("Phone", "+91-9000000001"), ("mx_City", "Pune")];
+        let (asha, lead) = (Whom::Email("asha@example.test".parse().unwrap()), Whom::Lead(LEAD.parse().unwrap()));
+        let request =
+            |whom: &Whom, action| Request { whom: whom.clone(), action, attributes: Attributes::new(), key: None };
+        assert_eq!(
+            read("ApplicationSubmitted", application).unwrap(),
+            Request {
+                attributes: attributes.into_iter().collect(),
+                key: Some(Private::new("order-1".to_owned())),
+                ..request(&asha, Action::Invite)
+            }
+        );
+        for (detail_type, detail, expected) in [
+            ("InvitationRequested", json!({"version": "1", "leadId": LEAD}), request(&lead, Action::Invite)),
+            ("LoginLinkRequested", json!({"version": "1", "leadId": LEAD}), request(&lead, Action::MailLink)),
+            (
+                "LoginLinkRequested",
+                json!({"version": "1", "email": "asha@example.test"}),
+                request(&asha, Action::MailLink),
+            ),
+        ] {
+            assert_eq!(read(detail_type, detail).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn every_fault_is_named_by_its_place_and_by_what_was_expected() {
+        let detail = json!({
+            "version": 1, "emal": "asha@example.test", "idempotencyKey": "",
+            "attributes": {"Phone": "9000000001", "a b": "x", "ProspectID": "x", "mx_X": 3, "mx_Y": "\u{0}"},
+        });
+        let mut found = faults("ApplicationSubmitted", detail);
+        found.sort();
+        let mut expected = owned(&[
+            ("", "must have no fields other than attributes, email, idempotencyKey, version"),
+            (
+                "/attributes",
+                "has a name that is not the schema name of a lead field that an applicant may fill in, such as FirstName or mx_City",
+            ),
+            (
+                "/attributes/*",
+                "must be text of at most 4000 characters, without control characters other than tabs and line ends",
+            ),
+            ("/attributes/Phone", "must be a phone number in LeadSquared's form, such as +91-9000000001"),
+            ("/email", "is missing: the person's e-mail address, such as name@example.com"),
+            (
+                "/idempotencyKey",
+                "must be the sender's own key, 1 to 255 characters, the same for every copy of this event",
+            ),
+            ("/version", "must be the text \"1\""),
+        ]);
+        expected.sort();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_link_is_for_exactly_one_person() {
+        let both = json!({"version": "1", "email": "asha@example.test", "leadId": LEAD});
+        for detail in [both, json!({"version": "1"})] {
+            let expected = owned(&[("", "must be about one person, with either email or leadId")]);
+            assert_eq!(faults("LoginLinkRequested", detail), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_and_what_no_mail_can_reach_is_a_fault() {
+        for detail in [json!(null), json!("text"), json!([])] {
+            assert_eq!(faults("InvitationRequested", detail)[0].0, "");
+        }
+        for email in ["asha", "asha@localhost", "a@example.test,b@example.test", ""] {
+            assert_eq!(
+                faults("ApplicationSubmitted", json!({"version": "1", "email": email}))[0].0,
+                "/email",
+                "{email}"
+            );
+        }
+        let lead = "{11111111-1111-4111-8111-111111111111}";
+        assert_eq!(faults("InvitationRequested", json!({"version": "1", "leadId": lead}))[0].0, "/leadId");
+    }
+
+    #[test]
+    fn other_kinds_and_versions_are_refused_with_those_there_are() {
+        assert_eq!(
+            read("ApplicationWithdrawn", json!({})).unwrap_err().to_string(),
+            "the detail-type is none of ApplicationSubmitted, InvitationRequested, LoginLinkRequested"
+        );
+        // Nothing is said of what else stands there: it may be right in that version.
+        let newer = json!({"version": "2", "person": {"email": "asha@example.test"}});
+        assert_eq!(
+            read("ApplicationSubmitted", newer).unwrap_err().to_string(),
+            "the version of the ApplicationSubmitted is not 1, the only one there is"
+        );
+    }
+
+    #[test]
+    fn a_schema_describes_every_rule_of_its() {
+        for kind in KINDS {
+            let schema = kind.schema();
+            assert_eq!(schema["title"], format!("{}, version {}", kind.detail_type, kind.version));
+            for (name, property) in schema["properties"].as_object().unwrap() {
+                assert!(property["description"].is_string(), "{}: {name}", kind.detail_type);
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_the_worker_may_set_is_no_attribute() {
+        for name in ["EmailAddress", "ProspectID", "mx_Portal_Password", "mx_Portal_Confirm_Password"] {
+            let detail = json!({"version": "1", "email": "asha@example.test", "attributes": {name: "x"}});
+            assert_eq!(faults("ApplicationSubmitted", detail)[0].0, "/attributes", "{name}");
+        }
+    }
+
+    /// Objects that are nearly right, out of the names and values that count, and whatever else may stand there.
+    fn details() -> impl Strategy<Value = Value> {
+        let value = prop_oneof![
+            Just(json!("1")),
+            Just(json!("asha@example.test")),
+            Just(json!(LEAD)),
+            Just(json!({"FirstName": "Asha", "c4nary": "c4nary"})),
+            Just(json!({"Phone": "+91-9000000001", "c4nary name": "c4nary"})),
+            Just(json!({"Mobile": "c4nary", "mx_C4nary": ["c4nary"]})),
+            Just(json!(["c4nary"])),
+            "c4nary[\\PC]{0,4}".prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+        ];
+        let name = prop_oneof!["version|email|leadId|attributes|idempotencyKey", Just("c4nary".to_owned())];
+        prop::collection::btree_map(name, value, 0..6).prop_map(|fields| {
+            let mut detail: serde_json::Map<_, _> = fields.into_iter().collect();
+            // Mostly the right version, or nothing else would be looked at.
+            detail.entry("version").or_insert(json!("1"));
+            Value::Object(detail)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_fits_is_read_and_a_refusal_repeats_nothing(
+            detail_type in "ApplicationSubmitted|InvitationRequested|LoginLinkRequested|c4nary",
+            detail in details(),
+        ) {
+            if let Err(refusal) = read(&detail_type, detail) {
+                let told = format!("{refusal} {refusal:?} {}", refusal.cause());
+                prop_assert!(!told.to_lowercase().contains("c4nary"), "{}", told);
+                prop_assert!(!told.contains("cannot be read"), "{}", told);
+            }
+        }
+    }
+}
