@@ -1,6 +1,9 @@
 //! The whole system: the template as it is deployed, from the form to the portal.
 
+use std::time::Duration;
+
 use local_stack::{Keys, LocalStack, Options, smoke};
+use serde_json::json;
 
 async fn smoke_with(keys: Keys) -> anyhow::Result<String> {
     let stack = LocalStack::start(Options { keys, ..Options::default() }).await?;
@@ -21,4 +24,29 @@ async fn wrong_keys_are_told_as_such() {
     let error = smoke_with(Keys::WrongSecretKey).await.expect_err("nobody is registered with wrong keys");
     let error = format!("{error:#}");
     assert!(error.contains("LeadSquared does not accept the keys"), "{error}");
+}
+
+#[tokio::test]
+async fn an_event_on_the_bus_becomes_a_mail_and_an_unfit_one_a_dead_letter() {
+    let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
+    let email = "ravi.iyer@example.com";
+    let detail = json!({"version": "1", "email": email, "attributes": {"FirstName": "Ravi"}});
+    stack.put_event("ApplicationSubmitted", &json!({"version": "1"})).await.unwrap();
+    stack.put_event("ApplicationSubmitted", &detail).await.unwrap();
+    let is_mailed = || stack.emulator().mails().iter().any(|mail| mail.recipients == [email]);
+    let is_laid_aside = async || {
+        let errors = stack.logs().errors("BusEventFunction").await.unwrap();
+        errors.iter().any(|error| error.contains("/email is missing"))
+    };
+    let both = async {
+        while !(is_mailed() && is_laid_aside().await) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let patience = Duration::from_secs(60);
+    if tokio::time::timeout(patience, both).await.is_err() {
+        let logs = [stack.logs().lines("BusEventFunction").await, stack.logs().lines("InvitationFunction").await];
+        panic!("mailed: {}, laid aside: {}, {logs:#?}", is_mailed(), is_laid_aside().await);
+    }
+    stack.shutdown().await;
 }

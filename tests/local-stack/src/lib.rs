@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use leadsquared_emulator::{Emulator, Limit, Settings};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -186,6 +186,19 @@ impl LocalStack {
         let answer: serde_json::Value = serde_json::from_str(&body)
             .with_context(|| format!("MiniStack answered {status} when asked for the queue"))?;
         Ok(names.iter().all(|name| answer["Attributes"][name] == "0"))
+    }
+
+    /// Puts an event on the default EventBridge bus, as another system would.
+    ///
+    /// # Errors
+    /// When MiniStack does not answer or does not take it.
+    pub async fn put_event(&self, detail_type: &str, detail: &serde_json::Value) -> anyhow::Result<()> {
+        let entry = serde_json::json!({"Source": "example", "DetailType": detail_type, "Detail": detail.to_string()});
+        let question = serde_json::json!({ "Entries": [entry] });
+        let (status, body) = http::aws(&self.client, &self.ministack.url(), "AWSEvents.PutEvents", &question).await?;
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        ensure!(answer["FailedEntryCount"] == 0, "MiniStack answered {status} when given an event");
+        Ok(())
     }
 
     /// Waits until a part ends by itself, which none should, and says which.
