@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use leadsquared::{
-    Attributes, Client, Endpoint, Error, Identifier, Keys, LeadId, Limit, Options, Paths, Registration, Verb,
+    Attributes, Client, Endpoint, Error, Identifier, Keys, LeadId, Limit, Options, Paths, Registration, Sender, Verb,
     doctor::{Finding, Subject, Verdict, Wanted, examine},
     webhook_setup::WebhookSetup,
 };
@@ -138,8 +138,12 @@ async fn a_code_from_a_text_message_signs_its_receiver_in() {
 }
 
 fn wanted(fields: &[&str]) -> Wanted {
-    let fields = fields.iter().map(|field| (*field).to_owned()).collect();
-    Wanted { fields, allowance: Some(Limit { calls: 25, window: Duration::from_secs(5) }) }
+    let fields = fields.iter().map(|field| (*field).to_owned().into()).collect();
+    Wanted {
+        fields,
+        sender: Some(Sender::ApiCaller),
+        allowance: Some(Limit { calls: 25, window: Duration::from_secs(5) }),
+    }
 }
 
 /// What the doctor finds wrong, and what it says of it.

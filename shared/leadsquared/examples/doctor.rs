@@ -4,7 +4,8 @@
 //! cargo run -p leadsquared --example doctor -- EmailAddress FirstName mx_Course
 //! ```
 //!
-//! The arguments are the lead fields that are going to be written; `examples/settings/mod.rs` lists the environment.
+//! The arguments are the lead fields that are going to be written, and mails are taken to be from the keys' own user;
+//! `examples/settings/mod.rs` lists the environment.
 //! Nothing in the account is changed. Exit status 1 means that something has to be mended.
 
 #![expect(clippy::print_stdout, reason = "what it finds is for a person to read")]
@@ -15,14 +16,16 @@ use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leadsquared::Limit;
-use leadsquared::doctor::{Finding, Wanted, examine};
+use leadsquared::doctor::{Finding, Wanted, WantedField, examine};
+use leadsquared::{Limit, Sender};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
     let client = settings::client()?;
     let allowance = Some(Limit { calls: 25, window: Duration::from_secs(5) });
-    let findings = examine(&client, &Wanted { fields: env::args().skip(1).collect(), allowance }).await;
+    let fields = env::args().skip(1).map(WantedField::from).collect();
+    let wanted = Wanted { fields, sender: Some(Sender::ApiCaller), allowance };
+    let findings = examine(&client, &wanted).await;
     for finding in &findings {
         println!("{finding}");
     }

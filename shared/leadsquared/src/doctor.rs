@@ -5,19 +5,58 @@ use std::fmt;
 use url::Url;
 
 use crate::client::Client;
+use crate::email_address::EmailAddress;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Limit};
 use crate::lead_fields::LeadField;
+use crate::mail::{Content, EmailToLead, Recipient, Sender};
 use crate::options::is_loopback;
 use crate::user::User;
 
 /// What the account is supposed to be good for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Schema names of the lead fields that are going to be written.
-    pub fields: Vec<String>,
+    /// The lead fields that are going to be written.
+    pub fields: Vec<WantedField>,
+    /// Who mails to leads are going to be from, if any are.
+    pub sender: Option<Sender>,
     /// The calls that are going to be made at most.
     pub allowance: Option<Limit>,
+}
+
+/// A lead field that is going to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedField {
+    /// Its schema name.
+    pub name: String,
+    /// What is going to be written there.
+    pub content: FieldContent,
+}
+
+/// What can be going to be written to a lead field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FieldContent {
+    /// That is not known: any field will do.
+    #[default]
+    Unknown,
+    /// Whatever people write, up to so many characters.
+    Text(usize),
+    /// An e-mail address.
+    EmailAddress,
+    /// A phone number.
+    Phone,
+    /// A date.
+    Date,
+    /// `true` or `false`.
+    Flag,
+    /// One of these.
+    Choice(Vec<String>),
+}
+
+impl From<String> for WantedField {
+    fn from(name: String) -> Self {
+        Self { name, content: FieldContent::Unknown }
+    }
 }
 
 /// What one look found.
@@ -43,8 +82,10 @@ pub enum Subject {
     Portal,
     /// Can login links be made?
     AutoLogin,
-    /// Does the account have the wanted fields, and none besides that it insists on?
+    /// Does the account have the wanted fields, do they take what is going to be written, and does it insist on no others?
     Fields,
+    /// Can mails be sent from the wanted sender?
+    Sender,
     /// Does the account permit the wanted number of calls?
     Allowance,
 }
@@ -66,8 +107,31 @@ pub enum Verdict {
 }
 
 impl Subject {
-    const ALL: [Self; 7] =
-        [Self::Keys, Self::Region, Self::Role, Self::Portal, Self::AutoLogin, Self::Fields, Self::Allowance];
+    const ALL: [Self; 8] = [
+        Self::Keys,
+        Self::Region,
+        Self::Role,
+        Self::Portal,
+        Self::AutoLogin,
+        Self::Fields,
+        Self::Sender,
+        Self::Allowance,
+    ];
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Subject::Keys => "keys",
+            Subject::Region => "region",
+            Subject::Role => "role",
+            Subject::Portal => "portal",
+            Subject::AutoLogin => "login links",
+            Subject::Fields => "fields",
+            Subject::Sender => "mail sender",
+            Subject::Allowance => "allowance",
+        })
+    }
 }
 
 impl Finding {
@@ -79,15 +143,7 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subject = match self.subject {
-            Subject::Keys => "keys",
-            Subject::Region => "region",
-            Subject::Role => "role",
-            Subject::Portal => "portal",
-            Subject::AutoLogin => "login links",
-            Subject::Fields => "fields",
-            Subject::Allowance => "allowance",
-        };
+        let subject = self.subject;
         match &self.verdict {
             Verdict::Good(how) => write!(f, "good     {subject}: {how}"),
             Verdict::Wrong { what, mend } => write!(f, "WRONG    {subject}: {what}\n         -> {mend}"),
@@ -96,7 +152,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks at everything that can be looked at without changing anything: at most five calls.
+/// Looks at everything that can be looked at without changing anything: at most six calls.
 ///
 /// A wrong host does not end the examination: it goes on at the right one. Findings come in the order of [`Subject`], one
 /// for each; what could not be looked at is [`Verdict::Unknown`].
@@ -153,6 +209,15 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
             Err(error) => verdict_of(&error, Endpoint::LeadFields),
         },
     );
+    let verdict = match &wanted.sender {
+        Some(from) => {
+            let refusal = refusal_of_a_mail_to_nobody(&client, from).await;
+            note_limit(&mut limit, refusal.as_ref());
+            sender(refusal)
+        }
+        None => Verdict::Unknown("nobody was named that mails would be from".to_owned()),
+    };
+    find(Subject::Sender, verdict);
     find(Subject::Allowance, allowance(limit, wanted.allowance));
     findings
 }
@@ -228,10 +293,40 @@ fn login_links(tenant_key: Result<(), Error>) -> Verdict {
     }
 }
 
-fn compare(known: &[LeadField], wanted: &[String]) -> Verdict {
+/// What LeadSquared has against a mail to a lead there is not. It looks at the sender first, and then finds that there is no
+/// such lead: nothing is sent. No call asks for a user by address
+/// (<https://apidocs.leadsquared.com/send-an-email-to-a-lead/>; the order is what a live account showed).
+async fn refusal_of_a_mail_to_nobody(client: &Client, sender: &Sender) -> Option<Error> {
+    // No address ever ends like this: https://www.rfc-editor.org/rfc/rfc2606#section-2.
+    let nobody: EmailAddress = "no-lead@nowhere.invalid".parse().expect("it has the form of an address");
+    let content = Content::Html { html: "<p>Nobody gets this.</p>".to_owned(), text: "Nobody gets this.".to_owned() };
+    let mut mail = EmailToLead::new(Recipient::LeadEmail(nobody), "Nobody gets this", content);
+    mail.sender = sender.clone();
+    client.send_email_to_lead(&mail).await.err()
+}
+
+fn sender(refusal: Option<Error>) -> Verdict {
+    match refusal {
+        Some(Error::NoSuchLead) => Verdict::Good("it is a user of the account".to_owned()),
+        Some(Error::BadSender) => Verdict::Wrong {
+            what: "it is no active user of the account".to_owned(),
+            mend: "name the address that a LeadSquared user signs in with, or nobody to send as the keys' own user"
+                .to_owned(),
+        },
+        Some(Error::MailNotDeliverable) => Verdict::Wrong {
+            what: "the account cannot deliver mail".to_owned(),
+            mend: "look at its mail credits and its sending domain".to_owned(),
+        },
+        Some(error) => verdict_of(&error, Endpoint::SendEmailToLead),
+        None => Verdict::Unknown("LeadSquared did not mind a mail to nobody".to_owned()),
+    }
+}
+
+fn compare(known: &[LeadField], wanted: &[WantedField]) -> Verdict {
     let find = |name: &str| known.iter().find(|field| field.schema_name == name);
     let missing: Vec<String> = wanted
         .iter()
+        .map(|wanted| &wanted.name)
         .filter(|name| find(name).is_none())
         .map(|name| match known.iter().find(|field| field.schema_name.eq_ignore_ascii_case(name)) {
             Some(similar) => format!("{name} (there is {})", similar.schema_name),
@@ -247,9 +342,15 @@ fn compare(known: &[LeadField], wanted: &[String]) -> Verdict {
             "create them under My Account > Settings > Leads > Lead Fields, or take them out of the mapping".to_owned();
         return Verdict::Wrong { what, mend };
     }
+    let misfits: Vec<String> =
+        wanted.iter().filter_map(|wanted| misfit(find(&wanted.name)?, &wanted.content)).collect();
+    if !misfits.is_empty() {
+        let mend = "give each of these another field, or let the form ask for what the field takes".to_owned();
+        return Verdict::Wrong { what: misfits.join("; "), mend };
+    }
     let insisted: Vec<&str> = known
         .iter()
-        .filter(|field| field.is_mandatory && !wanted.contains(&field.schema_name))
+        .filter(|field| field.is_mandatory && !wanted.iter().any(|wanted| wanted.name == field.schema_name))
         .map(|field| field.schema_name.as_str())
         .collect();
     if !insisted.is_empty() {
@@ -260,12 +361,50 @@ fn compare(known: &[LeadField], wanted: &[String]) -> Verdict {
         };
     }
     if !wanted.is_empty()
-        && !wanted.iter().any(|name| name == "EmailAddress" || find(name).is_some_and(|field| field.is_lead_identifier))
+        && !wanted.iter().any(|WantedField { name, .. }| {
+            name == "EmailAddress" || find(name).is_some_and(|field| field.is_lead_identifier)
+        })
     {
         let what = "none of the wanted fields identifies a lead, and registration takes one that does".to_owned();
         return Verdict::Wrong { what, mend: "add EmailAddress to the mapping".to_owned() };
     }
     Verdict::Good(format!("the account has all {} of them", wanted.len()))
+}
+
+/// Why a field would refuse some of what is going to be written to it. Types that are not documented refuse nothing.
+fn misfit(field: &LeadField, content: &FieldContent) -> Option<String> {
+    let LeadField { schema_name, data_type, max_length, options, .. } = field;
+    let (written, fits): (_, &[&str]) = match content {
+        FieldContent::Unknown => return None,
+        FieldContent::Text(_) => ("any text", &["Text", "Website"]),
+        FieldContent::EmailAddress => ("an e-mail address", &["Text", "Email"]),
+        FieldContent::Phone => ("a phone number", &["Text", "Phone"]),
+        FieldContent::Date => ("a date", &["Text", "Date"]),
+        FieldContent::Flag => ("true or false", &["Text", "Boolean"]),
+        FieldContent::Choice(choices) if choices.iter().all(|choice| choice.parse::<f64>().is_ok()) => {
+            ("one of these numbers", &["Text", "Select", "Number"])
+        }
+        FieldContent::Choice(_) => ("one of the form's choices", &["Text", "Select"]),
+    };
+    const DOCUMENTED: [&str; 9] = ["Text", "Number", "Email", "Phone", "Website", "Date", "Time", "Select", "Boolean"];
+    if DOCUMENTED.contains(&data_type.as_str()) && !fits.contains(&data_type.as_str()) {
+        return Some(format!("{schema_name} is of the type {data_type}, and {written} is going to be written there"));
+    }
+    if let (FieldContent::Choice(choices), "Select") = (content, data_type.as_str()) {
+        let strange: Vec<&str> = choices.iter().filter(|it| !options.contains(it)).map(String::as_str).collect();
+        if !strange.is_empty() {
+            return Some(format!("{schema_name} does not have the options {}", strange.join(", ")));
+        }
+    }
+    let longest = match content {
+        FieldContent::Text(longest) => *longest,
+        FieldContent::Choice(choices) => choices.iter().map(|choice| choice.chars().count()).max().unwrap_or_default(),
+        _ => 0,
+    };
+    let room = max_length.filter(|room| *room > 0)?;
+    (longest > room as usize).then(|| {
+        format!("{schema_name} has room for {room} characters, and up to {longest} are going to be written there")
+    })
 }
 
 /// The limit itself can be read nowhere; only a call that goes beyond it tells.
@@ -335,7 +474,7 @@ mod tests {
             field(r#"{"SchemaName":"FirstName","IsMandatory":true}"#),
         ];
         let verdict = |wanted: &[&str]| {
-            let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+            let wanted: Vec<_> = wanted.iter().map(|name| WantedField::from((*name).to_owned())).collect();
             match compare(&known, &wanted) {
                 Verdict::Good(how) => how,
                 Verdict::Wrong { what, .. } | Verdict::Unknown(what) => what,
@@ -345,6 +484,57 @@ mod tests {
         assert!(verdict(&["EmailAddress", "mx_city", "mx_Foo"]).contains("mx_city (there is mx_City), mx_Foo;"));
         assert!(verdict(&["EmailAddress"]).contains("insists on FirstName"));
         assert!(verdict(&["FirstName", "mx_City"]).contains("none of the wanted fields identifies a lead"));
+    }
+
+    #[test]
+    fn a_field_is_asked_whether_it_takes_what_is_going_to_be_written() {
+        let choice =
+            |choices: &[&str]| FieldContent::Choice(choices.iter().map(|choice| (*choice).to_owned()).collect());
+        let text = r#"{"SchemaName":"mx_A","DataType":"Text","MaxLength":"50"}"#;
+        let select = r#"{"SchemaName":"mx_A","DataType":"Select","Options":[{"Value":"Law"},{"Value":"Physics"}]}"#;
+        let of_type = |name: &str| format!(r#"{{"SchemaName":"mx_A","DataType":"{name}"}}"#);
+        for (json, content, expected) in [
+            (text, FieldContent::Text(50), None),
+            (
+                text,
+                FieldContent::Text(51),
+                Some("mx_A has room for 50 characters, and up to 51 are going to be written there"),
+            ),
+            (text, FieldContent::Phone, None),
+            (text, choice(&["Law", "Chess"]), None),
+            (select, choice(&["Law", "Physics"]), None),
+            (select, choice(&["Law", "Chess"]), Some("mx_A does not have the options Chess")),
+            (
+                select,
+                FieldContent::Text(5),
+                Some("mx_A is of the type Select, and any text is going to be written there"),
+            ),
+            (&of_type("Date"), FieldContent::Date, None),
+            (
+                &of_type("Date"),
+                FieldContent::Text(5),
+                Some("mx_A is of the type Date, and any text is going to be written there"),
+            ),
+            (&of_type("Boolean"), FieldContent::Flag, None),
+            (
+                &of_type("Number"),
+                FieldContent::Flag,
+                Some("mx_A is of the type Number, and true or false is going to be written there"),
+            ),
+            (&of_type("Number"), choice(&["1", "2.5"]), None),
+            (&of_type("Number"), FieldContent::Unknown, None),
+            (&of_type("Hologram"), FieldContent::Text(5000), None),
+        ] {
+            assert_eq!(misfit(&field(json), &content).as_deref(), expected, "{json} {content:?}");
+        }
+    }
+
+    #[test]
+    fn a_sender_is_judged_by_what_is_said_of_a_mail_to_nobody() {
+        let is_wrong = |refusal| matches!(sender(refusal), Verdict::Wrong { .. });
+        assert!(matches!(sender(Some(Error::NoSuchLead)), Verdict::Good(_)));
+        assert!(is_wrong(Some(Error::BadSender)) && is_wrong(Some(Error::MailNotDeliverable)));
+        assert!(!is_wrong(Some(Error::OutOfTime)) && !is_wrong(None));
     }
 
     #[test]

@@ -5,19 +5,24 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leadsquared::doctor::{Finding, Subject, Verdict, Wanted, examine};
-use leadsquared::{Client, Limit};
+use leadsquared::doctor::{Finding, Subject, Verdict, Wanted, WantedField, examine};
+use leadsquared::{Client, Limit, Sender};
 use tokio::net::TcpSocket;
 
 use crate::fake::{Fake, Reply, Request, credential};
 use crate::{ACCESS_KEY, PORTAL, SECRET_KEY, client, options};
 
 const USER: &str = "/v2/Authentication.svc/UserByAccessKey.Get";
+const MAIL: &str = "/v2/EmailMarketing.svc/SendEmailToLead";
 const FIELDS: &str = "/v2/LeadManagement.svc/LeadsMetaData.Get";
 
 fn wanted() -> Wanted {
-    let fields = ["EmailAddress", "FirstName", "mx_Course"].map(str::to_owned).to_vec();
-    Wanted { fields, allowance: Some(Limit { calls: 20, window: Duration::from_secs(5) }) }
+    let fields = ["EmailAddress", "FirstName", "mx_Course"].map(|name| WantedField::from(name.to_owned())).to_vec();
+    Wanted {
+        fields,
+        sender: Some(Sender::ApiCaller),
+        allowance: Some(Limit { calls: 20, window: Duration::from_secs(5) }),
+    }
 }
 
 /// An account whose one user has `role`, at whatever host it is asked.
@@ -31,6 +36,10 @@ fn answer(request: &Request, role: &str) -> Reply {
         FIELDS => {
             let fields = r#"[{"SchemaName":"EmailAddress","IsLeadIdentifier":true},{"SchemaName":"FirstName","IsMandatory":true},{"SchemaName":"mx_Course"}]"#;
             Reply::Answer(200, fields.to_owned())
+        }
+        MAIL => {
+            let refusal = r#"{"Status":"Error","ExceptionType":"MXInvalidInputException","ExceptionMessage":"No lead found with RecipientType: LeadEmailAddress"}"#;
+            Reply::Answer(500, refusal.to_owned())
         }
         _ => credential(request).unwrap_or(Reply::Answer(404, String::new())),
     }
@@ -52,6 +61,7 @@ async fn wrong(client: &Client, wanted: &Wanted) -> Vec<Finding> {
         Subject::Portal,
         Subject::AutoLogin,
         Subject::Fields,
+        Subject::Sender,
         Subject::Allowance,
     ];
     assert_eq!(subjects, every, "one finding for each");
@@ -76,7 +86,7 @@ async fn only_wrong(client: &Client, wanted: &Wanted) -> (Subject, String, Strin
 async fn a_healthy_account_has_nothing_wrong() {
     let fake = account("Administrator");
     assert_eq!(wrong(&client(&fake), &wanted()).await, []);
-    assert_eq!(fake.seen().len(), 5, "and it takes five calls to see");
+    assert_eq!(fake.seen().len(), 6, "and it takes six calls to see");
 }
 
 #[tokio::test]
@@ -111,18 +121,33 @@ async fn a_wrong_host() {
     let (subject, what, mend) = only_wrong(&client(&elsewhere), &wanted()).await;
     assert_eq!((subject, what), (Subject::Region, format!("the account lives at {}", right.url.authority())));
     assert_eq!(mend, format!("set the core API to {0} and the portal API to {0}", right.url));
-    assert_eq!((elsewhere.seen().len(), right.seen().len()), (1, 4), "the rest is looked at where the account is");
+    assert_eq!((elsewhere.seen().len(), right.seen().len()), (1, 5), "the rest is looked at where the account is");
 }
 
 #[tokio::test]
 async fn a_missing_field() {
     let fake = account("Administrator");
     let mut wanted = wanted();
-    wanted.fields.push("mx_Batch".to_owned());
+    wanted.fields.push("mx_Batch".to_owned().into());
     let (subject, what, mend) = only_wrong(&client(&fake), &wanted).await;
     assert_eq!(subject, Subject::Fields);
     assert!(what.contains("no lead fields named mx_Batch;"), "{what}");
     assert!(mend.contains("take them out of the mapping"), "{mend}");
+}
+
+#[tokio::test]
+async fn a_sender_who_is_no_user() {
+    let fake = Fake::start(|request| match request.path() {
+        MAIL => {
+            let refusal = r#"{"Status":"Error","ExceptionType":"MXMandatoryAttributeMissingException","ExceptionMessage":"Invalid Sender details."}"#;
+            Reply::Answer(500, refusal.to_owned())
+        }
+        _ => answer(request, "Administrator"),
+    });
+    let mut wanted = wanted();
+    wanted.sender = Some(Sender::UserEmail("asha@example.test".parse().unwrap()));
+    let (subject, what, _) = only_wrong(&client(&fake), &wanted).await;
+    assert_eq!((subject, what.as_str()), (Subject::Sender, "it is no active user of the account"));
 }
 
 #[tokio::test]
@@ -204,7 +229,7 @@ fn the_example_says_what_is_wrong_and_leaves_with_1() {
     let url = fake.url.as_str();
     let (status, found, _) = run(url, url, SECRET_KEY);
     assert_eq!(status, Some(0), "{found}");
-    assert_eq!(found.lines().filter(|line| line.starts_with("good ")).count(), 5, "{found}");
+    assert_eq!(found.lines().filter(|line| line.starts_with("good ")).count(), 6, "{found}");
     let (status, found, _) = run(url, url, "wrong");
     assert_eq!(status, Some(1), "{found}");
     assert!(found.contains("WRONG    keys: LeadSquared knows no active user"), "{found}");
