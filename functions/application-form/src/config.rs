@@ -1,9 +1,8 @@
+use form_fields::Fields;
 use http::HeaderValue;
 use leadsquared::CallingCode;
 use settings::{SettingError, Variables};
 use url::Url;
-
-use crate::field::Fields;
 
 /// Every setting this function reads.
 pub struct Config {

@@ -8,11 +8,9 @@
 //! same invitation with the same receipt; across that boundary the worker's cool-down sees to it.
 
 mod config;
-mod field;
 mod handler;
 mod submission;
 
 pub use config::Config;
-pub use field::{Field, Fields, InvalidFields, Kind};
 pub use handler::{Stores, answer};
 pub use submission::{Submission, read};

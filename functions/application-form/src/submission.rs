@@ -1,11 +1,10 @@
 use std::ops::RangeInclusive;
 
+use form_fields::{Field, Fields, Kind};
 use invitation_flow::{Action, Invitation, InvitationId, Source, Whom};
 use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone};
 use time::{Date, OffsetDateTime};
 use web::{FieldError, Form, Value};
-
-use crate::field::{Field, Fields, Kind};
 
 /// How long the same form counts as the same application when its sender named no key of its own, in seconds: as long as
 /// SQS itself takes a second copy for the first.

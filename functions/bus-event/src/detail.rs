@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn what_only_the_worker_may_set_is_no_attribute() {
-        for name in ["EmailAddress", "ProspectID", "mx_Portal_Password", "mx_Portal_Confirm_Password"] {
+        for name in form_fields::RESERVED.into_iter().chain(["EmailAddress"]) {
             let detail = json!({"version": "1", "email": "asha@example.test", "attributes": {name: "x"}});
             assert_eq!(faults("ApplicationSubmitted", detail)[0].0, "/attributes", "{name}");
         }

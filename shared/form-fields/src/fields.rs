@@ -66,8 +66,8 @@ fn default_limit() -> usize {
 /// The attribute of the person's e-mail address.
 const EMAIL_ADDRESS: &str = "EmailAddress";
 
-/// Attributes that only the worker sets.
-const RESERVED: [&str; 3] = ["mx_Portal_Password", "mx_Portal_Confirm_Password", "ProspectID"];
+/// Attributes that nobody but the worker sets.
+pub const RESERVED: [&str; 3] = ["mx_Portal_Password", "mx_Portal_Confirm_Password", "ProspectID"];
 
 /// What is wrong with the list of fields.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

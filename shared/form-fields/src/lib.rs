@@ -1,0 +1,5 @@
+//! The application form's fields as the setting `FORM_FIELDS` has them: what the form takes, and where it goes.
+
+mod fields;
+
+pub use fields::{Field, Fields, InvalidFields, Kind, RESERVED};
