@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use aws_sdk_sqs::Client;
@@ -51,7 +52,7 @@ impl Invitations {
             .queue_url(&self.url)
             .message_group_id(invitation.person().as_str())
             .message_deduplication_id(format!("{}-{}", invitation.id, &invitation.payload_hash()[..16]))
-            .message_body(invitation.encode());
+            .message_body(sendable(&invitation.encode()));
         send.send()
             .await
             .map(|_| ())
@@ -79,6 +80,16 @@ impl Invitations {
             };
             tracing::warn!(cause, "messages come back later than they should: SQS did not take their new time");
         }
+    }
+}
+
+/// JSON without the two characters that JSON can hold as they are and SQS refuses
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>): they stand in strings
+/// alone, where they can be escaped.
+fn sendable(json: &str) -> Cow<'_, str> {
+    match json.contains(['\u{fffe}', '\u{ffff}']) {
+        true => json.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff").into(),
+        false => json.into(),
     }
 }
 
@@ -122,7 +133,7 @@ impl DeadLetters {
             // The same message laid aside twice is one dead letter. After it was put back it is another message: SQS would
             // swallow a second dead letter of the same name for five minutes even if the first is long gone.
             .message_deduplication_id(delivery.message_id)
-            .message_body(delivery.body)
+            .message_body(sendable(delivery.body))
             .message_attributes("class", text(reason.class))
             .message_attributes("cause", text(&reason.cause))
             .message_attributes("deliveries", number(delivery.receive_count.into()));
@@ -136,5 +147,19 @@ impl DeadLetters {
             .await
             .map(|_| ())
             .map_err(|error| QueueError { operation: "SendMessage", cause: aws::cause(&error) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sqs_refuses_is_escaped_and_reads_back_the_same() {
+        let text = "a\\\u{fffe}b\u{ffff}\"\u{fffd}";
+        let json = serde_json::to_string(text).unwrap();
+        let sendable = sendable(&json);
+        assert!(!sendable.contains(['\u{fffe}', '\u{ffff}']), "{sendable}");
+        assert_eq!(serde_json::from_str::<String>(&sendable).unwrap(), text);
     }
 }
