@@ -12,6 +12,7 @@ mod crm_event;
 mod doorway;
 mod fixtures;
 mod invitation;
+mod key_check;
 mod leadsquared;
 mod ledger;
 mod passwords;

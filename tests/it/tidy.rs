@@ -113,6 +113,9 @@ fn every_sample_event_decodes() {
             if function == "bus-event" {
                 let event = serde_json::from_str(text).unwrap_or_else(|error| panic!("{file}: {error}"));
                 assert!(bus_event::Arrival::of(event, "").is_ok(), "{file}");
+            } else if function == "key-check" {
+                let event: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{file}: {error}"));
+                assert!(event["source"].is_string() && event["detail-type"].is_string(), "{file} is from EventBridge");
             } else if text.contains("\"Records\"") {
                 let event: SqsEvent = serde_json::from_str(text).unwrap_or_else(|error| panic!("{file}: {error}"));
                 assert!(!event.records.is_empty(), "{file} holds a record");

@@ -11,12 +11,13 @@ use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
 pub use private::Private;
 
 /// Our crates that log, as they name themselves.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "allowance",
     "application_form",
     "bus_event",
     "crm_event",
     "invitation",
+    "key_check",
     "leadsquared",
     "ledger",
     "mail",

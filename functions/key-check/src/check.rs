@@ -1,0 +1,118 @@
+use std::time::{Duration, Instant};
+
+use account::{Account, AccountError};
+use aws::SdkConfig;
+use leadsquared::doctor::{Finding, Subject, Verdict, examine};
+use leadsquared::{InvalidOptions, Lane};
+use serde::Serialize;
+use settings::SecretError;
+
+use crate::config::{Config, TIMEOUTS};
+
+/// What a check found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Whether there is nothing to mend.
+    pub healthy: bool,
+    /// How each thing is that was looked at.
+    pub findings: Vec<Reported>,
+}
+
+/// How one thing is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reported {
+    /// Which, such as `keys`.
+    pub subject: String,
+    /// How it is.
+    pub state: State,
+    /// In words.
+    pub what: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
+    /// The setting it is about.
+    pub setting: &'static str,
+}
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// As it should be.
+    Good,
+    /// To be mended.
+    Wrong,
+    /// It could not be told.
+    Unknown,
+}
+
+/// Looks at everything, and says what it found, a line for each. `time` is how long it may take.
+///
+/// Keys and credentials are fetched anew each time: what an earlier check knew is what this one is about.
+///
+/// # Errors
+/// When the settings are of no use for a client.
+pub async fn check(aws: &SdkConfig, config: &Config, now: Instant, time: Duration) -> Result<Report, InvalidOptions> {
+    let account = Account::open(aws, &config.account, Lane::Background, TIMEOUTS)?;
+    let findings = match account.access(now).await {
+        Ok(access) => {
+            let client = access.client.within(now + time);
+            examine(&client, &config.wanted()).await.into_iter().map(Reported::from).collect()
+        }
+        Err(error) => vec![Reported::from(error)],
+    };
+    for finding in &findings {
+        finding.log();
+    }
+    Ok(Report { healthy: findings.iter().all(|finding| finding.state != State::Wrong), findings })
+}
+
+impl Reported {
+    fn log(&self) {
+        let Self { subject, state, what, mend, setting } = self;
+        match state {
+            State::Good => tracing::info!(subject, what, "as it should be"),
+            State::Unknown => tracing::info!(subject, what, "could not be told"),
+            State::Wrong => {
+                tracing::error!(subject, what, mend = mend.as_deref(), setting, "something has to be mended");
+            }
+        }
+    }
+}
+
+impl From<Finding> for Reported {
+    fn from(Finding { subject, verdict }: Finding) -> Self {
+        let (state, what, mend) = match verdict {
+            Verdict::Good(what) => (State::Good, what, None),
+            Verdict::Wrong { what, mend } => (State::Wrong, what, Some(mend)),
+            Verdict::Unknown(what) => (State::Unknown, what, None),
+        };
+        Self { subject: subject.to_string(), state, what, mend, setting: setting(subject) }
+    }
+}
+
+impl From<AccountError> for Reported {
+    fn from(error: AccountError) -> Self {
+        let state = match error {
+            AccountError::Secret(SecretError::Unavailable { .. }) => State::Unknown,
+            AccountError::Secret(_) | AccountError::Placeholders { .. } => State::Wrong,
+        };
+        let subject = Subject::Keys;
+        // What to do is in its words.
+        Self { subject: subject.to_string(), state, what: error.to_string(), mend: None, setting: setting(subject) }
+    }
+}
+
+fn setting(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Keys | Subject::Role => "LEADSQUARED_KEYS_SECRET",
+        Subject::Region => "LEADSQUARED_API_URL, LEADSQUARED_PORTAL_API_URL",
+        Subject::Portal => "PORTAL_ID",
+        Subject::AutoLogin => "LEADSQUARED_TENANT_AUTH_KEY_PATH",
+        Subject::Fields => "FORM_FIELDS",
+        Subject::Sender => "MAIL_SENDER",
+        Subject::Allowance => "ALLOWANCE_CALLS, ALLOWANCE_WINDOW_SECONDS, ALLOWANCE_SHARE",
+        _ => "",
+    }
+}

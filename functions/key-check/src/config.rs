@@ -1,0 +1,57 @@
+use std::time::Duration;
+
+use account::Settings;
+use form_fields::{Fields, Kind};
+use leadsquared::doctor::{FieldContent, Wanted, WantedField};
+use leadsquared::{EmailAddress, Sender, Timeouts};
+use settings::{SettingError, Variables};
+
+/// Every setting this function reads.
+pub struct Config {
+    /// LeadSquared, the ledger's table and the call line.
+    pub account: Settings,
+    /// `FORM_FIELDS`: the form's fields, as JSON.
+    pub fields: Fields,
+    /// `MAIL_SENDER`, optional: the LeadSquared user the mail is from.
+    pub mail_sender: Option<EmailAddress>,
+}
+
+/// As the worker has them. The total includes the wait in the account's call line.
+pub const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(8), total: Duration::from_secs(12) };
+
+impl Config {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When one is missing or of no use; the error names it.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
+        const FORM_FIELDS: &str = "FORM_FIELDS";
+        const MAIL_SENDER: &str = "MAIL_SENDER";
+        let fields = Fields::parse(&variables.required(FORM_FIELDS)?)
+            .map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?;
+        let mail_sender = variables.optional(MAIL_SENDER).map(|_| variables.parsed(MAIL_SENDER, "an e-mail address"));
+        Ok(Self { account: Settings::read(variables)?, fields, mail_sender: mail_sender.transpose()? })
+    }
+
+    /// What the account has to be good for.
+    pub fn wanted(&self) -> Wanted {
+        let fields = self.fields.iter().filter_map(|field| {
+            let content = match field.kind {
+                Kind::Text | Kind::Multiline => FieldContent::Text(field.limit),
+                Kind::Email => FieldContent::EmailAddress,
+                Kind::Phone => FieldContent::Phone,
+                Kind::Date => FieldContent::Date,
+                Kind::Choice => FieldContent::Choice(field.options.clone()),
+                Kind::Consent => FieldContent::Flag,
+                Kind::Password | Kind::Honeypot => return None,
+            };
+            Some(WantedField { name: field.attribute.clone()?, content })
+        });
+        Wanted {
+            fields: fields.collect(),
+            sender: Some(self.mail_sender.clone().map_or(Sender::ApiCaller, Sender::UserEmail)),
+            allowance: Some(self.account.allowance.settings().limit),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The `key-check` function: what it finds about an account, seen from outside.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use leadsquared_emulator::{Call, Effect, Emulator, Fault, LimitRefusal, Role, Settings};
+use serde_json::{Value, json};
+
+use crate::{
+    fixtures::{self, Aws},
+    runtime_api::{Function, FunctionError},
+    template::Template,
+    workspace,
+};
+
+/// As in template.yaml.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const SUBJECTS: [&str; 8] = ["keys", "region", "role", "portal", "login links", "fields", "mail sender", "allowance"];
+
+struct Stage {
+    aws: Aws,
+    emulator: Emulator,
+    ledger: String,
+    secret: String,
+}
+
+/// What a check answered, and what it printed.
+struct Checked {
+    report: Value,
+    printed: String,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let aws = Aws::new().await;
+        let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
+        let ledger = aws.table().await;
+        let secret = aws.secret(&keys(&emulator.keys())).await;
+        Self { aws, emulator, ledger, secret }
+    }
+
+    async fn start(&self, changes: &[(&str, &str)]) -> Result<Function, FunctionError> {
+        let (url, portal_id) = (self.emulator.url(), self.emulator.portal_id());
+        let mut settings = BTreeMap::from([
+            ("LEDGER_TABLE", self.ledger.as_str()),
+            ("ALLOWANCE_CALLS", "25"),
+            ("LEADSQUARED_KEYS_SECRET", &self.secret),
+            ("LEADSQUARED_API_URL", url.as_str()),
+            ("LEADSQUARED_PORTAL_API_URL", url.as_str()),
+            ("PORTAL_ID", &portal_id),
+        ]);
+        settings.extend(changes.iter().copied());
+        let mut environment = Template::read().settings("key-check", &Vec::from_iter(settings));
+        environment.extend(self.aws.environment());
+        Function::start(fixtures::binary("key-check").await, environment).await
+    }
+
+    /// One check with these settings instead of the right ones. Nothing of the keys is printed, whatever it finds.
+    async fn check(&self, changes: &[(&str, &str)]) -> Checked {
+        let function = self.start(changes).await.unwrap();
+        let report = function.invoke(&sample("schedule.json"), TIMEOUT).await.unwrap();
+        let printed = function.stop().await;
+        let (access_key, secret_key) = self.emulator.keys();
+        for secret in [access_key, secret_key, self.emulator.keys_of(Role::Administrator).unwrap().1] {
+            assert!(!printed.contains(&secret) && !report.to_string().contains(&secret), "{printed} {report}");
+        }
+        Checked { report, printed }
+    }
+
+    /// A check that must find this one thing wrong; what it says of it, and what to do.
+    async fn only_wrong(&self, changes: &[(&str, &str)], subject: &str) -> (String, String) {
+        let Checked { report, printed } = self.check(changes).await;
+        assert_eq!(report["healthy"], false, "{report}");
+        let wrong: Vec<&Value> = findings(&report).filter(|finding| finding["state"] == "wrong").collect();
+        assert_eq!((wrong.len(), wrong[0]["subject"].as_str()), (1, Some(subject)), "{report}");
+        let text = |name: &str| wrong[0][name].as_str().unwrap_or_default().to_owned();
+
+        let errors: Vec<_> = printed.lines().filter(|line| line.contains(r#""level":"ERROR""#)).collect();
+        assert_eq!(errors.len(), 1, "{printed}");
+        for told in [subject, &text("what"), &text("mend"), &text("setting")] {
+            let in_json = json!(told).to_string();
+            assert!(errors[0].contains(in_json.trim_matches('"')), "{told} is not in {}", errors[0]);
+        }
+        (text("what"), text("mend"))
+    }
+}
+
+fn keys((access_key, secret_key): &(String, String)) -> String {
+    json!({ "accessKey": access_key, "secretKey": secret_key }).to_string()
+}
+
+fn sample(name: &str) -> Value {
+    let (_, event) = workspace::events("key-check").into_iter().find(|(file, _)| file == name).unwrap();
+    serde_json::from_slice(&event).unwrap()
+}
+
+fn findings(report: &Value) -> impl Iterator<Item = &Value> {
+    report["findings"].as_array().unwrap().iter()
+}
+
+fn form(field: &str) -> String {
+    format!(r#"[{{"name":"email","attribute":"EmailAddress","kind":"email","required":true}},{field}]"#)
+}
+
+#[tokio::test]
+async fn an_account_as_it_should_be_is_told_so_thing_by_thing_whatever_asks() {
+    let stage = Stage::new().await;
+    let function = stage.start(&[]).await.unwrap();
+    for (file, event) in workspace::events("key-check") {
+        let report = function.invoke_bytes(event.into(), TIMEOUT).await.unwrap();
+        assert_eq!(report["healthy"], true, "{file}: {report}");
+        let subjects: Vec<_> = findings(&report).map(|finding| finding["subject"].as_str().unwrap()).collect();
+        assert_eq!(subjects, SUBJECTS, "{file}");
+        let good = findings(&report).filter(|finding| finding["state"] == "good").count();
+        // No call asks for the portal's id or for the limit without going beyond it.
+        assert_eq!(good, SUBJECTS.len() - 2, "{file}: {report}");
+    }
+    assert_eq!(stage.emulator.mails().len(), 0, "nobody is mailed");
+    assert_eq!(stage.emulator.leads().len(), 0, "nobody becomes a lead");
+    let checks = workspace::events("key-check").len();
+    assert!(stage.emulator.calls().len() <= 6 * checks, "six calls each");
+    let printed = function.stop().await;
+    assert!(!printed.contains("ERROR"), "{printed}");
+    assert_eq!(printed.matches("as it should be").count(), checks * (SUBJECTS.len() - 2), "{printed}");
+}
+
+#[tokio::test]
+async fn keys_that_are_wrong_missing_or_of_the_wrong_user_are_told_apart() {
+    let stage = Stage::new().await;
+    let (access_key, secret_key) = stage.emulator.keys();
+    let sales = stage.emulator.keys_of(Role::SalesUser).unwrap();
+    for (text, subject, what) in [
+        (keys(&(access_key, "0".repeat(secret_key.len()))), "keys", "LeadSquared knows no active user with these keys"),
+        (keys(&("REPLACE-ME".to_owned(), "REPLACE-ME".to_owned())), "keys", "still holds placeholders"),
+        ("{}".to_owned(), "keys", "correct it in Secrets Manager"),
+        (keys(&sales), "role", "is not an administrator"),
+    ] {
+        stage.aws.change_secret(&stage.secret, &text).await;
+        let (told, _) = stage.only_wrong(&[], subject).await;
+        assert!(told.contains(what), "{told}");
+    }
+    let (told, _) = stage.only_wrong(&[("LEADSQUARED_KEYS_SECRET", "nowhere")], "keys").await;
+    assert!(told.contains("there is no secret nowhere"), "{told}");
+}
+
+#[tokio::test]
+async fn new_keys_count_from_the_next_check_on() {
+    let stage = Stage::new().await;
+    let function = stage.start(&[]).await.unwrap();
+    let right = keys(&stage.emulator.keys());
+    let wrong = keys(&(stage.emulator.keys().0, "0".repeat(40)));
+    for (text, healthy) in [(&right, true), (&wrong, false), (&right, true)] {
+        stage.aws.change_secret(&stage.secret, text).await;
+        let report = function.invoke(&sample("secret-changed.json"), TIMEOUT).await.unwrap();
+        assert_eq!(report["healthy"], healthy, "{report}");
+    }
+}
+
+#[tokio::test]
+async fn hosts_and_paths_that_are_not_the_accounts_are_named_with_the_right_ones() {
+    let stage = Stage::new().await;
+    let elsewhere = stage.emulator.other_region_url();
+    let hosts = [("LEADSQUARED_API_URL", elsewhere.as_str()), ("LEADSQUARED_PORTAL_API_URL", elsewhere.as_str())];
+    let (_, mend) = stage.only_wrong(&hosts, "region").await;
+    assert!(mend.contains(stage.emulator.url().authority()), "{mend}");
+    let (what, _) = stage.only_wrong(&[("LEADSQUARED_TENANT_AUTH_KEY_PATH", "/api/elsewhere")], "login links").await;
+    assert!(what.contains("HTTP 404"), "{what}");
+}
+
+#[tokio::test]
+async fn a_form_that_does_not_fit_the_account_is_told_field_by_field() {
+    let stage = Stage::new().await;
+    for (field, told) in [
+        (r#"{"name":"batch","attribute":"mx_Batch","kind":"text"}"#, "no lead fields named mx_Batch"),
+        (r#"{"name":"city","attribute":"mx_city","kind":"text"}"#, "mx_city (there is mx_City)"),
+        (r#"{"name":"born","attribute":"mx_Date_of_Birth","kind":"text"}"#, "mx_Date_of_Birth is of the type Date"),
+        (r#"{"name":"pan","attribute":"mx_PAN_Number","kind":"text"}"#, "mx_PAN_Number has room for 10 characters"),
+        (
+            r#"{"name":"program","attribute":"mx_Program","kind":"choice","options":["Law","Chess"]}"#,
+            "mx_Program does not have the options Chess",
+        ),
+    ] {
+        let (what, _) = stage.only_wrong(&[("FORM_FIELDS", &form(field))], "fields").await;
+        assert!(what.contains(told), "{what}");
+    }
+    let fits = form(
+        r#"{"name":"born","attribute":"mx_Date_of_Birth","kind":"date"},{"name":"ok","attribute":"mx_Consent","kind":"consent"},
+           {"name":"program","attribute":"mx_Program","kind":"choice","options":["Law"]},{"name":"url","kind":"honeypot"}"#,
+    );
+    let Checked { report, .. } = stage.check(&[("FORM_FIELDS", &fits)]).await;
+    assert_eq!(report["healthy"], true, "{report}");
+}
+
+#[tokio::test]
+async fn a_sender_must_be_a_user_and_is_not_printed() {
+    let stage = Stage::new().await;
+    let (what, _) = stage.only_wrong(&[("MAIL_SENDER", "c4nary@example.com")], "mail sender").await;
+    assert_eq!(what, "it is no active user of the account");
+    let Checked { report, printed } = stage.check(&[("MAIL_SENDER", "c4nary@example.com")]).await;
+    assert!(!report.to_string().contains("c4nary") && !printed.contains("c4nary"), "{report} {printed}");
+}
+
+#[tokio::test]
+async fn a_limit_that_others_use_up_is_told_and_an_outage_is_no_fault_of_the_settings() {
+    let stage = Stage::new().await;
+    stage.emulator.faults().add(Fault::on(Call::LeadFields, Effect::LimitReached(LimitRefusal::TooManyRequests)));
+    let (what, _) = stage.only_wrong(&[], "allowance").await;
+    assert!(what.contains("limit of 25 in 5 s"), "{what}");
+    stage.emulator.faults().clear();
+
+    stage.emulator.faults().add(Fault::everywhere(Effect::gateway(503)));
+    let Checked { report, printed } = stage.check(&[]).await;
+    assert_eq!(report["healthy"], true, "{report}");
+    assert!(findings(&report).all(|finding| finding["state"] == "unknown"), "{report}");
+    assert!(!printed.contains("ERROR"), "{printed}");
+}
+
+#[tokio::test]
+async fn a_broken_setting_stops_the_function_with_its_name() {
+    let stage = Stage::new().await;
+    match stage.start(&[("FORM_FIELDS", "[]")]).await {
+        Err(FunctionError::Init { message }) => assert!(message.contains("FORM_FIELDS is not a list"), "{message}"),
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it starts without a form"),
+    }
+}
