@@ -1,43 +1,13 @@
 use askama::Template;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
+use url::Url;
 
-/// What the client would rather have: data for a program or a page for a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preference {
-    /// `application/json`.
-    Json,
-    /// `text/html`.
-    Html,
-}
-
-impl Preference {
-    /// Reads `Accept`. A page only for those who name `text/html` and do not weigh `application/json` above it:
-    /// browsers do on a plain form, `fetch` and command-line clients (`*/*`, or nothing) do not.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let accepted = |wanted: &str| {
-            let values = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
-            let ranges = values.flat_map(|value| value.split(','));
-            ranges.filter_map(|range| quality(range, wanted)).fold(0.0_f32, f32::max)
-        };
-        let html = accepted("text/html");
-        if html > 0.0 && html >= accepted("application/json") { Self::Html } else { Self::Json }
-    }
-}
-
-/// The `q` of one media range, if its type is the wanted one.
-fn quality(range: &str, wanted: &str) -> Option<f32> {
-    let mut parts = range.split(';').map(str::trim);
-    if !parts.next()?.eq_ignore_ascii_case(wanted) {
-        return None;
-    }
-    let q = parts.filter_map(|parameter| parameter.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("q"));
-    Some(q.map_or(1.0, |(_, value)| value.trim().parse().unwrap_or(0.0)))
-}
+/// <https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag#xrobotstag>
+const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// A JSON answer.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<String> {
@@ -57,8 +27,10 @@ pub fn notice(status: StatusCode, title: &str, paragraphs: &[&str]) -> Response<
     page(status, &Notice { title, paragraphs })
 }
 
-/// An HTML answer.
-pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response<String> {
+/// An HTML answer. A template of another crate's extends `page.html`, which is among this crate's templates.
+///
+/// The page's forms can be sent nowhere until [`allow_forms`] says so.
+pub fn page(status: StatusCode, template: &impl Template) -> Response<String> {
     let html = template.render().expect("a compiled template renders into memory");
     answer(status, "text/html; charset=utf-8", html)
 }
@@ -70,16 +42,31 @@ pub fn see_other(location: &HeaderValue) -> Response<String> {
     response
 }
 
-/// Any answer of ours: nothing is cached, sniffed, framed, scripted or passed on as a referrer.
+/// Lets a page's forms be sent to the site it is on, and their answers lead on to the origin of `onward`.
+///
+/// Chromium holds a form's redirects against the policy of the page it was on, every one of them
+/// (<https://www.w3.org/TR/CSP3/#directive-form-action>): where `onward` itself leads on to another origin, people are
+/// stopped.
+pub fn allow_forms(response: &mut Response<String>, onward: &Url) {
+    let policy = policy(&format!("'self' {}", onward.origin().ascii_serialization()));
+    let policy = HeaderValue::try_from(policy).expect("an origin is plain ASCII");
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+}
+
+fn policy(form_action: &str) -> String {
+    format!(
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action {form_action}"
+    )
+}
+
+/// Any answer of ours: nothing is cached, indexed, sniffed, framed, scripted or passed on as a referrer.
 pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response<String> {
-    const POLICY: &str =
-        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
     const HEADERS: [(HeaderName, &str); 5] = [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (VARY, "accept, origin"),
+        (X_ROBOTS_TAG, "noindex"),
+        (VARY, "accept, accept-language, origin"),
     ];
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -88,6 +75,8 @@ pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: Strin
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    let policy = HeaderValue::try_from(policy("'none'")).expect("a policy is plain ASCII");
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
     response
 }
 
@@ -96,23 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_for_those_who_ask_for_one() {
-        let cases = [
-            (None, Preference::Json),
-            (Some("*/*"), Preference::Json),
-            (Some("application/json"), Preference::Json),
-            (Some("application/json, text/html;q=0.5"), Preference::Json),
-            (Some("text/html;q=0"), Preference::Json),
-            (Some("text/html;q=nonsense"), Preference::Json),
-            (Some("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Preference::Html),
-            (Some("TEXT/HTML ; Q=0.7, application/json;q=0.7"), Preference::Html),
-        ];
-        for (accept, expected) in cases {
-            let mut headers = HeaderMap::new();
-            if let Some(accept) = accept {
-                headers.insert(ACCEPT, HeaderValue::from_static(accept));
-            }
-            assert_eq!(Preference::of(&headers), expected, "Accept: {accept:?}");
-        }
+    fn a_page_says_where_its_forms_may_lead() {
+        let mut page = notice(StatusCode::OK, "Title", &[]);
+        let policy = |page: &Response<String>| page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        assert!(policy(&page).ends_with("form-action 'none'"), "{}", policy(&page));
+        allow_forms(&mut page, &"https://Apply.example.com:8443/home;x?y".parse().unwrap());
+        let expected = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; \
+                        form-action 'self' https://apply.example.com:8443";
+        assert_eq!(policy(&page), expected);
+        assert_eq!(page.headers()[X_ROBOTS_TAG], "noindex");
     }
 }

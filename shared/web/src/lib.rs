@@ -4,8 +4,10 @@
 
 mod answer;
 mod form;
+mod preference;
 mod problem;
 
-pub use answer::{Preference, json, notice, see_other};
+pub use answer::{allow_forms, json, notice, page, see_other};
 pub use form::{BODY_LIMIT, Form, FormError, Value};
+pub use preference::{Preference, preferred_language};
 pub use problem::{FieldError, Problem};

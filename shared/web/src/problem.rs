@@ -3,7 +3,8 @@ use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-use crate::answer::{Preference, answer, page};
+use crate::Preference;
+use crate::answer::{answer, page};
 
 /// What is wrong with a request: a problem document (RFC 9457) for programs, a page for people.
 ///
