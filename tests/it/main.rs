@@ -21,5 +21,6 @@ mod runtime_api;
 mod sales_team;
 mod system;
 mod template;
+mod throttle;
 mod tidy;
 mod workspace;

@@ -1,0 +1,92 @@
+use std::time::Duration;
+
+/// So many in any stretch of a window's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many; of none, nothing is ever admitted.
+    pub count: u32,
+    /// How long the window is; parts of a millisecond do not count.
+    pub window: Duration,
+}
+
+impl Limit {
+    /// Who has a place once one more is admitted `now`, of those who had one; or how long it is until a place is free.
+    /// Times are Unix milliseconds.
+    pub(crate) fn slide(&self, taken: &[i64], now: i64) -> Result<Vec<i64>, Duration> {
+        let window = i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
+        let begin = now.saturating_sub(window);
+        let mut recent: Vec<i64> = taken.iter().copied().filter(|time| *time > begin).collect();
+        // Clocks differ a little, so the table's order is not quite that of the times.
+        recent.sort_unstable();
+        let count = self.count.try_into().unwrap_or(usize::MAX);
+        match recent.len().checked_sub(count).and_then(|first_to_go| recent.get(first_to_go)) {
+            None if count > 0 => {
+                recent.push(now);
+                Ok(recent)
+            }
+            None => Err(self.window),
+            Some(first_to_go) => {
+                let left = first_to_go.saturating_sub(begin).unsigned_abs();
+                // No more than the window, whatever the clock was that this time was taken from.
+                Err(Duration::from_millis(left).min(self.window))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMIT: Limit = Limit { count: 3, window: Duration::from_millis(100) };
+
+    #[test]
+    fn a_place_is_free_again_a_window_after_it_was_taken() {
+        assert_eq!(LIMIT.slide(&[], 1000), Ok(vec![1000]));
+        assert_eq!(LIMIT.slide(&[1000, 1010], 1020), Ok(vec![1000, 1010, 1020]));
+        assert_eq!(LIMIT.slide(&[1000, 1010, 1020], 1020), Err(Duration::from_millis(80)));
+        assert_eq!(LIMIT.slide(&[1000, 1010, 1020], 1099), Err(Duration::from_millis(1)));
+        assert_eq!(LIMIT.slide(&[1000, 1010, 1020], 1100), Ok(vec![1010, 1020, 1100]));
+        assert_eq!(LIMIT.slide(&[1000, 1010, 1020], 9000), Ok(vec![9000]));
+    }
+
+    #[test]
+    fn a_limit_that_was_lowered_waits_until_there_are_few_enough() {
+        assert_eq!(LIMIT.slide(&[1000, 1001, 1002, 1003, 1004], 1010), Err(Duration::from_millis(92)));
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_keeps_nobody_out_for_longer_than_a_window() {
+        assert_eq!(LIMIT.slide(&[99_000, 99_000, 99_000], 1000), Err(LIMIT.window));
+    }
+
+    #[test]
+    fn of_none_nothing_is_admitted() {
+        assert_eq!(Limit { count: 0, ..LIMIT }.slide(&[], 1000), Err(LIMIT.window));
+    }
+
+    proptest! {
+        #[test]
+        fn no_stretch_of_a_window_has_more_than_the_limit(gaps in prop::collection::vec(0_i64..60, 1..200)) {
+            let (mut now, mut taken, mut admitted) = (0, Vec::new(), Vec::<i64>::new());
+            for gap in gaps {
+                now += gap;
+                match LIMIT.slide(&taken, now) {
+                    Ok(times) => {
+                        taken = times;
+                        admitted.push(now);
+                    }
+                    Err(retry_after) => {
+                        let then = now + i64::try_from(retry_after.as_millis()).unwrap();
+                        prop_assert!(LIMIT.slide(&taken, then - 1).is_err() && LIMIT.slide(&taken, then).is_ok());
+                    }
+                }
+            }
+            for window in admitted.windows(4) {
+                prop_assert!(window[3] - window[0] >= 100, "{window:?}");
+            }
+        }
+    }
+}
