@@ -124,8 +124,12 @@ pub(crate) fn pointer_item(pointer: &Pointer) -> Item {
         ("invitation".to_owned(), text(&pointer.invitation.to_string())),
         ("made_at".to_owned(), seconds(pointer.made_at)),
         ("valid_until".to_owned(), seconds(pointer.valid_until)),
-        ("expires_at".to_owned(), seconds(pointer.valid_until + LINKS_KEPT)),
+        ("expires_at".to_owned(), seconds(pointer_expires(pointer))),
     ])
+}
+
+pub(crate) fn pointer_expires(pointer: &Pointer) -> OffsetDateTime {
+    pointer.valid_until + LINKS_KEPT
 }
 
 pub(crate) fn link_key(link: &LinkHash) -> String {
@@ -185,7 +189,7 @@ impl<'a> Reader<'a> {
         Self { pk: invitation_key(id), item }
     }
 
-    fn corrupt(&self, attribute: &'static str) -> LedgerError {
+    pub(crate) fn corrupt(&self, attribute: &'static str) -> LedgerError {
         LedgerError::Corrupt { pk: self.pk.clone(), attribute }
     }
 

@@ -6,8 +6,8 @@
 //! | --- | --- | --- |
 //! | `invitation#<id>` | `payload`, `received_at`, `person`, `registered`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `unused_mail`, `left_out`, `outcome`, `cause`, `ended_by` (the message) | 30 days |
 //! | `person#<hash of the e-mail address>` | `version`, `begun` (a list of `at`, `invitation`), `mailed_at` | 14 days |
-//! | `link#<hash of the token>` | `lead_id`, `invitation`, `made_at`, `valid_until` | 30 days after `valid_until` |
-//! | `lead#<lead id>` | `registered_at`: when we registered the lead with the portal | 30 days |
+//! | `link#<hash of the token>` | `lead_id`, `invitation`, `made_at`, `valid_until`, and once it was used `used_at`, `used_by` (a random id) | 30 days after `valid_until` |
+//! | `lead#<lead id>` | `registered_at`: when we registered the lead with the portal; `newest_link_used`: when the newest of its links was made that opened the portal | 30 days, or as long as a link |
 //! | `mails#<day>` | `count`: mails that were begun on that day | 90 days |
 //! | `count#<day>#accepted` | `count`: invitations that were accepted on that day | 90 days |
 //! | `count#<day>#<outcome>` | `count`: those of them that ended so | 90 days |
@@ -20,6 +20,7 @@
 //! themselves.
 
 mod item;
+mod links;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,8 @@ use crate::item::{
     ACCEPTED, Condition, Item, MAILS_KEPT, REGISTRATIONS_KEPT, Reader, State, begun_mails, count_key, counts_expire,
     invitation_item, lead_key, mails_key, person_key, pointer_item, seconds, text,
 };
+
+pub use links::Link;
 
 /// How often a transaction is tried that another one on the same items keeps from being carried out. Those are the
 /// transactions of the other workers on a day's counts, each of them over in a few milliseconds.

@@ -11,7 +11,7 @@ use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
 pub use private::Private;
 
 /// Our crates that log, as they name themselves.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "allowance",
     "application_form",
     "bus_event",
@@ -20,6 +20,7 @@ const OURS: [&str; 11] = [
     "key_check",
     "leadsquared",
     "ledger",
+    "login_link",
     "mail",
     "queue",
     "settings",

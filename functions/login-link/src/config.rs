@@ -1,0 +1,35 @@
+use account::Settings;
+use settings::{SettingError, Variables};
+use url::Url;
+
+use crate::texts::Language;
+
+/// Every setting this function reads.
+pub struct Config {
+    /// `INVITATIONS_QUEUE_URL`: where requests for a link go.
+    pub invitations_queue_url: String,
+    /// The LeadSquared account and the ledger's table.
+    pub account: Settings,
+    /// `PORTAL_URL`: the portal page that a login link opens.
+    pub portal_page: Url,
+    /// `ORGANISATION`: the name applicants know the company by.
+    pub organisation: String,
+    /// `PAGE_LANGUAGE`: the language of the pages for readers who ask for none that there is.
+    pub language: Language,
+}
+
+impl Config {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When one is missing or of no use; the error names it.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
+        Ok(Self {
+            invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
+            account: Settings::read(variables)?,
+            portal_page: variables.parsed("PORTAL_URL", "an absolute URL")?,
+            organisation: variables.required("ORGANISATION")?,
+            language: variables.parsed("PAGE_LANGUAGE", "the tag of a language that the pages are there in")?,
+        })
+    }
+}

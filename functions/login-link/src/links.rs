@@ -1,0 +1,397 @@
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use account::{Access, Account, AccountError};
+use invitation_flow::{
+    Action, Invitation, InvitationId, LinkHash, LinkToken, PASSWORD_BYTES, Pointer, Source, Whom, generated_password,
+};
+use leadsquared::{
+    Attributes, AutoLoginKey, Client, EmailAddress, Error, LeadId, LoginLink, Registration, Timeouts, auto_login_link,
+};
+use ledger::{Ledger, LedgerError};
+use queue::{Invitations, QueueError};
+use throttle::{Admission, Limit, Throttle, ThrottleKey};
+use time::OffsetDateTime;
+use uuid::{Builder, Uuid};
+
+use crate::Config;
+
+/// How long LeadSquared has to sign somebody in who waits for it, all calls together.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For each of these calls; the total never counts, since [`PATIENCE`] is shorter.
+pub const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(4), total: PATIENCE };
+
+/// How long the same request for a link counts as one, in seconds. The worker mails nobody twice within a minute anyway;
+/// somebody who asks again after that has a reason.
+const SAME_REQUEST: i64 = 60;
+
+/// How many links may be asked for from one network: a college's computer room is one.
+const REQUESTS_PER_NETWORK: Limit = Limit { count: 60, window: Duration::from_secs(15 * 60) };
+
+/// Everything a login link works with.
+pub struct LoginLinks {
+    /// LeadSquared.
+    pub account: Account,
+    /// The links.
+    pub ledger: Ledger,
+    /// Where fresh ones are asked for.
+    pub invitations: Invitations,
+    /// How many may be asked for.
+    pub throttle: Throttle,
+    /// The settings.
+    pub config: Config,
+    /// What time it is.
+    pub now: fn() -> OffsetDateTime,
+    /// The same for deadlines within this process.
+    pub instant: fn() -> Instant,
+    /// Fills bytes at random.
+    pub random: fn(&mut [u8]),
+}
+
+/// What came of pressing the button.
+pub(crate) enum Opened {
+    /// The portal, signed in.
+    Portal(LoginLink),
+    /// The link cannot be used, or not any more.
+    Dead,
+    /// It did not work, and the link is as good as it was.
+    Later,
+    /// It will not work until somebody mends the lead's record.
+    Never,
+}
+
+/// The same request may be made again.
+pub(crate) struct TryAgain;
+
+/// What came of asking for a link by an e-mail address.
+pub(crate) enum Asked {
+    /// It is on the queue, whoever the address belongs to.
+    Accepted,
+    /// Too many were asked for from this network.
+    TooMany {
+        /// When asking again makes sense.
+        retry_after: Duration,
+    },
+    /// It is not certain that it is on the queue.
+    TryAgain,
+}
+
+/// Whether a link can be used.
+enum Standing {
+    Live(Pointer),
+    /// For the log: the invitation it is from, if that is known, and why it cannot.
+    Dead(Option<InvitationId>, &'static str),
+}
+
+impl LoginLinks {
+    /// Whether the button would open the portal, as far as the ledger knows.
+    pub(crate) async fn is_live(&self, token: &LinkToken) -> Result<bool, TryAgain> {
+        match self.standing(&token.hash(), (self.now)()).await {
+            Ok(standing) => Ok(matches!(standing, Standing::Live(_))),
+            Err(error) => Err(unusable(&error)),
+        }
+    }
+
+    /// Uses the link up and signs its lead in; gives it back if that does not work.
+    pub(crate) async fn open(&self, token: &LinkToken) -> Opened {
+        let (link, now) = (token.hash(), (self.now)());
+        let pointer = match self.standing(&link, now).await {
+            Ok(Standing::Live(pointer)) => pointer,
+            Ok(Standing::Dead(receipt, cause)) => return dead(receipt, cause),
+            Err(error) => {
+                unusable(&error);
+                return Opened::Later;
+            }
+        };
+        let (receipt, holder) = (pointer.invitation, self.holder());
+        match self.ledger.use_link(&link, holder, now).await {
+            Ok(true) => {}
+            Ok(false) => return dead(Some(receipt), "used"),
+            Err(error) => {
+                unusable(&error);
+                self.give_back(&pointer, holder).await;
+                return Opened::Later;
+            }
+        }
+        let failure = match self.portal_link(&pointer).await {
+            Ok(portal) => {
+                if let Err(error) = self.ledger.link_opened(&pointer, now).await {
+                    tracing::warn!(%receipt, error = %error, "older links of this lead stay good: it could not be written down that a newer one was used");
+                }
+                tracing::info!(%receipt, "login link opened the portal");
+                return Opened::Portal(portal);
+            }
+            Err(failure) => failure,
+        };
+        if let Failure::LeadSquared(Error::NoSuchLead) = failure {
+            // Deleted, or merged into another one: its other links are as useless, a request by e-mail is not.
+            return dead(Some(receipt), "no such lead");
+        }
+        self.give_back(&pointer, holder).await;
+        self.report(receipt, &failure);
+        if failure.is_final() { Opened::Never } else { Opened::Later }
+    }
+
+    /// Asks for a fresh link in place of this one. Nobody hears whether it was ever a link.
+    pub(crate) async fn ask_fresh(&self, token: &LinkToken) -> Result<(), TryAgain> {
+        let (link, now) = (token.hash(), (self.now)());
+        let Some(found) = self.ledger.link(&link, now).await.map_err(|error| unusable(&error))? else {
+            tracing::info!("a fresh link was asked for in place of an unknown one");
+            return Ok(());
+        };
+        let invitation = request(Whom::Lead(found.pointer.lead), link.as_str(), now);
+        self.send(&invitation).await.map_err(|_| TryAgain)
+    }
+
+    /// Asks for a link for whoever has this address. Nobody hears whether anybody has, and it takes as long.
+    pub(crate) async fn ask_by_email(&self, email: EmailAddress, from: Option<IpAddr>) -> Asked {
+        let now = (self.now)();
+        if let Some(address) = from {
+            let key = ThrottleKey::new("link requests of a network", [&network(address)[..]]);
+            match self.throttle.admit(&key, REQUESTS_PER_NETWORK, now).await {
+                Ok(Admission::Admitted) => {}
+                Ok(Admission::Refused { retry_after }) => {
+                    tracing::warn!("too many links are asked for from one network: a request was refused");
+                    return Asked::TooMany { retry_after };
+                }
+                // The caps on mail hold all the same.
+                Err(error) => tracing::warn!(error = %error, "link requests are not counted"),
+            }
+        }
+        let text = email.expose().to_owned();
+        match self.send(&request(Whom::Email(email), &text, now)).await {
+            Ok(()) => Asked::Accepted,
+            Err(_) => Asked::TryAgain,
+        }
+    }
+
+    async fn standing(&self, link: &LinkHash, now: OffsetDateTime) -> Result<Standing, LedgerError> {
+        let Some(found) = self.ledger.link(link, now).await? else { return Ok(Standing::Dead(None, "unknown")) };
+        let pointer = found.pointer;
+        let receipt = Some(pointer.invitation);
+        if found.used {
+            return Ok(Standing::Dead(receipt, "used"));
+        }
+        if pointer.valid_until <= now {
+            return Ok(Standing::Dead(receipt, "expired"));
+        }
+        let newest = self.ledger.newest_link_used(&pointer.lead).await?;
+        Ok(match newest.is_some_and(|newest| newest > pointer.made_at) {
+            true => Standing::Dead(receipt, "superseded"),
+            false => Standing::Live(pointer),
+        })
+    }
+
+    /// The link into the portal; made once more, at once, if LeadSquared refused the keys and new ones are there.
+    async fn portal_link(&self, pointer: &Pointer) -> Result<LoginLink, Failure> {
+        let now = (self.instant)();
+        let access = self.account.access(now).await?;
+        let deadline = now + PATIENCE;
+        let key = match self.auto_login_key(&access, deadline, pointer).await {
+            Err(Failure::LeadSquared(Error::BadKeys)) => {
+                let renewed = self.account.access_after_refusal(&access, (self.instant)()).await?;
+                let renewed = renewed.ok_or(Failure::LeadSquared(Error::BadKeys))?;
+                self.auto_login_key(&renewed, deadline, pointer).await
+            }
+            other => other,
+        }?;
+        let Config { portal_page, account, .. } = &self.config;
+        Ok(auto_login_link(portal_page, &pointer.lead, &account.leadsquared.portal_id, &key))
+    }
+
+    async fn auto_login_key(
+        &self,
+        access: &Access,
+        deadline: Instant,
+        pointer: &Pointer,
+    ) -> Result<AutoLoginKey, Failure> {
+        let client = access.client.within(deadline);
+        match client.lead_auto_login_key(&pointer.lead).await {
+            Err(Error::NotAPortalUser) => {
+                self.register(&client, pointer).await?;
+                Ok(client.lead_auto_login_key(&pointer.lead).await?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Makes a lead a portal user who is none: it has no password to overwrite, and whoever holds the link has read the mail
+    /// to its address. Not to be repeated blindly, and it is not: the next press first asks for a key again.
+    async fn register(&self, client: &Client, pointer: &Pointer) -> Result<(), Failure> {
+        let lead = client.lead_by_id(&pointer.lead).await?.ok_or(Error::NoSuchLead)?;
+        let email = lead.email().ok_or(Failure::NoEmailAddress)?;
+        let mut password = [0; PASSWORD_BYTES];
+        (self.random)(&mut password);
+        let registration = Registration {
+            register_only_new_lead: false,
+            password: generated_password(password),
+            // Only what identifies it is sent: the lead's own data stays as the company has it.
+            fields: Attributes::new().with("EmailAddress", email.expose()),
+        };
+        let registered = client.register(&registration).await?;
+        self.remember_registration(&registered, pointer.invitation).await;
+        match registered == pointer.lead {
+            true => Ok(()),
+            false => Err(Failure::IdentityMismatch),
+        }
+    }
+
+    /// Without this, LeadSquared's own news of the registration could look like somebody else's.
+    async fn remember_registration(&self, lead: &LeadId, receipt: InvitationId) {
+        if let Err(error) = self.ledger.lead_registered(lead, (self.now)()).await {
+            tracing::warn!(%receipt, error = %error, "it could not be written down that the lead was registered");
+        }
+    }
+
+    async fn give_back(&self, pointer: &Pointer, holder: Uuid) {
+        let receipt = pointer.invitation;
+        if let Err(error) = self.ledger.give_link_back(&pointer.link, holder).await {
+            tracing::warn!(%receipt, error = %error, "the login link could not be given back: a fresh one has to be asked for");
+        }
+    }
+
+    async fn send(&self, invitation: &Invitation) -> Result<(), QueueError> {
+        let receipt = invitation.id;
+        match self.invitations.send(invitation).await {
+            Ok(()) => {
+                tracing::info!(%receipt, source = invitation.source.name(), "invitation accepted");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%receipt, error = %error, "the request for a link could not be stored");
+                Err(error)
+            }
+        }
+    }
+
+    fn holder(&self) -> Uuid {
+        let mut bytes = [0; 16];
+        (self.random)(&mut bytes);
+        Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// Says once why a link did not open the portal, and what to do if somebody has to do something.
+    fn report(&self, receipt: InvitationId, failure: &Failure) {
+        let error = failure.in_full();
+        match failure {
+            Failure::Account(_) => {
+                tracing::error!(%receipt, error, "there are no LeadSquared keys: no login link works until there are");
+            }
+            Failure::LeadSquared(cause) if cause.is_configuration() => tracing::error!(
+                %receipt, error, cause = cause.name(), secret = self.account.keys_secret(),
+                "LeadSquared is not set up right: no login link works until it is"
+            ),
+            Failure::LeadSquared(cause) if cause.is_transient() => {
+                tracing::warn!(%receipt, error, cause = cause.name(), "login link did not open the portal and can be pressed again");
+            }
+            _ => {
+                tracing::error!(%receipt, error, "login link cannot open the portal: look into the lead's record in LeadSquared")
+            }
+        }
+    }
+}
+
+/// Why a link that was good did not open the portal.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error(transparent)]
+    LeadSquared(#[from] Error),
+    #[error("LeadSquared has another lead under this lead's e-mail address: merge the two")]
+    IdentityMismatch,
+    #[error("the lead has no usable e-mail address to register it with: give it one")]
+    NoEmailAddress,
+}
+
+impl Failure {
+    /// The error and its causes in one line.
+    fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text
+    }
+
+    /// Whether neither time nor the operator changes it: the lead's own record has to be mended.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Account(_) => false,
+            Self::LeadSquared(error) => !error.is_transient() && !error.is_configuration(),
+            Self::IdentityMismatch | Self::NoEmailAddress => true,
+        }
+    }
+}
+
+fn dead(receipt: Option<InvitationId>, cause: &'static str) -> Opened {
+    match receipt {
+        Some(receipt) => tracing::info!(%receipt, cause, "a dead login link was pressed"),
+        None => tracing::info!(cause, "a dead login link was pressed"),
+    }
+    Opened::Dead
+}
+
+fn unusable(error: &LedgerError) -> TryAgain {
+    tracing::error!(error = %error, "the ledger could not be used: a login link has to be tried again");
+    TryAgain
+}
+
+/// The invitation for somebody who asks for a link: the same for a minute.
+fn request(whom: Whom, identity: &str, now: OffsetDateTime) -> Invitation {
+    let period = now.unix_timestamp().div_euclid(SAME_REQUEST).to_be_bytes();
+    Invitation {
+        id: InvitationId::of([&b"link-request"[..], identity.as_bytes(), &period]),
+        source: Source::LinkRequest,
+        received_at: now,
+        whom,
+        action: Action::MailLink,
+        attributes: Attributes::new(),
+        password: None,
+        rule: None,
+    }
+}
+
+/// What a network address is counted by: an IPv6 subscriber has a whole /64 to choose from.
+fn network(address: IpAddr) -> Vec<u8> {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.octets().into(),
+        IpAddr::V6(address) => address.octets()[..8].into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+
+    #[test]
+    fn a_request_is_the_same_for_a_minute_and_one_persons() {
+        let of = |email: &str, now| request(Whom::Email(email.parse().unwrap()), email, now);
+        let first = of("asha@example.test", NOW);
+        assert_eq!(first.id, of("asha@example.test", NOW + Duration::from_secs(54)).id);
+        assert_ne!(first.id, of("asha@example.test", NOW + Duration::from_secs(55)).id);
+        assert_ne!(first.id, of("ravi@example.test", NOW).id);
+        assert_eq!(
+            (first.source, first.action, first.attributes.iter().count()),
+            (Source::LinkRequest, Action::MailLink, 0)
+        );
+        assert_eq!(first.payload_hash(), of("asha@example.test", NOW + Duration::from_secs(54)).payload_hash());
+    }
+
+    #[test]
+    fn a_network_is_an_ipv4_address_or_the_first_half_of_an_ipv6_one() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("203.0.113.7"), [203, 0, 113, 7]);
+        assert_eq!(of("::ffff:203.0.113.7"), of("203.0.113.7"));
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::"));
+        assert_ne!(of("2001:db8:1:2::"), of("2001:db8:1:3::"));
+    }
+}

@@ -1,0 +1,178 @@
+use askama::Template;
+use http::header::RETRY_AFTER;
+use http::{Response, StatusCode};
+use url::Url;
+use web::{allow_forms, page};
+
+use crate::texts::{self, Language, Text};
+
+/// The field that an e-mail address comes in.
+pub(crate) const EMAIL_FIELD: &str = "email";
+
+/// The field whose presence asks for a fresh link.
+pub(crate) const FRESH_FIELD: &str = "fresh";
+
+/// When to try again what did not work for a passing reason, in seconds.
+pub(crate) const RETRY_SECONDS: u16 = 5;
+
+/// The pages, for one reader.
+pub(crate) struct Pages<'a> {
+    pub(crate) language: Language,
+    /// The name applicants know the company by.
+    pub(crate) organisation: &'a str,
+    /// Where a press of the button leads.
+    pub(crate) portal: &'a Url,
+}
+
+/// What can be pressed on a page. Its form goes to the address that the page is at, so that no page repeats a token.
+#[derive(Clone, Copy)]
+pub(crate) enum Press {
+    /// "Open my application".
+    Open,
+    /// "Mail me a fresh link".
+    Fresh,
+    /// "Mail me a link" beside an e-mail address.
+    ByEmail,
+}
+
+#[derive(Template)]
+#[template(path = "login-link.html")]
+struct Page<'a> {
+    language: Language,
+    organisation: &'a str,
+    title: &'a str,
+    text: &'a str,
+    form: Option<Form>,
+}
+
+enum Form {
+    Button { field: Option<&'static str>, label: &'static str },
+    Email { label: &'static str, fault: Option<&'static str>, button: &'static str },
+}
+
+impl Pages<'_> {
+    /// A link that works: the same page for all of them.
+    pub(crate) fn open(&self) -> Response<String> {
+        self.page(StatusCode::OK, &texts::OPEN_TITLE, &texts::OPEN, Some(self.form(Press::Open)))
+    }
+
+    /// A link that does not: the same page whether it is used up, expired, superseded, unknown or no link at all.
+    pub(crate) fn dead(&self) -> Response<String> {
+        self.page(StatusCode::GONE, &texts::DEAD_TITLE, &texts::DEAD, Some(self.form(Press::Fresh)))
+    }
+
+    /// Where people without a link get one.
+    pub(crate) fn ask(&self) -> Response<String> {
+        self.page(StatusCode::OK, &texts::ASK_TITLE, &texts::ASK, Some(self.form(Press::ByEmail)))
+    }
+
+    /// The same page after something was sent that is no e-mail address.
+    pub(crate) fn ask_again(&self, status: StatusCode) -> Response<String> {
+        let form = Form::Email {
+            label: self.text(&texts::EMAIL),
+            fault: Some(self.text(&texts::EMAIL_WRONG)),
+            button: self.text(&texts::ASK_BUTTON),
+        };
+        self.page(status, &texts::ASK_TITLE, &texts::ASK, Some(form))
+    }
+
+    /// A link was asked for: the same page whether anybody gets one.
+    pub(crate) fn sent(&self) -> Response<String> {
+        self.page(StatusCode::ACCEPTED, &texts::SENT_TITLE, &texts::SENT, Some(self.form(Press::ByEmail)))
+    }
+
+    /// What was pressed did not work for a passing reason, and can be pressed again.
+    pub(crate) fn later(&self, press: Press) -> Response<String> {
+        let form = Some(self.form(press));
+        let mut page = self.page(StatusCode::SERVICE_UNAVAILABLE, &texts::LATER_TITLE, &texts::LATER, form);
+        page.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS.into());
+        page
+    }
+
+    /// Too many links were asked for from one network.
+    pub(crate) fn too_many(&self) -> Response<String> {
+        self.page(StatusCode::TOO_MANY_REQUESTS, &texts::TOO_MANY_TITLE, &texts::TOO_MANY, None)
+    }
+
+    /// The link is good and the lead is not: somebody has to look.
+    pub(crate) fn never(&self) -> Response<String> {
+        self.page(StatusCode::CONFLICT, &texts::NEVER_TITLE, &texts::NEVER, None)
+    }
+
+    fn form(&self, press: Press) -> Form {
+        match press {
+            Press::Open => Form::Button { field: None, label: self.text(&texts::OPEN_BUTTON) },
+            Press::Fresh => Form::Button { field: Some(FRESH_FIELD), label: self.text(&texts::DEAD_BUTTON) },
+            Press::ByEmail => {
+                Form::Email { label: self.text(&texts::EMAIL), fault: None, button: self.text(&texts::ASK_BUTTON) }
+            }
+        }
+    }
+
+    fn page(&self, status: StatusCode, title: &Text, text: &Text, form: Option<Form>) -> Response<String> {
+        let Self { language, organisation, portal } = *self;
+        let (title, text) = (self.text(title), self.text(text));
+        let mut response = page(status, &Page { language, organisation, title, text, form });
+        allow_forms(&mut response, portal);
+        response
+    }
+
+    fn text(&self, text: &Text) -> &'static str {
+        text.in_language(self.language)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages(portal: &Url, language: Language) -> Pages<'_> {
+        Pages { language, organisation: "Rao & <Sons>", portal }
+    }
+
+    fn all(pages: &Pages<'_>) -> Vec<Response<String>> {
+        vec![
+            pages.open(),
+            pages.dead(),
+            pages.ask(),
+            pages.ask_again(StatusCode::UNPROCESSABLE_ENTITY),
+            pages.sent(),
+            pages.later(Press::Open),
+            pages.later(Press::Fresh),
+            pages.later(Press::ByEmail),
+            pages.too_many(),
+            pages.never(),
+        ]
+    }
+
+    #[test]
+    fn every_page_is_whole_in_every_language_and_runs_and_loads_nothing() {
+        let portal = "https://apply.example.com/home".parse().unwrap();
+        for language in Language::ALL {
+            for page in all(&pages(&portal, language)) {
+                let html = page.body();
+                assert!(html.contains(&format!("<html lang=\"{}\">", language.tag())), "{html}");
+                assert!(html.contains("name=\"viewport\"") && html.contains("Rao &#38; &#60;Sons&#62;"), "{html}");
+                for forbidden in ["<script", "src=", "href=", "http:", "https:", "onclick", "<Sons>"] {
+                    assert!(!html.contains(forbidden), "{forbidden}: {html}");
+                }
+                let policy = page.headers()["content-security-policy"].to_str().unwrap();
+                assert!(policy.ends_with("form-action 'self' https://apply.example.com"), "{policy}");
+                assert_eq!(page.headers()["cache-control"], "no-store");
+                assert_eq!(page.headers()["referrer-policy"], "no-referrer");
+                assert_eq!(page.headers()["x-robots-tag"], "noindex");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_has_one_button_or_none() {
+        let portal = "https://apply.example.com/home".parse().unwrap();
+        let english = pages(&portal, Language::English);
+        let buttons: Vec<_> = all(&english).iter().map(|page| page.body().matches("<button").count()).collect();
+        assert_eq!(buttons, [1, 1, 1, 1, 1, 1, 1, 1, 0, 0]);
+        assert!(english.open().body().contains("<form method=\"post\">\n<button>Open my application</button>"));
+        assert!(english.dead().body().contains("<button name=\"fresh\" value=\"yes\">Mail me a fresh link</button>"));
+        assert!(english.ask_again(StatusCode::BAD_REQUEST).body().contains("aria-describedby=\"fault\""));
+    }
+}

@@ -1,0 +1,140 @@
+//! Login links from the moment they are in a mail.
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use invitation_flow::{LinkHash, Pointer};
+use leadsquared::LeadId;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::item::{Item, REGISTRATIONS_KEPT, Reader, lead_key, link_key, pointer_expires, seconds, text};
+use crate::{Ledger, LedgerError};
+
+/// A login link as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What it points at.
+    pub pointer: Pointer,
+    /// Whether it was used.
+    pub used: bool,
+}
+
+impl Ledger {
+    /// The link with this hash, if there is one that is still remembered.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or not understood.
+    pub async fn link(&self, link: &LinkHash, now: OffsetDateTime) -> Result<Option<Link>, LedgerError> {
+        let pk = link_key(link);
+        let Some(item) = self.read(&pk).await? else { return Ok(None) };
+        let item = Reader { pk, item: &item };
+        if item.time("expires_at")? <= now {
+            return Ok(None);
+        }
+        let pointer = Pointer {
+            link: link.clone(),
+            lead: item.text("lead_id")?.parse().map_err(|_| item.corrupt("lead_id"))?,
+            invitation: item.text("invitation")?.parse().map_err(|_| item.corrupt("invitation"))?,
+            made_at: item.time("made_at")?,
+            valid_until: item.time("valid_until")?,
+        };
+        Ok(Some(Link { pointer, used: item.optional_time("used_at")?.is_some() }))
+    }
+
+    /// Uses a link up, unless that was done before or its time is over: of any number who ask, one gets it. Asking again
+    /// for the same `holder`, as the SDK does when an answer is late, changes nothing about the answer.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say. The link may be used up then: [give it back](Self::give_link_back).
+    pub async fn use_link(&self, link: &LinkHash, holder: Uuid, now: OffsetDateTime) -> Result<bool, LedgerError> {
+        let update = self
+            .update(link_key(link))
+            .update_expression("SET #used_at = :now, #used_by = :holder")
+            .condition_expression("attribute_not_exists(#used_at) AND #valid_until > :now")
+            .expression_attribute_names("#used_at", "used_at")
+            .expression_attribute_names("#used_by", "used_by")
+            .expression_attribute_names("#valid_until", "valid_until")
+            .expression_attribute_values(":now", seconds(now))
+            .expression_attribute_values(":holder", text(&holder.to_string()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let refused_by = self.carry_out(update).await?;
+        Ok(refused_by.is_none_or(|item| item.get("used_by") == Some(&text(&holder.to_string()))))
+    }
+
+    /// Makes a link good again that `holder` used up in vain; no other one.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say.
+    pub async fn give_link_back(&self, link: &LinkHash, holder: Uuid) -> Result<(), LedgerError> {
+        let update = self
+            .update(link_key(link))
+            .update_expression("REMOVE #used_at, #used_by")
+            .condition_expression("#used_by = :holder")
+            .expression_attribute_names("#used_at", "used_at")
+            .expression_attribute_names("#used_by", "used_by")
+            .expression_attribute_values(":holder", text(&holder.to_string()));
+        self.carry_out(update).await.map(drop)
+    }
+
+    /// When the newest of the lead's links was made that opened the portal: older ones are good no more.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or not understood.
+    pub async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerError> {
+        let pk = lead_key(lead);
+        let item = self.read(&pk).await?.unwrap_or_default();
+        Reader { pk, item: &item }.optional_time("newest_link_used")
+    }
+
+    /// Remembers that a link opened the portal, for as long as an older one could be tried.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say.
+    pub async fn link_opened(&self, pointer: &Pointer, now: OffsetDateTime) -> Result<(), LedgerError> {
+        let update = self
+            .update(lead_key(&pointer.lead))
+            .update_expression("SET #newest = :made_at, #expires_at = :expires_at")
+            .condition_expression("attribute_not_exists(#newest) OR #newest < :made_at")
+            .expression_attribute_names("#newest", "newest_link_used")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":made_at", seconds(pointer.made_at))
+            .expression_attribute_values(
+                ":expires_at",
+                seconds(pointer_expires(pointer).max(now + REGISTRATIONS_KEPT)),
+            );
+        self.carry_out(update).await.map(drop)
+    }
+
+    /// Remembers that we registered a lead with the portal, outside of any invitation.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say.
+    pub async fn lead_registered(&self, lead: &LeadId, at: OffsetDateTime) -> Result<(), LedgerError> {
+        let update = self
+            .update(lead_key(lead))
+            .update_expression("SET #registered_at = :at, #expires_at = :expires_at")
+            .expression_attribute_names("#registered_at", "registered_at")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":at", seconds(at))
+            .expression_attribute_values(":expires_at", seconds(at + REGISTRATIONS_KEPT));
+        self.carry_out(update).await.map(drop)
+    }
+
+    fn update(&self, pk: String) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.table).key("pk", text(&pk))
+    }
+
+    /// Carries an update out; the item that did not fulfil its condition, as far as the update asks for it.
+    async fn carry_out(&self, update: UpdateItemFluentBuilder) -> Result<Option<Item>, LedgerError> {
+        match update.send().await {
+            Ok(_) => Ok(None),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                    Ok(Some(failed.item().cloned().unwrap_or_default()))
+                }
+                _ => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
+            },
+        }
+    }
+}
