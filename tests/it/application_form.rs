@@ -22,8 +22,8 @@ use crate::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-const URLENCODED: &str = "application/x-www-form-urlencoded";
+pub(crate) const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+pub(crate) const URLENCODED: &str = "application/x-www-form-urlencoded";
 const THANK_YOU: &str = "https://www.example.com/thank-you";
 const ASHA: [(&str, &str); 6] = [
     ("email", "Asha.Rao@Example.COM"),
@@ -79,6 +79,9 @@ pub(crate) enum Door {
 pub(crate) struct Request<'a> {
     door: Door,
     method: &'a str,
+    path: &'a str,
+    /// Who connected to the door.
+    address: &'a str,
     headers: Vec<(&'a str, String)>,
     body: Vec<u8>,
     /// Bodies that are not UTF-8 travel in base64 whatever this says.
@@ -86,16 +89,33 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn new(content_type: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(content_type: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![("content-type", content_type.into()), ("accept", "application/json".to_owned())];
-        Self { door: Door::HttpApi, method: "POST", headers, body: body.into(), base64: true }
+        let (path, address) = ("/applications", "203.0.113.7");
+        Self { door: Door::HttpApi, method: "POST", path, address, headers, body: body.into(), base64: true }
+    }
+
+    pub(crate) fn by(self, method: &'a str) -> Self {
+        Self { method, ..self }
+    }
+
+    pub(crate) fn at(self, path: &'a str) -> Self {
+        Self { path, ..self }
+    }
+
+    pub(crate) fn through(self, door: Door) -> Self {
+        Self { door, ..self }
+    }
+
+    pub(crate) fn from(self, address: &'a str) -> Self {
+        Self { address, ..self }
     }
 
     pub(crate) fn urlencoded(fields: &[(&str, &str)]) -> Self {
         Self::new(URLENCODED, form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish())
     }
 
-    fn json(fields: &[(&str, &str)]) -> Self {
+    pub(crate) fn json(fields: &[(&str, &str)]) -> Self {
         Self::new("application/json", json!(fields.iter().copied().collect::<BTreeMap<_, _>>()).to_string())
     }
 
@@ -107,13 +127,13 @@ impl<'a> Request<'a> {
         Self::new("multipart/form-data; boundary=frontier", format!("{parts}--frontier--\r\n"))
     }
 
-    fn header(mut self, name: &'a str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &'a str, value: &str) -> Self {
         self.headers.retain(|(other, _)| *other != name);
         self.headers.push((name, value.to_owned()));
         self
     }
 
-    fn accept(self, accept: &str) -> Self {
+    pub(crate) fn accept(self, accept: &str) -> Self {
         self.header("accept", accept)
     }
 
@@ -133,8 +153,15 @@ impl<'a> Request<'a> {
         event["isBase64Encoded"] = base64.into();
         event["headers"] = self.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
         match self.door {
-            Door::HttpApi | Door::FunctionUrl => event["requestContext"]["http"]["method"] = self.method.into(),
+            Door::HttpApi | Door::FunctionUrl => {
+                event["rawPath"] = self.path.into();
+                let http = &mut event["requestContext"]["http"];
+                (http["method"], http["path"]) = (self.method.into(), self.path.into());
+                http["sourceIp"] = self.address.into();
+            }
             Door::RestApi => {
+                event["path"] = self.path.into();
+                event["requestContext"]["identity"]["sourceIp"] = self.address.into();
                 event["httpMethod"] = self.method.into();
                 event["requestContext"]["httpMethod"] = self.method.into();
                 event["multiValueHeaders"] =
@@ -145,15 +172,15 @@ impl<'a> Request<'a> {
     }
 }
 
-#[derive(Debug, PartialEq)]
-struct Answer {
-    status: u64,
-    headers: BTreeMap<String, String>,
-    body: String,
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u64,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn read(answer: Value) -> Self {
+    pub(crate) fn read(answer: Value) -> Self {
         let status = answer["statusCode"].as_u64().expect("an answer has a status");
         let mut headers = BTreeMap::new();
         for (name, value) in answer["headers"].as_object().into_iter().flatten() {
@@ -170,7 +197,7 @@ impl Answer {
         Self { status, headers, body }
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
     }
 
@@ -180,7 +207,7 @@ impl Answer {
     }
 
     /// The names of the fields that the answer finds fault with.
-    fn faulty_fields(&self) -> Vec<String> {
+    pub(crate) fn faulty_fields(&self) -> Vec<String> {
         let errors = self.json()["errors"].as_array().cloned().unwrap_or_default();
         errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
     }

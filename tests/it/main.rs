@@ -15,6 +15,7 @@ mod invitation;
 mod key_check;
 mod leadsquared;
 mod ledger;
+mod login_link;
 mod passwords;
 mod retries;
 mod runtime_api;

@@ -246,6 +246,7 @@ fn parameters(
         ("AllowanceWindowSeconds", limit.window.as_secs().to_string()),
         ("PortalId", emulator.portal_id().to_owned()),
         ("PortalUrl", places.portal_url.clone()),
+        ("LinkUrl", format!("{}/login-links/", places.api_url)),
         ("ThankYouUrl", format!("{site_url}/thank-you")),
         ("Organisation", "Northfield College".to_owned()),
         ("WebhookSecretHashes", webhook_secret_hash),

@@ -41,7 +41,7 @@ pub async fn run(stack: &LocalStack) -> anyhow::Result<String> {
     let start = OffsetDateTime::now_utc();
     apply(stack).await.context("the application was not accepted")?;
     await_event(stack, Event::Registered, "the applicant is a portal user in LeadSquared").await?;
-    await_event(stack, Event::Mailed, "LeadSquared has mailed the auto-login link").await?;
+    await_event(stack, Event::Mailed, "LeadSquared has mailed the login link").await?;
     let mail = stack.emulator().mails().into_iter().find(|mail| mail.recipients.iter().any(|address| address == EMAIL));
     let mail = mail.context("LeadSquared has mailed, but not to the applicant")?;
     open(stack, &mail).await.context("the mailed link does not open the portal")?;
@@ -70,13 +70,21 @@ async fn apply(stack: &LocalStack) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Presses the link in the mail.
+/// Opens the link in the mail and presses the button of the page behind it.
 async fn open(stack: &LocalStack, mail: &Mail) -> anyhow::Result<()> {
-    let portal = stack.emulator().portal_page_url();
+    let pages = format!("{}/login-links/", stack.api_url());
     let links = attributes(&mail.html, "href");
-    let link = links.into_iter().find(|link| link.starts_with(portal.as_str()));
-    let link = link.context("the mail has no link to the portal")?;
-    let page = Browser::new().get(&link).await?;
+    let link = links.into_iter().find(|link| link.starts_with(&pages));
+    let link = link.context("the mail has no login link")?;
+    let mut browser = Browser::new();
+    let page = browser.get(&link).await?;
+    ensure!(
+        page.status == StatusCode::OK && page.body.contains("<form method=\"post\">"),
+        "expected a page with a button behind the login link, got {}:\n{}",
+        page.status,
+        excerpt(&page.body)
+    );
+    let page = browser.post(&link, String::new()).await?;
     ensure!(
         page.body.contains("id=\"signed-in-name\"") && page.body.contains(NAME),
         "expected a page that shows {NAME} signed in, got {}:\n{}",

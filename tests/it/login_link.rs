@@ -1,0 +1,748 @@
+//! The `login-link` function: what becomes of a link and of those who look at it, seen from outside.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::body::{Body, to_bytes};
+use futures::future::join_all;
+use hyper_util::rt::TokioExecutor;
+use invitation_flow::{InvitationId, LINK_TOKEN_BYTES, LinkToken};
+use leadsquared::{Attributes, Client, Keys, Options, Registration};
+use leadsquared_emulator::{Call, Effect, Emulator, Fault, Role, Settings};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::{
+    application_form::{Answer, BROWSER, Door, Request, URLENCODED},
+    fixtures::{self, Aws, Queue, sqs_event},
+    runtime_api::{Function, FunctionError},
+    template::Template,
+    workspace,
+};
+
+/// As in template.yaml.
+const TIMEOUT: Duration = Duration::from_secs(20);
+const HOUR: i64 = 3600;
+const LINK_URL: &str = "https://api.example.com/login-links/";
+const ASHA: &str = "c4nary@example.com";
+
+/// What the function works with, and all that must not get out of it.
+struct Stage {
+    aws: Aws,
+    emulator: Emulator,
+    invitations: Queue,
+    ledger: String,
+    secret: String,
+    /// Tokens that were made, and the keys that browsers were sent to the portal with.
+    secrets: Mutex<Vec<String>>,
+}
+
+/// A login link as the worker leaves it.
+struct Link {
+    path: String,
+    pk: String,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let aws = Aws::new().await;
+        let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
+        let invitations = aws.queue("invitations").await;
+        let ledger = aws.table().await;
+        let secret = aws.secret(&keys(&emulator.keys())).await;
+        Self { aws, emulator, invitations, ledger, secret, secrets: Mutex::default() }
+    }
+
+    async fn start(&self) -> Function {
+        self.start_with(&[]).await.unwrap()
+    }
+
+    /// Starts the function with the template's settings, and these instead of them.
+    async fn start_with(&self, changes: &[(&str, &str)]) -> Result<Function, FunctionError> {
+        self.start_function("login-link", changes).await
+    }
+
+    async fn start_function(&self, name: &str, changes: &[(&str, &str)]) -> Result<Function, FunctionError> {
+        let url = self.emulator.url();
+        let (portal_id, portal_page) = (self.emulator.portal_id(), self.emulator.portal_page_url());
+        let mut settings = BTreeMap::from([
+            ("INVITATIONS_QUEUE_URL", self.invitations.url.as_str()),
+            ("LEDGER_TABLE", &self.ledger),
+            ("ALLOWANCE_CALLS", "25"),
+            ("LEADSQUARED_KEYS_SECRET", &self.secret),
+            ("LEADSQUARED_API_URL", url.as_str()),
+            ("LEADSQUARED_PORTAL_API_URL", url.as_str()),
+            ("PORTAL_ID", &portal_id),
+            ("PORTAL_URL", portal_page.as_str()),
+        ]);
+        settings.extend(changes.iter().copied());
+        let mut environment = Template::read().settings(name, &Vec::from_iter(settings));
+        environment.extend(self.aws.environment());
+        // The most that can be logged, so that what is looked for in the logs would be there.
+        environment.push(("AWS_LAMBDA_LOG_LEVEL".to_owned(), "TRACE".to_owned()));
+        Function::start(fixtures::binary(name).await, environment).await
+    }
+
+    /// A lead who is a portal user.
+    async fn portal_user(&self, email: &str) -> String {
+        let lead = self.emulator.add_lead(&[("EmailAddress", email), ("FirstName", "c4nary")]).unwrap();
+        let registration = Registration {
+            register_only_new_lead: false,
+            password: "Chosen@1234".into(),
+            fields: Attributes::new().with("EmailAddress", email),
+        };
+        assert_eq!(client(&self.emulator).register(&registration).await.unwrap().to_string(), lead);
+        lead
+    }
+
+    /// A link of this lead that was made and is valid so many seconds from now.
+    async fn link(&self, lead: &str, made_at: i64, valid_until: i64) -> Link {
+        let token = LinkToken::new(random());
+        let link = token.link(&LINK_URL.parse().unwrap()).expose().to_owned();
+        let text = link.strip_prefix(LINK_URL).unwrap().to_owned();
+        let pk = format!("link#{}", token.hash().as_str());
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        let receipt = InvitationId::of([pk.as_bytes()]).to_string();
+        let number = |value: i64| AttributeValue::N(value.to_string());
+        let put = self.aws.dynamodb().put_item().table_name(&self.ledger);
+        put.item("pk", AttributeValue::S(pk.clone()))
+            .item("lead_id", AttributeValue::S(lead.to_owned()))
+            .item("invitation", AttributeValue::S(receipt))
+            .item("made_at", number(now + made_at))
+            .item("valid_until", number(now + valid_until))
+            .item("expires_at", number(now + valid_until + 30 * 24 * HOUR))
+            .send()
+            .await
+            .unwrap();
+        self.secrets.lock().unwrap().push(text.clone());
+        Link { path: format!("/login-links/{text}"), pk }
+    }
+
+    async fn live_link(&self, lead: &str) -> Link {
+        self.link(lead, -60, 72 * HOUR).await
+    }
+
+    async fn items(&self) -> BTreeMap<String, HashMap<String, AttributeValue>> {
+        let scan = self.aws.dynamodb().scan().table_name(&self.ledger).consistent_read(true).send().await.unwrap();
+        scan.items().iter().map(|item| (item["pk"].as_s().unwrap().clone(), item.clone())).collect()
+    }
+
+    async fn press(&self, function: &Function, path: &str) -> Answer {
+        let answer = send(function, pressed(path)).await;
+        if answer.status == 303 {
+            let location: Url = answer.headers["location"].parse().unwrap();
+            let key = location.query_pairs().find(|(name, _)| name == "authKey").unwrap().1.into_owned();
+            self.secrets.lock().unwrap().push(key);
+        }
+        answer
+    }
+
+    /// Follows the answer to a press into the portal, where it must sign in.
+    async fn enter(&self, answer: &Answer) {
+        assert_eq!(answer.status, 303, "{answer:?}");
+        let location: Url = answer.headers["location"].parse().unwrap();
+        assert!(location.as_str().starts_with(self.emulator.portal_page_url().as_str()));
+        let browser = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http::<Body>();
+        let page = browser.get(location.as_str().parse().unwrap()).await.unwrap();
+        let page = to_bytes(Body::new(page.into_body()), 1 << 20).await.unwrap();
+        let page = String::from_utf8_lossy(&page);
+        assert!(page.contains("id=\"signed-in-name\""), "{page}");
+    }
+
+    fn calls_to(&self, call: Call) -> usize {
+        self.emulator.calls().iter().filter(|arrived| arrived.call == Some(call)).count()
+    }
+
+    /// Ends the function and makes sure that no token, key or person is in what it printed, kept or queued.
+    async fn finish(self, function: Function) -> String {
+        let printed = function.stop().await;
+        let kept = format!("{:?}", self.items().await);
+        let queued: Vec<_> = self.invitations.drain().await.into_iter().filter_map(|message| message.body).collect();
+        let (access_key, secret_key) = self.emulator.keys();
+        let mut secrets = self.secrets.lock().unwrap().clone();
+        secrets.extend([access_key, secret_key]);
+        for secret in &secrets {
+            for (place, text) in [("log", &printed), ("ledger", &kept), ("queue", &queued.join("\n"))] {
+                assert!(!text.contains(secret), "{secret} is in the {place}: {text}");
+            }
+        }
+        for person in ["c4nary", "203.0.113"] {
+            assert!(!printed.contains(person) && !kept.contains(person), "{person}: {printed} {kept}");
+        }
+        printed
+    }
+}
+
+fn client(emulator: &Emulator) -> Client {
+    let (access_key, secret_key) = emulator.keys();
+    let portal = emulator.portal_id().parse().unwrap();
+    let options = Options::new(emulator.url(), emulator.portal_api_url(), portal);
+    let keys = Keys { access_key: access_key.into(), secret_key: secret_key.into() };
+    Client::new(options, keys).unwrap()
+}
+
+fn keys((access_key, secret_key): &(String, String)) -> String {
+    json!({ "accessKey": access_key, "secretKey": secret_key }).to_string()
+}
+
+fn random() -> [u8; LINK_TOKEN_BYTES] {
+    static LAST: AtomicU64 = AtomicU64::new(1);
+    let mut bytes = [0xa5; LINK_TOKEN_BYTES];
+    bytes[24..].copy_from_slice(&LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    bytes
+}
+
+async fn send(function: &Function, request: Request<'_>) -> Answer {
+    Answer::read(function.invoke(&request.event(), TIMEOUT).await.unwrap())
+}
+
+/// The button of a page with a form that has no fields.
+fn pressed(path: &str) -> Request<'_> {
+    Request::new(URLENCODED, "").accept(BROWSER).at(path)
+}
+
+fn looked(path: &str) -> Request<'_> {
+    pressed(path).by("GET")
+}
+
+fn fresh(path: &str) -> Request<'_> {
+    Request::urlencoded(&[("fresh", "yes")]).accept(BROWSER).at(path)
+}
+
+fn asked<'a>(email: &str) -> Request<'a> {
+    Request::json(&[("email", email)]).at("/login-links")
+}
+
+fn garbage() -> Vec<String> {
+    let long = "A".repeat(4000);
+    let unknown = "B".repeat(43);
+    let texts = ["x", "%00", "..%2f..", "é", "<script>", "favicon.ico", "a/b/c", &unknown, &long];
+    texts.iter().map(|text| format!("/login-links/{text}")).collect()
+}
+
+#[tokio::test]
+async fn the_link_in_the_mail_opens_the_portal_and_does_so_once() {
+    let stage = Stage::new().await;
+    let dead_letters = stage.aws.queue("dead-letters").await;
+    let settings = [("DEAD_LETTERS_QUEUE_URL", dead_letters.url.as_str()), ("LINK_URL", LINK_URL)];
+    let portal_page = stage.emulator.portal_page_url();
+    let worker = stage.start_function("invitation", &settings).await.unwrap();
+    let message = json!({
+        "version": 2, "id": InvitationId::of([&b"one"[..]]).to_string(), "source": "form", "action": "invite",
+        "received_at": "2026-11-22T09:30:00Z", "email": ASHA, "attributes": [{"name": "FirstName", "value": "c4nary"}],
+    });
+    stage.invitations.send(&message.to_string(), "asha", "one").await;
+    let message = stage.invitations.next().await;
+    let answer = worker.invoke(&sqs_event(std::slice::from_ref(&message)), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(answer["batchItemFailures"], json!([]));
+    stage.invitations.delete(&message).await;
+    worker.stop().await;
+    // On the way to the mail no key for the portal is made: there is none that could be found in it.
+    assert_eq!((stage.calls_to(Call::TenantAuthKey), stage.calls_to(Call::LeadAuthKey)), (0, 0));
+    let mail = stage.emulator.mails().pop().unwrap();
+    let link = mail.text.split_whitespace().find(|word| word.starts_with(LINK_URL)).expect("the mail has a login link");
+    assert!(!mail.text.contains("authKey") && !mail.html.contains("authKey"));
+    let token = link.strip_prefix(LINK_URL).unwrap();
+    stage.secrets.lock().unwrap().push(token.to_owned());
+    let path = format!("/login-links/{token}");
+
+    let function = stage.start().await;
+    let page = send(&function, looked(&path)).await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("<form method=\"post\">\n<button>Open my application</button>"), "{}", page.body);
+    assert!(!page.body.contains(token), "no page repeats the token: {}", page.body);
+    let origin = portal_page.origin().ascii_serialization();
+    for (name, value) in [
+        ("referrer-policy", "no-referrer".to_owned()),
+        ("cache-control", "no-store".to_owned()),
+        ("x-robots-tag", "noindex".to_owned()),
+        ("content-type", "text/html; charset=utf-8".to_owned()),
+        (
+            "content-security-policy",
+            format!(
+                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self' {origin}"
+            ),
+        ),
+    ] {
+        assert_eq!(page.headers[name], value);
+    }
+    let opened = stage.press(&function, &path).await;
+    stage.enter(&opened).await;
+    assert_eq!(opened.headers["referrer-policy"], "no-referrer");
+    assert_eq!(stage.press(&function, &path).await.status, 410);
+    let printed = stage.finish(function).await;
+    assert_eq!(printed.matches("login link opened the portal").count(), 1, "{printed}");
+}
+
+#[tokio::test]
+async fn whoever_only_looks_changes_nothing() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let link = stage.live_link(&lead).await;
+    let function = stage.start().await;
+    let (before, calls) = (stage.items().await, stage.emulator.calls().len());
+
+    let page = send(&function, looked(&link.path)).await;
+    for door in [Door::HttpApi, Door::RestApi, Door::FunctionUrl] {
+        for (name, value) in [
+            ("user-agent", "Mozilla/5.0 (compatible; MailLinkCheck/1.0)"),
+            ("purpose", "prefetch"),
+            ("sec-purpose", "prefetch;prerender"),
+            ("x-moz", "prefetch"),
+            ("sec-fetch-dest", "iframe"),
+            ("range", "bytes=0-0"),
+            ("if-none-match", "*"),
+            ("x-http-method-override", "POST"),
+            ("accept", "*/*"),
+        ] {
+            let request = looked(&link.path).through(door).header(name, value);
+            assert_eq!(send(&function, request.clone()).await, page, "{door:?} {name}");
+            let head = send(&function, request.by("HEAD")).await;
+            assert_eq!((head.status, head.headers, head.body), (200, page.headers.clone(), String::new()), "{name}");
+        }
+    }
+    for wrapping in ["/", ".", ")", ">", "%3E", "=", "&data=05%7C02", "?url=x", "\u{201d}", "/fresh", "#button"] {
+        let path = format!("{}{wrapping}", link.path);
+        assert_eq!(send(&function, looked(&path)).await, page, "{wrapping}");
+    }
+    for method in ["OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"] {
+        let answer = send(&function, pressed(&link.path).by(method)).await;
+        assert_eq!((answer.status, answer.headers["allow"].as_str()), (405, "GET, HEAD, POST"), "{method}");
+    }
+    for _ in 0..50 {
+        assert_eq!(send(&function, looked(&link.path)).await, page);
+    }
+
+    assert_eq!(stage.items().await, before, "looking writes nothing");
+    assert_eq!(stage.emulator.calls().len(), calls, "looking asks LeadSquared nothing");
+    assert_eq!(stage.invitations.drain().await.len(), 0);
+    let opened = stage.press(&function, &link.path).await;
+    stage.enter(&opened).await;
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn of_a_thousand_presses_at_once_one_opens_the_portal() {
+    const PRESSES: usize = 1000;
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let link = stage.live_link(&lead).await;
+    let mut function = stage.start().await;
+    for _ in 0..3 {
+        function.add_process().await.unwrap();
+    }
+    let dead = send(&function, looked(&garbage()[0])).await;
+    let answers = join_all((0..PRESSES).map(|_| stage.press(&function, &link.path))).await;
+    let (opened, others): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 303);
+    assert_eq!((opened.len(), others.len()), (1, PRESSES - 1));
+    assert!(others.iter().all(|answer| *answer == dead), "{others:?}");
+    assert_eq!(stage.calls_to(Call::LeadAuthKey), 1);
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn every_dead_link_is_answered_with_the_same_bytes() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let expired = stage.link(&lead, -80 * HOUR, -1).await;
+    let forgotten = stage.link(&lead, -4000 * HOUR, -3000 * HOUR).await;
+    let superseded = stage.link(&lead, -2 * HOUR, 70 * HOUR).await;
+    let used = stage.link(&lead, -HOUR, 71 * HOUR).await;
+    let newer = stage.link(&lead, -60, 72 * HOUR).await;
+    let gone = stage.live_link("00000000-0000-4000-8000-000000000000").await;
+    let function = stage.start().await;
+    assert_eq!(
+        send(&function, looked(&superseded.path)).await.status,
+        200,
+        "an older link is good until a newer is used"
+    );
+    let opened = stage.press(&function, &used.path).await;
+    stage.enter(&opened).await;
+
+    let page = send(&function, looked("/login-links/unknown")).await;
+    assert_eq!(page.status, 410);
+    assert!(page.body.contains("<button name=\"fresh\" value=\"yes\">Mail me a fresh link</button>"), "{}", page.body);
+    assert_eq!(stage.press(&function, &gone.path).await, page, "a lead that was deleted");
+    let dead = [expired.path, forgotten.path, superseded.path, used.path, gone.path];
+    for path in dead.into_iter().chain(garbage()) {
+        assert_eq!(send(&function, looked(&path)).await, page, "{path}");
+        assert_eq!(send(&function, looked(&path).by("HEAD")).await.headers, page.headers, "{path}");
+        assert_eq!(stage.press(&function, &path).await, page, "{path}");
+    }
+    let opened = stage.press(&function, &newer.path).await;
+    // A newer link is good after an older one was used.
+    stage.enter(&opened).await;
+    let printed = stage.finish(function).await;
+    for cause in ["expired", "superseded", "used", "unknown", "no such lead"] {
+        assert!(printed.contains(&format!("\"cause\":\"{cause}\"")), "{cause}: {printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_link_mails_a_fresh_one_to_its_lead_and_an_unknown_one_looks_as_if() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let expired = stage.link(&lead, -80 * HOUR, -HOUR).await;
+    let function = stage.start().await;
+    let answer = send(&function, fresh(&expired.path)).await;
+    assert_eq!(answer.status, 202);
+    let messages = stage.invitations.drain().await;
+    assert_eq!(messages.len(), 1);
+    let invitation: Value = serde_json::from_str(messages[0].body.as_deref().unwrap()).unwrap();
+    assert_eq!((&invitation["source"], &invitation["action"]), (&json!("link-request"), &json!("mail-link")));
+    assert!(messages[0].body.as_deref().unwrap().contains(&lead), "{invitation}");
+
+    for path in garbage() {
+        assert_eq!(send(&function, fresh(&path)).await, answer, "{path}");
+    }
+    assert_eq!(stage.invitations.drain().await.len(), 0);
+    // Pressed again it is the same request for a minute of the clock, which may end between two of these, but not twice.
+    for _ in 0..10 {
+        assert_eq!(send(&function, fresh(&expired.path)).await, answer);
+    }
+    assert!(stage.invitations.drain().await.len() <= 1);
+    assert_eq!(stage.emulator.mails().len(), 0);
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_link_asked_for_by_e_mail_is_answered_alike_for_everybody() {
+    let stage = Stage::new().await;
+    stage.portal_user(ASHA).await;
+    let (function, calls) = (stage.start().await, stage.emulator.calls().len());
+    let known = send(&function, asked(ASHA)).await;
+    assert_eq!((known.status, known.body.as_str()), (202, "{\"status\":\"accepted\"}"));
+    let known_page = send(&function, asked(&ASHA.to_uppercase()).accept(BROWSER)).await;
+    assert_eq!((known_page.status, known_page.headers["content-type"].as_str()), (202, "text/html; charset=utf-8"));
+    let messages = stage.invitations.drain().await;
+    assert!((1..=2).contains(&messages.len()), "one, unless a minute ended in between");
+    let invitation: Value = serde_json::from_str(messages[0].body.as_deref().unwrap()).unwrap();
+    assert_eq!((&invitation["source"], &invitation["action"]), (&json!("link-request"), &json!("mail-link")));
+    assert_eq!(invitation["email"], ASHA);
+
+    assert_eq!(send(&function, asked("c4nary-stranger@example.com")).await, known);
+    assert_eq!(send(&function, asked("c4nary-stranger@example.com").accept(BROWSER)).await, known_page);
+    // Whoever reads "is there no mail?" on the page behind a link can ask right there.
+    assert_eq!(send(&function, asked(ASHA).accept(BROWSER).at(&garbage()[0])).await, known_page);
+    assert_eq!(stage.emulator.calls().len(), calls, "LeadSquared is not asked");
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_refused_with_the_field_named() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    for request in [
+        asked(""),
+        asked("c4nary"),
+        asked("c4nary@localhost"),
+        Request::json(&[]).at("/login-links"),
+        Request::urlencoded(&[("email", "a@example.com"), ("email", "b@example.com")]).at("/login-links"),
+        Request::new("application/json", "{\"email\":[\"c4nary@example.com\"]}").at("/login-links"),
+    ] {
+        let problem = send(&function, request.clone()).await;
+        assert_eq!((problem.status, problem.faulty_fields()), (422, vec!["email".to_owned()]), "{}", problem.body);
+        let page = send(&function, request.accept(BROWSER)).await;
+        assert_eq!(page.status, 422);
+        assert!(page.body.contains("aria-describedby=\"fault\"") && !page.body.contains("c4nary"), "{}", page.body);
+    }
+    for (request, status) in [
+        (Request::new("text/plain", "c4nary").at("/login-links"), 415),
+        (Request::new("application/json", "c4nary").at("/login-links"), 400),
+        (Request::new(URLENCODED, vec![b'a'; 1 << 17]).at("/login-links"), 413),
+    ] {
+        assert_eq!(send(&function, request.clone()).await.status, status);
+        assert_eq!(send(&function, request.accept(BROWSER)).await.status, status);
+    }
+    let page = send(&function, looked("/login-links")).await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("type=\"email\"") && !page.body.contains("fault"), "{}", page.body);
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn links_are_asked_for_so_often_from_one_network_and_no_oftener() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    let ask = async |number: usize, address: &str| {
+        send(&function, asked(&format!("c4nary-{number}@example.com")).from(address)).await
+    };
+    for number in 0..60 {
+        assert_eq!(ask(number, &format!("2001:db8::{number:x}")).await.status, 202, "{number}");
+    }
+    let refused = ask(60, "2001:db8::ffff").await;
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert!(refused.headers["retry-after"].parse::<u32>().is_ok_and(|seconds| (1..=900).contains(&seconds)));
+    let page = send(&function, asked("c4nary@example.com").accept(BROWSER).from("2001:db8::1")).await;
+    assert_eq!((page.status, page.headers["content-type"].as_str()), (429, "text/html; charset=utf-8"));
+    assert_eq!(ask(61, "2001:db8:0:1::1").await.status, 202, "another network");
+    assert_eq!(stage.invitations.drain().await.len(), 61);
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_press_while_leadsquared_is_away_is_not_lost() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let function = stage.start().await;
+    for outage in [Effect::gateway(502), Effect::Cut, Effect::LimitReached(Default::default())] {
+        let link = stage.live_link(&lead).await;
+        stage.emulator.faults().add(Fault::everywhere(outage.clone()));
+        let answer = stage.press(&function, &link.path).await;
+        assert_eq!(answer.status, 503, "{outage:?}: {}", answer.body);
+        assert!(answer.headers["retry-after"].parse::<u32>().is_ok_and(|seconds| seconds > 0));
+        assert!(answer.body.contains("<button>Open my application</button>"), "{}", answer.body);
+        let item = &stage.items().await[&link.pk];
+        assert!(!item.contains_key("used_at") && !item.contains_key("used_by"), "{outage:?}: {item:?}");
+        stage.emulator.faults().clear();
+        assert_eq!(send(&function, looked(&link.path)).await.status, 200);
+        // A limit that was reached is waited for, at most its window.
+        let began = Instant::now();
+        let opened = loop {
+            let answer = stage.press(&function, &link.path).await;
+            if answer.status == 303 || began.elapsed() > Duration::from_secs(30) {
+                break answer;
+            }
+        };
+        stage.enter(&opened).await;
+    }
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_for_leadsquared_than_five_seconds() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let link = stage.live_link(&lead).await;
+    stage.emulator.faults().add(Fault::everywhere(Effect::Latency(Duration::from_secs(60))));
+    let function = stage.start().await;
+    let began = Instant::now();
+    assert_eq!(stage.press(&function, &link.path).await.status, 503);
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    stage.emulator.faults().clear();
+    let opened = stage.press(&function, &link.path).await;
+    stage.enter(&opened).await;
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn rotated_keys_do_not_keep_anybody_out() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let function = stage.start().await;
+    let first = stage.live_link(&lead).await;
+    assert_eq!(stage.press(&function, &first.path).await.status, 303);
+    let mut rotated = (String::new(), String::new());
+    stage.emulator.change_users(|users| {
+        for user in users.iter_mut().filter(|user| user.role == Role::Administrator) {
+            user.secret_key = user.secret_key.chars().rev().collect();
+            rotated = (user.access_key.clone(), user.secret_key.clone());
+        }
+    });
+    stage.aws.change_secret(&stage.secret, &keys(&rotated)).await;
+    let second = stage.live_link(&lead).await;
+    let opened = stage.press(&function, &second.path).await;
+    stage.enter(&opened).await;
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn wrong_settings_keep_the_link_good_and_tell_the_operator_what_to_do() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let link = stage.live_link(&lead).await;
+    let (access_key, secret_key) = stage.emulator.keys();
+    let wrong = keys(&(access_key, secret_key.chars().rev().collect()));
+    for (secret, advice) in [
+        (wrong.as_str(), "LeadSquared does not accept the keys"),
+        (r#"{"accessKey":"REPLACE-ME","secretKey":"REPLACE-ME"}"#, "placeholders"),
+    ] {
+        stage.aws.change_secret(&stage.secret, secret).await;
+        let function = stage.start().await;
+        assert_eq!(stage.press(&function, &link.path).await.status, 503);
+        let printed = function.stop().await;
+        let errors: Vec<_> = printed.lines().filter(|line| line.contains("\"ERROR\"")).collect();
+        assert!(matches!(errors[..], [error] if error.contains(advice)), "{advice}: {printed}");
+    }
+    stage.aws.change_secret(&stage.secret, &keys(&stage.emulator.keys())).await;
+    let function = stage.start().await;
+    let opened = stage.press(&function, &link.path).await;
+    stage.enter(&opened).await;
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_lead_that_is_no_portal_user_becomes_one_when_its_link_is_pressed() {
+    let stage = Stage::new().await;
+    let fields = [("EmailAddress", ASHA), ("FirstName", "c4nary"), ("mx_City", "c4nary")];
+    let lead = stage.emulator.add_lead(&fields).unwrap();
+    let link = stage.live_link(&lead).await;
+    let function = stage.start().await;
+    assert!(stage.emulator.portal_users().is_empty());
+    // Killed by its first answer, the registration is looked up and not repeated.
+    stage.emulator.faults().add(Fault::on(Call::Register, Effect::Cut).after_work().times(1));
+    assert_eq!(stage.press(&function, &link.path).await.status, 503);
+    let opened = stage.press(&function, &link.path).await;
+    stage.enter(&opened).await;
+
+    let users = stage.emulator.portal_users();
+    let registrations: Vec<_> = users.iter().map(|user| (user.lead_id.as_str(), user.registrations)).collect();
+    assert_eq!(registrations, [(lead.as_str(), 1)]);
+    assert_eq!(stage.emulator.lead_by_email(ASHA).unwrap().field("mx_City"), Some("c4nary"), "its data stays");
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_registration_at_the_click_is_remembered_as_ours() {
+    let stage = Stage::new().await;
+    let lead = stage.emulator.add_lead(&[("EmailAddress", ASHA)]).unwrap();
+    let link = stage.live_link(&lead).await;
+    let function = stage.start().await;
+    assert_eq!(stage.press(&function, &link.path).await.status, 303);
+    let items = stage.items().await;
+    let item = &items[&format!("lead#{lead}")];
+    let number = |name: &str| item[name].as_n().unwrap().parse::<i64>().unwrap();
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    assert!((now - 60..=now).contains(&number("registered_at")), "{item:?}");
+    assert_eq!(number("newest_link_used").to_string(), *items[&link.pk]["made_at"].as_n().unwrap());
+    assert!(number("expires_at") > now + 29 * 24 * HOUR, "{item:?}");
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_lead_without_an_address_is_for_a_person_to_look_at() {
+    let stage = Stage::new().await;
+    let lead = stage.emulator.add_lead(&[("Phone", "+91-9000000001"), ("FirstName", "c4nary")]).unwrap();
+    let link = stage.live_link(&lead).await;
+    let function = stage.start().await;
+    let answer = stage.press(&function, &link.path).await;
+    assert_eq!((answer.status, answer.body.matches("<button").count()), (409, 0), "{}", answer.body);
+    assert!(stage.emulator.portal_users().is_empty());
+    assert_eq!(send(&function, looked(&link.path)).await.status, 200, "once the record is mended, the link works");
+    let printed = stage.finish(function).await;
+    assert!(printed.contains("no usable e-mail address"), "{printed}");
+}
+
+#[tokio::test]
+async fn without_its_stores_it_says_so_and_can_be_tried_again() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let link = stage.live_link(&lead).await;
+    let expired = stage.link(&lead, -80 * HOUR, -HOUR).await;
+    let without_ledger = stage.start_with(&[("LEDGER_TABLE", "nowhere")]).await.unwrap();
+    for request in [looked(&link.path), pressed(&link.path), fresh(&expired.path)] {
+        let answer = send(&without_ledger, request).await;
+        assert_eq!((answer.status, answer.headers["retry-after"].as_str()), (503, "5"), "{}", answer.body);
+        assert_eq!(answer.body.matches("<button").count(), 1);
+    }
+    assert_eq!(send(&without_ledger, asked(ASHA)).await.status, 202, "nobody is turned away because nobody counts");
+    assert_eq!(stage.invitations.drain().await.len(), 1);
+    without_ledger.stop().await;
+
+    let without_queue = stage.start_with(&[("INVITATIONS_QUEUE_URL", "http://127.0.0.1:9/none.fifo")]).await.unwrap();
+    for request in [fresh(&expired.path), asked(ASHA), asked(ASHA).accept(BROWSER)] {
+        let answer = send(&without_queue, request).await;
+        assert_eq!((answer.status, answer.headers["retry-after"].as_str()), (503, "5"), "{}", answer.body);
+    }
+    assert_eq!(stage.press(&without_queue, &link.path).await.status, 303, "links that are there work without it");
+    stage.finish(without_queue).await;
+}
+
+#[tokio::test]
+async fn a_page_is_in_the_readers_language() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    let hindi = stage.start_with(&[("PAGE_LANGUAGE", "hi")]).await.unwrap();
+    for (function, accepted, language) in [
+        (&function, "hi-IN,hi;q=0.9,en;q=0.5", "hi"),
+        (&function, "de-DE", "en"),
+        (&hindi, "de-DE", "hi"),
+        (&hindi, "en-GB,en;q=0.9", "en"),
+    ] {
+        for path in ["/login-links", "/login-links/x"] {
+            let page = send(function, looked(path).header("accept-language", accepted)).await;
+            assert!(page.body.contains(&format!("<html lang=\"{language}\">")), "{accepted}: {}", page.body);
+        }
+    }
+    hindi.stop().await;
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn every_sample_event_is_answered_as_its_name_says() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    for (file, event) in workspace::events("login-link") {
+        let answer = Answer::read(function.invoke_bytes(event.into(), TIMEOUT).await.unwrap());
+        // Nobody made the link in these events.
+        let expected = match file.as_str() {
+            "http-api-ask-page.json" => 200,
+            "http-api-ask-form.json" | "http-api-ask-json.json" | "http-api-fresh.json" => 202,
+            _ => 410,
+        };
+        assert_eq!(answer.status, expected, "{file}: {}", answer.body);
+        assert_eq!(answer.body.is_empty(), file.contains("head"), "{file}");
+    }
+    stage.finish(function).await;
+}
+
+#[test]
+fn no_path_and_no_bytes_lead_to_an_error_of_ours() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stage = runtime.block_on(Stage::new());
+    let function = runtime.block_on(stage.start());
+    let token = "[A-Za-z0-9_-]{43}";
+    let path = prop_oneof![
+        Just("/login-links".to_owned()),
+        token.prop_map(|token| format!("/login-links/{token}")),
+        "(/prod)?/login-links/\\PC{0,60}",
+        "\\PC{0,60}",
+    ];
+    let method = prop_oneof![4 => Just("POST"), 2 => Just("GET"), 1 => Just("HEAD"), 1 => Just("PUT")];
+    let content_type = prop_oneof![
+        Just(URLENCODED.to_owned()),
+        Just("application/json".to_owned()),
+        Just("multipart/form-data; boundary=frontier".to_owned()),
+        "[ -~]{0,40}",
+    ];
+    let fields = vec(("email|fresh|[a-z]{0,6}", "\\PC{0,20}"), 0..4)
+        .prop_map(|fields| form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish().into_bytes());
+    let body = prop_oneof![vec(any::<u8>(), 0..200), "[{}\\[\\]\":,a-z0-9]{0,60}".prop_map(String::into_bytes), fields];
+    let accept = prop_oneof![Just("application/json".to_owned()), Just(BROWSER.to_owned()), "[ -~]{0,20}"];
+    let door = prop_oneof![Just(Door::HttpApi), Just(Door::RestApi), Just(Door::FunctionUrl)];
+    let request = (door, method, path, content_type, accept.clone(), accept, body);
+    let config = Config { cases: 500, failure_persistence: None, ..Config::default() };
+    let result = TestRunner::new(config).run(&request, |(door, method, path, content_type, accept, language, body)| {
+        let request = Request::new(content_type, body).accept(&accept).header("accept-language", &language);
+        let answer = runtime.block_on(send(&function, request.by(method).at(&path).through(door)));
+        prop_assert!((200..500).contains(&answer.status), "{answer:?}");
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[tokio::test]
+async fn a_broken_setting_stops_the_function_with_its_name() {
+    let stage = Stage::new().await;
+    for (name, value) in [("PAGE_LANGUAGE", "xx"), ("PORTAL_URL", "portal"), ("ORGANISATION", "")] {
+        match stage.start_with(&[(name, value)]).await {
+            Err(FunctionError::Init { message }) => assert!(message.contains(name), "{message}"),
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("it starts with {name}={value:?}"),
+        }
+    }
+}
