@@ -25,7 +25,6 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Within which another process must get somewhere.
 const PATIENCE: Duration = Duration::from_secs(60);
-const LINK_URL: &str = "https://api.example.com/login-links/";
 const REFUSAL: &str = r#"{"Status":"Error","ExceptionType":"MXInvalidEntityReferenceException","ExceptionMessage":"c4nary is no option of City"}"#;
 
 /// What the function works with, and the two ends a test holds: the queue and LeadSquared.
@@ -68,9 +67,8 @@ impl Stage {
             ("LEADSQUARED_PORTAL_API_URL", url.as_str()),
             ("PORTAL_ID", &portal_id),
             ("PORTAL_URL", portal_page.as_str()),
-            // LeadSquared's own key in the mail, so that the worker makes every call it knows; login_link.rs has the other way.
+            // LeadSquared's own key in the mail, so that the worker makes every call it knows.
             ("LINK_MODE", "direct"),
-            ("LINK_URL", LINK_URL),
         ]);
         settings.extend(changes.iter().copied());
         let mut environment = Template::read().settings("invitation", &Vec::from_iter(settings));

@@ -36,7 +36,8 @@ use crate::{
 /// As in template.yaml.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const HOUR: i64 = 3600;
-const LINK_URL: &str = "https://api.example.com/login-links/";
+/// As the template's default comes out.
+const LINK_URL: &str = "https://api.example.test/login-links/";
 const ASHA: &str = "c4nary@example.com";
 
 /// What the function works with, and all that must not get out of it.
@@ -237,7 +238,7 @@ fn garbage() -> Vec<String> {
 async fn the_link_in_the_mail_opens_the_portal_and_does_so_once() {
     let stage = Stage::new().await;
     let dead_letters = stage.aws.queue("dead-letters").await;
-    let settings = [("DEAD_LETTERS_QUEUE_URL", dead_letters.url.as_str()), ("LINK_URL", LINK_URL)];
+    let settings = [("DEAD_LETTERS_QUEUE_URL", dead_letters.url.as_str())];
     let portal_page = stage.emulator.portal_page_url();
     let worker = stage.start_function("invitation", &settings).await.unwrap();
     let message = json!({

@@ -53,7 +53,6 @@ impl Stage {
             ("LEADSQUARED_PORTAL_API_URL", url.as_str()),
             ("PORTAL_ID", &emulator.portal_id()),
             ("PORTAL_URL", portal.as_str()),
-            ("LINK_URL", "https://api.example.com/login-links/"),
         ];
         let form = [aws.environment(), template.settings("application-form", &form)].concat();
         let worker = [aws.environment(), template.settings("invitation", &worker)].concat();

@@ -60,13 +60,16 @@ impl Template {
         }
         let value = |name: &str, reference: &Value| match values.iter().find(|(other, _)| *other == name) {
             Some((_, value)) => (*value).to_owned(),
-            // Every condition is off by default.
-            None => match (&reference["Ref"], &reference["Fn::If"][2], &reference["Fn::Sub"]) {
-                (Value::String(parameter), _, _) => self.default(parameter),
-                (_, Value::String(otherwise), _) => otherwise.clone(),
-                (_, _, Value::String(address)) => address.replace("${Api.ApiEndpoint}", "https://api.example.test"),
-                _ => panic!("{name}: a setting without a value is a parameter, an address or has a condition"),
-            },
+            None => {
+                // Every condition is off by default.
+                let reference = reference["Fn::If"].get(2).unwrap_or(reference);
+                match (reference, &reference["Ref"], &reference["Fn::Sub"]) {
+                    (Value::String(text), _, _) => text.clone(),
+                    (_, Value::String(parameter), _) => self.default(parameter),
+                    (_, _, Value::String(address)) => address.replace("${Api.ApiEndpoint}", "https://api.example.test"),
+                    _ => panic!("{name}: a setting without a value is a parameter, an address or has a condition"),
+                }
+            }
         };
         environment.iter().map(|(name, reference)| (name.clone(), value(name, reference))).collect()
     }
