@@ -42,12 +42,12 @@ async fn everybody_of_a_burst_is_registered_and_mailed_once_within_the_allowance
         ("lost", json!(0)),
         ("duplicates", json!(0)),
         ("allowance", json!(25)),
-        ("calls_per_person", json!(3.0)),
+        ("calls_per_person", json!(2.0)),
     ] {
         assert_eq!(report[name], expected, "{name} of {report}");
     }
     let (fastest, took) = (report["theoretical_seconds"].as_f64().unwrap(), report["seconds"].as_f64().unwrap());
-    assert!(fastest >= 24.0 * 3.0 / 25.0 && took > fastest - LIMIT.window.as_secs_f64(), "{report}");
+    assert!(fastest >= 24.0 * 2.0 / 25.0 && took > fastest - LIMIT.window.as_secs_f64(), "{report}");
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn faults_and_killed_workers_lose_nobody_and_register_nobody_twice() {
     ]);
     let report = burst(24, Trouble::ExceptMails, Options { properties, ..Options::default() }).await;
     assert_eq!([&report["accepted"], &report["registered"], &report["mailed"]], [24, 24, 24], "{report}");
-    assert!(report["calls_per_person"].as_f64().unwrap() > 3.0, "nothing went wrong: {report}");
+    assert!(report["calls_per_person"].as_f64().unwrap() > 2.0, "nothing went wrong: {report}");
 }
 
 /// A stack with three people whom LeadSquared refused.
