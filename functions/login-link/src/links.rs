@@ -3,7 +3,8 @@ use std::time::{Duration, Instant};
 
 use account::{Access, Account, AccountError};
 use invitation_flow::{
-    Action, Invitation, InvitationId, LinkHash, LinkToken, PASSWORD_BYTES, Pointer, Source, Whom, generated_password,
+    Action, Invitation, InvitationId, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, Pointer, Source, Whom,
+    generated_password,
 };
 use leadsquared::{
     Attributes, AutoLoginKey, Client, EmailAddress, Error, LeadId, LoginLink, Registration, Timeouts, auto_login_link,

@@ -183,7 +183,12 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             return Ok(invited(record));
         }
         let person = self.person(invitation, record).await?;
-        let book = self.ledger.mail_book(&person.key, attempt.now).await.map_err(LedgerFailed)?;
+        let mut book = self.ledger.mail_book(&person.key, attempt.now).await.map_err(LedgerFailed)?;
+        if let (Whom::Lead(lead), Action::MailLink) = (&invitation.whom, invitation.action) {
+            // Somebody who pressed twice holds a used link a few seconds after its mail: the next one has to come, if not at
+            // once.
+            book.link_used = self.ledger.newest_link_used(lead).await.map_err(LedgerFailed)?;
+        }
         if self.mail_limits.is_served(&book, invitation.received_at, attempt.now) {
             return Ok(Outcome::AlreadyInvited);
         }

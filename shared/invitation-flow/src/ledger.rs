@@ -22,6 +22,9 @@ pub trait Ledger {
     /// When we registered this lead with the portal, if we did in the last 30 days.
     async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 
+    /// When the newest of the lead's links was made that opened the portal: older ones are good no more.
+    async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
+
     /// Writes down that a mail is about to be sent, with the record, which keeps the lease, what its link points at, and
     /// the registration, if there was one: all of it or nothing.
     ///

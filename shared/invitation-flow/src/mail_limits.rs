@@ -33,6 +33,15 @@ pub struct MailBook {
     pub last_sent: Option<OffsetDateTime>,
     /// How many mails to anybody were begun on this UTC day.
     pub begun_today: u32,
+    /// When the newest link was made that the person has used, where that matters.
+    pub link_used: Option<OffsetDateTime>,
+}
+
+impl MailBook {
+    /// Whether the link in this mail is good no more, because it or a newer one was used.
+    fn is_used_up(&self, mail: &BegunMail) -> bool {
+        self.link_used.is_some_and(|made_at| mail.at <= made_at)
+    }
 }
 
 /// A mail that was begun, and most probably sent.
@@ -82,9 +91,12 @@ pub(crate) enum NoMail {
 }
 
 impl MailLimits {
-    /// Whether the person was mailed a moment ago, or since they asked: then they have what they asked for.
+    /// Whether the person was mailed a moment ago, or since they asked: then they have what they asked for, unless they
+    /// have used it up.
     pub(crate) fn is_served(&self, book: &MailBook, asked_at: OffsetDateTime, now: OffsetDateTime) -> bool {
+        let newest = book.begun.iter().max_by_key(|mail| mail.at);
         book.last_sent.is_some_and(|at| now.min(asked_at) - at < self.cool_down)
+            && !newest.is_some_and(|mail| book.is_used_up(mail))
     }
 
     /// Leave for a mail of this invitation.
@@ -110,7 +122,9 @@ impl MailLimits {
             let was_mailed = book.last_sent.is_some_and(|at| now - at < Duration::DAY);
             return Err(if was_mailed { NoMail::Capped } else { NoMail::CappedUnseen });
         }
-        let since_asked = |mail: &BegunMail| mail.at > asked_at - self.cool_down && now - mail.at < UNTIL_TOLD;
+        let since_asked = |mail: &BegunMail| {
+            mail.at > asked_at - self.cool_down && now - mail.at < UNTIL_TOLD && !book.is_used_up(mail)
+        };
         let mut others = begun.iter().filter(|mail| mail.invitation != invitation);
         if others.any(|mail| now - mail.at < self.cool_down || since_asked(mail)) {
             return Err(NoMail::UnderWay);
@@ -150,7 +164,13 @@ mod tests {
     fn book(minutes_ago: &[i64]) -> MailBook {
         let mail =
             |(number, minutes): (u8, &i64)| BegunMail { at: NOW - Duration::minutes(*minutes), invitation: id(number) };
-        MailBook { version: 7, begun: (1..).zip(minutes_ago).map(mail).collect(), last_sent: None, begun_today: 9 }
+        MailBook {
+            version: 7,
+            begun: (1..).zip(minutes_ago).map(mail).collect(),
+            last_sent: None,
+            begun_today: 9,
+            link_used: None,
+        }
     }
 
     #[test]

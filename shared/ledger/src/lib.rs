@@ -292,6 +292,7 @@ impl invitation_flow::Ledger for Ledger {
             begun: person.begun_mails()?,
             last_sent: person.optional_time("mailed_at")?,
             begun_today,
+            link_used: None,
         })
     }
 
@@ -299,6 +300,12 @@ impl invitation_flow::Ledger for Ledger {
         let pk = lead_key(lead);
         let item = self.read(&pk).await?.unwrap_or_default();
         Reader { pk, item: &item }.optional_time("registered_at")
+    }
+
+    async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerError> {
+        let pk = lead_key(lead);
+        let item = self.read(&pk).await?.unwrap_or_default();
+        Reader { pk, item: &item }.optional_time("newest_link_used")
     }
 
     async fn begin_mail(

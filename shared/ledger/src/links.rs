@@ -77,16 +77,6 @@ impl Ledger {
         self.carry_out(update).await.map(drop)
     }
 
-    /// When the newest of the lead's links was made that opened the portal: older ones are good no more.
-    ///
-    /// # Errors
-    /// When the table cannot be read, or not understood.
-    pub async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerError> {
-        let pk = lead_key(lead);
-        let item = self.read(&pk).await?.unwrap_or_default();
-        Reader { pk, item: &item }.optional_time("newest_link_used")
-    }
-
     /// Remembers that a link opened the portal, for as long as an older one could be tried.
     ///
     /// # Errors

@@ -185,6 +185,8 @@ pub(crate) struct Memory {
     pub(crate) unknown_mails: HashMap<PersonKey, u32>,
     /// When leads were registered through us.
     pub(crate) registered: HashMap<LeadId, OffsetDateTime>,
+    /// When the newest link of each lead was made that was used.
+    pub(crate) links_used: HashMap<LeadId, OffsetDateTime>,
     /// What the links in the mails point at.
     pub(crate) pointers: Vec<Pointer>,
     /// What it does wrong.
@@ -246,7 +248,13 @@ impl Memory {
     fn book(&self, person: &PersonKey, now: OffsetDateTime) -> MailBook {
         let begun_today = self.begun.get(&now.date()).copied().unwrap_or_default();
         let Some(person) = self.people.get(person) else { return MailBook { begun_today, ..MailBook::default() } };
-        MailBook { version: person.version, begun: person.begun.clone(), last_sent: person.last_sent, begun_today }
+        MailBook {
+            version: person.version,
+            begun: person.begun.clone(),
+            last_sent: person.last_sent,
+            begun_today,
+            link_used: None,
+        }
     }
 
     fn begin_mail(
@@ -347,6 +355,11 @@ impl<O: Outside> Ledger for Via<'_, O> {
     async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerAway> {
         let lead = *lead;
         self.0.store("registered_at", move |memory| Ok(memory.registered.get(&lead).copied())).await
+    }
+
+    async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerAway> {
+        let lead = *lead;
+        self.0.store("newest_link_used", move |memory| Ok(memory.links_used.get(&lead).copied())).await
     }
 
     async fn release(
