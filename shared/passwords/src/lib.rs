@@ -1,0 +1,113 @@
+//! What a new portal password must be like, told before LeadSquared is asked.
+//!
+//! Long enough, free of the passwords that everybody tries first, and what the portal's own policy asks for: LeadSquared
+//! documents none, so that is a setting. Nothing else is asked, as in
+//! <https://pages.nist.gov/800-63-4/sp800-63b.html#passwordver>.
+
+mod classes;
+mod common;
+
+use std::ops::RangeInclusive;
+
+pub use classes::{Class, Classes, InvalidClasses};
+
+/// How long a password may be, in characters.
+pub const LENGTH: RangeInclusive<usize> = 8..=128;
+
+/// The rules for new passwords.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// What the portal's policy wants one of.
+    pub classes: Classes,
+}
+
+/// Why a password is not good enough: to be told to whoever chose it, with the name of the field in front.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Too short or too long.
+    #[error("must be {} to {} characters long", LENGTH.start(), LENGTH.end())]
+    Length,
+    /// Line breaks or other control characters, which no input field gives back as they were.
+    #[error("must be one line of plain text")]
+    NotPlainText,
+    /// The portal's policy wants more.
+    #[error("must have {}", classes::in_words(.0))]
+    Classes(Vec<Class>),
+    /// Everybody's first guess.
+    #[error("is one of the most common passwords, or nearly one; choose one that is harder to guess")]
+    Common,
+}
+
+/// Whether a password has a length and characters that it may have, whatever it says.
+///
+/// # Errors
+/// [`Fault::Length`] and [`Fault::NotPlainText`].
+pub fn check_shape(password: &str) -> Result<(), Fault> {
+    if !LENGTH.contains(&password.chars().count()) {
+        return Err(Fault::Length);
+    }
+    if password.chars().any(char::is_control) {
+        return Err(Fault::NotPlainText);
+    }
+    Ok(())
+}
+
+impl Rules {
+    /// Whether this may be somebody's new password.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check(&self, password: &str) -> Result<(), Fault> {
+        check_shape(password)?;
+        let missing = self.classes.missing_in(password);
+        if !missing.is_empty() {
+            return Err(Fault::Classes(missing));
+        }
+        if common::is_common(password) {
+            return Err(Fault::Common);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rules(classes: &str) -> Rules {
+        Rules { classes: classes.parse().unwrap() }
+    }
+
+    #[test]
+    fn the_first_broken_rule_is_told() {
+        let long = "x".repeat(129);
+        for (password, detail) in [
+            ("Aa1!567", "must be 8 to 128 characters long"),
+            (&long, "must be 8 to 128 characters long"),
+            ("Aa1!\n678", "must be one line of plain text"),
+            ("horse battery", "must have an upper-case letter and a digit"),
+            ("P@ssw0rd2024", "is one of the most common passwords, or nearly one; choose one that is harder to guess"),
+        ] {
+            let fault = rules("upper,digit,lower").check(password).unwrap_err();
+            assert_eq!(fault.to_string(), detail, "{password}");
+        }
+    }
+
+    #[test]
+    fn length_is_counted_in_characters_and_a_phrase_is_welcome() {
+        let rules = rules("");
+        for password in ["आशाआशाआशा", "correct horse battery staple", &"wörter ".repeat(9), &"ä".repeat(128)]
+        {
+            assert_eq!(rules.check(password), Ok(()), "{password}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_judged(password in ".{0,140}|[a-z0-9@$!]{8,20}") {
+            let _ = rules("lower,upper,digit,symbol").check(&password);
+        }
+    }
+}
