@@ -1,5 +1,5 @@
 use askama::Template;
-use http::header::{ALLOW, RETRY_AFTER};
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
@@ -11,6 +11,8 @@ use crate::answer::{answer, page};
 /// Never holds a submitted value, only names of fields and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     #[serde(skip)]
     status: StatusCode,
     #[serde(rename = "status")]
@@ -44,7 +46,19 @@ impl Problem {
     /// A problem with this status. `detail` tells the reader what to do about it.
     pub fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
         let (code, detail) = (status.as_u16(), detail.into());
-        Self { status, code, title, detail, errors: Vec::new(), retry_after: None, allow: None }
+        Self { kind: None, status, code, title, detail, errors: Vec::new(), retry_after: None, allow: None }
+    }
+
+    /// The same problem with a type: a relative reference such as `/problems/wrong-credentials`, which says to programs what
+    /// happened and stays as it is whatever the texts become (<https://www.rfc-editor.org/rfc/rfc9457#section-3.1.1>).
+    #[must_use]
+    pub fn of_type(self, kind: &'static str) -> Self {
+        Self { kind: Some(kind), ..self }
+    }
+
+    /// Its type, if it has one.
+    pub fn kind(&self) -> Option<&'static str> {
+        self.kind
     }
 
     /// 422: the request was read and these fields of it are not as they must be.
@@ -65,6 +79,12 @@ impl Problem {
     /// 503: nothing was stored; the same request may be sent again after `seconds`.
     pub fn try_again(detail: impl Into<String>, seconds: u16) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Please try again in a moment", detail);
+        Self { retry_after: Some(seconds), ..problem }
+    }
+
+    /// 429: this was asked too often; it may be asked again after `seconds`.
+    pub fn too_many_requests(detail: impl Into<String>, seconds: u16) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many attempts", detail);
         Self { retry_after: Some(seconds), ..problem }
     }
 
@@ -97,6 +117,9 @@ impl Problem {
         let headers = response.headers_mut();
         headers.extend(self.retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
         headers.extend(self.allow.map(|methods| (ALLOW, HeaderValue::from_static(methods))));
+        // HTTP asks for this with every 401. No browser knows the scheme, so none asks the reader for a password of its own.
+        let is_unauthorized = self.status == StatusCode::UNAUTHORIZED;
+        headers.extend(is_unauthorized.then_some((WWW_AUTHENTICATE, HeaderValue::from_static("Portal"))));
         response
     }
 }
@@ -125,6 +148,16 @@ mod tests {
     }
 
     #[test]
+    fn a_type_comes_first() {
+        let problem =
+            Problem::new(StatusCode::NOT_FOUND, "Not here", "Look elsewhere.").of_type("/problems/unknown-address");
+        assert_eq!(
+            problem.respond(Preference::Json).body(),
+            r#"{"type":"/problems/unknown-address","status":404,"title":"Not here","detail":"Look elsewhere."}"#
+        );
+    }
+
+    #[test]
     fn a_person_gets_a_page_with_every_field_escaped() {
         let response = two_fields().respond(Preference::Html);
         assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
@@ -136,6 +169,13 @@ mod tests {
     fn headers_tell_when_and_how_to_come_back() {
         let busy = Problem::try_again("Your form was not stored.", 5).respond(Preference::Json);
         assert_eq!((busy.status().as_u16(), busy.headers()["retry-after"].to_str().unwrap()), (503, "5"));
+        let often = Problem::too_many_requests("Wait a minute.", 60).respond(Preference::Json);
+        assert_eq!((often.status().as_u16(), often.headers()["retry-after"].to_str().unwrap()), (429, "60"));
+        let unknown = Problem::new(StatusCode::UNAUTHORIZED, "Not signed in", "Sign in.").respond(Preference::Json);
+        assert_eq!(
+            (unknown.status().as_u16(), unknown.headers()["www-authenticate"].to_str().unwrap()),
+            (401, "Portal")
+        );
         let wrong = Problem::method_not_allowed("POST").respond(Preference::Json);
         assert_eq!((wrong.status().as_u16(), wrong.headers()["allow"].to_str().unwrap()), (405, "POST"));
     }
