@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use allowance::{Allowance, DynamoDb};
+use allowance::{Allowance, DynamoDb, WithSpare};
 use aws::SdkConfig;
 use leadsquared::{Client, InvalidOptions, Keys, Lane, Options, Timeouts};
 use secrecy::{ExposeSecret, SecretString};
@@ -63,7 +63,10 @@ impl Account {
         let dynamodb = aws_sdk_dynamodb::Client::new(aws);
         let line = DynamoDb::new(dynamodb, settings.ledger_table.clone(), settings.allowance);
         let mut options = settings.leadsquared.clone();
-        options.admission = Arc::new(Allowance::new(line));
+        options.admission = match lane {
+            Lane::Interactive => Arc::new(Allowance::new(WithSpare::new(line))),
+            Lane::Background => Arc::new(Allowance::new(line)),
+        };
         options.timeouts = timeouts;
         let keys = Secret::new(aws_sdk_secretsmanager::Client::new(aws), settings.keys_secret.clone(), Self::KEYS);
         Self::new(options, lane, keys)

@@ -43,7 +43,8 @@
 //! - A turn's slot lies behind the people who have booked already, up to their patience ahead. While people fill the line,
 //!   each worker in the background therefore gets one call in about that time, and it takes several to use up their part.
 //! - Slots that were booked before a complaint stay booked: at most those of the workers that are waiting then.
-//! - If DynamoDB cannot be reached nobody gets leave. More calls than allowed would hit everybody who uses the account.
+//! - If DynamoDB cannot be reached nobody gets leave. More calls than allowed would hit everybody who uses the account. For
+//!   people who wait, [`WithSpare`] makes an exception of what the background then leaves.
 
 mod admission;
 mod clock;
@@ -51,6 +52,7 @@ mod dynamodb;
 mod in_process;
 mod line;
 mod settings;
+mod spare;
 
 pub use admission::{Allowance, DayUsedUp};
 pub use clock::{Clock, SystemClock};
@@ -58,3 +60,4 @@ pub use dynamodb::DynamoDb;
 pub use in_process::InProcess;
 pub use line::{Answer, Ask, Line, LineError};
 pub use settings::{InvalidSettings, Rules, Settings};
+pub use spare::WithSpare;

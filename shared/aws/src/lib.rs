@@ -13,10 +13,15 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 /// A call has 3 s in all, two attempts included: API Gateway answers for us with its own 503 after 30 s, and a person at a
 /// form should hear ours long before.
 pub async fn config() -> SdkConfig {
+    config_within(Duration::from_secs(3)).await
+}
+
+/// The same with another time for a call in all.
+pub async fn config_within(time: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(Duration::from_millis(1500))
-        .operation_timeout(Duration::from_secs(3))
+        .connect_timeout(time / 3)
+        .operation_attempt_timeout(time / 2)
+        .operation_timeout(time)
         .build();
     aws_config::from_env()
         .timeout_config(timeouts)
