@@ -1,7 +1,9 @@
-//! The mail with the link: how it reads, and the channels it goes out by.
+//! The mails we write, and the channels they go out by: the one with the link, and the notice of a changed password.
 
 mod leadsquared_channel;
+mod password_notice;
 mod text;
 
 pub use leadsquared_channel::LeadSquaredChannel;
+pub use password_notice::PasswordNotice;
 pub use text::{LinkMail, Wording};
