@@ -189,6 +189,10 @@ impl Answer {
         for (name, values) in answer["multiValueHeaders"].as_object().into_iter().flatten() {
             headers.insert(name.to_ascii_lowercase(), values[0].as_str().unwrap().to_owned());
         }
+        // Payload 2.0 has them apart from the other headers.
+        for cookie in answer["cookies"].as_array().into_iter().flatten() {
+            headers.insert("set-cookie".to_owned(), cookie.as_str().unwrap().to_owned());
+        }
         let body = answer["body"].as_str().unwrap_or_default();
         let body = match answer["isBase64Encoded"].as_bool() {
             Some(true) => String::from_utf8(BASE64_STANDARD.decode(body).unwrap()).unwrap(),

@@ -17,6 +17,7 @@ mod leadsquared;
 mod ledger;
 mod login_link;
 mod passwords;
+mod portal_account;
 mod retries;
 mod runtime_api;
 mod sales_team;

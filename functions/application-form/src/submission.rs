@@ -1,5 +1,3 @@
-use std::ops::RangeInclusive;
-
 use form_fields::{Field, Fields, Kind};
 use invitation_flow::{Action, Invitation, InvitationId, Source, Whom};
 use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone};
@@ -20,9 +18,6 @@ pub struct Submission {
     /// Whether a field was filled in that people do not see.
     pub by_robot: bool,
 }
-
-/// How long a password may be, in characters. The portal's own policy may ask for more; LeadSquared documents none.
-const PASSWORD_LENGTH: RangeInclusive<usize> = 8..=128;
 
 /// Reads the configured fields out of a form. Fields that are not configured are ignored: websites add their own. A phone
 /// number without a country is one of `default_country`.
@@ -112,9 +107,8 @@ fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Stri
             (false, _) => Ok(String::new()),
         };
     }
-    if field.kind == Kind::Password && !PASSWORD_LENGTH.contains(&text.chars().count()) {
-        let (shortest, longest) = (PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end());
-        return Err(format!("must be {shortest} to {longest} characters long"));
+    if field.kind == Kind::Password {
+        passwords::check_shape(text).map_err(|fault| fault.to_string())?;
     }
     if text.chars().count() > field.limit {
         return Err(format!("must be at most {} characters long", field.limit));

@@ -11,7 +11,7 @@ use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
 pub use private::Private;
 
 /// Our crates that log, as they name themselves.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "allowance",
     "application_form",
     "bus_event",
@@ -22,6 +22,7 @@ const OURS: [&str; 12] = [
     "ledger",
     "login_link",
     "mail",
+    "portal_account",
     "queue",
     "settings",
 ];

@@ -1,0 +1,79 @@
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use account::Settings;
+use leadsquared::{CallingCode, EmailAddress, Timeouts};
+use passwords::Rules;
+use settings::{SettingError, Variables};
+
+use crate::Identities;
+use crate::pace::BUDGET;
+
+/// Every setting this function reads.
+pub struct Config {
+    /// LeadSquared, the ledger's table and the call line.
+    pub account: Settings,
+    /// `SIGN_IN_FIELDS`: by what people may sign in, as JSON.
+    pub identities: Identities,
+    /// `DEFAULT_COUNTRY_CODE`: the calling code of phone numbers that come without one, such as 91.
+    pub default_country: CallingCode,
+    /// `PASSWORD_CLASSES`, optional: what the portal's policy wants one of in a password.
+    pub rules: Rules,
+    /// `ATTEMPTS_PER_ADDRESS`: how often one network address may try in a quarter of an hour.
+    pub attempts_per_address: NonZeroU32,
+    /// `ANSWER_FLOOR_MS`: how long an answer takes at least that must not tell who has an account.
+    pub floor: Duration,
+    /// `SESSION_COOKIE`: whether the key is given as a cookie instead of in the answer.
+    pub session_cookie: bool,
+    /// `ORGANISATION`: the name applicants know the company by, for the notice.
+    pub organisation: String,
+    /// `MAIL_SENDER`, optional: the LeadSquared user the notice is from.
+    pub mail_sender: Option<EmailAddress>,
+}
+
+/// A person waits. The total includes the wait in the account's call line.
+pub const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(3), total: BUDGET };
+
+impl Config {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When one is missing or of no use; the error names it.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
+        const SIGN_IN_FIELDS: &str = "SIGN_IN_FIELDS";
+        const PASSWORD_CLASSES: &str = "PASSWORD_CLASSES";
+        const ANSWER_FLOOR_MS: &str = "ANSWER_FLOOR_MS";
+        const SESSION_COOKIE: &str = "SESSION_COOKIE";
+        const MAIL_SENDER: &str = "MAIL_SENDER";
+        let identities = Identities::parse(&variables.required(SIGN_IN_FIELDS)?)
+            .map_err(|error| SettingError::invalid(SIGN_IN_FIELDS, "a list of fields to sign in by", error))?;
+        let classes = match variables.optional(PASSWORD_CLASSES) {
+            Some(_) => variables.parsed(PASSWORD_CLASSES, "a list of kinds of characters")?,
+            None => Default::default(),
+        };
+        let floor = Duration::from_millis(variables.parsed(ANSWER_FLOOR_MS, "a number of milliseconds")?);
+        if floor >= BUDGET {
+            return Err(SettingError::invalid(ANSWER_FLOOR_MS, "a number of milliseconds", "it must be under 5000"));
+        }
+        let session_cookie = match &*variables.required(SESSION_COOKIE)? {
+            "yes" => true,
+            "no" => false,
+            _ => return Err(SettingError::invalid(SESSION_COOKIE, "a switch", "it is `yes` or `no`")),
+        };
+        let mail_sender = variables
+            .optional(MAIL_SENDER)
+            .map(|text| text.parse().map_err(|error| SettingError::invalid(MAIL_SENDER, "an e-mail address", error)));
+        Ok(Self {
+            account: Settings::read(variables)?,
+            identities,
+            default_country: CallingCode(variables.parsed("DEFAULT_COUNTRY_CODE", "a calling code such as 91")?),
+            rules: Rules { classes },
+            attempts_per_address: variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?,
+            floor,
+            session_cookie,
+            organisation: variables.required("ORGANISATION")?,
+            mail_sender: mail_sender.transpose()?,
+        })
+    }
+}

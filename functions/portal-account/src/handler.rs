@@ -1,0 +1,387 @@
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use account::Account;
+use http::header::AUTHORIZATION;
+use http::{Method, Response, StatusCode};
+use lambda_http::Request;
+use leadsquared::{
+    BoxFuture, Client, Error, LeadId, OneTimeCode, Password, PasswordReset, Session, SessionKey, TemporaryPassword,
+};
+use mail::PasswordNotice;
+use throttle::Throttle;
+use time::OffsetDateTime;
+use web::{FieldError, Preference, Problem};
+
+use crate::answers::{Done, Refusal};
+use crate::body::{Body, both, fault};
+use crate::codes::{self, Challenge};
+use crate::identity::person;
+use crate::limits::{self, Attempt, Places};
+use crate::pace::{BUDGET, TO_ANSWER};
+use crate::upstream::{self, Failure};
+use crate::{Config, Store, cookie, wait};
+
+/// Everything requests are answered with.
+pub struct PortalAccount {
+    /// The settings.
+    pub config: Config,
+    /// LeadSquared.
+    pub account: Account,
+    /// Who tries how often.
+    pub throttle: Throttle,
+    /// What is remembered from one request to the next.
+    pub store: Store,
+    /// What time it is.
+    pub now: fn() -> OffsetDateTime,
+    /// The same for deadlines within this process.
+    pub instant: fn() -> Instant,
+    /// Waits.
+    pub sleep: fn(Duration) -> BoxFuture<'static, ()>,
+    /// Fills bytes at random.
+    pub random: fn(&mut [u8]),
+}
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    SignIn,
+    SendCode,
+    VerifyCode,
+    ChangePassword,
+    ForgotPassword,
+    ResetPassword,
+}
+
+impl Route {
+    const ALL: [Self; 6] = [
+        Self::SignIn,
+        Self::SendCode,
+        Self::VerifyCode,
+        Self::ChangePassword,
+        Self::ForgotPassword,
+        Self::ResetPassword,
+    ];
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::SignIn => "/sign-in",
+            Self::SendCode => "/sign-in/code",
+            Self::VerifyCode => "/sign-in/code/verify",
+            Self::ChangePassword => "/password/change",
+            Self::ForgotPassword => "/password/forgot",
+            Self::ResetPassword => "/password/reset",
+        }
+    }
+
+    /// The route of a path, which may have a stage in front.
+    fn of(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|route| path.ends_with(route.path()))
+    }
+}
+
+/// One request that is for one of the routes.
+struct Call<'a> {
+    route: Route,
+    request: &'a Request,
+    body: Body,
+    address: Option<IpAddr>,
+    began: Instant,
+    now: OffsetDateTime,
+}
+
+impl PortalAccount {
+    /// Answers one request.
+    pub async fn answer(&self, request: &Request) -> Response<String> {
+        let (began, now) = ((self.instant)(), (self.now)());
+        let preference = Preference::of(request.headers());
+        let route = Route::of(front_door::path(request)).map(Route::path);
+        let outcome = match self.open(request, began, now).await {
+            // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the compiler.
+            Ok(call) => Box::pin(self.serve(&call)).await,
+            Err(problem) => Err(Refusal::Request(problem)),
+        };
+        match outcome {
+            Ok(done) => {
+                tracing::info!(route, outcome = done.name(), "done");
+                done.respond(preference, self.config.session_cookie)
+            }
+            Err(refusal) => {
+                let problem = Problem::from(refusal);
+                tracing::info!(route, status = problem.status().as_u16(), problem = problem.kind(), "not done");
+                problem.respond(preference)
+            }
+        }
+    }
+
+    async fn open<'a>(&self, request: &'a Request, began: Instant, now: OffsetDateTime) -> Result<Call<'a>, Problem> {
+        let unknown = || {
+            Problem::new(StatusCode::NOT_FOUND, "Not here", "There is nothing at this address.")
+                .of_type("/problems/unknown-address")
+        };
+        let route = Route::of(front_door::path(request)).ok_or_else(unknown)?;
+        if request.method() != Method::POST {
+            return Err(Problem::method_not_allowed("POST").of_type("/problems/wrong-method"));
+        }
+        if route == Route::SendCode && !self.config.identities.have_phone() {
+            return Err(unknown());
+        }
+        let body = Body::read(request.headers(), request.body().as_ref()).await;
+        let body = body.map_err(|error| Problem::from(error).of_type("/problems/unreadable"))?;
+        Ok(Call { route, request, body, address: front_door::network_address(request), began, now })
+    }
+
+    async fn serve(&self, call: &Call<'_>) -> Result<Done, Refusal> {
+        match call.route {
+            Route::SignIn => self.sign_in(call).await,
+            Route::SendCode => self.send_code(call).await,
+            Route::VerifyCode => self.verify_code(call).await,
+            Route::ChangePassword => self.change_password(call).await,
+            Route::ForgotPassword => self.forgot_password(call).await,
+            Route::ResetPassword => self.reset_password(call).await,
+        }
+    }
+
+    async fn sign_in(&self, call: &Call<'_>) -> Result<Done, Refusal> {
+        let who = self.config.identities.read(&call.body, self.config.default_country);
+        let (who, password) = both(who, call.body.password("password")).map_err(Refusal::fields)?;
+        let places = self.admit(call, Attempt::SignIn, &person(&who)).await?;
+        let (who, password) = (&who, &password);
+        let signed_in = self.ask(call, |client| async move { client.sign_in(who, password).await }).await;
+        self.signed_in(call, &places, signed_in, Refusal::WrongCredentials).await
+    }
+
+    async fn send_code(&self, call: &Call<'_>) -> Result<Done, Refusal> {
+        let owner = self.config.identities.read_phone(&call.body, self.config.default_country);
+        let owner = owner.map_err(|error| Refusal::fields(vec![error]))?;
+        let person = format!("{} {}", owner.schema_name, owner.phone.expose());
+        self.admit(call, Attempt::Code, &person).await?;
+        let mut random = [0; 32];
+        (self.random)(&mut random);
+        let challenge = Challenge::new(random);
+        // First, so that no code is sent that could not be used.
+        self.store.begin(&challenge, call.now).await.map_err(|error| unstored(call, &error))?;
+        let (schema_name, phone) = (&*owner.schema_name, &owner.phone);
+        let sent = self.ask(call, |client| async move { client.send_sign_in_code(schema_name, phone).await }).await;
+        let outcome = match sent {
+            Ok(sent) => self.store.fill(&challenge, &sent).await.map_err(|error| unstored(call, &error)),
+            Err(failure) => self.promised(failure),
+        };
+        self.hold(call).await;
+        outcome.map(|()| Done::CodeSent { challenge: challenge.into_text(), valid_for: codes::VALID_FOR })
+    }
+
+    async fn verify_code(&self, call: &Call<'_>) -> Result<Done, Refusal> {
+        let challenge = call.body.required("challenge").map(Challenge::of_text);
+        let (challenge, code) = both(challenge, call.body.required("code")).map_err(Refusal::fields)?;
+        let code = OneTimeCode::from(code);
+        // Whose it is only LeadSquared knows: one challenge stands for one person here.
+        let places = self.admit(call, Attempt::SignIn, challenge.as_text()).await?;
+        let sent = self.store.try_code(&challenge, call.now).await.map_err(|error| unstored(call, &error))?;
+        let Some(sent) = sent else {
+            self.hold(call).await;
+            return Err(Refusal::WrongCode);
+        };
+        let (sent, code) = (&sent, &code);
+        let signed_in = self.ask(call, |client| async move { client.sign_in_with_code(sent, code).await }).await;
+        if signed_in.is_ok()
+            && let Err(error) = self.store.end(&challenge).await
+        {
+            tracing::warn!(error = %error, "a used code can be tried again; LeadSquared decides");
+        }
+        self.signed_in(call, &places, signed_in, Refusal::WrongCode).await
+    }
+
+    async fn change_password(&self, call: &Call<'_>) -> Result<Done, Refusal> {
+        let session = self.session(call).ok_or(Refusal::NotSignedIn)?;
+        let (current, new) = both(call.body.password("current_password"), self.new_password(call, "new_password"))
+            .map_err(Refusal::fields)?;
+        if current.expose() == new.expose() {
+            return Err(Refusal::fields(vec![fault("new_password", "must differ from the current password")]));
+        }
+        let places = self.admit(call, Attempt::Change, session.expose()).await?;
+        let (session, current, new) = (&session, &current, &new);
+        let changed = self.ask(call, |client| async move { client.change_password(session, current, new).await }).await;
+        match changed {
+            Ok(()) => {}
+            Err(failure) => {
+                return Err(match failure.leadsquared() {
+                    Some(Error::BadPortalPassword) => Refusal::WrongCurrentPassword,
+                    Some(Error::SessionEnded) => Refusal::NotSignedIn,
+                    Some(Error::Refused { .. }) => Refusal::PasswordRefused("new_password"),
+                    _ => unsure(&failure),
+                });
+            }
+        }
+        limits::give_back(&self.throttle, &places).await;
+        match self.store.holder(session).await {
+            Ok(Some(lead)) => self.notify(call, lead).await,
+            Ok(None) => tracing::info!("no notice of a changed password: the session did not begin here"),
+            Err(error) => tracing::warn!(error = %error, "no notice of a changed password"),
+        }
+        Ok(Done::PasswordChanged)
+    }
+
+    async fn forgot_password(&self, call: &Call<'_>) -> Result<Done, Refusal> {
+        let who = self.config.identities.read(&call.body, self.config.default_country);
+        let who = who.map_err(|error| Refusal::fields(vec![error]))?;
+        self.admit(call, Attempt::Forgot, &person(&who)).await?;
+        let who = &who;
+        let sent = self.ask(call, |client| async move { client.forgot_password(who, None).await }).await;
+        let outcome = sent.or_else(|failure| self.promised(failure));
+        self.hold(call).await;
+        outcome.map(|()| Done::ResetMailed)
+    }
+
+    async fn reset_password(&self, call: &Call<'_>) -> Result<Done, Refusal> {
+        let lead = call.body.required("lead_id").and_then(|text| {
+            text.parse::<LeadId>().map_err(|_| fault("lead_id", "must be the lead id from the link in the mail"))
+        });
+        let proof = call.body.required("temporary_password").map(TemporaryPassword::from);
+        let link = both(lead, proof);
+        let new = self.new_password(call, "password");
+        let ((lead, temporary_password), password) = match (link, new) {
+            (Ok(link), Ok(new)) => (link, new),
+            (link, new) => return Err(Refusal::fields(link.err().into_iter().flatten().chain(new.err()).collect())),
+        };
+        let places = self.admit(call, Attempt::Reset, &lead.to_string()).await?;
+        let reset = &PasswordReset { lead, temporary_password, password };
+        match self.ask(call, |client| async move { client.reset_password(reset).await }).await {
+            Ok(()) => {}
+            Err(failure) => {
+                self.hold(call).await;
+                return Err(match failure.leadsquared() {
+                    Some(Error::BadPortalPassword | Error::NoSuchLead | Error::NotAPortalUser) => {
+                        Refusal::DeadResetLink
+                    }
+                    Some(Error::Refused { .. }) => Refusal::PasswordRefused("password"),
+                    _ => unsure(&failure),
+                });
+            }
+        }
+        limits::give_back(&self.throttle, &places).await;
+        self.notify(call, lead).await;
+        Ok(Done::PasswordChanged)
+    }
+
+    /// Ends an attempt to sign in.
+    async fn signed_in(
+        &self,
+        call: &Call<'_>,
+        places: &Places,
+        outcome: Result<Session, Failure>,
+        refused: Refusal,
+    ) -> Result<Done, Refusal> {
+        match outcome {
+            Ok(session) => {
+                limits::give_back(&self.throttle, places).await;
+                if let Err(error) = self.store.remember(&session, call.now).await {
+                    tracing::warn!(error = %error, "the session is not remembered: a change of password will have no notice");
+                }
+                Ok(Done::SignedIn(session))
+            }
+            Err(failure) => {
+                self.hold(call).await;
+                Err(if failure.is_about_the_person() { refused } else { failure.unavailable() })
+            }
+        }
+    }
+
+    /// What is said of a failure where everybody is promised the same: only what is certainly not about the person shows.
+    fn promised(&self, failure: Failure) -> Result<(), Refusal> {
+        let may_be_done = failure.leadsquared().is_some_and(Error::may_have_taken_effect);
+        if failure.is_about_the_person() || may_be_done { Ok(()) } else { Err(failure.unavailable()) }
+    }
+
+    async fn admit(&self, call: &Call<'_>, attempt: Attempt, person: &str) -> Result<Places, Refusal> {
+        let per_address = self.config.attempts_per_address.get();
+        limits::admit(&self.throttle, attempt, person, call.address, per_address, call.now).await
+    }
+
+    async fn ask<T, F>(&self, call: &Call<'_>, make: impl Fn(Client) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let deadline = call.began + (BUDGET - TO_ANSWER);
+        let outcome = upstream::ask(&self.account, self.instant, deadline, make).await;
+        if let Err(failure) = &outcome {
+            failure.report(call.route.path(), &self.account);
+        }
+        outcome
+    }
+
+    /// Waits until the moment at which this answer goes out whatever it says.
+    async fn hold(&self, call: &Call<'_>) {
+        let elapsed = (self.instant)().saturating_duration_since(call.began);
+        (self.sleep)(wait(elapsed, self.config.floor)).await;
+    }
+
+    /// The key in the `Authorization` header, as LeadSquared has it or after `Bearer`; or in the cookie, where that is how
+    /// keys are given.
+    fn session(&self, call: &Call<'_>) -> Option<SessionKey> {
+        let headers = call.request.headers();
+        let in_header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(|value| {
+            let is_bearer = value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
+            value[if is_bearer { 7 } else { 0 }..].trim()
+        });
+        let in_header = in_header.filter(|key| !key.is_empty()).map(SessionKey::from);
+        in_header.or_else(|| cookie::session(headers).filter(|_| self.config.session_cookie))
+    }
+
+    fn new_password(&self, call: &Call<'_>, field: &'static str) -> Result<Password, FieldError> {
+        let password = call.body.password(field)?;
+        self.config.rules.check(password.expose()).map_err(|broken| fault(field, &broken.to_string()))?;
+        Ok(password)
+    }
+
+    /// Mails that the password is another one. It is, whatever becomes of this.
+    async fn notify(&self, call: &Call<'_>, lead: LeadId) {
+        let Config { organisation, mail_sender, .. } = &self.config;
+        let notice = &PasswordNotice { organisation, sender: mail_sender.as_ref() };
+        let sent = self.ask(call, |client| async move {
+            let known = client.lead_by_id(&lead).await?.ok_or(Error::NoSuchLead)?;
+            let address = known.email().ok_or(Error::NoSuchLead)?;
+            notice.send(&client, &address).await
+        });
+        match sent.await {
+            Ok(()) => tracing::info!(lead.id = %lead, "notice of a changed password mailed"),
+            Err(failure) => {
+                tracing::warn!(lead.id = %lead, error = %failure, "no notice of a changed password");
+            }
+        }
+    }
+}
+
+/// What is said when the password may be the new one, or is certainly the old one.
+fn unsure(failure: &Failure) -> Refusal {
+    match failure.leadsquared() {
+        Some(error) if error.may_have_taken_effect() => Refusal::OutcomeUnknown,
+        _ => failure.unavailable(),
+    }
+}
+
+fn unstored(call: &Call<'_>, error: &dyn std::error::Error) -> Refusal {
+    tracing::error!(route = call.route.path(), error = %error, "the table is needed for codes: nobody can sign in by one");
+    Refusal::Unavailable { retry_after: Duration::from_secs(5) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_the_end_of_a_path() {
+        for (path, route) in [
+            ("/sign-in", Some(Route::SignIn)),
+            ("/prod/sign-in/code", Some(Route::SendCode)),
+            ("/sign-in/code/verify", Some(Route::VerifyCode)),
+            ("/password/reset", Some(Route::ResetPassword)),
+            ("/reset", None),
+            ("/sign-in/", None),
+            ("/SIGN-IN", None),
+            ("", None),
+        ] {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+}

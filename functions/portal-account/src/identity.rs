@@ -1,0 +1,244 @@
+use std::collections::HashSet;
+
+use leadsquared::{CallingCode, EmailAddress, Identifier, Phone};
+use serde::Deserialize;
+use web::FieldError;
+
+use crate::body::Body;
+
+/// The fields by which people may sign in, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identities(Vec<Field>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Field {
+    /// Its name in a request.
+    name: String,
+    /// The unique lead field it is, by its LeadSquared schema name.
+    attribute: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Email,
+    Phone,
+    Text,
+}
+
+/// What is wrong with the list of fields.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidIdentities {
+    /// Not the JSON it should be.
+    #[error("{0}")]
+    NotJson(String),
+    /// None at all.
+    #[error("list at least one field")]
+    None,
+    /// Two fields of one name.
+    #[error("the field {0} is listed twice")]
+    SameName(String),
+    /// A name that a request uses for something else.
+    #[error("the field {0} needs another name: requests use this one for something else")]
+    Taken(String),
+    /// A field that goes nowhere.
+    #[error("the field {0} needs an attribute, the LeadSquared schema name of a unique field")]
+    NoAttribute(String),
+    /// An e-mail field for another attribute, or the attribute with another kind.
+    #[error("the field {0}: the kind email and the attribute EmailAddress belong together")]
+    Email(String),
+}
+
+/// Names in requests that are not a person's.
+const TAKEN: [&str; 8] =
+    ["", "password", "current_password", "new_password", "challenge", "code", "lead_id", "temporary_password"];
+
+/// One spelling of a person, for counting.
+pub(crate) fn person(identifier: &Identifier) -> String {
+    match identifier {
+        Identifier::Email(email) => format!("EmailAddress {}", email.expose()),
+        Identifier::Field { schema_name, value } => format!("{schema_name} {}", value.to_lowercase()),
+    }
+}
+
+/// Whose phone is to get a code.
+pub(crate) struct PhoneOwner {
+    pub(crate) schema_name: String,
+    pub(crate) phone: Phone,
+}
+
+impl Identities {
+    /// Reads a JSON array of `name`, `attribute` and `kind` (`email`, `phone` or `text`).
+    ///
+    /// # Errors
+    /// When it is not one, or the fields contradict each other; the error names the field.
+    pub fn parse(json: &str) -> Result<Self, InvalidIdentities> {
+        let fields: Vec<Field> =
+            serde_json::from_str(json).map_err(|error| InvalidIdentities::NotJson(error.to_string()))?;
+        if fields.is_empty() {
+            return Err(InvalidIdentities::None);
+        }
+        let mut names = HashSet::new();
+        for field in &fields {
+            let name = || field.name.clone();
+            if TAKEN.contains(&field.name.as_str()) {
+                return Err(InvalidIdentities::Taken(name()));
+            }
+            if !names.insert(field.name.as_str()) {
+                return Err(InvalidIdentities::SameName(name()));
+            }
+            if field.attribute.is_empty() {
+                return Err(InvalidIdentities::NoAttribute(name()));
+            }
+            if (field.kind == Kind::Email) != (field.attribute == "EmailAddress") {
+                return Err(InvalidIdentities::Email(name()));
+            }
+        }
+        Ok(Self(fields))
+    }
+
+    /// The one identity in a request.
+    ///
+    /// # Errors
+    /// When there is none, more than one, or it cannot be what it should be.
+    pub(crate) fn read(&self, body: &Body, default_country: CallingCode) -> Result<Identifier, FieldError> {
+        let (field, text) = self.one(body, |_| true)?;
+        Ok(match field.kind {
+            Kind::Email => Identifier::Email(email(&field.name, &text)?),
+            Kind::Phone => Identifier::Field {
+                schema_name: field.attribute.clone(),
+                value: phone(&field.name, &text, default_country)?.into(),
+            },
+            Kind::Text if text.chars().count() > 255 || text.chars().any(char::is_control) => {
+                return Err(fault(&field.name, "must be at most 255 characters of plain text"));
+            }
+            Kind::Text => Identifier::Field { schema_name: field.attribute.clone(), value: text },
+        })
+    }
+
+    /// The one phone number in a request.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub(crate) fn read_phone(&self, body: &Body, default_country: CallingCode) -> Result<PhoneOwner, FieldError> {
+        let (field, text) = self.one(body, |kind| kind == Kind::Phone)?;
+        let phone = phone(&field.name, &text, default_country)?;
+        Ok(PhoneOwner { schema_name: field.attribute.clone(), phone })
+    }
+
+    /// Whether codes can be sent to anybody.
+    pub(crate) fn have_phone(&self) -> bool {
+        self.0.iter().any(|field| field.kind == Kind::Phone)
+    }
+
+    fn one(&self, body: &Body, wanted: impl Fn(Kind) -> bool) -> Result<(&Field, String), FieldError> {
+        let fields: Vec<&Field> = self.0.iter().filter(|field| wanted(field.kind)).collect();
+        let mut filled = Vec::new();
+        for field in &fields {
+            if let Some(text) = body.text(&field.name)? {
+                filled.push((*field, text));
+            }
+        }
+        let all = || fields.iter().map(|field| &*field.name).collect::<Vec<_>>().join(" or ");
+        match (filled.pop(), filled.pop(), &*fields) {
+            (Some(one), None, _) => Ok(one),
+            (Some((other, _)), Some(_), _) => Err(fault(&other.name, &format!("send only one of {}", all()))),
+            (None, _, [field]) => Err(fault(&field.name, "is required")),
+            (None, _, [first, ..]) => Err(fault(&first.name, &format!("is required (one of {})", all()))),
+            // No field of this kind is configured; the route that asks for one is not served then.
+            (None, _, []) => Err(fault("phone", "is not among the ways to sign in")),
+        }
+    }
+}
+
+fn email(field: &str, text: &str) -> Result<EmailAddress, FieldError> {
+    text.parse().map_err(|_| fault(field, "must be an e-mail address such as name@example.com"))
+}
+
+fn phone(field: &str, text: &str, default_country: CallingCode) -> Result<Phone, FieldError> {
+    let phone = Phone::parse(text, default_country);
+    phone.map_err(|_| fault(field, "must be a phone number such as +91-9000000001"))
+}
+
+fn fault(field: &str, detail: &str) -> FieldError {
+    FieldError { field: field.to_owned(), detail: detail.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INDIA: CallingCode = CallingCode(91);
+
+    fn identities() -> Identities {
+        let json = r#"[
+            {"name":"email","attribute":"EmailAddress","kind":"email"},
+            {"name":"phone","attribute":"Phone","kind":"phone"},
+            {"name":"pan","attribute":"mx_PAN_Number","kind":"text"}
+        ]"#;
+        Identities::parse(json).unwrap()
+    }
+
+    fn read(json: &str) -> Result<String, (String, String)> {
+        let who = identities().read(&Body::of_json(json), INDIA);
+        who.map(|who| person(&who)).map_err(|error| (error.field, error.detail))
+    }
+
+    #[test]
+    fn a_person_has_one_spelling_whatever_was_typed() {
+        assert_eq!(read(r#"{"email":" Asha@Example.test "}"#).unwrap(), "EmailAddress asha@example.test");
+        assert_eq!(read(r#"{"phone":"090000 00001","email":""}"#).unwrap(), "Phone +91-9000000001");
+        assert_eq!(read(r#"{"pan":"ABCDE1234F"}"#).unwrap(), "mx_PAN_Number abcde1234f");
+    }
+
+    #[test]
+    fn none_several_and_impossible_ones_are_named() {
+        let long = format!(r#"{{"pan":"{}"}}"#, "x".repeat(256));
+        for (json, field, detail) in [
+            ("{}", "email", "is required (one of email or phone or pan)"),
+            (r#"{"email":"a@example.test","pan":"1"}"#, "pan", "send only one of email or phone or pan"),
+            (r#"{"email":"asha"}"#, "email", "must be an e-mail address such as name@example.com"),
+            (r#"{"phone":"1"}"#, "phone", "must be a phone number such as +91-9000000001"),
+            (r#"{"phone":["1"]}"#, "phone", "must be text, not a file or a list"),
+            (&long, "pan", "must be at most 255 characters of plain text"),
+        ] {
+            assert_eq!(read(json), Err((field.to_owned(), detail.to_owned())), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_code_goes_to_a_phone_alone() {
+        let owner = |json| identities().read_phone(&Body::of_json(json), INDIA);
+        let phone = owner(r#"{"phone":"9000000001","email":"a@example.test"}"#).ok().unwrap();
+        assert_eq!((phone.schema_name.as_str(), phone.phone.expose()), ("Phone", "+91-9000000001"));
+        assert_eq!(owner(r#"{"email":"a@example.test"}"#).err().unwrap().detail, "is required");
+    }
+
+    #[test]
+    fn every_contradiction_of_the_setting_is_named() {
+        for (fields, expected) in [
+            ("[]", "list at least one field"),
+            (
+                r#"[{"name":"code","attribute":"A","kind":"text"}]"#,
+                "the field code needs another name: requests use this one for something else",
+            ),
+            (
+                r#"[{"name":"a","attribute":"","kind":"text"}]"#,
+                "the field a needs an attribute, the LeadSquared schema name of a unique field",
+            ),
+            (
+                r#"[{"name":"a","attribute":"A","kind":"email"}]"#,
+                "the field a: the kind email and the attribute EmailAddress belong together",
+            ),
+            (
+                r#"[{"name":"a","attribute":"A","kind":"text"},{"name":"a","attribute":"B","kind":"text"}]"#,
+                "the field a is listed twice",
+            ),
+        ] {
+            assert_eq!(Identities::parse(fields).unwrap_err().to_string(), expected);
+        }
+        assert!(matches!(Identities::parse("{"), Err(InvalidIdentities::NotJson(_))));
+    }
+}

@@ -1,0 +1,36 @@
+//! A portal user's own account: signing in with a password or a one-time code, and changing, forgetting and resetting the
+//! password.
+//!
+//! Trigger: `POST /sign-in`, `/sign-in/code`, `/sign-in/code/verify`, `/password/change`, `/password/forgot` and
+//! `/password/reset` on the HTTP API (payload 2.0), or a REST API or Function URL. A person waits, so everything has five
+//! seconds, and LeadSquared is asked in the interactive lane.
+//!
+//! **Nobody learns who has an account.** A wrong password, an unknown person and one who is no portal user get the same
+//! bytes; asking for a code or a reset link is answered the same for everybody. Where the time that LeadSquared takes could
+//! tell, the answer waits for a fixed moment ([`wait`]).
+//!
+//! **Guessing is slow and locks nobody out.** Attempts are counted for each person from each address, for each address, and
+//! for each person, the last loosely. Places are taken before LeadSquared is asked, so that attempts side by side are
+//! counted too, and given back when it was the right person. When the table cannot be reached people sign in uncounted.
+//!
+//! A repeat does no harm: it is another attempt, another code or another mail, each within its limits. A password that was
+//! changed or reset stays so when the process dies before its notice is mailed.
+
+mod answers;
+mod body;
+mod codes;
+mod config;
+mod cookie;
+mod handler;
+mod identity;
+mod limits;
+mod pace;
+mod sessions;
+mod store;
+mod upstream;
+
+pub use config::{Config, TIMEOUTS};
+pub use handler::PortalAccount;
+pub use identity::{Identities, InvalidIdentities};
+pub use pace::{BUDGET, wait};
+pub use store::Store;

@@ -1,0 +1,77 @@
+//! What is remembered from one request to the next, in the ledger's table. No password, code or session key is in it.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    table: String,
+}
+
+/// DynamoDB did not answer, or not with success.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "DynamoDB did not carry out the request ({cause}); if this lasts, check the table's name and the function's role"
+)]
+pub(crate) struct StoreError {
+    /// DynamoDB's error code, or what happened on the way.
+    cause: String,
+}
+
+impl Store {
+    /// Items in this table, whose key is a text `pk`.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// An update of one item; the caller says of what.
+    pub(crate) fn update(&self, pk: String) -> UpdateItemFluentBuilder {
+        let update = self.client.update_item().table_name(&self.table).key("pk", AttributeValue::S(pk));
+        update.return_values(ReturnValue::AllNew)
+    }
+
+    /// Carries it out: the item as it is now, or none if the condition does not hold.
+    pub(crate) async fn carry_out(&self, update: UpdateItemFluentBuilder) -> Result<Option<Item>, StoreError> {
+        match update.send().await {
+            Ok(done) => Ok(done.attributes),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(None),
+                _ => Err(StoreError { cause: aws::cause(&error) }),
+            },
+        }
+    }
+
+    pub(crate) async fn get(&self, pk: String) -> Result<Option<Item>, StoreError> {
+        let get = self.client.get_item().table_name(&self.table).key("pk", AttributeValue::S(pk));
+        let got = get.consistent_read(true).send().await;
+        Ok(got.map_err(|error| StoreError { cause: aws::cause(&error) })?.item)
+    }
+}
+
+/// The key of the item about a secret, which does not give the secret away.
+pub(crate) fn key(kind: &str, secret: &str) -> String {
+    let hash: String = Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{kind}#{hash}")
+}
+
+pub(crate) fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+pub(crate) fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub(crate) fn seconds(time: OffsetDateTime) -> AttributeValue {
+    number(time.unix_timestamp())
+}

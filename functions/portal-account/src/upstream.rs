@@ -1,0 +1,117 @@
+//! Asking LeadSquared, with the keys there are, within the time there is.
+
+use std::time::{Duration, Instant};
+
+use account::{Account, AccountError};
+use leadsquared::{Client, Error};
+
+use crate::answers::Refusal;
+
+/// When asking again makes sense after something that nobody has measured.
+const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+
+/// Why LeadSquared gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// There are no keys.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// It did not do what it was asked.
+    #[error(transparent)]
+    LeadSquared(#[from] Error),
+}
+
+/// Makes a call; once more, at once, if LeadSquared refused the keys and new ones are there.
+pub(crate) async fn ask<T, F>(
+    account: &Account,
+    instant: fn() -> Instant,
+    deadline: Instant,
+    call: impl Fn(Client) -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let asked = async {
+        let access = account.access(instant()).await?;
+        let refused = match call(access.client.within(deadline)).await {
+            Err(error @ Error::BadKeys) => error,
+            other => return Ok(other?),
+        };
+        match account.access_after_refusal(&access, instant()).await? {
+            Some(access) => Ok(call(access.client.within(deadline)).await?),
+            None => Err(refused.into()),
+        }
+    };
+    // The client keeps to the deadline by itself; Secrets Manager does not know it.
+    let time = deadline.saturating_duration_since(instant());
+    tokio::time::timeout(time, asked).await.unwrap_or(Err(Failure::LeadSquared(Error::OutOfTime)))
+}
+
+impl Failure {
+    /// Whether it is about the person who was asked for, or about what they sent, and not about LeadSquared or us.
+    pub(crate) fn is_about_the_person(&self) -> bool {
+        match self {
+            Self::Account(_) => false,
+            Self::LeadSquared(error) => {
+                matches!(
+                    error,
+                    Error::BadPortalPassword
+                        | Error::NoSuchLead
+                        | Error::NotAPortalUser
+                        | Error::LeadExists
+                        | Error::Refused { .. }
+                        | Error::Duplicate { .. }
+                        | Error::UnknownAttributes(_)
+                        | Error::SessionEnded
+                )
+            }
+        }
+    }
+
+    /// What to say when it is about neither the person nor an unknown outcome.
+    pub(crate) fn unavailable(&self) -> Refusal {
+        let retry_after = match self {
+            Self::LeadSquared(Error::TurnedAway(turned_away)) => turned_away.retry_after,
+            _ => None,
+        };
+        Refusal::Unavailable { retry_after: retry_after.unwrap_or(AFTER_TROUBLE) }
+    }
+
+    /// The LeadSquared error, if it is one.
+    pub(crate) fn leadsquared(&self) -> Option<&Error> {
+        match self {
+            Self::Account(_) => None,
+            Self::LeadSquared(error) => Some(error),
+        }
+    }
+
+    /// Says once what happened, and what to do if somebody has to do something.
+    pub(crate) fn report(&self, route: &'static str, account: &Account) {
+        let error = self.in_full();
+        match self {
+            Self::Account(_) => tracing::error!(route, error, "there are no LeadSquared keys: nobody can be served"),
+            Self::LeadSquared(cause) if cause.is_configuration() => tracing::error!(
+                route,
+                error,
+                cause = cause.name(),
+                secret = account.keys_secret(),
+                "LeadSquared is not set up right: nobody can be served"
+            ),
+            Self::LeadSquared(cause) if cause.is_transient() => {
+                tracing::warn!(route, error, cause = cause.name(), "LeadSquared did not do it this time");
+            }
+            Self::LeadSquared(cause) => tracing::info!(route, error, cause = cause.name(), "LeadSquared refused it"),
+        }
+    }
+
+    /// The error and its causes in one line.
+    fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text
+    }
+}
