@@ -17,6 +17,8 @@ use tokio::{
 };
 use url::Url;
 
+use crate::portal_account::register;
+
 /// Within which the mail must be there, and every page.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -116,6 +118,31 @@ impl Browser {
         link.parse().unwrap()
     }
 
+    /// Fills in the fields of a form and presses its button.
+    async fn submit(&self, form: &str, fields: &[(&str, &str)]) {
+        for (field, value) in fields {
+            self.element(&format!("{form} [name={field}]")).await.send_keys(value).await.unwrap();
+        }
+        self.click(&format!("{form} button")).await;
+    }
+
+    /// Waits for a page whose element says so: a form that is sent again leads to one that looks the same.
+    async fn says(&self, selector: &str, expected: &str) {
+        let began = Instant::now();
+        loop {
+            let text = match self.page.find(Locator::Css(selector)).await {
+                // The page may be replaced between the two.
+                Ok(element) => element.text().await.unwrap_or_default(),
+                Err(_) => String::new(),
+            };
+            if text.contains(expected) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{selector} says {text:?} and not {expected:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     async fn close(self) {
         self.page.clone().close().await.unwrap();
     }
@@ -202,6 +229,61 @@ async fn people_without_a_link_ask_for_one_on_a_phone() {
     // A lead of the company's own, no portal user until this press.
     browser.click("form button").await;
     assert_eq!(browser.text("#signed-in-name").await, "Ravi");
+
+    browser.close().await;
+    stack.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_applicant_forgets_the_password_resets_changes_it_and_signs_in_with_each_and_with_a_code() {
+    const EMAIL: &str = "asha.rao@example.com";
+    let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
+    register(stack.emulator(), EMAIL, "+91-9000000001", "Kettle#Violin#58").await;
+    let browser = Browser::start().await;
+    let page = &browser.page;
+    let site = stack.site_url();
+
+    page.goto(&format!("{site}/account")).await.unwrap();
+    browser.submit("#sign-in", &[("who", EMAIL), ("password", "Wrong#Violin#58")]).await;
+    browser.says("#told", "Nobody can sign in with these").await;
+    browser.click("#sign-in a").await;
+    browser.submit("#forgot", &[("who", EMAIL)]).await;
+    browser.says("#told", "on its way").await;
+
+    page.goto(&stack.mailbox_url()).await.unwrap();
+    browser.click(".mails a").await;
+    let window = page.window().await.unwrap();
+    browser.element("#mail").await.enter_frame().await.unwrap();
+    browser.click("a").await;
+    page.switch_to_window(window).await.unwrap();
+    browser.submit("#reset", &[("password", "P@ssw0rd1")]).await;
+    browser.says("#told", "most common passwords").await;
+    browser.submit("#reset", &[("password", "Otter#Lantern#73")]).await;
+    browser.says("#told", "Your password is changed").await;
+
+    browser.submit("#sign-in", &[("who", EMAIL), ("password", "Otter#Lantern#73")]).await;
+    assert_eq!(browser.text("#signed-in").await, "You are signed in");
+    let passwords = [("current_password", "Otter#Lantern#73"), ("new_password", "Paper#River#91")];
+    browser.submit("#change", &passwords).await;
+    browser.says("#told", "Your password is changed").await;
+    browser.submit("#sign-out", &[]).await;
+    browser.submit("#sign-in", &[("who", EMAIL), ("password", "Paper#River#91")]).await;
+    assert_eq!(browser.text("#signed-in").await, "You are signed in");
+    browser.submit("#sign-out", &[]).await;
+
+    browser.submit("#send-code", &[("phone", "90000 00001")]).await;
+    browser.element("#verify").await;
+    let code: String = {
+        let messages = stack.emulator().text_messages();
+        let message = messages.last().expect("a code was sent");
+        message.text.chars().take_while(char::is_ascii_digit).collect()
+    };
+    browser.submit("#verify", &[("code", &code)]).await;
+    assert_eq!(browser.text("#signed-in").await, "You are signed in");
+    // Of the link, the two changes and nothing else there is mail.
+    let subjects: Vec<_> = stack.emulator().mails().into_iter().map(|mail| mail.subject).collect();
+    let notice = "Your Northfield College password was changed";
+    assert_eq!(subjects, ["Reset your password", notice, notice]);
 
     browser.close().await;
     stack.shutdown().await;

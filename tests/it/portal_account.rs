@@ -54,7 +54,7 @@ impl Stage {
         let limit = Limit { calls: 10_000, ..Limit::default() };
         let settings = Settings { limit, ..Settings::for_tests() };
         let emulator = Emulator::start(settings).await.unwrap();
-        let lead = register(&emulator).await;
+        let lead = register(&emulator, EMAIL, PHONE, PASSWORD).await;
         let (access_key, secret_key) = emulator.keys();
         let secret = aws.secret(&json!({"accessKey": access_key, "secretKey": secret_key}).to_string()).await;
         let (url, portal_id) = (emulator.url().to_string(), emulator.portal_id());
@@ -128,13 +128,13 @@ async fn start(environment: &[(String, String)]) -> Function {
     Function::start(fixtures::binary("portal-account").await, environment.to_vec()).await.unwrap()
 }
 
-async fn register(emulator: &Emulator) -> String {
+/// Makes somebody a portal user; their lead's id.
+pub(crate) async fn register(emulator: &Emulator, email: &str, phone: &str, password: &str) -> String {
     let options = Options::new(emulator.url(), emulator.portal_api_url(), emulator.portal_id().parse().unwrap());
     let (access_key, secret_key) = emulator.keys();
     let client = Client::new(options, Keys { access_key: access_key.into(), secret_key: secret_key.into() }).unwrap();
-    let fields: Attributes =
-        [("EmailAddress".to_owned(), EMAIL.to_owned()), ("Phone".to_owned(), PHONE.to_owned())].into_iter().collect();
-    let registration = Registration { register_only_new_lead: true, password: Password::from(PASSWORD), fields };
+    let fields = Attributes::new().with("EmailAddress", email).with("Phone", phone);
+    let registration = Registration { register_only_new_lead: true, password: Password::from(password), fields };
     client.register(&registration).await.unwrap().to_string()
 }
 

@@ -10,6 +10,7 @@ use leadsquared_emulator::{Emulator, Limit, Settings};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+mod account;
 mod api;
 pub mod burst;
 pub mod dead_letters;
@@ -88,15 +89,15 @@ impl LocalStack {
     /// When something is missing, does not build or cannot be deployed: says what, and what to do.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let Options { ports, keys, limit, properties, steps } = options;
+        let site = ports::listener(ports.site, "the site", &steps)?;
+        let site_url = format!("http://{}", site.local_addr()?);
         let (binaries, ministack, emulator) = tokio::try_join!(
             functions::build(&steps),
             MiniStack::start(ports.ministack, &steps),
-            start_emulator(ports.emulator, limit, &steps)
+            start_emulator(ports.emulator, limit, &site_url, &steps)
         )?;
         let emulator = Arc::new(emulator);
-        let site = ports::listener(ports.site, "the site", &steps)?;
         let api = ports::listener(ports.api, "the HTTP API", &steps)?;
-        let site_url = format!("http://{}", site.local_addr()?);
         let places = Places {
             api_url: format!("http://{}", api.local_addr()?),
             emulator_url: emulator.url().to_string(),
@@ -223,9 +224,11 @@ impl LocalStack {
     }
 }
 
-async fn start_emulator(port: Option<u16>, limit: Limit, steps: &Steps) -> anyhow::Result<Emulator> {
+async fn start_emulator(port: Option<u16>, limit: Limit, site_url: &str, steps: &Steps) -> anyhow::Result<Emulator> {
     let port = ports::address(port, "the LeadSquared emulator", steps)?.port();
-    let emulator = Emulator::start(Settings { port: Some(port), limit, ..Settings::default() }).await;
+    // As an administrator sets the text of that mail in the portal's settings.
+    let reset_link = format!("{site_url}/account/reset?leadId={{leadId}}&temporaryPassword={{temporaryPassword}}");
+    let emulator = Emulator::start(Settings { port: Some(port), limit, reset_link, ..Settings::default() }).await;
     emulator.context("the LeadSquared emulator does not start")
 }
 

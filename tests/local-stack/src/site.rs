@@ -14,6 +14,8 @@ use axum::routing::get;
 use leadsquared_emulator::{Emulator, Mail};
 use time::macros::format_description;
 
+use crate::account;
+
 /// Where everything is that the pages speak of.
 #[derive(Clone)]
 pub(crate) struct Places {
@@ -24,9 +26,9 @@ pub(crate) struct Places {
 }
 
 #[derive(Clone)]
-struct Site {
-    places: Places,
-    emulator: Arc<Emulator>,
+pub(crate) struct Site {
+    pub(crate) places: Places,
+    pub(crate) emulator: Arc<Emulator>,
     policy: HeaderValue,
 }
 
@@ -46,6 +48,7 @@ pub(crate) async fn serve(listener: TcpListener, places: Places, emulator: Arc<E
         .route("/mailbox/{id}", get(mail))
         .route("/mailbox/{id}/content", get(mail_content))
         .route("/style.css", get(style))
+        .merge(account::router())
         .fallback(not_found)
         .layer(from_fn_with_state(site.clone(), guarded))
         .with_state(site);
@@ -159,7 +162,7 @@ async fn not_found() -> Response {
     page(StatusCode::NOT_FOUND, &NotFound)
 }
 
-fn page(status: StatusCode, page: &impl Template) -> Response {
+pub(crate) fn page(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(html) => (status, Html(html)).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -205,6 +208,10 @@ mod tests {
             ("/apply", StatusCode::OK, "action=\"http://api.test/applications\""),
             ("/thank-you", StatusCode::OK, "id=\"thank-you\""),
             ("/mailbox", StatusCode::OK, "No mail yet"),
+            ("/messages", StatusCode::OK, "None yet"),
+            ("/account", StatusCode::OK, "action=\"/account/sign-in\""),
+            ("/account/forgot", StatusCode::OK, "action=\"/account/forgot\""),
+            ("/account/reset?leadId=%22%3E&temporaryPassword=1", StatusCode::OK, "value=\"&#34;&#62;\""),
             ("/mailbox/unknown", StatusCode::NOT_FOUND, "no such page"),
             ("/mailbox/unknown/content", StatusCode::NOT_FOUND, "no such page"),
             ("/unknown", StatusCode::NOT_FOUND, "no such page"),

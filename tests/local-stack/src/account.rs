@@ -1,0 +1,269 @@
+//! The site's pages for signing in and for passwords: how a website's server uses the `portal-account` function.
+//!
+//! The browser sees this site only. LeadSquared's key stays in a cookie that no script can read, and goes to the API in the
+//! `Authorization` header. Nothing here needs JavaScript.
+
+use askama::Template;
+use axum::Form;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::http;
+use crate::site::{Site, page};
+
+const COOKIE_NAME: &str = "site-session";
+
+pub(crate) fn router() -> Router<Site> {
+    Router::new()
+        .route("/account", get(account))
+        .route("/account/sign-in", post(sign_in))
+        .route("/account/code", post(send_code))
+        .route("/account/code/verify", post(verify_code))
+        .route("/account/change", post(change))
+        .route("/account/forgot", get(ask_whom).post(forgot))
+        .route("/account/reset", get(ask_new_password).post(reset))
+        .route("/account/sign-out", post(sign_out))
+        .route("/messages", get(messages))
+}
+
+/// What a page tells the reader about what was just done.
+#[derive(Default)]
+struct Told {
+    text: String,
+    details: Vec<String>,
+}
+
+impl Told {
+    fn done(text: &str) -> Self {
+        Self { text: text.to_owned(), details: Vec::new() }
+    }
+
+    /// The problem document that the API answered with.
+    fn problem(answer: &Answer) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let errors = answer.body["errors"].as_array().into_iter().flatten();
+        let details =
+            errors.map(|error| format!("{} {}", text(&error["field"]).replace('_', " "), text(&error["detail"])));
+        match answer.body["detail"].as_str() {
+            Some(detail) => Self { text: detail.to_owned(), details: details.collect() },
+            None => Self::done("The API gave no answer that this page understands. Is it running?"),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct Account {
+    signed_in: bool,
+    told: Told,
+}
+
+#[derive(Template)]
+#[template(path = "account-code.html")]
+struct Code {
+    challenge: String,
+    told: Told,
+}
+
+#[derive(Template)]
+#[template(path = "account-forgot.html")]
+struct Forgot {
+    told: Told,
+}
+
+#[derive(Template)]
+#[template(path = "account-reset.html")]
+struct Reset {
+    link: Link,
+    told: Told,
+}
+
+/// The shown part of a text message.
+struct Message {
+    recipient: String,
+    text: String,
+}
+
+#[derive(Template)]
+#[template(path = "messages.html")]
+struct Messages {
+    messages: Vec<Message>,
+}
+
+#[derive(Deserialize)]
+struct SignIn {
+    who: String,
+    password: String,
+}
+
+#[derive(Deserialize)]
+struct Phone {
+    phone: String,
+}
+
+#[derive(Deserialize)]
+struct TypedCode {
+    challenge: String,
+    code: String,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    current_password: String,
+    new_password: String,
+}
+
+#[derive(Deserialize)]
+struct Whom {
+    who: String,
+}
+
+/// What LeadSquared's mail has in the address of its link; the emulator's is set to these names.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Link {
+    #[serde(default)]
+    lead_id: String,
+    #[serde(default)]
+    temporary_password: String,
+}
+
+#[derive(Deserialize)]
+struct NewPassword {
+    lead_id: String,
+    temporary_password: String,
+    password: String,
+}
+
+async fn account(headers: HeaderMap) -> Response {
+    page(StatusCode::OK, &Account { signed_in: session(&headers).is_some(), told: Told::default() })
+}
+
+async fn sign_in(State(site): State<Site>, Form(form): Form<SignIn>) -> Response {
+    let mut body = identity(&form.who);
+    body["password"] = form.password.into();
+    let answer = ask(&site, "/sign-in", &body, None).await;
+    signed_in(&answer)
+        .unwrap_or_else(|| page(answer.status, &Account { signed_in: false, told: Told::problem(&answer) }))
+}
+
+async fn send_code(State(site): State<Site>, Form(form): Form<Phone>) -> Response {
+    let answer = ask(&site, "/sign-in/code", &json!({"phone": form.phone}), None).await;
+    match answer.body["challenge"].as_str() {
+        Some(challenge) => {
+            let told = Told::done("If somebody has an account with this number, a code is on its way.");
+            page(StatusCode::OK, &Code { challenge: challenge.to_owned(), told })
+        }
+        None => page(answer.status, &Account { signed_in: false, told: Told::problem(&answer) }),
+    }
+}
+
+async fn verify_code(State(site): State<Site>, Form(form): Form<TypedCode>) -> Response {
+    let body = json!({"challenge": form.challenge, "code": form.code});
+    let answer = ask(&site, "/sign-in/code/verify", &body, None).await;
+    signed_in(&answer)
+        .unwrap_or_else(|| page(answer.status, &Code { challenge: form.challenge, told: Told::problem(&answer) }))
+}
+
+async fn change(State(site): State<Site>, headers: HeaderMap, Form(form): Form<Change>) -> Response {
+    let Some(key) = session(&headers) else { return Redirect::to("/account").into_response() };
+    let body = json!({"current_password": form.current_password, "new_password": form.new_password});
+    let answer = ask(&site, "/password/change", &body, Some(key)).await;
+    let told = match answer.status {
+        StatusCode::OK => Told::done("Your password is changed."),
+        _ => Told::problem(&answer),
+    };
+    page(answer.status, &Account { signed_in: true, told })
+}
+
+async fn ask_whom() -> Response {
+    page(StatusCode::OK, &Forgot { told: Told::default() })
+}
+
+async fn forgot(State(site): State<Site>, Form(form): Form<Whom>) -> Response {
+    let answer = ask(&site, "/password/forgot", &identity(&form.who), None).await;
+    let told = match answer.status {
+        StatusCode::ACCEPTED => {
+            Told::done("If you have an account, a link to set a new password is on its way to you.")
+        }
+        _ => Told::problem(&answer),
+    };
+    page(answer.status, &Forgot { told })
+}
+
+async fn ask_new_password(Query(link): Query<Link>) -> Response {
+    page(StatusCode::OK, &Reset { link, told: Told::default() })
+}
+
+async fn reset(State(site): State<Site>, Form(form): Form<NewPassword>) -> Response {
+    let NewPassword { lead_id, temporary_password, password } = form;
+    let body = json!({"lead_id": lead_id, "temporary_password": temporary_password, "password": password});
+    let answer = ask(&site, "/password/reset", &body, None).await;
+    match answer.status {
+        StatusCode::OK => {
+            let told = Told::done("Your password is changed. Sign in with it.");
+            page(StatusCode::OK, &Account { signed_in: false, told })
+        }
+        status => page(status, &Reset { link: Link { lead_id, temporary_password }, told: Told::problem(&answer) }),
+    }
+}
+
+async fn sign_out() -> Response {
+    // LeadSquared has no call that ends a session: the key is forgotten here.
+    let expired = format!("{COOKIE_NAME}=; Path=/account; Max-Age=0; HttpOnly; SameSite=Lax");
+    ([(SET_COOKIE, expired)], Redirect::to("/account")).into_response()
+}
+
+async fn messages(State(site): State<Site>) -> Response {
+    let messages = site.emulator.text_messages().into_iter().rev();
+    let messages = messages.map(|message| Message { recipient: message.recipient, text: message.text }).collect();
+    page(StatusCode::OK, &Messages { messages })
+}
+
+struct Answer {
+    status: StatusCode,
+    body: Value,
+}
+
+/// Asks the API as this site's server.
+async fn ask(site: &Site, path: &str, body: &Value, key: Option<&str>) -> Answer {
+    let mut request = Request::post(format!("{}{path}", site.places.api_url)).header(CONTENT_TYPE, "application/json");
+    if let Some(key) = key {
+        request = request.header(AUTHORIZATION, key);
+    }
+    let away = Answer { status: StatusCode::BAD_GATEWAY, body: Value::Null };
+    let Ok(request) = request.body(Body::from(body.to_string())) else { return away };
+    match http::text(&http::client(), request).await {
+        Ok((status, text)) => Answer { status, body: serde_json::from_str(&text).unwrap_or_default() },
+        Err(_) => away,
+    }
+}
+
+/// Keeps the key and leads on, if the answer has one.
+fn signed_in(answer: &Answer) -> Option<Response> {
+    let key = answer.body["auth_key"].as_str()?;
+    let seconds = answer.body["expires_in"].as_u64().unwrap_or_default();
+    let cookie = format!("{COOKIE_NAME}={key}; Path=/account; Max-Age={seconds}; HttpOnly; SameSite=Lax");
+    Some(([(SET_COOKIE, cookie)], Redirect::to("/account")).into_response())
+}
+
+fn session(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
+    let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, value)| *name == COOKIE_NAME && !value.is_empty()).map(|(_, value)| value)
+}
+
+/// One box for both ways to say who one is.
+fn identity(who: &str) -> Value {
+    match who.contains('@') {
+        true => json!({"email": who}),
+        false => json!({"phone": who}),
+    }
+}
