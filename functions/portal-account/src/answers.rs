@@ -61,7 +61,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Request(problem) => problem,
             Refusal::TooOften { retry_after } => Self::too_many_requests(
-                "There were too many attempts. Wait before you try again; an attempt that succeeds does not count.",
+                "There were too many attempts. Wait before you try again.",
                 seconds(retry_after),
             )
             .of_type("/problems/too-many-attempts"),

@@ -1,0 +1,147 @@
+//! `portal-account` as it is built, with an emulated LeadSquared that knows half of the people.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_secretsmanager::config::Credentials;
+use futures::{StreamExt, TryStreamExt, stream};
+use leadsquared::{Attributes, Client, Keys, Options, Registration};
+use leadsquared_emulator::{Emulator, Limit, PasswordHashing, Settings};
+use local_stack::functions;
+use local_stack::ministack::MiniStack;
+use local_stack::steps::Steps;
+use runtime_api::{Function, FunctionError};
+use serde_json::{Value, json};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const REGION: &str = "us-east-1";
+
+pub(crate) struct Stage {
+    ministack: MiniStack,
+    emulator: Emulator,
+    table: String,
+    secret: String,
+    binary: std::path::PathBuf,
+    sample: Value,
+}
+
+impl Stage {
+    /// With so many portal users, [`known`] of a number each.
+    pub(crate) async fn new(people: usize) -> anyhow::Result<Self> {
+        let steps = Steps::shown();
+        let binaries = functions::build(&steps).await?;
+        let binary = binaries.get("portal-account").context("there is no function portal-account")?.clone();
+        let ministack = MiniStack::start(None, &steps).await?;
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(ministack.url())
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new("test", "test", None, None, "benchmark"))
+            .load()
+            .await;
+        // Hashing costs what it costs in earnest: that is what would tell known people from others.
+        let limit = Limit { calls: 1_000_000, ..Limit::default() };
+        let settings = Settings { limit, password_hashing: PasswordHashing::Standard, ..Settings::default() };
+        let emulator = Emulator::start(settings).await?;
+        register(&emulator, people).await?;
+        let (access_key, secret_key) = emulator.keys();
+        let secret = json!({"accessKey": access_key, "secretKey": secret_key}).to_string();
+        let secrets = aws_sdk_secretsmanager::Client::new(&config);
+        let created = secrets.create_secret().name("keys").secret_string(secret).send().await?;
+        let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/portal-account/sign-in.json");
+        Ok(Self {
+            secret: created.arn.context("a secret has an ARN")?,
+            table: table(&config).await?,
+            sample: serde_json::from_slice(&std::fs::read(events)?)?,
+            ministack,
+            emulator,
+            binary,
+        })
+    }
+
+    /// So many processes of the function with this floor.
+    pub(crate) async fn function(&self, floor: Duration, processes: usize) -> anyhow::Result<Function> {
+        let (url, portal_id) = (self.emulator.url().to_string(), self.emulator.portal_id());
+        let (ministack, floor) = (self.ministack.url(), floor.as_millis().to_string());
+        let environment = [
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", REGION),
+            ("AWS_ENDPOINT_URL", &ministack),
+            ("LEDGER_TABLE", &self.table),
+            ("LEADSQUARED_KEYS_SECRET", &self.secret),
+            ("LEADSQUARED_API_URL", &url),
+            ("LEADSQUARED_PORTAL_API_URL", &url),
+            // The line must not be what is measured.
+            ("ALLOWANCE_CALLS", "1000000"),
+            ("ALLOWANCE_WINDOW_SECONDS", "5"),
+            ("ALLOWANCE_SHARE", "100"),
+            ("PORTAL_ID", &portal_id),
+            ("SIGN_IN_FIELDS", r#"[{"name":"email","attribute":"EmailAddress","kind":"email"}]"#),
+            ("DEFAULT_COUNTRY_CODE", "91"),
+            ("ATTEMPTS_PER_ADDRESS", "1000"),
+            ("ANSWER_FLOOR_MS", &floor),
+            ("SESSION_COOKIE", "no"),
+            ("ORGANISATION", "Admissions"),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let failed = |error: FunctionError| anyhow::anyhow!("the function does not start: {error:?}");
+        let mut function = Function::start(&self.binary, environment.into()).await.map_err(failed)?;
+        for _ in 1..processes {
+            function.add_process().await.map_err(failed)?;
+        }
+        Ok(function)
+    }
+
+    /// The answer's status.
+    pub(crate) async fn ask(
+        &self,
+        function: &Function,
+        path: &str,
+        body: &Value,
+        address: &str,
+    ) -> anyhow::Result<u64> {
+        let mut event = self.sample.clone();
+        event["rawPath"] = path.into();
+        event["requestContext"]["http"]["path"] = path.into();
+        event["requestContext"]["http"]["sourceIp"] = address.into();
+        event["body"] = body.to_string().into();
+        let answer = function.invoke(&event, TIMEOUT).await;
+        let answer = answer.map_err(|error| anyhow::anyhow!("the function gave no answer: {error:?}"))?;
+        answer["statusCode"].as_u64().context("an answer has a status")
+    }
+
+    pub(crate) async fn end(self) {
+        self.emulator.shutdown().await;
+        self.ministack.shutdown().await;
+    }
+}
+
+/// The address of a portal user.
+pub(crate) fn known(number: usize) -> String {
+    format!("known{number:05}@example.test")
+}
+
+async fn register(emulator: &Emulator, people: usize) -> anyhow::Result<()> {
+    let options = Options::new(emulator.url(), emulator.portal_api_url(), emulator.portal_id().parse()?);
+    let (access_key, secret_key) = emulator.keys();
+    let client = &Client::new(options, Keys { access_key: access_key.into(), secret_key: secret_key.into() })?;
+    let registered = stream::iter(0..people).map(|number| async move {
+        let fields = Attributes::new().with("EmailAddress", known(number));
+        let password = format!("Otter#Lantern#{number}").into();
+        client.register(&Registration { register_only_new_lead: true, password, fields }).await.map(drop)
+    });
+    Ok(registered.buffer_unordered(8).try_collect().await?)
+}
+
+async fn table(config: &SdkConfig) -> anyhow::Result<String> {
+    let name = "ledger".to_owned();
+    let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build()?;
+    let text = AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S).build()?;
+    let client = aws_sdk_dynamodb::Client::new(config);
+    let table = client.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+    table.key_schema(key).attribute_definitions(text).send().await?;
+    Ok(name)
+}

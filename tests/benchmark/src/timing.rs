@@ -1,0 +1,123 @@
+//! Whether the time an answer takes tells who has an account.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use clap::Args;
+use futures::future::try_join_all;
+use runtime_api::Function;
+use serde_json::{Value, json};
+
+use crate::stage::{Stage, known};
+use crate::welch::{Sample, t};
+
+/// How often one portal user is asked for: less than the limits on attempts have room for.
+const EACH: usize = 8;
+
+/// How many answers are measured without a floor, to see that a leak would be seen.
+const CONTROL: usize = 400;
+
+/// The largest |t| that is taken for chance.
+const THRESHOLD: f64 = 4.5;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// How many answers to measure for each route; half of them about portal users.
+    #[arg(long, default_value_t = 10_000)]
+    samples: usize,
+    /// The function's `ANSWER_FLOOR_MS`; the template's unless said. It has to be longer than the work of an answer takes on
+    /// this machine.
+    #[arg(long, default_value_t = 1500)]
+    floor_ms: u64,
+    /// How many processes answer side by side.
+    #[arg(long, default_value_t = 20)]
+    processes: usize,
+}
+
+/// What is asked for, and the status of every answer to it.
+const SIGN_IN: (&str, u64) = ("/sign-in", 401);
+const FORGOT: (&str, u64) = ("/password/forgot", 202);
+
+/// Measures, prints, and says whether nothing was to be told from the times.
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let Arguments { samples, floor_ms, processes } = *arguments;
+    let stage = Stage::new((samples + CONTROL).div_ceil(2 * EACH)).await?;
+    let floor = Duration::from_millis(floor_ms);
+    let mut passed = true;
+    println!("{:<18} {:>9} {:>8} {:>18} {:>18} {:>8}", "route", "floor", "samples", "known", "unknown", "|t|");
+    for ((path, status), floor, numbers, leaks) in [
+        (SIGN_IN, floor, 0..samples, false),
+        (FORGOT, floor, 0..samples, false),
+        // The emulator hashes the passwords of people it knows. If that were not seen, neither would be a leak.
+        (SIGN_IN, Duration::ZERO, samples..samples + CONTROL, true),
+    ] {
+        let function = &stage.function(floor, processes).await?;
+        let [known, unknown] = measure(&stage, function, (path, status), numbers, floor, processes).await?;
+        let t = t(&known, &unknown).abs();
+        let shown = |sample: &Sample| format!("{:.3} ± {:.3}", sample.mean(), sample.deviation());
+        let samples = known.count() + unknown.count();
+        let floor = format!("{} ms", floor.as_millis());
+        println!("{path:<18} {floor:>9} {samples:>8} {:>18} {:>18} {t:>8.2}", shown(&known), shown(&unknown));
+        match (t >= THRESHOLD, leaks) {
+            (true, false) => println!("{path}: the times tell who has an account"),
+            (false, true) => println!("{path}: no leak is seen where there is one"),
+            _ => continue,
+        }
+        passed = false;
+    }
+    println!("Times in ms. {}", if passed { "Nothing is to be told from them." } else { "FAILED" });
+    stage.end().await;
+    Ok(passed)
+}
+
+/// The times of answers about known and about unknown people, asked for in turns.
+async fn measure(
+    stage: &Stage,
+    function: &Function,
+    (path, status): (&str, u64),
+    numbers: Range<usize>,
+    floor: Duration,
+    processes: usize,
+) -> anyhow::Result<[Sample; 2]> {
+    // Every process fetches its credentials first, which is not what is measured.
+    try_join_all((0..2 * processes).map(|number| ask(stage, function, "/sign-in", usize::MAX - number, false))).await?;
+    let all = numbers.len();
+    let lanes = (0..processes).map(async |lane| {
+        let (mut times, mut others) = ([Sample::default(), Sample::default()], 0);
+        // Not all at once, or they would keep each other from their work.
+        tokio::time::sleep(floor.mul_f64(lane as f64 / processes as f64)).await;
+        for (turn, number) in numbers.clone().skip(lane).step_by(processes).enumerate() {
+            // Both kinds of one pair are equally far into the run, and neither always comes first.
+            let is_known = (turn + lane + turn / 2) % 2 == 0;
+            let began = Instant::now();
+            let answered = ask(stage, function, path, number, is_known).await?;
+            times[usize::from(!is_known)].add(began.elapsed().as_secs_f64() * 1000.0);
+            others += usize::from(answered != status);
+        }
+        anyhow::Ok((times, others))
+    });
+    let lanes: Vec<([Sample; 2], usize)> = try_join_all(lanes).await?;
+    // A machine that is too busy turns some away, which everybody sees as well.
+    let others: usize = lanes.iter().map(|(_, others)| others).sum();
+    ensure!(
+        others * 20 <= all,
+        "{others} of {all} answers of {path} were not {status}: measure on a machine with less to do"
+    );
+    let merged = |kind: usize| lanes.iter().fold(Sample::default(), |sum, (times, _)| sum.with(&times[kind]));
+    Ok([merged(0), merged(1)])
+}
+
+/// Asks from an address that nobody else asks from.
+async fn ask(stage: &Stage, function: &Function, path: &str, number: usize, is_known: bool) -> anyhow::Result<u64> {
+    let email = match is_known {
+        true => known(number / (2 * EACH)),
+        false => format!("other{:05}@example.test", number / (2 * EACH)),
+    };
+    let body: Value = match path {
+        "/sign-in" => json!({"email": email, "password": "wrong"}),
+        _ => json!({ "email": email }),
+    };
+    let [.., one, two, three] = number.to_be_bytes();
+    stage.ask(function, path, &body, &format!("10.{one}.{two}.{three}")).await
+}

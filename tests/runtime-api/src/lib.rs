@@ -1,0 +1,417 @@
+//! A small Lambda Runtime API: it runs a built `bootstrap` as Lambda does and hands it events.
+//!
+//! The protocol is the one in <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>. Each process has its own
+//! listener, so that a dead process is known to have taken its own invocation with it; all processes of a [`Function`]
+//! draw on one queue of events. It is for tests: what must not happen in one ends it.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path as UrlPath, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    net::TcpListener,
+    process::{Child, Command},
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+
+/// How long a process may take from its start to its first request for an event.
+const INIT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Why an event has no answer.
+#[derive(Debug)]
+pub enum FunctionError {
+    /// The function reported an error for this event.
+    Reported {
+        /// Lambda's `errorType`.
+        error_type: String,
+        /// Its `errorMessage`.
+        message: String,
+    },
+    /// The process was gone before it asked for an event: what it reported and printed about that.
+    Init {
+        /// That.
+        message: String,
+    },
+    /// The process ended while it held this event.
+    Exited(ExitStatus),
+    /// No process is left to take the event.
+    NoProcess,
+    /// The answer was not there by the deadline; the process was killed, as Lambda does.
+    TimedOut,
+    /// The answer is not JSON.
+    NotJson,
+}
+
+/// A built function: one or more processes that take events from one queue. Its processes die with it.
+pub struct Function {
+    binary: PathBuf,
+    environment: Vec<(String, String)>,
+    events: mpsc::UnboundedSender<Invocation>,
+    queue: Arc<Queue>,
+    processes: Vec<Process>,
+    printed: Printed,
+}
+
+impl Function {
+    /// Starts one process and waits for it to ask for its first event.
+    ///
+    /// The process sees Lambda's own variables and `environment`, and nothing of this process's environment.
+    pub async fn start(binary: &Path, environment: Vec<(String, String)>) -> Result<Self, FunctionError> {
+        let (events, queue) = mpsc::unbounded_channel();
+        let mut function = Self {
+            binary: binary.to_owned(),
+            environment,
+            events,
+            queue: Arc::new(tokio::sync::Mutex::new(queue)),
+            processes: Vec::new(),
+            printed: Printed::default(),
+        };
+        function.add_process().await?;
+        Ok(function)
+    }
+
+    /// Starts one more process on the same events.
+    pub async fn add_process(&mut self) -> Result<(), FunctionError> {
+        let process =
+            Process::start(&self.binary, &self.environment, Arc::clone(&self.queue), self.printed.clone()).await?;
+        self.processes.push(process);
+        Ok(())
+    }
+
+    /// Hands the function an event and waits for what becomes of it.
+    ///
+    /// `timeout` counts from the moment a process takes the event; that process also sees it as its deadline.
+    pub async fn invoke(&self, event: &Value, timeout: Duration) -> Result<Value, FunctionError> {
+        self.invoke_bytes(Bytes::from(event.to_string()), timeout).await
+    }
+
+    /// Like [`Self::invoke`], with an event that need not be JSON.
+    pub async fn invoke_bytes(&self, event: Bytes, timeout: Duration) -> Result<Value, FunctionError> {
+        let (answer, answered) = oneshot::channel();
+        let invocation = Invocation { id: request_id(), event, timeout, answer };
+        self.events.send(invocation).expect("the queue lives as long as the function");
+        tokio::select! {
+            biased;
+            answer = answered => match answer.expect("an invocation is answered before it is dropped") {
+                Ok(body) => serde_json::from_slice(&body).map_err(|_| FunctionError::NotJson),
+                Err(error) => Err(error),
+            },
+            () = self.all_gone() => Err(FunctionError::NoProcess),
+        }
+    }
+
+    /// Kills every process as `kill -9` does and waits until they are gone. What they held fails with
+    /// [`FunctionError::Exited`].
+    pub async fn kill(&self) {
+        for process in &self.processes {
+            process.desk.kill();
+        }
+        self.all_gone().await;
+    }
+
+    /// Kills every process and returns all that they ever wrote to standard output and standard error.
+    pub async fn stop(mut self) -> String {
+        self.kill().await;
+        for process in &mut self.processes {
+            process.all_printed().await;
+        }
+        self.printed.text()
+    }
+
+    async fn all_gone(&self) {
+        for process in &self.processes {
+            process.exited().await;
+        }
+    }
+}
+
+/// An event and whoever waits for its answer.
+struct Invocation {
+    id: String,
+    event: Bytes,
+    timeout: Duration,
+    answer: oneshot::Sender<Result<Bytes, FunctionError>>,
+}
+
+type Queue = tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>;
+
+/// All that the processes wrote.
+#[derive(Clone, Default)]
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl Printed {
+    async fn keep(self, mut stream: impl AsyncRead + Unpin) {
+        let mut chunk = vec![0; 8192];
+        while let Ok(length @ 1..) = stream.read(&mut chunk).await {
+            lock(&self.0).extend_from_slice(&chunk[..length]);
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&lock(&self.0)).into_owned()
+    }
+}
+
+/// One running `bootstrap` and the listener it talks to.
+struct Process {
+    desk: Arc<Desk>,
+    exit: watch::Receiver<Option<ExitStatus>>,
+    /// Readers of what the process writes: they end when it does.
+    tasks: JoinSet<()>,
+    /// The listener and the supervisor, which owns the child: dropping them closes the one and kills the other.
+    _supervision: JoinSet<()>,
+}
+
+impl Process {
+    async fn start(
+        binary: &Path,
+        environment: &[(String, String)],
+        queue: Arc<Queue>,
+        printed: Printed,
+    ) -> Result<Self, FunctionError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let (ready, mut is_ready) = watch::channel(false);
+        let (kill, killed) = watch::channel(false);
+        let desk = Arc::new(Desk {
+            queue,
+            ready,
+            kill,
+            held: Mutex::default(),
+            closed: watch::Sender::default(),
+            init_error: Mutex::default(),
+        });
+
+        let mut child = Command::new(binary)
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+                ("AWS_LAMBDA_FUNCTION_NAME", "under-test"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+                ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+                ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+                ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/under-test"),
+                ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/01/02/[$LATEST]0"),
+                ("AWS_LAMBDA_RUNTIME_API", address.to_string().as_str()),
+            ])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} does not start: {error}", binary.display()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(printed.clone().keep(child.stdout.take().expect("standard output is piped")));
+        tasks.spawn(printed.clone().keep(child.stderr.take().expect("standard error is piped")));
+
+        let (exited, exit) = watch::channel(None);
+        let mut supervision = JoinSet::new();
+        supervision.spawn(supervise(child, killed, Arc::clone(&desk), exited));
+        let service = router(Arc::clone(&desk));
+        supervision.spawn(async move {
+            axum::serve(listener, service).await.expect("a listener on loopback keeps working");
+        });
+
+        let mut process = Self { desk, exit, tasks, _supervision: supervision };
+        let asks_for_events = async {
+            is_ready.wait_for(|ready| *ready).await.expect("the desk lives as long as the process");
+        };
+        tokio::select! {
+            biased;
+            () = asks_for_events => Ok(process),
+            status = process.exited() => {
+                process.all_printed().await;
+                let reported = lock(&process.desk.init_error).take().unwrap_or_default();
+                Err(FunctionError::Init { message: format!("{status} {reported} {}", printed.text()) })
+            }
+            () = tokio::time::sleep(INIT_LIMIT) => Err(FunctionError::TimedOut),
+        }
+    }
+
+    /// Returns once everything is read that the process wrote before it ended.
+    async fn all_printed(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    async fn exited(&self) -> ExitStatus {
+        let mut exit = self.exit.clone();
+        let status = exit.wait_for(Option::is_some).await.expect("the supervisor tells before it ends");
+        status.expect("waited for it")
+    }
+}
+
+/// Waits for the process's end, which may be asked for, and fails what it held.
+async fn supervise(
+    mut child: Child,
+    mut killed: watch::Receiver<bool>,
+    desk: Arc<Desk>,
+    exited: watch::Sender<Option<ExitStatus>>,
+) {
+    let told_to = async {
+        // An error means that the desk is gone, and with it the function: the same end.
+        let _ = killed.wait_for(|killed| *killed).await;
+    };
+    let status = tokio::select! {
+        status = child.wait() => status,
+        () = told_to => {
+            // It may have ended by itself in the meantime.
+            let _ = child.start_kill();
+            child.wait().await
+        }
+    };
+    let status = status.expect("a child can be waited for");
+    desk.close(status);
+    exited.send_replace(Some(status));
+}
+
+/// What one process is served from, and what it holds.
+struct Desk {
+    queue: Arc<Queue>,
+    ready: watch::Sender<bool>,
+    kill: watch::Sender<bool>,
+    held: Mutex<HashMap<String, oneshot::Sender<Result<Bytes, FunctionError>>>>,
+    closed: watch::Sender<Option<ExitStatus>>,
+    init_error: Mutex<Option<String>>,
+}
+
+impl Desk {
+    fn kill(&self) {
+        self.kill.send_replace(true);
+    }
+
+    /// Passes on the end of an invocation; false when the process does not hold it.
+    fn settle(&self, id: &str, end: Result<Bytes, FunctionError>) -> bool {
+        let Some(answer) = lock(&self.held).remove(id) else { return false };
+        // Nobody waits any more when the test gave up on the invocation.
+        let _ = answer.send(end);
+        true
+    }
+
+    /// Takes no more events and fails those in hand.
+    fn close(&self, status: ExitStatus) {
+        self.closed.send_replace(Some(status));
+        for (_, answer) in lock(&self.held).drain() {
+            let _ = answer.send(Err(FunctionError::Exited(status)));
+        }
+    }
+
+    /// The next event somebody still waits for; none once the process or the function is gone.
+    async fn take(&self) -> Option<Invocation> {
+        let mut closed = self.closed.subscribe();
+        let next = async {
+            let mut queue = self.queue.lock().await;
+            loop {
+                let invocation = queue.recv().await?;
+                if !invocation.answer.is_closed() {
+                    return Some(invocation);
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = closed.wait_for(Option::is_some) => None,
+            invocation = next => invocation,
+        }
+    }
+
+    fn hold(&self, id: &str, answer: oneshot::Sender<Result<Bytes, FunctionError>>) {
+        lock(&self.held).insert(id.to_owned(), answer);
+        // The process may have ended between taking the event and this line, and then nobody else fails it.
+        let closed = *self.closed.borrow();
+        if let Some(status) = closed {
+            self.settle(id, Err(FunctionError::Exited(status)));
+        }
+    }
+}
+
+fn router(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route("/2018-06-01/runtime/invocation/next", get(next))
+        .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+        .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+        .route("/2018-06-01/runtime/init/error", post(init_error))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(desk)
+}
+
+async fn next(State(desk): State<Arc<Desk>>) -> Response {
+    desk.ready.send_replace(true);
+    let Some(Invocation { id, event, timeout, answer }) = desk.take().await else {
+        return StatusCode::GONE.into_response();
+    };
+    desk.hold(&id, answer);
+    tokio::spawn(end_at_deadline(Arc::clone(&desk), id.clone(), timeout));
+    let deadline = SystemTime::now() + timeout;
+    let deadline_ms = deadline.duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_millis();
+    let headers = [
+        ("content-type", "application/json".to_owned()),
+        ("lambda-runtime-aws-request-id", id),
+        ("lambda-runtime-deadline-ms", deadline_ms.to_string()),
+        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:000000000000:function:under-test".to_owned()),
+        (
+            "lambda-runtime-trace-id",
+            "Root=1-5e1b4151-000000000000000000000000;Parent=0000000000000000;Sampled=0".to_owned(),
+        ),
+    ];
+    (headers, event).into_response()
+}
+
+async fn end_at_deadline(desk: Arc<Desk>, id: String, timeout: Duration) {
+    tokio::time::sleep(timeout).await;
+    if desk.settle(&id, Err(FunctionError::TimedOut)) {
+        desk.kill();
+    }
+}
+
+async fn response(State(desk): State<Arc<Desk>>, UrlPath(id): UrlPath<String>, body: Bytes) -> StatusCode {
+    accepted(desk.settle(&id, Ok(body)))
+}
+
+async fn error(State(desk): State<Arc<Desk>>, UrlPath(id): UrlPath<String>, body: Bytes) -> StatusCode {
+    let (error_type, message) = error_report(&body);
+    accepted(desk.settle(&id, Err(FunctionError::Reported { error_type, message })))
+}
+
+async fn init_error(State(desk): State<Arc<Desk>>, body: Bytes) -> StatusCode {
+    let (error_type, message) = error_report(&body);
+    *lock(&desk.init_error) = Some(format!("{error_type}: {message}"));
+    accepted(true)
+}
+
+fn accepted(known: bool) -> StatusCode {
+    if known { StatusCode::ACCEPTED } else { StatusCode::BAD_REQUEST }
+}
+
+fn error_report(body: &[u8]) -> (String, String) {
+    let report: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |name: &str| report[name].as_str().unwrap_or_default().to_owned();
+    (text("errorType"), text("errorMessage"))
+}
+
+fn request_id() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    format!("00000000-0000-4000-8000-{:012x}", LAST.fetch_add(1, Ordering::Relaxed))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
