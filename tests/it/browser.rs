@@ -22,6 +22,9 @@ use crate::portal_account::register;
 /// Within which the mail must be there, and every page.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a driver is started that does not get its port.
+const ATTEMPTS: usize = 5;
+
 const MISSING: &str = "Chromium or its chromedriver is not on PATH: `bash tests/run` installs both";
 
 /// What the browser does with scripts, as its settings have it.
@@ -45,21 +48,14 @@ impl Browser {
 
     async fn start_with(scripts: Scripts) -> Self {
         let browser = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path).expect(MISSING);
-        let mut driver = Command::new(on_path("chromedriver").expect(MISSING))
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            // A group of its own, which the browser joins: what is left of it is ended in one go.
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(driver.stdout.take().expect("standard output is piped")).lines();
-        let port = loop {
-            let line = lines.next_line().await.unwrap().expect("chromedriver says which port it took");
-            if let Some((_, port)) = line.split_once("started successfully on port ") {
-                break port.trim_end_matches('.').to_owned();
+        let mut started = None;
+        for _ in 0..ATTEMPTS {
+            started = start_driver().await;
+            if started.is_some() {
+                break;
             }
-        };
+        }
+        let (driver, port) = started.expect("chromedriver says which port it took");
         let profile = tempfile::tempdir().unwrap();
         let profile_argument = format!("--user-data-dir={}", profile.path().display());
         let options = json!({
@@ -155,6 +151,27 @@ impl Drop for Browser {
             let _ = StdCommand::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
         }
     }
+}
+
+/// A chromedriver and its port. None where it has ended: it takes any free port of IPv4's and then wants the same one of
+/// IPv6's, which another one may have.
+async fn start_driver() -> Option<(Child, String)> {
+    let mut driver = Command::new(on_path("chromedriver").expect(MISSING))
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // A group of its own, which the browser joins: what is left of it is ended in one go.
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(driver.stdout.take().expect("standard output is piped")).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
+            return Some((driver, port.trim_end_matches('.').to_owned()));
+        }
+    }
+    driver.wait().await.unwrap();
+    None
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
