@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use leadsquared::{ActivityId, LeadId};
+use leadsquared::{ActivityId, LeadId, date_time};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
-use time::PrimitiveDateTime;
-use time::macros::format_description;
 
 /// Something that happened in LeadSquared. `Debug` shows no field of a lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +47,8 @@ pub struct Change {
     named: Option<&'static str>,
 }
 
-/// The time of a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The time of a change. `Debug` does not show a text that is no time: it can be anything.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Modified {
     /// In UTC, to the second.
     At(OffsetDateTime),
@@ -72,6 +70,15 @@ impl Fields {
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} fields", self.0.len())
+    }
+}
+
+impl fmt::Debug for Modified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(time) => write!(f, "At({time})"),
+            Self::Unreadable(_) => f.write_str("Unreadable"),
+        }
     }
 }
 
@@ -308,14 +315,11 @@ fn text(value: Value) -> String {
 }
 
 impl Modified {
-    /// LeadSquared writes times in UTC, with or without milliseconds (<https://apidocs.leadsquared.com/overview/>).
+    /// LeadSquared writes times in UTC and in several forms, and one edit has to be known in each.
     fn read(text: &str) -> Self {
-        let seconds = text.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ");
-        let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
-        match PrimitiveDateTime::parse(&seconds, format) {
-            Ok(time) => Self::At(time.assume_utc()),
-            Err(_) => Self::Unreadable(text.to_owned()),
-        }
+        let time = date_time::read(&text.trim_end_matches('Z').replace('T', " "));
+        let to_the_second = time.and_then(|time| OffsetDateTime::from_unix_timestamp(time.unix_timestamp()).ok());
+        to_the_second.map_or_else(|| Self::Unreadable(text.to_owned()), Self::At)
     }
 }
 
@@ -396,11 +400,18 @@ mod tests {
     }
 
     #[test]
-    fn a_time_has_one_meaning_with_and_without_milliseconds() {
-        for text in ["2026-01-02 03:04:17", "2026-01-02 03:04:17.000", "2026-01-02T03:04:17Z"] {
+    fn a_time_has_one_meaning_in_every_form() {
+        for text in [
+            "2026-01-02 03:04:17",
+            "2026-01-02 03:04:17.000",
+            "2026-01-02 03:04:17.640",
+            "2026-01-02T03:04:17Z",
+            "1/2/2026 3:04:17 AM",
+            "/Date(1767323057000+0000)/",
+        ] {
             assert_eq!(Modified::read(text), Modified::At(datetime!(2026-01-02 03:04:17 UTC)), "{text}");
         }
-        for text in ["", "1/2/2026 3:04:17 AM", "2026-13-02 03:04:17"] {
+        for text in ["", "yesterday", "2026-13-02 03:04:17"] {
             assert_eq!(Modified::read(text), Modified::Unreadable(text.to_owned()));
         }
     }
@@ -469,7 +480,8 @@ mod tests {
 
     #[test]
     fn printing_an_event_shows_no_field() {
-        let event = one(&json!({"Before": {"a": "canary"}, "After": {"ProspectID": LEAD, "a": "c4nary"}}), None);
+        let after = json!({"ProspectID": LEAD, "a": "c4nary", "ModifiedOn": "c4nary"});
+        let event = one(&json!({"Before": {"a": "canary"}, "After": after}), None);
         let printed = format!("{event:?}");
         assert!(!printed.contains("canary") && !printed.contains("c4nary"), "{printed}");
     }
