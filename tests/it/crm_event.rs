@@ -325,6 +325,23 @@ async fn what_our_own_registration_raised_invites_nobody() {
 }
 
 #[tokio::test]
+async fn a_score_that_rises_long_after_our_registration_is_news() {
+    let crm = Crm::start().await;
+    let now = OffsetDateTime::now_utc();
+    for (number, registered, invited) in [(1, now - time::Duration::days(1), 1), (2, now, 0)] {
+        let lead = lead(number);
+        crm.registered(&lead, registered).await;
+        // Nobody wrote to the lead since: both snapshots have the time of the registration.
+        let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+        let snapshot =
+            |score: &str| json!({"ProspectID": lead, "Score": score, "ModifiedOn": registered.format(format).unwrap()});
+        let body = json!({"Before": snapshot("0"), "After": snapshot("100")});
+        crm.send(&webhook("Lead_Score_Change", body.to_string())).await.assert_success();
+        assert_eq!(crm.queue.drain().await.len(), invited, "registered at {registered}");
+    }
+}
+
+#[tokio::test]
 async fn without_the_ledger_people_are_invited_all_the_same() {
     let aws = Aws::new().await;
     let queue = aws.queue("invitations").await;

@@ -82,7 +82,7 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
     let ledger_answers = AtomicBool::new(true);
     let sent = stream::iter(asked).map(Ok).try_for_each_concurrent(AT_ONCE, async |(event, invitation)| {
         let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
-        if is_echo(config, &stores.ledger, event, &ledger_answers).await {
+        if is_echo(config, &stores.ledger, event, &ledger_answers, now).await {
             tracing::info!(%receipt, rule, outcome = "already-invited", cause = "echo", "invitation ended");
             return Ok(());
         }
@@ -128,9 +128,16 @@ fn id(event: &Event, rule: &Rule) -> InvitationId {
 }
 
 /// Whether our own registration of the lead is what raised the event. Whoever it is has the link already.
-async fn is_echo(config: &Config, ledger: &Ledger, event: &Event, ledger_answers: &AtomicBool) -> bool {
+async fn is_echo(
+    config: &Config,
+    ledger: &Ledger,
+    event: &Event,
+    ledger_answers: &AtomicBool,
+    now: OffsetDateTime,
+) -> bool {
     let changed_at = match &event.what {
         What::Created => None,
+        What::Changed(Change { is_time_older: true, .. }) => Some(now),
         What::Changed(Change { modified: Modified::At(time), .. }) => Some(*time),
         // No registration posts an activity, and a change without a time can be of any time.
         What::Changed(_) | What::Activity { .. } => return false,

@@ -39,6 +39,9 @@ pub enum What {
 pub struct Change {
     /// When the lead was modified: to the second, or as it came where that is no time.
     pub modified: Modified,
+    /// Whether that is when the lead was written the last time and not when this changed: a score rises with an activity,
+    /// and the lead's time stands still.
+    pub is_time_older: bool,
     /// What the fields held before.
     before: Fields,
     /// Whether a field that `before` does not have was empty before; unchanged if not.
@@ -253,12 +256,12 @@ impl Members {
         let constant = ["ProspectAutoId", "CreatedOn", "CreatedBy"];
         let before_is_whole = !before.is_empty()
             && !constant.iter().any(|name| !after.get(name).is_empty() && !before.contains_key(*name));
-        let change = Change {
-            modified: Modified::read(after.get("ModifiedOn")),
-            before: Fields(before),
-            before_is_whole,
-            named,
+        let modified = Modified::read(after.get("ModifiedOn"));
+        let is_time_older = match before.get("ModifiedOn") {
+            Some(before) => Modified::read(before) == modified,
+            None => named == Some("Score"),
         };
+        let change = Change { modified, is_time_older, before: Fields(before), before_is_whole, named };
         Ok(Event { lead: self.lead("ProspectID", &after)?, what: What::Changed(change), fields: after })
     }
 
