@@ -188,21 +188,57 @@ impl Kind {
 }
 
 fn json(body: &[u8]) -> Result<Value, Malformed> {
-    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body).trim_ascii();
-    serde_json::from_slice(body).or_else(|error| {
+    let body = String::from_utf8_lossy(body);
+    let body = body.trim_start_matches('\u{feff}').trim();
+    tolerant(body).or_else(|error| {
         let unreadable = Malformed::Unreadable { line: error.line(), column: error.column() };
-        match body.starts_with(b"{") || body.starts_with(b"[") {
+        match body.starts_with(['{', '[']) {
             true => Err(unreadable),
-            false => form(body).ok_or(unreadable),
+            false => form(body.as_bytes()).ok_or(unreadable),
         }
     })
 }
 
+/// JSON in which a text may end in half a character, as a note does that some system cut to length. A minute's activities
+/// come in one body, where one such note must not cost the others.
+fn tolerant(json: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(json).or_else(|error| match whole_characters(json) {
+        Some(mended) => serde_json::from_str(&mended),
+        None => Err(error),
+    })
+}
+
+/// The JSON with a replacement character for each escaped half of one (`\ud83d` without its second half); none without any.
+fn whole_characters(json: &str) -> Option<String> {
+    const REPLACEMENT: &str = "\\ufffd";
+    let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
+    let mut mended = String::with_capacity(json.len());
+    let mut halves = false;
+    let mut rest = json;
+    while let Some(position) = rest.find('\\') {
+        let (before, escape) = rest.split_at(position);
+        mended.push_str(before);
+        let (kept, length) = match (unit(escape), escape.get(6..).and_then(unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (&escape[..12], 12),
+            (Some(0xd800..=0xdfff), _) => {
+                halves = true;
+                (REPLACEMENT, 6)
+            }
+            _ => {
+                let length = escape.char_indices().nth(2).map_or(escape.len(), |(end, _)| end);
+                (&escape[..length], length)
+            }
+        };
+        mended.push_str(kept);
+        rest = &escape[length..];
+    }
+    mended.push_str(rest);
+    halves.then_some(mended)
+}
+
 /// A form with the JSON in its one field, or with a field for each member. Which of them LeadSquared sends is not documented.
 fn form(body: &[u8]) -> Option<Value> {
-    let nested =
-        |text: &str| serde_json::from_str(text).ok().filter(|value: &Value| value.is_object() || value.is_array());
+    let nested = |text: &str| tolerant(text).ok().filter(|value: &Value| value.is_object() || value.is_array());
     let pairs: Vec<_> = form_urlencoded::parse(body).collect();
     if let [(name, value)] = pairs.as_slice() {
         return nested(value).or_else(|| nested(name));
@@ -447,6 +483,26 @@ mod tests {
     }
 
     #[test]
+    fn a_note_cut_in_the_middle_of_a_character_costs_no_event() {
+        let activity = |note: &str| {
+            format!(
+                r#"{{"ProspectActivityId":"{ACTIVITY}","RelatedProspectId":"{LEAD}","ActivityEvent":"201","Data":{{"Note":"{note}"}}}}"#
+            )
+        };
+        let notes = [r"a \ud83d", r"\ude00 \\ud83d \ud83d\ude00", r"\ud83d\ud83d\ude00 \u00e9"];
+        let body = format!("[{}]", notes.map(activity).join(","));
+        let expected = ["a \u{fffd}", "\u{fffd} \\ud83d \u{1f600}", "\u{fffd}\u{1f600} \u{e9}"];
+        let form = form_urlencoded::Serializer::new(String::new()).append_pair("data", &body).finish();
+        for body in [body.as_bytes(), form.as_bytes()] {
+            let events = read(body, None).unwrap();
+            let notes: Vec<_> = events.iter().map(|event| event.as_ref().unwrap().fields.get("Note")).collect();
+            assert_eq!(notes, expected);
+        }
+        let latin_1 = activity("caf#").bytes().map(|byte| if byte == b'#' { 0xe9 } else { byte }).collect::<Vec<u8>>();
+        assert_eq!(read(&latin_1, None).unwrap()[0].as_ref().unwrap().fields.get("Note"), "caf\u{fffd}");
+    }
+
+    #[test]
     fn one_bad_element_does_not_keep_the_others_from_being_read() {
         let good = json!({"ProspectID": LEAD});
         let body = json!([good, 7, {"ProspectID": "canary"}, {}, good, {"ProspectActivityId": ACTIVITY}]);
@@ -497,7 +553,7 @@ mod tests {
         }
 
         #[test]
-        fn no_json_makes_reading_panic(text in "[\\[{\"BAProspectIDData:,}\\]0-9eE.a-f-]{0,80}") {
+        fn no_json_makes_reading_panic(text in "[\\[{\"BAProspectIDData:,}\\]0-9eE.a-f\\\\ué-]{0,80}") {
             let _ = read(text.as_bytes(), None);
             let _ = read(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().as_bytes(), None);
         }
