@@ -5,6 +5,7 @@ use std::fmt;
 
 use invitation_flow::Action;
 use leadsquared::WebhookEvent;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::payload::{Event, What};
@@ -226,7 +227,7 @@ impl Rules {
     /// # Errors
     /// With every mistake, each with the rule, the key and what was expected.
     pub fn parse(json: &str) -> Result<Self, InvalidRules> {
-        let rules = match serde_json::from_str(json) {
+        let rules = match serde_json::from_str(json).map(|Unambiguous(rules)| rules) {
             Ok(Value::Array(rules)) => rules,
             Ok(_) => return Err(InvalidRules(vec!["the rules must be a JSON array".to_owned()])),
             Err(error) => return Err(InvalidRules(vec![format!("the rules must be a JSON array: {error}")])),
@@ -295,17 +296,16 @@ impl<'a> Keys<'a> {
 
     fn on(&mut self) -> Option<On> {
         const CODES: &str = "the code of an activity type in quotes, such as \"201\", or a list of them";
+        let is_code = |code: &String| code.parse::<u32>().is_ok_and(|number| number.to_string() == *code);
         match self.text("on", EVENTS).as_deref() {
             Some("lead-create") => Some(On::LeadCreate),
             Some("lead-change") => {
-                let field = self.text("field", "the schema name of the field whose change it is about");
+                let field = self.schema_name("the schema name of the field whose change it is about");
                 let (from, to) = (self.values("from", VALUES), self.values("to", VALUES));
                 Some(On::LeadChange { field: field?, from: from?, to: to? })
             }
             Some("activity") => {
                 let codes = self.values("activity", CODES)?;
-                let is_code =
-                    |code: &String| code.parse::<u32>().is_ok() && code.bytes().all(|byte| byte.is_ascii_digit());
                 match codes.filter(|codes| codes.0.iter().all(is_code)) {
                     Some(codes) => Some(On::Activity { codes }),
                     None => self.mistake("activity", CODES),
@@ -339,7 +339,7 @@ impl<'a> Keys<'a> {
     }
 
     fn condition(mut self) -> Option<Condition> {
-        let field = self.text("field", "the schema name of a field");
+        let field = self.schema_name("the schema name of a field");
         let test = match (self.values("is", VALUES), self.values("is-not", VALUES)) {
             (Some(Some(values)), Some(None)) => Some(Test::Is(values)),
             (Some(None), Some(Some(values))) => Some(Test::IsNot(values)),
@@ -351,6 +351,13 @@ impl<'a> Keys<'a> {
         };
         self.nothing_else();
         Some(Condition { field: field?, test: test? })
+    }
+
+    /// A field's name. With anything else in it than LeadSquared's names have, its rule would never fire, or always.
+    fn schema_name(&mut self, expected: &str) -> Option<String> {
+        let name = self.text("field", expected)?;
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if is_name { Some(name) } else { self.mistake("field", expected) }
     }
 
     /// A text that must be there and not empty.
@@ -387,6 +394,69 @@ impl<'a> Keys<'a> {
     fn mistake<T>(&mut self, key: &str, expected: &str) -> Option<T> {
         self.mistakes.push(format!("{}: {key} must be {expected}", self.place));
         None
+    }
+}
+
+/// JSON whose objects have each key once: of two, serde_json would keep the last without a word, and one of two conditions
+/// that somebody wrote into the same braces is gone.
+struct Unambiguous(Value);
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Unambiguous;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_unit<E>(self) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(Value::Null))
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(flag.into()))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(number.into()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(number.into()))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(number.into()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(text.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Unambiguous, A::Error> {
+                let mut list = Vec::new();
+                while let Some(Unambiguous(element)) = elements.next_element()? {
+                    list.push(element);
+                }
+                Ok(Unambiguous(list.into()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Unambiguous, A::Error> {
+                let mut object = Map::new();
+                while let Some((name, Unambiguous(value))) = members.next_entry::<String, _>()? {
+                    if object.contains_key(&name) {
+                        return Err(de::Error::custom(format_args!("{name} is there twice in one object")));
+                    }
+                    object.insert(name, value);
+                }
+                Ok(Unambiguous(object.into()))
+            }
+        }
+
+        deserializer.deserialize_any(Any)
     }
 }
 
@@ -548,6 +618,27 @@ mod tests {
         assert!(error.starts_with("the rules must be a JSON array: ") && error.contains("line 1 column 3"), "{error}");
         let long = json!([{"name": "n".repeat(61), "on": "lead-create", "action": "invite"}]).to_string();
         assert_eq!(Rules::parse(&long).unwrap_err().to_string(), "rule 1: name must be at most 60 characters long");
+    }
+
+    #[test]
+    fn a_rule_that_would_not_do_what_it_says_is_a_mistake() {
+        let said = |rule: &str| {
+            let rules = format!(r#"[{{"name":"a","action":"invite",{rule}}}]"#);
+            Rules::parse(&rules).map_or_else(|error| error.to_string(), |_| String::new())
+        };
+        let field = "rule 1 (a): field must be the schema name of the field whose change it is about";
+        for name in [" ProspectStage", "ProspectStage ", "Lead Stage", "{ProspectStage}"] {
+            assert_eq!(said(&format!(r#""on":"lead-change","field":"{name}""#)), field);
+        }
+        let condition = r#""on":"lead-create","when":[{"field":"Source ","is-not":"Fair"}]"#;
+        assert_eq!(said(condition), "rule 1 (a), condition 1: field must be the schema name of a field");
+        for code in ["0201", "201 ", "-1", "4294967296"] {
+            assert!(said(&format!(r#""on":"activity","activity":"{code}""#)).contains("activity must be the code"));
+        }
+        let both = r#""on":"lead-create","when":[{"field":"Source","is":"Fair","field":"mx_City","is":"Pune"}]"#;
+        let error = said(both);
+        assert!(error.contains("field is there twice in one object at line 1 column"), "{error}");
+        assert_eq!(said(r#""on":"lead-change","field":"mx_City","to":["x",""]"#), "");
     }
 
     #[test]

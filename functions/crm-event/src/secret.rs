@@ -17,11 +17,11 @@ pub struct SecretHashes(Vec<[u8; 32]>);
 pub struct InvalidHashes(usize);
 
 impl SecretHashes {
-    /// Whether a secret is one of them. Takes the same time for every one that is not, however much of it is right.
+    /// Whether a secret is one of them; none at all never is, should somebody have hashed an empty file. Takes the same time for every one that is not, however much of it is right.
     pub fn accept(&self, secret: &[u8]) -> bool {
         let hash = Sha256::digest(secret);
         let accepted = self.0.iter().map(|accepted| accepted.as_slice().ct_eq(hash.as_slice()));
-        accepted.fold(Choice::from(0), |any, one| any | one).into()
+        !secret.is_empty() & bool::from(accepted.fold(Choice::from(0), |any, one| any | one))
     }
 
     /// Whether nobody is accepted.
@@ -72,6 +72,11 @@ mod tests {
     fn no_hash_accepts_nobody() {
         let none: SecretHashes = " ".parse().unwrap();
         assert!(none.is_empty() && !none.accept(b"") && !none.accept(b"abc"));
+    }
+
+    #[test]
+    fn the_hash_of_nothing_lets_nobody_in() {
+        assert!(!SecretHashes(vec![Sha256::digest(b"").into()]).accept(b""));
     }
 
     #[test]
