@@ -142,7 +142,11 @@ impl WebhookSetup {
     fn steps(&self, mut existing: Vec<Webhook>) -> Vec<Step> {
         existing.retain(|webhook| Url::parse(&webhook.url).is_ok_and(|url| url == self.url));
         let mut steps = Vec::new();
-        for event in &self.events {
+        for (number, event) in self.events.iter().enumerate() {
+            // One that was asked for twice is still one webhook.
+            if self.events[..number].contains(event) {
+                continue;
+            }
             let Some(position) = existing.iter().position(|webhook| is_for(webhook, event)) else {
                 steps.push(Step::Create(event.clone()));
                 continue;
@@ -183,17 +187,23 @@ impl WebhookSetup {
     }
 }
 
-/// Whether a webhook is for an event. Which field a webhook listens to is in no list: its description has to say it.
+/// Whether a webhook is for an event. Which field a webhook listens to is in no list: its description has to say it, as it
+/// does for an activity type that the properties do not name.
 fn is_for(webhook: &Webhook, event: &WebhookEvent) -> bool {
-    let code = || {
+    let code = || -> Option<u32> {
         let properties: Value = serde_json::from_str(webhook.properties.as_deref()?).ok()?;
-        properties.get("ActivityEvent")?.as_str()?.parse().ok()
+        match properties.get("ActivityEvent")? {
+            Value::String(code) => code.parse().ok(),
+            code => code.as_u64()?.try_into().ok(),
+        }
     };
     let described =
         || webhook.description.as_deref().unwrap_or_default().split(", ").next() == Some(&event.to_string());
     webhook.event_code == event.name()
-        && event.activity().is_none_or(|event| code() == Some(event))
-        && (event.field().is_none() || described())
+        && match event.activity() {
+            Some(event) => code().map_or_else(described, |code| code == event),
+            None => event.field().is_none() || described(),
+        }
 }
 
 #[cfg(test)]
@@ -300,6 +310,30 @@ mod tests {
                 "surplus    Lead_Field_Change (lead-field-change=mx_City): it calls this address, and nothing asks for that",
             ]
         );
+    }
+
+    #[test]
+    fn an_activity_webhook_is_known_however_its_code_is_listed() {
+        let setup = setup("m", &["activity-create=201"]);
+        for (properties, step) in [
+            (Some(r#"{"ActivityEvent":201}"#), "unchanged"),
+            (Some(r#"{"ActivityEvent":"201"}"#), "unchanged"),
+            (None, "unchanged"),
+            (Some("{}"), "unchanged"),
+            (Some(r#"{"ActivityEvent":202}"#), "create"),
+        ] {
+            let mut there = listed(&setup, "activity-create=201", 0);
+            there.properties = properties.map(str::to_owned);
+            assert!(lines(&setup.steps(vec![there]))[0].starts_with(step), "{properties:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_asked_for_twice_is_one_webhook() {
+        let setup = setup("m", &["lead-create", "activity-create=201", "lead-create"]);
+        assert_eq!(lines(&setup.steps(Vec::new())), ["create     lead-create", "create     activity-create=201"]);
+        let there = vec![listed(&setup, "lead-create", 0), listed(&setup, "lead-create", 0)];
+        assert!(lines(&setup.steps(there))[2].starts_with("surplus    Lead_Post_Create"));
     }
 
     #[test]
