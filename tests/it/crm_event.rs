@@ -413,6 +413,16 @@ async fn a_flood_with_an_outage_in_the_middle_loses_nothing_that_was_answered() 
     assert_eq!(stored.into_iter().chain(again).collect::<BTreeSet<_>>().len(), EVENTS);
 }
 
+#[test]
+fn the_front_door_lets_a_bulk_edit_through() {
+    const ROUTE: &str = "POST /crm-events";
+    let template = Template::read();
+    // CloudFormation refuses limits of a route that is not there.
+    assert!(template.routes("crm-event").iter().any(|(method, path)| format!("{method} {path}") == ROUTE));
+    let (_, limits) = template.route_limits().find(|(route, _)| *route == ROUTE).unwrap();
+    assert!(limits["ThrottlingBurstLimit"].as_u64().unwrap() >= 1000, "{limits}");
+}
+
 #[tokio::test]
 async fn nothing_of_a_lead_and_no_secret_is_logged_or_answered() {
     let crm = Crm::start().await;

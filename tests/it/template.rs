@@ -39,6 +39,12 @@ impl Template {
         routes.map(|route| (text(&route["Method"]), text(&route["Path"]))).collect()
     }
 
+    /// The limits of the HTTP API's single routes, by method and path.
+    pub(crate) fn route_limits(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.resources("AWS::Serverless::HttpApi")
+            .flat_map(|(_, api)| api["Properties"]["RouteSettings"].as_object().into_iter().flatten())
+    }
+
     /// The names and values of a function's environment, those of `Globals` included.
     pub(crate) fn environment(&self, function: &Value) -> Map<String, Value> {
         let mut variables = Map::new();
