@@ -9,6 +9,7 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use axum::Router;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures::{StreamExt, future::join_all, stream};
 use proptest::{
@@ -18,6 +19,7 @@ use proptest::{
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio::{net::TcpListener, task::JoinSet};
 use uuid::Uuid;
 
 use crate::{
@@ -256,10 +258,11 @@ async fn a_minute_of_activities_in_one_request_invites_everybody() {
         json!({"ProspectActivityId": lead(number), "RelatedProspectId": lead(number), "ActivityEvent": "201",
             "Data": {"Status": "Paid", "Note": "x".repeat(1000)}})
     };
-    let activities: Vec<Value> = (0..300).map(activity).collect();
+    // In the time that Lambda gives it, with the last of the batches not full.
+    let activities: Vec<Value> = (0..2003).map(activity).collect();
     let event = webhook("LeadActivity_Post_Create", Value::from(activities).to_string());
     crm.send(&event).await.assert_success();
-    assert_eq!(crm.queue.drain().await.len(), 300);
+    assert_eq!(crm.queue.drain().await.len(), 2003);
 }
 
 #[tokio::test]
@@ -362,6 +365,24 @@ async fn an_event_that_cannot_be_stored_is_never_answered_with_success() {
     // Nothing was to be stored.
     send(&function, &sample("lead-update-of-no-interest")).await.assert_success();
     send(&function, &sample("handshake-head")).await.assert_success();
+}
+
+#[tokio::test]
+async fn a_batch_that_the_queue_takes_in_part_is_not_answered_with_success() {
+    let taken = json!({"Id": "0", "MessageId": "1", "MD5OfMessageBody": "d41d8cd98f00b204e9800998ecf8427e"});
+    let refused = json!({"Id": "1", "SenderFault": false, "Code": "InternalError"});
+    let answer = json!({"Successful": [taken], "Failed": [refused]}).to_string();
+    let queue = Router::new().fallback(async move || ([("content-type", "application/x-amz-json-1.0")], answer));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let _queue = JoinSet::from_iter([async { axum::serve(listener, queue).await }]);
+    let mut environment = Aws::new().await.environment();
+    let endpoint = environment.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap();
+    endpoint.1 = address.clone();
+    let function = start(environment, &format!("{address}/000000000000/invitations.fifo"), "none", &[]).await.unwrap();
+    send(&function, &sample("activity-create")).await.assert_error(503, "send it again");
+    let printed = function.stop().await;
+    assert!(printed.contains("SendMessageBatch (InternalError)"), "{printed}");
 }
 
 /// 50 events a second for a minute, as fast as they go, and AWS out of reach in the middle.

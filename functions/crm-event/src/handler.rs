@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use http::{Method, Response, StatusCode};
 use invitation_flow::{Invitation, InvitationId, Ledger as _, Source, Whom};
 use lambda_http::Request;
@@ -16,7 +16,7 @@ use crate::Config;
 use crate::payload::{Change, Event, Malformed, Modified, What, read};
 use crate::rules::Rule;
 
-/// Invitations on their way to the queue at the same time: a minute's activities come in one request.
+/// Questions to the ledger at the same time.
 const AT_ONCE: usize = 32;
 
 /// How long the ledger may take to say whether an event is an echo. Without its word the invitation goes out, and the
@@ -80,17 +80,25 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
     tracing::info!(events = events.len(), invitations = asked.len(), "webhook read");
 
     let ledger_answers = AtomicBool::new(true);
-    let sent = stream::iter(asked).map(Ok).try_for_each_concurrent(AT_ONCE, async |(event, invitation)| {
-        let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
-        if is_echo(config, &stores.ledger, event, &ledger_answers, now).await {
+    let is_echo = asked.iter().map(|(event, _)| is_echo(config, &stores.ledger, event, &ledger_answers, now));
+    let is_echo: Vec<_> = is_echo.collect();
+    let is_echo: Vec<bool> = stream::iter(is_echo).buffered(AT_ONCE).collect().await;
+    let mut invitations = Vec::new();
+    for ((_, invitation), is_echo) in asked.into_iter().zip(is_echo) {
+        if is_echo {
+            let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
             tracing::info!(%receipt, rule, outcome = "already-invited", cause = "echo", "invitation ended");
-            return Ok(());
+        } else {
+            invitations.push(invitation);
         }
-        stores.invitations.send(&invitation).await?;
+    }
+    // A minute's activities come in one request.
+    stores.invitations.send_all(&invitations).await?;
+    for invitation in &invitations {
+        let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
         tracing::info!(%receipt, source = "crm", rule, action = invitation.action.name(), "invitation accepted");
-        Ok(())
-    });
-    sent.await
+    }
+    Ok(())
 }
 
 /// What a rule asks for. Nothing of the lead is in it but its id: the worker takes the rest from LeadSquared.

@@ -2,7 +2,10 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, SendMessageBatchRequestEntry,
+};
+use futures::{StreamExt, TryStreamExt, stream};
 use invitation_flow::{Invitation, InvitationId};
 
 use crate::{Delivery, Returns};
@@ -51,12 +54,36 @@ impl Invitations {
             .send_message()
             .queue_url(&self.url)
             .message_group_id(invitation.person().as_str())
-            .message_deduplication_id(format!("{}-{}", invitation.id, &invitation.payload_hash()[..16]))
+            .message_deduplication_id(deduplication_id(invitation))
             .message_body(sendable(&invitation.encode()));
         send.send()
             .await
             .map(|_| ())
             .map_err(|error| QueueError { operation: "SendMessage", cause: aws::cause(&error) })
+    }
+
+    /// Puts invitations on the queue as [`send`](Self::send) does, ten at a time; when this returns, all of them are stored
+    /// durably.
+    ///
+    /// # Errors
+    /// When it is not certain that all are stored. Some may be.
+    pub async fn send_all(&self, invitations: &[Invitation]) -> Result<(), QueueError> {
+        let batches = stream::iter(invitations.chunks(BATCH)).map(Ok);
+        let failed = |cause| QueueError { operation: "SendMessageBatch", cause };
+        let sent = batches.try_for_each_concurrent(BATCHES_AT_ONCE, async |some| {
+            let entries = some.iter().enumerate().map(|(position, invitation)| {
+                let entry = SendMessageBatchRequestEntry::builder()
+                    .id(position.to_string())
+                    .message_group_id(invitation.person().as_str())
+                    .message_deduplication_id(deduplication_id(invitation))
+                    .message_body(sendable(&invitation.encode()));
+                entry.build().expect("id and body, the required fields, are set")
+            });
+            let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
+            let answer = send.send().await.map_err(|error| failed(aws::cause(&error)))?;
+            answer.failed().first().map_or(Ok(()), |entry| Err(failed(entry.code().to_owned())))
+        });
+        sent.await
     }
 
     /// Gives messages that have to come back the time of their return, in whole seconds.
@@ -93,8 +120,15 @@ fn sendable(json: &str) -> Cow<'_, str> {
     }
 }
 
+fn deduplication_id(invitation: &Invitation) -> String {
+    format!("{}-{}", invitation.id, &invitation.payload_hash()[..16])
+}
+
 /// How many messages SQS takes at a time.
 const BATCH: usize = 10;
+
+/// Batches on their way at the same time.
+const BATCHES_AT_ONCE: usize = 8;
 
 /// Why a message is among the dead letters. None of it is personal data: it is there for everybody to sort by.
 pub struct Reason {
