@@ -15,8 +15,8 @@ use proptest::{
 use serde_json::{Value, json};
 
 use crate::{
-    fixtures::{self, Aws, Queue},
-    runtime_api::{Function, FunctionError},
+    fixtures::{self, Aws, Queue, metrics},
+    runtime_api::{Function, FunctionError, TRACE},
     template::Template,
     workspace,
 };
@@ -258,6 +258,29 @@ async fn a_form_becomes_one_invitation_whatever_its_encoding_and_its_door() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn an_accepted_form_is_counted_and_takes_its_trace_to_the_queue() {
+    let form = Form::start().await;
+    form.post(Request::urlencoded(&ASHA)).await.receipt();
+    form.post(Request::urlencoded(&[])).await;
+    form.post(Request::urlencoded(&with(&[("website", "https://robots.example")]))).await.receipt();
+    let messages = form.queue.drain().await;
+    let trace = messages[0].attributes.as_ref().unwrap().get(&MessageSystemAttributeName::AwsTraceHeader);
+    assert_eq!((messages.len(), trace.map(String::as_str)), (1, Some(TRACE)));
+    let mut counts = metrics(&form.function.stop().await);
+    counts.retain(|(name, ..)| name != "QueueAge");
+    let count = |name: &str, dimensions: &str| (name.to_owned(), dimensions.to_owned(), json!(1));
+    assert_eq!(
+        counts,
+        [
+            count("ColdStarts", ""),
+            count("Accepted", "source=form"),
+            count("Outcomes", "outcome=suppressed"),
+            count("OutcomesBySource", "outcome=suppressed source=form"),
+        ]
+    );
 }
 
 #[tokio::test]

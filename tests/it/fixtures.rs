@@ -21,6 +21,8 @@ use local_stack::{functions, ministack::MiniStack, steps::Steps};
 use serde_json::{Map, Value, json};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
+use crate::template::STACK;
+
 const REGION: &str = "us-east-1";
 
 /// What outlives a single test runs here: a test's own runtime ends with it.
@@ -189,6 +191,24 @@ impl Queue {
     pub(crate) async fn remove(self) {
         self.sqs.delete_queue().queue_url(self.url).send().await.unwrap();
     }
+}
+
+/// The metrics among a function's lines, each as name, dimensions and value: `("Outcomes", "outcome=invited", 1)`.
+pub(crate) fn metrics(printed: &str) -> Vec<(String, String, Value)> {
+    let documents = printed.lines().filter(|line| line.contains("\"_aws\""));
+    let documents = documents.map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
+    let mut found = Vec::new();
+    for document in documents {
+        let [directive] = &document["_aws"]["CloudWatchMetrics"].as_array().unwrap()[..] else { panic!("{document}") };
+        assert_eq!(directive["Namespace"], STACK);
+        let names = directive["Dimensions"][0].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+        let dimensions: Vec<_> = names.map(|name| format!("{name}={}", document[name].as_str().unwrap())).collect();
+        for metric in directive["Metrics"].as_array().unwrap() {
+            let name = metric["Name"].as_str().unwrap();
+            found.push((name.to_owned(), dimensions.join(" "), document[name].clone()));
+        }
+    }
+    found
 }
 
 /// The event that Lambda makes of received messages.

@@ -15,8 +15,8 @@ use leadsquared_emulator::{Call, Effect, Emulator, Fault, Role, Settings};
 use serde_json::{Value, json};
 
 use crate::{
-    fixtures::{self, Aws, Queue, sqs_event},
-    runtime_api::{Function, FunctionError},
+    fixtures::{self, Aws, Queue, metrics, sqs_event},
+    runtime_api::{Function, FunctionError, TRACE},
     template::Template,
     workspace,
 };
@@ -207,6 +207,65 @@ async fn an_invitation_becomes_a_portal_user_with_a_link_in_the_mailbox() {
     assert!(stage.causes().await.is_empty());
     let printed = stage.finish(function).await;
     assert_eq!(printed.matches("\"outcome\":\"invited\"").count(), 1, "{printed}");
+}
+
+#[tokio::test]
+async fn what_happens_is_measured_without_a_word_about_anybody() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    for email in ["asha@example.com", "ravi@example.com"] {
+        let message = stage.invite(email).await;
+        assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+    }
+    let refusal = Effect::Answer { status: 500, content_type: "application/json".into(), body: REFUSAL.into() };
+    stage.emulator.faults().add(Fault::on(Call::Register, refusal).times(1));
+    let refused = stage.invite("meera@example.com").await;
+    stage.deliver(&function, &[refused]).await;
+    let broken = stage.queue("{}", "nobody").await;
+    stage.deliver(&function, &[broken]).await;
+    let printed = stage.finish(function).await;
+    let metrics = metrics(&printed);
+    let of = |name: &str, dimensions: &str| -> Vec<Value> {
+        let found = metrics.iter().filter(|metric| metric.0 == name && metric.1 == dimensions);
+        found.map(|(_, _, value)| value.clone()).collect()
+    };
+    // A count for each invocation that has one.
+    for (name, dimensions, counts) in [
+        ("ColdStarts", "", vec![1]),
+        ("Outcomes", "outcome=invited", vec![1, 1]),
+        ("OutcomesBySource", "outcome=rejected source=form", vec![1]),
+        ("Malformed", "", vec![1]),
+        ("UpstreamCalls", "call=Register result=Ok", vec![1, 1]),
+        ("UpstreamCalls", "call=Register result=Refused", vec![1]),
+        ("UpstreamCalls", "call=RegistrationToken result=Ok", vec![1]),
+        ("UpstreamCalls", "call=SendEmailToLead result=Ok", vec![1, 1]),
+        ("RateLimited", "", vec![]),
+        ("ToBeMended", "", vec![]),
+    ] {
+        assert_eq!(json!(of(name, dimensions)), json!(counts), "{name} {dimensions}: {metrics:?}");
+    }
+    assert_eq!(of("QueueAge", "").len(), 3, "{metrics:?}");
+    // Six calls of the first invitation, cold; three of the second; one of the third.
+    let waits: Vec<_> = of("AllowanceWait", "").iter().map(|waits| waits.as_array().unwrap().len()).collect();
+    assert_eq!(waits, [6, 3, 1], "{metrics:?}");
+    let known: BTreeSet<_> = telemetry::metric::ALL.iter().map(|series| series.name).collect();
+    let unknown: Vec<_> = metrics.iter().filter(|(name, ..)| !known.contains(name.as_str())).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn an_invitation_is_logged_with_the_trace_of_whoever_queued_it() {
+    let stage = Stage::new().await;
+    let function = stage.start().await;
+    let message = stage.invite("asha@example.com").await;
+    let mut event = sqs_event(&[message]);
+    let trace = "Root=1-67a1b2c3-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=1";
+    event["Records"][0]["attributes"]["AWSTraceHeader"] = json!(trace);
+    function.invoke(&event, TIMEOUT).await.unwrap();
+    let printed = stage.finish(function).await;
+    let ended = printed.lines().find(|line| line.contains("invitation ended")).expect("it ended");
+    let ended: Value = serde_json::from_str(ended).unwrap();
+    assert_eq!((&ended["fields"]["trace"], &ended["span"]["xrayTraceId"]), (&json!(trace), &json!(TRACE)));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The Lambda Runtime API that functions run under here, tried with a function whose AWS is a listener that never answers.
 
-pub(crate) use ::runtime_api::{Function, FunctionError};
+pub(crate) use ::runtime_api::{Function, FunctionError, TRACE};
 
 mod tests {
     use std::{os::unix::process::ExitStatusExt, time::Duration};

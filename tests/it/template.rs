@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::workspace;
 
+/// The name of the stack, as far as tests deploy one.
+pub(crate) const STACK: &str = "applicants";
+
 /// The deployment template, with CloudFormation's short tags written out: `!Ref X` is `{"Ref": "X"}`.
 pub(crate) struct Template(Value);
 
@@ -64,20 +67,24 @@ impl Template {
         for (name, _) in values {
             assert!(environment.contains_key(*name), "template.yaml does not give {function} {name}");
         }
-        let value = |name: &str, reference: &Value| match values.iter().find(|(other, _)| *other == name) {
+        let value = |name: &str, value: &Value| match values.iter().find(|(other, _)| *other == name) {
             Some((_, value)) => (*value).to_owned(),
-            None => {
-                // Every condition is off by default.
-                let reference = reference["Fn::If"].get(2).unwrap_or(reference);
-                match (reference, &reference["Ref"], &reference["Fn::Sub"]) {
-                    (Value::String(text), _, _) => text.clone(),
-                    (_, Value::String(parameter), _) => self.default(parameter),
-                    (_, _, Value::String(address)) => address.replace("${Api.ApiEndpoint}", "https://api.example.test"),
-                    _ => panic!("{name}: a setting without a value is a parameter, an address or has a condition"),
-                }
-            }
+            None => self.by_default(name, value),
         };
         environment.iter().map(|(name, reference)| (name.clone(), value(name, reference))).collect()
+    }
+
+    /// What a setting is with the parameters' defaults.
+    fn by_default(&self, name: &str, value: &Value) -> String {
+        match (value, &value["Ref"], &value["Fn::If"][2], &value["Fn::Sub"]) {
+            (Value::String(text), ..) => text.clone(),
+            (_, Value::String(name), ..) if name == "AWS::StackName" => STACK.to_owned(),
+            (_, Value::String(parameter), ..) => self.default(parameter),
+            // Every condition of a setting is off by default.
+            (_, _, otherwise, _) if !otherwise.is_null() => self.by_default(name, otherwise),
+            (_, _, _, Value::String(address)) => address.replace("${Api.ApiEndpoint}", "https://api.example.test"),
+            _ => panic!("{name}: a setting without a value is a parameter, an address or has a condition"),
+        }
     }
 
     /// The resource that `{"Ref": …}` or `{"Fn::GetAtt": …}` points at.

@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use http::{HeaderMap, Method, Response, StatusCode};
 use invitation_flow::InvitationId;
 use lambda_http::Request;
 use queue::Invitations;
 use sealing::Sealer;
 use serde::Serialize;
+use telemetry::Metric;
 use time::OffsetDateTime;
 use web::{Form, Preference, Problem, json, notice, see_other};
 
@@ -55,6 +58,7 @@ async fn accept(
     let mut invitation = submission.invitation(key, now);
     if by_robot {
         // A robot gets the answer a person gets, and nothing to learn from.
+        Metric::Ended { outcome: "suppressed", source: invitation.source.name(), age: Duration::ZERO }.record();
         tracing::info!(receipt = %invitation.id, outcome = "suppressed", cause = "honeypot", "invitation ended");
         return Ok(invitation.id);
     }

@@ -26,7 +26,9 @@ async fn main() -> anyhow::Result<()> {
         signing_secrets: Secret::new(secrets, config.signing_secret, SigningSecrets::EXPECTED),
     };
     let serve = async |event: LambdaEvent<Value>| {
-        bus.handle(event.payload, &event.context.request_id, OffsetDateTime::now_utc(), Instant::now()).await
+        let LambdaEvent { payload, context } = event;
+        let work = bus.handle(payload, &context.request_id, OffsetDateTime::now_utc(), Instant::now());
+        telemetry::invocation(&context, work).await
     };
     run(service_fn(serve)).await.map_err(anyhow::Error::from_boxed)
 }

@@ -33,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let serve = async |event: LambdaEvent<SqsEvent>| {
         let deadline = event.context.deadline();
-        Ok::<_, Error>(worker.handle(&event.payload, deadline.into()).await)
+        Ok::<_, Error>(telemetry::invocation(&event.context, worker.handle(&event.payload, deadline.into())).await)
     };
     run(service_fn(serve)).await.map_err(anyhow::Error::from_boxed)
 }

@@ -11,6 +11,7 @@ use ledger::Ledger;
 use mail::LeadSquaredChannel;
 use queue::{DeadLetters, Delivery, Invitations, Reason, Verdict, after_throttling, backoff, each_record};
 use sealing::{OpenError, Opener};
+use telemetry::Metric;
 use time::OffsetDateTime;
 use uuid::Builder;
 
@@ -88,6 +89,7 @@ impl Worker {
             }
             Err(error) => {
                 tracing::error!(message.id = delivery.message_id, error = %error, "malformed message laid aside");
+                Metric::Malformed.record();
                 let reason = Reason { class: "malformed", cause: error.to_string(), receipt: None };
                 return self.lay_aside(&delivery, &reason).await;
             }
@@ -96,9 +98,7 @@ impl Worker {
             Ok(outcome) => outcome,
             Err(failure) => {
                 self.report(&invitation, &delivery, &failure);
-                let waited =
-                    delivery.sent_at.map_or(time::Duration::ZERO, |sent_at| now - OffsetDateTime::from(sent_at));
-                if waited < failure.horizon() {
+                if age(&delivery, now) < failure.horizon() {
                     return Verdict::ComeBack(failure.wait(delivery.receive_count, now, self.random_number()));
                 }
                 let lease = self.lease(&delivery, deadline);
@@ -124,7 +124,13 @@ impl Worker {
         if verdict == Verdict::Done {
             let (outcome, attempts) = (outcome.name(), delivery.receive_count);
             let (source, rule) = (invitation.source.name(), invitation.rule.as_deref());
-            tracing::info!(receipt = %invitation.id, source, rule, outcome, cause = &*cause, attempts, "invitation ended");
+            let age = age(&delivery, (self.now)()).unsigned_abs();
+            Metric::Ended { outcome, source, age }.record();
+            // The trace of whoever put it on the queue: Lambda's own, in the line's span, is that of a batch.
+            let trace = Some(delivery.trace).filter(|trace| !trace.is_empty());
+            tracing::info!(
+                receipt = %invitation.id, source, rule, outcome, cause = &*cause, attempts, trace, "invitation ended"
+            );
         }
         verdict
     }
@@ -218,6 +224,10 @@ impl Worker {
     fn report(&self, invitation: &Invitation, delivery: &Delivery<'_>, failure: &Failure) {
         let (receipt, attempts) = (invitation.id, delivery.receive_count);
         let error = failure.in_full();
+        Metric::ComesBack { cause: failure.name(), to_be_mended: failure.is_to_be_mended() }.record();
+        if let Failure::Postponed(Postponed::MailUnknown(_)) = failure {
+            Metric::MailUnknown.record();
+        }
         match failure {
             Failure::Account(_) => {
                 tracing::error!(%receipt, attempts, error, "there are no LeadSquared keys: the invitation waits until there are");
@@ -240,6 +250,11 @@ impl Worker {
         (self.random)(&mut bytes);
         u32::from_be_bytes(bytes)
     }
+}
+
+/// How long ago a message was put on the queue.
+fn age(delivery: &Delivery<'_>, now: OffsetDateTime) -> time::Duration {
+    delivery.sent_at.map_or(time::Duration::ZERO, |sent_at| now - OffsetDateTime::from(sent_at))
 }
 
 /// Why an invitation has to come back.
@@ -268,11 +283,17 @@ impl Failure {
     /// How long the invitation is tried in spite of it.
     fn horizon(&self) -> time::Duration {
         match self {
-            Self::Account(_) | Self::Password(_) | Self::Postponed(Postponed::MailBudget { .. }) => OPERATOR_HORIZON,
-            Self::Postponed(postponed) if postponed.leadsquared().is_some_and(Error::is_configuration) => {
-                OPERATOR_HORIZON
-            }
-            Self::Postponed(_) => RETRY_HORIZON,
+            Self::Postponed(Postponed::MailBudget { .. }) => OPERATOR_HORIZON,
+            _ if self.is_to_be_mended() => OPERATOR_HORIZON,
+            _ => RETRY_HORIZON,
+        }
+    }
+
+    /// Whether it lasts until somebody does something.
+    fn is_to_be_mended(&self) -> bool {
+        match self {
+            Self::Account(_) | Self::Password(_) => true,
+            Self::Postponed(postponed) => postponed.leadsquared().is_some_and(Error::is_configuration),
         }
     }
 

@@ -6,6 +6,7 @@ use leadsquared::doctor::{Finding, Subject, Verdict, examine};
 use leadsquared::{InvalidOptions, Lane};
 use serde::Serialize;
 use settings::SecretError;
+use telemetry::Metric;
 
 use crate::config::{Config, TIMEOUTS};
 
@@ -75,6 +76,7 @@ impl Reported {
             State::Good => tracing::info!(subject, what, "as it should be"),
             State::Unknown => tracing::info!(subject, what, "could not be told"),
             State::Wrong => {
+                Metric::KeyCheckFailed.record();
                 tracing::error!(subject, what, mend = mend.as_deref(), setting, "something has to be mended");
             }
         }

@@ -19,7 +19,8 @@ async fn main() -> anyhow::Result<()> {
     // Whatever it is told by: there is one thing to do.
     let serve = async |event: LambdaEvent<IgnoredAny>| {
         let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-        Ok::<_, Error>(check(aws, config, Instant::now(), left.saturating_sub(TO_REPORT)).await?)
+        let work = check(aws, config, Instant::now(), left.saturating_sub(TO_REPORT));
+        Ok::<_, Error>(telemetry::invocation(&event.context, work).await?)
     };
     run(service_fn(serve)).await.map_err(anyhow::Error::from_boxed)
 }

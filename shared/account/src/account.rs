@@ -3,10 +3,11 @@ use std::time::Instant;
 
 use allowance::{Allowance, DynamoDb, WithSpare};
 use aws::SdkConfig;
-use leadsquared::{Client, InvalidOptions, Keys, Lane, Options, Timeouts};
+use leadsquared::{Called, Client, InvalidOptions, Keys, Lane, Options, Timeouts};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use settings::{Secret, SecretError};
+use telemetry::Metric;
 use tokio::sync::Mutex;
 
 use crate::Settings;
@@ -55,7 +56,7 @@ impl Account {
     pub const KEYS: &str = r#"a JSON object {"accessKey": "…", "secretKey": "…"}"#;
 
     /// The account with these settings: keys from Secrets Manager, and the call line in the ledger's table. Calls are made
-    /// in `lane`, within `timeouts`. Nothing is read or sent yet.
+    /// in `lane`, within `timeouts`, and counted. Nothing is read or sent yet.
     ///
     /// # Errors
     /// When the settings are of no use.
@@ -68,6 +69,10 @@ impl Account {
             Lane::Background => Arc::new(Allowance::new(line)),
         };
         options.timeouts = timeouts;
+        options.observer = Arc::new(|called: &Called| {
+            let Called { endpoint, outcome, waited, .. } = *called;
+            Metric::Called { call: endpoint.name(), result: outcome, waited }.record();
+        });
         let keys = Secret::new(aws_sdk_secretsmanager::Client::new(aws), settings.keys_secret.clone(), Self::KEYS);
         Self::new(options, lane, keys)
     }

@@ -13,7 +13,7 @@ use lambda_http::{Adapter, Error, LambdaEvent, Request, Service, lambda_runtime,
 pub use event::without_address;
 pub use origin::{network_address, path, query};
 
-/// Answers requests until Lambda ends the process.
+/// Answers requests until Lambda ends the process; what they measure is printed after each.
 ///
 /// # Errors
 /// When the process cannot talk to Lambda any more.
@@ -26,7 +26,9 @@ where
         async { Ok::<_, Error>(answer.await) }
     }));
     let events = service_fn(|event: LambdaEvent<LambdaRequest>| {
-        requests.call(LambdaEvent { payload: without_address(event.payload), context: event.context })
+        let context = event.context.clone();
+        let answer = requests.call(LambdaEvent { payload: without_address(event.payload), context: event.context });
+        async move { telemetry::invocation(&context, answer).await }
     });
     lambda_runtime::run(events).await
 }

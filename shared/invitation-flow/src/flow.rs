@@ -6,6 +6,7 @@ use leadsquared::{
     AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, LoginLink, Password, PortalId, Registration,
     auto_login_link,
 };
+use telemetry::Metric;
 use time::OffsetDateTime;
 use url::Url;
 
@@ -168,7 +169,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 return Err(postponed);
             }
         };
-        end(self.ledger, invitation, &lease, &record, outcome, attempt.now).await
+        let outcome = end(self.ledger, invitation, &lease, &record, outcome, attempt.now).await?;
+        Metric::FieldsLeftOut(record.left_out.len()).record();
+        Ok(outcome)
     }
 
     async fn invite(

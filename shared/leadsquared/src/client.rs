@@ -39,6 +39,20 @@ pub struct Client {
     deadline: Option<Instant>,
 }
 
+/// A call that is over. Holds nothing of what was sent or answered.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Called {
+    /// Which call.
+    pub endpoint: Endpoint,
+    /// `Ok`, or the error's [name](Error::name). Of those, `TurnedAway` and `OutOfTime` mean that nothing was sent.
+    pub outcome: &'static str,
+    /// How long it waited for [`Admission`](crate::Admission).
+    pub waited: Duration,
+    /// How long the call itself took.
+    pub took: Duration,
+}
+
 struct Shared {
     http: reqwest::Client,
     options: Options,
@@ -183,10 +197,40 @@ impl Client {
         carried: &[Carried],
         deadline: Instant,
     ) -> Result<T, Failed> {
-        let Shared { http, options, .. } = &*self.shared;
+        let Shared { options, .. } = &*self.shared;
         let request = self.request(call, carried)?;
-        self.before(deadline, options.admission.admit(self.lane, deadline)).await?.map_err(Error::TurnedAway)?;
+        let asked = self.now();
+        let leave = match self.before(deadline, options.admission.admit(self.lane, deadline)).await {
+            Ok(leave) => leave.map_err(Error::TurnedAway),
+            Err(error) => Err(error),
+        };
         let started = self.now();
+        let result = match leave {
+            Ok(()) => self.exchange(call, request, deadline, started).await,
+            Err(error) => Err(error.into()),
+        };
+        (options.observer)(&Called {
+            endpoint: call.endpoint,
+            outcome: result.as_ref().err().map_or("Ok", |failed| failed.error.name()),
+            waited: started.saturating_duration_since(asked),
+            took: self.now().saturating_duration_since(started),
+        });
+        if let Err(Failed { error: Error::RateLimited { limit }, .. }) = &result {
+            // Whether everybody else hears of it in time is not this caller's outcome.
+            let _ = self.before(deadline, options.admission.throttled(self.lane, *limit)).await;
+        }
+        result
+    }
+
+    /// Sends the request and reads the answer.
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+        request: reqwest::Request,
+        deadline: Instant,
+        started: Instant,
+    ) -> Result<T, Failed> {
+        let Shared { http, options, .. } = &*self.shared;
         let time = deadline.saturating_duration_since(started).min(options.timeouts.attempt);
         if time.is_zero() {
             return Err(Error::OutOfTime.into());
@@ -201,10 +245,6 @@ impl Client {
         let duration_ms = u64::try_from(self.now().saturating_duration_since(started).as_millis()).unwrap_or(u64::MAX);
         let outcome = result.as_ref().err().map_or("Ok", |failed| failed.error.name());
         tracing::debug!(call.name = ?call.endpoint, call.outcome = outcome, duration_ms, "called LeadSquared");
-        if let Err(Failed { error: Error::RateLimited { limit }, .. }) = &result {
-            // Whether everybody else hears of it in time is not this caller's outcome.
-            let _ = self.before(deadline, options.admission.throttled(self.lane, *limit)).await;
-        }
         result
     }
 

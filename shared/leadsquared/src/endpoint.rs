@@ -115,6 +115,13 @@ macro_rules! endpoints {
             /// Every call there is: the list to check coverage against.
             pub const ALL: &'static [Endpoint] = &[$(Endpoint::$name),*];
 
+            /// Its name as written here: a stable word for logs and metrics.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Endpoint::$name => stringify!($name),)*
+                }
+            }
+
             pub(crate) const fn facts(self) -> Facts {
                 match self {
                     $(Endpoint::$name => Facts {

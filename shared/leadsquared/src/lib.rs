@@ -38,7 +38,7 @@ pub use activities::{Activity, ActivityPage, ActivityQuery, Datum, NewActivity, 
 pub use admission::{Admission, BoxFuture, Lane, TurnedAway, Unlimited};
 pub use attributes::Attributes;
 pub use auto_login::auto_login_link;
-pub use client::Client;
+pub use client::{Called, Client};
 pub use decode::{Presented, Texts, decode};
 pub use email_address::{EmailAddress, InvalidEmailAddress};
 pub use endpoint::{Endpoint, Host, Paths, Verb};

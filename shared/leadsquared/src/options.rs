@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use url::{Host, Url};
 
 use crate::admission::{Admission, Unlimited};
+use crate::client::Called;
 use crate::decode::Texts;
 use crate::endpoint::{Endpoint, Paths};
 use crate::id::PortalId;
@@ -32,6 +33,8 @@ pub struct Options {
     pub repeats: u32,
     /// What is asked before every call.
     pub admission: Arc<dyn Admission>,
+    /// What hears of every call when it is over, repeats and the fetching of credentials included.
+    pub observer: Arc<dyn Fn(&Called) + Send + Sync>,
     /// What time it is.
     pub clock: Arc<dyn Fn() -> Instant + Send + Sync>,
     /// A number from 0 to 1 for the pause before a repeat.
@@ -50,6 +53,7 @@ impl Options {
             timeouts: Timeouts::default(),
             repeats: 2,
             admission: Arc::new(Unlimited),
+            observer: Arc::new(|_| ()),
             clock: Arc::new(Instant::now),
             chance: Arc::new(|| f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX)),
         }

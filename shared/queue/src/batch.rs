@@ -20,6 +20,8 @@ pub struct Delivery<'a> {
     pub receipt_handle: &'a str,
     /// Its message group: the person.
     pub group: &'a str,
+    /// The X-Ray trace it belongs to, as its sender gave it; empty where there is none.
+    pub trace: &'a str,
 }
 
 /// What becomes of a delivered message.
@@ -78,7 +80,7 @@ impl<'a> Delivery<'a> {
     /// The one delivery of something that did not come from this queue, such as another system's event; of no group but its
     /// own. SQS takes letters, digits and punctuation for an id.
     pub fn from_elsewhere(id: &'a str, body: &'a str, at: SystemTime) -> Self {
-        Self { message_id: id, body, receive_count: 1, sent_at: Some(at), receipt_handle: "", group: id }
+        Self { message_id: id, body, receive_count: 1, sent_at: Some(at), receipt_handle: "", group: id, trace: "" }
     }
 
     fn of(message_id: &'a str, record: &'a SqsMessage) -> Self {
@@ -92,6 +94,7 @@ impl<'a> Delivery<'a> {
             sent_at: sent_at.map(|since_epoch| SystemTime::UNIX_EPOCH + since_epoch),
             receipt_handle: record.receipt_handle.as_deref().unwrap_or_default(),
             group: attribute("MessageGroupId"),
+            trace: attribute("AWSTraceHeader"),
         }
     }
 }

@@ -1,12 +1,15 @@
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeNameForSends,
+    MessageSystemAttributeValue, SendMessageBatchRequestEntry,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use invitation_flow::{Invitation, InvitationId};
+use telemetry::Metric;
 
 use crate::{Delivery, Returns};
 
@@ -44,7 +47,7 @@ impl Invitations {
     /// The invitation's person is the message group, so that one person's invitations run one after another. Its id and
     /// payload are the deduplication id: SQS takes a second copy within five minutes for the first
     /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>),
-    /// and the ledger every later one.
+    /// and the ledger every later one. It takes the trace of the invocation under way along.
     ///
     /// # Errors
     /// When it is not certain that it is stored.
@@ -55,11 +58,12 @@ impl Invitations {
             .queue_url(&self.url)
             .message_group_id(invitation.person().as_str())
             .message_deduplication_id(deduplication_id(invitation))
-            .message_body(sendable(&invitation.encode()));
-        send.send()
-            .await
-            .map(|_| ())
-            .map_err(|error| QueueError { operation: "SendMessage", cause: aws::cause(&error) })
+            .message_body(sendable(&invitation.encode()))
+            .set_message_system_attributes(telemetry::trace().map(trace_header));
+        let sent = send.send().await;
+        sent.map_err(|error| QueueError { operation: "SendMessage", cause: aws::cause(&error) })?;
+        Metric::Accepted { source: invitation.source.name() }.record();
+        Ok(())
     }
 
     /// Puts invitations on the queue as [`send`](Self::send) does, ten at a time; when this returns, all of them are stored
@@ -76,12 +80,19 @@ impl Invitations {
                     .id(position.to_string())
                     .message_group_id(invitation.person().as_str())
                     .message_deduplication_id(deduplication_id(invitation))
-                    .message_body(sendable(&invitation.encode()));
+                    .message_body(sendable(&invitation.encode()))
+                    .set_message_system_attributes(telemetry::trace().map(trace_header));
                 entry.build().expect("id and body, the required fields, are set")
             });
             let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
             let answer = send.send().await.map_err(|error| failed(aws::cause(&error)))?;
-            answer.failed().first().map_or(Ok(()), |entry| Err(failed(entry.code().to_owned())))
+            if let Some(entry) = answer.failed().first() {
+                return Err(failed(entry.code().to_owned()));
+            }
+            for invitation in some {
+                Metric::Accepted { source: invitation.source.name() }.record();
+            }
+            Ok(())
         });
         sent.await
     }
@@ -170,7 +181,8 @@ impl DeadLetters {
             .message_body(sendable(delivery.body))
             .message_attributes("class", text(reason.class))
             .message_attributes("cause", text(&reason.cause))
-            .message_attributes("deliveries", number(delivery.receive_count.into()));
+            .message_attributes("deliveries", number(delivery.receive_count.into()))
+            .set_message_system_attributes(Some(delivery.trace).filter(|it| !it.is_empty()).map(trace_header));
         if let Some(queued) = delivery.sent_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()) {
             send = send.message_attributes("queued_at", number(queued.as_secs()));
         }
@@ -182,6 +194,14 @@ impl DeadLetters {
             .map(|_| ())
             .map_err(|error| QueueError { operation: "SendMessage", cause: aws::cause(&error) })
     }
+}
+
+/// The one system attribute a sender may give, by which X-Ray joins what the message leads to
+/// (<https://docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html>).
+fn trace_header(trace: impl Into<String>) -> HashMap<MessageSystemAttributeNameForSends, MessageSystemAttributeValue> {
+    let value = MessageSystemAttributeValue::builder().data_type("String").string_value(trace).build();
+    let value = value.expect("the data type, its one required field, is set");
+    HashMap::from([(MessageSystemAttributeNameForSends::AwsTraceHeader, value)])
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
-//! What may be seen from outside: log set-up, and a type that cannot print what it holds.
+//! What may be seen from outside: logs, metrics and traces, and a type that cannot print what it holds.
 
+mod invocation;
+pub mod metric;
 mod private;
 
 use lambda_runtime::tracing::subscriber::Layer;
@@ -8,6 +10,8 @@ use lambda_runtime::tracing::subscriber::fmt;
 use lambda_runtime::tracing::subscriber::layer::SubscriberExt;
 use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
 
+pub use invocation::{invocation, trace};
+pub use metric::Metric;
 pub use private::Private;
 
 /// Our crates that log, as they name themselves.
@@ -27,12 +31,21 @@ const OURS: [&str; 13] = [
     "settings",
 ];
 
+/// The setting that says under which namespace CloudWatch keeps the metrics: with the template's, the stack's name. Without
+/// it there are none.
+const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
+
 /// Starts logging the way Lambda's own log settings say: `AWS_LAMBDA_LOG_FORMAT` (`JSON` or text) and
 /// `AWS_LAMBDA_LOG_LEVEL`
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>).
 ///
 /// The level is for our own crates. Others say no more than at `INFO` whatever it is: below that they print events and
-/// requests whole, with everything applicants typed. Call once, first thing in `main`; `variable` reads the environment.
+/// requests whole, with everything applicants typed.
+///
+/// Starts collecting metrics as well, for the namespace in `METRICS_NAMESPACE`. They are printed among the log lines, in
+/// CloudWatch's embedded metric format
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>):
+/// nothing is sent, so nothing waits. Call once, first thing in `main`; `variable` reads the environment.
 pub fn init(variable: impl Fn(&str) -> Option<String>) {
     let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
     let filter = filter(level);
@@ -41,6 +54,9 @@ pub fn init(variable: impl Fn(&str) -> Option<String>) {
     match variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json")) {
         true => registry.with(lines.json().with_filter(filter)).init(),
         false => registry.with(lines.with_filter(filter)).init(),
+    }
+    if let Some(namespace) = variable(METRICS_NAMESPACE).filter(|namespace| !namespace.is_empty()) {
+        invocation::collect(namespace);
     }
 }
 

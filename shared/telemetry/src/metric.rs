@@ -1,0 +1,158 @@
+//! What is counted and measured.
+
+use std::time::Duration;
+
+use metrics::{Label, Unit};
+
+/// Something that happened and is counted or measured.
+///
+/// A metric can hold one of our own words or a number and nothing else, so that nothing about a person fits into it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Metric {
+    /// An invitation was put on the queue.
+    Accepted {
+        /// Where it came from.
+        source: &'static str,
+    },
+    /// An invitation ended.
+    Ended {
+        /// How.
+        outcome: &'static str,
+        /// Where it came from.
+        source: &'static str,
+        /// How long ago it was put on the queue.
+        age: Duration,
+    },
+    /// An attempt at an invitation came to nothing, and there will be another one.
+    ComesBack {
+        /// What stood in the way.
+        cause: &'static str,
+        /// Whether somebody has to mend something before it can succeed.
+        to_be_mended: bool,
+    },
+    /// A message that is no invitation was laid aside.
+    Malformed,
+    /// A call to LeadSquared is over.
+    Called {
+        /// Which one.
+        call: &'static str,
+        /// `Ok`, or the name of the error.
+        result: &'static str,
+        /// How long it waited in the account's call line.
+        waited: Duration,
+    },
+    /// Nobody knows whether a mail was sent.
+    MailUnknown,
+    /// LeadSquared did not have these many of an application's fields, or refused them.
+    FieldsLeftOut(usize),
+    /// The regular look at keys, hosts, portal and fields found something that has to be mended.
+    KeyCheckFailed,
+}
+
+/// One of our metrics as CloudWatch has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Series<D> {
+    /// Its name.
+    pub name: &'static str,
+    /// Its dimensions' names.
+    pub dimensions: D,
+    unit: Unit,
+}
+
+const fn series<const N: usize>(
+    name: &'static str,
+    dimensions: [&'static str; N],
+    unit: Unit,
+) -> Series<[&'static str; N]> {
+    Series { name, dimensions, unit }
+}
+
+const ACCEPTED: Series<[&str; 1]> = series("Accepted", ["source"], Unit::Count);
+const OUTCOMES: Series<[&str; 1]> = series("Outcomes", ["outcome"], Unit::Count);
+// An alarm cannot sum over a dimension: what alarms look at has metrics of its own.
+const OUTCOMES_BY_SOURCE: Series<[&str; 2]> = series("OutcomesBySource", ["outcome", "source"], Unit::Count);
+const QUEUE_AGE: Series<[&str; 0]> = series("QueueAge", [], Unit::Seconds);
+const COMES_BACK: Series<[&str; 1]> = series("ComesBack", ["cause"], Unit::Count);
+const TO_BE_MENDED: Series<[&str; 0]> = series("ToBeMended", [], Unit::Count);
+const MALFORMED: Series<[&str; 0]> = series("Malformed", [], Unit::Count);
+const UPSTREAM_CALLS: Series<[&str; 2]> = series("UpstreamCalls", ["call", "result"], Unit::Count);
+const RATE_LIMITED: Series<[&str; 0]> = series("RateLimited", [], Unit::Count);
+const ALLOWANCE_WAIT: Series<[&str; 0]> = series("AllowanceWait", [], Unit::Milliseconds);
+const MAILS_UNKNOWN: Series<[&str; 0]> = series("MailsUnknown", [], Unit::Count);
+const FIELDS_LEFT_OUT: Series<[&str; 0]> = series("FieldsLeftOut", [], Unit::Count);
+const KEY_CHECK_FAILED: Series<[&str; 0]> = series("KeyCheckFailed", [], Unit::Count);
+const COLD_STARTS: Series<[&str; 0]> = series("ColdStarts", [], Unit::Count);
+
+/// Every metric there is: what an alarm, the dashboard and the README can name.
+pub const ALL: [Series<&[&str]>; 14] = [
+    ACCEPTED.listed(),
+    OUTCOMES.listed(),
+    OUTCOMES_BY_SOURCE.listed(),
+    QUEUE_AGE.listed(),
+    COMES_BACK.listed(),
+    TO_BE_MENDED.listed(),
+    MALFORMED.listed(),
+    UPSTREAM_CALLS.listed(),
+    RATE_LIMITED.listed(),
+    ALLOWANCE_WAIT.listed(),
+    MAILS_UNKNOWN.listed(),
+    FIELDS_LEFT_OUT.listed(),
+    KEY_CHECK_FAILED.listed(),
+    COLD_STARTS.listed(),
+];
+
+impl Metric {
+    /// Counts or measures it. It is printed at the end of the invocation ([`invocation`](crate::invocation)); without
+    /// [`init`](crate::init), as in most tests, nothing happens.
+    pub fn record(self) {
+        match self {
+            Self::Accepted { source } => ACCEPTED.count(1, [source]),
+            Self::Ended { outcome, source, age } => {
+                OUTCOMES.count(1, [outcome]);
+                OUTCOMES_BY_SOURCE.count(1, [outcome, source]);
+                QUEUE_AGE.measure(age.as_secs_f64());
+            }
+            Self::ComesBack { cause, to_be_mended } => {
+                COMES_BACK.count(1, [cause]);
+                TO_BE_MENDED.count(to_be_mended.into(), []);
+            }
+            Self::Malformed => MALFORMED.count(1, []),
+            Self::Called { call, result, waited } => {
+                UPSTREAM_CALLS.count(1, [call, result]);
+                RATE_LIMITED.count((result == "RateLimited").into(), []);
+                ALLOWANCE_WAIT.measure(waited.as_secs_f64() * 1000.0);
+            }
+            Self::MailUnknown => MAILS_UNKNOWN.count(1, []),
+            Self::FieldsLeftOut(fields) => FIELDS_LEFT_OUT.count(fields as u64, []),
+            Self::KeyCheckFailed => KEY_CHECK_FAILED.count(1, []),
+        }
+    }
+}
+
+impl<const N: usize> Series<[&'static str; N]> {
+    const fn listed(&'static self) -> Series<&'static [&'static str]> {
+        Series { name: self.name, dimensions: &self.dimensions, unit: self.unit }
+    }
+
+    fn count(&self, more: u64, values: [&'static str; N]) {
+        // CloudWatch charges for a metric that never was anything but zero as for any other.
+        if more > 0 {
+            let labels = self.dimensions.iter().zip(values).map(|(name, value)| Label::from_static_parts(name, value));
+            metrics::counter!(self.name, labels.collect::<Vec<_>>()).increment(more);
+        }
+    }
+}
+
+impl Series<[&'static str; 0]> {
+    fn measure(&self, value: f64) {
+        metrics::histogram!(self.name).record(value);
+    }
+}
+
+/// Tells the collector the units, and counts this process.
+pub(crate) fn begin() {
+    for Series { name, unit, .. } in ALL {
+        metrics::describe_histogram!(name, unit, "");
+    }
+    COLD_STARTS.count(1, []);
+}
