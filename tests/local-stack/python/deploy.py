@@ -7,7 +7,8 @@ Reads a request from standard input and writes what came of it to standard outpu
      "parameters": {"PortalId": "..."}, "secrets": {"KeysSecretArn": "..."},
      "properties": {"InvitationFunction": {"Timeout": 15}}}
 
-    {"outputs": {"KeysSecretArn": "..."}, "functions": {"InvitationFunction": "..."}, "api": "..."}
+    {"outputs": {"KeysSecretArn": "..."}, "functions": {"InvitationFunction": "..."},
+     "logs": {"InvitationFunction": "/aws/lambda/..."}, "api": "..."}
 
 `secrets` gives the value to store under the secret that an output of the template names, `properties` what is to be
 other than the template has it.
@@ -61,6 +62,21 @@ def with_properties(template: dict, properties: dict) -> dict:
             raise Refused(f"the template has no resource {name} whose properties could be other ones")
         resources[name] = {**resources[name], "Properties": {**resources[name].get("Properties", {}), **changed}}
     return {**template, "Resources": resources}
+
+
+def without_metric_math(template: dict) -> dict:
+    """The template without the alarms that compute: MiniStack refuses them, and it has no metrics of ours to compute with."""
+    resources = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if not (resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"])
+    }
+    return {**template, "Resources": resources}
+
+
+def log_groups(resources: dict, functions: dict) -> dict:
+    """Where each function logs: its own log group, which the template names after it."""
+    return {logical: resources.get(f"{logical}Logs", f"/aws/lambda/{name}") for logical, name in functions.items()}
 
 
 def routes(template: dict) -> list:
@@ -214,7 +230,7 @@ def main() -> None:
         )
 
     template = yaml_parse(pathlib.Path(request["template"]).read_text(encoding="utf-8"))
-    template = with_properties(template, request["properties"])
+    template = without_metric_math(with_properties(template, request["properties"]))
     locations = upload(client("s3"), request["binaries"])
     cloudformation = client("cloudformation")
     outputs = create_stack(cloudformation, with_code(template, locations), parameters)
@@ -247,7 +263,8 @@ def main() -> None:
             raise Refused(f"the template has no output {output} that would say where the secret is")
         secretsmanager.put_secret_value(SecretId=outputs[output], SecretString=value)
 
-    json.dump({"outputs": outputs, "functions": functions, "api": apis[0]}, sys.stdout)
+    logs = log_groups(resources, functions)
+    json.dump({"outputs": outputs, "functions": functions, "logs": logs, "api": apis[0]}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -27,22 +27,26 @@ class Refused(Exception):
 
 
 class Stack:
-    """A deployed stack: its outputs and its functions' names."""
+    """A deployed stack: its outputs, and where its functions log."""
 
-    def __init__(self, client, name: str, outputs: dict, functions: dict):
-        self.client, self.name, self.outputs, self.functions = client, name, outputs, functions
+    def __init__(self, client, name: str, outputs: dict, logs: dict):
+        self.client, self.name, self.outputs, self.logs = client, name, outputs, logs
 
     @classmethod
     def named(cls, client, name: str) -> "Stack":
         cloudformation = client("cloudformation")
         described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
-        functions = {}
+        functions, groups = {}, {}
         for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=name):
             for resource in page["StackResourceSummaries"]:
                 if resource["ResourceType"] == "AWS::Lambda::Function":
                     functions[resource["LogicalResourceId"]] = resource["PhysicalResourceId"]
-        return cls(client, name, outputs, functions)
+                if resource["ResourceType"] == "AWS::Logs::LogGroup":
+                    groups[resource["LogicalResourceId"]] = resource["PhysicalResourceId"]
+        # A function's log group is named after it; without one, as in older stacks, Lambda makes one.
+        logs = {logical: groups.get(f"{logical}Logs", f"/aws/lambda/{name}") for logical, name in functions.items()}
+        return cls(client, name, outputs, logs)
 
     def output(self, name: str) -> str:
         if name not in self.outputs:
@@ -187,9 +191,9 @@ def log_of(stack: Stack, receipt: str, ledger) -> list:
     now = datetime.datetime.now(datetime.timezone.utc).timestamp()
     since = ledger["received_at"] - 3600 if ledger else now - KEPT_DAYS * 86400
     logs, lines = stack.client("logs"), []
-    for function, name in stack.functions.items():
+    for function, group in stack.logs.items():
         pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=f"/aws/lambda/{name}", filterPattern=f'"{receipt}"', startTime=int(since * 1000)
+            logGroupName=group, filterPattern=f'"{receipt}"', startTime=int(since * 1000)
         )
         try:
             for event in (event for page in pages for event in page["events"]):

@@ -33,6 +33,8 @@ pub(crate) struct Deployed {
     pub(crate) outputs: BTreeMap<String, String>,
     /// The functions' names on MiniStack by their names in the template.
     pub(crate) functions: BTreeMap<String, String>,
+    /// The functions' log groups by the same names.
+    pub(crate) logs: BTreeMap<String, String>,
     /// The HTTP API's id.
     pub(crate) api: String,
 }
@@ -122,7 +124,7 @@ while True:
         assert_eq!(preflight.headers()["access-control-allow-methods"], "POST");
         assert_eq!(ask("OPTIONS", "/applications", "https://other.example").await.status(), StatusCode::FORBIDDEN);
 
-        let logs = Logs::new(ministack.url(), deployed.functions);
+        let logs = Logs::new(ministack.url(), deployed.functions, deployed.logs);
         let log = logs.lines("ApplicationFormFunction").await.unwrap();
         let queue = &deployed.outputs["InvitationsQueueUrl"];
         assert!(log.iter().any(|line| line.contains(&format!("\"queue\": \"{queue}\""))), "{log:?}");

@@ -114,7 +114,7 @@ impl LocalStack {
             properties,
             secrets: BTreeMap::from([("KeysSecretArn", secret(&emulator, keys)?)]),
         };
-        let Deployed { outputs, functions, api: api_id } = deployment.deploy(&ministack).await?;
+        let Deployed { outputs, functions, logs, api: api_id } = deployment.deploy(&ministack).await?;
         step.done();
 
         let flow = Flow::new();
@@ -125,7 +125,7 @@ impl LocalStack {
         let step = steps.begin("Setting up LeadSquared's webhooks");
         webhooks::set_up(&emulator, &places.api_url, webhook_secret).await.context("LeadSquared's webhooks")?;
         step.done();
-        let logs = Logs::new(ministack.url(), functions);
+        let logs = Logs::new(ministack.url(), functions, logs);
         Ok(Self { servers, ministack, emulator, limit, client: http::client(), outputs, logs, places, site_url, flow })
     }
 

@@ -16,11 +16,13 @@ pub struct Logs {
     endpoint: String,
     /// The functions' names on MiniStack by their names in the template.
     functions: BTreeMap<String, String>,
+    /// Where they log, by the same names.
+    groups: BTreeMap<String, String>,
 }
 
 impl Logs {
-    pub(crate) fn new(endpoint: String, functions: BTreeMap<String, String>) -> Self {
-        Self { client: http::client(), endpoint, functions }
+    pub(crate) fn new(endpoint: String, functions: BTreeMap<String, String>, groups: BTreeMap<String, String>) -> Self {
+        Self { client: http::client(), endpoint, functions, groups }
     }
 
     /// The functions' names in the template.
@@ -49,13 +51,13 @@ impl Logs {
         struct Event {
             message: String,
         }
-        let name = self.deployed_name(function)?;
-        let mut question = serde_json::json!({"logGroupName": format!("/aws/lambda/{name}")});
+        let group = self.groups.get(function).with_context(|| format!("the template has no function {function}"))?;
+        let mut question = serde_json::json!({"logGroupName": group});
         let mut lines = Vec::new();
         loop {
             let (status, body) =
                 http::aws(&self.client, &self.endpoint, "Logs_20140328.FilterLogEvents", &question).await?;
-            // A function has no log group before it runs for the first time.
+            // A log group need not be there before its function runs for the first time.
             if status == StatusCode::BAD_REQUEST && body.contains("ResourceNotFoundException") {
                 return Ok(lines);
             }
