@@ -45,7 +45,7 @@ pub(crate) async fn binary(function: &str) -> &'static Path {
 async fn ministack() -> &'static MiniStack {
     static MINISTACK: OnceCell<Result<MiniStack, String>> = OnceCell::const_new();
     let started = MINISTACK.get_or_init(|| async {
-        let starting = SHARED.spawn(async { MiniStack::start(None, &Steps::shown()).await });
+        let starting = SHARED.spawn(async { MiniStack::start_open(&Steps::shown()).await });
         starting.await.unwrap().map_err(|error| format!("{error:#}"))
     });
     started.await.as_ref().unwrap_or_else(|error| panic!("{error}"))

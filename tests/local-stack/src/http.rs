@@ -1,6 +1,11 @@
 //! Plain HTTP on loopback.
 
+use std::time::SystemTime;
+
 use anyhow::Context;
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
+use aws_sigv4::sign::v4;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,18 +21,44 @@ pub(crate) fn client() -> Client {
     hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// Asks an AWS service of the MiniStack at `endpoint`; `operation` is such as `AmazonSQS.GetQueueAttributes`.
+/// Asks an AWS service of the MiniStack at `endpoint`, as the account's owner; `operation` is such as `AmazonSQS.GetQueueAttributes`.
 pub(crate) async fn aws(
     client: &Client,
     endpoint: &str,
     operation: &'static str,
     question: &Value,
 ) -> anyhow::Result<(StatusCode, String)> {
-    let request = Request::post(endpoint)
+    let question = question.to_string();
+    let mut request = Request::post(endpoint)
         .header("x-amz-target", operation)
         .header("content-type", "application/x-amz-json-1.1")
-        .body(Body::from(question.to_string()))?;
+        .body(Body::from(question.clone()))?;
+    sign(&mut request, service(operation)?, question.as_bytes())?;
     text(client, request).await.context("MiniStack does not answer")
+}
+
+/// The name of an operation's service in signatures.
+fn service(operation: &str) -> anyhow::Result<&'static str> {
+    const SERVICES: [(&str, &str); 3] = [("AmazonSQS.", "sqs"), ("AWSEvents.", "events"), ("Logs_", "logs")];
+    let found = SERVICES.iter().find(|(prefix, _)| operation.starts_with(prefix));
+    found.map(|(_, service)| *service).with_context(|| format!("{operation} is of no service that is known here"))
+}
+
+fn sign(request: &mut Request<Body>, service: &str, body: &[u8]) -> anyhow::Result<()> {
+    let owner = Credentials::new("test", "test", None, None, "MiniStack's own").into();
+    let parameters = v4::SigningParams::builder()
+        .identity(&owner)
+        .region("us-east-1")
+        .name(service)
+        .time(SystemTime::now())
+        .settings(SigningSettings::default())
+        .build()?
+        .into();
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or_default()));
+    let to_sign = SignableRequest::new("POST", request.uri().to_string(), headers, SignableBody::Bytes(body))?;
+    let (instructions, _) = http_request::sign(to_sign, &parameters)?.into_parts();
+    instructions.apply_to_request_http1x(request);
+    Ok(())
 }
 
 /// The status and the whole body of the answer.

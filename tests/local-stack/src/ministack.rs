@@ -26,16 +26,38 @@ pub struct MiniStack {
     client: Client,
 }
 
+/// What callers may do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Permissions {
+    /// What the deployed roles say.
+    AsDeployed,
+    /// Everything.
+    All,
+}
+
 /// A free port can be taken between finding it and using it.
 const ATTEMPTS: usize = 5;
 const START_TIME: Duration = Duration::from_secs(30);
 
 impl MiniStack {
-    /// Installs MiniStack where that was not done before and starts it, on `port` where that is free.
+    /// Installs MiniStack where that was not done before and starts it, on `port` where that is free. Functions that are
+    /// deployed there may do what their roles permit and nothing else.
     ///
     /// # Errors
     /// When Python or the packages cannot be had, or MiniStack does not answer within 30 s: with the end of its log.
     pub async fn start(port: Option<u16>, steps: &Steps) -> anyhow::Result<Self> {
+        Self::start_with(Permissions::AsDeployed, port, steps).await
+    }
+
+    /// The same for tests that deploy nothing: any 12-digit access key id is an account of its own, and may do everything.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn start_open(steps: &Steps) -> anyhow::Result<Self> {
+        Self::start_with(Permissions::All, None, steps).await
+    }
+
+    async fn start_with(permissions: Permissions, port: Option<u16>, steps: &Steps) -> anyhow::Result<Self> {
         let home = crate::home();
         let mut step = steps.begin("Python environment");
         let python = python::environment(&home, &mut step).await?;
@@ -46,7 +68,8 @@ impl MiniStack {
         for _ in 0..ATTEMPTS {
             let folder = tempfile::Builder::new().prefix("ministack-").tempdir_in(&home);
             let folder = folder.with_context(|| format!("could not make a folder in {}", home.display()))?;
-            let mut stack = Self::spawn(python.clone(), ports::address(port.take(), "MiniStack", steps)?, folder)?;
+            let address = ports::address(port.take(), "MiniStack", steps)?;
+            let mut stack = Self::spawn(python.clone(), address, folder, permissions)?;
             if stack.is_ready().await? {
                 step.done();
                 return Ok(stack);
@@ -104,7 +127,7 @@ impl MiniStack {
         &self.python
     }
 
-    fn spawn(python: PathBuf, address: SocketAddr, folder: TempDir) -> anyhow::Result<Self> {
+    fn spawn(python: PathBuf, address: SocketAddr, folder: TempDir, permissions: Permissions) -> anyhow::Result<Self> {
         let log = std::fs::File::create(log_path(&folder)).context("could not make MiniStack's log")?;
         let mut command = keep(&python);
         command.arg(&python).args(["-I", "-m", "ministack"]).current_dir(folder.path());
@@ -118,6 +141,7 @@ impl MiniStack {
         command.env("AWS_ENDPOINT_URL", format!("http://{address}"));
         // Lambda sets this for a function whose LoggingConfig asks for JSON, as all of the template's do.
         command.env("AWS_LAMBDA_LOG_FORMAT", "JSON");
+        command.env("AUTH", if permissions == Permissions::AsDeployed { "true" } else { "false" });
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
         command.stdout(log.try_clone().context("could not share MiniStack's log")?).stderr(Stdio::from(log));
         Ok(Self { kept: Kept::spawn(command)?, address, python, folder, client: http::client() })
