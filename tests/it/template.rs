@@ -23,11 +23,16 @@ impl Template {
 
     /// The properties of every function, each with the name of its binary.
     pub(crate) fn functions(&self) -> Vec<(&str, &Value)> {
+        self.functions_by_id().into_iter().map(|(_, binary, properties)| (binary, properties)).collect()
+    }
+
+    /// The same, with what the template calls each function.
+    pub(crate) fn functions_by_id(&self) -> Vec<(&str, &str, &Value)> {
         let functions = self.resources("AWS::Serverless::Function");
         functions
             .map(|(id, resource)| {
                 let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str();
-                (binary.unwrap_or_else(|| panic!("{id} names its binary")), &resource["Properties"])
+                (id.as_str(), binary.unwrap_or_else(|| panic!("{id} names its binary")), &resource["Properties"])
             })
             .collect()
     }
@@ -46,6 +51,16 @@ impl Template {
     pub(crate) fn route_limits(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.resources("AWS::Serverless::HttpApi")
             .flat_map(|(_, api)| api["Properties"]["RouteSettings"].as_object().into_iter().flatten())
+    }
+
+    /// The names in a section, such as `Parameters`.
+    pub(crate) fn names(&self, section: &str) -> impl Iterator<Item = &str> {
+        self.0[section].as_object().expect("the section is there").keys().map(String::as_str)
+    }
+
+    /// A resource of this name, which need not be there.
+    pub(crate) fn resource(&self, id: &str) -> &Value {
+        &self.0["Resources"][id]
     }
 
     /// The names and values of a function's environment, those of `Globals` included.
@@ -102,7 +117,8 @@ impl Template {
         }
     }
 
-    fn resources(&self, kind: &str) -> impl Iterator<Item = (&String, &Value)> {
+    /// All resources of a type, by name.
+    pub(crate) fn resources(&self, kind: &str) -> impl Iterator<Item = (&String, &Value)> {
         let resources = self.0["Resources"].as_object().expect("the template has resources");
         resources.iter().filter(move |(_, resource)| resource["Type"] == kind)
     }

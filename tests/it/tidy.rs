@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use aws_lambda_events::sqs::SqsEvent;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use telemetry::metric::{self, Series};
 
 use crate::{
     template::Template,
@@ -89,6 +91,224 @@ fn a_queue_trigger_reports_item_failures_and_outlives_its_function() {
         }
     }
     assert!(triggers > 0, "template.yaml has a queue trigger");
+}
+
+#[test]
+fn a_function_is_watched_and_its_log_does_not_stay_for_ever() {
+    let template = Template::read();
+    for (id, _, properties) in template.functions_by_id() {
+        let logs = format!("{id}Logs");
+        let group = template.resource(&logs);
+        assert_eq!(group["Type"], "AWS::Logs::LogGroup", "{id} has a log group, {logs}");
+        assert_eq!(group["Properties"]["RetentionInDays"], json!({"Ref": "LogRetentionDays"}), "{logs}");
+        assert_eq!(properties["LoggingConfig"]["LogGroup"], json!({"Ref": logs}), "{id} logs into {logs}");
+        let errors = format!("{id}Errors");
+        let alarm = &template.resource(&errors)["Properties"];
+        assert_eq!((&alarm["Namespace"], &alarm["MetricName"]), (&json!("AWS/Lambda"), &json!("Errors")), "{errors}");
+        let of_it = json!([{"Name": "FunctionName", "Value": {"Ref": id}}]);
+        assert_eq!(alarm["Dimensions"], of_it, "{errors} is about {id}");
+    }
+}
+
+#[test]
+fn an_event_whose_sender_does_not_wait_is_not_lost() {
+    let template = Template::read();
+    for (id, _, properties) in template.functions_by_id() {
+        let events = properties["Events"].as_object().into_iter().flatten();
+        let mut unanswered =
+            events.filter(|(_, event)| !["HttpApi", "Api", "SQS"].contains(&event["Type"].as_str().unwrap()));
+        let Some((name, _)) = unanswered.next() else { continue };
+        let config = &properties["EventInvokeConfig"];
+        let kept = !config["DestinationConfig"]["OnFailure"].is_null() || !properties["DeadLetterQueue"].is_null();
+        // A check that is made again anyway says so by asking for no retries.
+        let made_again = config["MaximumRetryAttempts"] == 0;
+        assert!(kept || made_again, "{id}: {name} has an OnFailure destination, a dead letter queue or no retries");
+    }
+}
+
+#[test]
+fn an_alarm_tells_of_something_there_is_and_the_readme_what_to_do() {
+    let template = Template::read();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let functions: Vec<_> = template.functions_by_id().into_iter().map(|(id, ..)| format!("{id}Errors")).collect();
+    let mut alarms = 0;
+    for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
+        alarms += 1;
+        let alarm = &alarm["Properties"];
+        assert_eq!(alarm["AlarmActions"], json!([{"Ref": "Alarms"}]), "{id} tells the topic");
+        assert_eq!(alarm["TreatMissingData"], "notBreaching", "{id}: when nobody applies there are no numbers");
+        assert!(alarm["AlarmDescription"].is_string(), "{id} says what it means");
+        for metric in
+            metrics_of(alarm).into_iter().filter(|metric| metric["Namespace"] == json!({"Ref": "AWS::StackName"}))
+        {
+            let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
+            let dimensions: Vec<_> = dimensions.map(|dimension| dimension["Name"].as_str().unwrap()).collect();
+            let is_it =
+                |series: &Series<&[&str]>| metric["MetricName"] == series.name && dimensions == series.dimensions;
+            assert!(metric::ALL.iter().any(is_it), "{id}: no function counts {metric}");
+        }
+        let name = if functions.contains(id) { "…FunctionErrors" } else { id };
+        assert!(readme.contains(&format!("| `{name}` |")), "README.md has a table row for the alarm `{name}`");
+    }
+    assert!(alarms > functions.len(), "template.yaml has alarms");
+    for series in metric::ALL {
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}` |", series.name)) && line.matches('|').count() == 4);
+        let row = row.unwrap_or_else(|| panic!("README.md has a table row for the metric {}", series.name));
+        let missing: Vec<_> = series.dimensions.iter().filter(|name| !row.contains(&format!("`{name}`"))).collect();
+        assert!(missing.is_empty(), "README.md tells of the dimensions {missing:?} of {}", series.name);
+    }
+}
+
+fn metrics_of(alarm: &Value) -> Vec<&Value> {
+    match alarm["Metrics"].as_array() {
+        Some(metrics) => {
+            metrics.iter().map(|metric| &metric["MetricStat"]["Metric"]).filter(|metric| !metric.is_null()).collect()
+        }
+        None => vec![alarm],
+    }
+}
+
+#[test]
+fn the_dashboard_shows_metrics_there_are() {
+    let template = Template::read();
+    let body = template.resource("Dashboard")["Properties"]["DashboardBody"]["Fn::Sub"].as_str().unwrap();
+    let widgets: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("the dashboard's body: {error}"));
+    let mut shown = Vec::new();
+    for widget in widgets["widgets"].as_array().unwrap() {
+        for metric in widget["properties"]["metrics"].as_array().into_iter().flatten() {
+            let search = metric[0]["expression"].as_str().and_then(|text| text.split('"').nth(1));
+            let ours = (metric[0] == "${AWS::StackName}").then(|| metric[1].as_str().unwrap());
+            shown.extend(search.or(ours));
+        }
+    }
+    assert!(shown.len() > 3, "{shown:?}");
+    for name in shown {
+        assert!(metric::ALL.iter().any(|series| series.name == name), "no function counts {name}");
+    }
+}
+
+/// That a function may do all it does is seen where the whole system runs, on an AWS that looks at its role.
+#[test]
+fn a_function_may_do_nothing_that_none_of_its_code_does() {
+    let template = Template::read();
+    for (function, properties) in template.functions() {
+        let folders = crates_of(function).into_iter().map(|folder| folder.join("src"));
+        let code: String = folders
+            .flat_map(|folder| workspace::files(&folder, "rs"))
+            .map(|file| fs::read_to_string(file).unwrap())
+            .collect();
+        for action in actions_of(properties) {
+            let (service, operation) = action.split_once(':').expect("an action names its service");
+            let call = snake_case(operation);
+            let mut ways = vec![format!(".{call}()"), format!(".{call}_batch()")];
+            if let ("dynamodb", Some(kind)) = (service, operation.strip_suffix("Item")) {
+                // One of several in a transaction.
+                ways.push(format!("{kind}::builder()"));
+            }
+            assert!(ways.iter().any(|way| code.contains(way)), "{function} may {action}, and nothing of it does");
+        }
+    }
+}
+
+fn actions_of(function: &Value) -> BTreeSet<String> {
+    let policies = function["Policies"].as_array().into_iter().flatten();
+    let statements = policies.flat_map(|policy| policy["Statement"].as_array().unwrap());
+    let actions = statements.map(|statement| &statement["Fn::If"].get(1).unwrap_or(statement)["Action"]);
+    let actions = actions.flat_map(|action| action.as_array().cloned().unwrap_or_else(|| vec![action.clone()]));
+    actions.map(|action| action.as_str().unwrap().to_owned()).collect()
+}
+
+/// The folders of a function and of our crates that it depends on, however far away.
+fn crates_of(function: &str) -> Vec<std::path::PathBuf> {
+    let shared = packages("shared");
+    let mut folders = vec![root().join("functions").join(function)];
+    let mut next = 0;
+    while let Some(folder) = folders.get(next) {
+        let ours = dependencies(&folder.join("Cargo.toml")).into_iter().filter(|name| shared.contains(name));
+        let ours: Vec<_> = ours.map(|name| root().join("shared").join(name)).collect();
+        for folder in ours {
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        next += 1;
+    }
+    folders
+}
+
+fn snake_case(name: &str) -> String {
+    let mut text = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.extend(letter.to_lowercase());
+    }
+    text
+}
+
+#[test]
+fn the_readme_and_samconfig_name_parameters_and_outputs_there_are() {
+    let template = Template::read();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let parameters: BTreeSet<_> = template.names("Parameters").collect();
+    let outputs: BTreeSet<_> = template.names("Outputs").collect();
+    for name in &parameters {
+        assert!(readme.contains(&format!("`{name}`")), "README.md tells what the parameter {name} is for");
+    }
+    let section = |title: &str| {
+        let after = readme
+            .split(&format!("\n## {title}\n"))
+            .nth(1)
+            .unwrap_or_else(|| panic!("README.md has a section {title}"));
+        after.split("\n## ").next().unwrap()
+    };
+    // What is in capitals within a word is a name of ours: `FormFields`, <KeysSecretArn>, PortalId=….
+    let deploy = section("Deploy");
+    let words = deploy.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let is_name = |word: &&str| {
+        word.starts_with(|letter: char| letter.is_ascii_uppercase())
+            && word[1..].contains(|letter: char| letter.is_ascii_uppercase())
+            && word.contains(|letter: char| letter.is_ascii_lowercase())
+    };
+    let vendors = ["LeadSquared", "SendEmailToLead", "CloudFormation", "CloudWatch", "CloudTrail", "DynamoDB"];
+    let mut named = 0;
+    for name in words.filter(is_name).filter(|word| !vendors.contains(word)) {
+        assert!(
+            parameters.contains(name) || outputs.contains(name),
+            "README.md, Deploy: template.yaml has no parameter and no output {name}"
+        );
+        named += 1;
+    }
+    assert!(named > 5, "the section names parameters and outputs");
+    let samconfig = fs::read_to_string(root().join("samconfig.toml")).unwrap();
+    let overrides = samconfig.lines().filter(|line| line.starts_with("parameter_overrides"));
+    let overrides: Vec<_> = overrides.flat_map(|line| line.split('"').skip(1).step_by(2)).collect();
+    assert!(!overrides.is_empty(), "samconfig.toml overrides parameters");
+    for text in overrides {
+        let name = text.split('=').next().unwrap();
+        assert!(parameters.contains(name), "samconfig.toml: template.yaml has no parameter {name}");
+    }
+}
+
+#[test]
+fn whoever_logs_is_known_as_one_of_ours() {
+    let telemetry = fs::read_to_string(root().join("shared/telemetry/src/lib.rs")).unwrap();
+    let ours = telemetry.split("OURS").nth(1).unwrap().split("];").next().unwrap();
+    let ours: Vec<_> = ours.split('"').skip(1).step_by(2).collect();
+    for folder in ["functions", "shared"] {
+        for package in packages(folder) {
+            if dependencies(&root().join(folder).join(&package).join("Cargo.toml")).contains(&"tracing".to_owned()) {
+                let target = package.replace('-', "_");
+                assert!(
+                    ours.iter().any(|name| target.starts_with(name)),
+                    "{package} logs: shared/telemetry names {target}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
