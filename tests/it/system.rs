@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use local_stack::{Keys, LocalStack, Options, smoke};
+use local_stack::forget::forget;
+use local_stack::steps::Steps;
+use local_stack::{Keys, LocalStack, Options, Place, smoke};
 use serde_json::json;
 
 async fn smoke_with(keys: Keys) -> anyhow::Result<String> {
@@ -49,4 +51,22 @@ async fn an_event_on_the_bus_becomes_a_mail_and_an_unfit_one_a_dead_letter() {
         panic!("mailed: {}, laid aside: {}, {logs:#?}", is_mailed(), is_laid_aside().await);
     }
     stack.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_person_is_forgotten_and_a_second_time_there_is_nothing_left() {
+    let steps = Steps::hidden();
+    let stack = LocalStack::start(Options::default()).await.unwrap();
+    smoke::run(&stack).await.unwrap_or_else(|error| panic!("{error:#}"));
+    let place = Place::Here(stack.ministack().url());
+    let (asha, somebody) = (smoke::EMAIL.parse().unwrap(), "ravi@example.com".parse().unwrap());
+    let untouched = forget(&place, &somebody, &steps).await.unwrap();
+    let first = forget(&place, &asha, &steps).await.unwrap();
+    let second = forget(&place, &asha, &steps).await.unwrap();
+    stack.shutdown().await;
+    assert!(untouched.erased.is_empty() && untouched.leads.is_empty(), "{untouched:?}");
+    let kinds: Vec<_> = first.erased.keys().map(String::as_str).collect();
+    assert_eq!(kinds, ["invitation", "lead", "link", "person"], "{first:?}");
+    assert_eq!(first.leads.len(), 1, "{first:?}");
+    assert!(second.erased.is_empty(), "{second:?}");
 }

@@ -1,15 +1,18 @@
-"""What an operator asks of a deployed stack: its dead letters, putting them back, the course of one invitation.
+"""What an operator asks of a deployed stack: its dead letters, putting them back, the course of one invitation, and to
+forget a person.
 
 Reads a request from standard input and writes the answer to standard output, both JSON:
 
     {"endpoint": "http://127.0.0.1:4303", "stack": "applicant-onboarding", "ask": "dead-letters"}
     {"endpoint": null, "stack": "applicants", "ask": "put-back", "class": "rejected", "cause": null, "receipt": null}
     {"endpoint": null, "stack": "applicants", "ask": "explain", "receipt": "..."}
+    {"endpoint": null, "stack": "applicants", "ask": "forget", "email": "...", "person": "the ledger's key of them"}
 
 Without an endpoint it is AWS, with the account and the region that the AWS CLI would use. No answer holds anything of a
 person: of a message only what the functions wrote on its envelope, and its receipt.
 """
 
+import collections
 import datetime
 import decimal
 import json
@@ -174,6 +177,72 @@ def explain(stack: Stack, request: dict) -> dict:
     return {"ledger": ledger, "dead_letter": dead_letter, "log": log_of(stack, receipt, ledger)}
 
 
+def forget(stack: Stack, request: dict) -> dict:
+    """Deletes what the ledger has of a person, and their dead letters. Doing it again does what was not done yet."""
+    dynamodb, table = stack.client("dynamodb"), stack.output("LedgerTable")
+    pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    items = [plain(item) for page in pages for item in page["Items"]]
+    known = items_of(items, request["person"])
+    with DeadLetters(stack) as letters:
+        theirs = [message for message in letters.held if is_about(message, request, known)]
+        for message in theirs:
+            letters.delete(message)
+        out_of_sight = letters.out_of_sight()
+    for pk in known["keys"]:
+        dynamodb.delete_item(TableName=table, Key={"pk": {"S": pk}})
+    waiting = stack.client("sqs").get_queue_attributes(
+        QueueUrl=stack.output("InvitationsQueueUrl"),
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )["Attributes"]
+    erased = collections.Counter(pk.split("#")[0] for pk in known["keys"])
+    return {
+        "erased": erased,
+        "dead_letters": len(theirs),
+        "out_of_sight": out_of_sight,
+        "waiting": sum(map(int, waiting.values())),
+        "leads": sorted(known["leads"]),
+    }
+
+
+def items_of(items: list, person: str) -> dict:
+    """The items about a person, and the leads and the invitations by which they were found.
+
+    An item by which others are found comes after them, so that when erasing is cut short the next time finds the rest.
+    """
+    by_key = {item["pk"]: item for item in items}
+    mails = by_key.get(f"person#{person}", {}).get("begun", [])
+    # Items of the first version do not name the person; the mails begun to them and their lead do.
+    named = {f"invitation#{mail['invitation']}" for mail in mails}
+    invitations = [item for item in items if item["pk"].startswith("invitation#")]
+    direct = {item["pk"] for item in invitations if item.get("person") == person or item["pk"] in named}
+    leads = {by_key[pk]["lead_id"] for pk in direct if "lead_id" in by_key[pk]}
+    by_lead = {item["pk"] for item in invitations if item.get("lead_id") in leads} - direct
+    names = {pk.partition("#")[2] for pk in direct | by_lead}
+    links = {
+        item["pk"]
+        for item in items
+        if item["pk"].startswith("link#") and (item.get("lead_id") in leads or item.get("invitation") in names)
+    }
+    groups = [links, {f"lead#{lead}" for lead in leads}, by_lead, direct, {f"person#{person}"}]
+    keys = [pk for group in groups for pk in sorted(group) if pk in by_key]
+    return {"keys": keys, "leads": leads, "invitations": names}
+
+
+def is_about(message: dict, request: dict, known: dict) -> bool:
+    """Whether a dead letter is a person's."""
+    try:
+        body = json.loads(message["Body"])
+    except ValueError:
+        body = {}
+    body = body if isinstance(body, dict) else {}
+    return (
+        message["Attributes"].get("MessageGroupId") == request["person"]
+        or str(body.get("email", "")).strip().lower() == request["email"]
+        or str(body.get("lead", "")).lower() in known["leads"]
+        or body.get("id") in known["invitations"]
+    )
+
+
 def plain(item: dict) -> dict:
     """A DynamoDB item as JSON can say it."""
     from boto3.dynamodb.types import TypeDeserializer
@@ -203,7 +272,7 @@ def log_of(stack: Stack, receipt: str, ledger) -> list:
     return sorted(lines, key=lambda line: line["at"])
 
 
-ASKS = {"dead-letters": list_dead_letters, "put-back": put_back, "explain": explain}
+ASKS = {"dead-letters": list_dead_letters, "put-back": put_back, "explain": explain, "forget": forget}
 
 
 def main() -> None:

@@ -102,5 +102,51 @@ class PuttingBack(unittest.TestCase):
             self.assertFalse(operate.is_chosen(letter, other), other)
 
 
+ASHA, HER_LEAD = "a" * 64, "11111111-1111-4111-8111-111111111111"
+
+ITEMS = [
+    {"pk": f"person#{ASHA}", "begun": [{"at": 1, "invitation": "first"}]},
+    # Of the first version: it names nobody.
+    {"pk": "invitation#first", "lead_id": HER_LEAD, "outcome": "invited"},
+    # By her lead alone, as from the CRM.
+    {"pk": "invitation#second", "lead_id": HER_LEAD, "person": "c" * 64},
+    {"pk": "invitation#third", "person": ASHA, "outcome": "rejected"},
+    {"pk": f"lead#{HER_LEAD}", "registered_at": 1},
+    {"pk": "link#1", "lead_id": HER_LEAD, "invitation": "first"},
+    {"pk": "link#2", "lead_id": "22222222-2222-4222-8222-222222222222", "invitation": "ravi"},
+    {"pk": "invitation#ravi", "person": "b" * 64, "lead_id": "22222222-2222-4222-8222-222222222222"},
+    {"pk": "person#" + "b" * 64},
+    {"pk": "count#2026-11-22#invited", "count": 2},
+    {"pk": "allowance"},
+]
+
+
+class Forgetting(unittest.TestCase):
+    def test_all_about_a_person_is_found_and_nothing_about_others(self):
+        self.assertEqual(
+            operate.items_of(ITEMS, ASHA)["keys"],
+            ["link#1", f"lead#{HER_LEAD}", "invitation#second", "invitation#first", "invitation#third", f"person#{ASHA}"],
+        )
+        self.assertEqual(operate.items_of(ITEMS, "d" * 64)["keys"], [])
+
+    def test_wherever_it_was_cut_short_the_next_time_finds_the_rest(self):
+        order = operate.items_of(ITEMS, ASHA)["keys"]
+        for done in range(len(order)):
+            left = [item for item in ITEMS if item["pk"] not in order[:done]]
+            self.assertEqual(operate.items_of(left, ASHA)["keys"], order[done:], done)
+
+    def test_her_dead_letters_are_known_by_whatever_they_hold(self):
+        request = {"email": "asha@example.test", "person": ASHA}
+        known = operate.items_of(ITEMS, ASHA)
+        hers = [{"email": " Asha@Example.test"}, {"lead": HER_LEAD.upper()}, {"id": "third"}]
+        for body in hers:
+            self.assertTrue(operate.is_about(message("1", json.dumps(body)), request, known), body)
+        grouped = message("1", "no JSON")
+        grouped["Attributes"]["MessageGroupId"] = ASHA
+        self.assertTrue(operate.is_about(grouped, request, known))
+        for body in ["", "[]", "{}", '{"email": null, "lead": 7, "id": "ravi"}', '{"email": "ravi@example.test"}']:
+            self.assertFalse(operate.is_about(message("1", body), request, known), body)
+
+
 if __name__ == "__main__":
     unittest.main()

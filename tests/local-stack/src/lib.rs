@@ -17,6 +17,7 @@ pub mod dead_letters;
 mod deploy;
 pub mod explain;
 mod flow;
+pub mod forget;
 pub mod functions;
 mod http;
 mod keeper;

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
+use leadsquared::EmailAddress;
 use local_stack::burst::{self, Trouble};
 use local_stack::dead_letters::{self, Choice};
 use local_stack::steps::Steps;
-use local_stack::{Keys, LocalStack, Logs, Moment, Options, Place, Ports, explain, smoke};
+use local_stack::{Keys, LocalStack, Logs, Moment, Options, Place, Ports, explain, forget, smoke};
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -49,6 +50,13 @@ enum Command {
     DeadLetters {
         #[command(subcommand)]
         what: DeadLetters,
+    },
+    /// Erase what a running stack has of a person: the ledger's items and dead letters. Says what else there is.
+    Forget {
+        /// Their e-mail address.
+        email: EmailAddress,
+        #[command(flatten)]
+        which: Which,
     },
     /// Tell the course of one invitation in a running stack.
     Explain {
@@ -178,6 +186,10 @@ async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<()> {
             let Chosen { class, cause, receipt, all: _ } = chosen;
             let found = dead_letters::put_back(&which.place(), &Choice { class, cause, receipt }, &steps).await?;
             print(&dead_letters::account(&found))
+        }
+        Some(Command::Forget { email, which }) => {
+            let forgotten = forget::forget(&which.place(), &email, &steps).await?;
+            print(&forgotten.to_string())
         }
         Some(Command::Explain { receipt, which }) => {
             let course = explain::look_up(&which.place(), &receipt, &steps).await?;

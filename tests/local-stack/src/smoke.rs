@@ -14,7 +14,8 @@ use crate::LocalStack;
 use crate::flow::{Event, timeline};
 use crate::http::{self, Client};
 
-const EMAIL: &str = "asha.rao@example.com";
+/// The applicant's address.
+pub const EMAIL: &str = "asha.rao@example.com";
 const NAME: &str = "Asha Rao";
 const FIELDS: [(&str, &str); 6] = [
     ("email", EMAIL),
