@@ -31,6 +31,7 @@ import zipfile
 BUCKET = "local-stack"
 STACK = "applicant-onboarding"
 DEPLOY_SECONDS = 60
+BATCHED = ("sqs:SendMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
 
 
 class Refused(Exception):
@@ -77,6 +78,23 @@ def without_metric_math(template: dict) -> dict:
 def log_groups(resources: dict, functions: dict) -> dict:
     """Where each function logs: its own log group, which the template names after it."""
     return {logical: resources.get(f"{logical}Logs", f"/aws/lambda/{name}") for logical, name in functions.items()}
+
+
+def with_batch_actions(value):
+    """The value with SQS's batch calls permitted wherever the single ones are.
+
+    AWS has one action for both (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html);
+    MiniStack asks for one that is named after the call.
+    """
+    if isinstance(value, list):
+        return [with_batch_actions(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    changed = {key: with_batch_actions(item) for key, item in value.items()}
+    if "Effect" in changed and "Action" in changed:
+        actions = changed["Action"] if isinstance(changed["Action"], list) else [changed["Action"]]
+        changed["Action"] = actions + [f"{action}Batch" for action in actions if action in BATCHED]
+    return changed
 
 
 def routes(template: dict) -> list:
@@ -230,7 +248,7 @@ def main() -> None:
         )
 
     template = yaml_parse(pathlib.Path(request["template"]).read_text(encoding="utf-8"))
-    template = without_metric_math(with_properties(template, request["properties"]))
+    template = with_batch_actions(without_metric_math(with_properties(template, request["properties"])))
     locations = upload(client("s3"), request["binaries"])
     cloudformation = client("cloudformation")
     outputs = create_stack(cloudformation, with_code(template, locations), parameters)

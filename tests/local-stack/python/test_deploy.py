@@ -24,6 +24,16 @@ def http_api(**properties):
     return {"Type": "HttpApi", "Properties": properties}
 
 
+class Permissions(unittest.TestCase):
+    def test_batch_calls_are_permitted_where_single_ones_are(self):
+        statement = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "queue"}
+        lists = {"Effect": "Allow", "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage"]}
+        after = deploy.with_batch_actions({"Policies": [{"Statement": [statement, lists]}]})
+        first, second = after["Policies"][0]["Statement"]
+        self.assertEqual(first["Action"], ["sqs:SendMessage", "sqs:SendMessageBatch"])
+        self.assertEqual(second["Action"], ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:DeleteMessageBatch"])
+
+
 class Code(unittest.TestCase):
     def test_only_the_code_of_functions_is_replaced(self):
         before = template()
