@@ -1,7 +1,7 @@
 //! The `invitation` function: what becomes of queued messages, seen from outside.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     os::unix::process::ExitStatusExt,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -213,6 +213,51 @@ async fn an_invitation_becomes_a_portal_user_with_a_link_in_the_mailbox() {
     assert!(stage.causes().await.is_empty());
     let printed = stage.finish(function).await;
     assert_eq!(ended(&printed, "invited"), 1, "{printed}");
+}
+
+/// A stack is upgraded while messages and ledger items of the version before are there.
+#[tokio::test]
+async fn an_item_of_the_first_version_means_what_it_meant() {
+    let (_, event) = workspace::events("invitation").into_iter().find(|(file, _)| file == "one.json").unwrap();
+    let event: Value = serde_json::from_slice(&event).unwrap();
+    let body = event["Records"][0]["body"].as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(body).unwrap()["version"], 1);
+    let files = workspace::files(&workspace::root().join("events/ledger/v1"), "json");
+    assert_eq!(files.len(), 4);
+    for file in files {
+        let item: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let mut item: HashMap<_, _> =
+            item.as_object().unwrap().iter().map(|(name, value)| (name.clone(), attribute(value))).collect();
+        // As old as it is, it is not to be forgotten yet.
+        item.insert("expires_at".to_owned(), AttributeValue::N("4102444800".to_owned()));
+        let stage = Stage::new().await;
+        stage.aws.dynamodb().put_item().table_name(&stage.ledger).set_item(Some(item)).send().await.unwrap();
+        let function = stage.start().await;
+        let message = stage.queue(body, "asha").await;
+        assert_eq!(stage.deliver(&function, &[message]).await, [0; 0], "{}", file.display());
+        let done = (stage.calls_to(Call::Register), stage.emulator.mails().len());
+        let (outcome, expected) = match file.file_stem().and_then(|name| name.to_str()).unwrap() {
+            "invited" => ("already-invited", (0, 0)),
+            "mailed-and-died" => ("invited", (0, 0)),
+            "rejected" | "waits-in-doubt" => ("invited", (1, 1)),
+            other => panic!("what does {other} mean?"),
+        };
+        assert_eq!(done, expected, "registrations and mails, {}", file.display());
+        let printed = stage.finish(function).await;
+        assert_eq!(printed.matches(&format!("\"outcome\":\"{outcome}\",\"cause\"")).count(), 1, "{printed}");
+    }
+}
+
+/// An attribute of an item as DynamoDB writes it in JSON.
+fn attribute(value: &Value) -> AttributeValue {
+    let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+    match (kind.as_str(), value) {
+        ("S", Value::String(text)) => AttributeValue::S(text.clone()),
+        ("N", Value::String(number)) => AttributeValue::N(number.clone()),
+        ("BOOL", Value::Bool(value)) => AttributeValue::Bool(*value),
+        ("L", Value::Array(values)) => AttributeValue::L(values.iter().map(attribute).collect()),
+        _ => panic!("{kind} {value}"),
+    }
 }
 
 #[tokio::test]
