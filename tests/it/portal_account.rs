@@ -574,6 +574,17 @@ async fn an_answer_is_there_within_five_seconds_whatever_leadsquared_does() {
 }
 
 #[tokio::test]
+async fn a_reset_cut_off_by_the_deadline_may_have_been_done_and_is_not_denied() {
+    let stage = Stage::new().await;
+    // So late that the request's deadline ends the call, not the call's own.
+    stage.emulator.faults().add(Fault::on(Call::PublicAuthKey, Effect::Latency(Duration::from_millis(2500))));
+    stage.emulator.faults().add(Fault::on(Call::ResetPassword, Effect::Latency(Duration::from_secs(30))));
+    let body = json!({"lead_id": stage.lead, "temporary_password": "0".repeat(64), "password": NEW_PASSWORD});
+    let answer = stage.post("/password/reset", &body).await;
+    assert_eq!(problem(&answer), (503, "/problems/outcome-unknown".to_owned()));
+}
+
+#[tokio::test]
 async fn rotated_keys_are_picked_up_by_the_request_that_meets_them() {
     let stage = Stage::new().await;
     assert_eq!(stage.sign_in(PASSWORD).await.status, 200);
@@ -588,6 +599,10 @@ async fn rotated_keys_are_picked_up_by_the_request_that_meets_them() {
 #[tokio::test]
 async fn as_a_cookie_the_key_is_out_of_reach_of_scripts_and_of_other_sites() {
     let stage = Stage::with(&[("SESSION_COOKIE", "yes")]).await;
+    let mine = json!({"email": EMAIL, "password": PASSWORD});
+    let forged = stage.send("/sign-in", &mine, HOME, &[("sec-fetch-site", "cross-site")]).await;
+    assert_eq!(problem(&forged), (403, "/problems/other-site".to_owned()));
+    assert!(!forged.headers.contains_key("set-cookie"), "nobody is signed in as somebody else by another site's form");
     let answer = stage.sign_in(PASSWORD).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(answer.json().get("auth_key").is_none());

@@ -19,9 +19,14 @@ pub(crate) fn set(key: &SessionKey, seconds: u32) -> HeaderValue {
     cookie
 }
 
-/// The session that a browser sent along, unless the browser says that another site made it do so.
+/// Whether a browser says that another site made it send the request.
+pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
+}
+
+/// The session that a browser sent along, unless another site made it do so.
 pub(crate) fn session(headers: &HeaderMap) -> Option<SessionKey> {
-    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+    if is_cross_site(headers) {
         return None;
     }
     let cookies = headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());

@@ -126,6 +126,17 @@ impl PortalAccount {
         if route == Route::SendCode && !self.config.identities.have_phone() {
             return Err(unknown());
         }
+        // SameSite keeps cookies from being sent, not from being set: a form elsewhere could sign its visitor in as somebody
+        // else, who would then read what the visitor writes.
+        let gives_cookie = self.config.session_cookie && matches!(route, Route::SignIn | Route::VerifyCode);
+        if gives_cookie && cookie::is_cross_site(request.headers()) {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "Not signed in",
+                "Another site sent this request. Sign in on the site itself.",
+            )
+            .of_type("/problems/other-site"));
+        }
         let body = Body::read(request.headers(), request.body().as_ref()).await;
         let body = body.map_err(|error| Problem::from(error).of_type("/problems/unreadable"))?;
         Ok(Call { route, request, body, address: front_door::network_address(request), began, now })

@@ -10,6 +10,9 @@ use crate::answers::Refusal;
 /// When asking again makes sense after something that nobody has measured.
 const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 
+/// How long after the deadline a call is cut off from outside: the client, which knows what was sent, has to be the first.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// Why LeadSquared gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -43,7 +46,7 @@ where
         }
     };
     // The client keeps to the deadline by itself; Secrets Manager does not know it.
-    let time = deadline.saturating_duration_since(instant());
+    let time = (deadline + GRACE).saturating_duration_since(instant());
     tokio::time::timeout(time, asked).await.unwrap_or(Err(Failure::LeadSquared(Error::OutOfTime)))
 }
 
