@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use axum::body::{Body, to_bytes};
 use futures::future::join_all;
 use hyper_util::rt::TokioExecutor;
-use invitation_flow::{InvitationId, LINK_TOKEN_BYTES, LinkToken};
+use invitation_flow::{InvitationId, LINK_TOKEN_BYTES, LinkToken, PersonKey};
 use leadsquared::{Attributes, Client, Keys, Options, Registration};
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Role, Settings};
 use proptest::{
@@ -109,7 +109,7 @@ impl Stage {
         lead
     }
 
-    /// A link of this lead that was made and is valid so many seconds from now.
+    /// A link of this lead, mailed to [`ASHA`], that was made and is valid so many seconds from now.
     async fn link(&self, lead: &str, made_at: i64, valid_until: i64) -> Link {
         let token = LinkToken::new(random());
         let link = token.link(&LINK_URL.parse().unwrap()).expose().to_owned();
@@ -121,6 +121,7 @@ impl Stage {
         let put = self.aws.dynamodb().put_item().table_name(&self.ledger);
         put.item("pk", AttributeValue::S(pk.clone()))
             .item("lead_id", AttributeValue::S(lead.to_owned()))
+            .item("person", AttributeValue::S(PersonKey::of(&ASHA.parse().unwrap()).as_str().to_owned()))
             .item("invitation", AttributeValue::S(receipt))
             .item("made_at", number(now + made_at))
             .item("valid_until", number(now + valid_until))
@@ -636,6 +637,22 @@ async fn a_lead_without_an_address_is_for_a_person_to_look_at() {
     assert_eq!(send(&function, looked(&link.path)).await.status, 200, "once the record is mended, the link works");
     let printed = stage.finish(function).await;
     assert!(printed.contains("no usable e-mail address"), "{printed}");
+}
+
+#[tokio::test]
+async fn a_link_that_was_mailed_to_an_address_of_the_past_lets_nobody_in() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let link = stage.live_link(&lead).await;
+    stage.emulator.update_lead(&lead, &[("EmailAddress", "asha.c4nary@example.com")]).unwrap();
+    let function = stage.start().await;
+    assert_eq!(stage.press(&function, &link.path).await.status, 410);
+    assert_eq!(stage.calls_to(Call::LeadAuthKey), 0);
+    // Its button mails the next one to the lead, wherever that is now.
+    assert_eq!(send(&function, fresh(&link.path)).await.status, 202);
+    let asked: Value = serde_json::from_str(&stage.invitations.next().await.body.unwrap()).unwrap();
+    assert_eq!((asked["lead"].as_str(), asked.get("email")), (Some(&*lead), None), "{asked}");
+    stage.finish(function).await;
 }
 
 #[tokio::test]

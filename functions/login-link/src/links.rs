@@ -3,8 +3,8 @@ use std::time::{Duration, Instant};
 
 use account::{Access, Account, AccountError};
 use invitation_flow::{
-    Action, Invitation, InvitationId, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, Pointer, Source, Whom,
-    generated_password,
+    Action, Invitation, InvitationId, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, PersonKey, Pointer, Source,
+    Whom, generated_password,
 };
 use leadsquared::{
     Attributes, AutoLoginKey, Client, EmailAddress, Error, LeadId, LoginLink, Registration, Timeouts, auto_login_link,
@@ -126,9 +126,11 @@ impl LoginLinks {
             }
             Err(failure) => failure,
         };
-        if let Failure::LeadSquared(Error::NoSuchLead) = failure {
+        match failure {
             // Deleted, or merged into another one: its other links are as useless, a request by e-mail is not.
-            return dead(Some(receipt), "no such lead");
+            Failure::LeadSquared(Error::NoSuchLead) => return dead(Some(receipt), "no such lead"),
+            Failure::OtherAddress => return dead(Some(receipt), "mailed to another address"),
+            _ => {}
         }
         self.give_back(&pointer, holder).await;
         self.report(receipt, &failure);
@@ -209,9 +211,15 @@ impl LoginLinks {
         pointer: &Pointer,
     ) -> Result<AutoLoginKey, Failure> {
         let client = access.client.within(deadline);
+        let lead = client.lead_by_id(&pointer.lead).await?.ok_or(Error::NoSuchLead)?;
+        let email = lead.email().ok_or(Failure::NoEmailAddress)?;
+        // An address that was mistyped and put right belongs to a stranger, and so does the mail that went there.
+        if PersonKey::of(&email) != pointer.person {
+            return Err(Failure::OtherAddress);
+        }
         match client.lead_auto_login_key(&pointer.lead).await {
             Err(Error::NotAPortalUser) => {
-                self.register(&client, pointer).await?;
+                self.register(&client, pointer, &email).await?;
                 Ok(client.lead_auto_login_key(&pointer.lead).await?)
             }
             other => Ok(other?),
@@ -220,9 +228,7 @@ impl LoginLinks {
 
     /// Makes a lead a portal user who is none: it has no password to overwrite, and whoever holds the link has read the mail
     /// to its address. Not to be repeated blindly, and it is not: the next press first asks for a key again.
-    async fn register(&self, client: &Client, pointer: &Pointer) -> Result<(), Failure> {
-        let lead = client.lead_by_id(&pointer.lead).await?.ok_or(Error::NoSuchLead)?;
-        let email = lead.email().ok_or(Failure::NoEmailAddress)?;
+    async fn register(&self, client: &Client, pointer: &Pointer, email: &EmailAddress) -> Result<(), Failure> {
         let mut password = [0; PASSWORD_BYTES];
         (self.random)(&mut password);
         let registration = Registration {
@@ -303,8 +309,10 @@ enum Failure {
     LeadSquared(#[from] Error),
     #[error("LeadSquared has another lead under this lead's e-mail address: merge the two")]
     IdentityMismatch,
-    #[error("the lead has no usable e-mail address to register it with: give it one")]
+    #[error("the lead has no usable e-mail address: give it one")]
     NoEmailAddress,
+    #[error("the link was mailed to an address that is not the lead's any more")]
+    OtherAddress,
 }
 
 impl Failure {
@@ -324,7 +332,7 @@ impl Failure {
         match self {
             Self::Account(_) => false,
             Self::LeadSquared(error) => !error.is_transient() && !error.is_configuration(),
-            Self::IdentityMismatch | Self::NoEmailAddress => true,
+            Self::IdentityMismatch | Self::NoEmailAddress | Self::OtherAddress => true,
         }
     }
 }

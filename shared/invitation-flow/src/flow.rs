@@ -300,6 +300,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 let pointer = Pointer {
                     link: attempt.token.hash(),
                     lead,
+                    person: person.key.clone(),
                     invitation: invitation.id,
                     made_at: attempt.now,
                     valid_until: attempt.now + *valid_for,

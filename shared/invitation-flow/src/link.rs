@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use url::Url;
 
 use crate::invitation::{digest, hex};
-use crate::{InvitationId, Portal};
+use crate::{InvitationId, PersonKey, Portal};
 
 /// What the link in the mail leads to.
 #[derive(Clone, Debug)]
@@ -90,6 +90,8 @@ pub struct Pointer {
     pub link: LinkHash,
     /// Whom it signs in.
     pub lead: LeadId,
+    /// Whose address it was mailed to: the lead may have another one by the time it is pressed.
+    pub person: PersonKey,
     /// The invitation whose mail it was in.
     pub invitation: InvitationId,
     /// When it was made.

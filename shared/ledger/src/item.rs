@@ -121,6 +121,7 @@ pub(crate) fn pointer_item(pointer: &Pointer) -> Item {
     Item::from([
         ("pk".to_owned(), text(&link_key(&pointer.link))),
         ("lead_id".to_owned(), text(&pointer.lead.to_string())),
+        ("person".to_owned(), text(pointer.person.as_str())),
         ("invitation".to_owned(), text(&pointer.invitation.to_string())),
         ("made_at".to_owned(), seconds(pointer.made_at)),
         ("valid_until".to_owned(), seconds(pointer.valid_until)),

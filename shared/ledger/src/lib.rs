@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | `invitation#<id>` | `payload`, `received_at`, `person`, `registered`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `unused_mail`, `left_out`, `outcome`, `cause`, `ended_by` (the message) | 30 days |
 //! | `person#<hash of the e-mail address>` | `version`, `begun` (a list of `at`, `invitation`), `mailed_at` | 14 days |
-//! | `link#<hash of the token>` | `lead_id`, `invitation`, `made_at`, `valid_until`, and once it was used `used_at`, `used_by` (a random id) | 30 days after `valid_until` |
+//! | `link#<hash of the token>` | `lead_id`, `person` (whose address it was mailed to), `invitation`, `made_at`, `valid_until`, and once it was used `used_at`, `used_by` (a random id) | 30 days after `valid_until` |
 //! | `lead#<lead id>` | `registered_at`: when we registered the lead with the portal; `newest_link_used`: when the newest of its links was made that opened the portal | 30 days, or as long as a link |
 //! | `mails#<day>` | `count`: mails that were begun on that day | 90 days |
 //! | `count#<day>#accepted` | `count`: invitations that were accepted on that day | 90 days |

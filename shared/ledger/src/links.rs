@@ -35,6 +35,7 @@ impl Ledger {
         let pointer = Pointer {
             link: link.clone(),
             lead: item.text("lead_id")?.parse().map_err(|_| item.corrupt("lead_id"))?,
+            person: item.text("person")?.parse().map_err(|_| item.corrupt("person"))?,
             invitation: item.text("invitation")?.parse().map_err(|_| item.corrupt("invitation"))?,
             made_at: item.time("made_at")?,
             valid_until: item.time("valid_until")?,

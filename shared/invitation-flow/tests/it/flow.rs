@@ -361,6 +361,7 @@ fn an_on_click_link_takes_one_call_and_points_at_the_lead() {
     let pointers = world.memory.borrow().pointers.clone();
     assert_eq!(pointers.len(), 1);
     assert_eq!((pointers[0].lead, pointers[0].invitation), (lead, asha().id));
+    assert_eq!(pointers[0].person, asha().person());
     assert_eq!((pointers[0].made_at, pointers[0].valid_until), (START, START + Duration::hours(1)));
 
     // Who was a lead before is not made a portal user before they press the button.
