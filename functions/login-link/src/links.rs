@@ -11,7 +11,7 @@ use leadsquared::{
 };
 use ledger::{Ledger, LedgerError};
 use queue::{Invitations, QueueError};
-use throttle::{Admission, Limit, Throttle, ThrottleKey};
+use throttle::{Admission, Limit, Throttle, ThrottleError, ThrottleKey};
 use time::OffsetDateTime;
 use uuid::{Builder, Uuid};
 
@@ -159,6 +159,8 @@ impl LoginLinks {
                     tracing::warn!("too many links are asked for from one network: a request was refused");
                     return Asked::TooMany { retry_after };
                 }
+                // So many at once are nobody who lost a mail.
+                Err(ThrottleError::Contended) => return Asked::TooMany { retry_after: Duration::from_secs(1) },
                 // The caps on mail hold all the same.
                 Err(error) => tracing::warn!(error = %error, "link requests are not counted"),
             }

@@ -12,8 +12,8 @@ use url::Url;
 
 use crate::mail_limits::NoMail;
 use crate::{
-    Action, Claim, Crm, Invitation, Lease, Ledger, Letter, LinkMode, LinkToken, Mail, MailError, MailLimits, Outcome,
-    PersonKey, Pointer, Record, Rejection, Suppression, Whom,
+    Action, Claim, Crm, Invitation, Lease, Ledger, Letter, LinkMode, LinkToken, Mail, MailBook, MailError, MailLimits,
+    Outcome, PersonKey, Pointer, Record, Rejection, Suppression, Whom,
 };
 
 /// After how many mails of unknown fate no further one is sent: one repeat, and then rather none than a third.
@@ -187,12 +187,15 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         }
         let person = self.person(invitation, record).await?;
         let mut book = self.ledger.mail_book(&person.key, attempt.now).await.map_err(LedgerFailed)?;
-        if let (Whom::Lead(lead), Action::MailLink) = (&invitation.whom, invitation.action) {
+        let is_served = |book: &MailBook| self.mail_limits.is_served(book, invitation.received_at, attempt.now);
+        let is_known = matches!(invitation.whom, Whom::Lead(_));
+        if invitation.action == Action::MailLink && (is_known || is_served(&book)) {
             // Somebody who pressed twice holds a used link a few seconds after its mail: the next one has to come, if not at
-            // once.
-            book.link_used = self.ledger.newest_link_used(lead).await.map_err(LedgerFailed)?;
+            // once. Whose links were used is known by the lead.
+            let lead = self.lead(invitation, &person, attempt, record).await?;
+            book.link_used = self.ledger.newest_link_used(&lead).await.map_err(LedgerFailed)?;
         }
-        if self.mail_limits.is_served(&book, invitation.received_at, attempt.now) {
+        if is_served(&book) {
             return Ok(Outcome::AlreadyInvited);
         }
 

@@ -329,26 +329,29 @@ fn a_link_is_mailed_to_a_lead_and_makes_none() {
 
 #[test]
 fn whoever_has_used_up_a_fresh_link_gets_another_once_the_cool_down_is_over() {
-    let world = World::default();
-    world.on_click.set(true);
-    let lead = world.add_lead(5, "asha@example.test", None, true);
-    let ask = |number, seconds| Invitation {
-        source: Source::LinkRequest,
-        received_at: START + Duration::seconds(seconds),
-        whom: Whom::Lead(lead),
-        action: Action::MailLink,
-        ..invitation("x@example.test", Attributes::new(), number)
-    };
-    assert_eq!(world.deliver(&ask(1, 0)).unwrap().unwrap(), Outcome::InvitedExisting);
-    world.now.set(Duration::seconds(20));
-    // An unused link is what they asked for, a used one is not.
-    assert_eq!(world.deliver(&ask(2, 20)).unwrap().unwrap(), Outcome::AlreadyInvited);
-    world.memory.borrow_mut().links_used.insert(lead, START);
-    assert!(matches!(world.deliver(&ask(3, 20)).unwrap(), Err(Postponed::MailBookChanged)));
-    assert_eq!(world.mails(), 1);
-    world.now.set(Duration::seconds(60));
-    assert_eq!(world.deliver(&ask(3, 20)).unwrap().unwrap(), Outcome::InvitedExisting);
-    assert_eq!(world.mails(), 2);
+    for by_address in [false, true] {
+        let world = World::default();
+        world.on_click.set(true);
+        let lead = world.add_lead(5, "asha@example.test", None, true);
+        let by_address = by_address.then(|| Whom::Email("asha@example.test".parse().unwrap()));
+        let ask = |number, seconds| Invitation {
+            source: Source::LinkRequest,
+            received_at: START + Duration::seconds(seconds),
+            whom: by_address.clone().unwrap_or(Whom::Lead(lead)),
+            action: Action::MailLink,
+            ..invitation("x@example.test", Attributes::new(), number)
+        };
+        assert_eq!(world.deliver(&ask(1, 0)).unwrap().unwrap(), Outcome::InvitedExisting);
+        world.now.set(Duration::seconds(20));
+        // An unused link is what they asked for, a used one is not.
+        assert_eq!(world.deliver(&ask(2, 20)).unwrap().unwrap(), Outcome::AlreadyInvited);
+        world.memory.borrow_mut().links_used.insert(lead, START);
+        assert!(matches!(world.deliver(&ask(3, 20)).unwrap(), Err(Postponed::MailBookChanged)));
+        assert_eq!(world.mails(), 1);
+        world.now.set(Duration::seconds(60));
+        assert_eq!(world.deliver(&ask(3, 20)).unwrap().unwrap(), Outcome::InvitedExisting);
+        assert_eq!(world.mails(), 2);
+    }
 }
 
 #[test]
