@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
-use serde_json::{Map, Value, json};
+use local_stack::yaml;
+use serde_json::{Map, Value};
 
 use crate::workspace;
 
@@ -16,9 +16,7 @@ pub(crate) struct Template(Value);
 impl Template {
     pub(crate) fn read() -> Self {
         let text = fs::read_to_string(workspace::root().join("template.yaml")).unwrap();
-        let documents = YamlOwned::load_from_str(&text).unwrap();
-        assert_eq!(documents.len(), 1, "template.yaml is one YAML document");
-        Self(plain(&documents[0]))
+        Self(yaml::read(&text).unwrap())
     }
 
     /// The properties of every function, each with the name of its binary.
@@ -121,25 +119,5 @@ impl Template {
     pub(crate) fn resources(&self, kind: &str) -> impl Iterator<Item = (&String, &Value)> {
         let resources = self.0["Resources"].as_object().expect("the template has resources");
         resources.iter().filter(move |(_, resource)| resource["Type"] == kind)
-    }
-}
-
-fn plain(node: &YamlOwned) -> Value {
-    match node {
-        YamlOwned::Value(ScalarOwned::Null) => Value::Null,
-        YamlOwned::Value(ScalarOwned::Boolean(value)) => json!(value),
-        YamlOwned::Value(ScalarOwned::Integer(value)) => json!(value),
-        YamlOwned::Value(ScalarOwned::FloatingPoint(value)) => json!(value.into_inner()),
-        YamlOwned::Value(ScalarOwned::String(value)) => json!(value),
-        YamlOwned::Sequence(items) => items.iter().map(plain).collect(),
-        YamlOwned::Mapping(entries) => {
-            let name = |key: &YamlOwned| key.as_str().expect("a template's keys are text").to_owned();
-            entries.iter().map(|(key, value)| (name(key), plain(value))).collect()
-        }
-        YamlOwned::Tagged(tag, node) => {
-            let intrinsic = if tag.suffix == "Ref" { "Ref".to_owned() } else { format!("Fn::{}", tag.suffix) };
-            json!({ intrinsic: plain(node) })
-        }
-        other => panic!("a template holds no {other:?}"),
     }
 }

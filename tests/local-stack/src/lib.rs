@@ -24,6 +24,7 @@ mod keeper;
 mod logs;
 pub mod ministack;
 mod observe;
+mod openapi;
 mod operate;
 mod ports;
 mod python;
@@ -31,6 +32,7 @@ mod site;
 pub mod smoke;
 pub mod steps;
 mod webhooks;
+pub mod yaml;
 
 pub use flow::{Event, Moment};
 pub use logs::Logs;

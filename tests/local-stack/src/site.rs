@@ -14,7 +14,7 @@ use axum::routing::get;
 use leadsquared_emulator::{Emulator, Mail};
 use time::macros::format_description;
 
-use crate::account;
+use crate::{account, openapi};
 
 /// Where everything is that the pages speak of.
 #[derive(Clone)]
@@ -49,6 +49,7 @@ pub(crate) async fn serve(listener: TcpListener, places: Places, emulator: Arc<E
         .route("/mailbox/{id}/content", get(mail_content))
         .route("/style.css", get(style))
         .merge(account::router())
+        .merge(openapi::router()?)
         .fallback(not_found)
         .layer(from_fn_with_state(site.clone(), guarded))
         .with_state(site);
@@ -158,7 +159,7 @@ async fn style() -> Response {
 #[template(path = "not-found.html")]
 struct NotFound;
 
-async fn not_found() -> Response {
+pub(crate) async fn not_found() -> Response {
     page(StatusCode::NOT_FOUND, &NotFound)
 }
 
@@ -212,6 +213,10 @@ mod tests {
             ("/account", StatusCode::OK, "action=\"/account/sign-in\""),
             ("/account/forgot", StatusCode::OK, "action=\"/account/forgot\""),
             ("/account/reset?leadId=%22%3E&temporaryPassword=1", StatusCode::OK, "value=\"&#34;&#62;\""),
+            ("/api", StatusCode::OK, "href=\"#useLink\""),
+            ("/openapi.yaml", StatusCode::OK, "openapi: 3.1.0"),
+            ("/events/schemas/InvitationRequested.v1.json", StatusCode::OK, "InvitationRequested, version 1"),
+            ("/events/schemas/unknown.json", StatusCode::NOT_FOUND, "no such page"),
             ("/mailbox/unknown", StatusCode::NOT_FOUND, "no such page"),
             ("/mailbox/unknown/content", StatusCode::NOT_FOUND, "no such page"),
             ("/unknown", StatusCode::NOT_FOUND, "no such page"),
