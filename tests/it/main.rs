@@ -16,6 +16,7 @@ mod key_check;
 mod leadsquared;
 mod ledger;
 mod login_link;
+mod openapi;
 mod passwords;
 mod portal_account;
 mod retries;
