@@ -184,9 +184,9 @@ impl Documents {
             title: text(&info["title"]),
             summary: text(&info["summary"]),
             description: Prose::of(info),
-            servers: main.get("servers").items().map(|at| server(at)).collect(),
-            groups: main.get("tags").items().map(|at| group(at)).collect(),
-            proofs: main.get("components").get("securitySchemes").entries().map(|entry| proof(entry)).collect(),
+            servers: main.get("servers").items().map(server).collect(),
+            groups: main.get("tags").items().map(group).collect(),
+            proofs: main.get("components").get("securitySchemes").entries().map(proof).collect(),
         }
     }
 
