@@ -46,11 +46,12 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let floor = Duration::from_millis(floor_ms);
     let mut passed = true;
     println!("{:<18} {:>9} {:>8} {:>18} {:>18} {:>8}", "route", "floor", "samples", "known", "unknown", "|t|");
-    for ((path, status), floor, numbers, leaks) in [
-        (SIGN_IN, floor, 0..samples, false),
-        (FORGOT, floor, 0..samples, false),
-        // The emulator hashes the passwords of people it knows. If that were not seen, neither would be a leak.
-        (SIGN_IN, Duration::ZERO, samples..samples + CONTROL, true),
+    for ((path, status), floor, numbers, processes, leaks) in [
+        // The emulator hashes the passwords of people it knows. If that were not seen, neither would be a leak. Few at a
+        // time: without a floor nothing keeps them from crowding each other out.
+        (SIGN_IN, Duration::ZERO, samples..samples + CONTROL, processes.min(2), true),
+        (SIGN_IN, floor, 0..samples, processes, false),
+        (FORGOT, floor, 0..samples, processes, false),
     ] {
         let function = &stage.function(floor, processes).await?;
         let [known, unknown] = measure(&stage, function, (path, status), numbers, floor, processes).await?;
