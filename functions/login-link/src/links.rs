@@ -20,7 +20,7 @@ use crate::Config;
 /// How long LeadSquared has to sign somebody in who waits for it, all calls together.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// For each of these calls; the total never counts, since [`PATIENCE`] is shorter.
+/// For each of these calls; the total never counts, since `PATIENCE` is shorter.
 pub const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(4), total: PATIENCE };
 

@@ -102,7 +102,7 @@ pub const ALL: [Series<&[&str]>; 14] = [
 ];
 
 impl Metric {
-    /// Counts or measures it. It is printed at the end of the invocation ([`invocation`](crate::invocation)); without
+    /// Counts or measures it. It is printed at the end of the invocation ([`invocation`](crate::invocation())); without
     /// [`init`](crate::init), as in most tests, nothing happens.
     pub fn record(self) {
         match self {
