@@ -76,6 +76,20 @@ impl Stage {
         Function::start(fixtures::binary("invitation").await, environment).await
     }
 
+    /// Has the function fetch what it keeps, with somebody's invitation.
+    async fn warm_up(&self, function: &Function) {
+        let message = self.invite("asha@example.com").await;
+        self.deliver(function, &[message]).await;
+    }
+
+    /// The calls that an invitation of this person takes.
+    async fn calls_for(&self, function: &Function, email: &str) -> Vec<Call> {
+        let before = self.emulator.calls().len();
+        let message = self.invite(email).await;
+        self.deliver(function, &[message]).await;
+        self.emulator.calls().into_iter().skip(before).filter_map(|arrived| arrived.call).collect()
+    }
+
     /// Queues an invitation of this person and takes it off again, as an event source does.
     async fn invite(&self, email: &str) -> Message {
         self.queue(&invitation(email), email).await
@@ -323,13 +337,8 @@ async fn an_invitation_is_logged_with_the_trace_of_whoever_queued_it() {
 async fn an_on_click_link_costs_one_call_and_is_kept_only_as_a_hash() {
     let stage = Stage::new().await;
     let function = stage.start_with(&[("LINK_MODE", "on-click")]).await.unwrap();
-    let first = stage.invite("asha@example.com").await;
-    stage.deliver(&function, &[first]).await;
-    let cold = stage.emulator.calls().len();
-    let second = stage.invite("ravi@example.com").await;
-    stage.deliver(&function, &[second]).await;
-    let calls: Vec<_> = stage.emulator.calls().into_iter().skip(cold).filter_map(|arrived| arrived.call).collect();
-    assert_eq!(calls, [Call::Register, Call::SendEmailToLead]);
+    stage.warm_up(&function).await;
+    assert_eq!(stage.calls_for(&function, "ravi@example.com").await, [Call::Register, Call::SendEmailToLead]);
     let mail = &stage.emulator.mails()[1];
     let token = link(&mail.text).strip_prefix("https://api.example.test/login-links/").unwrap();
     let hash = token.parse::<LinkToken>().unwrap().hash();
@@ -408,13 +417,11 @@ async fn a_mail_of_unknown_fate_is_sent_again_when_its_dead_letter_is_put_back()
 async fn a_warm_function_makes_two_calls_and_sends_one_mail() {
     let stage = Stage::new().await;
     let function = stage.start().await;
-    let first = stage.invite("asha@example.com").await;
-    stage.deliver(&function, &[first]).await;
-    let cold = stage.emulator.calls().len();
-    let second = stage.invite("ravi@example.com").await;
-    stage.deliver(&function, &[second]).await;
-    let calls: Vec<_> = stage.emulator.calls().into_iter().skip(cold).filter_map(|arrived| arrived.call).collect();
-    assert_eq!(calls, [Call::Register, Call::LeadAuthKey, Call::SendEmailToLead]);
+    stage.warm_up(&function).await;
+    assert_eq!(
+        stage.calls_for(&function, "ravi@example.com").await,
+        [Call::Register, Call::LeadAuthKey, Call::SendEmailToLead]
+    );
     stage.finish(function).await;
 }
 

@@ -11,7 +11,7 @@ use ledger::Ledger;
 use mail::LeadSquaredChannel;
 use queue::{DeadLetters, Delivery, Invitations, Reason, Verdict, after_throttling, backoff, each_record};
 use sealing::{OpenError, Opener};
-use telemetry::Metric;
+use telemetry::{Metric, in_full};
 use time::OffsetDateTime;
 use uuid::Builder;
 
@@ -223,7 +223,7 @@ impl Worker {
     /// Says once why an invitation has to wait, and what to do if somebody has to do something.
     fn report(&self, invitation: &Invitation, delivery: &Delivery<'_>, failure: &Failure) {
         let (receipt, attempts) = (invitation.id, delivery.receive_count);
-        let error = failure.in_full();
+        let error = in_full(failure);
         Metric::ComesBack { cause: failure.name(), to_be_mended: failure.is_to_be_mended() }.record();
         if let Failure::Postponed(Postponed::MailUnknown(_)) = failure {
             Metric::MailUnknown.record();
@@ -269,17 +269,6 @@ enum Failure {
 }
 
 impl Failure {
-    /// The error and its causes in one line.
-    fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        text
-    }
-
     /// How long the invitation is tried in spite of it.
     fn horizon(&self) -> time::Duration {
         match self {

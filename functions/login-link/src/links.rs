@@ -11,6 +11,7 @@ use leadsquared::{
 };
 use ledger::{Ledger, LedgerError};
 use queue::{Invitations, QueueError};
+use telemetry::in_full;
 use throttle::{Admission, Limit, Throttle, ThrottleError, ThrottleKey};
 use time::OffsetDateTime;
 use uuid::{Builder, Uuid};
@@ -283,7 +284,7 @@ impl LoginLinks {
 
     /// Says once why a link did not open the portal, and what to do if somebody has to do something.
     fn report(&self, receipt: InvitationId, failure: &Failure) {
-        let error = failure.in_full();
+        let error = in_full(failure);
         match failure {
             Failure::Account(_) => {
                 tracing::error!(%receipt, error, "there are no LeadSquared keys: no login link works until there are");
@@ -318,17 +319,6 @@ enum Failure {
 }
 
 impl Failure {
-    /// The error and its causes in one line.
-    fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        text
-    }
-
     /// Whether neither time nor the operator changes it: the lead's own record has to be mended.
     fn is_final(&self) -> bool {
         match self {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use account::{Account, AccountError};
 use leadsquared::{Client, Error};
+use telemetry::in_full;
 
 use crate::answers::Refusal;
 
@@ -90,7 +91,7 @@ impl Failure {
 
     /// Says once what happened, and what to do if somebody has to do something.
     pub(crate) fn report(&self, route: &'static str, account: &Account) {
-        let error = self.in_full();
+        let error = in_full(self);
         match self {
             Self::Account(_) => tracing::error!(route, error, "there are no LeadSquared keys: nobody can be served"),
             Self::LeadSquared(cause) if cause.is_configuration() => tracing::error!(
@@ -105,16 +106,5 @@ impl Failure {
             }
             Self::LeadSquared(cause) => tracing::info!(route, error, cause = cause.name(), "LeadSquared refused it"),
         }
-    }
-
-    /// The error and its causes in one line.
-    fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        text
     }
 }

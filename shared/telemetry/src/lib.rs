@@ -1,5 +1,7 @@
-//! What may be seen from outside: logs, metrics and traces, and a type that cannot print what it holds.
+//! What may be seen from outside: logs, metrics and traces, errors in full, and a type that
+//! cannot print what it holds.
 
+mod error;
 mod invocation;
 pub mod metric;
 mod private;
@@ -10,6 +12,7 @@ use lambda_runtime::tracing::subscriber::fmt;
 use lambda_runtime::tracing::subscriber::layer::SubscriberExt;
 use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
 
+pub use error::in_full;
 pub use invocation::{invocation, trace};
 pub use metric::Metric;
 pub use private::Private;
