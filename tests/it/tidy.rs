@@ -3,11 +3,14 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use aws_lambda_events::sqs::SqsEvent;
+use object::{Object, ObjectSymbol};
+use rustc_demangle::demangle;
 use serde_json::{Value, json};
 
 use telemetry::metric::{self, Series};
 
 use crate::{
+    fixtures::binary,
     template::Template,
     workspace::{self, root},
 };
@@ -189,27 +192,46 @@ fn the_dashboard_shows_metrics_there_are() {
     }
 }
 
-/// That a function may do all it does is seen where the whole system runs, on an AWS that looks at its role.
-#[test]
-fn a_function_may_do_nothing_that_none_of_its_code_does() {
+/// The linker keeps only what a binary can reach, so that its symbols are the calls its code makes.
+#[tokio::test]
+async fn a_function_may_do_exactly_what_its_code_does() {
     let template = Template::read();
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     for (function, properties) in template.functions() {
-        let folders = crates_of(function).into_iter().map(|folder| folder.join("src"));
-        let code: String = folders
-            .flat_map(|folder| workspace::files(&folder, "rs"))
-            .map(|file| fs::read_to_string(file).unwrap())
-            .collect();
-        for action in actions_of(properties) {
-            let (service, operation) = action.split_once(':').expect("an action names its service");
-            let call = snake_case(operation);
-            let mut ways = vec![format!(".{call}()"), format!(".{call}_batch()")];
-            if let ("dynamodb", Some(kind)) = (service, operation.strip_suffix("Item")) {
-                // One of several in a transaction.
-                ways.push(format!("{kind}::builder()"));
-            }
-            assert!(ways.iter().any(|way| code.contains(way)), "{function} may {action}, and nothing of it does");
+        let binary = fs::read(binary(function).await).unwrap();
+        let binary = object::File::parse(&*binary).unwrap();
+        let names = binary.symbols().filter_map(|symbol| symbol.name().ok());
+        let names = names.filter(|name| name.contains("aws_sdk_")).map(|name| format!("{:#}", demangle(name)));
+        let mut calls: BTreeSet<_> = names.filter_map(|name| action_of(&name)).collect();
+        // On Lambda the credentials are in the environment; what would fetch them elsewhere is not a call of ours.
+        calls.retain(|action| manifest.contains(&format!("\naws-sdk-{} = ", action.split(':').next().unwrap())));
+        if !properties["EventInvokeConfig"]["DestinationConfig"].is_null() {
+            // This one Lambda does in the function's name, whatever else needs it.
+            calls.insert("sqs:SendMessage".to_owned());
         }
+        assert_eq!(
+            actions_of(properties),
+            calls,
+            "template.yaml lets {function} do (left) what is linked into it (right)"
+        );
     }
+}
+
+/// The IAM action that the call of this symbol needs; none when it is no call.
+fn action_of(symbol: &str) -> Option<String> {
+    let path: Vec<_> = symbol.split("::").map(|part| part.trim_matches(['<', '>'])).collect();
+    let (service, action) = match path[..] {
+        // What a transaction needs are its parts.
+        ["aws_sdk_dynamodb", "operation", _, "TransactWriteItems", _] => return None,
+        [service, "operation", _, operation, "orchestrate"] => {
+            (service, operation.trim_end_matches("Batch").to_owned())
+        }
+        [service @ "aws_sdk_dynamodb", "types", "_put" | "_update" | "_delete" | "_condition_check", part, "build"] => {
+            (service, format!("{}Item", part.trim_end_matches("Builder")))
+        }
+        _ => return None,
+    };
+    Some(format!("{}:{action}", service.strip_prefix("aws_sdk_")?))
 }
 
 fn actions_of(function: &Value) -> BTreeSet<String> {
@@ -218,35 +240,6 @@ fn actions_of(function: &Value) -> BTreeSet<String> {
     let actions = statements.map(|statement| &statement["Fn::If"].get(1).unwrap_or(statement)["Action"]);
     let actions = actions.flat_map(|action| action.as_array().cloned().unwrap_or_else(|| vec![action.clone()]));
     actions.map(|action| action.as_str().unwrap().to_owned()).collect()
-}
-
-/// The folders of a function and of our crates that it depends on, however far away.
-fn crates_of(function: &str) -> Vec<std::path::PathBuf> {
-    let shared = packages("shared");
-    let mut folders = vec![root().join("functions").join(function)];
-    let mut next = 0;
-    while let Some(folder) = folders.get(next) {
-        let ours = dependencies(&folder.join("Cargo.toml")).into_iter().filter(|name| shared.contains(name));
-        let ours: Vec<_> = ours.map(|name| root().join("shared").join(name)).collect();
-        for folder in ours {
-            if !folders.contains(&folder) {
-                folders.push(folder);
-            }
-        }
-        next += 1;
-    }
-    folders
-}
-
-fn snake_case(name: &str) -> String {
-    let mut text = String::new();
-    for letter in name.chars() {
-        if letter.is_uppercase() && !text.is_empty() {
-            text.push('_');
-        }
-        text.extend(letter.to_lowercase());
-    }
-    text
 }
 
 #[test]
