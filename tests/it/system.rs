@@ -2,10 +2,32 @@
 
 use std::time::Duration;
 
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::Credentials;
+use local_stack::dead_letters::{self, Choice};
 use local_stack::forget::forget;
 use local_stack::steps::Steps;
 use local_stack::{Keys, LocalStack, Options, Place, smoke};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::workspace;
+
+/// The account of a local stack, as its owner sees it.
+async fn owner(stack: &LocalStack) -> SdkConfig {
+    let owner = Credentials::new("test", "test", None, None, "MiniStack's own");
+    let config = aws_config::defaults(BehaviorVersion::latest()).endpoint_url(stack.ministack().url());
+    config.region(Region::new("us-east-1")).credentials_provider(owner).load().await
+}
+
+/// Waits until something has come about, for a minute at most.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(60), wait).await.is_ok(), "{what}: not within a minute");
+}
 
 async fn smoke_with(keys: Keys) -> anyhow::Result<String> {
     let stack = LocalStack::start(Options { keys, ..Options::default() }).await?;
@@ -50,6 +72,50 @@ async fn an_event_on_the_bus_becomes_a_mail_and_an_unfit_one_a_dead_letter() {
         let logs = [stack.logs().lines("BusEventFunction").await, stack.logs().lines("InvitationFunction").await];
         panic!("mailed: {}, laid aside: {}, {logs:#?}", is_mailed(), is_laid_aside().await);
     }
+    stack.shutdown().await;
+}
+
+/// A sample event of `bus-event`'s, for this person.
+fn event_for(file: &str, email: &str) -> Value {
+    let (_, event) = workspace::events("bus-event").into_iter().find(|(name, _)| name == file).unwrap();
+    let event = String::from_utf8(event).unwrap().replace("asha.rao@example.com", email);
+    serde_json::from_str(&event).unwrap()
+}
+
+#[tokio::test]
+async fn events_that_could_not_be_handed_over_are_put_back_in_whatever_shape_they_lie() {
+    let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
+    let (place, steps) = (Place::Here(stack.ministack().url()), Steps::hidden());
+    let notification = event_for("sns-application-submitted.json", "sns@example.com")["Records"][0]["Sns"].clone();
+    let unfit =
+        json!({"detail-type": "ApplicationSubmitted", "source": "shop", "account": "1", "id": "e", "detail": {}});
+    let bodies = [
+        json!({
+            "requestContext": {"requestId": "9d4b0f52-0a3c-4a55-8d7c-6f1f9a0f2f11", "condition": "RetriesExhausted"},
+            "requestPayload": event_for("invoke-application-submitted.json", "lambda@example.com"),
+            "responsePayload": {"errorType": "EventNotStored"},
+        }),
+        event_for("event-bridge-application-submitted.json", "bridge@example.com"),
+        notification,
+        unfit,
+    ];
+    let sqs = aws_sdk_sqs::Client::new(&owner(&stack).await);
+    for body in bodies {
+        let send = sqs.send_message().queue_url(stack.output("UndeliveredEventsQueueUrl").unwrap());
+        send.message_body(body.to_string()).send().await.unwrap();
+    }
+    let all = Choice::default();
+    let found = dead_letters::list(&place, &steps).await.unwrap();
+    assert_eq!(found.letters.iter().filter(|letter| letter.class == "undelivered").count(), 4, "{found:?}");
+    let back = dead_letters::put_back(&place, &all, &steps).await.unwrap();
+    assert_eq!((back.letters.len(), back.kept), (3, 1), "{back:?}");
+    assert_eq!(back.refused.into_iter().collect::<Vec<_>>(), [("laid-aside".to_owned(), 1)]);
+    for email in ["lambda@example.com", "bridge@example.com", "sns@example.com"] {
+        until(email, async || stack.emulator().mails().iter().any(|mail| mail.recipients == [email])).await;
+    }
+    let left = dead_letters::list(&place, &steps).await.unwrap();
+    assert!(left.letters.iter().all(|letter| !letter.cause.starts_with("event not handed over by Lambda")), "{left:?}");
+    assert!(left.letters.iter().any(|letter| letter.class == "malformed"), "{left:?}");
     stack.shutdown().await;
 }
 

@@ -1,6 +1,6 @@
 //! `template.yaml` as data.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use local_stack::yaml;
 use serde_json::{Map, Value};
@@ -104,6 +104,27 @@ impl Template {
     pub(crate) fn target(&self, reference: &Value) -> &Value {
         let name = reference["Ref"].as_str().or_else(|| reference["Fn::GetAtt"].as_str()?.split('.').next());
         &self.0["Resources"][name.unwrap_or_else(|| panic!("{reference} is not a reference"))]
+    }
+
+    /// The queues for what nobody took: dead letters and destinations of failures.
+    pub(crate) fn laid_aside_in(&self) -> BTreeSet<&str> {
+        fn collect<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+            for (name, inner) in value.as_object().into_iter().flatten() {
+                let target = match name.as_str() {
+                    "deadLetterTargetArn" => inner,
+                    "DeadLetterConfig" => &inner["Arn"],
+                    "DeadLetterQueue" => &inner["TargetArn"],
+                    "OnFailure" => &inner["Destination"],
+                    _ => &Value::Null,
+                };
+                found.extend(target["Fn::GetAtt"].as_str().and_then(|target| target.strip_suffix(".Arn")));
+                collect(inner, found);
+            }
+            value.as_array().into_iter().flatten().for_each(|inner| collect(inner, found));
+        }
+        let mut found = BTreeSet::new();
+        collect(&self.0["Resources"], &mut found);
+        found
     }
 
     /// The default of a parameter.

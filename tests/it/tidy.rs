@@ -130,6 +130,23 @@ fn an_event_whose_sender_does_not_wait_is_not_lost() {
 }
 
 #[test]
+fn what_is_laid_aside_raises_an_alarm() {
+    let template = Template::read();
+    let queues = template.laid_aside_in();
+    assert!(queues.len() >= 2, "{queues:?}");
+    let watched: Vec<_> = template
+        .resources("AWS::CloudWatch::Alarm")
+        .map(|(_, alarm)| &alarm["Properties"])
+        .filter(|alarm| alarm["MetricName"] == "ApproximateNumberOfMessagesVisible" && alarm["Threshold"] == 1)
+        .map(|alarm| &alarm["Dimensions"])
+        .collect();
+    for queue in queues {
+        let of_it = json!([{"Name": "QueueName", "Value": {"Fn::GetAtt": format!("{queue}.QueueName")}}]);
+        assert!(watched.contains(&&of_it), "an alarm tells of the first message on {queue}");
+    }
+}
+
+#[test]
 fn an_alarm_tells_of_something_there_is_and_the_readme_what_to_do() {
     let template = Template::read();
     let readme = fs::read_to_string(root().join("README.md")).unwrap();

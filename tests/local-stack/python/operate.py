@@ -13,16 +13,24 @@ person: of a message only what the functions wrote on its envelope, and its rece
 """
 
 import collections
+import contextlib
 import datetime
 import decimal
 import json
 import os
 import sys
 
+# The function that takes other systems' events, and the queues where dead letters lie.
+BUS_EVENT = "BusEventFunction"
+DEAD_LETTERS, UNDELIVERED_EVENTS = "DeadLettersQueueUrl", "UndeliveredEventsQueueUrl"
 # How long a message that is looked at stays out of sight of others, unless it is given back earlier: time enough to put
 # some ten thousand back.
 HOLD_SECONDS = 900
 KEPT_DAYS = 30
+# What bus-event answers for an event that is no good: it is among the dead letters again.
+LAID_ASIDE = "laid-aside"
+# SQS takes a second message of the same name within five minutes for the first; what is close to that counts as within.
+SWALLOWED_SECONDS = 360
 
 
 class Refused(Exception):
@@ -30,10 +38,10 @@ class Refused(Exception):
 
 
 class Stack:
-    """A deployed stack: its outputs, and where its functions log."""
+    """A deployed stack: its outputs, its functions' names and where they log."""
 
-    def __init__(self, client, name: str, outputs: dict, logs: dict):
-        self.client, self.name, self.outputs, self.logs = client, name, outputs, logs
+    def __init__(self, client, name: str, outputs: dict, functions: dict, logs: dict):
+        self.client, self.name, self.outputs, self.functions, self.logs = client, name, outputs, functions, logs
 
     @classmethod
     def named(cls, client, name: str) -> "Stack":
@@ -49,7 +57,7 @@ class Stack:
                     groups[resource["LogicalResourceId"]] = resource["PhysicalResourceId"]
         # A function's log group is named after it; without one, as in older stacks, Lambda makes one.
         logs = {logical: groups.get(f"{logical}Logs", f"/aws/lambda/{name}") for logical, name in functions.items()}
-        return cls(client, name, outputs, logs)
+        return cls(client, name, outputs, functions, logs)
 
     def output(self, name: str) -> str:
         if name not in self.outputs:
@@ -58,74 +66,138 @@ class Stack:
 
 
 class DeadLetters:
-    """The dead-letter queue. Messages are received to be seen, and given back at the end of the `with` block."""
+    """What was laid aside: by the functions and by the queue of invitations, and the events that could not be handed over."""
 
     def __init__(self, stack: Stack):
         self.sqs = stack.client("sqs")
-        self.url = stack.output("DeadLettersQueueUrl")
+        self.urls = {queue: stack.output(queue) for queue in [DEAD_LETTERS, UNDELIVERED_EVENTS]}
         self.held = []
 
-    def __enter__(self):
-        self.receive()
-        return self
+    @classmethod
+    @contextlib.contextmanager
+    def of(cls, stack: Stack):
+        """All of them, received to be seen, and given back at the end of the `with` block."""
+        letters = cls(stack)
+        try:
+            for queue in letters.urls:
+                letters.receive(queue)
+            yield letters
+        finally:
+            letters.give_back()
 
-    def __exit__(self, *_):
-        # What is not given back comes back by itself when its time is over.
-        for start in range(0, len(self.held), 10):
-            entries = [
-                {"Id": str(place), "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
-                for place, message in enumerate(self.held[start : start + 10])
-            ]
-            self.sqs.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
-
-    def receive(self) -> None:
+    def receive(self, queue: str) -> None:
         """Every message that can be received now. One that is laid aside meanwhile may come too, but none comes for ever."""
         seen = set()
         while True:
             messages = self.sqs.receive_message(
-                QueueUrl=self.url,
+                QueueUrl=self.urls[queue],
                 MaxNumberOfMessages=10,
                 VisibilityTimeout=HOLD_SECONDS,
                 WaitTimeSeconds=1,
                 MessageAttributeNames=["All"],
                 MessageSystemAttributeNames=["All"],
             ).get("Messages", [])
-            new = [message for message in messages if message["MessageId"] not in seen]
+            new = [message | {"Queue": queue} for message in messages if message["MessageId"] not in seen]
             if not new:
                 return
             seen.update(message["MessageId"] for message in new)
             self.held += new
 
+    def give_back(self) -> None:
+        # What is not given back comes back by itself when its time is over.
+        for queue, url in self.urls.items():
+            handles = [message["ReceiptHandle"] for message in self.held if message["Queue"] == queue]
+            for start in range(0, len(handles), 10):
+                entries = [
+                    {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                    for place, handle in enumerate(handles[start : start + 10])
+                ]
+                self.sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+
     def delete(self, message: dict) -> None:
-        self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+        self.sqs.delete_message(QueueUrl=self.urls[message["Queue"]], ReceiptHandle=message["ReceiptHandle"])
         self.held.remove(message)
 
     def out_of_sight(self) -> int:
         """How many more there are: those that wait behind another one of the same person, and those somebody else holds."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        attributes = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
-        return max(sum(int(attributes[name]) for name in names) - len(self.held), 0)
+        return max(sum(messages_on(self.sqs, url) for url in self.urls.values()) - len(self.held), 0)
+
+
+def messages_on(sqs, url: str) -> int:
+    """How many messages a queue has, about, those in somebody's hands included."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    return sum(map(int, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()))
 
 
 def envelope(message: dict) -> dict:
-    """What is written on a dead letter. Nothing is, where the queue itself laid it aside."""
+    """What is written on a dead letter. AWS's own services write their own things, and a queue nothing."""
     written = {name: value.get("StringValue") for name, value in message.get("MessageAttributes", {}).items()}
+    body = parsed(message["Body"])
     return {
         "id": message["MessageId"],
         "class": written.get("class", "undelivered"),
-        "cause": written.get("cause", "received too often: no worker lived to judge it"),
-        "receipt": written.get("receipt") or receipt_in(message["Body"]),
+        "cause": written.get("cause") or not_handed_over(message["Queue"], body, written),
+        "receipt": written.get("receipt") or receipt_in(body),
         "laid_aside": int(message["Attributes"]["SentTimestamp"]),
     }
 
 
-def receipt_in(body: str):
+def not_handed_over(queue: str, body, written: dict) -> str:
+    """What kept a message from being handed over, in the words of the service that should have done it."""
+    if at(body, "requestPayload") is not None:
+        by, why = "Lambda", at(body, "responsePayload", "errorType") or at(body, "requestContext", "condition")
+    elif "RULE_ARN" in written:
+        by, why = "EventBridge", written.get("ERROR_CODE")
+    elif at(body, "Type") == "Notification" or "ErrorCode" in written:
+        by, why = "SNS", written.get("ErrorCode")
+    elif queue == UNDELIVERED_EVENTS:
+        by, why = "AWS", None
+    else:
+        return "received too often: no worker lived to judge it"
+    return f"event not handed over by {by}: {why or 'it does not say why'}"
+
+
+def event_in(body):
+    """What bus-event is invoked with for a dead letter that is an event; nothing for one that is none.
+
+    Lambda wraps an event into a record of the failed invocation, EventBridge leaves it as it is, SNS has a form of its own:
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+    https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
+    """
+    payload = at(body, "requestPayload")
+    if isinstance(payload, dict) and payload.get("id") is None:
+        # By this bus-event knew it, and knows it again.
+        return payload | {"id": at(body, "requestContext", "requestId")}
+    if payload is not None:
+        return payload
+    if at(body, "Type") == "Notification":
+        return {"Records": [{"EventSource": "aws:sns", "Sns": body}]}
+    if at(body, "Sns") is not None:
+        return {"Records": [body]}
+    is_event = at(body, "detail-type") is not None or at(body, "Records") is not None
+    return body if is_event else None
+
+
+def receipt_in(body):
     """The receipt of an invitation, if the message is one."""
-    try:
-        receipt = json.loads(body).get("id")
-    except (ValueError, AttributeError):
-        return None
+    receipt = None if at(body, "detail-type") else at(body, "id")
     return receipt if isinstance(receipt, str) else None
+
+
+def parsed(text: str):
+    """What stands there in JSON; nothing, if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def at(value, *names):
+    """What is found in an object under these names, each inside the one before; nothing, if there is no such thing."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def is_chosen(letter: dict, request: dict) -> bool:
@@ -139,29 +211,53 @@ def is_chosen(letter: dict, request: dict) -> bool:
 
 
 def list_dead_letters(stack: Stack, _: dict) -> dict:
-    with DeadLetters(stack) as letters:
+    with DeadLetters.of(stack) as letters:
         return {"letters": [envelope(message) for message in letters.held], "out_of_sight": letters.out_of_sight()}
 
 
 def put_back(stack: Stack, request: dict) -> dict:
-    """Sends the chosen messages to the queue of invitations again and then deletes the dead letters."""
-    invitations, done = stack.output("InvitationsQueueUrl"), []
-    with DeadLetters(stack) as letters:
+    """Hands the chosen messages over again and then deletes the dead letters. What is not taken stays."""
+    done, refused = [], collections.Counter()
+    with DeadLetters.of(stack) as letters:
         # All were received before the first goes back: what is refused again must not be met again in the same run.
-        for message in list(letters.held):
+        received = list(letters.held)
+        for message in received:
             letter = envelope(message)
             if not is_chosen(letter, request):
                 continue
-            letters.sqs.send_message(
-                QueueUrl=invitations,
-                MessageBody=message["Body"],
-                MessageGroupId=message["Attributes"]["MessageGroupId"],
-                # The same for the same dead letter: if it could not be deleted, putting it back again is no second message.
-                MessageDeduplicationId=f"put-back-{message['MessageId']}",
-            )
-            letters.delete(message)
-            done.append(letter)
-        return {"letters": done, "out_of_sight": letters.out_of_sight(), "kept": len(letters.held)}
+            refusal = hand_over(stack, message)
+            if refusal is None:
+                done.append(letter)
+            else:
+                refused[refusal] += 1
+            # An event that is laid aside again is a new dead letter, unless SQS took that for a copy of this one.
+            if refusal is None or (refusal == LAID_ASIDE and now() - letter["laid_aside"] / 1000 > SWALLOWED_SECONDS):
+                letters.delete(message)
+        kept = len(received) - len(done)
+        return {"letters": done, "out_of_sight": letters.out_of_sight(), "kept": kept, "refused": refused}
+
+
+def hand_over(stack: Stack, message: dict):
+    """Sends an invitation to its queue again, and an event to bus-event; the reason if that does not take it.
+
+    The name is the same for the same dead letter, as an event's id is: if it cannot be deleted, handing it over again has no
+    second effect.
+    """
+    event = event_in(parsed(message["Body"]))
+    if event is None and message["Queue"] == DEAD_LETTERS:
+        stack.client("sqs").send_message(
+            QueueUrl=stack.output("InvitationsQueueUrl"),
+            MessageBody=message["Body"],
+            MessageGroupId=message["Attributes"]["MessageGroupId"],
+            MessageDeduplicationId=f"put-back-{message['MessageId']}",
+        )
+        return None
+    answer = stack.client("lambda").invoke(FunctionName=stack.functions[BUS_EVENT], Payload=json.dumps(event))
+    said = json.load(answer["Payload"])
+    if "FunctionError" in answer:
+        return at(said, "errorType") or answer["FunctionError"]
+    statuses = [at(fate, "status") for fate in (said if isinstance(said, list) else [said])]
+    return next((str(status) for status in statuses if status != "accepted"), None)
 
 
 def explain(stack: Stack, request: dict) -> dict:
@@ -170,7 +266,7 @@ def explain(stack: Stack, request: dict) -> dict:
         TableName=stack.output("LedgerTable"), Key={"pk": {"S": f"invitation#{receipt}"}}, ConsistentRead=True
     ).get("Item")
     ledger = plain(item) if item else None
-    with DeadLetters(stack) as letters:
+    with DeadLetters.of(stack) as letters:
         # The last one, where it was laid aside, put back and laid aside again.
         found = [letter for letter in map(envelope, letters.held) if letter["receipt"] == receipt]
     dead_letter = max(found, key=lambda letter: letter["laid_aside"], default=None)
@@ -183,7 +279,7 @@ def forget(stack: Stack, request: dict) -> dict:
     pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
     items = [plain(item) for page in pages for item in page["Items"]]
     known = items_of(items, request["person"])
-    with DeadLetters(stack) as letters:
+    with DeadLetters.of(stack) as letters:
         theirs = [message for message in letters.held if is_about(message, request, known)]
         for message in theirs:
             letters.delete(message)
@@ -230,16 +326,12 @@ def items_of(items: list, person: str) -> dict:
 
 def is_about(message: dict, request: dict, known: dict) -> bool:
     """Whether a dead letter is a person's."""
-    try:
-        body = json.loads(message["Body"])
-    except ValueError:
-        body = {}
-    body = body if isinstance(body, dict) else {}
+    body = parsed(message["Body"])
     return (
         message["Attributes"].get("MessageGroupId") == request["person"]
-        or str(body.get("email", "")).strip().lower() == request["email"]
-        or str(body.get("lead", "")).lower() in known["leads"]
-        or body.get("id") in known["invitations"]
+        or str(at(body, "email")).strip().lower() == request["email"]
+        or str(at(body, "lead")).lower() in known["leads"]
+        or at(body, "id") in known["invitations"]
     )
 
 
@@ -257,8 +349,7 @@ def number(value):
 
 def log_of(stack: Stack, receipt: str, ledger) -> list:
     """What the functions logged with that receipt, oldest first."""
-    now = datetime.datetime.now(datetime.timezone.utc).timestamp()
-    since = ledger["received_at"] - 3600 if ledger else now - KEPT_DAYS * 86400
+    since = ledger["received_at"] - 3600 if ledger else now() - KEPT_DAYS * 86400
     logs, lines = stack.client("logs"), []
     for function, group in stack.logs.items():
         pages = logs.get_paginator("filter_log_events").paginate(
@@ -270,6 +361,10 @@ def log_of(stack: Stack, receipt: str, ledger) -> list:
         except logs.exceptions.ResourceNotFoundException:
             pass  # a function that never ran has no log
     return sorted(lines, key=lambda line: line["at"])
+
+
+def now() -> float:
+    return datetime.datetime.now(datetime.timezone.utc).timestamp()
 
 
 ASKS = {"dead-letters": list_dead_letters, "put-back": put_back, "explain": explain, "forget": forget}

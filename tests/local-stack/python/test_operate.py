@@ -1,5 +1,6 @@
 """The parts of the operator's questions that need no stack. Run by the crate's tests."""
 
+import io
 import json
 import unittest
 
@@ -9,6 +10,7 @@ import operate
 def message(name, body="{}", **attributes):
     return {
         "MessageId": name,
+        "Queue": operate.DEAD_LETTERS,
         "ReceiptHandle": f"handle of {name}",
         "Body": body,
         "Attributes": {"SentTimestamp": "1767322800000", "MessageGroupId": "person"},
@@ -16,35 +18,67 @@ def message(name, body="{}", **attributes):
     }
 
 
-class Queue:
-    """An SQS queue that hands out these batches and notes what it is told."""
+class Aws:
+    """A queue of dead letters that hands out these batches, one of events, and bus-event; notes what they are told."""
 
-    def __init__(self, *batches, waiting=0, held=0):
-        self.batches, self.told = list(batches), []
+    def __init__(self, *batches, events=(), answers=(), waiting=0, held=0):
+        self.batches, self.told = {"dead": list(batches), "events": [list(events)]}, []
+        self.answers = list(answers)
         self.counts = {"ApproximateNumberOfMessages": waiting, "ApproximateNumberOfMessagesNotVisible": held}
 
-    def __call__(self, service):
-        assert service == "sqs"
+    def __call__(self, _):
         return self
 
-    def receive_message(self, **_):
-        return {"Messages": self.batches.pop(0)} if self.batches else {}
+    def receive_message(self, QueueUrl, **_):
+        batches = self.batches[QueueUrl]
+        return {"Messages": batches.pop(0)} if batches else {}
 
-    def change_message_visibility_batch(self, Entries, **_):
-        self.told.append(("back", [entry["ReceiptHandle"] for entry in Entries]))
+    def change_message_visibility_batch(self, QueueUrl, Entries):
+        self.told.append((f"back to {QueueUrl}", [entry["ReceiptHandle"] for entry in Entries]))
 
     def send_message(self, **sent):
         self.told.append(("sent", sent["MessageBody"], sent["MessageGroupId"], sent["MessageDeduplicationId"]))
 
-    def delete_message(self, ReceiptHandle, **_):
-        self.told.append(("deleted", ReceiptHandle))
+    def delete_message(self, QueueUrl, ReceiptHandle):
+        self.told.append((f"deleted from {QueueUrl}", ReceiptHandle))
 
-    def get_queue_attributes(self, **_):
-        return {"Attributes": {name: str(count) for name, count in self.counts.items()}}
+    def get_queue_attributes(self, QueueUrl, **_):
+        counts = self.counts if QueueUrl == "dead" else {}
+        return {"Attributes": {name: str(count) for name, count in counts.items()}}
+
+    def invoke(self, FunctionName, Payload):
+        self.told.append((f"invoked {FunctionName}", json.loads(Payload)))
+        answer = self.answers.pop(0)
+        failed = {"FunctionError": "Unhandled"} if "errorType" in answer else {}
+        return failed | {"Payload": io.StringIO(json.dumps(answer))}
 
 
-def stack(queue):
-    return operate.Stack(queue, "s", {"DeadLettersQueueUrl": "dead", "InvitationsQueueUrl": "alive"}, {})
+def stack(aws):
+    outputs = {"DeadLettersQueueUrl": "dead", "UndeliveredEventsQueueUrl": "events", "InvitationsQueueUrl": "alive"}
+    return operate.Stack(aws, "s", outputs, {"BusEventFunction": "bus"}, {})
+
+
+EVENT = {"id": "e", "detail-type": "ApplicationSubmitted", "source": "shop", "account": "1", "detail": {"email": "asha@example.test"}}
+NOTIFICATION = {"Type": "Notification", "MessageId": "n", "TopicArn": "t", "Message": json.dumps(EVENT)}
+EVENTS = [
+    (
+        {
+            "requestContext": {"requestId": "r", "condition": "RetriesExhausted"},
+            "requestPayload": EVENT,
+            "responsePayload": {"errorType": "EventNotStored", "errorMessage": "asha@example.test"},
+        },
+        {},
+        "event not handed over by Lambda: EventNotStored",
+    ),
+    (
+        {"requestContext": {"condition": "EventAgeExceeded"}, "requestPayload": {"Records": []}},
+        {},
+        "event not handed over by Lambda: EventAgeExceeded",
+    ),
+    (EVENT, {"RULE_ARN": "a", "ERROR_CODE": "NO_PERMISSIONS"}, "event not handed over by EventBridge: NO_PERMISSIONS"),
+    (NOTIFICATION, {}, "event not handed over by SNS: it does not say why"),
+    ("of asha", {}, "event not handed over by AWS: it does not say why"),
+]
 
 
 class Envelope(unittest.TestCase):
@@ -59,40 +93,95 @@ class Envelope(unittest.TestCase):
         self.assertNotIn("asha", json.dumps(letter))
 
     def test_no_body_is_too_odd(self):
-        for body in ["", "[]", '{"id": 7}', "null", '"id"', "{"]:
-            self.assertIsNone(operate.envelope(message("1", body))["receipt"], body)
+        for body in ["", "[]", '{"id": 7}', "null", '"id"', "{", "[" * 100_000, '{"requestPayload": 1, "responsePayload": []}']:
+            self.assertIsNone(operate.envelope(message("1", body))["receipt"], body[:100])
+
+    def test_an_event_says_who_could_not_hand_it_over_and_nothing_of_its_person(self):
+        for body, written, cause in EVENTS:
+            letter = operate.envelope(message("1", json.dumps(body), **written) | {"Queue": operate.UNDELIVERED_EVENTS})
+            self.assertEqual((letter["class"], letter["receipt"], letter["cause"]), ("undelivered", None, cause))
+            self.assertNotIn("asha", json.dumps(letter))
 
 
 class Looking(unittest.TestCase):
     def test_all_are_given_back_even_where_one_comes_twice_and_what_was_not_seen_is_counted(self):
         first = [message(str(number)) for number in range(10)]
-        queue = Queue(first, [message("10")], [message("3")], [message("never reached")], waiting=2, held=12)
-        answer = operate.list_dead_letters(stack(queue), {})
+        aws = Aws(first, [message("10")], [message("3")], [message("never reached")], waiting=2, held=12)
+        answer = operate.list_dead_letters(stack(aws), {})
         self.assertEqual([letter["id"] for letter in answer["letters"]], [str(number) for number in range(11)])
         self.assertEqual(answer["out_of_sight"], 3)
-        self.assertEqual([len(handles) for _, handles in queue.told], [10, 1])
+        self.assertEqual([(what, len(handles)) for what, handles in aws.told], [("back to dead", 10), ("back to dead", 1)])
+
+    def test_events_that_were_not_handed_over_are_among_them(self):
+        aws = Aws([message("1")], events=[message("2", json.dumps(EVENT), RULE_ARN="a")])
+        letters = operate.list_dead_letters(stack(aws), {})["letters"]
+        self.assertEqual([letter["id"] for letter in letters], ["1", "2"])
+        self.assertEqual(aws.told, [("back to dead", ["handle of 1"]), ("back to events", ["handle of 2"])])
+
+    def test_what_was_received_is_given_back_when_something_goes_wrong(self):
+        class Broken(Aws):
+            def receive_message(self, QueueUrl, **rest):
+                if QueueUrl == "events":
+                    raise RuntimeError("no permission")
+                return super().receive_message(QueueUrl, **rest)
+
+        aws = Broken([message("1")])
+        with self.assertRaisesRegex(RuntimeError, "no permission"):
+            operate.list_dead_letters(stack(aws), {})
+        self.assertEqual(aws.told, [("back to dead", ["handle of 1"])])
 
 
 class PuttingBack(unittest.TestCase):
     def test_a_chosen_letter_is_sent_before_it_is_deleted_and_the_others_are_given_back(self):
         chosen = message("1", "body", **{"class": "rejected", "cause": "refused: MXDuplicate", "receipt": "r"})
-        queue = Queue([chosen, message("2")])
-        answer = operate.put_back(stack(queue), {"class": "rejected", "cause": "mxdup", "receipt": None})
+        aws = Aws([chosen, message("2")])
+        answer = operate.put_back(stack(aws), {"class": "rejected", "cause": "mxdup", "receipt": None})
         self.assertEqual(
-            queue.told,
-            [("sent", "body", "person", "put-back-1"), ("deleted", "handle of 1"), ("back", ["handle of 2"])],
+            aws.told,
+            [
+                ("sent", "body", "person", "put-back-1"),
+                ("deleted from dead", "handle of 1"),
+                ("back to dead", ["handle of 2"]),
+            ],
         )
         self.assertEqual((len(answer["letters"]), answer["kept"], answer["out_of_sight"]), (1, 1, 0))
 
     def test_a_letter_that_is_laid_aside_again_at_once_is_not_put_back_again(self):
-        class Returning(Queue):
+        class Returning(Aws):
             def send_message(self, **sent):
                 super().send_message(**sent)
-                self.batches.append([message("laid aside again")])
+                self.batches["dead"].append([message("laid aside again")])
 
-        queue = Returning([message("1")])
-        answer = operate.put_back(stack(queue), {})
+        aws = Returning([message("1")])
+        answer = operate.put_back(stack(aws), {})
         self.assertEqual([letter["id"] for letter in answer["letters"]], ["1"])
+
+    def test_events_go_to_bus_event_in_the_shape_it_takes(self):
+        asked = {"detail-type": "LoginLinkRequested", "detail": {}}
+        shapes = [
+            ({"requestContext": {"requestId": "r"}, "requestPayload": EVENT}, EVENT),
+            # Known by the first request's id, it is the same invitation whoever brings it.
+            ({"requestContext": {"requestId": "r"}, "requestPayload": asked}, asked | {"id": "r"}),
+            (EVENT, EVENT),
+            (NOTIFICATION, {"Records": [{"EventSource": "aws:sns", "Sns": NOTIFICATION}]}),
+            ({"Records": [{"Sns": NOTIFICATION}]}, {"Records": [{"Sns": NOTIFICATION}]}),
+            ({"what": "is this"}, None),
+        ]
+        events = [message(str(number), json.dumps(body)) for number, (body, _) in enumerate(shapes)]
+        aws = Aws(events=events, answers=[[{"status": "accepted"}]] * 5 + [{"errorType": "EventRefused"}])
+        answer = operate.put_back(stack(aws), {})
+        self.assertEqual([told for what, told in aws.told if what == "invoked bus"], [event for _, event in shapes])
+        self.assertEqual((len(answer["letters"]), answer["kept"], answer["refused"]), (5, 1, {"EventRefused": 1}))
+        self.assertEqual(aws.told[-1], ("back to events", ["handle of 5"]))
+
+    def test_what_bus_event_laid_aside_goes_back_to_it_and_is_not_lost_when_it_lays_it_aside_again(self):
+        new, old = message("new", json.dumps({"Sns": NOTIFICATION})), message("old", json.dumps(EVENT))
+        new["Attributes"]["SentTimestamp"] = str(int(operate.now() * 1000))
+        aws = Aws([new, old], answers=[[{"status": "laid-aside"}]] * 2)
+        answer = operate.put_back(stack(aws), {})
+        # Of the old one there is a new dead letter; a second one of the new one within minutes would be swallowed.
+        self.assertEqual(aws.told[-2:], [("deleted from dead", "handle of old"), ("back to dead", ["handle of new"])])
+        self.assertEqual((answer["letters"], answer["kept"], answer["refused"]), ([], 2, {"laid-aside": 2}))
 
     def test_what_is_asked_for_must_all_fit(self):
         letter = {"class": "rejected", "cause": "id-reused", "receipt": "r"}

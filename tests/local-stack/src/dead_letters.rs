@@ -1,4 +1,4 @@
-//! The dead letters of a deployed stack: what there is, and putting it back.
+//! The dead letters of a deployed stack, and the events that could not be handed over: what there is, and putting it back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::steps::Steps;
 pub struct DeadLetter {
     /// The queue's id of it.
     pub id: String,
-    /// `malformed`, `rejected`, `exhausted`, or `undelivered` where the queue itself laid it aside.
+    /// `malformed`, `rejected`, `exhausted`, or `undelivered` where no function laid it aside but AWS.
     pub class: String,
     /// What exactly.
     pub cause: String,
@@ -31,9 +31,12 @@ pub struct Found {
     pub letters: Vec<DeadLetter>,
     /// How many more there are: behind the tenth of one person, or in somebody else's hands just now.
     pub out_of_sight: u64,
-    /// How many were not chosen, where some were.
+    /// How many stay, where some were chosen to be put back.
     #[serde(default)]
     pub kept: u64,
+    /// How many of them are events that bus-event does not take, by what it says of them.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
 }
 
 /// Which dead letters are meant: those that fit all that is given.
@@ -55,7 +58,8 @@ pub async fn list(place: &Place, steps: &Steps) -> anyhow::Result<Found> {
     place.ask("dead-letters", Choice::default(), steps).await
 }
 
-/// Puts the chosen dead letters on the queue of invitations again. Doing it twice has no second effect.
+/// Puts the chosen dead letters on the queue of invitations again, and gives events to bus-event. Doing it twice has no
+/// second effect.
 ///
 /// # Errors
 /// When the stack does not answer; some may have been put back then, and the rest are where they were.
@@ -95,8 +99,11 @@ const RECEIPTS_SHOWN: usize = 3;
 
 /// What putting back came to.
 pub fn account(found: &Found) -> String {
-    let (back, kept) = (found.letters.len(), found.kept);
-    format!("{back} put back on the queue of invitations, {kept} left among the dead letters.\n{}", out_of_sight(found))
+    let mut account = format!("{} put back, {} left among the dead letters.\n", found.letters.len(), found.kept);
+    for (why, count) in &found.refused {
+        account.push_str(&format!("{count} of them refused by bus-event, {why}: its log says what is wrong.\n"));
+    }
+    account + &out_of_sight(found)
 }
 
 fn out_of_sight(found: &Found) -> String {
@@ -159,7 +166,19 @@ mod tests {
     fn what_could_not_be_looked_at_is_said() {
         let found = Found { out_of_sight: 4, kept: 2, ..Found::default() };
         assert!(table(&found, NOW).starts_with("There are no dead letters.\nAbout 4 more"), "{}", table(&found, NOW));
-        assert!(account(&found).starts_with("0 put back on the queue of invitations, 2 left"), "{}", account(&found));
+        assert!(
+            account(&found).starts_with("0 put back, 2 left among the dead letters.\nAbout 4"),
+            "{}",
+            account(&found)
+        );
+    }
+
+    #[test]
+    fn what_bus_event_does_not_take_is_said() {
+        let refused = BTreeMap::from([("EventRefused".to_owned(), 2)]);
+        let said = account(&Found { kept: 2, refused, ..Found::default() });
+        let expected = "0 put back, 2 left among the dead letters.\n2 of them refused by bus-event, EventRefused: its log says what is wrong.\n";
+        assert_eq!(said, expected);
     }
 
     #[test]

@@ -46,7 +46,7 @@ enum Command {
         #[arg(long)]
         faults: bool,
     },
-    /// Show the dead letters of a running stack, or put them back on the queue.
+    /// Show the dead letters of a running stack, or put them back.
     DeadLetters {
         #[command(subcommand)]
         what: DeadLetters,
@@ -75,7 +75,8 @@ enum DeadLetters {
         #[command(flatten)]
         which: Which,
     },
-    /// Put chosen ones back on the queue of invitations: those that fit everything given.
+    /// Put chosen ones back where they were to go, those that fit everything given: invitations on their queue, events to
+    /// bus-event.
     PutBack {
         #[command(flatten)]
         chosen: Chosen,
