@@ -18,6 +18,7 @@ import datetime
 import decimal
 import json
 import os
+import re
 import sys
 
 # The function that takes other systems' events, and the queues where dead letters lie.
@@ -276,26 +277,22 @@ def explain(stack: Stack, request: dict) -> dict:
 def forget(stack: Stack, request: dict) -> dict:
     """Deletes what the ledger has of a person, and their dead letters. Doing it again does what was not done yet."""
     dynamodb, table = stack.client("dynamodb"), stack.output("LedgerTable")
+    # Before the ledger is read: what is done with meanwhile may have left something there.
+    waiting = messages_on(stack.client("sqs"), stack.output("InvitationsQueueUrl"))
     pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
-    items = [plain(item) for page in pages for item in page["Items"]]
-    known = items_of(items, request["person"])
+    known = items_of([plain(item) for page in pages for item in page["Items"]], request["person"])
     with DeadLetters.of(stack) as letters:
+        out_of_sight = letters.out_of_sight()
         theirs = [message for message in letters.held if is_about(message, request, known)]
         for message in theirs:
             letters.delete(message)
-        out_of_sight = letters.out_of_sight()
     for pk in known["keys"]:
         dynamodb.delete_item(TableName=table, Key={"pk": {"S": pk}})
-    waiting = stack.client("sqs").get_queue_attributes(
-        QueueUrl=stack.output("InvitationsQueueUrl"),
-        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-    )["Attributes"]
-    erased = collections.Counter(pk.split("#")[0] for pk in known["keys"])
     return {
-        "erased": erased,
+        "erased": collections.Counter(pk.split("#")[0] for pk in known["keys"]),
         "dead_letters": len(theirs),
         "out_of_sight": out_of_sight,
-        "waiting": sum(map(int, waiting.values())),
+        "waiting": waiting,
         "leads": sorted(known["leads"]),
     }
 
@@ -307,32 +304,53 @@ def items_of(items: list, person: str) -> dict:
     """
     by_key = {item["pk"]: item for item in items}
     mails = by_key.get(f"person#{person}", {}).get("begun", [])
-    # Items of the first version do not name the person; the mails begun to them and their lead do.
+    # Invitations of the first version do not name the person; the mails begun to them and their lead do.
     named = {f"invitation#{mail['invitation']}" for mail in mails}
-    invitations = [item for item in items if item["pk"].startswith("invitation#")]
-    direct = {item["pk"] for item in invitations if item.get("person") == person or item["pk"] in named}
+    # A link outlives its invitation by as long as it is valid.
+    direct = {pk for pk, item in by_key.items() if item.get("person") == person or pk in named}
     leads = {by_key[pk]["lead_id"] for pk in direct if "lead_id" in by_key[pk]}
-    by_lead = {item["pk"] for item in invitations if item.get("lead_id") in leads} - direct
-    names = {pk.partition("#")[2] for pk in direct | by_lead}
-    links = {
-        item["pk"]
-        for item in items
-        if item["pk"].startswith("link#") and (item.get("lead_id") in leads or item.get("invitation") in names)
-    }
-    groups = [links, {f"lead#{lead}" for lead in leads}, by_lead, direct, {f"person#{person}"}]
+    # Theirs through their lead alone: sessions, and invitations that the CRM asked for.
+    by_lead = {pk for pk, item in by_key.items() if item.get("lead_id") in leads} - direct
+    groups = [by_lead, {f"lead#{lead}" for lead in leads}, direct, {f"person#{person}"}]
     keys = [pk for group in groups for pk in sorted(group) if pk in by_key]
-    return {"keys": keys, "leads": leads, "invitations": names}
+    invitations = {pk.removeprefix("invitation#") for pk in keys if pk.startswith("invitation#")}
+    return {"keys": keys, "leads": leads, "invitations": invitations}
 
 
 def is_about(message: dict, request: dict, known: dict) -> bool:
-    """Whether a dead letter is a person's."""
-    body = parsed(message["Body"])
-    return (
-        message["Attributes"].get("MessageGroupId") == request["person"]
-        or str(at(body, "email")).strip().lower() == request["email"]
-        or str(at(body, "lead")).lower() in known["leads"]
-        or at(body, "id") in known["invitations"]
-    )
+    """Whether a dead letter is a person's. Somebody else's that merely mentions them is not."""
+    letter = envelope(message)
+    if message["Attributes"].get("MessageGroupId") == request["person"] or letter["receipt"] in known["invitations"]:
+        return True
+    texts = list(texts_in(message["Body"]))
+    # Whose it is, as far as it says so; where it does not, as one that is malformed may not, whomever it mentions.
+    subjects = [text for name, text in texts if name.lower() in SUBJECTS and SAYS_WHOSE.search(text)]
+    # Another address may end with this one, or begin with it.
+    address = rf"(?<![\w.+-]){re.escape(request['email'])}(?![\w-]|\.\w)"
+    theirs = re.compile("|".join([address, *known["leads"]]), re.IGNORECASE)
+    return any(theirs.search(text) for text in subjects or [text for _, text in texts])
+
+
+# The names under which invitations and events say whose they are, and what such a value has in it.
+SUBJECTS = {"email", "emailaddress", "lead", "leadid"}
+SAYS_WHOSE = re.compile(r"@|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def texts_in(body: str):
+    """The texts in JSON, and in texts of it that are JSON themselves, each with its name; what is no JSON is one text."""
+    left = [("", body)]
+    while left:
+        name, value = left.pop()
+        if isinstance(value, dict):
+            left += value.items()
+        elif isinstance(value, list):
+            left += [(name, inner) for inner in value]
+        elif isinstance(value, str):
+            inner = parsed(value)
+            if isinstance(inner, (dict, list, str)):
+                left.append((name, inner))
+            else:
+                yield name, value
 
 
 def plain(item: dict) -> dict:

@@ -55,6 +55,7 @@ class Aws:
 
 def stack(aws):
     outputs = {"DeadLettersQueueUrl": "dead", "UndeliveredEventsQueueUrl": "events", "InvitationsQueueUrl": "alive"}
+    outputs |= {"LedgerTable": "ledger"}
     return operate.Stack(aws, "s", outputs, {"BusEventFunction": "bus"}, {})
 
 
@@ -192,6 +193,7 @@ class PuttingBack(unittest.TestCase):
 
 
 ASHA, HER_LEAD = "a" * 64, "11111111-1111-4111-8111-111111111111"
+HER_OTHER_LEAD = "33333333-3333-4333-8333-333333333333"
 
 ITEMS = [
     {"pk": f"person#{ASHA}", "begun": [{"at": 1, "invitation": "first"}]},
@@ -201,8 +203,13 @@ ITEMS = [
     {"pk": "invitation#second", "lead_id": HER_LEAD, "person": "c" * 64},
     {"pk": "invitation#third", "person": ASHA, "outcome": "rejected"},
     {"pk": f"lead#{HER_LEAD}", "registered_at": 1},
-    {"pk": "link#1", "lead_id": HER_LEAD, "invitation": "first"},
-    {"pk": "link#2", "lead_id": "22222222-2222-4222-8222-222222222222", "invitation": "ravi"},
+    {"pk": "link#1", "lead_id": HER_LEAD, "person": "c" * 64, "invitation": "second"},
+    {"pk": "session#1", "lead_id": HER_LEAD},
+    # Its invitation is gone, and by it another lead is hers.
+    {"pk": "link#3", "lead_id": HER_OTHER_LEAD, "person": ASHA, "invitation": "gone"},
+    {"pk": "session#3", "lead_id": HER_OTHER_LEAD},
+    {"pk": "link#2", "lead_id": "22222222-2222-4222-8222-222222222222", "person": "b" * 64, "invitation": "ravi"},
+    {"pk": "session#2", "lead_id": "22222222-2222-4222-8222-222222222222"},
     {"pk": "invitation#ravi", "person": "b" * 64, "lead_id": "22222222-2222-4222-8222-222222222222"},
     {"pk": "person#" + "b" * 64},
     {"pk": "count#2026-11-22#invited", "count": 2},
@@ -214,7 +221,8 @@ class Forgetting(unittest.TestCase):
     def test_all_about_a_person_is_found_and_nothing_about_others(self):
         self.assertEqual(
             operate.items_of(ITEMS, ASHA)["keys"],
-            ["link#1", f"lead#{HER_LEAD}", "invitation#second", "invitation#first", "invitation#third", f"person#{ASHA}"],
+            ["invitation#second", "link#1", "session#1", "session#3", f"lead#{HER_LEAD}"]
+            + ["invitation#first", "invitation#third", "link#3", f"person#{ASHA}"],
         )
         self.assertEqual(operate.items_of(ITEMS, "d" * 64)["keys"], [])
 
@@ -225,16 +233,50 @@ class Forgetting(unittest.TestCase):
             self.assertEqual(operate.items_of(left, ASHA)["keys"], order[done:], done)
 
     def test_her_dead_letters_are_known_by_whatever_they_hold(self):
-        request = {"email": "asha@example.test", "person": ASHA}
-        known = operate.items_of(ITEMS, ASHA)
-        hers = [{"email": " Asha@Example.test"}, {"lead": HER_LEAD.upper()}, {"id": "third"}]
-        for body in hers:
-            self.assertTrue(operate.is_about(message("1", json.dumps(body)), request, known), body)
+        detail = {"version": "1", "email": "ASHA@example.test"}
+        hers = [
+            {"email": " Asha@Example.test"},
+            {"lead": HER_LEAD.upper()},
+            {"id": "third"},
+            {"detail-type": "ApplicationSubmitted", "detail": detail},
+            {"detail-type": "InvitationRequested", "detail": {"leadId": HER_LEAD}},
+            {"detail-type": "ApplicationSubmitted", "detail": {"emal": "Asha <asha@example.test>", "email": "none"}},
+            {"Sns": {"Message": json.dumps({"detail": json.dumps(detail)}).replace("@", "\\u0040")}},
+            {"requestPayload": {"detail": {"email": ["asha@example.test"]}}},
+        ]
+        for body in map(json.dumps, hers):
+            self.assertTrue(self.is_hers(message("1", body)), body)
+        self.assertTrue(self.is_hers(message("1", "no JSON, from asha@example.test.")))
+        self.assertTrue(self.is_hers(message("1", "{}", receipt="third")))
         grouped = message("1", "no JSON")
         grouped["Attributes"]["MessageGroupId"] = ASHA
-        self.assertTrue(operate.is_about(grouped, request, known))
-        for body in ["", "[]", "{}", '{"email": null, "lead": 7, "id": "ravi"}', '{"email": "ravi@example.test"}']:
-            self.assertFalse(operate.is_about(message("1", body), request, known), body)
+        self.assertTrue(self.is_hers(grouped))
+
+    def test_the_dead_letters_of_others_are_not_hers(self):
+        others = [
+            '{"email": null, "lead": 7, "id": "ravi"}',
+            '{"email": "ravi@example.test", "attributes": [{"name": "mx_Mother", "value": "asha@example.test"}]}',
+            '{"detail": {"email": "natasha@example.test"}}',
+            "to asha@example.test.in, x+asha@example.test and asha@example.testing",
+        ]
+        for body in ["", "[]", "{}", *others]:
+            self.assertFalse(self.is_hers(message("1", body)), body)
+
+    def is_hers(self, letter):
+        request = {"email": "asha@example.test", "person": ASHA}
+        return operate.is_about(letter, request, operate.items_of(ITEMS, ASHA))
+
+    def test_what_needs_a_right_is_asked_before_anything_is_deleted(self):
+        class NoRight(Aws):
+            def get_queue_attributes(self, QueueUrl, **rest):
+                if QueueUrl == "alive":
+                    raise RuntimeError("no permission")
+                return super().get_queue_attributes(QueueUrl, **rest)
+
+        aws = NoRight([message("1", '{"email": "asha@example.test"}')])
+        with self.assertRaisesRegex(RuntimeError, "no permission"):
+            operate.forget(stack(aws), {"email": "asha@example.test", "person": ASHA})
+        self.assertEqual(aws.told, [])
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ pub struct Forgotten {
     pub dead_letters: u64,
     /// How many more dead letters there are, whosever, that could not be looked at.
     pub out_of_sight: u64,
-    /// How many messages, whosever, are on the queue of invitations or in the worker's hands.
+    /// How many messages, whosever, were on the queue of invitations or in the worker's hands.
     pub waiting: u64,
     /// The person's leads in LeadSquared, which stay.
     pub leads: Vec<String>,
@@ -65,7 +65,11 @@ impl fmt::Display for Forgotten {
         if self.leads.is_empty() {
             writeln!(f, "Whether LeadSquared has a lead with this address is not known here: look there.")?;
         }
-        writeln!(f, "Backups of the ledger keep it for 35 days more. Logs and metrics hold nothing of a person.")
+        writeln!(
+            f,
+            "Phone numbers that codes were sent to go within a few days by themselves. Backups of the ledger keep all of it for \
+             35 days more. Logs and metrics hold nothing of a person."
+        )
     }
 }
 
