@@ -1,10 +1,11 @@
-"""What an operator asks of a deployed stack: its dead letters, putting them back, the course of one invitation, and to
-forget a person.
+"""What an operator asks of a deployed stack: its dead letters, putting them back or deleting them, the course of one
+invitation, and to forget a person.
 
 Reads a request from standard input and writes the answer to standard output, both JSON:
 
     {"endpoint": "http://127.0.0.1:4303", "stack": "applicant-onboarding", "ask": "dead-letters"}
     {"endpoint": null, "stack": "applicants", "ask": "put-back", "class": "rejected", "cause": null, "receipt": null}
+    {"endpoint": null, "stack": "applicants", "ask": "discard", "class": "malformed", ..., "confirmed": true}
     {"endpoint": null, "stack": "applicants", "ask": "explain", "receipt": "..."}
     {"endpoint": null, "stack": "applicants", "ask": "forget", "email": "...", "person": "the ledger's key of them"}
 
@@ -231,11 +232,22 @@ def put_back(stack: Stack, request: dict) -> dict:
                 done.append(letter)
             else:
                 refused[refusal] += 1
-            # An event that is laid aside again is a new dead letter, unless SQS took that for a copy of this one.
-            if refusal is None or (refusal == LAID_ASIDE and now() - letter["laid_aside"] / 1000 > SWALLOWED_SECONDS):
+            # An event that is laid aside is a new dead letter, unless SQS took that for a copy of this one.
+            is_copy = message["Queue"] == DEAD_LETTERS and now() - letter["laid_aside"] / 1000 < SWALLOWED_SECONDS
+            if refusal is None or (refusal == LAID_ASIDE and not is_copy):
                 letters.delete(message)
         kept = len(received) - len(done)
         return {"letters": done, "out_of_sight": letters.out_of_sight(), "kept": kept, "refused": refused}
+
+
+def discard(stack: Stack, request: dict) -> dict:
+    """Deletes the chosen messages for good; without a confirmation only says which those are."""
+    with DeadLetters.of(stack) as letters:
+        chosen = [message for message in letters.held if is_chosen(envelope(message), request)]
+        for message in chosen if request["confirmed"] else []:
+            letters.delete(message)
+        out_of_sight, kept = letters.out_of_sight(), len(letters.held)
+        return {"letters": [envelope(message) for message in chosen], "out_of_sight": out_of_sight, "kept": kept}
 
 
 def hand_over(stack: Stack, message: dict):
@@ -385,7 +397,13 @@ def now() -> float:
     return datetime.datetime.now(datetime.timezone.utc).timestamp()
 
 
-ASKS = {"dead-letters": list_dead_letters, "put-back": put_back, "explain": explain, "forget": forget}
+ASKS = {
+    "dead-letters": list_dead_letters,
+    "put-back": put_back,
+    "discard": discard,
+    "explain": explain,
+    "forget": forget,
+}
 
 
 def main() -> None:

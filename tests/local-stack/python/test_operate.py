@@ -178,11 +178,15 @@ class PuttingBack(unittest.TestCase):
     def test_what_bus_event_laid_aside_goes_back_to_it_and_is_not_lost_when_it_lays_it_aside_again(self):
         new, old = message("new", json.dumps({"Sns": NOTIFICATION})), message("old", json.dumps(EVENT))
         new["Attributes"]["SentTimestamp"] = str(int(operate.now() * 1000))
-        aws = Aws([new, old], answers=[[{"status": "laid-aside"}]] * 2)
+        undelivered = message("undelivered", json.dumps(EVENT))
+        undelivered["Attributes"] = new["Attributes"]
+        aws = Aws([new, old], events=[undelivered], answers=[[{"status": "laid-aside"}]] * 3)
         answer = operate.put_back(stack(aws), {})
-        # Of the old one there is a new dead letter; a second one of the new one within minutes would be swallowed.
-        self.assertEqual(aws.told[-2:], [("deleted from dead", "handle of old"), ("back to dead", ["handle of new"])])
-        self.assertEqual((answer["letters"], answer["kept"], answer["refused"]), ([], 2, {"laid-aside": 2}))
+        # Of the others there is a new dead letter; a second one of the new one within minutes would be swallowed.
+        deleted = [told for told in aws.told if told[0].startswith("deleted")]
+        self.assertEqual(deleted, [("deleted from dead", "handle of old"), ("deleted from events", "handle of undelivered")])
+        self.assertEqual(aws.told[-1], ("back to dead", ["handle of new"]))
+        self.assertEqual((answer["letters"], answer["kept"], answer["refused"]), ([], 3, {"laid-aside": 3}))
 
     def test_what_is_asked_for_must_all_fit(self):
         letter = {"class": "rejected", "cause": "id-reused", "receipt": "r"}
@@ -190,6 +194,17 @@ class PuttingBack(unittest.TestCase):
             self.assertTrue(operate.is_chosen(letter, fits), fits)
         for other in [{"class": "reject"}, {"cause": "mail"}, {"receipt": "s"}, {"class": "rejected", "receipt": "s"}]:
             self.assertFalse(operate.is_chosen(letter, other), other)
+
+
+class Discarding(unittest.TestCase):
+    def test_only_what_is_chosen_and_confirmed_is_deleted(self):
+        for confirmed, deleted in [(False, []), (True, [("deleted from dead", "handle of 1")])]:
+            chosen = message("1", **{"class": "malformed", "cause": "not an invitation"})
+            aws = Aws([chosen, message("2")], events=[message("3")])
+            answer = operate.discard(stack(aws), {"class": "malformed", "confirmed": confirmed})
+            self.assertEqual([told for told in aws.told if told[0].startswith("deleted")], deleted)
+            self.assertEqual([letter["id"] for letter in answer["letters"]], ["1"])
+            self.assertEqual(answer["kept"], 2 if confirmed else 3)
 
 
 ASHA, HER_LEAD = "a" * 64, "11111111-1111-4111-8111-111111111111"

@@ -1,4 +1,5 @@
-//! The dead letters of a deployed stack, and the events that could not be handed over: what there is, and putting it back.
+//! The dead letters of a deployed stack, and the events that could not be handed over: what there is, putting it back, and
+//! deleting it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub struct Found {
     pub letters: Vec<DeadLetter>,
     /// How many more there are: behind the tenth of one person, or in somebody else's hands just now.
     pub out_of_sight: u64,
-    /// How many stay, where some were chosen to be put back.
+    /// How many stay, where some were chosen to be put back or deleted.
     #[serde(default)]
     pub kept: u64,
     /// How many of them are events that bus-event does not take, by what it says of them.
@@ -65,6 +66,20 @@ pub async fn list(place: &Place, steps: &Steps) -> anyhow::Result<Found> {
 /// When the stack does not answer; some may have been put back then, and the rest are where they were.
 pub async fn put_back(place: &Place, choice: &Choice, steps: &Steps) -> anyhow::Result<Found> {
     place.ask("put-back", choice, steps).await
+}
+
+/// Deletes the chosen dead letters for good; without a confirmation it finds them and deletes none.
+///
+/// # Errors
+/// When the stack does not answer; some may have been deleted then, and the rest are where they were.
+pub async fn discard(place: &Place, choice: &Choice, confirmed: bool, steps: &Steps) -> anyhow::Result<Found> {
+    #[derive(Serialize)]
+    struct Request<'a> {
+        #[serde(flatten)]
+        choice: &'a Choice,
+        confirmed: bool,
+    }
+    place.ask("discard", Request { choice, confirmed }, steps).await
 }
 
 /// A table of the dead letters by class and cause, the most frequent first.

@@ -98,7 +98,10 @@ fn place_now(course: &Course, ledger: &Value, now: OffsetDateTime) -> String {
     if let Some(letter) = &course.dead_letter {
         let receipt = letter.receipt.as_deref().unwrap_or_default();
         let since = age(letter.laid_aside, now);
-        return format!("among the dead letters since {since}; back with `dead-letters put-back --receipt {receipt}`");
+        return format!(
+            "among the dead letters since {since}; back with `dead-letters put-back --receipt {receipt}`, away with \
+             `dead-letters discard --receipt {receipt} --yes`"
+        );
     }
     let cause = ledger["cause"].as_str().map_or(String::new(), |cause| format!(" ({cause})"));
     match (ledger["outcome"].as_str(), ledger["lease_until"].as_i64()) {
@@ -229,7 +232,8 @@ Now       done: invited
                 Some(json!({"outcome": "rejected", "cause": "mail-unknown"})),
                 Some(letter),
                 vec![],
-                "among the dead letters since 5 min; back with `dead-letters put-back --receipt r`",
+                "among the dead letters since 5 min; back with `dead-letters put-back --receipt r`, away with \
+                 `dead-letters discard --receipt r --yes`",
             ),
         ] {
             let course = Course { ledger, dead_letter, log };

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use leadsquared::EmailAddress;
 use local_stack::burst::{self, Trouble};
@@ -46,7 +46,7 @@ enum Command {
         #[arg(long)]
         faults: bool,
     },
-    /// Show the dead letters of a running stack, or put them back.
+    /// Show the dead letters of a running stack, put them back, or delete them.
     DeadLetters {
         #[command(subcommand)]
         what: DeadLetters,
@@ -80,6 +80,16 @@ enum DeadLetters {
     PutBack {
         #[command(flatten)]
         chosen: Chosen,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Delete chosen ones for good, those that fit everything given; shows them and deletes nothing without --yes.
+    Discard {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// Delete them, without asking.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         which: Which,
     },
@@ -121,6 +131,12 @@ struct Chosen {
     /// All of them.
     #[arg(long, conflicts_with_all = ["class", "cause", "receipt"])]
     all: bool,
+}
+
+impl From<Chosen> for Choice {
+    fn from(Chosen { class, cause, receipt, all: _ }: Chosen) -> Self {
+        Self { class, cause, receipt }
+    }
 }
 
 /// A receipt as the functions write it.
@@ -184,9 +200,14 @@ async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<()> {
             print(&dead_letters::table(&found, OffsetDateTime::now_utc()))
         }
         Some(Command::DeadLetters { what: DeadLetters::PutBack { chosen, which } }) => {
-            let Chosen { class, cause, receipt, all: _ } = chosen;
-            let found = dead_letters::put_back(&which.place(), &Choice { class, cause, receipt }, &steps).await?;
+            let found = dead_letters::put_back(&which.place(), &chosen.into(), &steps).await?;
             print(&dead_letters::account(&found))
+        }
+        Some(Command::DeadLetters { what: DeadLetters::Discard { chosen, yes, which } }) => {
+            let found = dead_letters::discard(&which.place(), &chosen.into(), yes, &steps).await?;
+            print(&dead_letters::table(&found, OffsetDateTime::now_utc()))?;
+            ensure!(yes || found.letters.is_empty(), "nothing was deleted; the same with --yes deletes them for good");
+            print(&format!("{} deleted, {} left among the dead letters.\n", found.letters.len(), found.kept))
         }
         Some(Command::Forget { email, which }) => {
             let forgotten = forget::forget(&which.place(), &email, &steps).await?;
