@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::types::BillingMode;
 use aws_sdk_sqs::config::Credentials;
 use local_stack::dead_letters::{self, Choice};
 use local_stack::forget::forget;
+use local_stack::restore::{Restored, restore};
 use local_stack::steps::Steps;
 use local_stack::{Keys, LocalStack, Options, Place, smoke};
 use serde_json::{Value, json};
@@ -75,6 +77,20 @@ async fn an_event_on_the_bus_becomes_a_mail_and_an_unfit_one_a_dead_letter() {
     stack.shutdown().await;
 }
 
+/// A copy of a table, as one is restored from its backups; its name.
+async fn backup(dynamodb: &aws_sdk_dynamodb::Client, table: &str) -> String {
+    let name = format!("{table}-restored");
+    let described = dynamodb.describe_table().table_name(table).send().await.unwrap().table.unwrap();
+    let copy = dynamodb.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+    let copy = copy.set_key_schema(described.key_schema).set_attribute_definitions(described.attribute_definitions);
+    copy.send().await.unwrap();
+    let items = dynamodb.scan().table_name(table).into_paginator().items().send().try_collect().await.unwrap();
+    for item in items {
+        dynamodb.put_item().table_name(&name).set_item(Some(item)).send().await.unwrap();
+    }
+    name
+}
+
 /// A sample event of `bus-event`'s, for this person.
 fn event_for(file: &str, email: &str) -> Value {
     let (_, event) = workspace::events("bus-event").into_iter().find(|(name, _)| name == file).unwrap();
@@ -126,7 +142,7 @@ async fn events_that_could_not_be_handed_over_are_put_back_in_whatever_shape_the
 }
 
 #[tokio::test]
-async fn a_person_is_forgotten_and_a_second_time_there_is_nothing_left() {
+async fn a_person_is_forgotten_and_comes_back_with_a_backup_alone() {
     let steps = Steps::hidden();
     let stack = LocalStack::start(Options::default()).await.unwrap();
     smoke::run(&stack).await.unwrap_or_else(|error| panic!("{error:#}"));
@@ -137,12 +153,19 @@ async fn a_person_is_forgotten_and_a_second_time_there_is_nothing_left() {
         .await;
     let (asha, somebody) = (smoke::EMAIL.parse().unwrap(), "ravi@example.com".parse().unwrap());
     let untouched = forget(&place, &somebody, &steps).await.unwrap();
+    let ledger = aws_sdk_dynamodb::Client::new(&owner(&stack).await);
+    let backup = backup(&ledger, stack.output("LedgerTable").unwrap()).await;
     let first = forget(&place, &asha, &steps).await.unwrap();
     let second = forget(&place, &asha, &steps).await.unwrap();
+    let restored = [restore(&place, &backup, &steps).await.unwrap(), restore(&place, &backup, &steps).await.unwrap()];
+    let third = forget(&place, &asha, &steps).await.unwrap();
     stack.shutdown().await;
     assert!(untouched.erased.is_empty() && untouched.leads.is_empty() && untouched.dead_letters == 0, "{untouched:?}");
     let kinds: Vec<_> = first.erased.keys().map(String::as_str).collect();
     assert_eq!(kinds, ["invitation", "lead", "link", "person"], "{first:?}");
     assert_eq!((first.leads.len(), first.dead_letters), (1, 1), "{first:?}");
     assert!(second.erased.is_empty() && second.dead_letters == 0, "{second:?}");
+    let (erased, all) = (first.erased.values().sum(), restored[1].there);
+    assert_eq!(restored, [Restored { copied: erased, there: all - erased }, Restored { copied: 0, there: all }]);
+    assert_eq!(third.erased, first.erased, "what was restored is there as it was");
 }

@@ -1,5 +1,5 @@
 """What an operator asks of a deployed stack: its dead letters, putting them back or deleting them, the course of one
-invitation, and to forget a person.
+invitation, to forget a person, and to fill the ledger from a restored table.
 
 Reads a request from standard input and writes the answer to standard output, both JSON:
 
@@ -8,6 +8,7 @@ Reads a request from standard input and writes the answer to standard output, bo
     {"endpoint": null, "stack": "applicants", "ask": "discard", "class": "malformed", ..., "confirmed": true}
     {"endpoint": null, "stack": "applicants", "ask": "explain", "receipt": "..."}
     {"endpoint": null, "stack": "applicants", "ask": "forget", "email": "...", "person": "the ledger's key of them"}
+    {"endpoint": null, "stack": "applicants", "ask": "restore", "table": "applicants-Ledger-restored"}
 
 Without an endpoint it is AWS, with the account and the region that the AWS CLI would use. No answer holds anything of a
 person: of a message only what the functions wrote on its envelope, and its receipt.
@@ -365,6 +366,19 @@ def texts_in(body: str):
                 yield name, value
 
 
+def restore(stack: Stack, request: dict) -> dict:
+    """Copies the items of a table that the ledger does not have. Doing it again copies what was not copied yet."""
+    dynamodb, ledger, counts = stack.client("dynamodb"), stack.output("LedgerTable"), collections.Counter(copied=0, there=0)
+    for page in dynamodb.get_paginator("scan").paginate(TableName=request["table"], ConsistentRead=True):
+        for item in page["Items"]:
+            try:
+                dynamodb.put_item(TableName=ledger, Item=item, ConditionExpression="attribute_not_exists(pk)")
+                counts["copied"] += 1
+            except dynamodb.exceptions.ConditionalCheckFailedException:
+                counts["there"] += 1
+    return counts
+
+
 def plain(item: dict) -> dict:
     """A DynamoDB item as JSON can say it."""
     from boto3.dynamodb.types import TypeDeserializer
@@ -403,6 +417,7 @@ ASKS = {
     "discard": discard,
     "explain": explain,
     "forget": forget,
+    "restore": restore,
 }
 
 

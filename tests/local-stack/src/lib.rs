@@ -28,6 +28,7 @@ mod openapi;
 mod operate;
 mod ports;
 mod python;
+pub mod restore;
 mod site;
 pub mod smoke;
 pub mod steps;

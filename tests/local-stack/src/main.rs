@@ -12,7 +12,7 @@ use leadsquared::EmailAddress;
 use local_stack::burst::{self, Trouble};
 use local_stack::dead_letters::{self, Choice};
 use local_stack::steps::Steps;
-use local_stack::{Keys, LocalStack, Logs, Moment, Options, Place, Ports, explain, forget, smoke};
+use local_stack::{Keys, LocalStack, Logs, Moment, Options, Place, Ports, explain, forget, restore, smoke};
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -55,6 +55,13 @@ enum Command {
     Forget {
         /// Their e-mail address.
         email: EmailAddress,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Copy into a running stack's ledger what a table that was restored from its backups has and it has not.
+    Restore {
+        /// That table's name.
+        table: String,
         #[command(flatten)]
         which: Which,
     },
@@ -212,6 +219,10 @@ async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<()> {
         Some(Command::Forget { email, which }) => {
             let forgotten = forget::forget(&which.place(), &email, &steps).await?;
             print(&forgotten.to_string())
+        }
+        Some(Command::Restore { table, which }) => {
+            let restored = restore::restore(&which.place(), &table, &steps).await?;
+            print(&restored.to_string())
         }
         Some(Command::Explain { receipt, which }) => {
             let course = explain::look_up(&which.place(), &receipt, &steps).await?;
