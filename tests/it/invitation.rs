@@ -13,6 +13,7 @@ use futures::future::join_all;
 use invitation_flow::LinkToken;
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Role, Settings};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::{
     fixtures::{self, Aws, Queue, metrics, sqs_event},
@@ -288,6 +289,11 @@ async fn what_happens_is_measured_without_a_word_about_anybody() {
     stage.deliver(&function, &[refused]).await;
     let broken = stage.queue("{}", "nobody").await;
     stage.deliver(&function, &[broken]).await;
+    stage.emulator.faults().add(Fault::on(Call::Register, Effect::gateway(503)).times(1));
+    let mut waiting = sqs_event(&[stage.invite("vikram@example.com").await]);
+    let two_hours_ago = OffsetDateTime::now_utc() - time::Duration::hours(2);
+    waiting["Records"][0]["attributes"]["SentTimestamp"] = (two_hours_ago.unix_timestamp() * 1000).to_string().into();
+    assert_eq!(failed(&function.invoke(&waiting, TIMEOUT).await.unwrap()).len(), 1);
     let printed = stage.finish(function).await;
     let metrics = metrics(&printed);
     let of = |name: &str, dimensions: &str| -> Vec<Value> {
@@ -300,6 +306,7 @@ async fn what_happens_is_measured_without_a_word_about_anybody() {
         ("Outcomes", "outcome=invited", vec![1, 1]),
         ("OutcomesBySource", "outcome=rejected source=form", vec![1]),
         ("Malformed", "", vec![1]),
+        ("ComesBack", "cause=ServerFault", vec![1]),
         ("UpstreamCalls", "call=Register result=Ok", vec![1, 1]),
         ("UpstreamCalls", "call=Register result=Refused", vec![1]),
         ("UpstreamCalls", "call=RegistrationToken result=Ok", vec![1]),
@@ -310,9 +317,11 @@ async fn what_happens_is_measured_without_a_word_about_anybody() {
         assert_eq!(json!(of(name, dimensions)), json!(counts), "{name} {dimensions}: {metrics:?}");
     }
     assert_eq!(of("QueueAge", "").len(), 3, "{metrics:?}");
-    // Six calls of the first invitation, cold; three of the second; one of the third.
+    let waited: Vec<_> = of("WaitingAge", "").iter().map(|ages| ages[0].as_f64().unwrap()).collect();
+    assert!(waited.len() == 1 && waited[0] >= 7200.0, "{metrics:?}");
+    // Six calls of the first invitation, cold; three of the second; one of the third and of the fourth.
     let waits: Vec<_> = of("AllowanceWait", "").iter().map(|waits| waits.as_array().unwrap().len()).collect();
-    assert_eq!(waits, [6, 3, 1], "{metrics:?}");
+    assert_eq!(waits, [6, 3, 1, 1], "{metrics:?}");
     let known: BTreeSet<_> = telemetry::metric::ALL.iter().map(|series| series.name).collect();
     let unknown: Vec<_> = metrics.iter().filter(|(name, ..)| !known.contains(name.as_str())).collect();
     assert!(unknown.is_empty(), "{unknown:?}");

@@ -85,6 +85,8 @@ impl Worker {
                     version,
                     "a newer function wrote this message: it waits for a newer worker"
                 );
+                let age = age(&delivery, now).unsigned_abs();
+                Metric::ComesBack { cause: "NewerVersion", to_be_mended: false, age }.record();
                 return Verdict::ComeBack(backoff(delivery.receive_count, self.random_number()));
             }
             Err(error) => {
@@ -97,7 +99,7 @@ impl Worker {
         let outcome = match self.invite(&invitation, &delivery, deadline).await {
             Ok(outcome) => outcome,
             Err(failure) => {
-                self.report(&invitation, &delivery, &failure);
+                self.report(&invitation, &delivery, &failure, now);
                 if age(&delivery, now) < failure.horizon() {
                     return Verdict::ComeBack(failure.wait(delivery.receive_count, now, self.random_number()));
                 }
@@ -105,7 +107,7 @@ impl Worker {
                 match give_up(&self.ledger, &invitation, lease, now, failure.name()).await {
                     Ok(outcome) => outcome,
                     Err(postponed) => {
-                        self.report(&invitation, &delivery, &postponed.into());
+                        self.report(&invitation, &delivery, &postponed.into(), now);
                         return Verdict::ComeBack(backoff(delivery.receive_count, self.random_number()));
                     }
                 }
@@ -221,10 +223,11 @@ impl Worker {
     }
 
     /// Says once why an invitation has to wait, and what to do if somebody has to do something.
-    fn report(&self, invitation: &Invitation, delivery: &Delivery<'_>, failure: &Failure) {
+    fn report(&self, invitation: &Invitation, delivery: &Delivery<'_>, failure: &Failure, now: OffsetDateTime) {
         let (receipt, attempts) = (invitation.id, delivery.receive_count);
         let error = in_full(failure);
-        Metric::ComesBack { cause: failure.name(), to_be_mended: failure.is_to_be_mended() }.record();
+        let age = age(delivery, now).unsigned_abs();
+        Metric::ComesBack { cause: failure.name(), to_be_mended: failure.is_to_be_mended(), age }.record();
         if let Failure::Postponed(Postponed::MailUnknown(_)) = failure {
             Metric::MailUnknown.record();
         }

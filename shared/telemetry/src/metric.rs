@@ -29,6 +29,8 @@ pub enum Metric {
         cause: &'static str,
         /// Whether somebody has to mend something before it can succeed.
         to_be_mended: bool,
+        /// How long ago it was put on the queue.
+        age: Duration,
     },
     /// A message that is no invitation was laid aside.
     Malformed,
@@ -73,6 +75,8 @@ const OUTCOMES: Series<[&str; 1]> = series("Outcomes", ["outcome"], Unit::Count)
 const OUTCOMES_BY_SOURCE: Series<[&str; 2]> = series("OutcomesBySource", ["outcome", "source"], Unit::Count);
 const QUEUE_AGE: Series<[&str; 0]> = series("QueueAge", [], Unit::Seconds);
 const COMES_BACK: Series<[&str; 1]> = series("ComesBack", ["cause"], Unit::Count);
+// SQS leaves messages that come back again and again out of the age it tells of.
+const WAITING_AGE: Series<[&str; 0]> = series("WaitingAge", [], Unit::Seconds);
 const TO_BE_MENDED: Series<[&str; 0]> = series("ToBeMended", [], Unit::Count);
 const MALFORMED: Series<[&str; 0]> = series("Malformed", [], Unit::Count);
 const UPSTREAM_CALLS: Series<[&str; 2]> = series("UpstreamCalls", ["call", "result"], Unit::Count);
@@ -84,12 +88,13 @@ const KEY_CHECK_FAILED: Series<[&str; 0]> = series("KeyCheckFailed", [], Unit::C
 const COLD_STARTS: Series<[&str; 0]> = series("ColdStarts", [], Unit::Count);
 
 /// Every metric there is: what an alarm, the dashboard and the README can name.
-pub const ALL: [Series<&[&str]>; 14] = [
+pub const ALL: [Series<&[&str]>; 15] = [
     ACCEPTED.listed(),
     OUTCOMES.listed(),
     OUTCOMES_BY_SOURCE.listed(),
     QUEUE_AGE.listed(),
     COMES_BACK.listed(),
+    WAITING_AGE.listed(),
     TO_BE_MENDED.listed(),
     MALFORMED.listed(),
     UPSTREAM_CALLS.listed(),
@@ -112,8 +117,9 @@ impl Metric {
                 OUTCOMES_BY_SOURCE.count(1, [outcome, source]);
                 QUEUE_AGE.measure(age.as_secs_f64());
             }
-            Self::ComesBack { cause, to_be_mended } => {
+            Self::ComesBack { cause, to_be_mended, age } => {
                 COMES_BACK.count(1, [cause]);
+                WAITING_AGE.measure(age.as_secs_f64());
                 TO_BE_MENDED.count(to_be_mended.into(), []);
             }
             Self::Malformed => MALFORMED.count(1, []),
