@@ -13,7 +13,7 @@ use futures::future::join_all;
 use invitation_flow::LinkToken;
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Role, Settings};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     fixtures::{self, Aws, Queue, metrics, sqs_event},
@@ -325,6 +325,14 @@ async fn what_happens_is_measured_without_a_word_about_anybody() {
     let known: BTreeSet<_> = telemetry::metric::ALL.iter().map(|series| series.name).collect();
     let unknown: Vec<_> = metrics.iter().filter(|(name, ..)| !known.contains(name.as_str())).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
+    // Lambda takes a line without its time for INFO, and metrics for INFO in any case.
+    let lines = printed.lines().filter(|line| line.contains(r#""level":"#));
+    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["level"] == "WARN"), "{printed}");
+    for line in lines {
+        let time = OffsetDateTime::parse(line["timestamp"].as_str().unwrap_or_default(), &Rfc3339);
+        assert!(time.is_ok(), "the line says when it was: {line}");
+    }
 }
 
 #[tokio::test]

@@ -40,7 +40,9 @@ const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
 
 /// Starts logging the way Lambda's own log settings say: `AWS_LAMBDA_LOG_FORMAT` (`JSON` or text) and
 /// `AWS_LAMBDA_LOG_LEVEL`
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>).
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>). A line of JSON has its
+/// `timestamp`, because Lambda takes one without for `INFO`, whatever its level
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>).
 ///
 /// The level is for our own crates. Others say no more than at `INFO` whatever it is: below that they print events and
 /// requests whole, with everything applicants typed.
@@ -48,15 +50,15 @@ const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
 /// Starts collecting metrics as well, for the namespace in `METRICS_NAMESPACE`. They are printed among the log lines, in
 /// CloudWatch's embedded metric format
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>):
-/// nothing is sent, so nothing waits. Call once, first thing in `main`; `variable` reads the environment.
+/// nothing is sent, so nothing waits. Lambda takes them for `INFO`: above that level they go with the lines. Call once, first thing in `main`; `variable` reads the environment.
 pub fn init(variable: impl Fn(&str) -> Option<String>) {
     let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
     let filter = filter(level);
-    let lines = fmt::layer().with_target(false).without_time();
+    let lines = fmt::layer().with_target(false);
     let registry = lambda_runtime::tracing::subscriber::registry();
     match variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json")) {
         true => registry.with(lines.json().with_filter(filter)).init(),
-        false => registry.with(lines.with_filter(filter)).init(),
+        false => registry.with(lines.without_time().with_filter(filter)).init(),
     }
     if let Some(namespace) = variable(METRICS_NAMESPACE).filter(|namespace| !namespace.is_empty()) {
         invocation::collect(namespace);
