@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, LimitRefusal, Role, Settings};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use crate::{
     fixtures::{self, Aws},
@@ -200,12 +201,26 @@ async fn a_sender_must_be_a_user_and_is_not_printed() {
 }
 
 #[tokio::test]
-async fn a_limit_that_others_use_up_is_told_and_an_outage_is_no_fault_of_the_settings() {
+async fn an_allowance_beyond_the_limit_is_wrong_and_what_passes_is_no_fault_of_the_settings() {
     let stage = Stage::new().await;
     stage.emulator.faults().add(Fault::on(Call::LeadFields, Effect::LimitReached(LimitRefusal::TooManyRequests)));
-    let (what, _) = stage.only_wrong(&[], "allowance").await;
+    let (what, _) = stage.only_wrong(&[("ALLOWANCE_CALLS", "50")], "allowance").await;
     assert!(what.contains("limit of 25 in 5 s"), "{what}");
+    let Checked { report, printed } = stage.check(&[]).await;
+    let allowance = findings(&report).find(|finding| finding["subject"] == "allowance").unwrap();
+    assert_eq!((&report["healthy"], &allowance["state"]), (&json!(true), &json!("unknown")), "{report}");
+    assert!(allowance["what"].as_str().unwrap().contains("which others use as well"), "{report}");
+    assert!(!printed.contains("KeyCheckFailed") && !printed.contains("ERROR"), "{printed}");
     stage.emulator.faults().clear();
+
+    // Bound but not listening: the port is ours, and connections to it are refused.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let away = format!("http://{}", socket.local_addr().unwrap());
+    let Checked { report, printed } = stage.check(&[("LEADSQUARED_API_URL", &away)]).await;
+    assert_eq!(report["healthy"], true, "{report}");
+    assert!(printed.contains("could not be reached; if that lasts, check its name"), "{printed}");
+    assert!(!printed.contains("KeyCheckFailed") && !printed.contains("ERROR"), "{printed}");
 
     stage.emulator.faults().add(Fault::everywhere(Effect::gateway(503)));
     let Checked { report, printed } = stage.check(&[]).await;

@@ -190,6 +190,25 @@ fn metrics_of(alarm: &Value) -> Vec<&Value> {
     }
 }
 
+/// One that looks back less far goes off and on while nothing changes.
+#[test]
+fn an_alarm_lasts_from_one_attempt_to_the_next() {
+    let template = Template::read();
+    let seconds = |id: &str| {
+        let alarm = &template.resource(id)["Properties"];
+        assert_eq!(alarm["DatapointsToAlarm"], 1, "{id}");
+        alarm["Period"].as_u64().unwrap() * alarm["EvaluationPeriods"].as_u64().unwrap()
+    };
+    let longest_wait = queue::backoff(u32::MAX, u32::MAX).as_secs();
+    for id in ["InvitationsWait", "ToBeMended"] {
+        assert!(seconds(id) >= longest_wait, "{id}: attempts are up to {longest_wait} s apart");
+    }
+    let rate = template.default("KeyCheckRate");
+    let hours = rate.strip_prefix("rate(").and_then(|rate| rate.strip_suffix(" hours)"));
+    let hours: u64 = hours.unwrap_or_else(|| panic!("{rate} is in hours")).parse().unwrap();
+    assert!(seconds("KeyCheckFailed") > hours * 60 * 60, "checks are {hours} h apart");
+}
+
 #[test]
 fn the_dashboard_shows_metrics_there_are() {
     let template = Template::read();

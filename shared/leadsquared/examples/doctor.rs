@@ -6,7 +6,7 @@
 //!
 //! The arguments are the lead fields that are going to be written, and mails are taken to be from the keys' own user;
 //! `examples/settings/mod.rs` lists the environment.
-//! Nothing in the account is changed. Exit status 1 means that something has to be mended.
+//! Nothing in the account is changed. Exit status 1 means that something has to be mended, or that nothing could be asked.
 
 #![expect(clippy::print_stdout, reason = "what it finds is for a person to read")]
 
@@ -16,7 +16,7 @@ use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leadsquared::doctor::{Finding, Wanted, WantedField, examine};
+use leadsquared::doctor::{Finding, Verdict, Wanted, WantedField, examine};
 use leadsquared::{Limit, Sender};
 
 #[tokio::main(flavor = "current_thread")]
@@ -29,5 +29,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     for finding in &findings {
         println!("{finding}");
     }
-    Ok(if findings.iter().any(Finding::is_wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let is_good = |finding: &Finding| matches!(finding.verdict, Verdict::Good(_));
+    let failed = findings.iter().any(Finding::is_wrong) || !findings.iter().any(is_good);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

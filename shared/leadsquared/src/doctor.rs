@@ -234,9 +234,9 @@ fn without_user(error: &Error, wanted: &Wanted) -> Vec<Finding> {
             (Subject::Keys, Verdict::Wrong { what, mend })
         }
         Error::Unreachable(_) => {
-            let what = "the core API's host could not be reached".to_owned();
-            let mend = "check its name, and that this machine may connect to it".to_owned();
-            (Subject::Region, Verdict::Wrong { what, mend })
+            let why = "the core API's host could not be reached; if that lasts, check its name, and that this machine may \
+                       connect to it";
+            (Subject::Region, Verdict::Unknown(why.to_owned()))
         }
         Error::WrongHost { .. } | Error::NoSuchCall { .. } => {
             (Subject::Region, verdict_of(error, Endpoint::AuthenticateUser))
@@ -407,31 +407,25 @@ fn misfit(field: &LeadField, content: &FieldContent) -> Option<String> {
     })
 }
 
-/// The limit itself can be read nowhere; only a call that goes beyond it tells.
+/// The limit itself can be read nowhere; only a call that goes beyond it tells. One that others reached is no fault of the
+/// settings, as long as it does not happen all the time.
 fn allowance(seen: Option<Option<Limit>>, wanted: Option<Limit>) -> Verdict {
     let rate = |limit: Limit| f64::from(limit.calls) / limit.window.as_secs_f64();
+    let refused = |limit: Option<Limit>| match limit {
+        Some(Limit { calls, window }) => {
+            format!("calls were refused by the account's limit of {calls} in {} s", window.as_secs())
+        }
+        None => "calls were refused by the account's limit".to_owned(),
+    };
     match (seen, wanted) {
-        (Some(Some(limit)), Some(wanted)) if rate(wanted) <= rate(limit) => Verdict::Wrong {
-            what: format!(
-                "calls were refused by the limit of {} in {} s, which others use as well",
-                limit.calls,
-                limit.window.as_secs()
-            ),
-            mend: "set the allowance lower, so that other programs and LeadSquared's users find room beside it"
-                .to_owned(),
-        },
-        (Some(limit), _) => Verdict::Wrong {
-            what: match limit {
-                Some(limit) => format!(
-                    "calls were refused by the account's limit of {} in {} s",
-                    limit.calls,
-                    limit.window.as_secs()
-                ),
-                None => "calls were refused by the account's limit".to_owned(),
-            },
-            mend: "set the allowance to less than that, and look for other programs that use the same account"
-                .to_owned(),
-        },
+        (Some(Some(limit)), Some(wanted)) if rate(wanted) > rate(limit) => {
+            Verdict::Wrong { what: refused(Some(limit)), mend: "set the allowance to no more than that".to_owned() }
+        }
+        (Some(limit), _) => Verdict::Unknown(format!(
+            "{}, which others use as well; if that happens often, set the allowance lower, so that other programs and \
+             LeadSquared's users find room beside it",
+            refused(limit)
+        )),
         (None, Some(wanted)) => Verdict::Unknown(format!(
             "no call was refused; LeadSquared shows the limit only when it is exceeded, so check that the plan permits {} calls in {} s",
             wanted.calls,
@@ -544,7 +538,7 @@ mod tests {
         assert!(!is_wrong(allowance(None, Some(limit(25)))));
         assert!(!is_wrong(allowance(None, None)));
         assert!(is_wrong(allowance(Some(Some(limit(10))), Some(limit(25)))));
-        assert!(is_wrong(allowance(Some(Some(limit(10))), Some(limit(5)))));
-        assert!(is_wrong(allowance(Some(None), None)));
+        assert!(!is_wrong(allowance(Some(Some(limit(10))), Some(limit(10)))), "others were there as well");
+        assert!(!is_wrong(allowance(Some(None), Some(limit(10)))));
     }
 }

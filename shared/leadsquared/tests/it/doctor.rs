@@ -162,7 +162,7 @@ async fn another_path_for_login_links() {
 }
 
 #[tokio::test]
-async fn a_host_that_cannot_be_reached_is_not_about_the_keys() {
+async fn a_host_that_cannot_be_reached_is_not_about_the_keys_and_may_be_back_soon() {
     // Bound but not listening: the port is ours, and connections to it are refused.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -170,8 +170,10 @@ async fn a_host_that_cannot_be_reached_is_not_about_the_keys() {
     let mut options = options(&fake);
     options.api = format!("http://{}", socket.local_addr().unwrap()).parse().unwrap();
     options.chance = Arc::new(|| 0.0);
-    let (subject, what, _) = only_wrong(&crate::client_with(options), &wanted()).await;
-    assert_eq!((subject, what.as_str()), (Subject::Region, "the core API's host could not be reached"));
+    let findings = examine(&crate::client_with(options), &wanted()).await;
+    let told = |subject| findings.iter().find(|finding| finding.subject == subject).unwrap().to_string();
+    assert!(told(Subject::Region).starts_with("unknown  region: the core API's host could not be reached"));
+    assert_eq!(told(Subject::Keys), "unknown  keys: nothing could be asked");
 }
 
 #[tokio::test]
@@ -230,6 +232,8 @@ fn the_example_says_what_is_wrong_and_leaves_with_1() {
     let (status, found, _) = run(url, url, SECRET_KEY);
     assert_eq!(status, Some(0), "{found}");
     assert_eq!(found.lines().filter(|line| line.starts_with("good ")).count(), 6, "{found}");
+    let (status, found, _) = run("http://127.0.0.1:1", url, SECRET_KEY);
+    assert_eq!(status, Some(1), "nothing was looked at: {found}");
     let (status, found, _) = run(url, url, "wrong");
     assert_eq!(status, Some(1), "{found}");
     assert!(found.contains("WRONG    keys: LeadSquared knows no active user"), "{found}");
