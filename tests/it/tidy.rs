@@ -322,6 +322,17 @@ fn the_readme_and_samconfig_name_parameters_and_outputs_there_are() {
     }
 }
 
+/// The SAM CLI asks about each route of an API without the property, and a guided deployment ends at the first Enter.
+#[test]
+fn an_api_says_that_it_is_for_everybody() {
+    let template = Template::read();
+    let apis: Vec<_> = template.resources("AWS::Serverless::HttpApi").collect();
+    assert!(!apis.is_empty());
+    for (id, api) in apis {
+        assert_eq!(api["Properties"]["Auth"], json!({"EnableIamAuthorizer": false}), "{id}");
+    }
+}
+
 #[test]
 fn whoever_logs_is_known_as_one_of_ours() {
     let telemetry = fs::read_to_string(root().join("shared/telemetry/src/lib.rs")).unwrap();
