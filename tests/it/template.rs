@@ -56,6 +56,12 @@ impl Template {
         self.0[section].as_object().expect("the section is there").keys().map(String::as_str)
     }
 
+    /// The parameters that have no default.
+    pub(crate) fn required(&self) -> impl Iterator<Item = &str> {
+        let parameters = self.0["Parameters"].as_object().expect("the template has parameters").iter();
+        parameters.filter(|(_, parameter)| parameter["Default"].is_null()).map(|(name, _)| name.as_str())
+    }
+
     /// A resource of this name, which need not be there.
     pub(crate) fn resource(&self, id: &str) -> &Value {
         &self.0["Resources"][id]

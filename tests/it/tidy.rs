@@ -312,14 +312,28 @@ fn the_readme_and_samconfig_name_parameters_and_outputs_there_are() {
         named += 1;
     }
     assert!(named > 5, "the section names parameters and outputs");
+}
+
+#[test]
+fn what_an_operator_sets_lasts() {
+    let template = Template::read();
+    let parameters: BTreeSet<_> = template.names("Parameters").collect();
     let samconfig = fs::read_to_string(root().join("samconfig.toml")).unwrap();
-    let overrides = samconfig.lines().filter(|line| line.starts_with("parameter_overrides"));
-    let overrides: Vec<_> = overrides.flat_map(|line| line.split('"').skip(1).step_by(2)).collect();
-    assert!(!overrides.is_empty(), "samconfig.toml overrides parameters");
-    for text in overrides {
-        let name = text.split('=').next().unwrap();
-        assert!(parameters.contains(name), "samconfig.toml: template.yaml has no parameter {name}");
+    for stage in ["default", "dev"] {
+        let table = samconfig.split(&format!("\n[{stage}.deploy.parameters.parameter_overrides]\n")).nth(1);
+        let table = table.unwrap_or_else(|| panic!("samconfig.toml has a table of {stage}'s parameters"));
+        let given = table.lines().take_while(|line| !line.starts_with('[')).filter_map(|line| line.split_once(" = "));
+        let given: BTreeSet<_> = given.map(|(name, _)| name).collect();
+        let unknown: Vec<_> = given.difference(&parameters).collect();
+        assert!(unknown.is_empty(), "samconfig.toml: template.yaml has no parameters {unknown:?}");
+        let missing: Vec<_> = template.required().filter(|name| !given.contains(name)).collect();
+        assert!(missing.is_empty(), "samconfig.toml has no place for {missing:?} of {stage}, which must be given");
     }
+    // On the command line of a deployment a value is gone with the next one.
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let before = readme.split("--parameter-overrides").map(|text| text.trim_end().ends_with("sam build"));
+    let (mentions, builds) = (readme.matches("--parameter-overrides").count(), before.filter(|builds| *builds).count());
+    assert_eq!(mentions, builds, "README.md sets parameters in samconfig.toml");
 }
 
 /// The SAM CLI asks about each route of an API without the property, and a guided deployment ends at the first Enter.
