@@ -110,6 +110,8 @@ fn a_function_is_watched_and_its_log_does_not_stay_for_ever() {
         assert_eq!((&alarm["Namespace"], &alarm["MetricName"]), (&json!("AWS/Lambda"), &json!("Errors")), "{errors}");
         let of_it = json!([{"Name": "FunctionName", "Value": {"Ref": id}}]);
         assert_eq!(alarm["Dimensions"], of_it, "{errors} is about {id}");
+        let throttled = metrics_of(&template.resource("Throttled")["Properties"]);
+        assert!(throttled.iter().any(|metric| metric["Dimensions"] == of_it), "Throttled looks at {id}");
     }
 }
 

@@ -66,12 +66,15 @@ def with_properties(template: dict, properties: dict) -> dict:
 
 
 def without_metric_math(template: dict) -> dict:
-    """The template without the alarms that compute: MiniStack refuses them, and it has no metrics of ours to compute with."""
-    resources = {
-        name: resource
-        for name, resource in template["Resources"].items()
-        if not (resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"])
-    }
+    """The template with alarms that look at their first metric where they compute: MiniStack refuses metric math, and it has
+    no metrics of ours to compute with."""
+    resources = dict(template["Resources"])
+    for name, resource in resources.items():
+        if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
+            properties = dict(resource["Properties"])
+            first = next(metric["MetricStat"] for metric in properties.pop("Metrics") if "MetricStat" in metric)
+            properties.update(first["Metric"], Statistic=first["Stat"], Period=first["Period"])
+            resources[name] = {**resource, "Properties": properties}
     return {**template, "Resources": resources}
 
 
