@@ -212,14 +212,20 @@ fn an_alarm_lasts_from_one_attempt_to_the_next() {
 }
 
 #[test]
-fn the_dashboard_shows_metrics_there_are() {
+fn the_dashboard_shows_metrics_there_are_and_every_alarm() {
     let template = Template::read();
     let body = template.resource("Dashboard")["Properties"]["DashboardBody"]["Fn::Sub"].as_str().unwrap();
     let widgets: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("the dashboard's body: {error}"));
-    let mut shown = Vec::new();
+    let (mut shown, mut alarms) = (Vec::new(), BTreeSet::new());
     for widget in widgets["widgets"].as_array().unwrap() {
+        alarms.extend(widget["properties"]["alarms"].as_array().into_iter().flatten().filter_map(Value::as_str));
         for metric in widget["properties"]["metrics"].as_array().into_iter().flatten() {
-            let search = metric[0]["expression"].as_str().and_then(|text| text.split('"').nth(1));
+            let search = metric[0]["expression"].as_str().map(|expression| {
+                let parts: Vec<_> = expression.split('"').collect();
+                // A stack's name may have hyphens: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
+                assert_eq!(parts[..2], ["SEARCH('{", "${AWS::StackName}"], "the namespace is in quotes: {expression}");
+                parts[3]
+            });
             let ours = (metric[0] == "${AWS::StackName}").then(|| metric[1].as_str().unwrap());
             shown.extend(search.or(ours));
         }
@@ -228,6 +234,9 @@ fn the_dashboard_shows_metrics_there_are() {
     for name in shown {
         assert!(metric::ALL.iter().any(|series| series.name == name), "no function counts {name}");
     }
+    let known: BTreeSet<_> =
+        template.resources("AWS::CloudWatch::Alarm").map(|(id, _)| format!("${{{id}.Arn}}")).collect();
+    assert_eq!(alarms, known.iter().map(String::as_str).collect(), "the dashboard (left) shows every alarm (right)");
 }
 
 /// The linker keeps only what a binary can reach, so that its symbols are the calls its code makes.
