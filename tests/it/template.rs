@@ -106,6 +106,15 @@ impl Template {
         }
     }
 
+    /// What a function's role permits, with every condition.
+    pub(crate) fn statements(&self, function: &Value) -> Vec<&Value> {
+        let role = self.target(&function["Role"]);
+        assert_eq!(role["Type"], "AWS::IAM::Role");
+        let policies = role["Properties"]["Policies"].as_array().expect("a role permits something").iter();
+        let statements = policies.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
+        statements.map(|statement| statement["Fn::If"].get(1).unwrap_or(statement)).collect()
+    }
+
     /// The resource that `{"Ref": …}` or `{"Fn::GetAtt": …}` points at.
     pub(crate) fn target(&self, reference: &Value) -> &Value {
         let name = reference["Ref"].as_str().or_else(|| reference["Fn::GetAtt"].as_str()?.split('.').next());

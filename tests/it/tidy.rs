@@ -252,16 +252,24 @@ async fn a_function_may_do_exactly_what_its_code_does() {
         let mut calls: BTreeSet<_> = names.filter_map(|name| action_of(&name)).collect();
         // On Lambda the credentials are in the environment; what would fetch them elsewhere is not a call of ours.
         calls.retain(|action| manifest.contains(&format!("\naws-sdk-{} = ", action.split(':').next().unwrap())));
-        if !properties["EventInvokeConfig"]["DestinationConfig"].is_null() {
-            // This one Lambda does in the function's name, whatever else needs it.
-            calls.insert("sqs:SendMessage".to_owned());
-        }
+        calls.extend(calls_of_lambda(properties).map(str::to_owned));
         assert_eq!(
-            actions_of(properties),
+            actions_of(&template, properties),
             calls,
-            "template.yaml lets {function} do (left) what is linked into it (right)"
+            "template.yaml lets {function} do (left) what is linked into it, and what Lambda does for it (right)"
         );
     }
+}
+
+/// The IAM actions that Lambda needs to do its own part in the function's name.
+fn calls_of_lambda(function: &Value) -> impl Iterator<Item = &'static str> {
+    let has_queue = function["Events"].as_object().into_iter().flatten().any(|(_, event)| event["Type"] == "SQS");
+    let has_destination = !function["EventInvokeConfig"]["DestinationConfig"].is_null();
+    let always =
+        ["logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"].into_iter();
+    let polling = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"].into_iter();
+    let destination = has_destination.then_some("sqs:SendMessage");
+    always.chain(polling.filter(move |_| has_queue)).chain(destination)
 }
 
 /// The IAM action that the call of this symbol needs; none when it is no call.
@@ -281,10 +289,8 @@ fn action_of(symbol: &str) -> Option<String> {
     Some(format!("{}:{action}", service.strip_prefix("aws_sdk_")?))
 }
 
-fn actions_of(function: &Value) -> BTreeSet<String> {
-    let policies = function["Policies"].as_array().into_iter().flatten();
-    let statements = policies.flat_map(|policy| policy["Statement"].as_array().unwrap());
-    let actions = statements.map(|statement| &statement["Fn::If"].get(1).unwrap_or(statement)["Action"]);
+fn actions_of(template: &Template, function: &Value) -> BTreeSet<String> {
+    let actions = template.statements(function).into_iter().map(|statement| &statement["Action"]);
     let actions = actions.flat_map(|action| action.as_array().cloned().unwrap_or_else(|| vec![action.clone()]));
     actions.map(|action| action.as_str().unwrap().to_owned()).collect()
 }
@@ -379,14 +385,21 @@ fn whoever_logs_is_known_as_one_of_ours() {
 #[test]
 fn no_policy_has_a_wildcard() {
     let template = Template::read();
-    for (function, properties) in template.functions() {
-        let statements = properties["Policies"].as_array().into_iter().flatten();
-        let statements: Vec<_> = statements.flat_map(|policy| policy["Statement"].as_array().unwrap()).collect();
-        assert!(!statements.is_empty(), "{function} says what it may do");
-        // A statement may have a condition: what counts is what it says where the condition holds.
-        let statements = statements.into_iter().map(|statement| statement["Fn::If"].get(1).unwrap_or(statement));
-        for part in statements.flat_map(|statement| [&statement["Action"], &statement["Resource"]]) {
-            assert!(!part.is_null() && !part.to_string().contains('*'), "{function} may do too much: {part}");
+    let xray = json!(["xray:PutTraceSegments", "xray:PutTelemetryRecords"]);
+    for (id, function, properties) in template.functions_by_id() {
+        let role = &template.target(&properties["Role"])["Properties"];
+        let attached = [&role["ManagedPolicyArns"], &properties["Policies"]];
+        assert!(attached.iter().all(|policies| policies.is_null()), "{function}: its role says itself what it permits");
+        let logs = json!({"Fn::GetAtt": format!("{id}Logs.Arn")});
+        for statement in template.statements(properties) {
+            let (action, resource) = (&statement["Action"], &statement["Resource"]);
+            assert!(!action.is_null() && !resource.is_null(), "{function}: {statement}");
+            assert!(!action.to_string().contains('*'), "{function} may do too much: {action}");
+            // These are about no resource.
+            assert!(!resource.to_string().contains('*') || *action == xray, "{function} may do too much: {statement}");
+            if action.to_string().contains("logs:") {
+                assert_eq!(*resource, logs, "{function} writes to its own log and no other");
+            }
         }
     }
 }

@@ -188,11 +188,13 @@ def upload(s3, binaries: dict) -> dict:
     return locations
 
 
-def create_stack(cloudformation, template: dict, parameters: dict) -> dict:
+def create_stack(cloudformation, s3, template: dict, parameters: dict) -> dict:
     """Creates the stack and waits for it; returns its outputs."""
+    # It is longer than a request may hold: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+    s3.put_object(Bucket=BUCKET, Key="template.json", Body=json.dumps(template).encode())
     cloudformation.create_stack(
         StackName=STACK,
-        TemplateBody=json.dumps(template),
+        TemplateURL=f"https://s3.amazonaws.com/{BUCKET}/template.json",
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
     )
@@ -252,9 +254,10 @@ def main() -> None:
 
     template = yaml_parse(pathlib.Path(request["template"]).read_text(encoding="utf-8"))
     template = with_batch_actions(without_metric_math(with_properties(template, request["properties"])))
-    locations = upload(client("s3"), request["binaries"])
+    s3 = client("s3")
+    locations = upload(s3, request["binaries"])
     cloudformation = client("cloudformation")
-    outputs = create_stack(cloudformation, with_code(template, locations), parameters)
+    outputs = create_stack(cloudformation, s3, with_code(template, locations), parameters)
 
     resources, apis, functions = {}, [], {}
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=STACK):
