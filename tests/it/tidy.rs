@@ -1,6 +1,10 @@
 //! Rules about the whole workspace.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use aws_lambda_events::sqs::SqsEvent;
 use object::{Object, ObjectSymbol};
@@ -110,8 +114,9 @@ fn a_function_is_watched_and_its_log_does_not_stay_for_ever() {
         assert_eq!((&alarm["Namespace"], &alarm["MetricName"]), (&json!("AWS/Lambda"), &json!("Errors")), "{errors}");
         let of_it = json!([{"Name": "FunctionName", "Value": {"Ref": id}}]);
         assert_eq!(alarm["Dimensions"], of_it, "{errors} is about {id}");
-        let throttled = metrics_of(&template.resource("Throttled")["Properties"]);
-        assert!(throttled.iter().any(|metric| metric["Dimensions"] == of_it), "Throttled looks at {id}");
+        let throttled = template.resource("Throttled")["Properties"]["Metrics"].as_array().unwrap();
+        let is_of_it = |metric: &Value| metric["MetricStat"]["Metric"]["Dimensions"] == of_it;
+        assert!(throttled.iter().any(is_of_it), "Throttled looks at {id}");
     }
 }
 
@@ -169,8 +174,9 @@ fn an_alarm_tells_of_something_there_is_and_the_readme_what_to_do() {
                 |series: &Series<&[&str]>| metric["MetricName"] == series.name && dimensions == series.dimensions;
             assert!(metric::ALL.iter().any(is_it), "{id}: no function counts {metric}");
         }
-        let name = if functions.contains(id) { "…FunctionErrors" } else { id };
-        assert!(readme.contains(&format!("| `{name}` |")), "README.md has a table row for the alarm `{name}`");
+        let has_row = |name: &str| readme.contains(&format!("| `{name}` |"));
+        let is_told = has_row(id) || functions.contains(id) && has_row("…FunctionErrors");
+        assert!(is_told, "README.md has a table row for the alarm `{id}`");
     }
     assert!(alarms > functions.len(), "template.yaml has alarms");
     for series in metric::ALL {
@@ -361,6 +367,21 @@ fn an_api_says_that_it_is_for_everybody() {
     assert!(!apis.is_empty());
     for (id, api) in apis {
         assert_eq!(api["Properties"]["Auth"], json!({"EnableIamAuthorizer": false}), "{id}");
+    }
+}
+
+#[test]
+fn the_access_log_is_json_and_about_nobody() {
+    let template = Template::read();
+    for (id, api) in template.resources("AWS::Serverless::HttpApi") {
+        let format = api["Properties"]["AccessLogSettings"]["Format"].as_str().expect("an API has an access log");
+        let fields: BTreeMap<String, String> =
+            serde_json::from_str(format).unwrap_or_else(|error| panic!("{id}: {error}"));
+        for field in fields.values() {
+            let told = field.strip_prefix("$context.").unwrap_or_else(|| panic!("{id}: {field}"));
+            let about_somebody = ["path", "identity", "authorizer", "domain", "customDomain"];
+            assert!(!about_somebody.iter().any(|name| told.starts_with(name)), "{id} logs {field}");
+        }
     }
 }
 
