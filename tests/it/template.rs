@@ -67,6 +67,11 @@ impl Template {
         &self.0["Resources"][id]
     }
 
+    /// A property of a function, from `Globals` if it has none of its own.
+    pub(crate) fn property<'a>(&'a self, function: &'a Value, name: &str) -> &'a Value {
+        function.get(name).unwrap_or(&self.0["Globals"]["Function"][name])
+    }
+
     /// The names and values of a function's environment, those of `Globals` included.
     pub(crate) fn environment(&self, function: &Value) -> Map<String, Value> {
         let mut variables = Map::new();

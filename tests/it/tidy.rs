@@ -385,6 +385,63 @@ fn the_access_log_is_json_and_about_nobody() {
     }
 }
 
+/// `cargo lambda deploy` goes by the one, SAM by the other.
+#[test]
+fn a_function_has_the_same_memory_and_time_both_ways() {
+    let template = Template::read();
+    for (function, properties) in template.functions() {
+        let manifest = fs::read_to_string(root().join("functions").join(function).join("Cargo.toml")).unwrap();
+        let metadata = manifest.split("\n[package.metadata.lambda.deploy]\n").nth(1);
+        let metadata = metadata.unwrap_or_else(|| panic!("{function}: Cargo.toml says how it is deployed"));
+        let metadata: BTreeMap<_, _> = metadata
+            .lines()
+            .take_while(|line| !line.starts_with('['))
+            .filter_map(|line| line.split_once(" = "))
+            .collect();
+        for (name, property) in [("memory", "MemorySize"), ("timeout", "Timeout"), ("runtime", "Runtime")] {
+            let value = template.property(properties, property).to_string();
+            assert_eq!(metadata.get(name), Some(&value.as_str()), "{function}: {property} in template.yaml is {value}");
+        }
+    }
+}
+
+/// What no rule lets through never comes to the function.
+#[test]
+fn the_sample_events_of_a_bus_fit_its_rules() {
+    let template = Template::read();
+    let mut rules = 0;
+    for (function, properties) in template.functions() {
+        let events = properties["Events"].as_object().into_iter().flatten().map(|(_, event)| event);
+        let patterns = events.filter(|event| event["Type"] == "EventBridgeRule");
+        let patterns: Vec<_> = patterns.map(|event| &event["Properties"]["Pattern"]).collect();
+        let samples = workspace::events(function).into_iter().map(|(file, text)| (file, serde_json::from_slice(&text)));
+        let samples: Vec<(String, Value)> = samples.filter_map(|(file, event)| Some((file, event.ok()?))).collect();
+        // What is from elsewhere has no source, and a schedule asks no rule.
+        let from_bus =
+            samples.iter().filter(|(_, event)| event["source"].as_str().is_some_and(|it| it != "aws.events"));
+        for (file, event) in from_bus.clone() {
+            assert!(patterns.iter().any(|pattern| fits(pattern, event)), "{function}: no rule lets {file} through");
+        }
+        for pattern in patterns {
+            rules += 1;
+            assert!(from_bus.clone().any(|(_, event)| fits(pattern, event)), "{function}: a sample for {pattern}");
+        }
+    }
+    assert!(rules > 2, "template.yaml has rules");
+}
+
+/// As EventBridge has it, as far as the template goes: one of the listed values at each place
+/// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns.html>). What is known only once it is
+/// deployed is a secret's ARN.
+fn fits(pattern: &Value, event: &Value) -> bool {
+    let is_arn = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("arn:aws:secretsmanager:"));
+    match pattern {
+        Value::Object(places) => places.iter().all(|(name, pattern)| fits(pattern, &event[name])),
+        Value::Array(values) => values.iter().any(|value| value == event || value.is_object() && is_arn(event)),
+        _ => false,
+    }
+}
+
 #[test]
 fn whoever_logs_is_known_as_one_of_ours() {
     let telemetry = fs::read_to_string(root().join("shared/telemetry/src/lib.rs")).unwrap();
