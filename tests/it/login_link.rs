@@ -22,6 +22,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use serde_json::{Value, json};
+use throttle::{Admission, Limit, Throttle, ThrottleKey};
 use time::OffsetDateTime;
 use url::Url;
 
@@ -492,6 +493,16 @@ async fn links_are_asked_for_so_often_from_one_network_and_no_oftener() {
     assert_eq!((page.status, page.headers["content-type"].as_str()), (429, "text/html; charset=utf-8"));
     assert_eq!(ask(61, "2001:db8:0:1::1").await.status, 202, "another network");
     assert_eq!(stage.invitations.drain().await.len(), 61);
+    // Together they have 300, of which 61 are used.
+    let site = ThrottleKey::new("link requests of a site", [&[0x20, 0x01, 0x0d, 0xb8, 0, 0][..]]);
+    let limit = Limit { count: 300, window: Duration::from_secs(15 * 60) };
+    let throttle = Throttle::new(stage.aws.dynamodb(), stage.ledger.clone());
+    for number in 61..300 {
+        let admission = throttle.admit(&site, limit, OffsetDateTime::now_utc()).await.unwrap();
+        assert_eq!(admission, Admission::Admitted, "{number}");
+    }
+    assert_eq!(ask(300, "2001:db8:0:2::1").await.status, 429, "an unused network of the same site");
+    assert_eq!(ask(300, "2001:db8:1:2::1").await.status, 202, "another site");
     stage.finish(function).await;
 }
 

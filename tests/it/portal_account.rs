@@ -1,10 +1,11 @@
 //! The `portal-account` function: signing in and passwords, seen from outside.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use leadsquared::{Attributes, Client, Keys, Options, Password, Registration};
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Limit, LimitRefusal, Settings};
@@ -14,6 +15,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::{
     application_form::Answer,
@@ -120,6 +122,7 @@ impl Stage {
             assert!(!kept.contains(&canary), "{canary} is in the table: {kept}");
         }
         assert!(!printed.contains("9000012321") && !printed.contains(HOME), "{printed}");
+        assert!(!kept.contains(HOME), "{kept}");
         printed
     }
 }
@@ -475,6 +478,95 @@ async fn a_stranger_who_guesses_is_stopped_and_the_owner_is_not() {
 }
 
 #[tokio::test]
+async fn strangers_who_use_up_a_persons_attempts_do_not_keep_the_person_out_at_home() {
+    let stage = Stage::new().await;
+    assert_eq!(stage.sign_in(PASSWORD).await.status, 200);
+    let from = async |address: &str, password: &str| {
+        stage.send("/sign-in", &json!({"email": EMAIL, "password": password}), address, &[]).await
+    };
+    for number in 0..100 {
+        assert_eq!(from(&format!("198.51.100.{}", number / 10), "wrong").await.status, 401, "{number}");
+    }
+    let asked = || stage.emulator.calls().iter().filter(|call| call.call == Some(Call::SignIn)).count();
+    let before = asked();
+    let mut elsewhere = from(CAFE, PASSWORD).await;
+    assert_eq!(problem(&elsewhere), (429, "/problems/too-many-attempts".to_owned()));
+    assert_eq!(asked(), before, "LeadSquared is not asked for a stranger");
+
+    assert_eq!(from(HOME, PASSWORD).await.status, 200, "the owner, at home");
+    // Not even there do answers tell that it is somebody's home.
+    let mut at_home = from(HOME, "wrong").await;
+    for answer in [&mut elsewhere, &mut at_home] {
+        assert!(answer.headers.remove("retry-after").is_some(), "{answer:?}");
+    }
+    assert_eq!(at_home, elsewhere);
+    stage.emulator.faults().add(Fault::on(Call::SignIn, Effect::gateway(502)));
+    assert_eq!(from(HOME, "wrong").await.status, 429, "nor does an outage");
+    stage.emulator.faults().clear();
+
+    // A network has its ten as ever; what failed counts.
+    for _ in 0..8 {
+        from(HOME, "wrong").await;
+    }
+    let before = asked();
+    assert_eq!(from(HOME, PASSWORD).await.status, 429);
+    assert_eq!(asked(), before);
+    stage.finish(&[]).await;
+}
+
+#[tokio::test]
+async fn a_network_is_somebodys_for_thirty_days_and_nobody_elses() {
+    let stage = Stage::new().await;
+    register(&stage.emulator, "ravi@example.test", "+91-9000000009", PASSWORD).await;
+    let from = async |address: &str, email: &str, password: &str| {
+        stage.send("/sign-in", &json!({"email": email, "password": password}), address, &[]).await.status
+    };
+    let ravi = "ravi@example.test";
+    assert_eq!(from(HOME, EMAIL, PASSWORD).await, 200);
+    for email in [EMAIL, ravi] {
+        for number in 0..100 {
+            assert_eq!(from(&format!("198.51.{}.{}", email.len(), number / 10), email, "wrong").await, 401, "{number}");
+        }
+    }
+    assert_eq!(from(HOME, ravi, PASSWORD).await, 429, "from here only Asha signed in");
+    assert_eq!(from(HOME, EMAIL, PASSWORD).await, 200);
+
+    let dynamodb = stage.aws.dynamodb();
+    let items = dynamodb.scan().table_name(&stage.table).send().await.unwrap();
+    let is_network = |item: &&HashMap<_, AttributeValue>| item["pk"].as_s().unwrap().starts_with("network#");
+    let networks: Vec<_> = items.items().iter().filter(is_network).collect();
+    let [network] = &networks[..] else { panic!("{networks:?}") };
+    let names: BTreeSet<_> = network.keys().map(String::as_str).collect();
+    assert_eq!(names, BTreeSet::from(["expires_at", "lead_id", "pk"]));
+    let expires_at: i64 = network["expires_at"].as_n().unwrap().parse().unwrap();
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    assert!((0..120).contains(&(now + 30 * 24 * 60 * 60 - expires_at)), "{expires_at}");
+
+    // DynamoDB does not delete what has expired at once.
+    let mut expired = (*network).clone();
+    expired.insert("expires_at".to_owned(), AttributeValue::N((now - 1).to_string()));
+    dynamodb.put_item().table_name(&stage.table).set_item(Some(expired)).send().await.unwrap();
+    assert_eq!(from(HOME, EMAIL, PASSWORD).await, 429);
+    stage.finish(&[]).await;
+}
+
+#[tokio::test]
+async fn all_networks_of_a_site_have_one_networks_attempts_at_a_person() {
+    let stage = Stage::new().await;
+    let from = async |address: &str, password: &str| {
+        stage.send("/sign-in", &json!({"email": EMAIL, "password": password}), address, &[]).await.status
+    };
+    assert_eq!(from("2001:db8:1:ffff::1", PASSWORD).await, 200);
+    for network in 0..10 {
+        assert_eq!(from(&format!("2001:db8:1:{network}::1"), "wrong").await, 401, "{network}");
+    }
+    assert_eq!(from("2001:db8:1:a::1", PASSWORD).await, 429);
+    assert_eq!(from("2001:db8:2:a::1", "wrong").await, 401, "another site");
+    assert_eq!(from("2001:db8:1:ffff::2", PASSWORD).await, 200, "the person's own network of that site");
+    stage.finish(&[]).await;
+}
+
+#[tokio::test]
 async fn what_succeeds_does_not_count() {
     let stage = Stage::new().await;
     for _ in 0..15 {
@@ -500,6 +592,12 @@ async fn an_address_has_so_many_attempts_at_whomever() {
     }
     assert_eq!(attempt(8, "2001:db8:1:2:ffff::9").await, 429, "another host of the same network");
     assert_eq!(attempt(8, "2001:db8:1:3::1").await, 401);
+    // A whole /48 has five times as many.
+    for number in 8..35 {
+        assert_eq!(attempt(number, &format!("2001:db8:1:{}::1", 4 + (number - 8) / 7)).await, 401, "{number}");
+    }
+    assert_eq!(attempt(36, "2001:db8:1:9::1").await, 429, "another network of the same site");
+    assert_eq!(attempt(36, "2001:db8:2:9::1").await, 401);
     // What a sender says about itself counts for nothing.
     let body = json!({"email": "person9@example.test", "password": "x"});
     let answer = stage.send("/sign-in", &body, "2001:db8:1:2::1", &[("x-forwarded-for", "192.0.2.1")]).await;
@@ -509,6 +607,9 @@ async fn an_address_has_so_many_attempts_at_whomever() {
 #[tokio::test]
 async fn messages_to_one_person_are_few() {
     let stage = Stage::new().await;
+    // That somebody signed in from there shows in no answer about messages.
+    let signed_in = stage.send("/sign-in", &json!({"email": EMAIL, "password": PASSWORD}), CAFE, &[]).await;
+    assert_eq!(signed_in.status, 200);
     for (path, body) in [("/password/forgot", json!({"email": EMAIL})), ("/sign-in/code", json!({"phone": PHONE}))] {
         let from = async |address: &str| stage.send(path, &body, address, &[]).await.status;
         for _ in 0..3 {

@@ -50,7 +50,7 @@ impl Store {
             .update(challenge.key())
             .update_expression("SET #tries = :none, #expires_at = :until")
             .expression_attribute_names("#tries", "tries")
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#expires_at", store::EXPIRES_AT)
             .expression_attribute_values(":none", store::number(0))
             .expression_attribute_values(":until", store::seconds(until));
         self.carry_out(update).await.map(drop)
@@ -80,7 +80,7 @@ impl Store {
             .update_expression("SET #tries = #tries + :one")
             .condition_expression("#tries < :most AND #expires_at > :now")
             .expression_attribute_names("#tries", "tries")
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#expires_at", store::EXPIRES_AT)
             .expression_attribute_values(":one", store::number(1))
             .expression_attribute_values(":most", store::number(TRIES))
             .expression_attribute_values(":now", store::seconds(now));

@@ -1,4 +1,3 @@
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use account::Account;
@@ -9,7 +8,7 @@ use leadsquared::{
     BoxFuture, Client, Error, LeadId, OneTimeCode, Password, PasswordReset, Session, SessionKey, TemporaryPassword,
 };
 use mail::PasswordNotice;
-use throttle::Throttle;
+use throttle::{Network, Throttle};
 use time::OffsetDateTime;
 use web::{FieldError, Preference, Problem};
 
@@ -85,7 +84,7 @@ struct Call<'a> {
     route: Route,
     request: &'a Request,
     body: Body,
-    address: Option<IpAddr>,
+    network: Option<Network>,
     began: Instant,
     now: OffsetDateTime,
 }
@@ -139,7 +138,8 @@ impl PortalAccount {
         }
         let body = Body::read(request.headers(), request.body().as_ref()).await;
         let body = body.map_err(|error| Problem::from(error).of_type("/problems/unreadable"))?;
-        Ok(Call { route, request, body, address: front_door::network_address(request), began, now })
+        let network = front_door::network_address(request).map(Network::of);
+        Ok(Call { route, request, body, network, began, now })
     }
 
     async fn serve(&self, call: &Call<'_>) -> Result<Done, Refusal> {
@@ -156,9 +156,15 @@ impl PortalAccount {
     async fn sign_in(&self, call: &Call<'_>) -> Result<Done, Refusal> {
         let who = self.config.identities.read(&call.body, self.config.default_country);
         let (who, password) = both(who, call.body.password("password")).map_err(Refusal::fields)?;
-        let places = self.admit(call, Attempt::SignIn, &person(&who)).await?;
+        let person = person(&who);
+        let places = self.admit(call, Attempt::SignIn, &person).await?;
         let (who, password) = (&who, &password);
         let signed_in = self.ask(call, |client| async move { client.sign_in(who, password).await }).await;
+        if let (Ok(session), Some(network)) = (&signed_in, &call.network)
+            && let Err(error) = self.store.remember_network(&person, network, &session.lead_id, call.now).await
+        {
+            tracing::warn!(error = %error, "the network is not remembered: strangers could use up this person's attempts there");
+        }
         self.signed_in(call, &places, signed_in, Refusal::WrongCredentials).await
     }
 
@@ -293,7 +299,12 @@ impl PortalAccount {
             }
             Err(failure) => {
                 self.hold(call).await;
-                Err(if failure.is_about_the_person() { refused } else { failure.unavailable() })
+                Err(match places.crowded_for {
+                    // As from a network that is not the person's.
+                    Some(retry_after) => Refusal::TooOften { retry_after },
+                    None if failure.is_about_the_person() => refused,
+                    None => failure.unavailable(),
+                })
             }
         }
     }
@@ -305,8 +316,25 @@ impl PortalAccount {
     }
 
     async fn admit(&self, call: &Call<'_>, attempt: Attempt, person: &str) -> Result<Places, Refusal> {
-        let per_address = self.config.attempts_per_address.get();
-        limits::admit(&self.throttle, attempt, person, call.address, per_address, call.now).await
+        let (network, per_address) = (call.network.as_ref(), self.config.attempts_per_address.get());
+        let places = limits::admit(&self.throttle, attempt, person, network, per_address, call.now).await?;
+        let Some(retry_after) = places.crowded_for else { return Ok(places) };
+        // A message that is promised or not would tell whose network it is, and the person has enough of them to go by.
+        if attempt == Attempt::SignIn && self.knows(person, call).await {
+            return Ok(places);
+        }
+        // As late as where LeadSquared was asked: who has signed in from where is nobody's business.
+        self.hold(call).await;
+        Err(Refusal::TooOften { retry_after })
+    }
+
+    /// Whether the person signed in with a password from where the call is from.
+    async fn knows(&self, person: &str, call: &Call<'_>) -> bool {
+        let Some(network) = &call.network else { return false };
+        self.store.knows_network(person, network, call.now).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "whose network this is cannot be told: it counts as a stranger's");
+            false
+        })
     }
 
     async fn ask<T, F>(&self, call: &Call<'_>, make: impl Fn(Client) -> F) -> Result<T, Failure>

@@ -10,8 +10,9 @@
 //! tell, the answer waits for a fixed moment ([`wait`]).
 //!
 //! **Guessing is slow and locks nobody out.** Attempts are counted for each person from each address, for each address, and
-//! for each person, the last loosely. Places are taken before LeadSquared is asked, so that attempts side by side are
-//! counted too, and given back when it was the right person. When the table cannot be reached people sign in uncounted.
+//! for each person, the last loosely; and where a person signed in before, what strangers used up elsewhere does not count.
+//! Places are taken before LeadSquared is asked, so that attempts side by side are counted too, and given back when it was
+//! the right person. When the table cannot be reached people sign in uncounted.
 //!
 //! A repeat does no harm: it is another attempt, another code or another mail, each within its limits. A password that was
 //! changed or reset stays so when the process dies before its notice is mailed.
@@ -24,6 +25,7 @@ mod cookie;
 mod handler;
 mod identity;
 mod limits;
+mod networks;
 mod pace;
 mod sessions;
 mod store;

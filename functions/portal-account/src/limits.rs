@@ -1,9 +1,8 @@
 //! Who may try how often.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use throttle::{Admission, Limit, Throttle, ThrottleError, ThrottleKey};
+use throttle::{Admission, Limit, Network, Throttle, ThrottleError, ThrottleKey};
 use time::OffsetDateTime;
 
 use crate::answers::Refusal;
@@ -40,61 +39,92 @@ impl Attempt {
         }
     }
 
-    /// So many for a person from one address, for the address, and for the person wherever it comes from. A stranger at one
-    /// address can use up a tenth of what the person has, or a third of their messages.
-    fn limits(self, per_address: u32) -> [(&'static str, Limit); 3] {
+    /// So many for a person from one network and from one site; so many from anywhere. A stranger with one of them can use
+    /// up a tenth of what the person has, or a third of their messages.
+    fn limits(self) -> (Limit, Limit) {
         let (here, anywhere, window) = match self {
             Self::SignIn | Self::Change | Self::Reset => (10, 100, QUARTER_OF_AN_HOUR),
             Self::Code | Self::Forgot => (3, 10, HOUR),
         };
-        let limit = |count| Limit { count, window };
-        [("here", limit(here)), ("address", limit(per_address)), ("person", limit(anywhere))]
+        (Limit { count: here, window }, Limit { count: anywhere, window })
     }
+
+    /// All that an attempt on somebody's account is counted by, the narrowest first: who is stopped by one uses up none of
+    /// those behind it. Requests that say no address count together.
+    fn counters(self, person: &str, network: Option<&Network>, per_address: u32) -> Vec<Counter> {
+        let (here, anywhere) = self.limits();
+        let of_network = |times: u32| Limit { count: per_address.saturating_mul(times), ..here };
+        let (person, own) = (person.as_bytes(), network.map_or(&[][..], Network::own));
+        let mut counters = vec![
+            self.counter("here", &[person, own], here, false),
+            self.counter("address", &[own], of_network(1), false),
+        ];
+        if let Some(site) = network.and_then(Network::site) {
+            counters.push(self.counter("nearby", &[person, site], here, true));
+            counters.push(self.counter("site", &[site], of_network(Network::OF_A_SITE), true));
+        }
+        counters.push(self.counter("person", &[person], anywhere, true));
+        counters
+    }
+
+    fn counter(self, kind: &'static str, parts: &[&[u8]], limit: Limit, is_shared: bool) -> Counter {
+        let parts = [self.name().as_bytes(), kind.as_bytes()].into_iter().chain(parts.iter().copied());
+        Counter { kind, key: ThrottleKey::new("portal-account", parts), limit, is_shared }
+    }
+}
+
+struct Counter {
+    kind: &'static str,
+    key: ThrottleKey,
+    limit: Limit,
+    /// Whether strangers on other networks can use it up.
+    is_shared: bool,
 }
 
 /// The places an attempt has taken.
 pub(crate) struct Places {
     keys: Vec<ThrottleKey>,
     at: OffsetDateTime,
+    /// Where strangers may have used up what this attempt needs as well: how long that lasts.
+    pub(crate) crowded_for: Option<Duration>,
 }
 
-/// Takes places for an attempt on somebody's account from an address.
+/// Takes places for an attempt on somebody's account from a network.
 ///
 /// # Errors
-/// When one of them is not free. Those before it stay taken: whoever asks on has so many fewer.
+/// When one is not free that only those on this network can have taken. Those before it stay taken: whoever asks on has so
+/// many fewer.
 pub(crate) async fn admit(
     throttle: &Throttle,
     attempt: Attempt,
     person: &str,
-    address: Option<IpAddr>,
+    network: Option<&Network>,
     per_address: u32,
     now: OffsetDateTime,
 ) -> Result<Places, Refusal> {
-    let address = network(address);
-    let mut keys = Vec::new();
-    for (kind, limit) in attempt.limits(per_address) {
-        let parts: &[&[u8]] = match kind {
-            "here" => &[person.as_bytes(), &address],
-            "address" => &[&address],
-            _ => &[person.as_bytes()],
-        };
-        let parts = [attempt.name().as_bytes(), kind.as_bytes()].into_iter().chain(parts.iter().copied());
-        let key = ThrottleKey::new("portal-account", parts);
-        match in_time(throttle.admit(&key, limit, now)).await {
-            Ok(Admission::Admitted) => keys.push(key),
-            Ok(Admission::Refused { retry_after }) => {
-                tracing::info!(attempt = attempt.name(), limit = kind, "too many attempts");
-                return Err(Refusal::TooOften { retry_after });
+    let mut places = Places { keys: Vec::new(), at: now, crowded_for: None };
+    for Counter { kind, key, limit, is_shared } in attempt.counters(person, network, per_address) {
+        let retry_after = match in_time(throttle.admit(&key, limit, now)).await {
+            Ok(Admission::Admitted) => {
+                places.keys.push(key);
+                continue;
             }
+            Ok(Admission::Refused { retry_after }) => retry_after,
             // So many at once are no person who mistyped.
-            Err(ThrottleError::Contended) => return Err(Refusal::TooOften { retry_after: Duration::from_secs(1) }),
+            Err(ThrottleError::Contended) => Duration::from_secs(1),
             Err(error) => {
                 tracing::warn!(attempt = attempt.name(), error = %error, "attempts cannot be counted: this one goes on uncounted");
                 break;
             }
+        };
+        tracing::info!(attempt = attempt.name(), limit = kind, "too many attempts");
+        if !is_shared {
+            return Err(Refusal::TooOften { retry_after });
         }
+        places.crowded_for = Some(retry_after);
+        break;
     }
-    Ok(Places { keys, at: now })
+    Ok(places)
 }
 
 /// Gives places back: it was the right person.
@@ -112,33 +142,47 @@ async fn in_time<T>(work: impl Future<Output = Result<T, ThrottleError>>) -> Res
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(late)
 }
 
-/// What counts as one address: of IPv6 the half that a provider gives out whole. Requests that say none count together.
-fn network(address: Option<IpAddr>) -> Vec<u8> {
-    match address.map(|address| address.to_canonical()) {
-        Some(IpAddr::V4(address)) => address.octets().into(),
-        Some(IpAddr::V6(address)) => address.octets()[..8].into(),
-        None => Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_address_is_a_host_of_the_old_and_a_network_of_the_new_kind() {
-        let network = |text: &str| network(Some(text.parse().unwrap()));
-        assert_eq!(network("203.0.113.7"), [203, 0, 113, 7]);
-        assert_eq!(network("::ffff:203.0.113.7"), [203, 0, 113, 7]);
-        assert_eq!(network("2001:db8:0:1::1"), network("2001:db8:0:1:ffff::2"));
-        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
+    const ALL: [Attempt; 5] = [Attempt::SignIn, Attempt::Change, Attempt::Reset, Attempt::Code, Attempt::Forgot];
+
+    fn counted(attempt: Attempt, person: &str, address: &str) -> Vec<Counter> {
+        attempt.counters(person, Some(&Network::of(address.parse().unwrap())), 60)
     }
 
     #[test]
-    fn a_person_has_more_than_one_address_can_use_up() {
-        for attempt in [Attempt::SignIn, Attempt::Change, Attempt::Reset, Attempt::Code, Attempt::Forgot] {
-            let [(_, here), _, (_, person)] = attempt.limits(60);
-            assert!(here.count * 3 <= person.count && here.window == person.window, "{attempt:?}");
+    fn a_person_has_more_than_one_network_can_use_up() {
+        for attempt in ALL {
+            let (here, anywhere) = attempt.limits();
+            assert!(here.count * 3 <= anywhere.count && here.window == anywhere.window, "{attempt:?}");
+        }
+    }
+
+    #[test]
+    fn networks_of_one_site_count_together_and_hosts_of_one_network_are_one() {
+        let shared = |one: &str, other: &str| -> Vec<_> {
+            let (one, other) = (counted(Attempt::SignIn, "asha", one), counted(Attempt::SignIn, "asha", other));
+            let same = one.into_iter().filter(|its| other.iter().any(|others| others.key == its.key));
+            same.map(|its| (its.kind, its.limit.count)).collect()
+        };
+        let all = [("here", 10), ("address", 60), ("nearby", 10), ("site", 300), ("person", 100)];
+        assert_eq!(shared("2001:db8:1:2::1", "2001:db8:1:2:ffff::2"), all);
+        assert_eq!(shared("2001:db8:1:2::1", "2001:db8:1:3::1"), all[2..]);
+        assert_eq!(shared("2001:db8:1:2::1", "2001:db8:2:2::1"), all[4..]);
+        assert_eq!(shared("203.0.113.7", "203.0.113.7"), [all[0], all[1], all[4]]);
+        assert_eq!(shared("203.0.113.7", "203.0.113.8"), all[4..]);
+    }
+
+    #[test]
+    fn what_strangers_on_other_networks_can_use_up_is_known_as_that() {
+        for attempt in ALL {
+            let strangers = counted(attempt, "asha", "2001:db8:1:3::1");
+            for counter in counted(attempt, "asha", "2001:db8:1:2::1") {
+                let theirs_too = strangers.iter().any(|other| other.key == counter.key);
+                assert!(!theirs_too || counter.is_shared, "{attempt:?} {}", counter.kind);
+            }
         }
     }
 }

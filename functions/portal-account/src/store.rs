@@ -6,8 +6,13 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use leadsquared::LeadId;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
+
+/// Whose an item is; by this it is found when the person is to be forgotten.
+pub(crate) const LEAD_ID: &str = "lead_id";
+pub(crate) const EXPIRES_AT: &str = "expires_at";
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -51,6 +56,18 @@ impl Store {
         }
     }
 
+    /// Keeps an item that says no more than whose it is.
+    pub(crate) async fn keep_lead(&self, pk: String, lead: &LeadId, until: OffsetDateTime) -> Result<(), StoreError> {
+        let update = self
+            .update(pk)
+            .update_expression("SET #lead_id = :lead_id, #expires_at = :until")
+            .expression_attribute_names("#lead_id", LEAD_ID)
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":lead_id", text(&lead.to_string()))
+            .expression_attribute_values(":until", seconds(until));
+        self.carry_out(update).await.map(drop)
+    }
+
     pub(crate) async fn get(&self, pk: String) -> Result<Option<Item>, StoreError> {
         let get = self.client.get_item().table_name(&self.table).key("pk", AttributeValue::S(pk));
         let got = get.consistent_read(true).send().await;
@@ -59,8 +76,8 @@ impl Store {
 }
 
 /// The key of the item about a secret, which does not give the secret away.
-pub(crate) fn key(kind: &str, secret: &str) -> String {
-    let hash: String = Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+pub(crate) fn key(kind: &str, secret: impl AsRef<[u8]>) -> String {
+    let hash: String = Sha256::digest(secret).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{kind}#{hash}")
 }
 

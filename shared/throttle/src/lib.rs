@@ -15,6 +15,7 @@
 //! `dynamodb:GetItem` for [`Throttle::give_back`].
 
 mod key;
+mod network;
 mod window;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use time::OffsetDateTime;
 
 pub use key::ThrottleKey;
+pub use network::Network;
 pub use window::Limit;
 
 /// How often a write starts again because others were quicker: each time one of them has got on.

@@ -322,7 +322,7 @@ def items_of(items: list, person: str) -> dict:
     # A link outlives its invitation by as long as it is valid.
     direct = {pk for pk, item in by_key.items() if item.get("person") == person or pk in named}
     leads = {by_key[pk]["lead_id"] for pk in direct if "lead_id" in by_key[pk]}
-    # Theirs through their lead alone: sessions, and invitations that the CRM asked for.
+    # Theirs through their lead alone: sessions, networks, and invitations that the CRM asked for.
     by_lead = {pk for pk, item in by_key.items() if item.get("lead_id") in leads} - direct
     groups = [by_lead, {f"lead#{lead}" for lead in leads}, direct, {f"person#{person}"}]
     keys = [pk for group in groups for pk in sorted(group) if pk in by_key]

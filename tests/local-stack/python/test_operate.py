@@ -220,6 +220,7 @@ ITEMS = [
     {"pk": f"lead#{HER_LEAD}", "registered_at": 1},
     {"pk": "link#1", "lead_id": HER_LEAD, "person": "c" * 64, "invitation": "second"},
     {"pk": "session#1", "lead_id": HER_LEAD},
+    {"pk": "network#1", "lead_id": HER_LEAD},
     # Its invitation is gone, and by it another lead is hers.
     {"pk": "link#3", "lead_id": HER_OTHER_LEAD, "person": ASHA, "invitation": "gone"},
     {"pk": "session#3", "lead_id": HER_OTHER_LEAD},
@@ -236,7 +237,7 @@ class Forgetting(unittest.TestCase):
     def test_all_about_a_person_is_found_and_nothing_about_others(self):
         self.assertEqual(
             operate.items_of(ITEMS, ASHA)["keys"],
-            ["invitation#second", "link#1", "session#1", "session#3", f"lead#{HER_LEAD}"]
+            ["invitation#second", "link#1", "network#1", "session#1", "session#3", f"lead#{HER_LEAD}"]
             + ["invitation#first", "invitation#third", "link#3", f"person#{ASHA}"],
         )
         self.assertEqual(operate.items_of(ITEMS, "d" * 64)["keys"], [])
