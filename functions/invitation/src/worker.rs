@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use account::{Access, Account, AccountError};
+use account::{Account, AccountError};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use invitation_flow::{
     Attempt, Flow, Invitation, LINK_TOKEN_BYTES, Lease, LinkToken, MalformedInvitation, Outcome, PASSWORD_BYTES,
@@ -137,25 +137,17 @@ impl Worker {
         verdict
     }
 
-    /// Takes an invitation through the flow; once more, at once, if LeadSquared refused the keys and new ones are there.
+    /// Takes an invitation through the flow.
     async fn invite(
         &self,
         invitation: &Invitation,
         delivery: &Delivery<'_>,
         deadline: OffsetDateTime,
     ) -> Result<Outcome, Failure> {
-        let access = self.account.access((self.instant)()).await?;
         let chosen_password = self.chosen_password(invitation).await?;
-        let refused = match self.run(&access.client, invitation, delivery, chosen_password.as_ref(), deadline).await {
-            Err(postponed) if matches!(postponed.leadsquared(), Some(Error::BadKeys)) => postponed,
-            other => return Ok(other?),
-        };
-        match self.account.access_after_refusal(&access, (self.instant)()).await? {
-            Some(Access { client, .. }) => {
-                Ok(self.run(&client, invitation, delivery, chosen_password.as_ref(), deadline).await?)
-            }
-            None => Err(refused.into()),
-        }
+        let chosen_password = chosen_password.as_ref();
+        let run = |client| async move { Ok(self.run(&client, invitation, delivery, chosen_password, deadline).await?) };
+        self.account.ask(self.instant, Failure::leadsquared, run).await
     }
 
     /// The password they chose, if they chose one and it can be had.
@@ -281,11 +273,19 @@ impl Failure {
         }
     }
 
+    /// What LeadSquared had against it, if it was LeadSquared.
+    fn leadsquared(&self) -> Option<&Error> {
+        match self {
+            Self::Account(_) | Self::Password(_) => None,
+            Self::Postponed(postponed) => postponed.leadsquared(),
+        }
+    }
+
     /// Whether it lasts until somebody does something.
     fn is_to_be_mended(&self) -> bool {
         match self {
             Self::Account(_) | Self::Password(_) => true,
-            Self::Postponed(postponed) => postponed.leadsquared().is_some_and(Error::is_configuration),
+            Self::Postponed(_) => self.leadsquared().is_some_and(Error::is_configuration),
         }
     }
 

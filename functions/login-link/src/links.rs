@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use account::{Access, Account, AccountError};
+use account::{Account, AccountError};
 use invitation_flow::{
     Action, Invitation, InvitationId, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, PersonKey, Pointer, Source,
     Whom, generated_password,
@@ -196,30 +196,17 @@ impl LoginLinks {
         })
     }
 
-    /// The link into the portal; made once more, at once, if LeadSquared refused the keys and new ones are there.
+    /// The link into the portal.
     async fn portal_link(&self, pointer: &Pointer) -> Result<LoginLink, Failure> {
-        let now = (self.instant)();
-        let access = self.account.access(now).await?;
-        let deadline = now + PATIENCE;
-        let key = match self.auto_login_key(&access, deadline, pointer).await {
-            Err(Failure::LeadSquared(Error::BadKeys)) => {
-                let renewed = self.account.access_after_refusal(&access, (self.instant)()).await?;
-                let renewed = renewed.ok_or(Failure::LeadSquared(Error::BadKeys))?;
-                self.auto_login_key(&renewed, deadline, pointer).await
-            }
-            other => other,
-        }?;
+        let deadline = (self.instant)() + PATIENCE;
+        let key = self.account.ask(self.instant, Failure::leadsquared, |client| async move {
+            self.auto_login_key(&client.within(deadline), pointer).await
+        });
         let Config { portal_page, account, .. } = &self.config;
-        Ok(auto_login_link(portal_page, &pointer.lead, &account.leadsquared.portal_id, &key))
+        Ok(auto_login_link(portal_page, &pointer.lead, &account.leadsquared.portal_id, &key.await?))
     }
 
-    async fn auto_login_key(
-        &self,
-        access: &Access,
-        deadline: Instant,
-        pointer: &Pointer,
-    ) -> Result<AutoLoginKey, Failure> {
-        let client = access.client.within(deadline);
+    async fn auto_login_key(&self, client: &Client, pointer: &Pointer) -> Result<AutoLoginKey, Failure> {
         let lead = client.lead_by_id(&pointer.lead).await?.ok_or(Error::NoSuchLead)?;
         let email = lead.email().ok_or(Failure::NoEmailAddress)?;
         // An address that was mistyped and put right belongs to a stranger, and so does the mail that went there.
@@ -228,7 +215,7 @@ impl LoginLinks {
         }
         match client.lead_auto_login_key(&pointer.lead).await {
             Err(Error::NotAPortalUser) => {
-                self.register(&client, pointer, &email).await?;
+                self.register(client, pointer, &email).await?;
                 Ok(client.lead_auto_login_key(&pointer.lead).await?)
             }
             other => Ok(other?),
@@ -325,6 +312,14 @@ enum Failure {
 }
 
 impl Failure {
+    /// What LeadSquared had against it, if it was LeadSquared.
+    fn leadsquared(&self) -> Option<&Error> {
+        match self {
+            Self::LeadSquared(error) => Some(error),
+            Self::Account(_) | Self::IdentityMismatch | Self::NoEmailAddress | Self::OtherAddress => None,
+        }
+    }
+
     /// Whether neither time nor the operator changes it: the lead's own record has to be mended.
     fn is_final(&self) -> bool {
         match self {

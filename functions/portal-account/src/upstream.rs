@@ -25,7 +25,7 @@ pub(crate) enum Failure {
     LeadSquared(#[from] Error),
 }
 
-/// Makes a call; once more, at once, if LeadSquared refused the keys and new ones are there.
+/// Makes a call, and has it over soon after the deadline.
 pub(crate) async fn ask<T, F>(
     account: &Account,
     instant: fn() -> Instant,
@@ -35,17 +35,9 @@ pub(crate) async fn ask<T, F>(
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let asked = async {
-        let access = account.access(instant()).await?;
-        let refused = match call(access.client.within(deadline)).await {
-            Err(error @ Error::BadKeys) => error,
-            other => return Ok(other?),
-        };
-        match account.access_after_refusal(&access, instant()).await? {
-            Some(access) => Ok(call(access.client.within(deadline)).await?),
-            None => Err(refused.into()),
-        }
-    };
+    let call = &call;
+    let asked =
+        account.ask(instant, Failure::leadsquared, |client| async move { Ok(call(client.within(deadline)).await?) });
     // The client keeps to the deadline by itself; Secrets Manager does not know it.
     let time = (deadline + GRACE).saturating_duration_since(instant());
     tokio::time::timeout(time, asked).await.unwrap_or(Err(Failure::LeadSquared(Error::OutOfTime)))

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use allowance::{Allowance, DynamoDb, WithSpare};
 use aws::SdkConfig;
-use leadsquared::{Called, Client, InvalidOptions, Keys, Lane, Options, Timeouts};
+use leadsquared::{Called, Client, Error, InvalidOptions, Keys, Lane, Options, Timeouts};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use settings::{Secret, SecretError};
@@ -115,6 +115,28 @@ impl Account {
         let keys = self.keys.renewed(&refused.keys, now).await?;
         let access = self.access_with(keys).await?;
         Ok((!access.keys.is_same(&refused.keys)).then_some(access))
+    }
+
+    /// Does something with a client; once more, at once, if LeadSquared refused the keys and new ones are there. `cause`
+    /// tells what LeadSquared had against it. Each call of either time stands in the account's call line.
+    ///
+    /// # Errors
+    /// Those of what is done, of the second time if there is one; and when there are no keys.
+    pub async fn ask<T, E: From<AccountError>, F: Future<Output = Result<T, E>>>(
+        &self,
+        now: fn() -> Instant,
+        cause: impl Fn(&E) -> Option<&Error>,
+        work: impl Fn(Client) -> F,
+    ) -> Result<T, E> {
+        let access = self.access(now()).await?;
+        let refused = match work(access.client.clone()).await {
+            Err(error) if matches!(cause(&error), Some(Error::BadKeys)) => error,
+            other => return other,
+        };
+        match self.access_after_refusal(&access, now()).await? {
+            Some(access) => work(access.client).await,
+            None => Err(refused),
+        }
     }
 
     async fn access_with(&self, keys: Arc<StoredKeys>) -> Result<Access, AccountError> {
