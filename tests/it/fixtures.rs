@@ -138,6 +138,21 @@ impl Aws {
     }
 }
 
+/// A table of one's own, and what keeps things in it.
+pub(crate) struct Table<T> {
+    pub(crate) aws: Aws,
+    pub(crate) name: String,
+    pub(crate) store: T,
+}
+
+impl<T> Table<T> {
+    pub(crate) async fn of(open: impl FnOnce(aws_sdk_dynamodb::Client, String) -> T) -> Self {
+        let aws = Aws::new().await;
+        let name = aws.table().await;
+        Self { store: open(aws.dynamodb(), name.clone()), aws, name }
+    }
+}
+
 /// An SQS queue.
 pub(crate) struct Queue {
     pub(crate) url: String,

@@ -1,7 +1,7 @@
 //! The `invitation` function: what becomes of queued messages, seen from outside.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     os::unix::process::ExitStatusExt,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -11,13 +11,14 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use futures::future::join_all;
 use invitation_flow::LinkToken;
-use leadsquared_emulator::{Call, Effect, Emulator, Fault, Role, Settings};
+use leadsquared_emulator::{Call, Effect, Fault, Role, Settings};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    fixtures::{self, Aws, Queue, metrics, sqs_event},
+    fixtures::{metrics, sqs_event},
     runtime_api::{Function, FunctionError, TRACE},
+    stage::{self, keys},
     template::Template,
     workspace,
 };
@@ -28,53 +29,21 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(60);
 const REFUSAL: &str = r#"{"Status":"Error","ExceptionType":"MXInvalidEntityReferenceException","ExceptionMessage":"c4nary is no option of City"}"#;
 
-/// What the function works with, and the two ends a test holds: the queue and LeadSquared.
-struct Stage {
-    aws: Aws,
-    emulator: Emulator,
-    invitations: Queue,
-    dead_letters: Queue,
-    ledger: String,
-    secret: String,
-}
+struct Worker;
+type Stage = stage::Stage<Worker>;
 
 impl Stage {
     async fn new() -> Self {
-        let aws = Aws::new().await;
-        let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
-        let invitations = aws.queue("invitations").await;
-        let dead_letters = aws.queue("dead-letters").await;
-        let ledger = aws.table().await;
-        let secret = aws.secret(&keys(&emulator.keys())).await;
-        Self { aws, emulator, invitations, dead_letters, ledger, secret }
+        Self::set(Settings::for_tests(), Worker).await
     }
 
     async fn start(&self) -> Function {
         self.start_with(&[]).await.unwrap()
     }
 
-    /// Starts the function with the template's settings, and these instead of them.
+    /// Starts the worker with LeadSquared's own key in the mail, so that it makes every call it knows.
     async fn start_with(&self, changes: &[(&str, &str)]) -> Result<Function, FunctionError> {
-        let url = self.emulator.url();
-        let (portal_id, portal_page) = (self.emulator.portal_id(), self.emulator.portal_page_url());
-        let mut settings = BTreeMap::from([
-            ("INVITATIONS_QUEUE_URL", self.invitations.url.as_str()),
-            ("DEAD_LETTERS_QUEUE_URL", &self.dead_letters.url),
-            ("LEDGER_TABLE", &self.ledger),
-            // As the emulator has it.
-            ("ALLOWANCE_CALLS", "25"),
-            ("LEADSQUARED_KEYS_SECRET", &self.secret),
-            ("LEADSQUARED_API_URL", url.as_str()),
-            ("LEADSQUARED_PORTAL_API_URL", url.as_str()),
-            ("PORTAL_ID", &portal_id),
-            ("PORTAL_URL", portal_page.as_str()),
-            // LeadSquared's own key in the mail, so that the worker makes every call it knows.
-            ("LINK_MODE", "direct"),
-        ]);
-        settings.extend(changes.iter().copied());
-        let mut environment = Template::read().settings("invitation", &Vec::from_iter(settings));
-        environment.extend(self.aws.environment());
-        Function::start(fixtures::binary("invitation").await, environment).await
+        self.start_function("invitation", &[&[("LINK_MODE", "direct")][..], changes].concat()).await
     }
 
     /// Has the function fetch what it keeps, with somebody's invitation.
@@ -115,8 +84,7 @@ impl Stage {
     /// Ends the function and makes sure that nobody's data, keys or links are in what it printed or kept.
     async fn finish(&self, function: Function) -> String {
         let printed = function.stop().await;
-        let ledger = self.aws.dynamodb().scan().table_name(&self.ledger).send().await.unwrap();
-        let ledger = format!("{:?}", ledger.items());
+        let ledger = self.kept().await;
         let (access_key, secret_key) = self.emulator.keys();
         let mut secrets = vec!["c4nary".to_owned(), access_key, secret_key];
         for mail in self.emulator.mails() {
@@ -146,14 +114,6 @@ impl Stage {
         };
         self.dead_letters.drain().await.iter().map(cause).collect()
     }
-
-    fn calls_to(&self, call: Call) -> usize {
-        self.emulator.calls().iter().filter(|arrived| arrived.call == Some(call)).count()
-    }
-}
-
-fn keys((access_key, secret_key): &(String, String)) -> String {
-    json!({ "accessKey": access_key, "secretKey": secret_key }).to_string()
 }
 
 /// The queue's message for a person who is told apart by the address, with a canary in every other value.
@@ -596,7 +556,7 @@ async fn wrong_settings_keep_the_message_and_tell_the_operator_what_to_do() {
         (keys(&(access_key, secret_key)), &wrong_host, "api-in21.leadsquared.com"),
     ];
     for (secret, settings, advice) in cases {
-        stage.aws.change_secret(&stage.secret, &secret).await;
+        stage.put_keys(&secret).await;
         let function = stage.start_with(settings).await.unwrap();
         let message = stage.invite(&format!("{}@example.com", next_id())).await;
         assert_eq!(stage.deliver(&function, &[message]).await, [0], "{advice}");
@@ -614,14 +574,7 @@ async fn rotated_keys_are_noticed_by_a_running_function() {
     let message = stage.invite("asha@example.com").await;
     assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
 
-    let mut rotated = (String::new(), String::new());
-    stage.emulator.change_users(|users| {
-        for user in users.iter_mut().filter(|user| user.role == Role::Administrator) {
-            user.secret_key = user.secret_key.chars().rev().collect();
-            rotated = (user.access_key.clone(), user.secret_key.clone());
-        }
-    });
-    stage.aws.change_secret(&stage.secret, &keys(&rotated)).await;
+    stage.rotate_keys().await;
     // It reads the secret again, but not within 30 s of reading it: until then the message comes back.
     let message = stage.invite("ravi@example.com").await;
     let began = Instant::now();

@@ -1,15 +1,14 @@
 //! The `key-check` function: what it finds about an account, seen from outside.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use leadsquared_emulator::{Call, Effect, Emulator, Fault, LimitRefusal, Role, Settings};
+use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Role, Settings};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
 use crate::{
-    fixtures::{self, Aws},
     runtime_api::{Function, FunctionError},
-    template::Template,
+    stage::{self, keys},
     workspace,
 };
 
@@ -17,12 +16,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(60);
 const SUBJECTS: [&str; 8] = ["keys", "region", "role", "portal", "login links", "fields", "mail sender", "allowance"];
 
-struct Stage {
-    aws: Aws,
-    emulator: Emulator,
-    ledger: String,
-    secret: String,
-}
+type Stage = stage::Stage<()>;
 
 /// What a check answered, and what it printed.
 struct Checked {
@@ -32,27 +26,11 @@ struct Checked {
 
 impl Stage {
     async fn new() -> Self {
-        let aws = Aws::new().await;
-        let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
-        let ledger = aws.table().await;
-        let secret = aws.secret(&keys(&emulator.keys())).await;
-        Self { aws, emulator, ledger, secret }
+        Self::set(Settings::for_tests(), ()).await
     }
 
     async fn start(&self, changes: &[(&str, &str)]) -> Result<Function, FunctionError> {
-        let (url, portal_id) = (self.emulator.url(), self.emulator.portal_id());
-        let mut settings = BTreeMap::from([
-            ("LEDGER_TABLE", self.ledger.as_str()),
-            ("ALLOWANCE_CALLS", "25"),
-            ("LEADSQUARED_KEYS_SECRET", &self.secret),
-            ("LEADSQUARED_API_URL", url.as_str()),
-            ("LEADSQUARED_PORTAL_API_URL", url.as_str()),
-            ("PORTAL_ID", &portal_id),
-        ]);
-        settings.extend(changes.iter().copied());
-        let mut environment = Template::read().settings("key-check", &Vec::from_iter(settings));
-        environment.extend(self.aws.environment());
-        Function::start(fixtures::binary("key-check").await, environment).await
+        self.start_function("key-check", changes).await
     }
 
     /// One check with these settings instead of the right ones. Nothing of the keys is printed, whatever it finds.
@@ -83,10 +61,6 @@ impl Stage {
         }
         (text("what"), text("mend"))
     }
-}
-
-fn keys((access_key, secret_key): &(String, String)) -> String {
-    json!({ "accessKey": access_key, "secretKey": secret_key }).to_string()
 }
 
 fn sample(name: &str) -> Value {
@@ -135,7 +109,7 @@ async fn keys_that_are_wrong_missing_or_of_the_wrong_user_are_told_apart() {
         ("{}".to_owned(), "keys", "correct it in Secrets Manager"),
         (keys(&sales), "role", "is not an administrator"),
     ] {
-        stage.aws.change_secret(&stage.secret, &text).await;
+        stage.put_keys(&text).await;
         let (told, _) = stage.only_wrong(&[], subject).await;
         assert!(told.contains(what), "{told}");
     }
@@ -150,7 +124,7 @@ async fn new_keys_count_from_the_next_check_on() {
     let right = keys(&stage.emulator.keys());
     let wrong = keys(&(stage.emulator.keys().0, "0".repeat(40)));
     for (text, healthy) in [(&right, true), (&wrong, false), (&right, true)] {
-        stage.aws.change_secret(&stage.secret, text).await;
+        stage.put_keys(text).await;
         let report = function.invoke(&sample("secret-changed.json"), TIMEOUT).await.unwrap();
         assert_eq!(report["healthy"], healthy, "{report}");
     }

@@ -13,32 +13,26 @@ use time::macros::{date, datetime};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::fixtures::Aws;
+use crate::fixtures;
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 23:59:30 UTC);
 
-struct Table {
-    ledger: Ledger,
-    aws: Aws,
-    name: String,
-}
+type Table = fixtures::Table<Ledger>;
 
 impl Table {
     async fn new() -> Self {
-        let aws = Aws::new().await;
-        let name = aws.table().await;
-        Self { ledger: Ledger::new(aws.dynamodb(), name.clone()), aws, name }
+        Self::of(Ledger::new).await
     }
 
     async fn claimed(&self, invitation: &Invitation, lease: &Lease) -> Record {
-        match self.ledger.claim(invitation, lease, NOW).await.unwrap() {
+        match self.store.claim(invitation, lease, NOW).await.unwrap() {
             Claim::Granted(record) => record,
             other => panic!("{other:?}"),
         }
     }
 
     async fn counts(&self) -> (u64, BTreeMap<&'static str, u64>) {
-        let counts = self.ledger.counts(date!(2026 - 01 - 02)).await.unwrap();
+        let counts = self.store.counts(date!(2026 - 01 - 02)).await.unwrap();
         let Counts { accepted, mut ended } = counts;
         ended.retain(|_, count| *count > 0);
         (accepted, ended)
@@ -71,13 +65,13 @@ fn booking(version: u64, begun: &[BegunMail], budget: u32) -> Booking {
 async fn an_invitation_is_counted_once_as_accepted_and_once_as_what_it_came_to() {
     let table = Table::new().await;
     let record = table.claimed(&invitation(1), &lease(1)).await;
-    assert_eq!(table.ledger.claim(&invitation(1), &lease(2), NOW).await.unwrap(), Claim::Held);
+    assert_eq!(table.store.claim(&invitation(1), &lease(2), NOW).await.unwrap(), Claim::Held);
     assert_eq!(table.counts().await, (1, BTreeMap::new()));
-    assert_eq!(table.ledger.counts(date!(2026 - 01 - 02)).await.unwrap().under_way(), 1);
+    assert_eq!(table.store.counts(date!(2026 - 01 - 02)).await.unwrap().under_way(), 1);
 
     let rejected = Outcome::Rejected(Rejection::Refused { exception_type: "MXInvalidInputException".to_owned() });
-    table.ledger.end(&invitation(1), &lease(1), &record, &rejected, NOW).await.unwrap();
-    let again = table.ledger.end(&invitation(1), &lease(1), &record, &rejected, NOW).await;
+    table.store.end(&invitation(1), &lease(1), &record, &rejected, NOW).await.unwrap();
+    let again = table.store.end(&invitation(1), &lease(1), &record, &rejected, NOW).await;
     assert!(matches!(again, Err(LedgerError::ClaimLost)), "{again:?}");
     assert_eq!(table.counts().await, (1, BTreeMap::from([("rejected", 1)])));
 
@@ -91,12 +85,12 @@ async fn an_invitation_is_counted_once_as_accepted_and_once_as_what_it_came_to()
     );
     record.left_out.push("City".to_owned());
     record.unused_mail = Some(NOW);
-    table.ledger.release(&invitation(1), &put_back, &record, NOW).await.unwrap();
+    table.store.release(&invitation(1), &put_back, &record, NOW).await.unwrap();
     assert_eq!(table.claimed(&invitation(1), &put_back).await, record);
     assert_eq!(table.counts().await, (1, BTreeMap::from([("rejected", 1)])));
-    table.ledger.end(&invitation(1), &put_back, &record, &Outcome::Invited, NOW).await.unwrap();
+    table.store.end(&invitation(1), &put_back, &record, &Outcome::Invited, NOW).await.unwrap();
     assert_eq!(table.counts().await, (1, BTreeMap::from([("invited", 1)])));
-    assert_eq!(table.ledger.claim(&invitation(1), &lease(4), NOW).await.unwrap(), Claim::Done);
+    assert_eq!(table.store.claim(&invitation(1), &lease(4), NOW).await.unwrap(), Claim::Done);
 }
 
 #[tokio::test]
@@ -104,18 +98,18 @@ async fn mails_are_written_down_with_the_record_and_only_in_the_book_they_were_b
     let table = Table::new().await;
     let (asha, person) = (invitation(1), invitation(1).person());
     let record = Record { unresolved_mails: 1, ..table.claimed(&asha, &lease(1)).await };
-    assert_eq!(table.ledger.mail_book(&person, NOW).await.unwrap().version, 0);
+    assert_eq!(table.store.mail_book(&person, NOW).await.unwrap().version, 0);
 
     let mail = BegunMail { at: NOW, invitation: asha.id };
-    assert!(table.ledger.begin_mail(&asha, &lease(1), &record, &booking(0, &[mail], 2), None).await.unwrap());
-    let book = table.ledger.mail_book(&person, NOW).await.unwrap();
+    assert!(table.store.begin_mail(&asha, &lease(1), &record, &booking(0, &[mail], 2), None).await.unwrap());
+    let book = table.store.mail_book(&person, NOW).await.unwrap();
     assert_eq!((book.version, book.begun, book.last_sent, book.begun_today), (1, vec![mail], None, 1));
     // The next day has a budget of its own.
-    assert_eq!(table.ledger.mail_book(&person, NOW + Duration::MINUTE).await.unwrap().begun_today, 0);
+    assert_eq!(table.store.mail_book(&person, NOW + Duration::MINUTE).await.unwrap().begun_today, 0);
 
     let begin = async |version, budget| {
         table
-            .ledger
+            .store
             .begin_mail(
                 &asha,
                 &lease(1),
@@ -127,14 +121,14 @@ async fn mails_are_written_down_with_the_record_and_only_in_the_book_they_were_b
     };
     assert!(!begin(0, 2).await.unwrap(), "from an old book");
     assert!(!begin(1, 1).await.unwrap(), "beyond the budget");
-    let stranger = table.ledger.begin_mail(&asha, &lease(9), &record, &booking(1, &[mail], 2), None).await;
+    let stranger = table.store.begin_mail(&asha, &lease(9), &record, &booking(1, &[mail], 2), None).await;
     assert!(matches!(stranger, Err(LedgerError::ClaimLost)), "{stranger:?}");
     let late = NOW + Duration::minutes(2);
-    let Claim::Granted(kept) = table.ledger.claim(&asha, &lease(2), late).await.unwrap() else { panic!("held") };
+    let Claim::Granted(kept) = table.store.claim(&asha, &lease(2), late).await.unwrap() else { panic!("held") };
     assert_eq!(kept.unresolved_mails, 1, "nothing was written");
 
-    table.ledger.end(&asha, &lease(2), &kept, &Outcome::InvitedExisting, late).await.unwrap();
-    let book = table.ledger.mail_book(&person, late).await.unwrap();
+    table.store.end(&asha, &lease(2), &kept, &Outcome::InvitedExisting, late).await.unwrap();
+    let book = table.store.mail_book(&person, late).await.unwrap();
     assert_eq!((book.begun.len(), book.last_sent), (1, Some(late)));
 }
 
@@ -146,7 +140,7 @@ async fn workers_that_end_invitations_at_once_lose_no_count() {
         let (invitation, lease) = (invitation(number), lease(u128::from(number) + 1));
         let record = table.claimed(&invitation, &lease).await;
         let outcome = &outcomes[usize::from(number) % 2];
-        table.ledger.end(&invitation, &lease, &record, outcome, NOW).await.unwrap();
+        table.store.end(&invitation, &lease, &record, outcome, NOW).await.unwrap();
     }))
     .await;
     assert_eq!(table.counts().await, (20, BTreeMap::from([("invited", 10), ("suppressed", 10)])));
@@ -155,7 +149,7 @@ async fn workers_that_end_invitations_at_once_lose_no_count() {
 #[tokio::test]
 async fn what_is_given_up_is_kept_with_its_cause() {
     let table = Table::new().await;
-    let outcome = give_up(&table.ledger, &invitation(1), lease(1), NOW, "NoKeys").await.unwrap();
+    let outcome = give_up(&table.store, &invitation(1), lease(1), NOW, "NoKeys").await.unwrap();
     assert_eq!(outcome, Outcome::Exhausted { cause: "NoKeys".to_owned() });
     let key = AttributeValue::S(format!("invitation#{}", invitation(1).id));
     let item =

@@ -15,7 +15,7 @@ use futures::future::join_all;
 use hyper_util::rt::TokioExecutor;
 use invitation_flow::{InvitationId, LINK_TOKEN_BYTES, LinkToken, PersonKey};
 use leadsquared::{Attributes, Client, Keys, Options, Registration};
-use leadsquared_emulator::{Call, Effect, Emulator, Fault, Role, Settings};
+use leadsquared_emulator::{Call, Effect, Emulator, Fault, Settings};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -28,9 +28,9 @@ use url::Url;
 
 use crate::{
     application_form::{Answer, BROWSER, Door, Request, URLENCODED},
-    fixtures::{self, Aws, Queue, sqs_event},
+    fixtures::{self, sqs_event},
     runtime_api::{Function, FunctionError},
-    template::Template,
+    stage::{self, keys},
     workspace,
 };
 
@@ -41,16 +41,10 @@ const HOUR: i64 = 3600;
 const LINK_URL: &str = "https://api.example.test/login-links/";
 const ASHA: &str = "c4nary@example.com";
 
-/// What the function works with, and all that must not get out of it.
-struct Stage {
-    aws: Aws,
-    emulator: Emulator,
-    invitations: Queue,
-    ledger: String,
-    secret: String,
-    /// Tokens that were made, and the keys that browsers were sent to the portal with.
-    secrets: Mutex<Vec<String>>,
-}
+/// Tokens that were made, and the keys that browsers were sent to the portal with: none of them may get out.
+#[derive(Default)]
+struct Secrets(Mutex<Vec<String>>);
+type Stage = stage::Stage<Secrets>;
 
 /// A login link as the worker leaves it.
 struct Link {
@@ -60,42 +54,18 @@ struct Link {
 
 impl Stage {
     async fn new() -> Self {
-        let aws = Aws::new().await;
-        let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
-        let invitations = aws.queue("invitations").await;
-        let ledger = aws.table().await;
-        let secret = aws.secret(&keys(&emulator.keys())).await;
-        Self { aws, emulator, invitations, ledger, secret, secrets: Mutex::default() }
+        Self::set(Settings::for_tests(), Secrets::default()).await
     }
 
     async fn start(&self) -> Function {
         self.start_with(&[]).await.unwrap()
     }
 
-    /// Starts the function with the template's settings, and these instead of them.
     async fn start_with(&self, changes: &[(&str, &str)]) -> Result<Function, FunctionError> {
-        self.start_function("login-link", changes).await
-    }
-
-    async fn start_function(&self, name: &str, changes: &[(&str, &str)]) -> Result<Function, FunctionError> {
-        let url = self.emulator.url();
-        let (portal_id, portal_page) = (self.emulator.portal_id(), self.emulator.portal_page_url());
-        let mut settings = BTreeMap::from([
-            ("INVITATIONS_QUEUE_URL", self.invitations.url.as_str()),
-            ("LEDGER_TABLE", &self.ledger),
-            ("ALLOWANCE_CALLS", "25"),
-            ("LEADSQUARED_KEYS_SECRET", &self.secret),
-            ("LEADSQUARED_API_URL", url.as_str()),
-            ("LEADSQUARED_PORTAL_API_URL", url.as_str()),
-            ("PORTAL_ID", &portal_id),
-            ("PORTAL_URL", portal_page.as_str()),
-        ]);
-        settings.extend(changes.iter().copied());
-        let mut environment = Template::read().settings(name, &Vec::from_iter(settings));
-        environment.extend(self.aws.environment());
+        let mut environment = self.environment("login-link", changes);
         // The most that can be logged, so that what is looked for in the logs would be there.
         environment.push(("AWS_LAMBDA_LOG_LEVEL".to_owned(), "TRACE".to_owned()));
-        Function::start(fixtures::binary(name).await, environment).await
+        Function::start(fixtures::binary("login-link").await, environment).await
     }
 
     /// A lead who is a portal user.
@@ -130,7 +100,7 @@ impl Stage {
             .send()
             .await
             .unwrap();
-        self.secrets.lock().unwrap().push(text.clone());
+        self.props.0.lock().unwrap().push(text.clone());
         Link { path: format!("/login-links/{text}"), pk }
     }
 
@@ -148,7 +118,7 @@ impl Stage {
         if answer.status == 303 {
             let location: Url = answer.headers["location"].parse().unwrap();
             let key = location.query_pairs().find(|(name, _)| name == "authKey").unwrap().1.into_owned();
-            self.secrets.lock().unwrap().push(key);
+            self.props.0.lock().unwrap().push(key);
         }
         answer
     }
@@ -165,17 +135,13 @@ impl Stage {
         assert!(page.contains("id=\"signed-in-name\""), "{page}");
     }
 
-    fn calls_to(&self, call: Call) -> usize {
-        self.emulator.calls().iter().filter(|arrived| arrived.call == Some(call)).count()
-    }
-
     /// Ends the function and makes sure that no token, key or person is in what it printed, kept or queued.
     async fn finish(self, function: Function) -> String {
         let printed = function.stop().await;
-        let kept = format!("{:?}", self.items().await);
+        let kept = self.kept().await;
         let queued: Vec<_> = self.invitations.drain().await.into_iter().filter_map(|message| message.body).collect();
         let (access_key, secret_key) = self.emulator.keys();
-        let mut secrets = self.secrets.lock().unwrap().clone();
+        let mut secrets = self.props.0.lock().unwrap().clone();
         secrets.extend([access_key, secret_key]);
         for secret in &secrets {
             for (place, text) in [("log", &printed), ("ledger", &kept), ("queue", &queued.join("\n"))] {
@@ -195,10 +161,6 @@ fn client(emulator: &Emulator) -> Client {
     let options = Options::new(emulator.url(), emulator.portal_api_url(), portal);
     let keys = Keys { access_key: access_key.into(), secret_key: secret_key.into() };
     Client::new(options, keys).unwrap()
-}
-
-fn keys((access_key, secret_key): &(String, String)) -> String {
-    json!({ "accessKey": access_key, "secretKey": secret_key }).to_string()
 }
 
 fn random() -> [u8; LINK_TOKEN_BYTES] {
@@ -239,10 +201,8 @@ fn garbage() -> Vec<String> {
 #[tokio::test]
 async fn the_link_in_the_mail_opens_the_portal_and_does_so_once() {
     let stage = Stage::new().await;
-    let dead_letters = stage.aws.queue("dead-letters").await;
-    let settings = [("DEAD_LETTERS_QUEUE_URL", dead_letters.url.as_str())];
     let portal_page = stage.emulator.portal_page_url();
-    let worker = stage.start_function("invitation", &settings).await.unwrap();
+    let worker = stage.start_function("invitation", &[]).await.unwrap();
     let message = json!({
         "version": 2, "id": InvitationId::of([&b"one"[..]]).to_string(), "source": "form", "action": "invite",
         "received_at": "2026-11-22T09:30:00Z", "email": ASHA, "attributes": [{"name": "FirstName", "value": "c4nary"}],
@@ -259,7 +219,7 @@ async fn the_link_in_the_mail_opens_the_portal_and_does_so_once() {
     let link = mail.text.split_whitespace().find(|word| word.starts_with(LINK_URL)).expect("the mail has a login link");
     assert!(!mail.text.contains("authKey") && !mail.html.contains("authKey"));
     let token = link.strip_prefix(LINK_URL).unwrap();
-    stage.secrets.lock().unwrap().push(token.to_owned());
+    stage.props.0.lock().unwrap().push(token.to_owned());
     let path = format!("/login-links/{token}");
 
     let function = stage.start().await;
@@ -559,14 +519,7 @@ async fn rotated_keys_do_not_keep_anybody_out() {
     let function = stage.start().await;
     let first = stage.live_link(&lead).await;
     assert_eq!(stage.press(&function, &first.path).await.status, 303);
-    let mut rotated = (String::new(), String::new());
-    stage.emulator.change_users(|users| {
-        for user in users.iter_mut().filter(|user| user.role == Role::Administrator) {
-            user.secret_key = user.secret_key.chars().rev().collect();
-            rotated = (user.access_key.clone(), user.secret_key.clone());
-        }
-    });
-    stage.aws.change_secret(&stage.secret, &keys(&rotated)).await;
+    stage.rotate_keys().await;
     let second = stage.live_link(&lead).await;
     let opened = stage.press(&function, &second.path).await;
     stage.enter(&opened).await;
@@ -584,14 +537,14 @@ async fn wrong_settings_keep_the_link_good_and_tell_the_operator_what_to_do() {
         (wrong.as_str(), "LeadSquared does not accept the keys"),
         (r#"{"accessKey":"REPLACE-ME","secretKey":"REPLACE-ME"}"#, "placeholders"),
     ] {
-        stage.aws.change_secret(&stage.secret, secret).await;
+        stage.put_keys(secret).await;
         let function = stage.start().await;
         assert_eq!(stage.press(&function, &link.path).await.status, 503);
         let printed = function.stop().await;
         let errors: Vec<_> = printed.lines().filter(|line| line.contains("\"ERROR\"")).collect();
         assert!(matches!(errors[..], [error] if error.contains(advice)), "{advice}: {printed}");
     }
-    stage.aws.change_secret(&stage.secret, &keys(&stage.emulator.keys())).await;
+    stage.put_keys(&keys(&stage.emulator.keys())).await;
     let function = stage.start().await;
     let opened = stage.press(&function, &link.path).await;
     stage.enter(&opened).await;

@@ -22,6 +22,7 @@ mod portal_account;
 mod retries;
 mod runtime_api;
 mod sales_team;
+mod stage;
 mod system;
 mod template;
 mod throttle;

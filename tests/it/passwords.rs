@@ -2,15 +2,10 @@
 
 use std::time::Duration;
 
-use leadsquared_emulator::{Emulator, Settings};
+use leadsquared_emulator::Settings;
 use serde_json::{Value, json};
 
-use crate::{
-    fixtures::{self, Aws, Queue, sqs_event},
-    runtime_api::Function,
-    template::Template,
-    workspace,
-};
+use crate::{fixtures::sqs_event, runtime_api::Function, stage, workspace};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 const EMAIL: &str = "asha@example.test";
@@ -18,47 +13,20 @@ const PASSWORD: &str = " c4nary Horse\u{a0}battery! ";
 const FIELDS: &str = r#"[{"name":"email","attribute":"EmailAddress","kind":"email","required":true},{"name":"password","kind":"password"}]"#;
 
 /// Both functions over one queue, with a key for passwords.
-struct Stage {
-    aws: Aws,
-    emulator: Emulator,
-    invitations: Queue,
-    dead_letters: Queue,
-    ledger: String,
+struct Both {
     form: Function,
     worker: Function,
 }
+type Stage = stage::Stage<Both>;
 
 impl Stage {
     async fn new() -> Self {
-        let aws = Aws::new().await;
-        let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
-        let invitations = aws.queue("invitations").await;
-        let dead_letters = aws.queue("dead-letters").await;
-        let ledger = aws.table().await;
-        let (access_key, secret_key) = emulator.keys();
-        let secret = aws.secret(&json!({"accessKey": access_key, "secretKey": secret_key}).to_string()).await;
-        let template = Template::read();
-        let form = [
-            ("INVITATIONS_QUEUE_URL", invitations.url.as_str()),
-            ("FORM_FIELDS", FIELDS),
-            ("PASSWORD_KEY", &aws.key().await),
-        ];
-        let (url, portal) = (emulator.url(), emulator.portal_page_url());
-        let worker = [
-            ("INVITATIONS_QUEUE_URL", invitations.url.as_str()),
-            ("DEAD_LETTERS_QUEUE_URL", &dead_letters.url),
-            ("LEDGER_TABLE", &ledger),
-            ("LEADSQUARED_KEYS_SECRET", &secret),
-            ("LEADSQUARED_API_URL", url.as_str()),
-            ("LEADSQUARED_PORTAL_API_URL", url.as_str()),
-            ("PORTAL_ID", &emulator.portal_id()),
-            ("PORTAL_URL", portal.as_str()),
-        ];
-        let form = [aws.environment(), template.settings("application-form", &form)].concat();
-        let worker = [aws.environment(), template.settings("invitation", &worker)].concat();
-        let form = Function::start(fixtures::binary("application-form").await, form).await.unwrap();
-        let worker = Function::start(fixtures::binary("invitation").await, worker).await.unwrap();
-        Self { aws, emulator, invitations, dead_letters, ledger, form, worker }
+        let stage = stage::Stage::set(Settings::for_tests(), ()).await;
+        let key = stage.aws.key().await;
+        let form = [("FORM_FIELDS", FIELDS), ("PASSWORD_KEY", &key)];
+        let form = stage.start_function("application-form", &form).await.unwrap();
+        let worker = stage.start_function("invitation", &[]).await.unwrap();
+        stage.furnished(Both { form, worker })
     }
 
     async fn apply(&self, password: &str) -> u64 {
@@ -69,14 +37,14 @@ impl Stage {
         let mut event: Value = serde_json::from_slice(&event).unwrap();
         event["body"] = json!({"email": EMAIL, "password": password}).to_string().into();
         event["isBase64Encoded"] = false.into();
-        let answer = self.form.invoke(&event, TIMEOUT).await.unwrap();
+        let answer = self.props.form.invoke(&event, TIMEOUT).await.unwrap();
         answer["statusCode"].as_u64().unwrap()
     }
 
     /// Ends both functions and makes sure that the password is nowhere but in LeadSquared.
     async fn finish(self) {
-        let ledger = self.aws.dynamodb().scan().table_name(&self.ledger).send().await.unwrap();
-        let printed = [self.form.stop().await, self.worker.stop().await, format!("{:?}", ledger.items())].concat();
+        let kept = self.kept().await;
+        let printed = [self.props.form.stop().await, self.props.worker.stop().await, kept].concat();
         assert!(!printed.contains("c4nary"), "{printed}");
         for mail in self.emulator.mails() {
             assert!(!mail.text.contains("c4nary") && !mail.html.contains("c4nary"), "the password is mailed");
@@ -92,7 +60,7 @@ async fn a_chosen_password_is_sealed_on_the_queue_and_works_in_the_portal() {
     let body = message.body.as_deref().unwrap();
     assert!(!body.contains("c4nary") && body.contains(r#""password":""#), "{body}");
 
-    let answer = stage.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
+    let answer = stage.props.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
     assert_eq!(answer, json!({"batchItemFailures": []}));
     let lead = stage.emulator.lead_by_email(EMAIL).unwrap();
     assert!(stage.emulator.has_password(&lead.id, PASSWORD).await);
@@ -104,7 +72,7 @@ async fn a_password_that_the_portal_refuses_loses_nobody() {
     let stage = Stage::new().await;
     assert_eq!(stage.apply("c4nary-without-capitals").await, 202);
     let message = stage.invitations.next().await;
-    let answer = stage.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
+    let answer = stage.props.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
     assert_eq!(answer, json!({"batchItemFailures": []}));
     assert!(stage.emulator.lead_by_email(EMAIL).is_some());
     assert_eq!(stage.emulator.mails().len(), 1);
@@ -120,7 +88,7 @@ async fn a_password_moved_to_another_invitation_opens_nothing_and_loses_nobody()
     body["id"] = "11111111-1111-8111-8111-111111111111".into();
     message.body = Some(body.to_string());
 
-    let answer = stage.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
+    let answer = stage.props.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
     assert_eq!(answer, json!({"batchItemFailures": []}));
     let lead = stage.emulator.lead_by_email(EMAIL).unwrap();
     assert!(

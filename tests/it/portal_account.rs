@@ -17,13 +17,7 @@ use proptest::{
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::{
-    application_form::Answer,
-    fixtures::{self, Aws},
-    runtime_api::Function,
-    template::Template,
-    workspace,
-};
+use crate::{application_form::Answer, fixtures, runtime_api::Function, stage, workspace};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 const EMAIL: &str = "asha.c4nary@example.test";
@@ -33,15 +27,13 @@ const NEW_PASSWORD: &str = "c4nary-Otter#Lantern 73";
 const HOME: &str = "203.0.113.7";
 const CAFE: &str = "198.51.100.9";
 
-/// The function, and an account of which Asha is a portal user.
-struct Stage {
-    aws: Aws,
-    emulator: Emulator,
+/// The function, and the lead that is Asha.
+struct Asha {
     lead: String,
-    table: String,
     environment: Vec<(String, String)>,
     function: Function,
 }
+type Stage = stage::Stage<Asha>;
 
 impl Stage {
     async fn new() -> Self {
@@ -50,30 +42,13 @@ impl Stage {
 
     /// With these settings other than in the template.
     async fn with(changes: &[(&str, &str)]) -> Self {
-        let aws = Aws::new().await;
-        let table = aws.table().await;
         // Attempts come as fast as tests can make them: LeadSquared's limit is another test's subject.
         let limit = Limit { calls: 10_000, ..Limit::default() };
-        let settings = Settings { limit, ..Settings::for_tests() };
-        let emulator = Emulator::start(settings).await.unwrap();
-        let lead = register(&emulator, EMAIL, PHONE, PASSWORD).await;
-        let (access_key, secret_key) = emulator.keys();
-        let secret = aws.secret(&json!({"accessKey": access_key, "secretKey": secret_key}).to_string()).await;
-        let (url, portal_id) = (emulator.url().to_string(), emulator.portal_id());
-        let mut settings = BTreeMap::from([
-            ("LEDGER_TABLE", table.as_str()),
-            ("ALLOWANCE_CALLS", "10000"),
-            ("LEADSQUARED_KEYS_SECRET", &secret),
-            ("LEADSQUARED_API_URL", &url),
-            ("LEADSQUARED_PORTAL_API_URL", &url),
-            ("PORTAL_ID", &portal_id),
-            ("ANSWER_FLOOR_MS", "20"),
-        ]);
-        settings.extend(changes.iter().copied());
-        let mut environment = Template::read().settings("portal-account", &Vec::from_iter(settings));
-        environment.extend(aws.environment());
+        let stage = stage::Stage::set(Settings { limit, ..Settings::for_tests() }, ()).await;
+        let lead = register(&stage.emulator, EMAIL, PHONE, PASSWORD).await;
+        let environment = stage.environment("portal-account", &[&[("ANSWER_FLOOR_MS", "20")][..], changes].concat());
         let function = start(&environment).await;
-        Self { aws, emulator, lead, table, environment, function }
+        stage.furnished(Asha { lead, environment, function })
     }
 
     async fn post(&self, path: &str, body: &Value) -> Answer {
@@ -81,7 +56,7 @@ impl Stage {
     }
 
     async fn send(&self, path: &str, body: &Value, address: &str, headers: &[(&str, &str)]) -> Answer {
-        send(&self.function, path, body, address, headers).await
+        send(&self.props.function, path, body, address, headers).await
     }
 
     async fn sign_in(&self, password: &str) -> Answer {
@@ -111,9 +86,8 @@ impl Stage {
     /// Ends the function and makes sure that no password, code, key or person is in what it printed, and none of the
     /// secrets in what it kept.
     async fn finish(self, secrets: &[&str]) -> String {
-        let printed = self.function.stop().await;
-        let table = self.aws.dynamodb().scan().table_name(&self.table).send().await.unwrap();
-        let kept = format!("{:?}", table.items());
+        let kept = self.kept().await;
+        let printed = self.props.function.stop().await;
         let (access_key, secret_key) = self.emulator.keys();
         let codes = self.emulator.text_messages().into_iter().map(|message| code_in(&message.text));
         let canaries = ["c4nary".to_owned(), access_key, secret_key].into_iter().chain(codes);
@@ -179,7 +153,7 @@ async fn the_right_password_gives_leadsquareds_own_key() {
         assert_eq!(answer.headers["cache-control"], "no-store");
         let told = answer.json();
         assert_eq!((told["status"].as_str(), told["expires_in"].as_u64()), (Some("signed-in"), Some(14_400)));
-        assert_eq!(told["lead_id"], stage.lead.as_str());
+        assert_eq!(told["lead_id"], stage.props.lead.as_str());
         let key = told["auth_key"].as_str().unwrap().to_owned();
         // It is the key of a session: it can change the password, and back.
         assert_eq!(stage.change(&key, PASSWORD, NEW_PASSWORD).await.status, 200);
@@ -196,7 +170,7 @@ async fn a_plain_form_is_as_good_as_json() {
         .extend_pairs([("email", EMAIL), ("password", PASSWORD)])
         .finish();
     let event = event("/prod/sign-in", body, HOME, &[("content-type", "application/x-www-form-urlencoded")]);
-    let answer = Answer::read(stage.function.invoke(&event, TIMEOUT).await.unwrap());
+    let answer = Answer::read(stage.props.function.invoke(&event, TIMEOUT).await.unwrap());
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
@@ -276,7 +250,7 @@ async fn a_code_signs_in_once() {
     assert_eq!(problem(&verify(wrong).await), (401, "/problems/wrong-code".to_owned()));
     let signed_in = verify(&code).await;
     assert_eq!(signed_in.status, 200, "{}", signed_in.body);
-    assert_eq!(signed_in.json()["lead_id"], stage.lead.as_str());
+    assert_eq!(signed_in.json()["lead_id"], stage.props.lead.as_str());
     let key = signed_in.json()["auth_key"].as_str().unwrap().to_owned();
     assert_eq!(problem(&verify(&code).await), (401, "/problems/wrong-code".to_owned()));
     // A used code leaves no phone number behind.
@@ -294,9 +268,9 @@ async fn a_challenge_has_five_tries_however_they_come() {
     let before = stage.emulator.calls().len();
     let mut others = Vec::new();
     for _ in 0..3 {
-        others.push(start(&stage.environment).await);
+        others.push(start(&stage.props.environment).await);
     }
-    let functions: Vec<_> = others.iter().chain([&stage.function]).collect();
+    let functions: Vec<_> = others.iter().chain([&stage.props.function]).collect();
     let guesses = (0..20).map(|number| {
         let body = json!({"challenge": challenge, "code": wrong});
         let function = functions[number % functions.len()];
@@ -318,12 +292,12 @@ async fn a_changed_password_is_told_to_its_owner() {
     assert_eq!(problem(&stage.change(&key, "wrong", NEW_PASSWORD).await).1, "/problems/wrong-current-password");
     assert_eq!(problem(&stage.change("nonsense", PASSWORD, NEW_PASSWORD).await).1, "/problems/not-signed-in");
     assert_eq!(problem(&stage.change("", PASSWORD, NEW_PASSWORD).await).1, "/problems/not-signed-in");
-    assert!(stage.emulator.has_password(&stage.lead, PASSWORD).await);
+    assert!(stage.emulator.has_password(&stage.props.lead, PASSWORD).await);
     assert_eq!(stage.emulator.mails().len(), 0);
 
     let changed = stage.change(&key, PASSWORD, NEW_PASSWORD).await;
     assert_eq!((changed.status, changed.body.as_str()), (200, r#"{"status":"password-changed"}"#));
-    assert!(stage.emulator.has_password(&stage.lead, NEW_PASSWORD).await);
+    assert!(stage.emulator.has_password(&stage.props.lead, NEW_PASSWORD).await);
     let [notice] = &*stage.emulator.mails() else { panic!("one notice is mailed") };
     assert_eq!(notice.recipients, [EMAIL]);
     assert_eq!(notice.subject, "Your Admissions password was changed");
@@ -336,7 +310,7 @@ async fn a_notice_that_cannot_be_mailed_undoes_nothing() {
     let key = stage.session().await;
     stage.emulator.faults().add(Fault::on(Call::SendEmailToLead, Effect::gateway(502)));
     assert_eq!(stage.change(&key, PASSWORD, NEW_PASSWORD).await.status, 200);
-    assert!(stage.emulator.has_password(&stage.lead, NEW_PASSWORD).await);
+    assert!(stage.emulator.has_password(&stage.props.lead, NEW_PASSWORD).await);
     let printed = stage.finish(&[]).await;
     assert!(printed.contains("no notice of a changed password"), "{printed}");
 }
@@ -357,7 +331,7 @@ async fn a_forgotten_password_is_reset_by_the_link_once() {
     }
     let answer = reset(&lead_id, &temporary_password, NEW_PASSWORD).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    assert!(stage.emulator.has_password(&stage.lead, NEW_PASSWORD).await);
+    assert!(stage.emulator.has_password(&stage.props.lead, NEW_PASSWORD).await);
     assert_eq!(stage.emulator.mails().last().unwrap().subject, "Your Admissions password was changed");
     let again = reset(&lead_id, &temporary_password, "another-Otter#99").await;
     assert_eq!(problem(&again), (403, "/problems/dead-reset-link".to_owned()));
@@ -381,7 +355,7 @@ async fn the_rules_of_a_password_are_told_before_leadsquared_is_asked() {
             (
                 "/password/reset",
                 "password",
-                json!({"lead_id": stage.lead, "temporary_password": "0", "password": password}),
+                json!({"lead_id": stage.props.lead, "temporary_password": "0", "password": password}),
             ),
             ("/password/change", "new_password", json!({"current_password": PASSWORD, "new_password": password})),
         ] {
@@ -423,10 +397,10 @@ async fn every_fault_of_a_request_is_named() {
     assert_eq!(problem(&stage.post("/nowhere", &json!({})).await), (404, "/problems/unknown-address".to_owned()));
     let mut get = event("/sign-in", String::new(), HOME, &[]);
     get["requestContext"]["http"]["method"] = "GET".into();
-    let answer = Answer::read(stage.function.invoke(&get, TIMEOUT).await.unwrap());
+    let answer = Answer::read(stage.props.function.invoke(&get, TIMEOUT).await.unwrap());
     assert_eq!((problem(&answer).0, answer.headers["allow"].as_str()), (405, "POST"));
     let no_json = event("/sign-in", "{".to_owned(), HOME, &[]);
-    let answer = Answer::read(stage.function.invoke(&no_json, TIMEOUT).await.unwrap());
+    let answer = Answer::read(stage.props.function.invoke(&no_json, TIMEOUT).await.unwrap());
     assert_eq!(problem(&answer), (400, "/problems/unreadable".to_owned()));
 }
 
@@ -434,7 +408,7 @@ async fn every_fault_of_a_request_is_named() {
 async fn every_sample_event_is_answered_as_its_name_says() {
     let stage = Stage::new().await;
     for (file, event) in workspace::events("portal-account") {
-        let answer = Answer::read(stage.function.invoke_bytes(event.into(), TIMEOUT).await.unwrap());
+        let answer = Answer::read(stage.props.function.invoke_bytes(event.into(), TIMEOUT).await.unwrap());
         let expected = match file.as_str() {
             "sign-in-code.json" | "password-forgot.json" => 202,
             "password-reset-common.json" => 422,
@@ -450,9 +424,9 @@ async fn a_stranger_who_guesses_is_stopped_and_the_owner_is_not() {
     let stage = Stage::new().await;
     let mut others = Vec::new();
     for _ in 0..3 {
-        others.push(start(&stage.environment).await);
+        others.push(start(&stage.props.environment).await);
     }
-    let functions: Vec<_> = others.iter().chain([&stage.function]).collect();
+    let functions: Vec<_> = others.iter().chain([&stage.props.function]).collect();
     let before = stage.emulator.calls().len();
     let guesses = (0..40).map(|number| {
         let body = json!({"email": EMAIL, "password": format!("guess {number}")});
@@ -532,7 +506,7 @@ async fn a_network_is_somebodys_for_thirty_days_and_nobody_elses() {
     assert_eq!(from(HOME, EMAIL, PASSWORD).await, 200);
 
     let dynamodb = stage.aws.dynamodb();
-    let items = dynamodb.scan().table_name(&stage.table).send().await.unwrap();
+    let items = dynamodb.scan().table_name(&stage.ledger).send().await.unwrap();
     let is_network = |item: &&HashMap<_, AttributeValue>| item["pk"].as_s().unwrap().starts_with("network#");
     let networks: Vec<_> = items.items().iter().filter(is_network).collect();
     let [network] = &networks[..] else { panic!("{networks:?}") };
@@ -545,7 +519,7 @@ async fn a_network_is_somebodys_for_thirty_days_and_nobody_elses() {
     // DynamoDB does not delete what has expired at once.
     let mut expired = (*network).clone();
     expired.insert("expires_at".to_owned(), AttributeValue::N((now - 1).to_string()));
-    dynamodb.put_item().table_name(&stage.table).set_item(Some(expired)).send().await.unwrap();
+    dynamodb.put_item().table_name(&stage.ledger).set_item(Some(expired)).send().await.unwrap();
     assert_eq!(from(HOME, EMAIL, PASSWORD).await, 429);
     stage.finish(&[]).await;
 }
@@ -628,14 +602,14 @@ async fn messages_to_one_person_are_few() {
 async fn without_its_table_it_still_signs_people_in() {
     let stage = Stage::new().await;
     assert_eq!(stage.sign_in(PASSWORD).await.status, 200);
-    stage.aws.dynamodb().delete_table().table_name(&stage.table).send().await.unwrap();
+    stage.aws.dynamodb().delete_table().table_name(&stage.ledger).send().await.unwrap();
     assert_eq!(stage.sign_in(PASSWORD).await.status, 200);
     assert_eq!(stage.sign_in("wrong").await.status, 401);
     // A code could not be kept, so none is sent.
     let code = stage.post("/sign-in/code", &json!({"phone": PHONE})).await;
     assert_eq!(problem(&code), (503, "/problems/unavailable".to_owned()));
     assert_eq!(stage.emulator.text_messages().len(), 0);
-    let printed = stage.function.stop().await;
+    let printed = stage.props.function.stop().await;
     assert!(printed.contains("attempts cannot be counted"), "{printed}");
 }
 
@@ -680,7 +654,7 @@ async fn a_reset_cut_off_by_the_deadline_may_have_been_done_and_is_not_denied() 
     // So late that the request's deadline ends the call, not the call's own.
     stage.emulator.faults().add(Fault::on(Call::PublicAuthKey, Effect::Latency(Duration::from_millis(2500))));
     stage.emulator.faults().add(Fault::on(Call::ResetPassword, Effect::Latency(Duration::from_secs(30))));
-    let body = json!({"lead_id": stage.lead, "temporary_password": "0".repeat(64), "password": NEW_PASSWORD});
+    let body = json!({"lead_id": stage.props.lead, "temporary_password": "0".repeat(64), "password": NEW_PASSWORD});
     let answer = stage.post("/password/reset", &body).await;
     assert_eq!(problem(&answer), (503, "/problems/outcome-unknown".to_owned()));
 }
@@ -689,11 +663,8 @@ async fn a_reset_cut_off_by_the_deadline_may_have_been_done_and_is_not_denied() 
 async fn rotated_keys_are_picked_up_by_the_request_that_meets_them() {
     let stage = Stage::new().await;
     assert_eq!(stage.sign_in(PASSWORD).await.status, 200);
-    let secret = stage.environment.iter().find(|(name, _)| name == "LEADSQUARED_KEYS_SECRET").unwrap().1.clone();
-    stage.emulator.change_users(|users| users[0].secret_key = "f".repeat(40));
+    stage.rotate_keys().await;
     stage.emulator.revoke_credentials();
-    let (access_key, secret_key) = stage.emulator.keys();
-    stage.aws.change_secret(&secret, &json!({"accessKey": access_key, "secretKey": secret_key}).to_string()).await;
     assert_eq!(stage.sign_in(PASSWORD).await.status, 200);
 }
 
@@ -755,7 +726,7 @@ fn no_bytes_lead_to_an_error_of_ours() {
     let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
     let result = TestRunner::new(config).run(&(path, body, address, authorization), |(path, body, address, key)| {
         let event = event(path, body, &address, &[("authorization", &key)]);
-        let answer = Answer::read(runtime.block_on(stage.function.invoke(&event, TIMEOUT)).unwrap());
+        let answer = Answer::read(runtime.block_on(stage.props.function.invoke(&event, TIMEOUT)).unwrap());
         prop_assert!((200..500).contains(&answer.status), "{answer:?}");
         Ok(())
     });

@@ -35,11 +35,14 @@ impl Template {
             .collect()
     }
 
+    fn function(&self, name: &str) -> &Value {
+        let functions = self.functions();
+        functions.iter().find(|(other, _)| *other == name).expect("the function is deployed").1
+    }
+
     /// Method and path of each of a function's routes on the HTTP API.
     pub(crate) fn routes(&self, function: &str) -> Vec<(String, String)> {
-        let functions = self.functions();
-        let (_, properties) = functions.iter().find(|(name, _)| *name == function).expect("the function is deployed");
-        let events = properties["Events"].as_object().into_iter().flatten().map(|(_, event)| event);
+        let events = self.function(function)["Events"].as_object().into_iter().flatten().map(|(_, event)| event);
         let text = |value: &Value| value.as_str().expect("a route is two texts").to_owned();
         let routes = events.filter(|event| event["Type"] == "HttpApi").map(|event| &event["Properties"]);
         routes.map(|route| (text(&route["Method"]), text(&route["Path"]))).collect()
@@ -83,11 +86,14 @@ impl Template {
         variables
     }
 
+    /// Whether a function is given this setting.
+    pub(crate) fn gives(&self, function: &str, setting: &str) -> bool {
+        self.environment(self.function(function)).contains_key(setting)
+    }
+
     /// A function's environment: these values, and the parameters' defaults for all others.
     pub(crate) fn settings(&self, function: &str, values: &[(&str, &str)]) -> Vec<(String, String)> {
-        let functions = self.functions();
-        let (_, properties) = functions.iter().find(|(name, _)| *name == function).expect("the function is deployed");
-        let environment = self.environment(properties);
+        let environment = self.environment(self.function(function));
         for (name, _) in values {
             assert!(environment.contains_key(*name), "template.yaml does not give {function} {name}");
         }

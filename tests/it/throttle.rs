@@ -8,27 +8,21 @@ use throttle::{Admission, Limit, Throttle, ThrottleError, ThrottleKey};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use crate::fixtures::Aws;
+use crate::fixtures;
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05.678 UTC);
 const LIMIT: Limit = Limit { count: 5, window: Duration::from_secs(60) };
 
-struct Table {
-    throttle: Throttle,
-    aws: Aws,
-    name: String,
-}
+type Table = fixtures::Table<Throttle>;
 
 impl Table {
     async fn new() -> Self {
-        let aws = Aws::new().await;
-        let name = aws.table().await;
-        Self { throttle: Throttle::new(aws.dynamodb(), name.clone()), aws, name }
+        Self::of(Throttle::new).await
     }
 
     /// How many of so many that ask at the same time are admitted.
     async fn crowd(&self, size: usize, now: OffsetDateTime) -> usize {
-        let answers = join_all((0..size).map(|_| self.throttle.admit(asha(), LIMIT, now))).await;
+        let answers = join_all((0..size).map(|_| self.store.admit(asha(), LIMIT, now))).await;
         answers.into_iter().filter(|answer| *answer.as_ref().unwrap() == Admission::Admitted).count()
     }
 }
@@ -51,8 +45,8 @@ async fn of_any_number_that_ask_at_once_as_many_are_admitted_as_there_are_places
     let table = Table::new().await;
     assert_eq!(table.crowd(100, NOW).await, 5);
     let refused = Admission::Refused { retry_after: Duration::from_secs(40) };
-    assert_eq!(table.throttle.admit(asha(), LIMIT, after(20)).await.unwrap(), refused);
-    assert_eq!(table.throttle.admit(&key("ravi@example.test"), LIMIT, NOW).await.unwrap(), Admission::Admitted);
+    assert_eq!(table.store.admit(asha(), LIMIT, after(20)).await.unwrap(), refused);
+    assert_eq!(table.store.admit(&key("ravi@example.test"), LIMIT, NOW).await.unwrap(), Admission::Admitted);
     // All places are old now, and all of the crowd see it.
     assert_eq!(table.crowd(100, after(60)).await, 5);
 }
@@ -66,7 +60,7 @@ async fn places_become_free_one_by_one() {
     assert_eq!(table.crowd(10, after(59)).await, 0);
     assert_eq!(table.crowd(10, after(61)).await, 2);
     let refused = Admission::Refused { retry_after: Duration::from_secs(1) };
-    assert_eq!(table.throttle.admit(asha(), LIMIT, after(61)).await.unwrap(), refused);
+    assert_eq!(table.store.admit(asha(), LIMIT, after(61)).await.unwrap(), refused);
 }
 
 #[tokio::test]
@@ -74,11 +68,11 @@ async fn a_place_that_is_given_back_can_be_taken_again() {
     let table = Table::new().await;
     assert_eq!(table.crowd(5, NOW).await, 5);
     assert_eq!(table.crowd(1, NOW).await, 0);
-    join_all((0..3).map(async |_| table.throttle.give_back(asha(), NOW).await.unwrap())).await;
+    join_all((0..3).map(async |_| table.store.give_back(asha(), NOW).await.unwrap())).await;
     assert_eq!(table.crowd(10, NOW).await, 3);
     // Nothing of another time or key is given back.
-    table.throttle.give_back(asha(), after(1)).await.unwrap();
-    table.throttle.give_back(&key("ravi@example.test"), NOW).await.unwrap();
+    table.store.give_back(asha(), after(1)).await.unwrap();
+    table.store.give_back(&key("ravi@example.test"), NOW).await.unwrap();
     assert_eq!(table.crowd(10, NOW).await, 0);
 }
 
@@ -106,6 +100,6 @@ async fn a_table_that_cannot_be_used_is_an_error_and_not_an_answer() {
     let items = table.aws.dynamodb().scan().table_name(&table.name).send().await.unwrap();
     let put = table.aws.dynamodb().put_item().table_name(&table.name).item("pk", items.items()[0]["pk"].clone());
     put.item("times", AttributeValue::S("12345678".to_owned())).send().await.unwrap();
-    let error = table.throttle.admit(asha(), LIMIT, NOW).await.unwrap_err();
+    let error = table.store.admit(asha(), LIMIT, NOW).await.unwrap_err();
     assert!(matches!(error, ThrottleError::Corrupt { attribute: "times", .. }), "{error}");
 }
