@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     doorway::Doorway,
-    fixtures::{self, Aws, Queue},
+    fixtures::{self, Aws, Queue, metrics},
     runtime_api::{Function, FunctionError},
     template::Template,
     workspace,
@@ -325,6 +325,9 @@ async fn what_our_own_registration_raised_invites_nobody() {
     }
     let printed = crm.function.stop().await;
     assert_eq!(printed.matches("\"cause\":\"echo\"").count(), 3, "{printed}");
+    let mut counted = metrics(&printed);
+    counted.retain(|(name, ..)| name != "ColdStarts" && name != "Accepted");
+    assert_eq!(counted, vec![("Echoes".to_owned(), String::new(), json!(1)); 3]);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use leadsquared::Attributes;
 use ledger::Ledger;
 use queue::{Invitations, QueueError};
 use serde::Serialize;
+use telemetry::Metric;
 use time::OffsetDateTime;
 
 use crate::Config;
@@ -87,6 +88,7 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
     for ((_, invitation), is_echo) in asked.into_iter().zip(is_echo) {
         if is_echo {
             let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
+            Metric::Echo.record();
             tracing::info!(%receipt, rule, outcome = "already-invited", cause = "echo", "invitation ended");
         } else {
             invitations.push(invitation);

@@ -23,6 +23,8 @@ pub enum Metric {
         /// How long ago it was put on the queue.
         age: Duration,
     },
+    /// An event told only of what we did ourselves, and invites nobody.
+    Echo,
     /// An attempt at an invitation came to nothing, and there will be another one.
     ComesBack {
         /// What stood in the way.
@@ -74,6 +76,8 @@ const OUTCOMES: Series<[&str; 1]> = series("Outcomes", ["outcome"], Unit::Count)
 // An alarm cannot sum over a dimension: what alarms look at has metrics of its own.
 const OUTCOMES_BY_SOURCE: Series<[&str; 2]> = series("OutcomesBySource", ["outcome", "source"], Unit::Count);
 const QUEUE_AGE: Series<[&str; 0]> = series("QueueAge", [], Unit::Seconds);
+// Apart from outcomes: there is no message that ended, and alarms look at shares of those.
+const ECHOES: Series<[&str; 0]> = series("Echoes", [], Unit::Count);
 const COMES_BACK: Series<[&str; 1]> = series("ComesBack", ["cause"], Unit::Count);
 // SQS leaves messages that come back again and again out of the age it tells of.
 const WAITING_AGE: Series<[&str; 0]> = series("WaitingAge", [], Unit::Seconds);
@@ -88,11 +92,12 @@ const KEY_CHECK_FAILED: Series<[&str; 0]> = series("KeyCheckFailed", [], Unit::C
 const COLD_STARTS: Series<[&str; 0]> = series("ColdStarts", [], Unit::Count);
 
 /// Every metric there is: what an alarm, the dashboard and the README can name.
-pub const ALL: [Series<&[&str]>; 15] = [
+pub const ALL: [Series<&[&str]>; 16] = [
     ACCEPTED.listed(),
     OUTCOMES.listed(),
     OUTCOMES_BY_SOURCE.listed(),
     QUEUE_AGE.listed(),
+    ECHOES.listed(),
     COMES_BACK.listed(),
     WAITING_AGE.listed(),
     TO_BE_MENDED.listed(),
@@ -117,6 +122,7 @@ impl Metric {
                 OUTCOMES_BY_SOURCE.count(1, [outcome, source]);
                 QUEUE_AGE.measure(age.as_secs_f64());
             }
+            Self::Echo => ECHOES.count(1, []),
             Self::ComesBack { cause, to_be_mended, age } => {
                 COMES_BACK.count(1, [cause]);
                 WAITING_AGE.measure(age.as_secs_f64());
