@@ -220,6 +220,12 @@ pub(crate) fn metrics(printed: &str) -> Vec<(String, String, Value)> {
         let dimensions: Vec<_> = names.map(|name| format!("{name}={}", document[name].as_str().unwrap())).collect();
         for metric in directive["Metrics"].as_array().unwrap() {
             let name = metric["Name"].as_str().unwrap();
+            let unit = match name {
+                "QueueAge" | "WaitingAge" => "Seconds",
+                "AllowanceWait" => "Milliseconds",
+                _ => "Count",
+            };
+            assert_eq!(metric["Unit"], unit, "{metric}");
             found.push((name.to_owned(), dimensions.join(" "), document[name].clone()));
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
 use crate::{
+    fixtures::metrics,
     runtime_api::{Function, FunctionError},
     stage::{self, keys},
     workspace,
@@ -55,6 +56,7 @@ impl Stage {
 
         let errors: Vec<_> = printed.lines().filter(|line| line.contains(r#""level":"ERROR""#)).collect();
         assert_eq!(errors.len(), 1, "{printed}");
+        assert_eq!(failures(&printed), [1], "{printed}");
         for told in [subject, &text("what"), &text("mend"), &text("setting")] {
             let in_json = json!(told).to_string();
             assert!(errors[0].contains(in_json.trim_matches('"')), "{told} is not in {}", errors[0]);
@@ -70,6 +72,13 @@ fn sample(name: &str) -> Value {
 
 fn findings(report: &Value) -> impl Iterator<Item = &Value> {
     report["findings"].as_array().unwrap().iter()
+}
+
+/// What the alarm adds up: a count for each check that found something to mend.
+fn failures(printed: &str) -> Vec<Value> {
+    let failures =
+        metrics(printed).into_iter().filter(|(name, dimensions, _)| name == "KeyCheckFailed" && dimensions.is_empty());
+    failures.map(|(.., count)| count).collect()
 }
 
 fn form(field: &str) -> String {
@@ -94,7 +103,7 @@ async fn an_account_as_it_should_be_is_told_so_thing_by_thing_whatever_asks() {
     let checks = workspace::events("key-check").len();
     assert!(stage.emulator.calls().len() <= 6 * checks, "six calls each");
     let printed = function.stop().await;
-    assert!(!printed.contains("ERROR"), "{printed}");
+    assert!(!printed.contains("ERROR") && failures(&printed).is_empty(), "{printed}");
     assert_eq!(printed.matches("as it should be").count(), checks * (SUBJECTS.len() - 2), "{printed}");
 }
 
@@ -200,7 +209,7 @@ async fn an_allowance_beyond_the_limit_is_wrong_and_what_passes_is_no_fault_of_t
     let Checked { report, printed } = stage.check(&[]).await;
     assert_eq!(report["healthy"], true, "{report}");
     assert!(findings(&report).all(|finding| finding["state"] == "unknown"), "{report}");
-    assert!(!printed.contains("ERROR"), "{printed}");
+    assert!(!printed.contains("ERROR") && failures(&printed).is_empty(), "{printed}");
 }
 
 #[tokio::test]

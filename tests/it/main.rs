@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, in its helpers as well")]
 
 mod account;
+mod alarms;
 mod allowance;
 mod application_form;
 mod browser;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs};
 
 use local_stack::yaml;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::workspace;
 
@@ -167,4 +167,14 @@ impl Template {
         let resources = self.0["Resources"].as_object().expect("the template has resources");
         resources.iter().filter(move |(_, resource)| resource["Type"] == kind)
     }
+}
+
+/// The metrics that an alarm looks at and our functions print.
+pub(crate) fn own_metrics(alarm: &Value) -> Vec<&Value> {
+    let alarm = &alarm["Properties"];
+    let metrics = match alarm["Metrics"].as_array() {
+        Some(metrics) => metrics.iter().map(|metric| &metric["MetricStat"]["Metric"]).collect(),
+        None => vec![alarm],
+    };
+    metrics.into_iter().filter(|metric| metric["Namespace"] == json!({"Ref": "AWS::StackName"})).collect()
 }

@@ -15,7 +15,7 @@ use telemetry::metric::{self, Series};
 
 use crate::{
     fixtures::binary,
-    template::Template,
+    template::{Template, own_metrics},
     workspace::{self, root},
 };
 
@@ -161,13 +161,12 @@ fn an_alarm_tells_of_something_there_is_and_the_readme_what_to_do() {
     let mut alarms = 0;
     for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
         alarms += 1;
+        let own_metrics = own_metrics(alarm);
         let alarm = &alarm["Properties"];
         assert_eq!(alarm["AlarmActions"], json!([{"Ref": "Alarms"}]), "{id} tells the topic");
         assert_eq!(alarm["TreatMissingData"], "notBreaching", "{id}: when nobody applies there are no numbers");
         assert!(alarm["AlarmDescription"].is_string(), "{id} says what it means");
-        for metric in
-            metrics_of(alarm).into_iter().filter(|metric| metric["Namespace"] == json!({"Ref": "AWS::StackName"}))
-        {
+        for metric in own_metrics {
             let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
             let dimensions: Vec<_> = dimensions.map(|dimension| dimension["Name"].as_str().unwrap()).collect();
             let is_it =
@@ -186,15 +185,6 @@ fn an_alarm_tells_of_something_there_is_and_the_readme_what_to_do() {
         let row = row.unwrap_or_else(|| panic!("README.md has a table row for the metric {}", series.name));
         let missing: Vec<_> = series.dimensions.iter().filter(|name| !row.contains(&format!("`{name}`"))).collect();
         assert!(missing.is_empty(), "README.md tells of the dimensions {missing:?} of {}", series.name);
-    }
-}
-
-fn metrics_of(alarm: &Value) -> Vec<&Value> {
-    match alarm["Metrics"].as_array() {
-        Some(metrics) => {
-            metrics.iter().map(|metric| &metric["MetricStat"]["Metric"]).filter(|metric| !metric.is_null()).collect()
-        }
-        None => vec![alarm],
     }
 }
 

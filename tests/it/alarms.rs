@@ -1,0 +1,94 @@
+//! Alarms about metrics of ours, and what the built functions print when the things happen that they are for.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Settings};
+use serde_json::{Value, json};
+
+use crate::{
+    fixtures::{metrics, sqs_event},
+    stage::Stage,
+    template::{Template, own_metrics},
+    workspace,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the worker prints about one invitation that has an attribute of this name.
+async fn invitation(attribute: &str, prepare: impl AsyncFnOnce(&Stage<()>)) -> String {
+    let stage = Stage::set(Settings::for_tests(), ()).await;
+    prepare(&stage).await;
+    let body = json!({
+        "version": 1, "id": "00000000-0000-8000-8000-000000000001", "source": "form",
+        "received_at": "2026-11-22T09:30:00Z", "email": "asha@example.com",
+        "attributes": [{"name": attribute, "value": "Asha"}],
+    });
+    stage.invitations.send(&body.to_string(), "asha", "1").await;
+    let worker = stage.start_function("invitation", &[]).await.unwrap();
+    worker.invoke(&sqs_event(&[stage.invitations.next().await]), TIMEOUT).await.unwrap();
+    worker.stop().await
+}
+
+async fn key_check(prepare: impl AsyncFnOnce(&Stage<()>)) -> String {
+    let stage = Stage::set(Settings::for_tests(), ()).await;
+    prepare(&stage).await;
+    let function = stage.start_function("key-check", &[]).await.unwrap();
+    let (_, schedule) = workspace::events("key-check").into_iter().find(|(file, _)| file == "schedule.json").unwrap();
+    function.invoke_bytes(schedule.into(), TIMEOUT).await.unwrap();
+    function.stop().await
+}
+
+async fn wrong_keys(stage: &Stage<()>) {
+    stage.put_keys(r#"{"accessKey":"wrong","secretKey":"wrong"}"#).await;
+}
+
+async fn refused(stage: &Stage<()>) {
+    let body = r#"{"Status":"Error","ExceptionType":"MXInvalidEntityReferenceException","ExceptionMessage":"no"}"#;
+    let refusal = Effect::Answer { status: 500, content_type: "application/json".to_owned(), body: body.to_owned() };
+    stage.emulator.faults().add(Fault::on(Call::Register, refusal));
+}
+
+async fn turned_away(stage: &Stage<()>) {
+    stage.emulator.faults().add(Fault::everywhere(Effect::LimitReached(LimitRefusal::TooManyRequests)));
+}
+
+#[tokio::test]
+async fn an_alarm_hears_of_what_it_is_for_and_of_nothing_while_all_is_well() {
+    let none = async |_: &Stage<()>| {};
+    let all_is_well = [metrics(&invitation("FirstName", none).await), metrics(&key_check(none).await)].concat();
+    let cases = [
+        ("ToBeMended", invitation("FirstName", wrong_keys).await),
+        ("InvitationsWait", invitation("FirstName", wrong_keys).await),
+        ("KeyCheckFailed", key_check(wrong_keys).await),
+        ("FieldsLeftOut", invitation("mx_Nowhere", none).await),
+        ("ManyRejected", invitation("FirstName", refused).await),
+        ("OftenRateLimited", invitation("FirstName", turned_away).await),
+    ];
+    let template = Template::read();
+    let ours = template.resources("AWS::CloudWatch::Alarm").filter(|(_, alarm)| !own_metrics(alarm).is_empty());
+    let ours: BTreeSet<_> = ours.map(|(id, _)| id.as_str()).collect();
+    assert_eq!(
+        ours,
+        cases.iter().map(|(id, _)| *id).collect(),
+        "template.yaml's alarms (left) have each a case (right)"
+    );
+    // What a share is of is measured in any case.
+    let denominators = ["QueueAge", "AllowanceWait"];
+    for (id, printed) in cases {
+        let told = metrics(&printed);
+        for metric in own_metrics(template.resource(id)) {
+            let name = metric["MetricName"].as_str().unwrap();
+            let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let dimensions: Vec<_> =
+                dimensions.map(|one| format!("{}={}", text(&one["Name"]), text(&one["Value"]))).collect();
+            let is_it = |(its, with, _): &&(String, String, Value)| *its == name && *with == dimensions.join(" ");
+            let value =
+                told.iter().find(is_it).unwrap_or_else(|| panic!("{id}: no {name} {dimensions:?} in {printed}"));
+            let is_denominator = denominators.contains(&name);
+            // A count, or what was measured.
+            assert!(value.2.as_u64().is_none_or(|count| count > 0), "{id}: {value:?}");
+            assert_eq!(all_is_well.iter().any(|one| is_it(&one)), is_denominator, "{id}: {name} while all is well");
+        }
+    }
+}
