@@ -15,6 +15,7 @@ use telemetry::metric::{self, Series};
 
 use crate::{
     fixtures::binary,
+    runtime_api::Function,
     template::{Template, own_metrics},
     workspace::{self, root},
 };
@@ -64,6 +65,30 @@ fn a_function_is_given_exactly_the_settings_it_reads() {
             assert!(readme.contains(&format!("`{name}`")), "README.md tells what {name} means");
         }
     }
+}
+
+/// As `cargo lambda watch --env-file` reads them.
+#[tokio::test]
+async fn a_function_starts_with_its_sample_settings_and_without_aws() {
+    let mut samples = 0;
+    for function in workspace::functions() {
+        let Ok(text) = fs::read_to_string(root().join("functions").join(&function).join("sample.env")) else {
+            continue;
+        };
+        samples += 1;
+        let setting = |line: &str| {
+            let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("{function}: {line}"));
+            (name.to_owned(), value.trim_matches('\'').to_owned())
+        };
+        let environment: Vec<_> = text.lines().map(setting).collect();
+        assert!(environment.contains(&("AWS_ENDPOINT_URL".to_owned(), "http://127.0.0.1:9".to_owned())), "{function}");
+        let unknown = |name: &&String| !name.starts_with("AWS_") && !Template::read().gives(&function, name);
+        let unknown: Vec<_> = environment.iter().map(|(name, _)| name).filter(unknown).collect();
+        assert!(unknown.is_empty(), "{function} does not read {unknown:?}");
+        let started = Function::start(binary(&function).await, environment).await;
+        started.unwrap_or_else(|error| panic!("{function} does not start with its sample.env: {error:?}")).stop().await;
+    }
+    assert!(samples > 2, "functions that need nobody else to try them have a sample.env");
 }
 
 /// The string literals that look like the name of an environment variable.
