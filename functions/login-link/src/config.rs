@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use account::Settings;
 use settings::{SettingError, Variables};
 use url::Url;
@@ -16,6 +18,8 @@ pub struct Config {
     pub organisation: String,
     /// `PAGE_LANGUAGE`: the language of the pages for readers who ask for none that there is.
     pub language: Language,
+    /// `ATTEMPTS_PER_ADDRESS`: how many links may be asked for from one network address in a quarter of an hour.
+    pub attempts_per_address: NonZeroU32,
 }
 
 impl Config {
@@ -30,6 +34,7 @@ impl Config {
             portal_page: variables.parsed("PORTAL_URL", "an absolute URL")?,
             organisation: variables.required("ORGANISATION")?,
             language: variables.parsed("PAGE_LANGUAGE", "the tag of a language that the pages are there in")?,
+            attempts_per_address: variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?,
         })
     }
 }

@@ -29,11 +29,8 @@ pub const TIMEOUTS: Timeouts =
 /// somebody who asks again after that has a reason.
 const SAME_REQUEST: i64 = 60;
 
-/// How many links may be asked for from one network: a college's computer room is one.
-const REQUESTS_PER_NETWORK: Limit = Limit { count: 60, window: Duration::from_secs(15 * 60) };
-
-/// The same for an IPv6 site, which may be one customer's many networks or a street of customers.
-const REQUESTS_PER_SITE: Limit = Limit { count: 300, ..REQUESTS_PER_NETWORK };
+/// In which time so many links may be asked for from one network address as the settings say.
+const A_WHILE: Duration = Duration::from_secs(15 * 60);
 
 /// Everything a login link works with.
 pub struct LoginLinks {
@@ -155,11 +152,13 @@ impl LoginLinks {
     /// Asks for a link for whoever has this address. Nobody hears whether anybody has, and it takes as long.
     pub(crate) async fn ask_by_email(&self, email: EmailAddress, from: Option<IpAddr>) -> Asked {
         let now = (self.now)();
+        let count = self.config.attempts_per_address.get();
         let network = from.map(Network::of);
-        let own = network.as_ref().map(|network| ("link requests of a network", network.own(), REQUESTS_PER_NETWORK));
+        let own = network.as_ref().map(|network| ("link requests of a network", network.own(), count));
         let site = network.as_ref().and_then(Network::site);
-        let site = site.map(|site| ("link requests of a site", site, REQUESTS_PER_SITE));
-        for (kind, network, limit) in own.into_iter().chain(site) {
+        let site = site.map(|site| ("link requests of a site", site, count.saturating_mul(Network::OF_A_SITE)));
+        for (kind, network, count) in own.into_iter().chain(site) {
+            let limit = Limit { count, window: A_WHILE };
             match self.throttle.admit(&ThrottleKey::new(kind, [network]), limit, now).await {
                 Ok(Admission::Admitted) => {}
                 Ok(Admission::Refused { retry_after }) => {
