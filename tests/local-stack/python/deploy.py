@@ -22,6 +22,7 @@ import io
 import json
 import pathlib
 import shutil
+import string
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,19 @@ def with_batch_actions(value):
         actions = changed["Action"] if isinstance(changed["Action"], list) else [changed["Action"]]
         changed["Action"] = actions + [f"{action}Batch" for action in actions if action in BATCHED]
     return changed
+
+
+def with_characters_excluded(template: dict) -> dict:
+    """The template with every generated secret's excluded punctuation as excluded characters: MiniStack knows those only."""
+    resources = {}
+    for name, resource in template["Resources"].items():
+        generate = resource.get("Properties", {}).get("GenerateSecretString", {})
+        if generate.get("ExcludePunctuation"):
+            excluded = generate.get("ExcludeCharacters", "") + string.punctuation
+            generate = {**generate, "ExcludeCharacters": excluded}
+            resource = {**resource, "Properties": {**resource["Properties"], "GenerateSecretString": generate}}
+        resources[name] = resource
+    return {**template, "Resources": resources}
 
 
 def routes(template: dict) -> list:
@@ -254,6 +268,7 @@ def main() -> None:
 
     template = yaml_parse(pathlib.Path(request["template"]).read_text(encoding="utf-8"))
     template = with_batch_actions(without_metric_math(with_properties(template, request["properties"])))
+    template = with_characters_excluded(template)
     s3 = client("s3")
     locations = upload(s3, request["binaries"])
     cloudformation = client("cloudformation")

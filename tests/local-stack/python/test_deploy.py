@@ -67,6 +67,17 @@ class Code(unittest.TestCase):
             self.assertEqual(archive.read(entry), b"#!/bin/sh\n")
 
 
+class Secrets(unittest.TestCase):
+    def test_excluded_punctuation_is_excluded_by_its_characters(self):
+        secret = {"Type": "AWS::SecretsManager::Secret", "Properties": {"GenerateSecretString": {"ExcludePunctuation": True}}}
+        before = {"Resources": {"Key": secret, "Queue": {"Type": "AWS::SQS::Queue"}}}
+        after = deploy.with_characters_excluded(before)
+        excluded = after["Resources"]["Key"]["Properties"]["GenerateSecretString"]["ExcludeCharacters"]
+        self.assertTrue(set("!/+_-~") <= set(excluded) and not set("aZ09") & set(excluded))
+        self.assertEqual(after["Resources"]["Queue"], before["Resources"]["Queue"])
+        self.assertNotIn("ExcludeCharacters", secret["Properties"]["GenerateSecretString"])
+
+
 class Routes(unittest.TestCase):
     def test_every_http_api_event_is_a_route(self):
         events = [
