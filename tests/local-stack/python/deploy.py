@@ -8,7 +8,9 @@ Reads a request from standard input and writes what came of it to standard outpu
      "properties": {"InvitationFunction": {"Timeout": 15}}}
 
     {"outputs": {"KeysSecretArn": "..."}, "functions": {"InvitationFunction": "..."},
-     "logs": {"InvitationFunction": "/aws/lambda/..."}, "api": "..."}
+     "logs": {"InvitationFunction": "/aws/lambda/..."}, "api": "...",
+     "http": [{"binary": "target/debug/application-form", "routes": ["POST /applications"],
+               "settings": {"LEDGER_TABLE": "..."}, "timeout_seconds": 10}]}
 
 `secrets` gives the value to store under the secret that an output of the template names, `properties` what is to be
 other than the template has it.
@@ -131,6 +133,17 @@ def routes(template: dict) -> list:
             route_key = f"{method} {path}" if path else "$default"
             found.append((api["Ref"], route_key, name))
     return found
+
+
+def http_functions(template: dict, binaries: dict, configurations: dict) -> list:
+    """What is behind the routes: each function's binary, and its settings and time-out as they were deployed."""
+    found = {}
+    for _, route_key, name in routes(template):
+        binary = binaries[template["Resources"][name]["Metadata"]["BuildProperties"]["Binary"]]
+        settings, timeout = configurations[name]["Environment"]["Variables"], configurations[name]["Timeout"]
+        function = {"binary": binary, "routes": [], "settings": settings, "timeout_seconds": timeout}
+        found.setdefault(name, function)["routes"].append(route_key)
+    return list(found.values())
 
 
 def cors_configurations(template: dict, parameters: dict) -> dict:
@@ -287,10 +300,10 @@ def main() -> None:
         raise Refused(f"the template has {len(apis)} HTTP APIs; the local stack has one front door, for one")
 
     function = client("lambda")
-    arns = {
-        logical: function.get_function(FunctionName=physical)["Configuration"]["FunctionArn"]
-        for logical, physical in functions.items()
+    configurations = {
+        logical: function.get_function(FunctionName=physical)["Configuration"] for logical, physical in functions.items()
     }
+    arns = {logical: configuration["FunctionArn"] for logical, configuration in configurations.items()}
     apigateway = client("apigatewayv2")
     create_routes(apigateway, template, resources, arns)
     for api, cors in cors_configurations(template, parameters).items():
@@ -303,7 +316,8 @@ def main() -> None:
         secretsmanager.put_secret_value(SecretId=outputs[output], SecretString=value)
 
     logs = log_groups(resources, functions)
-    json.dump({"outputs": outputs, "functions": functions, "logs": logs, "api": apis[0]}, sys.stdout)
+    http = http_functions(template, request["binaries"], configurations)
+    json.dump({"outputs": outputs, "functions": functions, "logs": logs, "api": apis[0], "http": http}, sys.stdout)
 
 
 if __name__ == "__main__":

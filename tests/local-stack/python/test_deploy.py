@@ -102,6 +102,15 @@ class Routes(unittest.TestCase):
             deploy.routes(template(http_api(ApiId={"Fn::ImportValue": "x"}, Path="/")))
 
 
+    def test_a_function_is_told_of_once_with_all_its_routes(self):
+        form = template(http_api(Method="GET", Path="/a"), http_api(Method="POST", Path="/a"))
+        configuration = {"Environment": {"Variables": {"TABLE": "ledger-1"}}, "Timeout": 9, "FunctionArn": "arn"}
+        self.assertEqual(
+            deploy.http_functions(form, {"form": "/t/form"}, {"Form": configuration}),
+            [{"binary": "/t/form", "routes": ["GET /a", "POST /a"], "settings": {"TABLE": "ledger-1"}, "timeout_seconds": 9}],
+        )
+
+
 class Cors(unittest.TestCase):
     PARAMETERS = {"Origins": {"Type": "CommaDelimitedList", "Default": "*"}, "Age": {"Type": "String", "Default": "600"}}
 

@@ -37,6 +37,21 @@ pub(crate) struct Deployed {
     pub(crate) logs: BTreeMap<String, String>,
     /// The HTTP API's id.
     pub(crate) api: String,
+    /// What is behind its routes.
+    pub(crate) http: Vec<HttpFunction>,
+}
+
+/// A function behind the HTTP API.
+#[derive(Debug, Deserialize)]
+pub struct HttpFunction {
+    /// Its built binary.
+    pub binary: PathBuf,
+    /// Its routes, such as `POST /applications`.
+    pub routes: Vec<String>,
+    /// Its environment as deployed, without what Lambda adds.
+    pub settings: BTreeMap<String, String>,
+    /// How long it may take.
+    pub timeout_seconds: u64,
 }
 
 impl Deployment<'_> {
@@ -125,8 +140,12 @@ while True:
         assert_eq!(ask("OPTIONS", "/applications", "https://other.example").await.status(), StatusCode::FORBIDDEN);
 
         let logs = Logs::new(ministack.url(), deployed.functions, deployed.logs);
+        let form = deployed.http.iter().find(|function| function.routes == ["POST /applications"]).unwrap();
+        assert_eq!((&form.binary, form.timeout_seconds), (&bootstrap, 10));
+
         let log = logs.lines("ApplicationFormFunction").await.unwrap();
         let queue = &deployed.outputs["InvitationsQueueUrl"];
+        assert_eq!(&form.settings["INVITATIONS_QUEUE_URL"], queue);
         assert!(log.iter().any(|line| line.contains(&format!("\"queue\": \"{queue}\""))), "{log:?}");
         assert_eq!(logs.errors("ApplicationFormFunction").await.unwrap(), Vec::<String>::new());
         assert_eq!(logs.lines("InvitationFunction").await.unwrap(), Vec::<String>::new(), "it never ran");

@@ -35,6 +35,7 @@ pub mod steps;
 mod webhooks;
 pub mod yaml;
 
+pub use deploy::HttpFunction;
 pub use flow::{Event, Moment};
 pub use logs::Logs;
 pub use operate::Place;
@@ -80,6 +81,7 @@ pub struct LocalStack {
     limit: Limit,
     client: http::Client,
     outputs: BTreeMap<String, String>,
+    http_functions: Vec<HttpFunction>,
     logs: Logs,
     places: Places,
     site_url: String,
@@ -118,7 +120,8 @@ impl LocalStack {
             properties,
             secrets: BTreeMap::from([("KeysSecretArn", secret(&emulator, keys)?)]),
         };
-        let Deployed { outputs, functions, logs, api: api_id } = deployment.deploy(&ministack).await?;
+        let Deployed { outputs, functions, logs, api: api_id, http: http_functions } =
+            deployment.deploy(&ministack).await?;
         step.done();
 
         let flow = Flow::new();
@@ -130,7 +133,8 @@ impl LocalStack {
         webhooks::set_up(&emulator, &places.api_url, webhook_secret).await.context("LeadSquared's webhooks")?;
         step.done();
         let logs = Logs::new(ministack.url(), functions, logs);
-        Ok(Self { servers, ministack, emulator, limit, client: http::client(), outputs, logs, places, site_url, flow })
+        let client = http::client();
+        Ok(Self { servers, ministack, emulator, limit, client, outputs, http_functions, logs, places, site_url, flow })
     }
 
     /// The start page of the demonstration site; the form is at `/apply`.
@@ -166,6 +170,11 @@ impl LocalStack {
     /// An output of the template, such as `InvitationsQueueUrl`.
     pub fn output(&self, name: &str) -> Option<&str> {
         self.outputs.get(name).map(String::as_str)
+    }
+
+    /// What is behind the HTTP API, for whoever wants to run it in another way.
+    pub fn http_functions(&self) -> &[HttpFunction] {
+        &self.http_functions
     }
 
     /// What has happened to applicants so far, and whatever happens from now on.
