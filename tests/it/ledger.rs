@@ -1,13 +1,14 @@
 //! The ledger on a real table: claims, mails and counts, and workers that meet at them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use invitation_flow::{
-    Action, BegunMail, Booking, Claim, Invitation, InvitationId, Lease, Ledger as _, Outcome, Record, Rejection,
-    Source, Suppression, Whom, give_up,
+    Action, BegunMail, Booking, Claim, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _, LinkToken,
+    Outcome, Pointer, Record, Rejection, Source, Suppression, Whom, give_up,
 };
+use leadsquared::LeadId;
 use ledger::{Counts, Ledger, LedgerError};
 use time::macros::{date, datetime};
 use time::{Duration, OffsetDateTime};
@@ -151,12 +152,67 @@ async fn what_is_given_up_is_kept_with_its_cause() {
     let table = Table::new().await;
     let outcome = give_up(&table.store, &invitation(1), lease(1), NOW, "NoKeys").await.unwrap();
     assert_eq!(outcome, Outcome::Exhausted { cause: "NoKeys".to_owned() });
-    let key = AttributeValue::S(format!("invitation#{}", invitation(1).id));
-    let item =
-        table.aws.dynamodb().get_item().table_name(&table.name).key("pk", key).send().await.unwrap().item.unwrap();
+    let item = table.item(&format!("invitation#{}", invitation(1).id)).await;
     assert_eq!(
         (item["outcome"].as_s().unwrap().as_str(), item["cause"].as_s().unwrap().as_str()),
         ("exhausted", "NoKeys")
     );
     assert_eq!(table.counts().await, (1, BTreeMap::from([("exhausted", 1)])));
+}
+
+fn lead() -> LeadId {
+    Uuid::from_u128(5).to_string().parse().unwrap()
+}
+
+/// What a link points at that is valid for so long.
+fn pointer(valid_for: Duration) -> Pointer {
+    let link = LinkToken::new([7; LINK_TOKEN_BYTES]).hash();
+    let (person, invitation) = (invitation(1).person(), invitation(1).id);
+    Pointer { link, lead: lead(), person, invitation, made_at: NOW, valid_until: NOW + valid_for }
+}
+
+impl Table {
+    /// A link in a mail.
+    async fn mailed(&self, pointer: &Pointer) {
+        let record = self.claimed(&invitation(1), &lease(1)).await;
+        let booking = booking(0, &[BegunMail { at: NOW, invitation: invitation(1).id }], 2);
+        let begun = self.store.begin_mail(&invitation(1), &lease(1), &record, &booking, Some(pointer)).await;
+        assert!(begun.unwrap());
+    }
+
+    async fn item(&self, pk: &str) -> HashMap<String, AttributeValue> {
+        let get = self.aws.dynamodb().get_item().table_name(&self.name).key("pk", AttributeValue::S(pk.to_owned()));
+        get.send().await.unwrap().item.unwrap_or_else(|| panic!("there is no {pk}"))
+    }
+
+    async fn is_used(&self, pointer: &Pointer) -> bool {
+        self.store.link(&pointer.link, NOW).await.unwrap().expect("the link is there").used
+    }
+}
+
+#[tokio::test]
+async fn of_a_thousand_who_use_a_link_at_once_one_gets_it_and_only_that_one_gives_it_back() {
+    let table = Table::new().await;
+    let pointer = pointer(Duration::DAY);
+    table.mailed(&pointer).await;
+    let holders: Vec<_> = (1..=1000).map(Uuid::from_u128).collect();
+    let uses = holders.iter().map(|holder| table.store.use_link(&pointer.link, *holder, NOW));
+    let got = join_all(uses).await.into_iter().map(Result::unwrap);
+    let (got, others): (Vec<_>, Vec<_>) = holders.iter().zip(got).partition(|(_, got)| *got);
+    assert_eq!((got.len(), others.len()), (1, 999));
+    let (winner, loser) = (*got[0].0, *others[0].0);
+
+    // Once more for as long as a second press takes, and no longer.
+    let again = async |holder, seconds| {
+        table.store.use_link(&pointer.link, holder, NOW + Duration::seconds(seconds)).await.unwrap()
+    };
+    assert!(again(winner, 29).await);
+    assert!(!again(winner, 30).await);
+    assert!(!again(loser, 1).await);
+
+    table.store.give_link_back(&pointer.link, loser).await.unwrap();
+    assert!(table.is_used(&pointer).await);
+    table.store.give_link_back(&pointer.link, winner).await.unwrap();
+    assert!(!table.is_used(&pointer).await);
+    assert!(again(loser, 1).await);
 }

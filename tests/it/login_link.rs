@@ -3,8 +3,8 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use throttle::{Admission, Limit, Throttle, ThrottleKey};
 use time::OffsetDateTime;
 use url::Url;
+use uuid::Uuid;
 
 use crate::{
     application_form::{Answer, BROWSER, Door, Request, URLENCODED},
@@ -104,8 +105,28 @@ impl Stage {
         Link { path: format!("/login-links/{text}"), pk }
     }
 
+    /// One that works. Later ones are made later, by seconds: a person is not mailed twice in one.
     async fn live_link(&self, lead: &str) -> Link {
-        self.link(lead, -60, 72 * HOUR).await
+        static MADE_AT: AtomicI64 = AtomicI64::new(-HOUR);
+        self.link(lead, MADE_AT.fetch_add(1, Ordering::Relaxed), 72 * HOUR).await
+    }
+
+    /// Makes it so that the link was used so many seconds ago, from a page that nobody has any more.
+    async fn use_up(&self, link: &Link, seconds_ago: i64) {
+        self.put(&link.pk, "used_by", AttributeValue::S(Uuid::nil().to_string())).await;
+        self.used_at(link, seconds_ago).await;
+    }
+
+    async fn used_at(&self, link: &Link, seconds_ago: i64) {
+        let at = OffsetDateTime::now_utc().unix_timestamp() - seconds_ago;
+        self.put(&link.pk, "used_at", AttributeValue::N(at.to_string())).await;
+    }
+
+    async fn put(&self, pk: &str, name: &str, value: AttributeValue) {
+        let update = self.aws.dynamodb().update_item().table_name(&self.ledger);
+        let update = update.key("pk", AttributeValue::S(pk.to_owned())).update_expression("SET #name = :value");
+        let update = update.expression_attribute_names("#name", name).expression_attribute_values(":value", value);
+        update.send().await.unwrap();
     }
 
     async fn items(&self) -> BTreeMap<String, HashMap<String, AttributeValue>> {
@@ -113,8 +134,18 @@ impl Stage {
         scan.items().iter().map(|item| (item["pk"].as_s().unwrap().clone(), item.clone())).collect()
     }
 
+    /// Presses the button without the page around it.
     async fn press(&self, function: &Function, path: &str) -> Answer {
-        let answer = send(function, pressed(path)).await;
+        self.send_press(function, pressed(path)).await
+    }
+
+    /// Presses the button of a page with this id.
+    async fn press_page(&self, function: &Function, path: &str, page: &str) -> Answer {
+        self.send_press(function, Request::urlencoded(&[("page", page)]).accept(BROWSER).at(path)).await
+    }
+
+    async fn send_press(&self, function: &Function, request: Request<'_>) -> Answer {
+        let answer = send(function, request).await;
         if answer.status == 303 {
             let location: Url = answer.headers["location"].parse().unwrap();
             let key = location.query_pairs().find(|(name, _)| name == "authKey").unwrap().1.into_owned();
@@ -174,7 +205,15 @@ async fn send(function: &Function, request: Request<'_>) -> Answer {
     Answer::read(function.invoke(&request.event(), TIMEOUT).await.unwrap())
 }
 
-/// The button of a page with a form that has no fields.
+/// A page with a link's button, without its id; and its id.
+fn without_id(page: Answer) -> (Answer, String) {
+    const BEFORE: &str = "<input type=\"hidden\" name=\"page\" value=\"";
+    let (head, rest) = page.body.split_once(BEFORE).unwrap_or_else(|| panic!("a page with an id: {}", page.body));
+    let (id, tail) = rest.split_once('"').unwrap();
+    (Answer { body: format!("{head}{tail}"), ..page.clone() }, id.to_owned())
+}
+
+/// A press of the button, which need not come from the page with it.
 fn pressed(path: &str) -> Request<'_> {
     Request::new(URLENCODED, "").accept(BROWSER).at(path)
 }
@@ -225,7 +264,7 @@ async fn the_link_in_the_mail_opens_the_portal_and_does_so_once() {
     let function = stage.start().await;
     let page = send(&function, looked(&path)).await;
     assert_eq!(page.status, 200);
-    assert!(page.body.contains("<form method=\"post\">\n<button>Open my application</button>"), "{}", page.body);
+    assert!(page.body.contains("<button>Open my application</button>"), "{}", page.body);
     assert!(!page.body.contains(token), "no page repeats the token: {}", page.body);
     let origin = portal_page.origin().ascii_serialization();
     for (name, value) in [
@@ -258,7 +297,8 @@ async fn whoever_only_looks_changes_nothing() {
     let function = stage.start().await;
     let (before, calls) = (stage.items().await, stage.emulator.calls().len());
 
-    let page = send(&function, looked(&link.path)).await;
+    let look = async |request: Request<'_>| without_id(send(&function, request).await).0;
+    let page = look(looked(&link.path)).await;
     for door in [Door::HttpApi, Door::RestApi, Door::FunctionUrl] {
         for (name, value) in [
             ("user-agent", "Mozilla/5.0 (compatible; MailLinkCheck/1.0)"),
@@ -272,21 +312,21 @@ async fn whoever_only_looks_changes_nothing() {
             ("accept", "*/*"),
         ] {
             let request = looked(&link.path).through(door).header(name, value);
-            assert_eq!(send(&function, request.clone()).await, page, "{door:?} {name}");
+            assert_eq!(look(request.clone()).await, page, "{door:?} {name}");
             let head = send(&function, request.by("HEAD")).await;
             assert_eq!((head.status, head.headers, head.body), (200, page.headers.clone(), String::new()), "{name}");
         }
     }
     for wrapping in ["/", ".", ")", ">", "%3E", "=", "&data=05%7C02", "?url=x", "\u{201d}", "/fresh", "#button"] {
         let path = format!("{}{wrapping}", link.path);
-        assert_eq!(send(&function, looked(&path)).await, page, "{wrapping}");
+        assert_eq!(look(looked(&path)).await, page, "{wrapping}");
     }
     for method in ["OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"] {
         let answer = send(&function, pressed(&link.path).by(method)).await;
         assert_eq!((answer.status, answer.headers["allow"].as_str()), (405, "GET, HEAD, POST"), "{method}");
     }
     for _ in 0..50 {
-        assert_eq!(send(&function, looked(&link.path)).await, page);
+        assert_eq!(look(looked(&link.path)).await, page);
     }
 
     assert_eq!(stage.items().await, before, "looking writes nothing");
@@ -308,12 +348,62 @@ async fn of_a_thousand_presses_at_once_one_opens_the_portal() {
         function.add_process().await.unwrap();
     }
     let dead = send(&function, looked(&garbage()[0])).await;
-    let answers = join_all((0..PRESSES).map(|_| stage.press(&function, &link.path))).await;
+    // Every other one from a page, each from its own.
+    let answers = join_all((0..PRESSES).map(async |number| match number % 2 {
+        0 => stage.press(&function, &link.path).await,
+        _ => stage.press_page(&function, &link.path, &Uuid::from_u128(number as u128).to_string()).await,
+    }));
+    let answers = answers.await;
     let (opened, others): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 303);
     assert_eq!((opened.len(), others.len()), (1, PRESSES - 1));
     assert!(others.iter().all(|answer| *answer == dead), "{others:?}");
     assert_eq!(stage.calls_to(Call::LeadAuthKey), 1);
     stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn whoever_presses_twice_gets_in_and_nobody_else_does() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let link = stage.live_link(&lead).await;
+    let mut function = stage.start().await;
+    function.add_process().await.unwrap();
+    let (_, page) = without_id(send(&function, looked(&link.path)).await);
+    let (_, other) = without_id(send(&function, looked(&link.path)).await);
+    assert_ne!(page, other);
+    // A double click: the browser shows the answer to the second one, whichever that is.
+    let twice = join_all([(); 2].map(|()| stage.press_page(&function, &link.path, &page))).await;
+    for opened in &twice {
+        stage.enter(opened).await;
+    }
+    stage.enter(&stage.press_page(&function, &link.path, &page).await).await;
+    for stranger in [other.as_str(), "", "no id", &Uuid::nil().to_string()] {
+        assert_eq!(stage.press_page(&function, &link.path, stranger).await.status, 410, "{stranger}");
+    }
+    assert_eq!(stage.press(&function, &link.path).await.status, 410);
+
+    stage.used_at(&link, 31).await;
+    assert_eq!(stage.press_page(&function, &link.path, &page).await.status, 410, "half a minute later");
+    let items = stage.items().await;
+    assert!(!format!("{items:?}").contains(link.path.rsplit('/').next().unwrap()));
+    stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_second_press_that_does_not_work_gives_no_link_back_that_let_somebody_in() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let link = stage.live_link(&lead).await;
+    let function = stage.start().await;
+    let (_, page) = without_id(send(&function, looked(&link.path)).await);
+    stage.enter(&stage.press_page(&function, &link.path, &page).await).await;
+    stage.emulator.faults().add(Fault::everywhere(Effect::LimitReached(Default::default())));
+    assert_eq!(stage.press_page(&function, &link.path, &page).await.status, 503);
+    stage.emulator.faults().clear();
+    assert_eq!(send(&function, looked(&link.path)).await.status, 410);
+    assert_eq!(stage.press(&function, &link.path).await.status, 410);
+    let printed = stage.finish(function).await;
+    assert_eq!(printed.matches("login link opened the portal").count(), 1, "{printed}");
 }
 
 #[tokio::test]
@@ -478,6 +568,7 @@ async fn a_press_while_leadsquared_is_away_is_not_lost() {
         assert_eq!(answer.status, 503, "{outage:?}: {}", answer.body);
         assert!(answer.headers["retry-after"].parse::<u32>().is_ok_and(|seconds| seconds > 0));
         assert!(answer.body.contains("<button>Open my application</button>"), "{}", answer.body);
+        let (_, page) = without_id(answer);
         let item = &stage.items().await[&link.pk];
         assert!(!item.contains_key("used_at") && !item.contains_key("used_by"), "{outage:?}: {item:?}");
         stage.emulator.faults().clear();
@@ -485,7 +576,7 @@ async fn a_press_while_leadsquared_is_away_is_not_lost() {
         // A limit that was reached is waited for, at most its window.
         let began = Instant::now();
         let opened = loop {
-            let answer = stage.press(&function, &link.path).await;
+            let answer = stage.press_page(&function, &link.path, &page).await;
             if answer.status == 303 || began.elapsed() > Duration::from_secs(30) {
                 break answer;
             }

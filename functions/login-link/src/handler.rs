@@ -10,7 +10,8 @@ use serde::Serialize;
 use web::{FieldError, Form, Preference, Problem, Value, json, preferred_language, see_other};
 
 use crate::links::{Asked, LoginLinks, Opened, TryAgain};
-use crate::page::{EMAIL_FIELD, FRESH_FIELD, Pages, Press, RETRY_SECONDS};
+use crate::page::{EMAIL_FIELD, FRESH_FIELD, PAGE_FIELD, Pages, Press, RETRY_SECONDS};
+use crate::page_id::PageId;
 use crate::place::Place;
 use crate::texts::Language;
 
@@ -38,14 +39,14 @@ async fn look(links: &LoginLinks, pages: &Pages<'_>, place: Place) -> Response<S
         Place::Desk => pages.ask(),
         Place::Link(None) => pages.dead(),
         Place::Link(Some(token)) => match links.is_live(&token).await {
-            Ok(true) => pages.open(),
+            Ok(true) => pages.open(links.new_page()),
             Ok(false) => pages.dead(),
-            Err(TryAgain) => pages.later(Press::Open),
+            Err(TryAgain) => pages.later(Press::Open(links.new_page())),
         },
     }
 }
 
-/// Does what was pressed. What that is stands in the form's fields; a link's own button has none.
+/// Does what was pressed. What that is stands in the form's fields; a link's own button sends at most its page's id.
 async fn press(links: &LoginLinks, pages: &Pages<'_>, place: Place, request: &Request) -> Response<String> {
     let preference = Preference::of(request.headers());
     let form = match Form::read(request.headers(), request.body().as_ref()).await {
@@ -55,23 +56,30 @@ async fn press(links: &LoginLinks, pages: &Pages<'_>, place: Place, request: &Re
     };
     match place {
         Place::Link(token) if form.values(EMAIL_FIELD).next().is_none() => match form.values(FRESH_FIELD).next() {
-            None => open(links, pages, token).await,
+            None => open(links, pages, token, page_id(&form)).await,
             Some(_) => fresh(links, pages, token).await,
         },
         Place::Link(_) | Place::Desk => by_email(links, pages, preference, &form, request).await,
     }
 }
 
-async fn open(links: &LoginLinks, pages: &Pages<'_>, token: Option<LinkToken>) -> Response<String> {
+async fn open(
+    links: &LoginLinks,
+    pages: &Pages<'_>,
+    token: Option<LinkToken>,
+    page: Option<PageId>,
+) -> Response<String> {
     let Some(token) = token else { return pages.dead() };
-    match links.open(&token).await {
+    // A press without a page is nobody's second one.
+    let page = page.unwrap_or_else(|| links.new_page());
+    match links.open(&token, page).await {
         Opened::Portal(link) => {
             let mut location = HeaderValue::from_str(link.expose()).expect("a URL is plain ASCII");
             location.set_sensitive(true);
             see_other(&location)
         }
         Opened::Dead => pages.dead(),
-        Opened::Later => pages.later(Press::Open),
+        Opened::Later => pages.later(Press::Open(page)),
         Opened::Never => pages.never(),
     }
 }
@@ -123,6 +131,14 @@ async fn by_email(
         (Asked::TryAgain, Preference::Json) => {
             Problem::try_again("The request was not stored. Please send it again.", RETRY_SECONDS).respond(preference)
         }
+    }
+}
+
+/// The page that a form was sent from, if it says so.
+fn page_id(form: &Form) -> Option<PageId> {
+    match form.values(PAGE_FIELD).next()? {
+        Value::Text(text) => text.expose().parse().ok(),
+        Value::NotText => None,
     }
 }
 

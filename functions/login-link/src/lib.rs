@@ -7,14 +7,15 @@
 //! the link up with one conditional write, makes LeadSquared's key and sends the browser to the portal with it; no key is
 //! ever stored. When LeadSquared does not make one, the link is given back and can be pressed again.
 //!
-//! A repeat is safe: of any number of presses one opens the portal. A link that was asked for twice in the same five minutes
-//! of the clock is one invitation. Where this process dies with a link used up and nobody signed in, the page mails a fresh
+//! A repeat is safe: of any number who press, one gets into the portal, however hurriedly they press. A link that was asked for
+//! twice in the same minute of the clock is one invitation. Where this process dies with a link used up and nobody signed in, the page mails a fresh
 //! one.
 
 mod config;
 mod handler;
 mod links;
 mod page;
+mod page_id;
 mod place;
 mod texts;
 

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,10 @@ use queue::{Invitations, QueueError};
 use telemetry::in_full;
 use throttle::{Admission, Limit, Network, Throttle, ThrottleError, ThrottleKey};
 use time::OffsetDateTime;
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 use crate::Config;
+use crate::page_id::PageId;
 
 /// How long LeadSquared has to sign somebody in who waits for it, all calls together.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -83,6 +85,8 @@ pub(crate) enum Asked {
 /// Whether a link can be used.
 enum Standing {
     Live(Pointer),
+    /// Used up: the same page may have been pressed twice.
+    Used(Pointer),
     /// For the log: the invitation it is from, if that is known, and why it cannot.
     Dead(Option<InvitationId>, &'static str),
 }
@@ -96,18 +100,18 @@ impl LoginLinks {
         }
     }
 
-    /// Uses the link up and signs its lead in; gives it back if that does not work.
-    pub(crate) async fn open(&self, token: &LinkToken) -> Opened {
+    /// Uses the link up for whoever has this page and signs its lead in; gives it back if that does not work.
+    pub(crate) async fn open(&self, token: &LinkToken, page: PageId) -> Opened {
         let (link, now) = (token.hash(), (self.now)());
         let pointer = match self.standing(&link, now).await {
-            Ok(Standing::Live(pointer)) => pointer,
+            Ok(Standing::Live(pointer) | Standing::Used(pointer)) => pointer,
             Ok(Standing::Dead(receipt, cause)) => return dead(receipt, cause),
             Err(error) => {
                 unusable(&error);
                 return Opened::Later;
             }
         };
-        let (receipt, holder) = (pointer.invitation, self.holder());
+        let (receipt, holder) = (pointer.invitation, page.holder());
         match self.ledger.use_link(&link, holder, now).await {
             Ok(true) => {}
             Ok(false) => return dead(Some(receipt), "used"),
@@ -183,15 +187,18 @@ impl LoginLinks {
         let pointer = found.pointer;
         let receipt = Some(pointer.invitation);
         if found.used {
-            return Ok(Standing::Dead(receipt, "used"));
+            return Ok(Standing::Used(pointer));
         }
         if pointer.valid_until <= now {
             return Ok(Standing::Dead(receipt, "expired"));
         }
         let newest = self.ledger.newest_link_used(&pointer.lead).await?;
-        Ok(match newest.is_some_and(|newest| newest > pointer.made_at) {
-            true => Standing::Dead(receipt, "superseded"),
-            false => Standing::Live(pointer),
+        Ok(match newest.map(|newest| newest.cmp(&pointer.made_at)) {
+            Some(Ordering::Greater) => Standing::Dead(receipt, "superseded"),
+            // It has let somebody in, and another press of the same page did not work and gave it back. No other link is meant:
+            // nobody is mailed twice in a second.
+            Some(Ordering::Equal) => Standing::Dead(receipt, "used"),
+            Some(Ordering::Less) | None => Standing::Live(pointer),
         })
     }
 
@@ -222,7 +229,8 @@ impl LoginLinks {
     }
 
     /// Makes a lead a portal user who is none: it has no password to overwrite, and whoever holds the link has read the mail
-    /// to its address. Not to be repeated blindly, and it is not: the next press first asks for a key again.
+    /// to its address. Not to be repeated blindly, and it is not: the next press first asks for a key again. Two presses of one
+    /// page at once may both do it, which sets one random password after another.
     async fn register(&self, client: &Client, pointer: &Pointer, email: &EmailAddress) -> Result<(), Failure> {
         let mut password = [0; PASSWORD_BYTES];
         (self.random)(&mut password);
@@ -268,10 +276,11 @@ impl LoginLinks {
         }
     }
 
-    fn holder(&self) -> Uuid {
+    /// The id of a page that is shown now.
+    pub(crate) fn new_page(&self) -> PageId {
         let mut bytes = [0; 16];
         (self.random)(&mut bytes);
-        Builder::from_random_bytes(bytes).into_uuid()
+        PageId::new(bytes)
     }
 
     /// Says once why a link did not open the portal, and what to do if somebody has to do something.

@@ -4,6 +4,7 @@ use http::{Response, StatusCode};
 use url::Url;
 use web::{allow_forms, page};
 
+use crate::page_id::PageId;
 use crate::texts::{self, Language, Text};
 
 /// The field that an e-mail address comes in.
@@ -11,6 +12,9 @@ pub(crate) const EMAIL_FIELD: &str = "email";
 
 /// The field whose presence asks for a fresh link.
 pub(crate) const FRESH_FIELD: &str = "fresh";
+
+/// The field that says which showing of a page was pressed.
+pub(crate) const PAGE_FIELD: &str = "page";
 
 /// When to try again what did not work for a passing reason, in seconds.
 pub(crate) const RETRY_SECONDS: u16 = 5;
@@ -27,8 +31,8 @@ pub(crate) struct Pages<'a> {
 /// What can be pressed on a page. Its form goes to the address that the page is at, so that no page repeats a token.
 #[derive(Clone, Copy)]
 pub(crate) enum Press {
-    /// "Open my application".
-    Open,
+    /// "Open my application", on the page with this id.
+    Open(PageId),
     /// "Mail me a fresh link".
     Fresh,
     /// "Mail me a link" beside an e-mail address.
@@ -46,14 +50,15 @@ struct Page<'a> {
 }
 
 enum Form {
-    Button { field: Option<&'static str>, label: &'static str },
+    Open { page: PageId, label: &'static str },
+    Fresh { label: &'static str },
     Email { label: &'static str, fault: Option<&'static str>, button: &'static str },
 }
 
 impl Pages<'_> {
-    /// A link that works: the same page for all of them.
-    pub(crate) fn open(&self) -> Response<String> {
-        self.page(StatusCode::OK, &texts::OPEN_TITLE, &texts::OPEN, Some(self.form(Press::Open)))
+    /// A link that works: but for its id the same page for all of them.
+    pub(crate) fn open(&self, page: PageId) -> Response<String> {
+        self.page(StatusCode::OK, &texts::OPEN_TITLE, &texts::OPEN, Some(self.form(Press::Open(page))))
     }
 
     /// A link that does not: the same page whether it is used up, expired, superseded, unknown or no link at all.
@@ -101,8 +106,8 @@ impl Pages<'_> {
 
     fn form(&self, press: Press) -> Form {
         match press {
-            Press::Open => Form::Button { field: None, label: self.text(&texts::OPEN_BUTTON) },
-            Press::Fresh => Form::Button { field: Some(FRESH_FIELD), label: self.text(&texts::DEAD_BUTTON) },
+            Press::Open(page) => Form::Open { page, label: self.text(&texts::OPEN_BUTTON) },
+            Press::Fresh => Form::Fresh { label: self.text(&texts::DEAD_BUTTON) },
             Press::ByEmail => {
                 Form::Email { label: self.text(&texts::EMAIL), fault: None, button: self.text(&texts::ASK_BUTTON) }
             }
@@ -132,12 +137,12 @@ mod tests {
 
     fn all(pages: &Pages<'_>) -> Vec<Response<String>> {
         vec![
-            pages.open(),
+            pages.open(PageId::new([7; 16])),
             pages.dead(),
             pages.ask(),
             pages.ask_again(StatusCode::UNPROCESSABLE_ENTITY),
             pages.sent(),
-            pages.later(Press::Open),
+            pages.later(Press::Open(PageId::new([7; 16]))),
             pages.later(Press::Fresh),
             pages.later(Press::ByEmail),
             pages.too_many(),
@@ -171,7 +176,11 @@ mod tests {
         let english = pages(&portal, Language::English);
         let buttons: Vec<_> = all(&english).iter().map(|page| page.body().matches("<button").count()).collect();
         assert_eq!(buttons, [1, 1, 1, 1, 1, 1, 1, 1, 0, 0]);
-        assert!(english.open().body().contains("<form method=\"post\">\n<button>Open my application</button>"));
+        let page = PageId::new([7; 16]);
+        let form =
+            format!("<input type=\"hidden\" name=\"page\" value=\"{page}\">\n<button>Open my application</button>");
+        assert!(english.open(page).body().contains(&form), "{}", english.open(page).body());
+        assert!(english.later(Press::Open(page)).body().contains(&form));
         assert!(english.dead().body().contains("<button name=\"fresh\" value=\"yes\">Mail me a fresh link</button>"));
         assert!(english.ask_again(StatusCode::BAD_REQUEST).body().contains("aria-describedby=\"fault\""));
     }

@@ -5,11 +5,15 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use invitation_flow::{LinkHash, Pointer};
 use leadsquared::LeadId;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::item::{Item, REGISTRATIONS_KEPT, Reader, lead_key, link_key, pointer_expires, seconds, text};
 use crate::{Ledger, LedgerError};
+
+/// How long whoever used a link up may use it again. A button that is pressed twice is sent twice, and browsers show the
+/// answer to the second press.
+const PRESSED_AGAIN: Duration = Duration::seconds(30);
 
 /// A login link as the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +47,9 @@ impl Ledger {
         Ok(Some(Link { pointer, used: item.optional_time("used_at")?.is_some() }))
     }
 
-    /// Uses a link up, unless that was done before or its time is over: of any number who ask, one gets it. Asking again
-    /// for the same `holder`, as the SDK does when an answer is late, changes nothing about the answer.
+    /// Uses a link up, unless that was done before or its time is over: of any number of holders who ask, one gets it. The
+    /// same `holder` gets it again for half a minute, as after a second press, or when the SDK asks again because the answer
+    /// was late.
     ///
     /// # Errors
     /// When DynamoDB does not say. The link may be used up then: [give it back](Self::give_link_back).
@@ -60,7 +65,10 @@ impl Ledger {
             .expression_attribute_values(":holder", text(&holder.to_string()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let refused_by = self.carry_out(update).await?;
-        Ok(refused_by.is_none_or(|item| item.get("used_by") == Some(&text(&holder.to_string()))))
+        let Some(item) = refused_by else { return Ok(true) };
+        let item = Reader { pk: link_key(link), item: &item };
+        let is_same = item.optional_text("used_by") == Some(&*holder.to_string());
+        Ok(is_same && item.optional_time("used_at")?.is_some_and(|at| now - at < PRESSED_AGAIN))
     }
 
     /// Makes a link good again that `holder` used up in vain; no other one.
