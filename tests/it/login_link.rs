@@ -472,6 +472,28 @@ async fn a_dead_link_mails_a_fresh_one_to_its_lead_and_an_unknown_one_looks_as_i
 }
 
 #[tokio::test]
+async fn a_fresh_link_is_mailed_too_where_it_was_never_written_down_that_the_last_one_was_used() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let link = stage.link(&lead, -10, HOUR).await;
+    // As a process leaves it that died with LeadSquared's answer.
+    stage.use_up(&link, 5).await;
+    let function = stage.start().await;
+    assert_eq!(send(&function, fresh(&link.path)).await.status, 202);
+    // By this the worker knows that the mail of ten seconds ago is of no use any more.
+    let items = stage.items().await;
+    assert_eq!(items[&format!("lead#{lead}")]["newest_link_used"], items[&link.pk]["made_at"]);
+    assert_eq!(stage.invitations.drain().await.len(), 1);
+
+    // One that was not used is not, whatever becomes of its time.
+    let ravi = stage.portal_user("ravi.c4nary@example.com").await;
+    let expired = stage.link(&ravi, -80 * HOUR, -HOUR).await;
+    assert_eq!(send(&function, fresh(&expired.path)).await.status, 202);
+    assert!(!stage.items().await.contains_key(&format!("lead#{ravi}")));
+    stage.finish(function).await;
+}
+
+#[tokio::test]
 async fn a_link_asked_for_by_e_mail_is_answered_alike_for_everybody() {
     let stage = Stage::new().await;
     stage.portal_user(ASHA).await;

@@ -149,6 +149,11 @@ impl LoginLinks {
             tracing::info!("a fresh link was asked for in place of an unknown one");
             return Ok(());
         };
+        if found.used {
+            // A process that died with LeadSquared's answer could not write it down, and a worker that takes the mail of a
+            // moment ago for an unused one sends no other.
+            self.ledger.link_opened(&found.pointer, now).await.map_err(|error| unusable(&error))?;
+        }
         let invitation = request(Whom::Lead(found.pointer.lead), link.as_str(), now);
         self.send(&invitation).await.map_err(|_| TryAgain)
     }
