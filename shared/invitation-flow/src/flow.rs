@@ -205,7 +205,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         }
         let unused = record.unused_mail;
         let (id, asked_at) = (invitation.id, invitation.received_at);
-        let booking = match self.mail_limits.book(person.key.clone(), &book, id, asked_at, unused, attempt.now) {
+        let limits = self.mail_limits.of(invitation);
+        let booking = match limits.book(person.key.clone(), &book, id, asked_at, unused, attempt.now) {
             Ok(booking) => booking,
             Err(NoMail::Capped) => return Ok(Outcome::Suppressed(Suppression::MailCap)),
             Err(NoMail::CappedUnseen) => return Err(Rejection::MailUnknown.into()),

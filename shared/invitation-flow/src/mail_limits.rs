@@ -1,8 +1,10 @@
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
-use crate::{InvitationId, PersonKey};
+use crate::{Invitation, InvitationId, PersonKey, Source, Whom};
 
-/// How many mails are sent, whoever asks for them: a form is public, and so is its button.
+/// How many mails are sent, whoever asks for them: a form is public, and so is its button. Who asks with a link from an earlier
+/// mail, which proves that its mailbox was read, gets three more within an hour and within 24 hours: what strangers asked for
+/// in somebody's name uses up none of those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MailLimits {
     /// How long after a mail the same person gets no other one.
@@ -21,6 +23,9 @@ impl Default for MailLimits {
         Self { cool_down: Duration::seconds(60), hourly: 3, daily: 6, budget: 10_000 }
     }
 }
+
+/// How many mails more somebody gets who has read one.
+const FOR_READERS: usize = 3;
 
 /// What is known of the mails that the limits are about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +96,16 @@ pub(crate) enum NoMail {
 }
 
 impl MailLimits {
+    /// The limits for this invitation.
+    pub(crate) fn of(self, invitation: &Invitation) -> Self {
+        let more = match (invitation.source, &invitation.whom) {
+            // Nobody else who asks for a link names a lead.
+            (Source::LinkRequest, Whom::Lead(_)) => FOR_READERS,
+            _ => 0,
+        };
+        Self { hourly: self.hourly.saturating_add(more), daily: self.daily.saturating_add(more), ..self }
+    }
+
     /// Whether the person was mailed a moment ago, or since they asked: then they have what they asked for, unless they
     /// have used it up.
     pub(crate) fn is_served(&self, book: &MailBook, asked_at: OffsetDateTime, now: OffsetDateTime) -> bool {

@@ -451,6 +451,39 @@ fn a_person_gets_three_mails_an_hour_and_then_none_and_is_registered_all_the_sam
 }
 
 #[test]
+fn strangers_use_up_nothing_of_what_somebody_gets_who_has_read_a_mail() {
+    let world = World::default();
+    let lead = world.add_lead(5, "asha@example.test", None, true);
+    let ask = |source, whom: &Whom| {
+        let number = world.calls.borrow().len() as u8;
+        world.now.set(world.now.get() + Duration::minutes(2));
+        let invitation = invitation("x@example.test", Attributes::new(), number);
+        let (whom, received_at) = (whom.clone(), world.now());
+        let asked = Invitation { source, whom, received_at, action: Action::MailLink, ..invitation };
+        world.deliver(&asked).unwrap().unwrap()
+    };
+    let (stranger, reader) = (Whom::Email("asha@example.test".parse().unwrap()), Whom::Lead(lead));
+    let (mailed, capped) = (Outcome::InvitedExisting, Outcome::Suppressed(Suppression::MailCap));
+    for hour in [0, 2] {
+        world.now.set(Duration::hours(hour));
+        for _ in 0..3 {
+            assert_eq!(ask(Source::LinkRequest, &stranger), mailed);
+        }
+        assert_eq!(ask(Source::LinkRequest, &stranger), capped);
+    }
+    // A day's mails are used up; whoever names a lead otherwise has read nothing.
+    world.now.set(Duration::hours(4));
+    for source in [Source::Crm, Source::Bus] {
+        assert_eq!(ask(source, &reader), capped);
+    }
+    for _ in 0..3 {
+        assert_eq!(ask(Source::LinkRequest, &reader), mailed);
+    }
+    assert_eq!(ask(Source::LinkRequest, &reader), capped);
+    assert_eq!(world.mails(), 9);
+}
+
+#[test]
 fn a_mail_beyond_the_budget_waits_for_the_next_day() {
     let world = World { limits: MailLimits { budget: 1, ..MailLimits::default() }, ..World::default() };
     world.deliver_until_done(&asha());
