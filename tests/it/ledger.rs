@@ -14,7 +14,7 @@ use time::macros::{date, datetime};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::fixtures;
+use crate::{fixtures, template::Template};
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 23:59:30 UTC);
 
@@ -215,4 +215,33 @@ async fn of_a_thousand_who_use_a_link_at_once_one_gets_it_and_only_that_one_give
     table.store.give_link_back(&pointer.link, winner).await.unwrap();
     assert!(!table.is_used(&pointer).await);
     assert!(again(loser, 1).await);
+}
+
+#[tokio::test]
+async fn which_link_of_a_lead_was_used_is_remembered_for_as_long_as_an_older_one_could_be() {
+    let longest = pointer(Duration::hours(Template::read().most("LinkValidHours")));
+    for (at_the_click, link_first) in [(true, true), (true, false), (false, true), (false, false)] {
+        let table = Table::new().await;
+        if link_first {
+            table.store.link_opened(&longest, NOW).await.unwrap();
+        }
+        if at_the_click {
+            table.store.lead_registered(&lead(), NOW).await.unwrap();
+        } else {
+            table.claimed(&invitation(1), &lease(1)).await;
+            let record = Record { lead: Some(lead()), registered: true, ..Record::default() };
+            table.store.end(&invitation(1), &lease(1), &record, &Outcome::Invited, NOW).await.unwrap();
+        }
+        if !link_first {
+            table.store.link_opened(&longest, NOW).await.unwrap();
+        }
+        assert_eq!(table.store.newest_link_used(&lead()).await.unwrap(), Some(NOW));
+        assert_eq!(table.store.registered_at(&lead()).await.unwrap(), Some(NOW));
+        let item = table.item(&format!("lead#{}", lead())).await;
+        let kept_until: i64 = item["expires_at"].as_n().unwrap().parse().unwrap();
+        assert!(
+            kept_until >= (longest.valid_until + Duration::days(30)).unix_timestamp(),
+            "at the click: {at_the_click}, link first: {link_first}, {item:?}"
+        );
+    }
 }

@@ -162,6 +162,12 @@ impl Template {
         }
     }
 
+    /// The largest number that a parameter takes.
+    pub(crate) fn most(&self, parameter: &str) -> i64 {
+        let most = self.0["Parameters"][parameter]["MaxValue"].as_i64();
+        most.unwrap_or_else(|| panic!("the parameter {parameter} has no MaxValue"))
+    }
+
     /// All resources of a type, by name.
     pub(crate) fn resources(&self, kind: &str) -> impl Iterator<Item = (&String, &Value)> {
         let resources = self.0["Resources"].as_object().expect("the template has resources");

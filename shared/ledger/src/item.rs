@@ -23,8 +23,9 @@ const COUNTS_KEPT: Duration = Duration::days(90);
 /// How long a login link is remembered that can no longer be used: as long as a fresh one may be asked for by it.
 const LINKS_KEPT: Duration = Duration::days(30);
 
-/// How long it is remembered that we registered a lead: longer than LeadSquared's news of it can be on its way.
-pub(crate) const REGISTRATIONS_KEPT: Duration = Duration::days(30);
+/// How long it is remembered what we did with a lead: whichever of its links was used last, no older one can be good for longer
+/// than the year that the template permits.
+pub(crate) const LEADS_KEPT: Duration = Duration::days(365 + 30);
 
 /// What is counted beside the outcomes: the invitations of which each gets one.
 pub(crate) const ACCEPTED: &str = "accepted";
@@ -125,12 +126,8 @@ pub(crate) fn pointer_item(pointer: &Pointer) -> Item {
         ("invitation".to_owned(), text(&pointer.invitation.to_string())),
         ("made_at".to_owned(), seconds(pointer.made_at)),
         ("valid_until".to_owned(), seconds(pointer.valid_until)),
-        ("expires_at".to_owned(), seconds(pointer_expires(pointer))),
+        ("expires_at".to_owned(), seconds(pointer.valid_until + LINKS_KEPT)),
     ])
-}
-
-pub(crate) fn pointer_expires(pointer: &Pointer) -> OffsetDateTime {
-    pointer.valid_until + LINKS_KEPT
 }
 
 pub(crate) fn link_key(link: &LinkHash) -> String {

@@ -6,8 +6,8 @@
 //! | --- | --- | --- |
 //! | `invitation#<id>` | `payload`, `received_at`, `person`, `registered`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `unused_mail`, `left_out`, `outcome`, `cause`, `ended_by` (the message) | 30 days |
 //! | `person#<hash of the e-mail address>` | `version`, `begun` (a list of `at`, `invitation`), `mailed_at` | 14 days |
-//! | `link#<hash of the token>` | `lead_id`, `person` (whose address it was mailed to), `invitation`, `made_at`, `valid_until`, and once it was used `used_at`, `used_by` (a random id) | 30 days after `valid_until` |
-//! | `lead#<lead id>` | `registered_at`: when we registered the lead with the portal; `newest_link_used`: when the newest of its links was made that opened the portal | 30 days, or as long as a link |
+//! | `link#<hash of the token>` | `lead_id`, `person` (whose address it was mailed to), `invitation`, `made_at`, `valid_until`, and once it was used `used_at`, `used_by` (a random id, of the page that was pressed) | 30 days after `valid_until` |
+//! | `lead#<lead id>` | `registered_at`: when we registered the lead with the portal; `newest_link_used`: when the newest of its links was made that opened the portal | 395 days: as long as the longest link, and 30 more |
 //! | `mails#<day>` | `count`: mails that were begun on that day | 90 days |
 //! | `count#<day>#accepted` | `count`: invitations that were accepted on that day | 90 days |
 //! | `count#<day>#<outcome>` | `count`: those of them that ended so | 90 days |
@@ -36,7 +36,7 @@ use leadsquared::LeadId;
 use time::{Date, OffsetDateTime};
 
 use crate::item::{
-    ACCEPTED, Condition, Item, MAILS_KEPT, REGISTRATIONS_KEPT, Reader, State, begun_mails, count_key, counts_expire,
+    ACCEPTED, Condition, Item, LEADS_KEPT, MAILS_KEPT, Reader, State, begun_mails, count_key, counts_expire,
     invitation_item, lead_key, mails_key, person_key, pointer_item, seconds, text,
 };
 
@@ -198,7 +198,7 @@ impl Ledger {
             .expression_attribute_names("#registered_at", "registered_at")
             .expression_attribute_names("#expires_at", "expires_at")
             .expression_attribute_values(":at", seconds(at))
-            .expression_attribute_values(":expires_at", seconds(at + REGISTRATIONS_KEPT));
+            .expression_attribute_values(":expires_at", seconds(at + LEADS_KEPT));
         let update = update.build().expect("a table, a key and an expression are set");
         Some(TransactWriteItem::builder().update(update).build())
     }

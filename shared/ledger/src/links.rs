@@ -8,7 +8,7 @@ use leadsquared::LeadId;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::item::{Item, REGISTRATIONS_KEPT, Reader, lead_key, link_key, pointer_expires, seconds, text};
+use crate::item::{Item, LEADS_KEPT, Reader, lead_key, link_key, seconds, text};
 use crate::{Ledger, LedgerError};
 
 /// How long whoever used a link up may use it again. A button that is pressed twice is sent twice, and browsers show the
@@ -98,10 +98,7 @@ impl Ledger {
             .expression_attribute_names("#newest", "newest_link_used")
             .expression_attribute_names("#expires_at", "expires_at")
             .expression_attribute_values(":made_at", seconds(pointer.made_at))
-            .expression_attribute_values(
-                ":expires_at",
-                seconds(pointer_expires(pointer).max(now + REGISTRATIONS_KEPT)),
-            );
+            .expression_attribute_values(":expires_at", seconds(now + LEADS_KEPT));
         self.carry_out(update).await.map(drop)
     }
 
@@ -116,7 +113,7 @@ impl Ledger {
             .expression_attribute_names("#registered_at", "registered_at")
             .expression_attribute_names("#expires_at", "expires_at")
             .expression_attribute_values(":at", seconds(at))
-            .expression_attribute_values(":expires_at", seconds(at + REGISTRATIONS_KEPT));
+            .expression_attribute_values(":expires_at", seconds(at + LEADS_KEPT));
         self.carry_out(update).await.map(drop)
     }
 
