@@ -11,7 +11,7 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::body::{Body, to_bytes};
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use hyper_util::rt::TokioExecutor;
 use invitation_flow::{InvitationId, LINK_TOKEN_BYTES, LinkToken, PersonKey};
 use leadsquared::{Attributes, Client, Keys, Options, Registration};
@@ -609,7 +609,30 @@ async fn a_press_while_leadsquared_is_away_is_not_lost() {
 }
 
 #[tokio::test]
-async fn nobody_waits_longer_for_leadsquared_than_five_seconds() {
+async fn a_link_that_cannot_be_given_back_is_not_said_to_be_as_good_as_it_was() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let link = stage.live_link(&lead).await;
+    let function = stage.start().await;
+    let dead = send(&function, looked(&garbage()[0])).await;
+    stage.emulator.faults().add(Fault::everywhere(Effect::Latency(Duration::from_secs(60))));
+    let before = stage.emulator.calls().len();
+    let ledger_goes = async {
+        let began = Instant::now();
+        while stage.emulator.calls().len() == before {
+            assert!(began.elapsed() < Duration::from_secs(10), "LeadSquared is never asked");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stage.aws.dynamodb().delete_table().table_name(&stage.ledger).send().await.unwrap();
+    };
+    let (answer, ()) = join(stage.press(&function, &link.path), ledger_goes).await;
+    assert_eq!(answer, dead);
+    let printed = function.stop().await;
+    assert!(printed.contains("could not be given back"), "{printed}");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_leadsquared_is_answered_before_the_time_is_up() {
     let stage = Stage::new().await;
     let lead = stage.portal_user(ASHA).await;
     let link = stage.live_link(&lead).await;

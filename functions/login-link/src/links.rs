@@ -117,8 +117,7 @@ impl LoginLinks {
             Ok(false) => return dead(Some(receipt), "used"),
             Err(error) => {
                 unusable(&error);
-                self.give_back(&pointer, holder).await;
-                return Opened::Later;
+                return if self.give_back(&pointer, holder).await { Opened::Later } else { Opened::Dead };
             }
         }
         let failure = match self.portal_link(&pointer).await {
@@ -137,9 +136,13 @@ impl LoginLinks {
             Failure::OtherAddress => return dead(Some(receipt), "mailed to another address"),
             _ => {}
         }
-        self.give_back(&pointer, holder).await;
+        let is_good_again = self.give_back(&pointer, holder).await;
         self.report(receipt, &failure);
-        if failure.is_final() { Opened::Never } else { Opened::Later }
+        match (failure.is_final(), is_good_again) {
+            (true, _) => Opened::Never,
+            (false, true) => Opened::Later,
+            (false, false) => Opened::Dead,
+        }
     }
 
     /// Asks for a fresh link in place of this one. Nobody hears whether it was ever a link.
@@ -260,10 +263,15 @@ impl LoginLinks {
         }
     }
 
-    async fn give_back(&self, pointer: &Pointer, holder: Uuid) {
+    /// Whether the link is as good as before it was used.
+    async fn give_back(&self, pointer: &Pointer, holder: Uuid) -> bool {
         let receipt = pointer.invitation;
-        if let Err(error) = self.ledger.give_link_back(&pointer.link, holder).await {
-            tracing::warn!(%receipt, error = %error, "the login link could not be given back: a fresh one has to be asked for");
+        match self.ledger.give_link_back(&pointer.link, holder).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%receipt, error = %error, "the login link could not be given back: a fresh one has to be asked for");
+                false
+            }
         }
     }
 
