@@ -149,11 +149,25 @@ impl Client {
         }
     }
 
+    /// Fetches the derived credentials that a call carries, as far as they are not there: done side by side with another call,
+    /// it saves that call the time.
+    ///
+    /// # Errors
+    /// As for the calls that it makes; the call itself will try again.
+    pub async fn prepare(&self, endpoint: Endpoint) -> Result<(), Error> {
+        self.credentials_for(endpoint, self.latest()).await.map(drop)
+    }
+
+    /// The moment by which a call that begins now has to be over.
+    fn latest(&self) -> Instant {
+        let limit = self.now() + self.shared.options.timeouts.total;
+        self.deadline.map_or(limit, |deadline| deadline.min(limit))
+    }
+
     /// Makes a call, with at most one renewal of refused credentials and a few repeats after transient failures.
     pub(crate) async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {
         let options = &self.shared.options;
-        let limit = self.now() + options.timeouts.total;
-        let deadline = self.deadline.map_or(limit, |deadline| deadline.min(limit));
+        let deadline = self.latest();
         let mut repeats = 0;
         let mut renewed = false;
         loop {
