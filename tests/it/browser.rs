@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element, key::Key};
 use hyper_util::client::legacy::connect::HttpConnector;
 use local_stack::{LocalStack, Options};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -17,7 +17,7 @@ use tokio::{
 };
 use url::Url;
 
-use crate::portal_account::register;
+use crate::{fixtures::Aws, portal_account::register};
 
 /// Within which the mail must be there, and every page.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -211,8 +211,90 @@ async fn an_applicant_fills_in_the_form_and_is_signed_in_by_the_link_in_the_mail
     browser.click("form button").await;
     assert_eq!(browser.text("#signed-in-name").await, "Asha Rao");
 
+    // With a password of the website's own account pages, too.
+    register(stack.emulator(), "ravi@example.com", "+91-9000000002", "Kettle#Violin#58").await;
+    page.goto(&format!("{}/account", stack.site_url())).await.unwrap();
+    browser.submit("#sign-in", &[("who", "ravi@example.com"), ("password", "Kettle#Violin#58")]).await;
+    assert_eq!(browser.text("#signed-in").await, "You are signed in");
+    browser.close().await;
+    no_key_is_left_anywhere(&stack).await;
+    stack.shutdown().await;
+}
+
+/// Whatever LeadSquared gave out was for a moment and for one person: it is in no mail, table, queue or log.
+async fn no_key_is_left_anywhere(stack: &LocalStack) {
+    let mut places = Vec::new();
+    for mail in stack.emulator().mails() {
+        places.push(("a mail".to_owned(), format!("{} {} {}", mail.subject, mail.html, mail.text)));
+    }
+    for function in stack.logs().functions() {
+        places.push((format!("the log of {function}"), stack.logs().lines(function).await.unwrap().join("\n")));
+    }
+    let aws = Aws::of(stack.ministack()).await;
+    let dynamodb = aws.dynamodb();
+    for table in dynamodb.list_tables().send().await.unwrap().table_names() {
+        let items = dynamodb.scan().table_name(table).send().await.unwrap();
+        assert!(items.last_evaluated_key().is_none(), "{table} is read to its end");
+        places.push((table.clone(), format!("{:?}", items.items())));
+    }
+    for queue in aws.queues().await {
+        let messages: Vec<_> = queue.drain().await.into_iter().filter_map(|message| message.body).collect();
+        places.push((queue.url, messages.join("\n")));
+    }
+    // What must be there if it was looked for in the right places.
+    let found = |text: &str| places.iter().filter(|(_, content)| content.contains(text)).count();
+    assert!(found("/login-links/") > 0 && found("newest_link_used") > 0 && found("login link opened the portal") > 0);
+    let keys = stack.emulator().issued_keys();
+    assert!(keys.len() >= 6, "tenant key, lead keys, private key and those of users: {}", keys.len());
+    for key in keys {
+        let encoded: String = form_urlencoded::byte_serialize(key.as_bytes()).collect();
+        for (place, content) in &places {
+            assert!(!content.contains(&key) && !content.contains(&encoded), "a LeadSquared key is in {place}");
+        }
+    }
+}
+
+/// Whoever has no mouse sees where they are, and whoever sees badly can read it.
+#[tokio::test]
+async fn the_button_is_reached_by_the_keyboard_and_can_be_read_and_seen() {
+    let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
+    // What the page looks like is asked for by script; it has none of its own.
+    let browser = Browser::start_with(Scripts::Run).await;
+    let page = &browser.page;
+    page.goto(&format!("{}/login-links/of-no-use", stack.api_url())).await.unwrap();
+    browser.element("body").await.send_keys(&Key::Tab.to_string()).await.unwrap();
+    let look = "const button = document.activeElement, style = getComputedStyle(button), canvas = document.createElement('p');
+        canvas.style.color = 'Canvas';
+        document.body.append(canvas);
+        return { name: button.localName, color: style.color, background: style.backgroundColor, outline: style.outlineColor,
+            width: style.outlineStyle === 'none' ? 0 : parseFloat(style.outlineWidth), text: style.fontSize,
+            canvas: getComputedStyle(canvas).color };";
+    let look = page.execute(look, Vec::new()).await.unwrap();
+    assert_eq!(look["name"], "button", "one press of the Tab key leads to it: {look}");
+    let contrast = |one: &str, other: &str| {
+        let (one, other) = (luminance(&look[one]), luminance(&look[other]));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    };
+    // https://www.w3.org/TR/WCAG22/#contrast-minimum, #non-text-contrast and #focus-appearance
+    assert!(contrast("color", "background") >= 4.5, "{look}");
+    assert!(contrast("background", "canvas") >= 3.0, "{look}");
+    assert!(look["width"].as_f64().unwrap() >= 2.0 && contrast("outline", "canvas") >= 3.0, "{look}");
     browser.close().await;
     stack.shutdown().await;
+}
+
+/// How bright a colour is, from 0 to 1 (<https://www.w3.org/TR/WCAG22/#dfn-relative-luminance>).
+fn luminance(color: &Value) -> f64 {
+    let color = color.as_str().unwrap();
+    let parts = color.strip_prefix("rgb(").and_then(|rest| rest.strip_suffix(')'));
+    let parts: Vec<f64> = parts
+        .unwrap_or_else(|| panic!("{color} is no opaque colour"))
+        .split(", ")
+        .map(|part| part.parse::<f64>().unwrap() / 255.0)
+        .map(|part| if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) })
+        .collect();
+    let [red, green, blue] = parts[..] else { panic!("{color}") };
+    0.2126 * red + 0.7152 * green + 0.0722 * blue
 }
 
 /// Opens a link again and again as a mail scanner with a real browser does, scripts and all.

@@ -63,8 +63,16 @@ impl Aws {
     pub(crate) async fn new() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(100_000_000_000);
         // MiniStack takes a 12-digit access key id for the account's number.
-        let account = LAST.fetch_add(1, Ordering::Relaxed).to_string();
-        let endpoint = ministack().await.url();
+        Self::at(ministack().await, LAST.fetch_add(1, Ordering::Relaxed).to_string()).await
+    }
+
+    /// The account that a whole stack is deployed to.
+    pub(crate) async fn of(ministack: &MiniStack) -> Self {
+        Self::at(ministack, "test".to_owned()).await
+    }
+
+    async fn at(ministack: &MiniStack, account: String) -> Self {
+        let endpoint = ministack.url();
         let config = aws_config::defaults(BehaviorVersion::latest())
             .endpoint_url(&endpoint)
             .region(Region::new(REGION))
@@ -84,6 +92,12 @@ impl Aws {
             ("AWS_ENDPOINT_URL", &self.endpoint),
         ];
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
+    /// Every queue there is.
+    pub(crate) async fn queues(&self) -> Vec<Queue> {
+        let urls = self.sqs.list_queues().send().await.unwrap().queue_urls.unwrap_or_default();
+        urls.into_iter().map(|url| Queue { url, sqs: self.sqs.clone() }).collect()
     }
 
     /// A new FIFO queue with the settings of the template's.

@@ -340,6 +340,11 @@ async fn whoever_only_looks_changes_nothing() {
     stage.finish(function).await;
 }
 
+#[test]
+fn the_template_mails_links_that_no_scanner_uses_up() {
+    assert_eq!(Template::read().default("LinkMode"), "on-click");
+}
+
 #[tokio::test]
 async fn of_a_thousand_presses_at_once_one_opens_the_portal() {
     const PRESSES: usize = 1000;
@@ -747,6 +752,27 @@ async fn a_lead_that_is_no_portal_user_becomes_one_when_its_link_is_pressed() {
     assert_eq!(registrations, [(lead.as_str(), 1)]);
     assert_eq!(stage.emulator.lead_by_email(ASHA).unwrap().field("mx_City"), Some("c4nary"), "its data stays");
     stage.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_registration_that_hits_another_lead_lets_nobody_in_and_keeps_the_link() {
+    let stage = Stage::new().await;
+    let lead = stage.emulator.add_lead(&[("EmailAddress", ASHA)]).unwrap();
+    let link = stage.live_link(&lead).await;
+    let function = stage.start().await;
+    let twin = "33333333-3333-4333-8333-333333333333";
+    let body = json!({"LeadId": twin, "Message": "Registration Successful"}).to_string();
+    let other = Effect::Answer { status: 200, content_type: "application/json".to_owned(), body };
+    stage.emulator.faults().add(Fault::on(Call::Register, other));
+    let answer = stage.press(&function, &link.path).await;
+    assert_eq!((answer.status, answer.body.matches("<button").count()), (409, 0), "{}", answer.body);
+    // LeadSquared's news of what was registered is ours all the same.
+    assert!(stage.items().await[&format!("lead#{twin}")].contains_key("registered_at"));
+    stage.emulator.faults().clear();
+    let opened = stage.press(&function, &link.path).await;
+    stage.enter(&opened).await;
+    let printed = stage.finish(function).await;
+    assert!(printed.contains("merge the two"), "{printed}");
 }
 
 #[tokio::test]

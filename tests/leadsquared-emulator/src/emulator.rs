@@ -23,7 +23,7 @@ use crate::mails::{self, Mail, TextMessage};
 use crate::portal_users::{self, PortalUser};
 use crate::server::{self, Host, Region};
 use crate::settings::Settings;
-use crate::store::StoreError;
+use crate::store::{self, StoreError};
 use crate::tenant::{Role, User};
 use crate::webhooks::{self, Stored, Webhook};
 use crate::world::{Account, RecordedCall, World};
@@ -127,6 +127,14 @@ impl Emulator {
     pub fn keys_of(&self, role: Role) -> Option<(String, String)> {
         let user = self.account().users().into_iter().find(|user| user.active && user.role == role)?;
         Some((user.access_key, user.secret_key))
+    }
+
+    /// Every key and session of the first account that was given out, and the keys of its users: nothing that anybody may
+    /// find anywhere.
+    pub fn issued_keys(&self) -> Vec<String> {
+        let mut keys = store::all_keys(&self.account().store.connection()).expect(READS);
+        keys.extend(self.account().users().into_iter().flat_map(|user| [user.access_key, user.secret_key]));
+        keys
     }
 
     /// GUID of the first portal.

@@ -257,6 +257,13 @@ pub(crate) fn latest(db: &Connection, kind: Kind) -> rusqlite::Result<Option<Str
         .optional()
 }
 
+/// Every credential that was issued and not revoked, but for temporary passwords, which are mailed on purpose.
+pub(crate) fn all_keys(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    db.prepare_cached("SELECT value FROM credential WHERE kind != ?1")?
+        .query_map([Kind::TemporaryPassword.name()], |row| row.get(0))?
+        .collect()
+}
+
 /// Makes every credential of the kind worthless.
 pub(crate) fn revoke(db: &Connection, kind: Kind) -> rusqlite::Result<()> {
     db.execute("DELETE FROM credential WHERE kind = ?1", [kind.name()])?;
