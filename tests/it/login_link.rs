@@ -278,7 +278,8 @@ async fn the_link_in_the_mail_opens_the_portal_and_does_so_once() {
         (
             "content-security-policy",
             format!(
-                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self' {origin}"
+                "default-src 'none'; style-src 'sha256-phbm1bKBeGcT2Oy5BSKUlCvinU8w9TgH/csZK+WKO6c='; frame-ancestors 'none'; base-uri 'none'; \
+                 form-action 'self' {origin}"
             ),
         ),
     ] {
@@ -550,6 +551,9 @@ async fn what_is_no_address_is_refused_with_the_field_named() {
         assert_eq!(send(&function, request.clone()).await.status, status);
         assert_eq!(send(&function, request.accept(BROWSER)).await.status, status);
     }
+    let unreadable = Request::new("text/plain", "c4nary").at("/login-links").accept(BROWSER);
+    let page = send(&function, unreadable).await;
+    assert!(page.body.contains("could not read") && !page.body.contains("must be an e-mail address"), "{}", page.body);
     let page = send(&function, looked("/login-links")).await;
     assert_eq!(page.status, 200);
     assert!(page.body.contains("type=\"email\"") && !page.body.contains("fault"), "{}", page.body);

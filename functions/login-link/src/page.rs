@@ -71,11 +71,15 @@ impl Pages<'_> {
         self.page(StatusCode::OK, &texts::ASK_TITLE, &texts::ASK, Some(self.form(Press::ByEmail)))
     }
 
-    /// The same page after something was sent that is no e-mail address.
+    /// The same page after something was sent that is no e-mail address, or no form at all.
     pub(crate) fn ask_again(&self, status: StatusCode) -> Response<String> {
+        let fault = match status {
+            StatusCode::UNPROCESSABLE_ENTITY => &texts::EMAIL_WRONG,
+            _ => &texts::EMAIL_UNREADABLE,
+        };
         let form = Form::Email {
             label: self.text(&texts::EMAIL),
-            fault: Some(self.text(&texts::EMAIL_WRONG)),
+            fault: Some(self.text(fault)),
             button: self.text(&texts::ASK_BUTTON),
         };
         self.page(status, &texts::ASK_TITLE, &texts::ASK, Some(form))

@@ -76,6 +76,10 @@ pub(crate) const ASK_BUTTON: Text = Text(["Mail me a link", "मुझे लि
 pub(crate) const EMAIL: Text = Text(["E-mail address", "ई-मेल पता"]);
 pub(crate) const EMAIL_WRONG: Text =
     Text(["This must be an e-mail address such as name@example.com.", "यह name@example.com जैसा ई-मेल पता होना चाहिए।"]);
+pub(crate) const EMAIL_UNREADABLE: Text = Text([
+    "We could not read what was sent. Please enter the address again.",
+    "जो भेजा गया उसे हम पढ़ नहीं सके। कृपया पता फिर से लिखें।",
+]);
 
 pub(crate) const SENT_TITLE: Text = Text(["Look into your mailbox", "अपना ई-मेल देखें"]);
 pub(crate) const SENT: Text = Text([

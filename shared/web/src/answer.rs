@@ -9,6 +9,9 @@ use url::Url;
 /// <https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag#xrobotstag>
 const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
+/// The one style sheet of our pages, which stands in each of them: that of `page.html`.
+const STYLE: &str = "'sha256-phbm1bKBeGcT2Oy5BSKUlCvinU8w9TgH/csZK+WKO6c='";
+
 /// A JSON answer.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<String> {
     let text = serde_json::to_string(body).expect("our answers are plain structs, which always serialize");
@@ -54,9 +57,7 @@ pub fn allow_forms(response: &mut Response<String>, onward: &Url) {
 }
 
 fn policy(form_action: &str) -> String {
-    format!(
-        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action {form_action}"
-    )
+    format!("default-src 'none'; style-src {STYLE}; frame-ancestors 'none'; base-uri 'none'; form-action {form_action}")
 }
 
 /// Any answer of ours: nothing is cached, indexed, sniffed, framed, scripted or passed on as a referrer.
@@ -82,6 +83,10 @@ pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: Strin
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use sha2::{Digest, Sha256};
+
     use super::*;
 
     #[test]
@@ -90,9 +95,19 @@ mod tests {
         let policy = |page: &Response<String>| page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
         assert!(policy(&page).ends_with("form-action 'none'"), "{}", policy(&page));
         allow_forms(&mut page, &"https://Apply.example.com:8443/home;x?y".parse().unwrap());
-        let expected = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; \
-                        form-action 'self' https://apply.example.com:8443";
+        let expected = format!(
+            "default-src 'none'; style-src {STYLE}; frame-ancestors 'none'; base-uri 'none'; \
+             form-action 'self' https://apply.example.com:8443"
+        );
         assert_eq!(policy(&page), expected);
         assert_eq!(page.headers()[X_ROBOTS_TAG], "noindex");
+    }
+
+    #[test]
+    fn a_pages_own_style_is_the_one_that_its_policy_permits() {
+        let page = notice(StatusCode::OK, "Title", &[]).into_body();
+        let style = page.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).unwrap().0;
+        assert_eq!(STYLE, format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(style))));
+        assert!(!page.contains("style="), "{page}");
     }
 }
