@@ -13,7 +13,8 @@ Reads a request from standard input and writes what came of it to standard outpu
                "settings": {"LEDGER_TABLE": "..."}, "timeout_seconds": 10}]}
 
 `secrets` gives the value to store under the secret that an output of the template names, `properties` what is to be
-other than the template has it.
+other than the template has it. Where `binaries` is null, the template is one that `sam build` made, with the binaries in
+folders beside it, and `sam deploy` deploys it.
 
 Two things MiniStack 1.5.33 leaves out of a template are made here afterwards with the API Gateway calls for them: the
 routes, which SAM describes in an OpenAPI body, and the CORS configuration.
@@ -22,6 +23,7 @@ routes, which SAM describes in an OpenAPI body, and the CORS configuration.
 import hashlib
 import io
 import json
+import os
 import pathlib
 import shutil
 import string
@@ -31,9 +33,11 @@ import tempfile
 import time
 import zipfile
 
+REGION = "us-east-1"
 BUCKET = "local-stack"
 STACK = "applicant-onboarding"
 DEPLOY_SECONDS = 60
+SAM_SECONDS = 300
 BATCHED = ("sqs:SendMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
 
 
@@ -41,12 +45,17 @@ class Refused(Exception):
     """A reason to stop that says what to do about it."""
 
 
+def binary_of(function: dict) -> str | None:
+    """The name of the binary that a function runs."""
+    return function.get("Metadata", {}).get("BuildProperties", {}).get("Binary")
+
+
 def with_code(template: dict, locations: dict) -> dict:
-    """The template with every function's CodeUri pointing at the upload of the binary it names."""
+    """The template with every function's CodeUri pointing at where the binary it names is."""
     resources = {}
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
-            binary = resource.get("Metadata", {}).get("BuildProperties", {}).get("Binary")
+            binary = binary_of(resource)
             if binary not in locations:
                 raise Refused(
                     f"{name}: Metadata.BuildProperties.Binary is {binary!r}; it must name one of the function binaries "
@@ -215,8 +224,14 @@ def upload(s3, binaries: dict) -> dict:
     return locations
 
 
-def create_stack(cloudformation, s3, template: dict, parameters: dict) -> dict:
-    """Creates the stack and waits for it; returns its outputs."""
+def built(template: dict, folder: pathlib.Path) -> dict:
+    """Where in the folder `sam build` put every binary."""
+    functions = (resource for resource in template["Resources"].values() if resource["Type"] == "AWS::Serverless::Function")
+    return {binary_of(function): str(folder / function["Properties"]["CodeUri"]) for function in functions}
+
+
+def create_stack(cloudformation, s3, template: dict, parameters: dict) -> None:
+    """Creates the stack and waits for it."""
     # It is longer than a request may hold: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
     s3.put_object(Bucket=BUCKET, Key="template.json", Body=json.dumps(template).encode())
     cloudformation.create_stack(
@@ -229,12 +244,46 @@ def create_stack(cloudformation, s3, template: dict, parameters: dict) -> dict:
     while True:
         stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
         if stack["StackStatus"] == "CREATE_COMPLETE":
-            return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+            return
         if stack["StackStatus"] != "CREATE_IN_PROGRESS":
             raise Refused(f"the stack is {stack['StackStatus']}: {failures(cloudformation) or stack.get('StackStatusReason')}")
         if time.monotonic() > deadline:
             raise Refused(f"the stack is still being created after {DEPLOY_SECONDS} s: {failures(cloudformation)}")
         time.sleep(0.1)
+
+
+def sam_deploy(template: dict, parameters: dict, endpoint: str) -> None:
+    """Has `sam deploy` create the stack."""
+    sam = shutil.which("sam")
+    if not sam:
+        raise Refused("`sam deploy` needs the SAM CLI on the PATH: pip install aws-sam-cli")
+    # Nothing of this machine's AWS settings may be in there.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_"))}
+    environment |= {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        # JSON is YAML, and by that name SAM takes parameters from a file: no value needs quotes there.
+        for name, content in (("template.yaml", template), ("parameters.yaml", parameters)):
+            pathlib.Path(folder, name).write_text(json.dumps(content), encoding="utf-8")
+        command = [sam, "deploy", "--template-file", f"{folder}/template.yaml", "--stack-name", STACK]
+        command += ["--parameter-overrides", f"file://{folder}/parameters.yaml", "--capabilities", "CAPABILITY_IAM"]
+        command += ["--resolve-s3", "--no-confirm-changeset", "--no-progressbar"]
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        try:
+            done = subprocess.run(
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, timeout=SAM_SECONDS, check=False, **output
+            )
+        except subprocess.TimeoutExpired:
+            raise Refused(f"`sam deploy` has not ended after {SAM_SECONDS} s") from None
+    if done.returncode:
+        raise Refused("`sam deploy` says:\n" + "\n".join(done.stdout.strip().splitlines()[-30:]))
 
 
 def failures(cloudformation) -> str:
@@ -273,19 +322,25 @@ def main() -> None:
         return boto3.client(
             service,
             endpoint_url=endpoint,
-            region_name="us-east-1",
+            region_name=REGION,
             aws_access_key_id="test",
             aws_secret_access_key="test",
             config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
         )
 
-    template = yaml_parse(pathlib.Path(request["template"]).read_text(encoding="utf-8"))
+    path = pathlib.Path(request["template"])
+    template = yaml_parse(path.read_text(encoding="utf-8"))
     template = with_batch_actions(without_metric_math(with_properties(template, request["properties"])))
     template = with_characters_excluded(template)
-    s3 = client("s3")
-    locations = upload(s3, request["binaries"])
     cloudformation = client("cloudformation")
-    outputs = create_stack(cloudformation, s3, with_code(template, locations), parameters)
+    if request["binaries"] is None:
+        sam_deploy(with_code(template, built(template, path.parent)), parameters, endpoint)
+    else:
+        s3 = client("s3")
+        locations = upload(s3, request["binaries"])
+        create_stack(cloudformation, s3, with_code(template, locations), parameters)
+    stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     resources, apis, functions = {}, [], {}
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=STACK):

@@ -1,9 +1,12 @@
 """The parts of the deployment that need no MiniStack. Run by the crate's tests."""
 
 import io
+import json
+import os
 import pathlib
 import tempfile
 import unittest
+import unittest.mock
 import zipfile
 
 import deploy
@@ -76,6 +79,42 @@ class Secrets(unittest.TestCase):
         self.assertTrue(set("!/+_-~") <= set(excluded) and not set("aZ09") & set(excluded))
         self.assertEqual(after["Resources"]["Queue"], before["Resources"]["Queue"])
         self.assertNotIn("ExcludeCharacters", secret["Properties"]["GenerateSecretString"])
+
+
+class Sam(unittest.TestCase):
+    """With a `sam` that prints the template, the parameters and the environment it is given."""
+
+    PROGRAM = '''#!/bin/sh
+cat template.yaml parameters.yaml
+echo "$AWS_ENDPOINT_URL $AWS_PROFILE"
+exit {code}
+'''
+
+    def deployed(self, code):
+        with tempfile.TemporaryDirectory() as folder:
+            sam = pathlib.Path(folder, "sam")
+            sam.write_text(self.PROGRAM.format(code=code), encoding="utf-8")
+            sam.chmod(0o755)
+            path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+            with unittest.mock.patch.dict(os.environ, {"PATH": path, "AWS_PROFILE": "mine"}):
+                deploy.sam_deploy({"Resources": {}}, {"Organisation": "Northfield \"College\""}, "http://127.0.0.1:1")
+
+    def test_what_it_says_is_the_reason_and_nothing_of_this_machines_settings_is_in_there(self):
+        self.deployed(0)
+        given = json.dumps({"Resources": {}}) + json.dumps({"Organisation": "Northfield \"College\""})
+        with self.assertRaises(deploy.Refused) as refused:
+            self.deployed(1)
+        self.assertEqual(str(refused.exception), f"`sam deploy` says:\n{given}http://127.0.0.1:1")
+
+    def test_it_has_to_be_there(self):
+        with unittest.mock.patch.dict(os.environ, {"PATH": ""}):
+            with self.assertRaisesRegex(deploy.Refused, "pip install aws-sam-cli"):
+                deploy.sam_deploy({}, {}, "http://127.0.0.1:1")
+
+    def test_the_code_is_where_it_was_built(self):
+        made = template()
+        made["Resources"]["Form"]["Properties"]["CodeUri"] = "Form"
+        self.assertEqual(deploy.built(made, pathlib.Path("/built")), {"form": "/built/Form"})
 
 
 class Routes(unittest.TestCase):

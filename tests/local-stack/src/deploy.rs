@@ -16,8 +16,8 @@ const PROGRAM: &str = include_str!("../python/deploy.py");
 pub(crate) struct Deployment<'a> {
     /// The SAM template.
     pub(crate) template: PathBuf,
-    /// The built functions by the name that the template has for them.
-    pub(crate) binaries: &'a BTreeMap<String, PathBuf>,
+    /// The built functions by the name that the template has for them; none where `sam build` put them beside the template.
+    pub(crate) binaries: Option<&'a BTreeMap<String, PathBuf>>,
     /// The template's parameters, where they differ from their defaults.
     pub(crate) parameters: BTreeMap<&'static str, String>,
     /// What to store in the secret that an output of the template names.
@@ -110,7 +110,7 @@ while True:
         let ministack = MiniStack::start(None, &Steps::hidden()).await.unwrap();
         let deployment = Deployment {
             template: workspace().join("template.yaml"),
-            binaries: &binaries,
+            binaries: Some(&binaries),
             parameters: BTreeMap::from([
                 ("LeadSquaredApiUrl", "http://127.0.0.1:1".to_owned()),
                 ("LeadSquaredPortalApiUrl", "http://127.0.0.1:1".to_owned()),
@@ -158,7 +158,7 @@ while True:
         let template = workspace().join("template.yaml");
         let deployment = Deployment {
             template,
-            binaries: &BTreeMap::new(),
+            binaries: Some(&BTreeMap::new()),
             parameters: BTreeMap::new(),
             secrets: BTreeMap::new(),
             properties: BTreeMap::new(),

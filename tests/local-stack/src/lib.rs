@@ -52,6 +52,8 @@ use steps::Steps;
 pub struct Options {
     /// Where to listen.
     pub ports: Ports,
+    /// What is deployed.
+    pub build: Build,
     /// What the functions find in Secrets Manager.
     pub keys: Keys,
     /// The account's call limit, which the functions are told as their allowance; 25 calls in 5 s unless said.
@@ -60,6 +62,34 @@ pub struct Options {
     pub properties: BTreeMap<&'static str, serde_json::Value>,
     /// Where progress is shown.
     pub steps: Steps,
+}
+
+/// Who built what is deployed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Build {
+    /// Cargo, for development, when the stack starts.
+    #[default]
+    Development,
+    /// `sam build`, before, into this folder; `sam deploy` deploys it.
+    Sam(PathBuf),
+}
+
+impl Build {
+    /// Where the template is.
+    fn template(&self) -> anyhow::Result<PathBuf> {
+        let Self::Sam(folder) = self else { return Ok(workspace().join("template.yaml")) };
+        let template = std::path::absolute(folder)?.join("template.yaml");
+        ensure!(template.exists(), "{} is missing: have `sam build --build-dir` make it first", template.display());
+        Ok(template)
+    }
+
+    /// The functions' binaries, made now; none where they are in the template's folder.
+    async fn binaries(&self, steps: &Steps) -> anyhow::Result<Option<BTreeMap<String, PathBuf>>> {
+        match self {
+            Self::Development => functions::build(steps).await.map(Some),
+            Self::Sam(_) => Ok(None),
+        }
+    }
 }
 
 /// The LeadSquared keys in Secrets Manager.
@@ -94,11 +124,12 @@ impl LocalStack {
     /// # Errors
     /// When something is missing, does not build or cannot be deployed: says what, and what to do.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        let Options { ports, keys, limit, properties, steps } = options;
+        let Options { ports, build, keys, limit, properties, steps } = options;
+        let template = build.template()?;
         let site = ports::listener(ports.site, "the site", &steps)?;
         let site_url = format!("http://{}", site.local_addr()?);
         let (binaries, ministack, emulator) = tokio::try_join!(
-            functions::build(&steps),
+            build.binaries(&steps),
             MiniStack::start(ports.ministack, &steps),
             start_emulator(ports.emulator, limit, &site_url, &steps)
         )?;
@@ -114,8 +145,8 @@ impl LocalStack {
         let webhook_secret = webhooks::Secret::new()?;
         let step = steps.begin("Deploying template.yaml");
         let deployment = Deployment {
-            template: workspace().join("template.yaml"),
-            binaries: &binaries,
+            template,
+            binaries: binaries.as_ref(),
             parameters: parameters(&emulator, limit, &places, &site_url, webhook_secret.hash()),
             properties,
             secrets: BTreeMap::from([("KeysSecretArn", secret(&emulator, keys)?)]),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use leadsquared::EmailAddress;
 use local_stack::burst::{self, Trouble};
 use local_stack::dead_letters::{self, Choice};
 use local_stack::steps::Steps;
-use local_stack::{Keys, LocalStack, Logs, Moment, Options, Place, Ports, explain, forget, restore, smoke};
+use local_stack::{Build, Keys, LocalStack, Logs, Moment, Options, Place, Ports, explain, forget, restore, smoke};
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -32,6 +33,9 @@ enum Command {
         /// Put a wrong secret key into Secrets Manager first: the run must fail and say what is wrong with the keys.
         #[arg(long)]
         wrong_keys: bool,
+        /// Deploy what `sam build --build-dir` has put into this folder, through `sam deploy`.
+        #[arg(long, value_name = "FOLDER")]
+        sam: Option<PathBuf>,
     },
     /// Start on free ports, let many people apply at once, count what came of it, and stop; fails if a promise is broken.
     Burst {
@@ -185,9 +189,10 @@ async fn main() -> ExitCode {
 async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<()> {
     match command {
         None => serve(steps).await,
-        Some(Command::Smoke { wrong_keys }) => {
+        Some(Command::Smoke { wrong_keys, sam }) => {
             let keys = if wrong_keys { Keys::WrongSecretKey } else { Keys::Right };
-            let stack = LocalStack::start(Options { keys, steps: steps.clone(), ..Options::default() }).await?;
+            let build = sam.map_or(Build::Development, Build::Sam);
+            let stack = LocalStack::start(Options { build, keys, steps: steps.clone(), ..Options::default() }).await?;
             let step = steps.begin("One applicant, from the form to the portal");
             let outcome = smoke::run(&stack).await;
             if outcome.is_ok() {
