@@ -531,6 +531,15 @@ fn every_sample_event_decodes() {
     }
 }
 
+/// One bad record must not take its batch along, and cargo-lambda has panics abort unless the profile says something.
+#[test]
+fn panics_unwind_in_what_is_deployed() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let profile = manifest.split("\n[profile.release]\n").nth(1).expect("Cargo.toml has a release profile");
+    let profile = profile.split("\n[").next().unwrap_or_default();
+    assert!(profile.lines().any(|line| line == "panic = \"unwind\""), "{profile}");
+}
+
 #[test]
 fn nothing_is_left_to_do() {
     // Put together here, so that this file does not hold them.

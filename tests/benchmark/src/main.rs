@@ -1,7 +1,8 @@
-//! Measurements of the built functions: `cargo run -p benchmark -- timing`.
+//! Measurements of the built functions: `cargo run -p benchmark -- timing` and `init`.
 
 #![expect(clippy::print_stdout, reason = "this program's output is what it is for")]
 
+mod init;
 mod stage;
 mod timing;
 mod welch;
@@ -21,11 +22,18 @@ struct Arguments {
 enum What {
     /// Whether the time that `portal-account` takes tells who has an account.
     Timing(timing::Arguments),
+    /// How large the functions are as `sam build` makes them, and how long they take to start. Builds them first.
+    Init(init::Arguments),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let What::Timing(arguments) = Arguments::parse().what;
-    let passed = timing::run(&arguments).await?;
+    let passed = match Arguments::parse().what {
+        What::Timing(arguments) => timing::run(&arguments).await?,
+        What::Init(arguments) => {
+            init::run(&arguments).await?;
+            true
+        }
+    };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
