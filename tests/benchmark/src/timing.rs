@@ -114,7 +114,7 @@ async fn measure(
 fn is_known(number: usize) -> bool {
     let mut hasher = DefaultHasher::new();
     (number / 2).hash(&mut hasher);
-    (hasher.finish() ^ number as u64) % 2 == 0
+    (hasher.finish() ^ number as u64).is_multiple_of(2)
 }
 
 /// Asks from an address that nobody else asks from.
