@@ -38,5 +38,5 @@ impl Store {
 fn key(person: &str, network: &Network) -> String {
     let own = network.own();
     // The length first, so that no other network and person have the same bytes.
-    store::key("network", &[&[own.len() as u8], own, person.as_bytes()].concat())
+    store::key("network", [&[own.len() as u8], own, person.as_bytes()].concat())
 }
