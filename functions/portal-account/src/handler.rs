@@ -16,7 +16,7 @@ use crate::answers::{Done, Refusal};
 use crate::body::{Body, both, fault};
 use crate::codes::{self, Challenge};
 use crate::identity::person;
-use crate::limits::{self, Attempt, Places};
+use crate::limits::{self, Attempt, Full, Places};
 use crate::pace::{BUDGET, TO_ANSWER};
 use crate::upstream::{self, Failure};
 use crate::{Config, Store, cookie, wait};
@@ -172,7 +172,7 @@ impl PortalAccount {
         let owner = self.config.identities.read_phone(&call.body, self.config.default_country);
         let owner = owner.map_err(|error| Refusal::fields(vec![error]))?;
         let person = format!("{} {}", owner.schema_name, owner.phone.expose());
-        self.admit(call, Attempt::Code, &person).await?;
+        let places = self.admit(call, Attempt::Code, &person).await?;
         let mut random = [0; 32];
         (self.random)(&mut random);
         let challenge = Challenge::new(random);
@@ -182,7 +182,7 @@ impl PortalAccount {
         let sent = self.ask(call, |client| async move { client.send_sign_in_code(schema_name, phone).await }).await;
         let outcome = match sent {
             Ok(sent) => self.store.fill(&challenge, &sent).await.map_err(|error| unstored(call, &error)),
-            Err(failure) => self.promised(failure),
+            Err(failure) => self.promised(&places, &failure).await,
         };
         self.hold(call).await;
         outcome.map(|()| Done::CodeSent { challenge: challenge.into_text(), valid_for: codes::VALID_FOR })
@@ -219,16 +219,13 @@ impl PortalAccount {
         let places = self.admit(call, Attempt::Change, session.expose()).await?;
         let (session, current, new) = (&session, &current, &new);
         let changed = self.ask(call, |client| async move { client.change_password(session, current, new).await }).await;
-        match changed {
-            Ok(()) => {}
-            Err(failure) => {
-                return Err(match failure.leadsquared() {
-                    Some(Error::BadPortalPassword) => Refusal::WrongCurrentPassword,
-                    Some(Error::SessionEnded) => Refusal::NotSignedIn,
-                    Some(Error::Refused { .. }) => Refusal::PasswordRefused("new_password"),
-                    _ => unsure(&failure),
-                });
-            }
+        if let Err(failure) = changed {
+            return Err(match failure.leadsquared() {
+                Some(Error::BadPortalPassword) => Refusal::WrongCurrentPassword,
+                Some(Error::SessionEnded) => Refusal::NotSignedIn,
+                Some(Error::Refused { .. }) => Refusal::PasswordRefused("new_password"),
+                _ => self.unsure(&places, &failure).await,
+            });
         }
         limits::give_back(&self.throttle, &places).await;
         match self.store.holder(session).await {
@@ -242,10 +239,12 @@ impl PortalAccount {
     async fn forgot_password(&self, call: &Call<'_>) -> Result<Done, Refusal> {
         let who = self.config.identities.read(&call.body, self.config.default_country);
         let who = who.map_err(|error| Refusal::fields(vec![error]))?;
-        self.admit(call, Attempt::Forgot, &person(&who)).await?;
+        let places = self.admit(call, Attempt::Forgot, &person(&who)).await?;
         let who = &who;
-        let sent = self.ask(call, |client| async move { client.forgot_password(who, None).await }).await;
-        let outcome = sent.or_else(|failure| self.promised(failure));
+        let outcome = match self.ask(call, |client| async move { client.forgot_password(who, None).await }).await {
+            Ok(()) => Ok(()),
+            Err(failure) => self.promised(&places, &failure).await,
+        };
         self.hold(call).await;
         outcome.map(|()| Done::ResetMailed)
     }
@@ -263,18 +262,14 @@ impl PortalAccount {
         };
         let places = self.admit(call, Attempt::Reset, &lead.to_string()).await?;
         let reset = &PasswordReset { lead, temporary_password, password };
-        match self.ask(call, |client| async move { client.reset_password(reset).await }).await {
-            Ok(()) => {}
-            Err(failure) => {
-                self.hold(call).await;
-                return Err(match failure.leadsquared() {
-                    Some(Error::BadPortalPassword | Error::NoSuchLead | Error::NotAPortalUser) => {
-                        Refusal::DeadResetLink
-                    }
-                    Some(Error::Refused { .. }) => Refusal::PasswordRefused("password"),
-                    _ => unsure(&failure),
-                });
-            }
+        if let Err(failure) = self.ask(call, |client| async move { client.reset_password(reset).await }).await {
+            let refusal = match failure.leadsquared() {
+                Some(Error::BadPortalPassword | Error::NoSuchLead | Error::NotAPortalUser) => Refusal::DeadResetLink,
+                Some(Error::Refused { .. }) => Refusal::PasswordRefused("password"),
+                _ => self.unsure(&places, &failure).await,
+            };
+            self.hold(call).await;
+            return Err(refusal);
         }
         limits::give_back(&self.throttle, &places).await;
         self.notify(call, lead).await;
@@ -298,10 +293,13 @@ impl PortalAccount {
                 Ok(Done::SignedIn(session))
             }
             Err(failure) => {
+                if failure.says_nothing() {
+                    limits::give_back(&self.throttle, places).await;
+                }
                 self.hold(call).await;
-                Err(match places.crowded_for {
+                Err(match &places.full {
                     // As from a network that is not the person's.
-                    Some(retry_after) => Refusal::TooOften { retry_after },
+                    Some(full) => Refusal::TooOften { retry_after: full.retry_after },
                     None if failure.is_about_the_person() => refused,
                     None => failure.unavailable(),
                 })
@@ -310,21 +308,38 @@ impl PortalAccount {
     }
 
     /// What is said of a failure where everybody is promised the same: only what is certainly not about the person shows.
-    fn promised(&self, failure: Failure) -> Result<(), Refusal> {
-        let may_be_done = failure.leadsquared().is_some_and(Error::may_have_taken_effect);
-        if failure.is_about_the_person() || may_be_done { Ok(()) } else { Err(failure.unavailable()) }
+    async fn promised(&self, places: &Places, failure: &Failure) -> Result<(), Refusal> {
+        if failure.is_about_the_person() || failure.may_have_taken_effect() {
+            return Ok(());
+        }
+        limits::give_back(&self.throttle, places).await;
+        Err(failure.unavailable())
+    }
+
+    /// What is said when the password may be the new one, or is certainly the old one.
+    async fn unsure(&self, places: &Places, failure: &Failure) -> Refusal {
+        if failure.may_have_taken_effect() {
+            return Refusal::OutcomeUnknown;
+        }
+        if failure.says_nothing() {
+            limits::give_back(&self.throttle, places).await;
+        }
+        failure.unavailable()
     }
 
     async fn admit(&self, call: &Call<'_>, attempt: Attempt, person: &str) -> Result<Places, Refusal> {
         let (network, per_address) = (call.network.as_ref(), self.config.attempts_per_address.get());
-        let places = limits::admit(&self.throttle, attempt, person, network, per_address, call.now).await?;
-        let Some(retry_after) = places.crowded_for else { return Ok(places) };
+        let places = limits::admit(&self.throttle, attempt, person, network, per_address, call.now).await;
+        let Some(Full { retry_after, is_shared }) = places.full else { return Ok(places) };
         // A message that is promised or not would tell whose network it is, and the person has enough of them to go by.
-        if attempt == Attempt::SignIn && self.knows(person, call).await {
+        if is_shared && attempt == Attempt::SignIn && self.knows(person, call).await {
             return Ok(places);
         }
-        // As late as where LeadSquared was asked: who has signed in from where is nobody's business.
-        self.hold(call).await;
+        limits::give_back(&self.throttle, &places).await;
+        if is_shared {
+            // As late as where LeadSquared was asked: who has signed in from where is nobody's business.
+            self.hold(call).await;
+        }
         Err(Refusal::TooOften { retry_after })
     }
 
@@ -388,14 +403,6 @@ impl PortalAccount {
                 tracing::warn!(lead.id = %lead, error = %failure, "no notice of a changed password");
             }
         }
-    }
-}
-
-/// What is said when the password may be the new one, or is certainly the old one.
-fn unsure(failure: &Failure) -> Refusal {
-    match failure.leadsquared() {
-        Some(error) if error.may_have_taken_effect() => Refusal::OutcomeUnknown,
-        _ => failure.unavailable(),
     }
 }
 

@@ -12,7 +12,7 @@
 //! **Guessing is slow and locks nobody out.** Attempts are counted for each person from each address, for each address, and
 //! for each person, the last loosely; and where a person signed in before, what strangers used up elsewhere does not count.
 //! Places are taken before LeadSquared is asked, so that attempts side by side are counted too, and given back when it was
-//! the right person. When the table cannot be reached people sign in uncounted.
+//! the right person or certainly nothing came of it. When the table cannot be reached people sign in uncounted.
 //!
 //! A repeat does no harm: it is another attempt, another code or another mail, each within its limits. A password that was
 //! changed or reset stays so when the process dies before its notice is mailed.

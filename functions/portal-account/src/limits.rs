@@ -5,8 +5,6 @@ use std::time::Duration;
 use throttle::{Admission, Limit, Network, Throttle, ThrottleError, ThrottleKey};
 use time::OffsetDateTime;
 
-use crate::answers::Refusal;
-
 /// How long the table may take. Without it people sign in uncounted.
 const PATIENCE: Duration = Duration::from_millis(1000);
 
@@ -49,8 +47,8 @@ impl Attempt {
         (Limit { count: here, window }, Limit { count: anywhere, window })
     }
 
-    /// All that an attempt on somebody's account is counted by, the narrowest first: who is stopped by one uses up none of
-    /// those behind it. Requests that say no address count together.
+    /// All that an attempt on somebody's account is counted by, the narrowest first: who is stopped by one does not even for a
+    /// moment use up those behind it. Requests that say no address count together.
     fn counters(self, person: &str, network: Option<&Network>, per_address: u32) -> Vec<Counter> {
         let (here, anywhere) = self.limits();
         let of_network = |times: u32| Limit { count: per_address.saturating_mul(times), ..here };
@@ -85,15 +83,18 @@ struct Counter {
 pub(crate) struct Places {
     keys: Vec<ThrottleKey>,
     at: OffsetDateTime,
-    /// Where strangers may have used up what this attempt needs as well: how long that lasts.
-    pub(crate) crowded_for: Option<Duration>,
+    /// The limit at which there was none, if it is not all of them.
+    pub(crate) full: Option<Full>,
 }
 
-/// Takes places for an attempt on somebody's account from a network.
-///
-/// # Errors
-/// When one is not free that only those on this network can have taken. Those before it stay taken: whoever asks on has so
-/// many fewer.
+/// A limit without a free place.
+pub(crate) struct Full {
+    pub(crate) retry_after: Duration,
+    /// Whether strangers on other networks can have taken them all.
+    pub(crate) is_shared: bool,
+}
+
+/// Takes places for an attempt on somebody's account from a network, until one is not free.
 pub(crate) async fn admit(
     throttle: &Throttle,
     attempt: Attempt,
@@ -101,8 +102,8 @@ pub(crate) async fn admit(
     network: Option<&Network>,
     per_address: u32,
     now: OffsetDateTime,
-) -> Result<Places, Refusal> {
-    let mut places = Places { keys: Vec::new(), at: now, crowded_for: None };
+) -> Places {
+    let mut places = Places { keys: Vec::new(), at: now, full: None };
     for Counter { kind, key, limit, is_shared } in attempt.counters(person, network, per_address) {
         let retry_after = match in_time(throttle.admit(&key, limit, now)).await {
             Ok(Admission::Admitted) => {
@@ -118,16 +119,13 @@ pub(crate) async fn admit(
             }
         };
         tracing::info!(attempt = attempt.name(), limit = kind, "too many attempts");
-        if !is_shared {
-            return Err(Refusal::TooOften { retry_after });
-        }
-        places.crowded_for = Some(retry_after);
+        places.full = Some(Full { retry_after, is_shared });
         break;
     }
-    Ok(places)
+    places
 }
 
-/// Gives places back: it was the right person.
+/// Gives places back: it was the right person, or no attempt after all.
 pub(crate) async fn give_back(throttle: &Throttle, places: &Places) {
     for key in &places.keys {
         if let Err(error) = in_time(throttle.give_back(key, places.at)).await {

@@ -64,6 +64,20 @@ impl Failure {
         }
     }
 
+    /// Whether whoever sent a guess has certainly learned nothing about it. LeadSquared has its refusals under HTTP 500 too,
+    /// so an answer that is not understood may be one, and does not make guessing free.
+    pub(crate) fn says_nothing(&self) -> bool {
+        match self {
+            Self::LeadSquared(Error::Undocumented { .. } | Error::ServerFault { status: 500 }) => false,
+            _ => !self.is_about_the_person(),
+        }
+    }
+
+    /// Whether what was asked for may have been done all the same.
+    pub(crate) fn may_have_taken_effect(&self) -> bool {
+        self.leadsquared().is_some_and(Error::may_have_taken_effect)
+    }
+
     /// What to say when it is about neither the person nor an unknown outcome.
     pub(crate) fn unavailable(&self) -> Refusal {
         let retry_after = match self {
