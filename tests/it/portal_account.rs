@@ -228,6 +228,35 @@ async fn nobody_learns_who_has_an_account() {
 }
 
 #[tokio::test]
+async fn leadsquared_is_asked_about_every_code_whoever_it_is_for() {
+    let stage = Stage::new().await;
+    let mut challenges = Vec::new();
+    for phone in [PHONE, "+91-9000000003"] {
+        let sent = stage.post("/sign-in/code", &json!({"phone": phone})).await;
+        challenges.push(sent.json()["challenge"].as_str().unwrap().to_owned());
+    }
+    let verify = async |effect: Option<Effect>| {
+        stage.emulator.faults().clear();
+        if let Some(effect) = effect {
+            stage.emulator.faults().add(Fault::everywhere(effect));
+        }
+        let before = stage.emulator.calls().len();
+        let mut answers = Vec::new();
+        for challenge in &challenges {
+            answers.push(stage.post("/sign-in/code/verify", &json!({"challenge": challenge, "code": "x"})).await);
+        }
+        assert_eq!(answers[0], answers[1]);
+        let calls: Vec<_> = stage.emulator.calls()[before..].iter().map(|call| call.call).collect();
+        let (known, unknown) = calls.split_at(calls.len() / 2);
+        assert!(!calls.is_empty() && known == unknown, "{calls:?}");
+        answers[0].status
+    };
+    assert_eq!(verify(None).await, 401);
+    assert_eq!(verify(Some(Effect::gateway(503))).await, 503);
+    stage.finish(&[]).await;
+}
+
+#[tokio::test]
 async fn answers_that_could_tell_go_out_at_a_fixed_moment() {
     const FLOOR: Duration = Duration::from_millis(700);
     let stage = Stage::with(&[("ANSWER_FLOOR_MS", "700")]).await;

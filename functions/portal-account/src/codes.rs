@@ -1,11 +1,12 @@
 //! One-time codes on their way.
 //!
 //! LeadSquared recognises a code by a challenge that it gives for known people only. So nobody is given that: everybody gets
-//! a random one of ours, and what belongs to it is in the table under its hash, if anything does.
+//! a random one of ours, and what belongs to it is in the table under its hash. Where LeadSquared gave none there is one that
+//! it does not know, so that it is asked about whatever is typed for anybody, and what becomes of that tells of nobody either.
 
 use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use leadsquared::{CodeChallenge, CodeRecipient, SentCode};
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use leadsquared::{CodeChallenge, CodeRecipient, Phone, SentCode};
 use time::{Duration, OffsetDateTime};
 
 use crate::store::{self, Item, Store, StoreError};
@@ -56,7 +57,7 @@ impl Store {
         self.carry_out(update).await.map(drop)
     }
 
-    /// The code that belongs to it was sent.
+    /// What LeadSquared is to recognise its code by.
     pub(crate) async fn fill(&self, challenge: &Challenge, sent: &SentCode) -> Result<(), StoreError> {
         let update = self
             .update(challenge.key())
@@ -68,8 +69,8 @@ impl Store {
         self.carry_out(update).await.map(drop)
     }
 
-    /// Takes one of the tries that a challenge has: what LeadSquared recognises the code by. None if there are no more, the
-    /// challenge is unknown or too old, or no code was sent.
+    /// Takes one of the tries that a challenge has: what LeadSquared recognises the code by. None if there are no more, or the
+    /// challenge is unknown, too old or was never filled.
     pub(crate) async fn try_code(
         &self,
         challenge: &Challenge,
@@ -97,6 +98,14 @@ impl Store {
             .expression_attribute_names("#recipient", "recipient")
             .expression_attribute_values(":most", store::number(TRIES));
         self.carry_out(update).await.map(drop)
+    }
+}
+
+/// What stands for a code that was not sent.
+pub(crate) fn decoy(random: [u8; 48], phone: &Phone) -> SentCode {
+    SentCode {
+        code: CodeChallenge::from(BASE64_STANDARD.encode(random)),
+        field_content: CodeRecipient::from(phone.expose()),
     }
 }
 

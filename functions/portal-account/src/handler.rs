@@ -173,19 +173,25 @@ impl PortalAccount {
         let owner = owner.map_err(|error| Refusal::fields(vec![error]))?;
         let person = format!("{} {}", owner.schema_name, owner.phone.expose());
         let places = self.admit(call, Attempt::Code, &person).await?;
-        let mut random = [0; 32];
+        let (mut random, mut decoy) = ([0; 32], [0; 48]);
         (self.random)(&mut random);
+        (self.random)(&mut decoy);
         let challenge = Challenge::new(random);
         // First, so that no code is sent that could not be used.
         self.store.begin(&challenge, call.now).await.map_err(|error| unstored(call, &error))?;
         let (schema_name, phone) = (&*owner.schema_name, &owner.phone);
         let sent = self.ask(call, |client| async move { client.send_sign_in_code(schema_name, phone).await }).await;
         let outcome = match sent {
-            Ok(sent) => self.store.fill(&challenge, &sent).await.map_err(|error| unstored(call, &error)),
-            Err(failure) => self.promised(&places, &failure).await,
+            Ok(sent) => Ok(sent),
+            Err(failure) => self.promised(&places, &failure).await.map(|()| codes::decoy(decoy, phone)),
         };
+        if let Ok(sent) = &outcome
+            && let Err(error) = self.store.fill(&challenge, sent).await
+        {
+            tracing::warn!(error = %error, "nobody can sign in with this challenge");
+        }
         self.hold(call).await;
-        outcome.map(|()| Done::CodeSent { challenge: challenge.into_text(), valid_for: codes::VALID_FOR })
+        outcome.map(|_| Done::CodeSent { challenge: challenge.into_text(), valid_for: codes::VALID_FOR })
     }
 
     async fn verify_code(&self, call: &Call<'_>) -> Result<Done, Refusal> {

@@ -6,7 +6,8 @@
 //! seconds, and LeadSquared is asked in the interactive lane.
 //!
 //! **Nobody learns who has an account.** A wrong password, an unknown person and one who is no portal user get the same
-//! bytes; asking for a code or a reset link is answered the same for everybody. Where the time that LeadSquared takes could
+//! bytes; asking for a code or a reset link is answered the same for everybody, and LeadSquared is asked about whatever code is
+//! typed for anybody. Where the time that LeadSquared takes could
 //! tell, the answer waits for a fixed moment ([`wait`]).
 //!
 //! **Guessing is slow and locks nobody out.** Attempts are counted for each person from each address, for each address, and
