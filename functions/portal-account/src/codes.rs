@@ -3,19 +3,26 @@
 //! LeadSquared recognises a code by a challenge that it gives for known people only. So nobody is given that: everybody gets
 //! a random one of ours, and what belongs to it is in the table under its hash. Where LeadSquared gave none there is one that
 //! it does not know, so that it is asked about whatever is typed for anybody, and what becomes of that tells of nobody either.
+//! Only whoever has our challenge can read what belongs to it: it has a phone number.
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use leadsquared::{CodeChallenge, CodeRecipient, Phone, SentCode};
+use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
-use crate::store::{self, Item, Store, StoreError};
+use crate::store::{self, Store, StoreError};
 
 /// How long a challenge is kept. How long the code itself is good is LeadSquared's business, and not documented.
 pub(crate) const VALID_FOR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 /// How many codes may be tried with one challenge: of a million possible ones, with the limits on asking for a new one.
 const TRIES: i64 = 5;
+
+const SEALED: &str = "sealed";
 
 /// What comes back with a code.
 pub(crate) struct Challenge(String);
@@ -41,6 +48,29 @@ impl Challenge {
     fn key(&self) -> String {
         store::key("code", &self.0)
     }
+
+    /// What belongs to it, sealed for whoever has it.
+    fn seal(&self, sent: &SentCode) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(sent).expect("two texts are JSON");
+        self.cipher().seal_in_place_append_tag(nonce(), Aad::empty(), &mut bytes).expect("two texts are not too long");
+        bytes
+    }
+
+    fn open(&self, mut sealed: Vec<u8>) -> Option<SentCode> {
+        let bytes = self.cipher().open_in_place(nonce(), Aad::empty(), &mut sealed).ok()?;
+        serde_json::from_slice(bytes).ok()
+    }
+
+    fn cipher(&self) -> LessSafeKey {
+        // Another hash than the one in the item's key, which everybody who reads the table sees.
+        let key = Sha256::digest(format!("sealed {}", self.0));
+        LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).expect("SHA-256 has as many bits as the cipher wants"))
+    }
+}
+
+/// Always the same: a challenge is new for every code, so its cipher seals once.
+fn nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
 }
 
 impl Store {
@@ -61,11 +91,9 @@ impl Store {
     pub(crate) async fn fill(&self, challenge: &Challenge, sent: &SentCode) -> Result<(), StoreError> {
         let update = self
             .update(challenge.key())
-            .update_expression("SET #code = :code, #recipient = :recipient")
-            .expression_attribute_names("#code", "challenge")
-            .expression_attribute_names("#recipient", "recipient")
-            .expression_attribute_values(":code", store::text(sent.code.expose()))
-            .expression_attribute_values(":recipient", store::text(sent.field_content.expose()));
+            .update_expression("SET #sealed = :sealed")
+            .expression_attribute_names("#sealed", SEALED)
+            .expression_attribute_values(":sealed", AttributeValue::B(Blob::new(challenge.seal(sent))));
         self.carry_out(update).await.map(drop)
     }
 
@@ -85,17 +113,18 @@ impl Store {
             .expression_attribute_values(":one", store::number(1))
             .expression_attribute_values(":most", store::number(TRIES))
             .expression_attribute_values(":now", store::seconds(now));
-        Ok(self.carry_out(update).await?.as_ref().and_then(sent_code))
+        let item = self.carry_out(update).await?;
+        let sealed = item.and_then(|item| item.get(SEALED)?.as_b().ok().cloned());
+        Ok(sealed.and_then(|sealed| challenge.open(sealed.into_inner())))
     }
 
     /// Ends a challenge whose code was right.
     pub(crate) async fn end(&self, challenge: &Challenge) -> Result<(), StoreError> {
         let update = self
             .update(challenge.key())
-            .update_expression("SET #tries = :most REMOVE #code, #recipient")
+            .update_expression("SET #tries = :most REMOVE #sealed")
             .expression_attribute_names("#tries", "tries")
-            .expression_attribute_names("#code", "challenge")
-            .expression_attribute_names("#recipient", "recipient")
+            .expression_attribute_names("#sealed", SEALED)
             .expression_attribute_values(":most", store::number(TRIES));
         self.carry_out(update).await.map(drop)
     }
@@ -109,10 +138,22 @@ pub(crate) fn decoy(random: [u8; 48], phone: &Phone) -> SentCode {
     }
 }
 
-fn sent_code(item: &Item) -> Option<SentCode> {
-    let text = |name| item.get(name)?.as_s().ok().cloned();
-    Some(SentCode {
-        code: CodeChallenge::from(text("challenge")?),
-        field_content: CodeRecipient::from(text("recipient")?),
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_challenge_opens_what_belongs_to_it() {
+        let challenge = Challenge::new([7; 32]);
+        let phone = Phone::parse("+91-9000000001", leadsquared::CallingCode(91)).unwrap();
+        let sealed = challenge.seal(&decoy([1; 48], &phone));
+        let opened = challenge.open(sealed.clone()).unwrap();
+        assert_eq!(opened.field_content.expose(), "+91-9000000001");
+        assert_eq!(opened.code.expose().len(), 64);
+        assert!(!String::from_utf8_lossy(&sealed).contains("9000000001"));
+        assert!(Challenge::new([8; 32]).open(sealed.clone()).is_none());
+        for damaged in [sealed[1..].to_vec(), sealed[..sealed.len() - 1].to_vec(), Vec::new()] {
+            assert!(challenge.open(damaged).is_none());
+        }
+    }
 }

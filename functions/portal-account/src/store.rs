@@ -1,4 +1,5 @@
-//! What is remembered from one request to the next, in the ledger's table. No password, code or session key is in it.
+//! What is remembered from one request to the next, in the ledger's table. No password, code or session key is in it, and no
+//! phone number that could be read.
 
 use std::collections::HashMap;
 
@@ -63,7 +64,7 @@ impl Store {
             .update_expression("SET #lead_id = :lead_id, #expires_at = :until")
             .expression_attribute_names("#lead_id", LEAD_ID)
             .expression_attribute_names("#expires_at", EXPIRES_AT)
-            .expression_attribute_values(":lead_id", text(&lead.to_string()))
+            .expression_attribute_values(":lead_id", AttributeValue::S(lead.to_string()))
             .expression_attribute_values(":until", seconds(until));
         self.carry_out(update).await.map(drop)
     }
@@ -79,10 +80,6 @@ impl Store {
 pub(crate) fn key(kind: &str, secret: impl AsRef<[u8]>) -> String {
     let hash: String = Sha256::digest(secret).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{kind}#{hash}")
-}
-
-pub(crate) fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
 }
 
 pub(crate) fn number(value: i64) -> AttributeValue {
