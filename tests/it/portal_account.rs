@@ -277,6 +277,31 @@ async fn answers_that_could_tell_go_out_at_a_fixed_moment() {
 }
 
 #[tokio::test]
+async fn what_was_measured_is_printed_before_the_wait() {
+    let stage = Stage::new().await;
+    let held = [
+        ("/sign-in", json!({"email": EMAIL, "password": "wrong"})),
+        ("/sign-in", json!({"email": "stranger@example.test", "password": "wrong"})),
+        ("/sign-in/code", json!({"phone": PHONE})),
+        ("/sign-in/code", json!({"phone": "+91-9000000003"})),
+        ("/sign-in/code/verify", json!({"challenge": "none", "code": "123456"})),
+        ("/password/forgot", json!({"email": EMAIL})),
+        ("/password/forgot", json!({"email": "stranger@example.test"})),
+    ];
+    for (path, body) in &held {
+        stage.post(path, body).await;
+    }
+    let printed = stage.finish(&[]).await;
+    // What a request printed last is what became of it.
+    let last_lines: Vec<_> =
+        printed.lines().filter(|line| line.contains("\"_aws\"") || line.contains("done\"")).collect();
+    let ends = last_lines.iter().filter(|line| line.contains("done\"")).count();
+    assert_eq!(ends, held.len(), "{printed}");
+    assert!(last_lines.last().unwrap().contains("done\""), "{printed}");
+    assert!(last_lines.iter().any(|line| line.contains("UpstreamCalls")), "{printed}");
+}
+
+#[tokio::test]
 async fn a_code_signs_in_once() {
     let stage = Stage::new().await;
     let sent = stage.post("/sign-in/code", &json!({"phone": "90000 12321"})).await;

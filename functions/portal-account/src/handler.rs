@@ -370,8 +370,10 @@ impl PortalAccount {
         outcome
     }
 
-    /// Waits until the moment at which this answer goes out whatever it says.
+    /// Waits until the moment at which this answer goes out whatever it says. Nothing that is done afterwards may depend on
+    /// the person.
     async fn hold(&self, call: &Call<'_>) {
+        telemetry::print_metrics();
         let elapsed = (self.instant)().saturating_duration_since(call.began);
         (self.sleep)(wait(elapsed, self.config.floor)).await;
     }

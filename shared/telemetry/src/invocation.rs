@@ -43,18 +43,23 @@ pub(crate) fn is_trace_header(text: &str) -> bool {
     text.len() <= LONGEST && text.starts_with("Root=1-") && text.bytes().all(plain)
 }
 
+/// Prints the metrics that there are so far: for work whose end must not take longer the more of them there are.
+pub fn print_metrics() {
+    let Some(collector) = COLLECTOR.get() else { return };
+    // Whole, because CloudWatch reads a metric only from a line of its own.
+    let mut lines = Vec::new();
+    let printed = collector.flush(&mut lines).and_then(|()| std::io::stdout().lock().write_all(&lines));
+    if let Err(error) = printed {
+        tracing::warn!(error = %error, "the metrics of this invocation are lost");
+    }
+}
+
 /// Prints the metrics when it goes, even if that is by a panic.
 struct Printed;
 
 impl Drop for Printed {
     fn drop(&mut self) {
-        let Some(collector) = COLLECTOR.get() else { return };
-        // Whole, because CloudWatch reads a metric only from a line of its own.
-        let mut lines = Vec::new();
-        let printed = collector.flush(&mut lines).and_then(|()| std::io::stdout().lock().write_all(&lines));
-        if let Err(error) = printed {
-            tracing::warn!(error = %error, "the metrics of this invocation are lost");
-        }
+        print_metrics();
     }
 }
 

@@ -13,7 +13,7 @@ use lambda_runtime::tracing::subscriber::layer::SubscriberExt;
 use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
 
 pub use error::in_full;
-pub use invocation::{invocation, trace};
+pub use invocation::{invocation, print_metrics, trace};
 pub use metric::Metric;
 pub use private::Private;
 
