@@ -6,7 +6,15 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::Request,
+    http::StatusCode,
+    response::IntoResponse,
+};
 use futures::future::join_all;
+use hyper_util::rt::TokioExecutor;
 use leadsquared::{Attributes, Client, Keys, Options, Password, Registration};
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Limit, LimitRefusal, Settings};
 use proptest::{
@@ -16,6 +24,7 @@ use proptest::{
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{application_form::Answer, fixtures, runtime_api::Function, stage, workspace};
 
@@ -749,6 +758,116 @@ async fn without_its_table_it_still_signs_people_in() {
     assert_eq!(stage.emulator.text_messages().len(), 0);
     let printed = stage.props.function.stop().await;
     assert!(printed.contains("attempts cannot be counted"), "{printed}");
+}
+
+/// A way to the table that is slow, or on which some of what is written gets lost.
+struct Wire {
+    url: String,
+    trouble: watch::Sender<Trouble>,
+    // Ends with it.
+    _server: JoinSet<std::io::Result<()>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Trouble {
+    delay: Duration,
+    /// What requests have in them that are answered with an error.
+    refused: Option<&'static str>,
+    /// The same of those that are never answered.
+    lost: Option<&'static str>,
+}
+
+impl Wire {
+    /// One without trouble to this AWS endpoint.
+    async fn to(endpoint: &str) -> Self {
+        let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http::<Body>();
+        let trouble = watch::Sender::new(Trouble::default());
+        let (of_now, target) = (trouble.subscribe(), endpoint.trim_end_matches('/').to_owned());
+        let forward = async move |request: Request| {
+            let Trouble { delay, refused, lost } = *of_now.borrow();
+            let (mut parts, body) = request.into_parts();
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            let has = |text: &str| String::from_utf8_lossy(&body).contains(text);
+            // The call line's own patience is another test's subject.
+            if !has("allowance#") {
+                tokio::time::sleep(delay).await;
+            }
+            if refused.is_some_and(has) {
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            }
+            if lost.is_some_and(has) {
+                std::future::pending().await
+            }
+            parts.uri = target.parse().unwrap();
+            client.request(Request::from_parts(parts, body.into())).await.unwrap().map(Body::new)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let _server = JoinSet::from_iter([async { axum::serve(listener, Router::new().fallback(forward)).await }]);
+        Self { url, trouble, _server }
+    }
+}
+
+impl Stage {
+    /// Another process of the function, and its way to the table.
+    async fn start_wired(&self) -> (Function, Wire) {
+        let mut environment = self.props.environment.clone();
+        let (_, endpoint) = environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap();
+        let wire = Wire::to(endpoint).await;
+        environment.push(("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), wire.url.clone()));
+        let function = start(&environment).await;
+        // The first request reads the keys as well.
+        let body = json!({"email": "stranger@example.test", "password": "x"});
+        assert_eq!(send(&function, "/sign-in", &body, CAFE, &[]).await.status, 401);
+        (function, wire)
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_down_after_an_answer_is_known_is_written_side_by_side() {
+    let stage = Stage::new().await;
+    let (function, wire) = stage.start_wired().await;
+    let before = stage.kept_by_throttles().await;
+    // Reading and writing together take longer than one place may when it is taken.
+    wire.trouble.send_modify(|trouble| trouble.delay = Duration::from_millis(550));
+    let body = json!({"email": EMAIL, "password": PASSWORD});
+    assert_eq!(send(&function, "/sign-in", &body, HOME, &[]).await.status, 200);
+    assert_eq!(stage.kept_by_throttles().await, before);
+    let kept = stage.kept().await;
+    assert!(kept.contains("session#") && kept.contains("network#"), "{kept}");
+    let printed = function.stop().await;
+    assert!(!printed.contains("WARN"), "{printed}");
+}
+
+#[tokio::test]
+async fn what_there_is_no_time_left_to_write_down_is_said() {
+    let stage = Stage::new().await;
+    let (function, wire) = stage.start_wired().await;
+    let trouble = Trouble { delay: Duration::from_millis(550), lost: Some("SET #lead_id"), ..Trouble::default() };
+    wire.trouble.send_replace(trouble);
+    stage.emulator.faults().add(Fault::on(Call::SignIn, Effect::Latency(Duration::from_secs(2))));
+    let body = json!({"email": EMAIL, "password": PASSWORD});
+    assert_eq!(send(&function, "/sign-in", &body, HOME, &[]).await.status, 200);
+    let printed = function.stop().await;
+    assert!(printed.contains("not all of this request is written down"), "{printed}");
+}
+
+#[tokio::test]
+async fn a_code_that_cannot_be_kept_is_promised_to_everybody() {
+    let stage = Stage::new().await;
+    let (function, wire) = stage.start_wired().await;
+    wire.trouble.send_modify(|trouble| trouble.refused = Some("SET #sealed"));
+    let mut answers = Vec::new();
+    for phone in [PHONE, "+91-9000000003"] {
+        let sent = send(&function, "/sign-in/code", &json!({"phone": phone}), HOME, &[]).await;
+        assert_eq!(sent.status, 202, "{}", sent.body);
+        let body = json!({"challenge": sent.json()["challenge"], "code": "123456"});
+        answers.push(send(&function, "/sign-in/code/verify", &body, HOME, &[]).await);
+    }
+    assert_eq!(problem(&answers[0]), (401, "/problems/wrong-code".to_owned()));
+    assert_eq!(answers[0], answers[1]);
+    let printed = function.stop().await;
+    assert!(printed.contains("nobody can sign in with this challenge"), "{printed}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use account::Account;
+use futures::future::{join, join3};
 use http::header::AUTHORIZATION;
 use http::{Method, Response, StatusCode};
 use lambda_http::Request;
@@ -159,13 +160,14 @@ impl PortalAccount {
         let person = person(&who);
         let places = self.admit(call, Attempt::SignIn, &person).await?;
         let (who, password) = (&who, &password);
-        let signed_in = self.ask(call, |client| async move { client.sign_in(who, password).await }).await;
-        if let (Ok(session), Some(network)) = (&signed_in, &call.network)
-            && let Err(error) = self.store.remember_network(&person, network, &session.lead_id, call.now).await
-        {
-            tracing::warn!(error = %error, "the network is not remembered: strangers could use up this person's attempts there");
+        match self.ask(call, |client| async move { client.sign_in(who, password).await }).await {
+            Ok(session) => {
+                let remembered = self.remember_network(call, &person, &session.lead_id);
+                self.signed_in(call, &places, &session, remembered).await;
+                Ok(Done::SignedIn(session))
+            }
+            Err(failure) => Err(self.not_signed_in(call, &places, &failure, Refusal::WrongCredentials).await),
         }
-        self.signed_in(call, &places, signed_in, Refusal::WrongCredentials).await
     }
 
     async fn send_code(&self, call: &Call<'_>) -> Result<Done, Refusal> {
@@ -183,12 +185,15 @@ impl PortalAccount {
         let sent = self.ask(call, |client| async move { client.send_sign_in_code(schema_name, phone).await }).await;
         let outcome = match sent {
             Ok(sent) => Ok(sent),
-            Err(failure) => self.promised(&places, &failure).await.map(|()| codes::decoy(decoy, phone)),
+            Err(failure) => self.promised(call, &places, &failure).await.map(|()| codes::decoy(decoy, phone)),
         };
-        if let Ok(sent) = &outcome
-            && let Err(error) = self.store.fill(&challenge, sent).await
-        {
-            tracing::warn!(error = %error, "nobody can sign in with this challenge");
+        if let Ok(sent) = &outcome {
+            self.in_time(call, async {
+                if let Err(error) = self.store.fill(&challenge, sent).await {
+                    tracing::warn!(error = %error, "nobody can sign in with this challenge");
+                }
+            })
+            .await;
         }
         self.hold(call).await;
         outcome.map(|_| Done::CodeSent { challenge: challenge.into_text(), valid_for: codes::VALID_FOR })
@@ -206,13 +211,18 @@ impl PortalAccount {
             return Err(Refusal::WrongCode);
         };
         let (sent, code) = (&sent, &code);
-        let signed_in = self.ask(call, |client| async move { client.sign_in_with_code(sent, code).await }).await;
-        if signed_in.is_ok()
-            && let Err(error) = self.store.end(&challenge).await
-        {
-            tracing::warn!(error = %error, "a used code can be tried again; LeadSquared decides");
+        match self.ask(call, |client| async move { client.sign_in_with_code(sent, code).await }).await {
+            Ok(session) => {
+                let ended = async {
+                    if let Err(error) = self.store.end(&challenge).await {
+                        tracing::warn!(error = %error, "a used code can be tried again; LeadSquared decides");
+                    }
+                };
+                self.signed_in(call, &places, &session, ended).await;
+                Ok(Done::SignedIn(session))
+            }
+            Err(failure) => Err(self.not_signed_in(call, &places, &failure, Refusal::WrongCode).await),
         }
-        self.signed_in(call, &places, signed_in, Refusal::WrongCode).await
     }
 
     async fn change_password(&self, call: &Call<'_>) -> Result<Done, Refusal> {
@@ -230,15 +240,17 @@ impl PortalAccount {
                 Some(Error::BadPortalPassword) => Refusal::WrongCurrentPassword,
                 Some(Error::SessionEnded) => Refusal::NotSignedIn,
                 Some(Error::Refused { .. }) => Refusal::PasswordRefused("new_password"),
-                _ => self.unsure(&places, &failure).await,
+                _ => self.unsure(call, &places, &failure).await,
             });
         }
-        limits::give_back(&self.throttle, &places).await;
-        match self.store.holder(session).await {
-            Ok(Some(lead)) => self.notify(call, lead).await,
-            Ok(None) => tracing::info!("no notice of a changed password: the session did not begin here"),
-            Err(error) => tracing::warn!(error = %error, "no notice of a changed password"),
-        }
+        let told = async {
+            match self.store.holder(session).await {
+                Ok(Some(lead)) => self.notify(call, lead).await,
+                Ok(None) => tracing::info!("no notice of a changed password: the session did not begin here"),
+                Err(error) => tracing::warn!(error = %error, "no notice of a changed password"),
+            }
+        };
+        join(self.give_back(call, &places), self.in_time(call, told)).await;
         Ok(Done::PasswordChanged)
     }
 
@@ -249,7 +261,7 @@ impl PortalAccount {
         let who = &who;
         let outcome = match self.ask(call, |client| async move { client.forgot_password(who, None).await }).await {
             Ok(()) => Ok(()),
-            Err(failure) => self.promised(&places, &failure).await,
+            Err(failure) => self.promised(call, &places, &failure).await,
         };
         self.hold(call).await;
         outcome.map(|()| Done::ResetMailed)
@@ -272,63 +284,55 @@ impl PortalAccount {
             let refusal = match failure.leadsquared() {
                 Some(Error::BadPortalPassword | Error::NoSuchLead | Error::NotAPortalUser) => Refusal::DeadResetLink,
                 Some(Error::Refused { .. }) => Refusal::PasswordRefused("password"),
-                _ => self.unsure(&places, &failure).await,
+                _ => self.unsure(call, &places, &failure).await,
             };
             self.hold(call).await;
             return Err(refusal);
         }
-        limits::give_back(&self.throttle, &places).await;
-        self.notify(call, lead).await;
+        join(self.give_back(call, &places), self.notify(call, lead)).await;
         Ok(Done::PasswordChanged)
     }
 
-    /// Ends an attempt to sign in.
-    async fn signed_in(
-        &self,
-        call: &Call<'_>,
-        places: &Places,
-        outcome: Result<Session, Failure>,
-        refused: Refusal,
-    ) -> Result<Done, Refusal> {
-        match outcome {
-            Ok(session) => {
-                limits::give_back(&self.throttle, places).await;
-                if let Err(error) = self.store.remember(&session, call.now).await {
-                    tracing::warn!(error = %error, "the session is not remembered: a change of password will have no notice");
-                }
-                Ok(Done::SignedIn(session))
+    /// Ends an attempt that signed somebody in, with what else there is to write down about it.
+    async fn signed_in(&self, call: &Call<'_>, places: &Places, session: &Session, besides: impl Future<Output = ()>) {
+        let remembered = async {
+            if let Err(error) = self.store.remember(session, call.now).await {
+                tracing::warn!(error = %error, "the session is not remembered: a change of password will have no notice");
             }
-            Err(failure) => {
-                if failure.says_nothing() {
-                    limits::give_back(&self.throttle, places).await;
-                }
-                self.hold(call).await;
-                Err(match &places.full {
-                    // As from a network that is not the person's.
-                    Some(full) => Refusal::TooOften { retry_after: full.retry_after },
-                    None if failure.is_about_the_person() => refused,
-                    None => failure.unavailable(),
-                })
-            }
+        };
+        join3(self.give_back(call, places), self.in_time(call, remembered), self.in_time(call, besides)).await;
+    }
+
+    /// Ends an attempt that did not.
+    async fn not_signed_in(&self, call: &Call<'_>, places: &Places, failure: &Failure, refused: Refusal) -> Refusal {
+        if failure.says_nothing() {
+            self.give_back(call, places).await;
+        }
+        self.hold(call).await;
+        match &places.full {
+            // As from a network that is not the person's.
+            Some(full) => Refusal::TooOften { retry_after: full.retry_after },
+            None if failure.is_about_the_person() => refused,
+            None => failure.unavailable(),
         }
     }
 
     /// What is said of a failure where everybody is promised the same: only what is certainly not about the person shows.
-    async fn promised(&self, places: &Places, failure: &Failure) -> Result<(), Refusal> {
+    async fn promised(&self, call: &Call<'_>, places: &Places, failure: &Failure) -> Result<(), Refusal> {
         if failure.is_about_the_person() || failure.may_have_taken_effect() {
             return Ok(());
         }
-        limits::give_back(&self.throttle, places).await;
+        self.give_back(call, places).await;
         Err(failure.unavailable())
     }
 
     /// What is said when the password may be the new one, or is certainly the old one.
-    async fn unsure(&self, places: &Places, failure: &Failure) -> Refusal {
+    async fn unsure(&self, call: &Call<'_>, places: &Places, failure: &Failure) -> Refusal {
         if failure.may_have_taken_effect() {
             return Refusal::OutcomeUnknown;
         }
         if failure.says_nothing() {
-            limits::give_back(&self.throttle, places).await;
+            self.give_back(call, places).await;
         }
         failure.unavailable()
     }
@@ -341,7 +345,7 @@ impl PortalAccount {
         if is_shared && attempt == Attempt::SignIn && self.knows(person, call).await {
             return Ok(places);
         }
-        limits::give_back(&self.throttle, &places).await;
+        self.give_back(call, &places).await;
         if is_shared {
             // As late as where LeadSquared was asked: who has signed in from where is nobody's business.
             self.hold(call).await;
@@ -356,6 +360,25 @@ impl PortalAccount {
             tracing::warn!(error = %error, "whose network this is cannot be told: it counts as a stranger's");
             false
         })
+    }
+
+    async fn remember_network(&self, call: &Call<'_>, person: &str, lead: &LeadId) {
+        let Some(network) = &call.network else { return };
+        if let Err(error) = self.store.remember_network(person, network, lead, call.now).await {
+            tracing::warn!(error = %error, "the network is not remembered: strangers could use up this person's attempts there");
+        }
+    }
+
+    async fn give_back(&self, call: &Call<'_>, places: &Places) {
+        self.in_time(call, limits::give_back(&self.throttle, places)).await;
+    }
+
+    /// Does what the answer does not depend on any more, as far as there is time for it.
+    async fn in_time(&self, call: &Call<'_>, work: impl Future<Output = ()>) {
+        let time = (call.began + BUDGET).saturating_duration_since((self.instant)());
+        if tokio::time::timeout(time, work).await.is_err() {
+            tracing::warn!(route = call.route.path(), "the table is slow: not all of this request is written down");
+        }
     }
 
     async fn ask<T, F>(&self, call: &Call<'_>, make: impl Fn(Client) -> F) -> Result<T, Failure>

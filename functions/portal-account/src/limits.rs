@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use throttle::{Admission, Limit, Network, Throttle, ThrottleError, ThrottleKey};
 use time::OffsetDateTime;
 
-/// How long the table may take. Without it people sign in uncounted.
+/// How long the table may take for each place. Without it people sign in uncounted.
 const PATIENCE: Duration = Duration::from_millis(1000);
 
 const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
@@ -127,11 +128,9 @@ pub(crate) async fn admit(
 
 /// Gives places back: it was the right person, or no attempt after all.
 pub(crate) async fn give_back(throttle: &Throttle, places: &Places) {
-    for key in &places.keys {
-        if let Err(error) = in_time(throttle.give_back(key, places.at)).await {
-            tracing::warn!(error = %error, "an attempt that was none stays counted");
-            break;
-        }
+    let all = join_all(places.keys.iter().map(|key| throttle.give_back(key, places.at))).await;
+    if let Some(error) = all.into_iter().find_map(Result::err) {
+        tracing::warn!(error = %error, "an attempt that was none stays counted");
     }
 }
 
