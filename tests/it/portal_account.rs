@@ -485,6 +485,7 @@ async fn every_sample_event_is_answered_as_its_name_says() {
             "sign-in-code.json" | "password-forgot.json" => 202,
             "password-reset-common.json" => 422,
             "password-reset.json" => 403,
+            "sign-out.json" => 200,
             _ => 401,
         };
         assert_eq!(answer.status, expected, "{file}: {}", answer.body);
@@ -929,10 +930,21 @@ async fn rotated_keys_are_picked_up_by_the_request_that_meets_them() {
 async fn as_a_cookie_the_key_is_out_of_reach_of_scripts_and_of_other_sites() {
     let stage = Stage::with(&[("SESSION_COOKIE", "yes")]).await;
     let mine = json!({"email": EMAIL, "password": PASSWORD});
-    let forged = stage.send("/sign-in", &mine, HOME, &[("sec-fetch-site", "cross-site")]).await;
-    assert_eq!(problem(&forged), (403, "/problems/other-site".to_owned()));
-    assert!(!forged.headers.contains_key("set-cookie"), "nobody is signed in as somebody else by another site's form");
-    let answer = stage.sign_in(PASSWORD).await;
+    let sign_in = async |headers: &[(&str, &str)]| stage.send("/sign-in", &mine, HOME, headers).await;
+    // The host in front of which the sample stands, and others.
+    let origin = ("origin", "https://a1b2c3d4e5.execute-api.ap-south-1.amazonaws.com");
+    for elsewhere in [
+        [("sec-fetch-site", "cross-site"), origin],
+        [("sec-fetch-site", "same-site"), origin],
+        [("origin", "https://www.example.com"), ("host", "www.example.com")],
+        [("origin", "null"), ("accept", "*/*")],
+    ] {
+        let forged = sign_in(&elsewhere).await;
+        assert_eq!(problem(&forged), (403, "/problems/other-site".to_owned()), "{elsewhere:?}");
+        assert!(!forged.headers.contains_key("set-cookie"), "nobody is signed in as somebody else by another's form");
+    }
+    assert_eq!(sign_in(&[origin]).await.status, 200, "an old browser");
+    let answer = sign_in(&[("sec-fetch-site", "same-origin")]).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(answer.json().get("auth_key").is_none());
     let cookie = answer.headers["set-cookie"].clone();
@@ -940,16 +952,37 @@ async fn as_a_cookie_the_key_is_out_of_reach_of_scripts_and_of_other_sites() {
     assert_eq!(attributes, "Max-Age=14400; Path=/; Secure; HttpOnly; SameSite=Lax");
     let body = json!({"current_password": PASSWORD, "new_password": NEW_PASSWORD});
     let change = async |headers: &[(&str, &str)]| stage.send("/password/change", &body, HOME, headers).await;
-    let elsewhere = change(&[("cookie", pair), ("sec-fetch-site", "cross-site")]).await;
-    assert_eq!(problem(&elsewhere), (401, "/problems/not-signed-in".to_owned()));
+    for site in ["cross-site", "same-site"] {
+        let elsewhere = change(&[("cookie", pair), ("sec-fetch-site", site)]).await;
+        assert_eq!(problem(&elsewhere), (401, "/problems/not-signed-in".to_owned()));
+    }
     assert_eq!(change(&[("cookie", pair), ("sec-fetch-site", "same-origin")]).await.status, 200);
     assert_eq!(stage.emulator.mails().len(), 1);
     let key = pair.split_once('=').unwrap().1.to_owned();
+
+    let calls = stage.emulator.calls().len();
+    let sign_out = async |headers: &[(&str, &str)]| stage.send("/sign-out", &Value::Null, HOME, headers).await;
+    let elsewhere = sign_out(&[("cookie", pair), ("sec-fetch-site", "same-site")]).await;
+    assert_eq!(problem(&elsewhere), (403, "/problems/other-site".to_owned()));
+    assert!(!elsewhere.headers.contains_key("set-cookie"));
+    for headers in [&[("sec-fetch-site", "same-origin"), ("cookie", pair)][..], &[("sec-fetch-site", "same-origin")]] {
+        let signed_out = sign_out(headers).await;
+        assert_eq!((signed_out.status, signed_out.body.as_str()), (200, r#"{"status":"signed-out"}"#));
+        let cookie = &signed_out.headers["set-cookie"];
+        assert_eq!(cookie, "__Host-portal-session=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax");
+    }
+    assert_eq!(stage.emulator.calls().len(), calls);
     stage.finish(&[&key]).await;
 
     let header_only = Stage::new().await;
     let answer = header_only.send("/password/change", &body, HOME, &[("cookie", pair)]).await;
     assert_eq!(problem(&answer), (401, "/problems/not-signed-in".to_owned()));
+    let answer = header_only.post("/sign-out", &json!({})).await;
+    assert_eq!(
+        (answer.status, answer.headers.contains_key("set-cookie")),
+        (200, true),
+        "a cookie of an earlier setting"
+    );
 }
 
 #[test]
@@ -963,6 +996,7 @@ fn no_bytes_lead_to_an_error_of_ours() {
         "/password/change",
         "/password/forgot",
         "/password/reset",
+        "/sign-out",
         "/a b<",
     ]);
     let name = "email|phone|password|challenge|code|current_password|new_password|lead_id|temporary_password";

@@ -24,6 +24,8 @@ pub(crate) enum Done {
     /// The mail is on its way, if the person has an account.
     ResetMailed,
     PasswordChanged,
+    /// The browser is to forget its cookie; the key is good for as long as it would have been.
+    SignedOut,
 }
 
 /// Why it was not done: a variant for each decision that whoever asked can take.
@@ -149,6 +151,7 @@ impl Done {
             Self::SignedIn(_) => "signed-in",
             Self::CodeSent { .. } | Self::ResetMailed => "accepted",
             Self::PasswordChanged => "password-changed",
+            Self::SignedOut => "signed-out",
         }
     }
 
@@ -178,6 +181,14 @@ impl Done {
                 notice(StatusCode::OK, "Your password is changed", &["Sign in with the new one from now on."])
             }
             (Self::PasswordChanged, Preference::Json) => json(StatusCode::OK, &Status { status }),
+            (Self::SignedOut, preference) => {
+                let mut response = match preference {
+                    Preference::Html => notice(StatusCode::OK, "You are signed out", &["You can close this page."]),
+                    Preference::Json => json(StatusCode::OK, &Status { status }),
+                };
+                response.headers_mut().insert(SET_COOKIE, cookie::forget());
+                response
+            }
         }
     }
 }

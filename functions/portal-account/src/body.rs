@@ -4,6 +4,7 @@ use telemetry::Private;
 use web::{FieldError, Form, FormError, Value};
 
 /// What was sent: JSON or a form.
+#[derive(Default)]
 pub(crate) struct Body(Form);
 
 impl Body {

@@ -1,9 +1,9 @@
-//! The session as a cookie, for pages under one site with the API.
+//! The session as a cookie, for pages on one host with the API.
 //!
-//! No script can read it and no other site can send it. `__Host-` makes browsers insist on HTTPS and on this very host
+//! No script can read it and no other host can use it. `__Host-` makes browsers insist on HTTPS and on this very host
 //! (<https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Set-Cookie#cookie_prefixes>).
 
-use http::header::COOKIE;
+use http::header::{COOKIE, ORIGIN};
 use http::{HeaderMap, HeaderValue};
 use leadsquared::SessionKey;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -19,14 +19,28 @@ pub(crate) fn set(key: &SessionKey, seconds: u32) -> HeaderValue {
     cookie
 }
 
-/// Whether a browser says that another site made it send the request.
-pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
+/// `Set-Cookie` that has a browser forget it.
+pub(crate) fn forget() -> HeaderValue {
+    set(&SessionKey::from(""), 0)
 }
 
-/// The session that a browser sent along, unless another site made it do so.
-pub(crate) fn session(headers: &HeaderMap) -> Option<SessionKey> {
-    if is_cross_site(headers) {
+/// Whether a browser says that a page of another host made it send a request to this one. A host of the same site is
+/// another: it may be anybody's who has a subdomain.
+pub(crate) fn is_from_elsewhere(headers: &HeaderMap, host: Option<&str>) -> bool {
+    match (headers.get("sec-fetch-site"), headers.get(ORIGIN)) {
+        (Some(site), _) => site != "same-origin" && site != "none",
+        // Browsers that are too old to say that say who has them post.
+        (None, Some(origin)) => {
+            let own = host.map(|host| format!("https://{host}"));
+            own.is_none_or(|own| !origin.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
+        }
+        (None, None) => false,
+    }
+}
+
+/// The session that a browser sent along, unless another host's page made it do so.
+pub(crate) fn session(headers: &HeaderMap, host: Option<&str>) -> Option<SessionKey> {
+    if is_from_elsewhere(headers, host) {
         return None;
     }
     let cookies = headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
@@ -37,6 +51,8 @@ pub(crate) fn session(headers: &HeaderMap) -> Option<SessionKey> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     #[test]
@@ -50,12 +66,36 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(COOKIE, HeaderValue::from_str(cookies).unwrap());
             headers.insert("sec-fetch-site", HeaderValue::from_static(site));
-            session(&headers).map(|key| key.expose().to_owned())
+            session(&headers, None).map(|key| key.expose().to_owned())
         };
-        assert_eq!(sent(&format!("a=b; {pair};c=d"), "same-site").as_deref(), Some(key));
-        assert_eq!(sent(pair, "cross-site"), None);
+        assert_eq!(sent(&format!("a=b; {pair};c=d"), "same-origin").as_deref(), Some(key));
+        assert_eq!(sent(pair, "same-site"), None);
         for none in ["", "a=b", "__Host-portal-session=", "__Host-portal-session=%ff", "portal-session=x"] {
             assert_eq!(sent(none, "same-origin"), None, "{none}");
+        }
+    }
+    #[test]
+    fn only_this_host_and_what_is_no_browser_are_from_here() {
+        const HOST: Option<&str> = Some("apply.example.test");
+        for (site, origin, host, is_from_elsewhere) in [
+            (Some("same-origin"), Some("https://apply.example.test"), HOST, false),
+            (Some("none"), None, HOST, false),
+            (Some("same-site"), Some("https://other.example.test"), HOST, true),
+            (Some("cross-site"), None, HOST, true),
+            (Some(""), None, HOST, true),
+            (None, Some("https://Apply.example.test"), HOST, false),
+            (None, Some("https://other.example.test"), HOST, true),
+            (None, Some("http://apply.example.test"), HOST, true),
+            (None, Some("https://apply.example.test:444"), HOST, true),
+            (None, Some("null"), HOST, true),
+            (None, Some("https://apply.example.test"), None, true),
+            (None, None, HOST, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers
+                .extend(site.map(|site| (HeaderName::from_static("sec-fetch-site"), HeaderValue::from_static(site))));
+            headers.extend(origin.map(|origin| (ORIGIN, HeaderValue::from_static(origin))));
+            assert_eq!(super::is_from_elsewhere(&headers, host), is_from_elsewhere, "{site:?} {origin:?} {host:?}");
         }
     }
 }

@@ -51,16 +51,18 @@ enum Route {
     ChangePassword,
     ForgotPassword,
     ResetPassword,
+    SignOut,
 }
 
 impl Route {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::SignIn,
         Self::SendCode,
         Self::VerifyCode,
         Self::ChangePassword,
         Self::ForgotPassword,
         Self::ResetPassword,
+        Self::SignOut,
     ];
 
     fn path(self) -> &'static str {
@@ -71,6 +73,7 @@ impl Route {
             Self::ChangePassword => "/password/change",
             Self::ForgotPassword => "/password/forgot",
             Self::ResetPassword => "/password/reset",
+            Self::SignOut => "/sign-out",
         }
     }
 
@@ -128,17 +131,22 @@ impl PortalAccount {
         }
         // SameSite keeps cookies from being sent, not from being set: a form elsewhere could sign its visitor in as somebody
         // else, who would then read what the visitor writes.
-        let gives_cookie = self.config.session_cookie && matches!(route, Route::SignIn | Route::VerifyCode);
-        if gives_cookie && cookie::is_cross_site(request.headers()) {
+        let sets_cookie =
+            self.config.session_cookie && matches!(route, Route::SignIn | Route::VerifyCode | Route::SignOut);
+        if sets_cookie && cookie::is_from_elsewhere(request.headers(), front_door::host(request)) {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
-                "Not signed in",
-                "Another site sent this request. Sign in on the site itself.",
+                "Sent by another site",
+                "Another site sent this request: nothing was done. Use the site itself.",
             )
             .of_type("/problems/other-site"));
         }
-        let body = Body::read(request.headers(), request.body().as_ref()).await;
-        let body = body.map_err(|error| Problem::from(error).of_type("/problems/unreadable"))?;
+        let body = match route {
+            Route::SignOut => Body::default(),
+            _ => Body::read(request.headers(), request.body().as_ref())
+                .await
+                .map_err(|error| Problem::from(error).of_type("/problems/unreadable"))?,
+        };
         let network = front_door::network_address(request).map(Network::of);
         Ok(Call { route, request, body, network, began, now })
     }
@@ -151,6 +159,8 @@ impl PortalAccount {
             Route::ChangePassword => self.change_password(call).await,
             Route::ForgotPassword => self.forgot_password(call).await,
             Route::ResetPassword => self.reset_password(call).await,
+            // LeadSquared documents no call that ends a session: a key, and a cookie of an earlier setting, can only be forgotten.
+            Route::SignOut => Ok(Done::SignedOut),
         }
     }
 
@@ -410,7 +420,8 @@ impl PortalAccount {
             value[if is_bearer { 7 } else { 0 }..].trim()
         });
         let in_header = in_header.filter(|key| !key.is_empty()).map(SessionKey::from);
-        in_header.or_else(|| cookie::session(headers).filter(|_| self.config.session_cookie))
+        let in_cookie = || cookie::session(headers, front_door::host(call.request));
+        in_header.or_else(|| in_cookie().filter(|_| self.config.session_cookie))
     }
 
     fn new_password(&self, call: &Call<'_>, field: &'static str) -> Result<Password, FieldError> {
@@ -453,6 +464,7 @@ mod tests {
             ("/prod/sign-in/code", Some(Route::SendCode)),
             ("/sign-in/code/verify", Some(Route::VerifyCode)),
             ("/password/reset", Some(Route::ResetPassword)),
+            ("/sign-out", Some(Route::SignOut)),
             ("/reset", None),
             ("/sign-in/", None),
             ("/SIGN-IN", None),

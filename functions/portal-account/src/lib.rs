@@ -1,8 +1,8 @@
 //! A portal user's own account: signing in with a password or a one-time code, and changing, forgetting and resetting the
 //! password.
 //!
-//! Trigger: `POST /sign-in`, `/sign-in/code`, `/sign-in/code/verify`, `/password/change`, `/password/forgot` and
-//! `/password/reset` on the HTTP API (payload 2.0), or a REST API or Function URL. A person waits, so everything has five
+//! Trigger: `POST /sign-in`, `/sign-in/code`, `/sign-in/code/verify`, `/password/change`, `/password/forgot`,
+//! `/password/reset` and `/sign-out` on the HTTP API (payload 2.0), or a REST API or Function URL. A person waits, so everything has five
 //! seconds, and LeadSquared is asked in the interactive lane.
 //!
 //! **Nobody learns who has an account.** A wrong password, an unknown person and one who is no portal user get the same

@@ -3,8 +3,8 @@ use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 use lambda_http::request::LambdaRequest;
 
-/// The event without the parts of the request's address; its path stays where [`path`](crate::path) finds it, and its query
-/// where [`query`](crate::query) does.
+/// The event without the parts of the request's address; its path stays where [`path`](crate::path) finds it, its query where
+/// [`query`](crate::query) does, and its host where [`host`](crate::host) does.
 ///
 /// `lambda_http` makes a URI of them and panics when they do not fit together: a stray `<` in a query or an odd `Host` is
 /// enough, and both come from whoever sends the request. A body that claims to be Base64 and is not becomes plain text,
@@ -16,7 +16,7 @@ pub fn without_address(event: LambdaRequest) -> LambdaRequest {
             context.http.path = request.raw_path.take().or(context.http.path.take());
             request.raw_query_string = request.raw_query_string.as_deref().map(harmless);
             request.query_string_parameters = Default::default();
-            request.request_context.domain_name = None;
+            request.request_context.domain_prefix = request.request_context.domain_name.take();
             request.request_context.stage = None;
             forget_host(&mut request.headers);
             request.is_base64_encoded &= is_base64(request.body.as_deref());
@@ -32,7 +32,7 @@ pub fn without_address(event: LambdaRequest) -> LambdaRequest {
             let Ok(harmless) = harmless(&query).parse();
             request.query_string_parameters = Default::default();
             request.multi_value_query_string_parameters = harmless;
-            request.request_context.domain_name = None;
+            request.request_context.domain_prefix = request.request_context.domain_name.take();
             request.request_context.stage = None;
             forget_host(&mut request.headers);
             forget_host(&mut request.multi_value_headers);

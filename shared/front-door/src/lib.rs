@@ -1,7 +1,7 @@
 //! Requests as AWS's front doors hand them to a function: an HTTP API (payload 2.0), a REST API or a Function URL.
 //!
 //! Whoever sends a request chooses its address, and its text must not end the process: the address is left out of what
-//! `lambda_http` makes of the event, and [`path`], [`query`] and [`network_address`] say what of it counts.
+//! `lambda_http` makes of the event, and [`path`], [`query`], [`host`] and [`network_address`] say what of it counts.
 
 mod event;
 mod origin;
@@ -11,7 +11,7 @@ use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Error, LambdaEvent, Request, Service, lambda_runtime, service_fn};
 
 pub use event::without_address;
-pub use origin::{network_address, path, query};
+pub use origin::{host, network_address, path, query};
 
 /// Answers requests until Lambda ends the process; what they measure is printed after each.
 ///

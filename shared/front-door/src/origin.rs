@@ -19,6 +19,16 @@ pub fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request.query_string_parameters_ref()?.first(name)
 }
 
+/// The name under which the door was reached, such as `api.example.com`: its own or one of its custom domain names.
+pub fn host(request: &Request) -> Option<&str> {
+    // `without_address` puts it there.
+    match request.request_context_ref()? {
+        RequestContext::ApiGatewayV2(context) => context.domain_prefix.as_deref(),
+        RequestContext::ApiGatewayV1(context) => context.domain_prefix.as_deref(),
+        _ => None,
+    }
+}
+
 /// Who connected to the door. Not `X-Forwarded-For`, which the sender can begin as they like
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
 pub fn network_address(request: &Request) -> Option<IpAddr> {
@@ -42,22 +52,30 @@ mod tests {
     }
 
     #[test]
-    fn path_and_network_address_are_the_doors_word() {
-        let headers = json!({"x-forwarded-for": "198.51.100.1"});
+    fn path_host_and_network_address_are_the_doors_word() {
+        let headers = json!({"x-forwarded-for": "198.51.100.1", "host": "forged.test"});
         let http_api = json!({
             "version": "2.0", "rawPath": "/a b/<c>", "headers": headers,
-            "requestContext": {"http": {"method": "GET", "path": "/", "sourceIp": "2001:db8::1"}},
+            "requestContext": {
+                "domainName": "api.example.test", "domainPrefix": "api",
+                "http": {"method": "GET", "path": "/", "sourceIp": "2001:db8::1"},
+            },
         });
         let rest_api = json!({
             "httpMethod": "GET", "path": "/a", "headers": headers, "multiValueHeaders": {},
-            "requestContext": {"httpMethod": "GET", "path": "/prod/a", "identity": {"sourceIp": "203.0.113.7"}},
+            "requestContext": {
+                "domainName": "rest.example.test", "httpMethod": "GET", "path": "/prod/a",
+                "identity": {"sourceIp": "203.0.113.7"},
+            },
         });
-        let of = |event| {
+        for (event, its_path, its_host, its_address) in [
+            (http_api, "/a b/<c>", "api.example.test", "2001:db8::1"),
+            (rest_api, "/a", "rest.example.test", "203.0.113.7"),
+        ] {
             let request = request(event);
-            (path(&request).to_owned(), network_address(&request).map(|address| address.to_string()))
-        };
-        assert_eq!(of(http_api), ("/a b/<c>".to_owned(), Some("2001:db8::1".to_owned())));
-        assert_eq!(of(rest_api), ("/a".to_owned(), Some("203.0.113.7".to_owned())));
+            assert_eq!((path(&request), host(&request)), (its_path, Some(its_host)));
+            assert_eq!(network_address(&request), its_address.parse().ok());
+        }
     }
 
     #[test]
@@ -84,8 +102,9 @@ mod tests {
 
     #[test]
     fn what_an_event_does_not_say_is_none() {
-        let request =
-            request(json!({"version": "2.0", "requestContext": {"http": {"method": "GET", "sourceIp": "?"}}}));
-        assert_eq!((path(&request), network_address(&request)), ("", None));
+        let request = request(
+            json!({"version": "2.0", "requestContext": {"domainPrefix": "a", "http": {"method": "GET", "sourceIp": "?"}}}),
+        );
+        assert_eq!((path(&request), host(&request), network_address(&request)), ("", None, None));
     }
 }
