@@ -641,9 +641,9 @@ async fn what_fails_because_of_leadsquared_does_not_count() {
     for (effect, path, body, times) in [
         (Effect::gateway(502), "/sign-in", &sign_in, 11),
         (Effect::Cut, "/sign-in", &sign_in, 11),
-        // A challenge has its five tries in any case.
-        (Effect::gateway(503), "/sign-in/code/verify", &verify, 4),
+        (Effect::gateway(503), "/sign-in/code/verify", &verify, 11),
         (limited(), "/sign-in", &sign_in, 11),
+        (limited(), "/sign-in/code/verify", &verify, 11),
         (limited(), "/password/change", &change, 11),
         (limited(), "/password/reset", &reset, 11),
         (limited(), "/password/forgot", &json!({"email": EMAIL}), 4),
@@ -658,6 +658,7 @@ async fn what_fails_because_of_leadsquared_does_not_count() {
         stage.emulator.faults().clear();
         assert_eq!(stage.kept_by_throttles().await, before, "{path}");
     }
+    assert!(stage.kept().await.contains(r#""tries": N("0")"#), "the code has all its tries");
 }
 
 #[tokio::test]

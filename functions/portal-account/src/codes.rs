@@ -118,6 +118,18 @@ impl Store {
         Ok(sealed.and_then(|sealed| challenge.open(sealed.into_inner())))
     }
 
+    /// Gives back a try that LeadSquared said nothing about.
+    pub(crate) async fn untry_code(&self, challenge: &Challenge) -> Result<(), StoreError> {
+        let update = self
+            .update(challenge.key())
+            .update_expression("SET #tries = #tries - :one")
+            .condition_expression("#tries > :none")
+            .expression_attribute_names("#tries", "tries")
+            .expression_attribute_values(":one", store::number(1))
+            .expression_attribute_values(":none", store::number(0));
+        self.carry_out(update).await.map(drop)
+    }
+
     /// Ends a challenge whose code was right.
     pub(crate) async fn end(&self, challenge: &Challenge) -> Result<(), StoreError> {
         let update = self

@@ -231,7 +231,17 @@ impl PortalAccount {
                 self.signed_in(call, &places, &session, ended).await;
                 Ok(Done::SignedIn(session))
             }
-            Err(failure) => Err(self.not_signed_in(call, &places, &failure, Refusal::WrongCode).await),
+            Err(failure) => {
+                if failure.says_nothing() {
+                    let given_back = async {
+                        if let Err(error) = self.store.untry_code(&challenge).await {
+                            tracing::warn!(error = %error, "a code has one try fewer than it should");
+                        }
+                    };
+                    self.in_time(call, given_back).await;
+                }
+                Err(self.not_signed_in(call, &places, &failure, Refusal::WrongCode).await)
+            }
         }
     }
 
