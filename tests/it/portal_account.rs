@@ -728,6 +728,57 @@ async fn an_address_has_so_many_attempts_at_whomever() {
 }
 
 #[tokio::test]
+async fn the_websites_server_asks_for_each_visitor_by_themselves() {
+    const SERVER: &str = "192.0.2.80";
+    const SECRET: &str = "c4nary-site-secret";
+    const HASH: &str = "d7c34152ffcfe644189ca171b7fe36a9b4db13bbb78533c2f545d1492276f592";
+    let stage = Stage::with(&[("SITE_SECRET_HASHES", HASH)]).await;
+    let sign_in = async |password: &str, headers: &[(&str, &str)]| {
+        let body = json!({"email": EMAIL, "password": password});
+        stage.send("/sign-in", &body, SERVER, headers).await
+    };
+    let visitor = |address| [("x-site-secret", SECRET), ("x-visitor-address", address)];
+    for _ in 0..10 {
+        assert_eq!(sign_in("guess", &visitor(CAFE)).await.status, 401);
+    }
+    assert_eq!(sign_in("guess", &visitor(CAFE)).await.status, 429);
+    assert_eq!(sign_in(PASSWORD, &visitor(HOME)).await.status, 200, "the owner, through the same server");
+
+    // Nobody else says who they are.
+    let forged = [("x-site-secret", "wrong"), ("x-visitor-address", HOME)];
+    for headers in [&forged[..], &forged[1..], &[]] {
+        assert_eq!(sign_in("guess", headers).await.status, 401, "{headers:?}");
+    }
+    for _ in 3..10 {
+        assert_eq!(sign_in("guess", &forged).await.status, 401);
+    }
+    for headers in [&forged[..], &forged[1..], &[]] {
+        assert_eq!(sign_in(PASSWORD, headers).await.status, 429, "{headers:?}: all were from the one address");
+    }
+    assert_eq!(sign_in(PASSWORD, &visitor(HOME)).await.status, 200);
+
+    for headers in [&visitor("unknown")[..], &visitor("")[..], &visitor(HOME)[..1]] {
+        let answer = sign_in(PASSWORD, headers).await;
+        assert_eq!(problem(&answer), (400, "/problems/unreadable".to_owned()), "{headers:?}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("x-visitor-address"));
+    }
+    stage.finish(&[SERVER, CAFE]).await;
+}
+
+#[tokio::test]
+async fn without_a_secret_of_the_website_nobody_says_who_they_are() {
+    let stage = Stage::new().await;
+    let body = json!({"email": EMAIL, "password": "guess"});
+    let mut answers = Vec::new();
+    for number in 0..11 {
+        let address = format!("198.51.100.{number}");
+        let headers = [("x-site-secret", ""), ("x-visitor-address", &address)];
+        answers.push(stage.send("/sign-in", &body, HOME, &headers).await.status);
+    }
+    assert_eq!((&answers[..10], answers[10]), (&[401; 10][..], 429));
+}
+
+#[tokio::test]
 async fn messages_to_one_person_are_few() {
     let stage = Stage::new().await;
     // That somebody signed in from there shows in no answer about messages.

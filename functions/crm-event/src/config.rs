@@ -1,9 +1,9 @@
+use front_door::SecretHashes;
 use http::{HeaderName, StatusCode};
 use settings::{SettingError, Variables};
 use time::Duration;
 
 use crate::rules::Rules;
-use crate::secret::SecretHashes;
 
 /// Every setting this function reads.
 pub struct Config {
@@ -35,10 +35,10 @@ impl Config {
         const BAD_SECRET_STATUS: &str = "the status 401 or 200";
         let rules = Rules::parse(&variables.required(CRM_RULES)?)
             .map_err(|error| SettingError::invalid(CRM_RULES, "a list of rules", error))?;
-        let secrets = variables.optional(WEBHOOK_SECRET_HASHES).unwrap_or_default();
-        let secrets = secrets.parse().map_err(|error| {
-            SettingError::invalid(WEBHOOK_SECRET_HASHES, "a list of SHA-256 hashes in hexadecimal", error)
-        })?;
+        let secrets = match variables.optional(WEBHOOK_SECRET_HASHES) {
+            Some(_) => variables.parsed(WEBHOOK_SECRET_HASHES, SecretHashes::EXPECTED)?,
+            None => SecretHashes::default(),
+        };
         let bad_secret_status = match variables.parsed(WEBHOOK_BAD_SECRET_STATUS, BAD_SECRET_STATUS)? {
             401 => StatusCode::UNAUTHORIZED,
             200 => StatusCode::OK,

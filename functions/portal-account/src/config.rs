@@ -2,6 +2,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use account::Settings;
+use front_door::SecretHashes;
 use leadsquared::{CallingCode, EmailAddress, Timeouts};
 use passwords::Rules;
 use settings::{SettingError, Variables};
@@ -21,6 +22,9 @@ pub struct Config {
     pub rules: Rules,
     /// `ATTEMPTS_PER_ADDRESS`: how often one network address may try in a quarter of an hour.
     pub attempts_per_address: NonZeroU32,
+    /// `SITE_SECRET_HASHES`, optional: SHA-256 of what the website's own server proves itself with, which then says for which
+    /// visitor it asks; without any, whoever connects is whose attempts are counted.
+    pub site_secrets: SecretHashes,
     /// `ANSWER_FLOOR_MS`: how long an answer takes at least that must not tell who has an account.
     pub floor: Duration,
     /// `SESSION_COOKIE`: whether the key is given as a cookie instead of in the answer.
@@ -45,12 +49,17 @@ impl Config {
         const PASSWORD_CLASSES: &str = "PASSWORD_CLASSES";
         const ANSWER_FLOOR_MS: &str = "ANSWER_FLOOR_MS";
         const SESSION_COOKIE: &str = "SESSION_COOKIE";
+        const SITE_SECRET_HASHES: &str = "SITE_SECRET_HASHES";
         const MAIL_SENDER: &str = "MAIL_SENDER";
         let identities = Identities::parse(&variables.required(SIGN_IN_FIELDS)?)
             .map_err(|error| SettingError::invalid(SIGN_IN_FIELDS, "a list of fields to sign in by", error))?;
         let classes = match variables.optional(PASSWORD_CLASSES) {
             Some(_) => variables.parsed(PASSWORD_CLASSES, "a list of kinds of characters")?,
             None => Default::default(),
+        };
+        let site_secrets = match variables.optional(SITE_SECRET_HASHES) {
+            Some(_) => variables.parsed(SITE_SECRET_HASHES, SecretHashes::EXPECTED)?,
+            None => SecretHashes::default(),
         };
         let floor = Duration::from_millis(variables.parsed(ANSWER_FLOOR_MS, "a number of milliseconds")?);
         if floor >= BUDGET {
@@ -70,6 +79,7 @@ impl Config {
             default_country: CallingCode(variables.parsed("DEFAULT_COUNTRY_CODE", "a calling code such as 91")?),
             rules: Rules { classes },
             attempts_per_address: variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?,
+            site_secrets,
             floor,
             session_cookie,
             organisation: variables.required("ORGANISATION")?,

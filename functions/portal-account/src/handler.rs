@@ -20,7 +20,7 @@ use crate::identity::person;
 use crate::limits::{self, Attempt, Full, Places};
 use crate::pace::{BUDGET, TO_ANSWER};
 use crate::upstream::{self, Failure};
-use crate::{Config, Store, cookie, wait};
+use crate::{Config, Store, cookie, visitor, wait};
 
 /// Everything requests are answered with.
 pub struct PortalAccount {
@@ -147,7 +147,7 @@ impl PortalAccount {
                 .await
                 .map_err(|error| Problem::from(error).of_type("/problems/unreadable"))?,
         };
-        let network = front_door::network_address(request).map(Network::of);
+        let network = visitor::network(request, &self.config.site_secrets)?;
         Ok(Call { route, request, body, network, began, now })
     }
 

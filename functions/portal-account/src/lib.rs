@@ -31,6 +31,7 @@ mod pace;
 mod sessions;
 mod store;
 mod upstream;
+mod visitor;
 
 pub use config::{Config, TIMEOUTS};
 pub use handler::PortalAccount;

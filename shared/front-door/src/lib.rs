@@ -5,6 +5,7 @@
 
 mod event;
 mod origin;
+mod secret;
 
 use http::Response;
 use lambda_http::request::LambdaRequest;
@@ -12,6 +13,7 @@ use lambda_http::{Adapter, Error, LambdaEvent, Request, Service, lambda_runtime,
 
 pub use event::without_address;
 pub use origin::{host, network_address, path, query};
+pub use secret::{InvalidHashes, SecretHashes};
 
 /// Answers requests until Lambda ends the process; what they measure is printed after each.
 ///

@@ -1,14 +1,17 @@
 //! The site's pages for signing in and for passwords: how a website's server uses the `portal-account` function.
 //!
-//! The browser sees this site only. LeadSquared's key stays in a cookie that no script can read, and goes to the API in the
-//! `Authorization` header. Nothing here needs JavaScript.
+//! The browser sees this site only, which tells the API whose attempts to count. LeadSquared's key stays in a cookie that no
+//! script can read, and goes to the API in the `Authorization` header. Nothing here needs JavaScript.
+
+use std::net::{IpAddr, SocketAddr};
 
 use askama::Template;
 use axum::Form;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Query, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, SET_COOKIE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -146,16 +149,16 @@ async fn account(headers: HeaderMap) -> Response {
     page(StatusCode::OK, &Account { signed_in: session(&headers).is_some(), told: Told::default() })
 }
 
-async fn sign_in(State(site): State<Site>, Form(form): Form<SignIn>) -> Response {
+async fn sign_in(api: Api, Form(form): Form<SignIn>) -> Response {
     let mut body = identity(&form.who);
     body["password"] = form.password.into();
-    let answer = ask(&site, "/sign-in", &body, None).await;
+    let answer = api.ask("/sign-in", &body, None).await;
     signed_in(&answer)
         .unwrap_or_else(|| page(answer.status, &Account { signed_in: false, told: Told::problem(&answer) }))
 }
 
-async fn send_code(State(site): State<Site>, Form(form): Form<Phone>) -> Response {
-    let answer = ask(&site, "/sign-in/code", &json!({"phone": form.phone}), None).await;
+async fn send_code(api: Api, Form(form): Form<Phone>) -> Response {
+    let answer = api.ask("/sign-in/code", &json!({"phone": form.phone}), None).await;
     match answer.body["challenge"].as_str() {
         Some(challenge) => {
             let told = Told::done("If somebody has an account with this number, a code is on its way.");
@@ -165,17 +168,17 @@ async fn send_code(State(site): State<Site>, Form(form): Form<Phone>) -> Respons
     }
 }
 
-async fn verify_code(State(site): State<Site>, Form(form): Form<TypedCode>) -> Response {
+async fn verify_code(api: Api, Form(form): Form<TypedCode>) -> Response {
     let body = json!({"challenge": form.challenge, "code": form.code});
-    let answer = ask(&site, "/sign-in/code/verify", &body, None).await;
+    let answer = api.ask("/sign-in/code/verify", &body, None).await;
     signed_in(&answer)
         .unwrap_or_else(|| page(answer.status, &Code { challenge: form.challenge, told: Told::problem(&answer) }))
 }
 
-async fn change(State(site): State<Site>, headers: HeaderMap, Form(form): Form<Change>) -> Response {
+async fn change(api: Api, headers: HeaderMap, Form(form): Form<Change>) -> Response {
     let Some(key) = session(&headers) else { return Redirect::to("/account").into_response() };
     let body = json!({"current_password": form.current_password, "new_password": form.new_password});
-    let answer = ask(&site, "/password/change", &body, Some(key)).await;
+    let answer = api.ask("/password/change", &body, Some(key)).await;
     let told = match answer.status {
         StatusCode::OK => Told::done("Your password is changed."),
         _ => Told::problem(&answer),
@@ -187,8 +190,8 @@ async fn ask_whom() -> Response {
     page(StatusCode::OK, &Forgot { told: Told::default() })
 }
 
-async fn forgot(State(site): State<Site>, Form(form): Form<Whom>) -> Response {
-    let answer = ask(&site, "/password/forgot", &identity(&form.who), None).await;
+async fn forgot(api: Api, Form(form): Form<Whom>) -> Response {
+    let answer = api.ask("/password/forgot", &identity(&form.who), None).await;
     let told = match answer.status {
         StatusCode::ACCEPTED => {
             Told::done("If you have an account, a link to set a new password is on its way to you.")
@@ -202,10 +205,10 @@ async fn ask_new_password(Query(link): Query<Link>) -> Response {
     page(StatusCode::OK, &Reset { link, told: Told::default() })
 }
 
-async fn reset(State(site): State<Site>, Form(form): Form<NewPassword>) -> Response {
+async fn reset(api: Api, Form(form): Form<NewPassword>) -> Response {
     let NewPassword { lead_id, temporary_password, password } = form;
     let body = json!({"lead_id": lead_id, "temporary_password": temporary_password, "password": password});
-    let answer = ask(&site, "/password/reset", &body, None).await;
+    let answer = api.ask("/password/reset", &body, None).await;
     match answer.status {
         StatusCode::OK => {
             let told = Told::done("Your password is changed. Sign in with it.");
@@ -232,17 +235,36 @@ struct Answer {
     body: Value,
 }
 
-/// Asks the API as this site's server.
-async fn ask(site: &Site, path: &str, body: &Value, key: Option<&str>) -> Answer {
-    let mut request = Request::post(format!("{}{path}", site.places.api_url)).header(CONTENT_TYPE, "application/json");
-    if let Some(key) = key {
-        request = request.header(AUTHORIZATION, key);
+/// The API, asked as this site's server for one of its visitors.
+struct Api {
+    site: Site,
+    visitor: IpAddr,
+}
+
+impl FromRequestParts<Site> for Api {
+    type Rejection = <ConnectInfo<SocketAddr> as FromRequestParts<Site>>::Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Self::Rejection> {
+        let ConnectInfo(visitor) = ConnectInfo::<SocketAddr>::from_request_parts(parts, site).await?;
+        Ok(Self { site: site.clone(), visitor: visitor.ip() })
     }
-    let away = Answer { status: StatusCode::BAD_GATEWAY, body: Value::Null };
-    let Ok(request) = request.body(Body::from(body.to_string())) else { return away };
-    match http::text(&http::client(), request).await {
-        Ok((status, text)) => Answer { status, body: serde_json::from_str(&text).unwrap_or_default() },
-        Err(_) => away,
+}
+
+impl Api {
+    async fn ask(&self, path: &str, body: &Value, key: Option<&str>) -> Answer {
+        let mut request = Request::post(format!("{}{path}", self.site.places.api_url))
+            .header(CONTENT_TYPE, "application/json")
+            .header("x-site-secret", self.site.secret.expose())
+            .header("x-visitor-address", self.visitor.to_string());
+        if let Some(key) = key {
+            request = request.header(AUTHORIZATION, key);
+        }
+        let away = Answer { status: StatusCode::BAD_GATEWAY, body: Value::Null };
+        let Ok(request) = request.body(Body::from(body.to_string())) else { return away };
+        match http::text(&http::client(), request).await {
+            Ok((status, text)) => Answer { status, body: serde_json::from_str(&text).unwrap_or_default() },
+            Err(_) => away,
+        }
     }
 }
 

@@ -142,12 +142,12 @@ impl LocalStack {
             ministack_url: ministack.url(),
         };
 
-        let webhook_secret = webhooks::Secret::new()?;
+        let (webhook_secret, site_secret) = (webhooks::Secret::new()?, webhooks::Secret::new()?);
         let step = steps.begin("Deploying template.yaml");
         let deployment = Deployment {
             template,
             binaries: binaries.as_ref(),
-            parameters: parameters(&emulator, limit, &places, &site_url, webhook_secret.hash()),
+            parameters: parameters(&emulator, limit, &places, &site_url, [webhook_secret.hash(), site_secret.hash()]),
             properties,
             secrets: BTreeMap::from([("KeysSecretArn", secret(&emulator, keys)?)]),
         };
@@ -157,7 +157,7 @@ impl LocalStack {
 
         let flow = Flow::new();
         let mut servers = JoinSet::new();
-        servers.spawn(site::serve(site, places.clone(), emulator.clone()));
+        servers.spawn(site::serve(site, places.clone(), emulator.clone(), site_secret));
         servers.spawn(api::serve(api, ministack.port(), api_id, flow.clone()));
         servers.spawn(observe::watch(emulator.clone(), flow.clone()));
         let step = steps.begin("Setting up LeadSquared's webhooks");
@@ -282,7 +282,7 @@ fn parameters(
     limit: Limit,
     places: &Places,
     site_url: &str,
-    webhook_secret_hash: String,
+    [webhook_secret_hash, site_secret_hash]: [String; 2],
 ) -> BTreeMap<&'static str, String> {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     let host = places.emulator_url.trim_end_matches('/').to_owned();
@@ -299,6 +299,7 @@ fn parameters(
         ("ThankYouUrl", format!("{site_url}/thank-you")),
         ("Organisation", "Northfield College".to_owned()),
         ("WebhookSecretHashes", webhook_secret_hash),
+        ("SiteSecretHashes", site_secret_hash),
         ("Architecture", architecture.to_owned()),
     ])
 }

@@ -1,6 +1,6 @@
 //! The demonstration site: an application form as a company's website has one, and the applicant's mailbox.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use askama::Template;
@@ -14,6 +14,7 @@ use axum::routing::get;
 use leadsquared_emulator::{Emulator, Mail};
 use time::macros::format_description;
 
+use crate::webhooks::Secret;
 use crate::{account, openapi};
 
 /// Where everything is that the pages speak of.
@@ -29,17 +30,24 @@ pub(crate) struct Places {
 pub(crate) struct Site {
     pub(crate) places: Places,
     pub(crate) emulator: Arc<Emulator>,
+    /// By which the API knows this server.
+    pub(crate) secret: Secret,
     policy: HeaderValue,
 }
 
 /// Serves the site until the future is dropped.
-pub(crate) async fn serve(listener: TcpListener, places: Places, emulator: Arc<Emulator>) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    places: Places,
+    emulator: Arc<Emulator>,
+    secret: Secret,
+) -> anyhow::Result<()> {
     // A browser holds the redirect after a form against `form-action` too, and that comes back to this site.
     let policy = format!(
         "default-src 'none'; style-src 'self'; frame-src 'self'; form-action 'self' {}; base-uri 'none'; frame-ancestors 'none'",
         places.api_url
     );
-    let site = Site { places, emulator, policy: policy.try_into()? };
+    let site = Site { places, emulator, secret, policy: policy.try_into()? };
     let pages = Router::new()
         .route("/", get(start))
         .route("/apply", get(apply))
@@ -53,6 +61,7 @@ pub(crate) async fn serve(listener: TcpListener, places: Places, emulator: Arc<E
         .fallback(not_found)
         .layer(from_fn_with_state(site.clone(), guarded))
         .with_state(site);
+    let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(tokio::net::TcpListener::from_std(listener)?, pages).await?;
     Ok(())
 }
@@ -190,7 +199,7 @@ mod tests {
             portal_url: "http://leadsquared.test/portal".to_owned(),
             ministack_url: "http://aws.test".to_owned(),
         };
-        tokio::spawn(serve(listener, places, emulator));
+        tokio::spawn(serve(listener, places, emulator, Secret::new().unwrap()));
         address
     }
 

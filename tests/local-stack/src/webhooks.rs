@@ -6,7 +6,8 @@ use leadsquared::{Client, Keys, Options, WebhookEvent};
 use leadsquared_emulator::{Emulator, WebhookStatus};
 use sha2::{Digest, Sha256};
 
-/// What proves to the functions that a webhook is LeadSquared's.
+/// What proves to the functions that a request is LeadSquared's, or the site's.
+#[derive(Clone)]
 pub(crate) struct Secret(String);
 
 impl Secret {
@@ -15,6 +16,11 @@ impl Secret {
         let mut bits = [0; 32];
         getrandom::fill(&mut bits).context("the system gave no random bits")?;
         Ok(Self(hexadecimal(&bits)))
+    }
+
+    /// What goes into a header.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
     }
 
     /// What the functions know of it.

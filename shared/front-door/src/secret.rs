@@ -1,4 +1,4 @@
-//! The secret that LeadSquared sends along, which is the only proof that a request is its own.
+//! Secrets that a sender puts into a header, as the only proof of who it is.
 
 use std::str::FromStr;
 
@@ -8,16 +8,20 @@ use subtle::{Choice, ConstantTimeEq};
 /// The SHA-256 hashes of the accepted secrets; none accepts nobody.
 ///
 /// A secret is 256 random bits, so its hash tells nothing about it and may stand in the function's environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretHashes(Vec<[u8; 32]>);
 
 /// The text is not a list of SHA-256 hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("entry {0} is not 64 hexadecimal digits; the webhooks example prints the right ones")]
+#[error("entry {0} is not the 64 hexadecimal digits that sha256sum prints of a secret")]
 pub struct InvalidHashes(usize);
 
 impl SecretHashes {
-    /// Whether a secret is one of them; none at all never is, should somebody have hashed an empty file. Takes the same time for every one that is not, however much of it is right.
+    /// What their text has to be, in words.
+    pub const EXPECTED: &str = "a list of SHA-256 hashes in hexadecimal";
+
+    /// Whether a secret is one of them; none at all never is, should somebody have hashed an empty file. Takes the same time
+    /// for every one that is not, however much of it is right.
     pub fn accept(&self, secret: &[u8]) -> bool {
         let hash = Sha256::digest(secret);
         let accepted = self.0.iter().map(|accepted| accepted.as_slice().ct_eq(hash.as_slice()));
