@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const REGION: &str = "us-east-1";
+const SIGN_IN_FIELDS: &str = r#"[{"name":"email","attribute":"EmailAddress","kind":"email"},
+    {"name":"phone","attribute":"Phone","kind":"phone"}]"#;
 
 pub(crate) struct Stage {
     ministack: MiniStack,
@@ -79,7 +81,7 @@ impl Stage {
             ("ALLOWANCE_WINDOW_SECONDS", "5"),
             ("ALLOWANCE_SHARE", "100"),
             ("PORTAL_ID", &portal_id),
-            ("SIGN_IN_FIELDS", r#"[{"name":"email","attribute":"EmailAddress","kind":"email"}]"#),
+            ("SIGN_IN_FIELDS", SIGN_IN_FIELDS),
             ("DEFAULT_COUNTRY_CODE", "91"),
             ("ATTEMPTS_PER_ADDRESS", "1000"),
             ("ANSWER_FLOOR_MS", &floor),
@@ -95,14 +97,14 @@ impl Stage {
         Ok(function)
     }
 
-    /// The answer's status.
+    /// The answer's status and body.
     pub(crate) async fn ask(
         &self,
         function: &Function,
         path: &str,
         body: &Value,
         address: &str,
-    ) -> anyhow::Result<u64> {
+    ) -> anyhow::Result<(u64, Value)> {
         let mut event = self.sample.clone();
         event["rawPath"] = path.into();
         event["requestContext"]["http"]["path"] = path.into();
@@ -110,7 +112,8 @@ impl Stage {
         event["body"] = body.to_string().into();
         let answer = function.invoke(&event, TIMEOUT).await;
         let answer = answer.map_err(|error| anyhow::anyhow!("the function gave no answer: {error:?}"))?;
-        answer["statusCode"].as_u64().context("an answer has a status")
+        let status = answer["statusCode"].as_u64().context("an answer has a status")?;
+        Ok((status, serde_json::from_str(answer["body"].as_str().context("an answer has a body")?)?))
     }
 
     pub(crate) async fn end(self) {
@@ -124,12 +127,17 @@ pub(crate) fn known(number: usize) -> String {
     format!("known{number:05}@example.test")
 }
 
+/// A number that is a portal user's, or nobody's.
+pub(crate) fn phone(is_known: bool, number: usize) -> String {
+    format!("+91-{}{number:05}", if is_known { 90000 } else { 91000 })
+}
+
 async fn register(emulator: &Emulator, people: usize) -> anyhow::Result<()> {
     let options = Options::new(emulator.url(), emulator.portal_api_url(), emulator.portal_id().parse()?);
     let (access_key, secret_key) = emulator.keys();
     let client = &Client::new(options, Keys { access_key: access_key.into(), secret_key: secret_key.into() })?;
     let registered = stream::iter(0..people).map(|number| async move {
-        let fields = Attributes::new().with("EmailAddress", known(number));
+        let fields = Attributes::new().with("EmailAddress", known(number)).with("Phone", phone(true, number));
         let password = format!("Otter#Lantern#{number}").into();
         client.register(&Registration { register_only_new_lead: true, password, fields }).await.map(drop)
     });
