@@ -333,11 +333,14 @@ def main() -> None:
     template = with_batch_actions(without_metric_math(with_properties(template, request["properties"])))
     template = with_characters_excluded(template)
     cloudformation = client("cloudformation")
-    if request["binaries"] is None:
-        sam_deploy(with_code(template, built(template, path.parent)), parameters, endpoint)
+    binaries = request["binaries"]
+    if binaries is None:
+        folders = built(template, path.parent)
+        binaries = {name: f"{folder}/bootstrap" for name, folder in folders.items()}
+        sam_deploy(with_code(template, folders), parameters, endpoint)
     else:
         s3 = client("s3")
-        locations = upload(s3, request["binaries"])
+        locations = upload(s3, binaries)
         create_stack(cloudformation, s3, with_code(template, locations), parameters)
     stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
@@ -371,7 +374,7 @@ def main() -> None:
         secretsmanager.put_secret_value(SecretId=outputs[output], SecretString=value)
 
     logs = log_groups(resources, functions)
-    http = http_functions(template, request["binaries"], configurations)
+    http = http_functions(template, binaries, configurations)
     json.dump({"outputs": outputs, "functions": functions, "logs": logs, "api": apis[0], "http": http}, sys.stdout)
 
 
