@@ -41,16 +41,12 @@ impl Table {
 }
 
 fn invitation(number: u8) -> Invitation {
+    // The same moment as NOW, and another day where it was written.
+    let received_at = datetime!(2026-01-03 05:29:30 +5:30);
+    let (id, whom) = (InvitationId::of([&[number][..]]), Whom::Email("asha@example.test".parse().unwrap()));
     Invitation {
-        id: InvitationId::of([&[number][..]]),
-        source: Source::Form,
-        // The same moment as NOW, and another day where it was written.
-        received_at: datetime!(2026-01-03 05:29:30 +5:30),
-        whom: Whom::Email("asha@example.test".parse().unwrap()),
-        action: Action::Invite,
         attributes: [("City".to_owned(), "Pune".to_owned())].into_iter().collect(),
-        password: None,
-        rule: None,
+        ..Invitation::new(id, Source::Form, received_at, whom, Action::Invite)
     }
 }
 

@@ -67,16 +67,7 @@ impl Submission {
                 InvitationId::of(head.into_iter().chain(fields))
             }
         };
-        Invitation {
-            id,
-            source: Source::Form,
-            received_at: now,
-            whom: Whom::Email(email),
-            action: Action::Invite,
-            attributes,
-            password: None,
-            rule: None,
-        }
+        Invitation { attributes, ..Invitation::new(id, Source::Form, now, Whom::Email(email), Action::Invite) }
     }
 }
 

@@ -132,16 +132,9 @@ impl Bus {
             None => ("bus by id", &id),
         };
         let parts = [kind_of_id, &sender, &detail_type, id];
-        let invitation = Invitation {
-            id: InvitationId::of(parts.map(str::as_bytes)),
-            source: Source::Bus,
-            received_at: now,
-            whom: request.whom,
-            action: request.action,
-            attributes: request.attributes,
-            password: None,
-            rule: None,
-        };
+        let id = InvitationId::of(parts.map(str::as_bytes));
+        let invitation = Invitation::new(id, Source::Bus, now, request.whom, request.action);
+        let invitation = Invitation { attributes: request.attributes, ..invitation };
         let receipt = invitation.id;
         self.invitations.send(&invitation).await.inspect_err(|error| {
             tracing::error!(%receipt, error = %error, "the event could not be stored");

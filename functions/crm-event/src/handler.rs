@@ -6,7 +6,6 @@ use futures::{StreamExt, stream};
 use http::{Method, Response, StatusCode};
 use invitation_flow::{Invitation, InvitationId, Ledger as _, Source, Whom};
 use lambda_http::Request;
-use leadsquared::Attributes;
 use ledger::Ledger;
 use queue::{Invitations, QueueError};
 use serde::Serialize;
@@ -105,16 +104,8 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
 
 /// What a rule asks for. Nothing of the lead is in it but its id: the worker takes the rest from LeadSquared.
 fn invitation(event: &Event, rule: &Rule, now: OffsetDateTime) -> Invitation {
-    Invitation {
-        id: id(event, rule),
-        source: Source::Crm,
-        received_at: now,
-        whom: Whom::Lead(event.lead),
-        action: rule.action,
-        attributes: Attributes::new(),
-        password: None,
-        rule: Some(rule.name.clone()),
-    }
+    let invitation = Invitation::new(id(event, rule), Source::Crm, now, Whom::Lead(event.lead), rule.action);
+    Invitation { rule: Some(rule.name.clone()), ..invitation }
 }
 
 /// The same for everything that tells of one event: repeats, and other webhooks on the same edit.

@@ -314,6 +314,7 @@ impl Failure {
             Self::Postponed(Postponed::Held) => "Held",
             Self::Postponed(Postponed::MailBudget { .. }) => "MailBudget",
             Self::Postponed(Postponed::MailBookChanged) => "MailBookChanged",
+            Self::Postponed(Postponed::NotSupported) => "NotSupported",
             Self::Postponed(Postponed::Ledger(_)) => "Ledger",
             Self::Postponed(Postponed::MailUnknown(_)) => "MailUnknown",
             Self::Postponed(Postponed::LeadSquared { source, .. }) => source.name(),

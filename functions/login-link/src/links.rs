@@ -372,16 +372,8 @@ fn unusable(error: &LedgerError) -> TryAgain {
 /// The invitation for somebody who asks for a link: the same for a minute.
 fn request(whom: Whom, identity: &str, now: OffsetDateTime) -> Invitation {
     let period = now.unix_timestamp().div_euclid(SAME_REQUEST).to_be_bytes();
-    Invitation {
-        id: InvitationId::of([&b"link-request"[..], identity.as_bytes(), &period]),
-        source: Source::LinkRequest,
-        received_at: now,
-        whom,
-        action: Action::MailLink,
-        attributes: Attributes::new(),
-        password: None,
-        rule: None,
-    }
+    let id = InvitationId::of([&b"link-request"[..], identity.as_bytes(), &period]);
+    Invitation::new(id, Source::LinkRequest, now, whom, Action::MailLink)
 }
 
 #[cfg(test)]

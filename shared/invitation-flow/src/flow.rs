@@ -90,6 +90,9 @@ pub enum Postponed {
     /// The person was mailed by somebody else, or the last mail of the day was, just as this one was to be.
     #[error("another mail was begun at the same moment")]
     MailBookChanged,
+    /// A newer function asks for something that this worker does not do yet.
+    #[error("this worker does not append activities: deploy the newer worker")]
+    NotSupported,
     /// The ledger could not be read or written.
     #[error("the ledger could not be used")]
     Ledger(#[source] Box<dyn StdError + Send + Sync>),
@@ -100,7 +103,7 @@ impl Postponed {
     pub fn leadsquared(&self) -> Option<&Error> {
         match self {
             Self::LeadSquared { source, .. } | Self::MailUnknown(source) => Some(source),
-            Self::Held | Self::MailBudget { .. } | Self::MailBookChanged | Self::Ledger(_) => None,
+            Self::Held | Self::MailBudget { .. } | Self::MailBookChanged | Self::NotSupported | Self::Ledger(_) => None,
         }
     }
 
@@ -156,6 +159,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// # Errors
     /// When it is not done and has to come back.
     pub async fn run(&self, invitation: &Invitation, attempt: Attempt) -> Result<Outcome, Postponed> {
+        if invitation.action == Action::Activity {
+            return Err(Postponed::NotSupported);
+        }
         let lease = attempt.lease;
         let mut record = match begin(self.ledger, invitation, &lease, attempt.now).await? {
             ControlFlow::Continue(record) => record,
@@ -272,7 +278,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 let Some(found) = found else {
                     return Err(match invitation.action {
                         Action::Invite => Rejection::NoSuchLead.into(),
-                        Action::MailLink => Stop::Ended(Outcome::Suppressed(Suppression::UnknownPerson)),
+                        Action::MailLink | Action::Activity => {
+                            Stop::Ended(Outcome::Suppressed(Suppression::UnknownPerson))
+                        }
                     });
                 };
                 let email = found.email().ok_or(Rejection::NoEmailAddress)?;
@@ -326,7 +334,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             return Ok(lead);
         }
         let lead = match invitation.action {
-            Action::MailLink => match self.lead_by_email(person).await {
+            Action::MailLink | Action::Activity => match self.lead_by_email(person).await {
                 Ok(Some(lead)) => {
                     record.existing = true;
                     lead

@@ -29,6 +29,43 @@ pub struct Invitation {
     pub password: Option<SealedPassword>,
     /// The name of the configured rule that asked for it, if one did.
     pub rule: Option<String>,
+    /// How far its sender is trusted.
+    pub provenance: Provenance,
+    /// The name of the configured form it came through, where there are several.
+    pub form: Option<String>,
+    /// The name of the configured portal it is for, where there are several.
+    pub portal: Option<String>,
+    /// The language its mail is to be in, as an IETF tag such as `hi`.
+    pub language: Option<String>,
+    /// The rules that the event it came from leaves undecided.
+    pub question: Option<RuleQuestion>,
+}
+
+/// How far the sender of an invitation is trusted.
+///
+/// It decides what may be taken over from the message, such as a password. It never decides who may sign in: an identifier
+/// in a message is unproven, whoever sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provenance {
+    /// Anybody: a visitor of a website.
+    Public,
+    /// A sender that proved itself with a form key. It passes on what visitors typed.
+    Keyed,
+    /// LeadSquared, or another system of the company.
+    System,
+}
+
+/// A question that the event itself does not answer and a look-up of the lead does: does one of these rules fire?
+///
+/// `Debug` shows no values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleQuestion {
+    /// The undecided rules by name, in the order in which they are to be asked.
+    pub rules: Vec<String>,
+    /// The lead's fields as the event shows them, by schema name. A field that is not listed is unknown; one with an empty
+    /// value is empty.
+    pub known: Attributes,
 }
 
 /// Whom an invitation is for.
@@ -49,6 +86,8 @@ pub enum Action {
     Invite,
     /// Mails a link to somebody who is a lead; never makes one.
     MailLink,
+    /// Appends an activity to a lead, with the attributes as its fields; mails nothing and never makes a lead.
+    Activity,
 }
 
 /// A chosen password as the queue may hold it: encrypted, in Base64. Only the worker can open it.
@@ -99,6 +138,14 @@ impl Source {
             Self::LinkRequest => "link-request",
         }
     }
+
+    /// What a message before version 3, which does not say it, is taken for.
+    const fn provenance(self) -> Provenance {
+        match self {
+            Self::Form | Self::LinkRequest => Provenance::Public,
+            Self::Crm | Self::Bus => Provenance::System,
+        }
+    }
 }
 
 impl Action {
@@ -107,6 +154,7 @@ impl Action {
         match self {
             Self::Invite => "invite",
             Self::MailLink => "mail-link",
+            Self::Activity => "activity",
         }
     }
 }
@@ -189,6 +237,25 @@ impl fmt::Debug for PersonKey {
 }
 
 impl Invitation {
+    /// An invitation that says no more than for whom it is and what to do, from a sender as trusted as the source usually is.
+    pub fn new(id: InvitationId, source: Source, received_at: OffsetDateTime, whom: Whom, action: Action) -> Self {
+        Self {
+            id,
+            source,
+            received_at,
+            whom,
+            action,
+            attributes: Attributes::new(),
+            password: None,
+            rule: None,
+            provenance: source.provenance(),
+            form: None,
+            portal: None,
+            language: None,
+            question: None,
+        }
+    }
+
     /// The person it is for, as far as it says itself: the queue's message group.
     pub fn person(&self) -> PersonKey {
         match &self.whom {
@@ -205,7 +272,21 @@ impl Invitation {
             Whom::Lead(lead) => lead.to_string(),
         };
         let fields = self.attributes.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-        hex(&digest(std::iter::once(whom.as_bytes()).chain(fields)))
+        // What version 3 added is hashed only where it is there, so that the hashes of earlier messages stay.
+        let form = self.form.iter().flat_map(|form| [&b"\0form"[..], form.as_bytes()]);
+        let portal = self.portal.iter().flat_map(|portal| [&b"\0portal"[..], portal.as_bytes()]);
+        hex(&digest(std::iter::once(whom.as_bytes()).chain(fields).chain(form).chain(portal)))
+    }
+
+    /// The lowest version of the message that says all of it, so that a function of an earlier release can still read it.
+    fn version(&self) -> u64 {
+        let is_plain = self.provenance == self.source.provenance()
+            && self.form.is_none()
+            && self.portal.is_none()
+            && self.language.is_none()
+            && self.question.is_none()
+            && self.action != Action::Activity;
+        if is_plain { 2 } else { 3 }
     }
 
     /// The queue's message.
@@ -214,17 +295,23 @@ impl Invitation {
             Whom::Email(email) => (Some(email.clone()), None),
             Whom::Lead(lead) => (None, Some(*lead)),
         };
+        let version = self.version();
         let message = Message {
-            version: VERSION,
+            version,
             id: self.id,
             source: self.source,
             received_at: self.received_at,
             action: self.action,
             email,
             lead,
-            attributes: self.attributes.iter().map(|(name, value)| Attribute::new(name, value)).collect(),
+            attributes: listed(&self.attributes),
             password: self.password.clone(),
             rule: self.rule.clone(),
+            provenance: (version >= 3).then_some(self.provenance),
+            form: self.form.clone(),
+            portal: self.portal.clone(),
+            language: self.language.clone(),
+            question: self.question.as_ref().map(Question::of),
         };
         serde_json::to_string(&message).expect("a message is plain data, which always serializes")
     }
@@ -256,17 +343,29 @@ impl Invitation {
             received_at: message.received_at,
             whom,
             action: message.action,
-            attributes: message.attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect(),
+            attributes: message.attributes.into_iter().map(Attribute::into_pair).collect(),
             password: message.password,
             rule: message.rule,
+            provenance: message.provenance.unwrap_or(message.source.provenance()),
+            form: message.form,
+            portal: message.portal,
+            language: message.language,
+            question: message.question.map(Question::into_question),
         })
     }
 }
 
-/// The version of the queue's message that this code writes; it reads every one up to it.
+/// The newest version of the queue's message that this code reads and writes. Each message is written in the lowest version
+/// that can say all of it, so that rolling back to an earlier release does not stall the ordinary ones.
 ///
-/// 2 added `action`, `lead` beside `email`, and `rule`; what 1 meant is what they default to.
-const VERSION: u64 = 2;
+/// | version | added |
+/// | --- | --- |
+/// | 1 | an invitation by `email` with `attributes` and `password` |
+/// | 2 | `action`, `lead` beside `email`, `rule` |
+/// | 3 | `provenance`, `form`, `portal`, `language`, `question`, and the action `activity` |
+///
+/// What a message does not have means what it meant before: the action `invite`, and the usual provenance of its source.
+const VERSION: u64 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct Message {
@@ -286,6 +385,16 @@ struct Message {
     password: Option<SealedPassword>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rule: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provenance: Option<Provenance>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    form: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    portal: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    question: Option<Question>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -295,8 +404,28 @@ struct Attribute {
 }
 
 impl Attribute {
-    fn new(name: &str, value: &str) -> Self {
-        Self { name: name.to_owned(), value: value.to_owned() }
+    fn into_pair(self) -> (String, String) {
+        (self.name, self.value)
+    }
+}
+
+fn listed(attributes: &Attributes) -> Vec<Attribute> {
+    attributes.iter().map(|(name, value)| Attribute { name: name.to_owned(), value: value.to_owned() }).collect()
+}
+
+#[derive(Serialize, Deserialize)]
+struct Question {
+    rules: Vec<String>,
+    known: Vec<Attribute>,
+}
+
+impl Question {
+    fn of(question: &RuleQuestion) -> Self {
+        Self { rules: question.rules.clone(), known: listed(&question.known) }
+    }
+
+    fn into_question(self) -> RuleQuestion {
+        RuleQuestion { rules: self.rules, known: self.known.into_iter().map(Attribute::into_pair).collect() }
     }
 }
 
@@ -349,15 +478,11 @@ mod tests {
     use super::*;
 
     fn asha() -> Invitation {
+        let (id, at) = (InvitationId::of([&b"form"[..], b"1"]), datetime!(2026-01-02 03:04:05 UTC));
+        let whom = Whom::Email("asha@example.test".parse().unwrap());
         Invitation {
-            id: InvitationId::of([&b"form"[..], b"1"]),
-            source: Source::Form,
-            received_at: datetime!(2026-01-02 03:04:05 UTC),
-            whom: Whom::Email("asha@example.test".parse().unwrap()),
-            action: Action::Invite,
             attributes: Attributes::new().with("FirstName", "Asha").with("mx_City", "Pune"),
-            password: None,
-            rule: None,
+            ..Invitation::new(id, Source::Form, at, whom, Action::Invite)
         }
     }
 
@@ -381,7 +506,8 @@ mod tests {
     fn a_lead_and_the_rule_that_asked_travel_along() {
         let lead: LeadId = "11111111-1111-4111-8111-111111111111".parse().unwrap();
         let (rule, action) = (Some("stage".to_owned()), Action::MailLink);
-        let invitation = Invitation { source: Source::Crm, whom: Whom::Lead(lead), action, rule, ..asha() };
+        let (source, provenance) = (Source::Crm, Provenance::System);
+        let invitation = Invitation { source, provenance, whom: Whom::Lead(lead), action, rule, ..asha() };
         assert!(invitation.encode().contains(r#""action":"mail-link","lead":"11111111-"#), "{}", invitation.encode());
         assert_eq!(Invitation::decode(&invitation.encode()).unwrap(), invitation);
         assert_ne!(invitation.person(), asha().person());
@@ -395,6 +521,43 @@ mod tests {
         let first = second.replace(r#""version":2"#, r#""version":1"#).replace(r#""action":"invite","#, "");
         assert_ne!(first, second);
         assert_eq!(Invitation::decode(&first).unwrap(), asha());
+    }
+
+    #[test]
+    fn a_message_is_written_in_the_lowest_version_that_says_all_of_it() {
+        let lead: LeadId = "11111111-1111-4111-8111-111111111111".parse().unwrap();
+        let crm = Invitation::new(asha().id, Source::Crm, asha().received_at, Whom::Lead(lead), Action::MailLink);
+        for plain in [asha(), crm.clone()] {
+            assert!(plain.encode().starts_with(r#"{"version":2,"#), "{}", plain.encode());
+        }
+        let known = Attributes::new().with("ProspectStage", "Applied").with("mx_Program", "");
+        for (newer, says) in [
+            (Invitation { provenance: Provenance::Keyed, ..asha() }, r#""provenance":"keyed""#),
+            (Invitation { form: Some("law".to_owned()), ..asha() }, r#""provenance":"public","form":"law""#),
+            (Invitation { portal: Some("law".to_owned()), ..asha() }, r#""portal":"law""#),
+            (Invitation { language: Some("hi".to_owned()), ..asha() }, r#""language":"hi""#),
+            (Invitation { action: Action::Activity, ..crm.clone() }, r#""action":"activity""#),
+            (
+                Invitation { question: Some(RuleQuestion { rules: vec!["stage".to_owned()], known }), ..crm },
+                concat!(
+                    r#""question":{"rules":["stage"],"known":[{"name":"ProspectStage","value":"Applied"},"#,
+                    r#"{"name":"mx_Program","value":""}]}"#
+                ),
+            ),
+        ] {
+            let text = newer.encode();
+            assert!(text.starts_with(r#"{"version":3,"#) && text.contains(says), "{text}");
+            assert_eq!(Invitation::decode(&text), Ok(newer));
+        }
+    }
+
+    #[test]
+    fn the_same_person_for_another_form_or_portal_is_another_payload() {
+        let of_form = |form: &str| Invitation { form: Some(form.to_owned()), ..asha() };
+        let of_portal = |portal: &str| Invitation { portal: Some(portal.to_owned()), ..asha() };
+        let all = [asha(), of_form("law"), of_form("arts"), of_portal("law")].map(|it| it.payload_hash());
+        let different: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
     }
 
     #[test]

@@ -17,7 +17,8 @@ mod password;
 pub use crm::Crm;
 pub use flow::{Attempt, Flow, Portal, Postponed, give_up};
 pub use invitation::{
-    Action, Invitation, InvitationId, MalformedInvitation, MalformedPersonKey, PersonKey, SealedPassword, Source, Whom,
+    Action, Invitation, InvitationId, MalformedInvitation, MalformedPersonKey, PersonKey, Provenance, RuleQuestion,
+    SealedPassword, Source, Whom,
 };
 pub use ledger::{Claim, Ended, Lease, Ledger, Record};
 pub use link::{LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkToken, MalformedLinkToken, Pointer};

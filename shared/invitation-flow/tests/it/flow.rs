@@ -158,16 +158,8 @@ fn asha() -> Invitation {
 }
 
 fn invitation(email: &str, attributes: Attributes, number: u8) -> Invitation {
-    Invitation {
-        id: InvitationId::of([&[number][..]]),
-        source: Source::Form,
-        received_at: START,
-        whom: Whom::Email(email.parse().unwrap()),
-        action: Action::Invite,
-        attributes,
-        password: None,
-        rule: None,
-    }
+    let (id, whom) = (InvitationId::of([&[number][..]]), Whom::Email(email.parse().unwrap()));
+    Invitation { attributes, ..Invitation::new(id, Source::Form, START, whom, Action::Invite) }
 }
 
 const HAPPY: [&str; 7] = ["claim", "mail_book", "register", "lead_auto_login_key", "begin_mail", "mail", "end"];

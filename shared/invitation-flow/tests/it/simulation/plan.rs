@@ -73,15 +73,11 @@ impl Plan {
             for application in 0..applications {
                 let phone = if person.kind == Family { 0 } else { number };
                 let time = chance.up_to(&[MINUTE, 30 * MINUTE, HOUR]);
+                let id = InvitationId::of([&[number as u8, application as u8][..]]);
+                let whom = Whom::Email(person.email.parse().unwrap());
                 let invitation = Invitation {
-                    id: InvitationId::of([&[number as u8, application as u8][..]]),
-                    source: Source::Form,
-                    received_at: START + time,
-                    whom: Whom::Email(person.email.parse().unwrap()),
-                    action: Action::Invite,
                     attributes: Attributes::new().with("Phone", format!("+91-900000000{phone}")),
-                    password: None,
-                    rule: None,
+                    ..Invitation::new(id, Source::Form, START + time, whom, Action::Invite)
                 };
                 let copies = chance.one_of(&[0, 0, 0, 1, 3]);
                 for _ in 0..copies {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use allowance::{Allowance, InProcess, Rules, Settings};
 use invitation_flow::{Action, Invitation, InvitationId, Outcome, PersonKey, Source, Whom};
-use leadsquared::{Attributes, EmailAddress, LeadId};
+use leadsquared::{EmailAddress, LeadId};
 use uuid::Uuid;
 
 use super::plan::{Kind, Plan, START};
@@ -268,16 +268,9 @@ async fn news(system: Rc<System>, lead: LeadId, time: Duration) {
         return system.saw("echo recognised");
     }
     system.saw("echo not recognised yet");
-    let echo = Invitation {
-        id: InvitationId::of([&b"created"[..], lead.to_string().as_bytes()]),
-        source: Source::Crm,
-        received_at: START + system.timeline.now(),
-        whom: Whom::Lead(lead),
-        action: Action::Invite,
-        attributes: Attributes::new(),
-        password: None,
-        rule: Some("created".to_owned()),
-    };
+    let (id, at) = (InvitationId::of([&b"created"[..], lead.to_string().as_bytes()]), START + system.timeline.now());
+    let echo = Invitation::new(id, Source::Crm, at, Whom::Lead(lead), Action::Invite);
+    let echo = Invitation { rule: Some("created".to_owned()), ..echo };
     system.queue.borrow_mut().send(&echo, system.timeline.now());
     system.echoes.borrow_mut().push(echo);
 }

@@ -429,6 +429,7 @@ fn name(postponed: &Postponed) -> &'static str {
         Postponed::MailUnknown(_) => "MailUnknown",
         Postponed::MailBudget { .. } => "MailBudget",
         Postponed::MailBookChanged => "MailBookChanged",
+        Postponed::NotSupported => "NotSupported",
         Postponed::Ledger(_) => "Ledger",
     }
 }
