@@ -2,9 +2,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use account::Settings;
-use invitation_flow::{LinkMode, MailLimits, Portal};
+use invitation_flow::{LinkMode, MailLimits, Marking, Portal};
 use leadsquared::{EmailAddress, PortalId, Timeouts};
 use mail::Wording;
+use serde::Deserialize;
 use settings::{SettingError, Variables};
 use url::Url;
 
@@ -24,6 +25,9 @@ pub struct Config {
     pub mail_sender: Option<EmailAddress>,
     /// `MAILS_PER_HOUR`, `MAILS_PER_DAY`, `MAIL_COOL_DOWN_SECONDS` and `MAIL_BUDGET`: how much mail may be sent.
     pub mail_limits: MailLimits,
+    /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers; and `SIGN_IN_FIELDS`, optional: which
+    /// identifiers there are besides `Phone` and `Mobile`.
+    pub marking: Marking,
 }
 
 /// Short enough that one slow person does not use up the time of a whole batch. The total includes the wait in the
@@ -53,8 +57,24 @@ impl Config {
             },
             mail_sender: mail_sender.transpose()?,
             mail_limits: mail_limits(variables)?,
+            marking: marking(variables)?,
         })
     }
+}
+
+fn marking(variables: &Variables<'_>) -> Result<Marking, SettingError> {
+    #[derive(Deserialize)]
+    struct SignInField {
+        attribute: String,
+    }
+    const SIGN_IN_FIELDS: &str = "SIGN_IN_FIELDS";
+    let fields = variables.optional(SIGN_IN_FIELDS).unwrap_or_else(|| "[]".to_owned());
+    let fields: Vec<SignInField> = serde_json::from_str(&fields)
+        .map_err(|error| SettingError::invalid(SIGN_IN_FIELDS, "a list of fields to sign in by", error))?;
+    Ok(Marking {
+        field: variables.optional("UNPROVEN_FIELD").unwrap_or_else(|| Marking::FIELD.to_owned()),
+        identifiers: fields.into_iter().map(|field| field.attribute).collect(),
+    })
 }
 
 fn link_mode(variables: &Variables<'_>, portal: PortalId) -> Result<LinkMode, SettingError> {

@@ -4,7 +4,7 @@ use account::{Account, AccountError};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use invitation_flow::{
     Attempt, Flow, Invitation, LINK_TOKEN_BYTES, Lease, LinkToken, MalformedInvitation, Outcome, PASSWORD_BYTES,
-    Postponed, generated_password, give_up,
+    Postponed, Provenance, generated_password, give_up,
 };
 use leadsquared::{Client, Error, Password};
 use ledger::Ledger;
@@ -153,6 +153,11 @@ impl Worker {
     /// The password they chose, if they chose one and it can be had.
     async fn chosen_password(&self, invitation: &Invitation) -> Result<Option<Password>, Failure> {
         let Some(sealed) = &invitation.password else { return Ok(None) };
+        if invitation.provenance == Provenance::Public {
+            // Anybody may have typed it beside somebody else's address, and LeadSquared's own page would take it.
+            tracing::info!(receipt = %invitation.id, "a password from a form without a form key is not used: a random one is set");
+            return Ok(None);
+        }
         match self.passwords.open(invitation.id, sealed).await {
             Err(error @ OpenError::Unusable) => {
                 // The link lets them in all the same, and the portal lets them choose again.
@@ -174,9 +179,9 @@ impl Worker {
         let now = (self.now)();
         let left = Duration::try_from(deadline - now).unwrap_or_default().saturating_sub(TO_RECORD);
         let client = client.within((self.instant)() + left);
-        let Config { link, wording, mail_sender, mail_limits, .. } = &self.config;
+        let Config { link, wording, mail_sender, mail_limits, marking, .. } = &self.config;
         let mail = LeadSquaredChannel { client: &client, sender: mail_sender.as_ref(), wording };
-        let flow = Flow { crm: &client, ledger: &self.ledger, mail: &mail, link, mail_limits: *mail_limits };
+        let flow = Flow { crm: &client, ledger: &self.ledger, mail: &mail, link, mail_limits: *mail_limits, marking };
         let mut password = [0; PASSWORD_BYTES];
         (self.random)(&mut password);
         let mut token = [0; LINK_TOKEN_BYTES];

@@ -3,8 +3,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use leadsquared::{
-    AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, LoginLink, Password, PortalId, Registration,
-    auto_login_link,
+    Attributes, AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, LoginLink, Password, PortalId,
+    Registration, auto_login_link,
 };
 use telemetry::Metric;
 use time::OffsetDateTime;
@@ -13,14 +13,14 @@ use url::Url;
 use crate::mail_limits::NoMail;
 use crate::{
     Action, Claim, Crm, Invitation, Lease, Ledger, Letter, LinkMode, LinkToken, Mail, MailBook, MailError, MailLimits,
-    Outcome, PersonKey, Pointer, Record, Rejection, Suppression, Whom,
+    Marking, Outcome, PersonKey, Pointer, Record, Rejection, Suppression, Unproven, Whom,
 };
 
 /// After how many mails of unknown fate no further one is sent: one repeat, and then rather none than a third.
 const UNRESOLVED_MAILS: u32 = 2;
 
 /// How often one attempt may call Register: once for each thing that can be left out, and once without them.
-const REGISTRATIONS: usize = 5;
+const REGISTRATIONS: usize = 7;
 
 /// Takes invitations through their steps.
 pub struct Flow<'a, C, L, M> {
@@ -34,6 +34,8 @@ pub struct Flow<'a, C, L, M> {
     pub link: &'a LinkMode,
     /// How much mail may be sent.
     pub mail_limits: MailLimits,
+    /// How leads are marked of which a form typed the identifiers.
+    pub marking: &'a Marking,
 }
 
 /// The portal people are invited to.
@@ -346,13 +348,14 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             },
             Action::Invite => {
                 // An unknown result is looked up, not repeated.
-                let found = if record.in_doubt { self.lead_by_email(person).await? } else { None };
-                // One that is there may be of our making, and then so is LeadSquared's news of it.
+                let found = if record.in_doubt { self.found_by_email(person).await? } else { None };
+                // A lead found here may come from an earlier attempt; its webhook is then our own echo.
                 record.registered = true;
                 match found {
                     Some(lead) => {
                         record.existing = true;
-                        lead
+                        record.marked = self.is_marked(&lead);
+                        lead.id()
                     }
                     None => self.register(invitation, person, attempt, record).await?,
                 }
@@ -375,26 +378,54 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         record: &mut Record,
     ) -> Result<LeadId, Stop> {
         const STEP: &str = "registering the person with the portal";
+        let mut chosen_password = attempt.chosen_password.is_some();
+        // The mark is part of the one call that makes the lead, so that no lead of a form is ever without it.
+        let mark = |chosen_password| Unproven::new(chosen_password).to_string();
+        // The address comes first, because LeadSquared matches by the first unique identifier in the list.
+        let mut fields = Attributes::new().with("EmailAddress", person.email.expose());
+        fields.set(self.marking.field.as_str(), mark(chosen_password));
+        for (name, value) in invitation.attributes.iter().filter(|(name, _)| self.marking.permits(name)) {
+            fields.set(name, value);
+        }
         let mut registration = Registration {
             register_only_new_lead: true,
             password: attempt.chosen_password.as_ref().unwrap_or(&attempt.password).clone(),
-            // First, because LeadSquared matches by the first unique identifier in the list.
-            fields: std::iter::once(("EmailAddress", person.email.expose()))
-                .chain(invitation.attributes.iter())
-                .collect(),
+            fields,
         };
-        let mut chosen_password = attempt.chosen_password.is_some();
+        record.marked = true;
         for _ in 0..REGISTRATIONS {
             let taken = match self.crm.register(&registration).await {
-                Ok(lead) => return Ok(lead),
+                Ok(lead) => {
+                    if !record.marked {
+                        tracing::error!(
+                            receipt = %invitation.id,
+                            field = self.marking.field,
+                            "LeadSquared does not take the field that marks unproven identifiers: the phone number went to the \
+                             lead's notes; create the field as a text field"
+                        );
+                    }
+                    return Ok(lead);
+                }
                 Err(Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress }) => {
                     record.existing = true;
-                    // Perhaps by an earlier attempt's call, carried out when nobody waited for it any more.
+                    // Perhaps by an earlier attempt's call that LeadSquared carried out after the attempt had ended.
                     record.registered = record.in_doubt;
-                    let found = self.lead_by_email(person).await?;
                     // Matched by this very address, so it is there: LeadSquared's search is allowed a moment.
-                    return found
-                        .ok_or(Stop::Postponed(Postponed::LeadSquared { step: STEP, source: Error::NoSuchLead }));
+                    let found = self.found_by_email(person).await?;
+                    let found = found
+                        .ok_or(Stop::Postponed(Postponed::LeadSquared { step: STEP, source: Error::NoSuchLead }))?;
+                    record.marked = self.is_marked(&found);
+                    return Ok(found.id());
+                }
+                Err(Error::UnknownAttributes(names)) if names.iter().any(|name| self.marking.is_mark(name)) => {
+                    chosen_password = false;
+                    self.leave_unmarked(&mut registration, attempt, record)?;
+                    continue;
+                }
+                Err(Error::Duplicate { field: DuplicateField::Other(name) }) if self.marking.is_mark(&name) => {
+                    chosen_password = false;
+                    self.leave_unmarked(&mut registration, attempt, record)?;
+                    continue;
                 }
                 Err(Error::UnknownAttributes(names)) => {
                     let before = record.left_out.len();
@@ -417,7 +448,13 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 Err(Error::Refused { .. }) if chosen_password => {
                     chosen_password = false;
                     registration.password = attempt.password.clone();
+                    registration.fields.set(self.marking.field.as_str(), mark(false));
                     record.left_out.push("password".to_owned());
+                    continue;
+                }
+                // It may be the mark: a field of another type than text does not take it.
+                Err(Error::Refused { .. }) if record.marked => {
+                    self.leave_unmarked(&mut registration, attempt, record)?;
                     continue;
                 }
                 Err(error) => {
@@ -438,22 +475,56 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 return Err(Rejection::Refused { exception_type: "Duplicate".to_owned() }.into());
             }
             let note = format!("Left out on registration because another lead has it: {}.", left_out.join(", "));
-            let notes = registration.fields.value("Notes").map_or(note.clone(), |notes| format!("{notes}\n{note}"));
-            registration.fields.set("Notes", notes);
+            add_note(&mut registration.fields, note);
         }
         Err(Rejection::Refused { exception_type: "Duplicate".to_owned() }.into())
     }
 
-    /// The lead that has exactly this e-mail address.
+    /// Takes the mark out of a registration, and with it everything that must not be registered unmarked: identifiers go to the
+    /// lead's notes, where a counsellor sees them and nobody signs in by them, and a typed password goes nowhere.
+    ///
+    /// Refuses for good what LeadSquared still has against a field that is no longer sent.
+    fn leave_unmarked(
+        &self,
+        registration: &mut Registration,
+        attempt: &Attempt,
+        record: &mut Record,
+    ) -> Result<(), Rejection> {
+        if registration.fields.remove(&self.marking.field).is_none() {
+            return Err(Rejection::Refused { exception_type: "UnknownAttributes".to_owned() });
+        }
+        record.marked = false;
+        registration.password = attempt.password.clone();
+        let taken = self.marking.take_identifiers(&mut registration.fields);
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let typed: Vec<String> = taken.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        record.left_out.extend(taken.into_iter().map(|(name, _)| name));
+        add_note(&mut registration.fields, format!("Typed in a form and not proven: {}.", typed.join(", ")));
+        Ok(())
+    }
+
+    /// Whether a lead that was found carries the mark, so that no version of this code registered it unmarked.
+    fn is_marked(&self, lead: &Lead) -> bool {
+        lead.field(&self.marking.field).is_some()
+    }
+
+    /// The id of the lead that has exactly this e-mail address.
     async fn lead_by_email(&self, person: &Person) -> Result<Option<LeadId>, Stop> {
+        Ok(self.found_by_email(person).await?.map(|lead| lead.id()))
+    }
+
+    /// The lead that has exactly this e-mail address.
+    async fn found_by_email(&self, person: &Person) -> Result<Option<Lead>, Stop> {
         const STEP: &str = "looking the lead up by e-mail";
         let leads = self.crm.leads_by_email(&person.email).await.map_err(|error| Stop::because(STEP, error))?;
         if leads.is_empty() {
             return Ok(None);
         }
-        let same = |lead: &&Lead| lead.email().as_ref() == Some(&person.email);
-        let lead = leads.iter().find(same).ok_or(Rejection::IdentityMismatch)?;
-        Ok(Some(lead.id()))
+        let same = |lead: &Lead| lead.email().as_ref() == Some(&person.email);
+        let lead = leads.into_iter().find(same).ok_or(Rejection::IdentityMismatch)?;
+        Ok(Some(lead))
     }
 
     /// A key that signs the lead in, after making the lead a portal user if it is none.
@@ -476,6 +547,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 };
                 // Before it is certain: its news comes whether or not its answer does.
                 record.registered = true;
+                // Nothing that a form typed is in it, so there is nothing to mark.
+                record.marked = true;
                 let registered = self.crm.register(&registration).await;
                 let registered = registered.map_err(|error| Stop::because("making the lead a portal user", error))?;
                 if registered != lead {
@@ -554,6 +627,12 @@ async fn let_go<L: Ledger>(ledger: &L, invitation: &Invitation, lease: &Lease, r
     if let Err(error) = ledger.release(invitation, lease, record, now).await {
         tracing::warn!(receipt = %invitation.id, error = %error, "the claim could not be released");
     }
+}
+
+/// Adds a line to the notes that a lead is registered with.
+fn add_note(fields: &mut Attributes, note: String) {
+    let notes = fields.value("Notes").map_or(note.clone(), |notes| format!("{notes}\n{note}"));
+    fields.set("Notes", notes);
 }
 
 fn invited(record: &Record) -> Outcome {

@@ -96,6 +96,8 @@ pub struct Record {
     pub existing: bool,
     /// Whether we registered the lead with the portal, or may have.
     pub registered: bool,
+    /// Whether that Register marked what a form had typed, or there was nothing to mark.
+    pub marked: bool,
     /// The person it is for, once their address is known.
     pub person: Option<PersonKey>,
     /// Whether an earlier attempt may have registered the person without living to say so.

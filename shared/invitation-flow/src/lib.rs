@@ -13,6 +13,7 @@ mod mail;
 mod mail_limits;
 mod outcome;
 mod password;
+mod unproven;
 
 pub use crm::Crm;
 pub use flow::{Attempt, Flow, Portal, Postponed, give_up};
@@ -26,3 +27,4 @@ pub use mail::{Letter, Mail, MailError};
 pub use mail_limits::{BegunMail, Booking, MailBook, MailLimits};
 pub use outcome::{Outcome, Rejection, Suppression};
 pub use password::{PASSWORD_BYTES, generated_password};
+pub use unproven::{Marking, PASSWORD, Unproven, UnreadableMark};

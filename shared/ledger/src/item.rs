@@ -89,6 +89,7 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
         ("person".to_owned(), text(record.person.as_ref().unwrap_or(&invitation.person()).as_str())),
         ("existing".to_owned(), AttributeValue::Bool(record.existing)),
         ("registered".to_owned(), AttributeValue::Bool(record.registered)),
+        ("marked".to_owned(), AttributeValue::Bool(record.marked)),
         ("in_doubt".to_owned(), AttributeValue::Bool(record.in_doubt)),
         ("mailed".to_owned(), AttributeValue::Bool(record.mailed)),
         ("unresolved_mails".to_owned(), AttributeValue::N(record.unresolved_mails.to_string())),
@@ -227,6 +228,8 @@ impl<'a> Reader<'a> {
             existing: self.bool("existing")?,
             // Items from before version 2 of the message have neither this nor the person.
             registered: self.item.contains_key("registered") && self.bool("registered")?,
+            // Earlier versions marked nothing, and say nothing.
+            marked: self.item.contains_key("marked") && self.bool("marked")?,
             person: person.transpose()?,
             in_doubt: self.bool("in_doubt")?,
             mailed: self.bool("mailed")?,

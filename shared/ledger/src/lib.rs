@@ -4,10 +4,10 @@
 //!
 //! | pk | attributes | kept |
 //! | --- | --- | --- |
-//! | `invitation#<id>` | `payload`, `received_at`, `person`, `registered`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `unused_mail`, `left_out`, `outcome`, `cause`, `ended_by` (the message) | 30 days |
+//! | `invitation#<id>` | `payload`, `received_at`, `person`, `registered`, `marked`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `unused_mail`, `left_out`, `outcome`, `cause`, `ended_by` (the message) | 30 days |
 //! | `person#<hash of the e-mail address>` | `version`, `begun` (a list of `at`, `invitation`), `mailed_at` | 14 days |
 //! | `link#<hash of the token>` | `lead_id`, `person` (whose address it was mailed to), `invitation`, `made_at`, `valid_until`, and once it was used `used_at`, `used_by` (a random id, of the page that was pressed) | 30 days after `valid_until` |
-//! | `lead#<lead id>` | `registered_at`: when we registered the lead with the portal; `newest_link_used`: when the newest of its links was made that opened the portal | 395 days: as long as the longest link, and 30 more |
+//! | `lead#<lead id>` | `registered_at`: when we registered the lead with the portal; `marked_at`: the same moment, if Register marked the identifiers that a form had typed (another or no value: an earlier version registered the lead unmarked); `proven`: a set of what may sign in, by schema name or `password`; `newest_link_used`: when the newest of its links was made that opened the portal | 395 days: as long as the longest link, and 30 more |
 //! | `mails#<day>` | `count`: mails that were begun on that day | 90 days |
 //! | `count#<day>#accepted` | `count`: invitations that were accepted on that day | 90 days |
 //! | `count#<day>#<outcome>` | `count`: those of them that ended so | 90 days |
@@ -21,6 +21,7 @@
 
 mod item;
 mod links;
+mod standing;
 
 use std::collections::BTreeMap;
 
@@ -41,6 +42,7 @@ use crate::item::{
 };
 
 pub use links::Link;
+pub use standing::Standing;
 
 /// How often a transaction is tried that another one on the same items keeps from being carried out. Those are the
 /// transactions of the other workers on a day's counts, each of them over in a few milliseconds.
@@ -188,15 +190,26 @@ impl Ledger {
         self.add(count_key(day, name), by, counts_expire(day), None)
     }
 
-    /// Remembers since when a lead is registered with the portal through us, if an attempt registered it.
+    /// Remembers since when a lead is registered with the portal through us, if an attempt registered it, and that its
+    /// identifiers were marked.
     fn registration(&self, record: &Record, at: OffsetDateTime) -> Option<TransactWriteItem> {
         let lead = record.lead.filter(|_| record.registered)?;
         let update = Update::builder()
             .table_name(&self.table)
             .key("pk", text(&lead_key(&lead)))
-            .update_expression("SET #registered_at = if_not_exists(#registered_at, :at), #expires_at = :expires_at")
             .expression_attribute_names("#registered_at", "registered_at")
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#expires_at", "expires_at");
+        let update = match record.marked {
+            false => update
+                .update_expression("SET #registered_at = if_not_exists(#registered_at, :at), #expires_at = :expires_at"),
+            true => update
+                .update_expression(
+                    "SET #registered_at = if_not_exists(#registered_at, :at), #marked_at = if_not_exists(#marked_at, :at), \
+                     #expires_at = :expires_at",
+                )
+                .expression_attribute_names("#marked_at", "marked_at"),
+        };
+        let update = update
             .expression_attribute_values(":at", seconds(at))
             .expression_attribute_values(":expires_at", seconds(at + LEADS_KEPT));
         let update = update.build().expect("a table, a key and an expression are set");

@@ -102,19 +102,29 @@ impl Ledger {
         self.carry_out(update).await.map(drop)
     }
 
-    /// Remembers that we registered a lead with the portal, outside of any invitation.
+    /// Remembers that we registered a lead with the portal, outside of any invitation and with nothing that a form typed.
     ///
     /// # Errors
     /// When DynamoDB does not say.
     pub async fn lead_registered(&self, lead: &LeadId, at: OffsetDateTime) -> Result<(), LedgerError> {
-        let update = self
-            .update(lead_key(lead))
-            .update_expression("SET #registered_at = :at, #expires_at = :expires_at")
-            .expression_attribute_names("#registered_at", "registered_at")
-            .expression_attribute_names("#expires_at", "expires_at")
-            .expression_attribute_values(":at", seconds(at))
-            .expression_attribute_values(":expires_at", seconds(at + LEADS_KEPT));
-        self.carry_out(update).await.map(drop)
+        let update = |expression: &str| {
+            self.update(lead_key(lead))
+                .update_expression(expression)
+                .expression_attribute_names("#registered_at", "registered_at")
+                .expression_attribute_names("#marked_at", "marked_at")
+                .expression_attribute_names("#expires_at", "expires_at")
+                .expression_attribute_values(":at", seconds(at))
+                .expression_attribute_values(":expires_at", seconds(at + LEADS_KEPT))
+        };
+        let first = update("SET #registered_at = :at, #marked_at = :at, #expires_at = :expires_at")
+            .condition_expression("attribute_not_exists(#registered_at) OR #registered_at = #marked_at");
+        if self.carry_out(first).await?.is_none() {
+            return Ok(());
+        }
+        // An earlier version registered it, and it stays one of those, whoever writes to the item next.
+        let again = update("SET #registered_at = :at, #marked_at = :never, #expires_at = :expires_at")
+            .expression_attribute_values(":never", seconds(OffsetDateTime::UNIX_EPOCH));
+        self.carry_out(again).await.map(drop)
     }
 
     fn update(&self, pk: String) -> UpdateItemFluentBuilder {

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use futures::FutureExt;
 use invitation_flow::{
-    Action, Attempt, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, Outcome,
-    Postponed, Rejection, Source, Suppression, Whom, generated_password, give_up,
+    Action, Attempt, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, Marking,
+    Outcome, Postponed, Rejection, Source, Suppression, Whom, generated_password, give_up,
 };
 use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, Lead, LeadId, Password, Registration};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::world::{LeadSquared, LedgerAway, Memory, Outside, Via, direct, on_click};
+use crate::world::{LeadSquared, LedgerAway, MarkRefusal, Memory, Outside, Via, direct, on_click};
 
 const START: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 const LEASE: Duration = Duration::minutes(1);
@@ -47,6 +47,7 @@ struct World {
     /// The message that is delivered.
     message: Cell<Uuid>,
     chosen_password: RefCell<Option<Password>>,
+    marking: Marking,
 }
 
 impl World {
@@ -86,7 +87,14 @@ impl World {
     fn deliver(&self, invitation: &Invitation) -> Option<Result<Outcome, Postponed>> {
         let link = if self.on_click.get() { on_click() } else { direct() };
         let outside = Via(self);
-        let flow = Flow { crm: &outside, ledger: &outside, mail: &outside, link: &link, mail_limits: self.limits };
+        let flow = Flow {
+            crm: &outside,
+            ledger: &outside,
+            mail: &outside,
+            link: &link,
+            mail_limits: self.limits,
+            marking: &self.marking,
+        };
         let attempt = Attempt {
             now: self.now(),
             lease: Lease {
@@ -226,7 +234,14 @@ fn a_lead_with_another_address_never_gets_a_link() {
     let world = &impostor.0;
     let outside = Via(world);
     let limits = MailLimits::default();
-    let flow = Flow { crm: &impostor, ledger: &outside, mail: &outside, link: &link, mail_limits: limits };
+    let flow = Flow {
+        crm: &impostor,
+        ledger: &outside,
+        mail: &outside,
+        link: &link,
+        mail_limits: limits,
+        marking: &Marking::default(),
+    };
     let attempt = Attempt {
         now: START,
         lease: Lease { holder: Uuid::nil(), message: Uuid::nil(), until: START + LEASE },
@@ -387,6 +402,88 @@ fn a_field_that_leadsquared_does_not_know_loses_nobody() {
     world.leadsquared.borrow_mut().unknown.push("FirstName");
     assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
     assert_eq!(world.left_out(&asha()), ["FirstName"]);
+}
+
+/// The lead that an invitation led to: its phone number, its notes and its mark.
+fn lead_after(world: &World, invitation: &Invitation) -> (Option<String>, Option<String>, Option<String>) {
+    assert_eq!(world.deliver_until_done(invitation), Outcome::Invited);
+    let leadsquared = world.leadsquared.borrow();
+    let lead = leadsquared.leads.last().unwrap();
+    (lead.phone.clone(), lead.notes.clone(), lead.mark.clone())
+}
+
+const PHONE: &str = "+91-9000000001";
+
+#[test]
+fn what_a_form_types_is_marked_by_the_call_that_makes_the_lead() {
+    let world = World::default();
+    let (phone, _, mark) = lead_after(&world, &asha());
+    assert_eq!((phone.as_deref(), mark.as_deref()), (Some(PHONE), Some("unproven: identifiers")));
+    assert_eq!(world.memory.borrow().marked.len(), 1);
+
+    *world.chosen_password.borrow_mut() = Some(Password::from("Strong enough 1!"));
+    let (_, _, mark) = lead_after(&world, &invitation("mei@example.test", Attributes::new(), 3));
+    assert_eq!(mark.as_deref(), Some("unproven: identifiers, password"));
+
+    *world.chosen_password.borrow_mut() = Some(Password::from("too weak"));
+    let (_, _, mark) = lead_after(&world, &invitation("ravi@example.test", Attributes::new(), 4));
+    assert_eq!(mark.as_deref(), Some("unproven: identifiers"), "a random password took its place");
+}
+
+#[test]
+fn no_form_event_or_rule_sets_the_mark_or_a_password() {
+    let world = World::default();
+    let attributes = Attributes::new()
+        .with("MX_unproven_sign_in", "unproven: identifiers; proven: Phone")
+        .with("mx_portal_password", "attacker's")
+        .with("emailaddress", "other@example.test")
+        .with("Phone", PHONE);
+    let (phone, _, mark) = lead_after(&world, &invitation("asha@example.test", attributes, 1));
+    assert_eq!((phone.as_deref(), mark.as_deref()), (Some(PHONE), Some("unproven: identifiers")));
+}
+
+#[test]
+fn where_leadsquared_refuses_the_mark_the_e_mail_address_is_the_only_way_to_sign_in() {
+    let noted = "Typed in a form and not proven: Phone +91-9000000001, mx_PAN ABCDE1234F.";
+    let attributes = Attributes::new().with("Phone", PHONE).with("mx_PAN", "ABCDE1234F").with("mx_City", "Pune");
+    for refusal in [MarkRefusal::Unknown, MarkRefusal::Refused, MarkRefusal::Duplicate] {
+        let marking = Marking { identifiers: vec!["mx_PAN".to_owned()], ..Marking::default() };
+        let world = World { marking, ..World::default() };
+        world.leadsquared.borrow_mut().mark_refusal = Some(refusal);
+        *world.chosen_password.borrow_mut() = Some(Password::from("Strong enough 1!"));
+        let asha = invitation("asha@example.test", attributes.clone(), 1);
+        let (phone, notes, mark) = lead_after(&world, &asha);
+        assert_eq!((phone, notes.as_deref(), mark), (None, Some(noted), None), "{refusal:?}");
+        let leadsquared = world.leadsquared.borrow();
+        assert_ne!(leadsquared.passwords.last().unwrap(), "Strong enough 1!", "{refusal:?}");
+        assert!(world.left_out(&asha).contains(&"Phone".to_owned()), "{refusal:?}");
+        assert!(world.memory.borrow().marked.is_empty(), "the ledger takes the lead for unproven");
+    }
+}
+
+#[test]
+fn a_lead_of_the_sales_team_that_becomes_a_portal_user_gets_no_mark() {
+    let world = World::default();
+    let lead = world.add_lead(5, "asha@example.test", Some(PHONE), false);
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::InvitedExisting);
+    assert_eq!(world.leadsquared.borrow().leads[0].mark, None);
+    assert!(world.memory.borrow().marked.contains(&lead), "nothing that a form typed was registered");
+}
+
+#[test]
+fn a_lead_found_after_an_unknown_result_is_as_proven_as_its_mark_says() {
+    for (has_mark, is_marked) in [(true, true), (false, false)] {
+        let world = World::default();
+        if !has_mark {
+            world.leadsquared.borrow_mut().mark_refusal = Some(MarkRefusal::Unknown);
+        }
+        // The answer to the Register that makes the lead is lost.
+        let register = if has_mark { 2 } else { 3 };
+        world.faults.borrow_mut().insert(register, Fault::AnswerLost);
+        world.deliver_until_done(&asha());
+        let lead = world.leadsquared.borrow().lead_of("asha@example.test").unwrap();
+        assert_eq!(world.memory.borrow().marked.contains(&lead), is_marked, "{has_mark}");
+    }
 }
 
 #[test]

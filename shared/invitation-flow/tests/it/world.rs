@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use invitation_flow::{
     BegunMail, Booking, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, Letter, LinkMode, Mail, MailBook,
-    MailError, Outcome, PersonKey, Pointer, Portal, Record,
+    MailError, Marking, Outcome, PersonKey, Pointer, Portal, Record,
 };
 use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, Registration};
 use time::{Date, OffsetDateTime};
@@ -60,6 +60,21 @@ pub(crate) struct LeadSquared {
     pub(crate) unknown: Vec<&'static str>,
     /// Addresses that it refuses to register.
     pub(crate) refused: HashSet<String>,
+    /// What it has against the field of the mark.
+    pub(crate) mark_refusal: Option<MarkRefusal>,
+    /// The passwords that leads were registered with.
+    pub(crate) passwords: Vec<String>,
+}
+
+/// How an account refuses the field that marks unproven identifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MarkRefusal {
+    /// It has no such field.
+    Unknown,
+    /// The field is of another type.
+    Refused,
+    /// The field is unique, and another lead has the same mark.
+    Duplicate,
 }
 
 pub(crate) struct KnownLead {
@@ -67,14 +82,25 @@ pub(crate) struct KnownLead {
     pub(crate) email: String,
     pub(crate) phone: Option<String>,
     pub(crate) notes: Option<String>,
+    /// What says that the phone number is unproven.
+    pub(crate) mark: Option<String>,
     pub(crate) portal_user: bool,
+}
+
+impl KnownLead {
+    /// The lead as LeadSquared returns it.
+    fn read(&self) -> Lead {
+        let Self { id, email, mark, .. } = self;
+        serde_json::from_value(serde_json::json!({"ProspectID": id, "EmailAddress": email, Marking::FIELD: mark}))
+            .unwrap()
+    }
 }
 
 impl LeadSquared {
     pub(crate) fn add_lead(&mut self, number: u128, email: &str, phone: Option<&str>, portal_user: bool) -> LeadId {
         let id: LeadId = Uuid::from_u128(number).to_string().parse().unwrap();
         let (email, phone) = (email.to_owned(), phone.map(str::to_owned));
-        self.leads.push(KnownLead { id, email, phone, notes: None, portal_user });
+        self.leads.push(KnownLead { id, email, phone, notes: None, mark: None, portal_user });
         id
     }
 
@@ -88,6 +114,17 @@ impl LeadSquared {
         if self.refused.contains(email) || registration.password.expose() == "too weak" {
             let exception_type = "MXInvalidInputException".to_owned();
             return Err(Error::Refused { exception_type, message: Default::default() });
+        }
+        if let Some(refusal) = self.mark_refusal.filter(|_| registration.fields.value(Marking::FIELD).is_some()) {
+            let field = || Marking::FIELD.to_owned();
+            return Err(match refusal {
+                MarkRefusal::Unknown => Error::UnknownAttributes(vec![field()]),
+                MarkRefusal::Duplicate => Error::Duplicate { field: DuplicateField::Other(field()) },
+                MarkRefusal::Refused => {
+                    let exception_type = "MXInvalidEntityReferenceException".to_owned();
+                    Error::Refused { exception_type, message: Default::default() }
+                }
+            });
         }
         let names = registration.fields.iter().map(|(name, _)| name);
         let unknown: Vec<String> = names.filter(|name| self.unknown.contains(name)).map(str::to_owned).collect();
@@ -112,9 +149,14 @@ impl LeadSquared {
         if phone.is_some() && self.leads.iter().any(|lead| lead.phone.as_deref() == phone) {
             return Err(Error::Duplicate { field: DuplicateField::Phone });
         }
+        let mark = registration.fields.value(Marking::FIELD).map(str::to_owned);
+        self.passwords.push(registration.password.expose().to_owned());
+        assert!(mark.is_some() || phone.is_none(), "a number that a form typed could sign in");
         let id = self.add_lead(1000 + self.leads.len() as u128, email, phone, true);
         self.registrations.push(id);
-        self.leads.last_mut().unwrap().notes = registration.fields.value("Notes").map(str::to_owned);
+        let lead = self.leads.last_mut().unwrap();
+        lead.notes = registration.fields.value("Notes").map(str::to_owned);
+        lead.mark = mark;
         Ok(id)
     }
 }
@@ -129,8 +171,7 @@ impl<O: Outside> Crm for Via<'_, O> {
         let email = email.clone();
         let found = move |leadsquared: &mut LeadSquared| {
             let found = leadsquared.leads.iter().filter(|lead| lead.email == email.expose());
-            let json = found.map(|lead| serde_json::json!({"ProspectID": lead.id, "EmailAddress": lead.email}));
-            Ok(json.map(|json| serde_json::from_value(json).unwrap()).collect())
+            Ok(found.map(KnownLead::read).collect())
         };
         self.0.call("leads_by_email", found).await
     }
@@ -139,8 +180,7 @@ impl<O: Outside> Crm for Via<'_, O> {
         let lead = *lead;
         let found = move |leadsquared: &mut LeadSquared| {
             let found = leadsquared.leads.iter().find(|known| known.id == lead);
-            let json = found.map(|lead| serde_json::json!({"ProspectID": lead.id, "EmailAddress": lead.email}));
-            Ok(json.map(|json| serde_json::from_value(json).unwrap()))
+            Ok(found.map(KnownLead::read))
         };
         self.0.call("lead_by_id", found).await
     }
@@ -185,6 +225,8 @@ pub(crate) struct Memory {
     pub(crate) unknown_mails: HashMap<PersonKey, u32>,
     /// When leads were registered through us.
     pub(crate) registered: HashMap<LeadId, OffsetDateTime>,
+    /// Those of them whose identifiers were marked.
+    pub(crate) marked: HashSet<LeadId>,
     /// When the newest link of each lead was made that was used.
     pub(crate) links_used: HashMap<LeadId, OffsetDateTime>,
     /// What the links in the mails point at.
@@ -287,7 +329,9 @@ impl Memory {
     fn registration(&mut self, record: &Record, at: OffsetDateTime) {
         let lead = record.lead.filter(|_| record.registered && self.flaw != Some(Flaw::RegistrationsAreForgotten));
         if let Some(lead) = lead {
-            self.registered.entry(lead).or_insert(at);
+            if self.registered.insert(lead, *self.registered.get(&lead).unwrap_or(&at)).is_none() && record.marked {
+                self.marked.insert(lead);
+            }
         }
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) horizon: Duration,
     /// Whether dead letters are put back in the end.
     pub(super) puts_back: bool,
+    /// Whether the account has the field that marks unproven identifiers.
+    pub(super) has_mark: bool,
 }
 
 pub(super) struct Person {
@@ -116,6 +118,7 @@ impl Plan {
             echoes: chance.in_a_thousand(500),
             horizon: chance.one_of(&[2 * HOUR, 36 * HOUR]),
             puts_back: chance.in_a_thousand(500),
+            has_mark: chance.in_a_thousand(700),
         }
     }
 }

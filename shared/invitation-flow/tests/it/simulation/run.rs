@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use allowance::{Allowance, InProcess, Rules, Settings};
-use invitation_flow::{Action, Invitation, InvitationId, Outcome, PersonKey, Source, Whom};
+use invitation_flow::{Action, Invitation, InvitationId, Marking, Outcome, PersonKey, Source, Whom};
 use leadsquared::{EmailAddress, LeadId};
 use uuid::Uuid;
 
@@ -69,6 +69,9 @@ impl Run {
         let timeline = Timeline::new(Chance::new(chance.number()));
         let rules = Rules::new(Settings::new(plan.allowance)).unwrap();
         let mut leadsquared = LeadSquared::default();
+        if !plan.has_mark {
+            leadsquared.unknown.push(Marking::FIELD);
+        }
         for (number, person) in plan.people.iter().enumerate() {
             match person.kind {
                 Kind::Stranger | Kind::Family => {}

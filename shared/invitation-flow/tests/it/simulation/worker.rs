@@ -10,7 +10,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use invitation_flow::{
-    Attempt, Flow, LINK_TOKEN_BYTES, Lease, LinkToken, Outcome, PersonKey, Postponed, generated_password, give_up,
+    Attempt, Flow, LINK_TOKEN_BYTES, Lease, LinkToken, Marking, Outcome, PersonKey, Postponed, generated_password,
+    give_up,
 };
 use leadsquared::{Admission, Error, Lane};
 use time::OffsetDateTime;
@@ -204,7 +205,14 @@ impl Process {
         let outside = Via(self);
         let link = if self.system.plan.on_click { on_click() } else { direct() };
         let mail_limits = self.system.plan.mail_limits;
-        let flow = Flow { crm: &outside, ledger: &outside, mail: &outside, link: &link, mail_limits };
+        let flow = Flow {
+            crm: &outside,
+            ledger: &outside,
+            mail: &outside,
+            link: &link,
+            mail_limits,
+            marking: &Marking::default(),
+        };
         let attempt = Attempt {
             now: self.now(),
             lease: self.lease(message),

@@ -1,0 +1,204 @@
+//! The mark on a lead that says which of its ways to sign in were typed in a public form and proven by nobody.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use leadsquared::Attributes;
+
+/// The word for the password among what can be proven; everything else there is a field's schema name.
+pub const PASSWORD: &str = "password";
+
+/// What a lead's mark says. It is written together with the lead, by Register, and only a proof changes it.
+///
+/// With a mark, no identifier of the lead but the e-mail address may sign in before it is proven, and not the password
+/// either if it was typed in a form. The text names no value, so a counsellor can read it and nobody learns anything:
+/// `unproven: identifiers, password; proven: Phone`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unproven {
+    password: bool,
+    proven: BTreeSet<String>,
+}
+
+/// The mark's text is none that this code writes: nobody can tell what is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lead's mark is not readable; empty the field to vouch for the lead, or write `unproven: identifiers`")]
+pub struct UnreadableMark;
+
+impl Unproven {
+    /// The mark of a new lead of a form: nothing is proven yet. `password`: whether the form's password was registered.
+    pub fn new(password: bool) -> Self {
+        Self { password, proven: BTreeSet::new() }
+    }
+
+    /// Whether something may be used to sign in: a field's schema name, or [`PASSWORD`].
+    pub fn allows(&self, what: &str) -> bool {
+        self.proven.contains(what) || (what == PASSWORD && !self.password)
+    }
+
+    /// The mark after these were proven.
+    #[must_use]
+    pub fn proving<'a>(mut self, what: impl IntoIterator<Item = &'a str>) -> Self {
+        self.proven.extend(what.into_iter().map(str::to_owned));
+        self
+    }
+}
+
+const IDENTIFIERS: &str = "unproven: identifiers";
+const TYPED_PASSWORD: &str = ", password";
+const PROVEN: &str = "; proven: ";
+
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(IDENTIFIERS)?;
+        if self.password {
+            f.write_str(TYPED_PASSWORD)?;
+        }
+        for (number, what) in self.proven.iter().enumerate() {
+            f.write_str(if number == 0 { PROVEN } else { ", " })?;
+            f.write_str(what)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Unproven {
+    type Err = UnreadableMark;
+
+    fn from_str(text: &str) -> Result<Self, UnreadableMark> {
+        let rest = text.trim().strip_prefix(IDENTIFIERS).ok_or(UnreadableMark)?;
+        let (password, rest) = match rest.strip_prefix(TYPED_PASSWORD) {
+            Some(rest) => (true, rest),
+            None => (false, rest),
+        };
+        let mark = Self::new(password);
+        match rest.strip_prefix(PROVEN) {
+            None if rest.is_empty() => Ok(mark),
+            None => Err(UnreadableMark),
+            Some(proven) => {
+                let proven: Vec<&str> = proven.split(", ").collect();
+                let are_names = proven.iter().all(|name| !name.is_empty() && !name.contains([',', ';', ' ']));
+                are_names.then(|| mark.proving(proven)).ok_or(UnreadableMark)
+            }
+        }
+    }
+}
+
+/// Where leads are marked, and what of them must not be registered where they cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marking {
+    /// The schema name of the lead field that holds the mark.
+    pub field: String,
+    /// The fields by which people may sign in, by schema name.
+    pub identifiers: Vec<String>,
+}
+
+impl Marking {
+    /// The mark's field unless the settings name another: of the display name "Unproven Sign In".
+    pub const FIELD: &'static str = "mx_Unproven_Sign_In";
+
+    /// Names that no form, event or rule may set: they are ours or LeadSquared's own. Compared without regard to case, since
+    /// nothing says that LeadSquared's names have one.
+    const RESERVED: [&'static str; 5] =
+        ["EmailAddress", "ProspectID", "SearchBy", "mx_Portal_Password", "mx_Portal_Confirm_Password"];
+
+    /// Whether an attribute of an invitation may go to LeadSquared.
+    pub(crate) fn permits(&self, name: &str) -> bool {
+        !self.is_mark(name) && !Self::RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether this is the mark's field.
+    pub(crate) fn is_mark(&self, name: &str) -> bool {
+        self.field.eq_ignore_ascii_case(name)
+    }
+
+    /// Takes everything out of a lead's fields by which somebody could sign in, the e-mail address apart: names and values.
+    /// What looks like a phone number is one, whatever its field: the settings may not name every field there is.
+    pub(crate) fn take_identifiers(&self, fields: &mut Attributes) -> Vec<(String, String)> {
+        let names: Vec<String> = fields
+            .iter()
+            .filter(|(name, value)| !name.eq_ignore_ascii_case("EmailAddress") && self.is_identifier(name, value))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        names.into_iter().filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect()
+    }
+
+    fn is_identifier(&self, name: &str, value: &str) -> bool {
+        let always = ["Phone", "Mobile"];
+        let mut named = always.into_iter().chain(self.identifiers.iter().map(String::as_str));
+        named.any(|identifier| identifier.eq_ignore_ascii_case(name)) || is_international_number(value)
+    }
+}
+
+impl Default for Marking {
+    fn default() -> Self {
+        Self { field: Self::FIELD.to_owned(), identifiers: Vec::new() }
+    }
+}
+
+/// Whether a value is a phone number as our forms write it, such as `+91-9000000001`.
+fn is_international_number(value: &str) -> bool {
+    let Some((country, number)) = value.strip_prefix('+').and_then(|rest| rest.split_once('-')) else { return false };
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    are_digits(country) && are_digits(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_reads_back_and_a_proof_adds_to_it() {
+        for (mark, text) in [
+            (Unproven::new(false), "unproven: identifiers"),
+            (Unproven::new(true), "unproven: identifiers, password"),
+            (
+                Unproven::new(true).proving(["Phone", PASSWORD]),
+                "unproven: identifiers, password; proven: Phone, password",
+            ),
+        ] {
+            assert_eq!(mark.to_string(), text);
+            assert_eq!(text.parse(), Ok(mark));
+        }
+    }
+
+    #[test]
+    fn only_what_is_proven_may_sign_in() {
+        let mark = Unproven::new(true).proving(["Phone"]);
+        assert!(mark.allows("Phone") && !mark.allows("Mobile") && !mark.allows(PASSWORD));
+        assert!(mark.proving([PASSWORD]).allows(PASSWORD));
+        assert!(Unproven::new(false).allows(PASSWORD), "a random password was typed by nobody");
+    }
+
+    #[test]
+    fn anything_else_is_unreadable() {
+        for text in [
+            "",
+            "yes",
+            "proven: Phone",
+            "unproven: identifiers; proven: ",
+            "unproven: identifiers; proven: Phone,Mobile",
+            "unproven: identifiers; proven: Phone; proven: Mobile",
+            "unproven: identifiers, passwords",
+            "UNPROVEN: identifiers",
+        ] {
+            assert_eq!(text.parse::<Unproven>(), Err(UnreadableMark), "{text}");
+        }
+    }
+
+    #[test]
+    fn identifiers_are_known_by_name_or_by_being_a_number() {
+        let marking = Marking { identifiers: vec!["mx_PAN_Number".to_owned()], ..Marking::default() };
+        let mut fields = Attributes::new()
+            .with("EmailAddress", "asha@example.test")
+            .with("FirstName", "Asha")
+            .with("phone", "1")
+            .with("mx_pan_number", "ABCDE1234F")
+            .with("mx_Guardian", "+91-9000000002")
+            .with("mx_Score", "+12-3a");
+        let taken: Vec<String> = marking.take_identifiers(&mut fields).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(taken, ["phone", "mx_pan_number", "mx_Guardian"]);
+        let left: Vec<_> = fields.iter().map(|(name, _)| name).collect();
+        assert_eq!(left, ["EmailAddress", "FirstName", "mx_Score"]);
+    }
+}
