@@ -20,6 +20,7 @@ mod login_link;
 mod openapi;
 mod passwords;
 mod portal_account;
+mod proof;
 mod retries;
 mod runtime_api;
 mod sales_team;

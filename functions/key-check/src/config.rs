@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use account::Settings;
 use form_fields::{Fields, Kind};
+use invitation_flow::Marking;
 use leadsquared::doctor::{FieldContent, Wanted, WantedField};
 use leadsquared::{EmailAddress, Sender, Timeouts};
 use settings::{SettingError, Variables};
@@ -12,9 +13,14 @@ pub struct Config {
     pub account: Settings,
     /// `FORM_FIELDS`: the form's fields, as JSON.
     pub fields: Fields,
+    /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers.
+    pub unproven_field: String,
     /// `MAIL_SENDER`, optional: the LeadSquared user the mail is from.
     pub mail_sender: Option<EmailAddress>,
 }
+
+/// How long a mark gets, in characters.
+const MARK_LIMIT: usize = 200;
 
 /// As the worker has them. The total includes the wait in the account's call line.
 pub const TIMEOUTS: Timeouts =
@@ -31,7 +37,12 @@ impl Config {
         let fields = Fields::parse(&variables.required(FORM_FIELDS)?)
             .map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?;
         let mail_sender = variables.optional(MAIL_SENDER).map(|_| variables.parsed(MAIL_SENDER, "an e-mail address"));
-        Ok(Self { account: Settings::read(variables)?, fields, mail_sender: mail_sender.transpose()? })
+        Ok(Self {
+            account: Settings::read(variables)?,
+            fields,
+            unproven_field: variables.optional("UNPROVEN_FIELD").unwrap_or_else(|| Marking::FIELD.to_owned()),
+            mail_sender: mail_sender.transpose()?,
+        })
     }
 
     /// What the account has to be good for.
@@ -48,8 +59,10 @@ impl Config {
             };
             Some(WantedField { name: field.attribute.clone()?, content })
         });
+        // The worker writes it with every lead of a form.
+        let mark = WantedField { name: self.unproven_field.clone(), content: FieldContent::Text(MARK_LIMIT) };
         Wanted {
-            fields: fields.collect(),
+            fields: fields.chain([mark]).collect(),
             sender: Some(self.mail_sender.clone().map_or(Sender::ApiCaller, Sender::UserEmail)),
             allowance: Some(self.account.allowance.settings().limit),
         }

@@ -15,9 +15,18 @@ pub(crate) const SESSION_SECONDS: u32 = 4 * 60 * 60;
 
 /// What was done.
 pub(crate) enum Done {
-    SignedIn(Session),
+    SignedIn {
+        session: Session,
+        /// For how many more seconds LeadSquared's key is valid.
+        expires_in: u32,
+    },
     /// The code is on its way, if the number is somebody's; `challenge` has to come back with it.
     CodeSent {
+        challenge: String,
+        valid_for: Duration,
+    },
+    /// What was sent is right, and a code is on its way to the lead's mailbox; `challenge` has to come back with it.
+    CodeMailed {
         challenge: String,
         valid_for: Duration,
     },
@@ -39,6 +48,8 @@ pub(crate) enum Refusal {
     /// A wrong password, an unknown person, one without an account or with a locked one.
     WrongCredentials,
     WrongCode,
+    /// The identifier is unproven, and this is no way to prove it.
+    Unproven,
     NotSignedIn,
     WrongCurrentPassword,
     DeadResetLink,
@@ -79,6 +90,12 @@ impl From<Refusal> for Problem {
                 "This code is not right, or no longer. Check what you typed, or ask for a new code.",
             )
             .of_type("/problems/wrong-code"),
+            Refusal::Unproven => Self::new(
+                StatusCode::FORBIDDEN,
+                "Not signed in",
+                "This phone number has not been confirmed yet. Sign in with a code instead, or with the link in our mail.",
+            )
+            .of_type("/problems/unproven"),
             Refusal::NotSignedIn => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "Not signed in",
@@ -148,7 +165,8 @@ impl Done {
     /// The word for it, in answers and logs.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::SignedIn(_) => "signed-in",
+            Self::SignedIn { .. } => "signed-in",
+            Self::CodeMailed { .. } => "code-mailed",
             Self::CodeSent { .. } | Self::ResetMailed => "accepted",
             Self::PasswordChanged => "password-changed",
             Self::SignedOut => "signed-out",
@@ -159,17 +177,17 @@ impl Done {
     pub(crate) fn respond(&self, preference: Preference, as_cookie: bool) -> Response<String> {
         let status = self.name();
         match (self, preference) {
-            (Self::SignedIn(session), _) => {
+            (Self::SignedIn { session, expires_in }, _) => {
                 let auth_key = Some(session.auth_key.expose()).filter(|_| !as_cookie);
                 let lead_id = session.lead_id.to_string();
-                let body = SignedIn { status, lead_id, auth_key, expires_in: SESSION_SECONDS };
+                let body = SignedIn { status, lead_id, auth_key, expires_in: *expires_in };
                 let mut response = json(StatusCode::OK, &body);
                 if as_cookie {
-                    response.headers_mut().insert(SET_COOKIE, cookie::set(&session.auth_key, SESSION_SECONDS));
+                    response.headers_mut().insert(SET_COOKIE, cookie::set(&session.auth_key, *expires_in));
                 }
                 response
             }
-            (Self::CodeSent { challenge, valid_for }, _) => {
+            (Self::CodeSent { challenge, valid_for } | Self::CodeMailed { challenge, valid_for }, _) => {
                 json(StatusCode::ACCEPTED, &CodeSent { status, challenge, expires_in: valid_for.as_secs() })
             }
             (Self::ResetMailed, Preference::Html) => {
@@ -197,20 +215,21 @@ impl Done {
 mod tests {
     use super::*;
 
-    fn session() -> Session {
+    fn signed_in() -> Done {
         let lead_id = "11111111-1111-4111-8111-111111111111".parse().unwrap();
-        Session { auth_key: "c4nary/key=".into(), lead_id }
+        let session = Session { auth_key: "c4nary/key=".into(), lead_id };
+        Done::SignedIn { session, expires_in: SESSION_SECONDS }
     }
 
     #[test]
     fn a_key_is_in_the_answer_or_in_the_cookie_and_never_in_both() {
-        let plain = Done::SignedIn(session()).respond(Preference::Html, false);
+        let plain = signed_in().respond(Preference::Html, false);
         assert_eq!(
             plain.body(),
             r#"{"status":"signed-in","lead_id":"11111111-1111-4111-8111-111111111111","auth_key":"c4nary/key=","expires_in":14400}"#
         );
         assert!(!plain.headers().contains_key(SET_COOKIE));
-        let cookie = Done::SignedIn(session()).respond(Preference::Json, true);
+        let cookie = signed_in().respond(Preference::Json, true);
         assert_eq!(
             cookie.body(),
             r#"{"status":"signed-in","lead_id":"11111111-1111-4111-8111-111111111111","expires_in":14400}"#
@@ -227,6 +246,7 @@ mod tests {
             (Refusal::TooOften { retry_after: minute }, 429, "too-many-attempts", Some("60")),
             (Refusal::WrongCredentials, 401, "wrong-credentials", None),
             (Refusal::WrongCode, 401, "wrong-code", None),
+            (Refusal::Unproven, 403, "unproven", None),
             (Refusal::NotSignedIn, 401, "not-signed-in", None),
             (Refusal::WrongCurrentPassword, 403, "wrong-current-password", None),
             (Refusal::DeadResetLink, 403, "dead-reset-link", None),

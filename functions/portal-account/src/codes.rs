@@ -1,28 +1,135 @@
-//! One-time codes on their way.
+//! Challenges: what a browser holds while it proves something with a code.
 //!
-//! LeadSquared recognises a code by a challenge that it gives for known people only. So nobody is given that: everybody gets
-//! a random one of ours, and what belongs to it is in the table under its hash. Where LeadSquared gave none there is one that
-//! it does not know, so that it is asked about whatever is typed for anybody, and what becomes of that tells of nobody either.
-//! Only whoever has our challenge can read what belongs to it: it has a phone number.
+//! LeadSquared recognises a texted code by a challenge of its own, which it gives for known people only. So nobody is given
+//! that: every browser gets a random challenge of ours, and what belongs to it is in the table under its hash. Where
+//! LeadSquared gave none there is one that LeadSquared does not know, so that it is asked about whatever is typed for any
+//! number, and the answer tells nothing about anybody.
+//!
+//! Where an identifier or a password is unproven, the same challenge goes on: LeadSquared's session waits under it until the
+//! code arrives that was mailed to the lead. Only the browser with the challenge can read what belongs to it.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use leadsquared::{CodeChallenge, CodeRecipient, Phone, SentCode};
+use leadsquared::{CodeChallenge, CodeRecipient, LeadId, OneTimeCode, Phone, SentCode, Session};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
 use crate::store::{self, Store, StoreError};
 
-/// How long a challenge is kept. How long the code itself is good is LeadSquared's business, and not documented.
+/// How long a challenge is kept, and a mailed code is valid. How long LeadSquared's own code is valid is not documented.
 pub(crate) const VALID_FOR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
-/// How many codes may be tried with one challenge: of a million possible ones, with the limits on asking for a new one.
+/// How many codes may be tried with one challenge. Wrong texted codes, of which there are a million, also count for their
+/// phone number and day; of mailed codes there are 2^50.
 const TRIES: i64 = 5;
 
+/// The attribute with a texted code's data, and the one with a mailed code's.
 const SEALED: &str = "sealed";
+const MAILED: &str = "mailed";
+
+/// How many random bytes a mailed code is made of.
+pub(crate) const MAILED_CODE_BYTES: usize = 10;
+
+/// What a code is expected for.
+pub(crate) enum Pending {
+    /// LeadSquared texted a code, or would have if it knew the number.
+    Texted(Texted),
+    /// A code was mailed to the lead.
+    Mailed(Mailed),
+}
+
+/// What belongs to a texted code.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Texted {
+    #[serde(flatten)]
+    pub(crate) sent: SentCode,
+    /// The field whose number it was sent to. Absent in a challenge of an earlier version.
+    #[serde(default = "Texted::phone")]
+    pub(crate) schema_name: String,
+    /// Who it is for, as attempts are counted.
+    #[serde(default)]
+    pub(crate) person: String,
+}
+
+impl Texted {
+    fn phone() -> String {
+        "Phone".to_owned()
+    }
+}
+
+/// What belongs to a mailed code. `Debug` is left out on purpose.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Mailed {
+    /// The code, without its hyphen.
+    code: String,
+    auth_key: String,
+    lead_id: LeadId,
+    /// When LeadSquared began the session, in Unix seconds.
+    pub(crate) signed_in_at: i64,
+    /// What the code proves: fields' schema names, and the password.
+    pub(crate) proves: Vec<String>,
+    /// The lead's mark, if it has one.
+    pub(crate) mark: Option<String>,
+    /// Who it is for, as attempts are counted.
+    pub(crate) person: String,
+}
+
+impl Mailed {
+    pub(crate) fn new(code: &OneTimeCode, session: &Session, person: &str, now: OffsetDateTime) -> Self {
+        Self {
+            code: plain(code.expose()),
+            auth_key: session.auth_key.expose().to_owned(),
+            lead_id: session.lead_id,
+            signed_in_at: now.unix_timestamp(),
+            proves: Vec::new(),
+            mark: None,
+            person: person.to_owned(),
+        }
+    }
+
+    /// With what the code proves, and the mark that the lead has, if it has one.
+    pub(crate) fn proving(self, what: &[&str], mark: Option<&str>) -> Self {
+        let proves = what.iter().map(|&what| what.to_owned()).collect();
+        Self { proves, mark: mark.map(str::to_owned), ..self }
+    }
+
+    /// Whether this is the code; takes the same time for every one that is not.
+    pub(crate) fn is(&self, typed: &OneTimeCode) -> bool {
+        verify_slices_are_equal(plain(typed.expose()).as_bytes(), self.code.as_bytes()).is_ok()
+    }
+
+    pub(crate) fn session(&self) -> Session {
+        Session { auth_key: self.auth_key.as_str().into(), lead_id: self.lead_id }
+    }
+}
+
+/// Letters and digits of a code that is mailed: Crockford's base 32, which has no letters that look like digits
+/// (<https://www.crockford.com/base32.html>).
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// A code of ten characters, five bits each, with a hyphen in the middle.
+pub(crate) fn mailed_code(random: [u8; MAILED_CODE_BYTES]) -> OneTimeCode {
+    let text: String = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
+    OneTimeCode::from(format!("{}-{}", &text[..5], &text[5..]))
+}
+
+/// A mailed code as it is compared: in capitals, without what people put between its characters, and with the digits that
+/// look like what they typed.
+fn plain(code: &str) -> String {
+    let characters = code.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_uppercase());
+    characters
+        .map(|c| match c {
+            'O' => '0',
+            'I' | 'L' => '1',
+            other => other,
+        })
+        .collect()
+}
 
 /// What comes back with a code.
 pub(crate) struct Challenge(String);
@@ -49,26 +156,26 @@ impl Challenge {
         store::key("code", &self.0)
     }
 
-    /// What belongs to it, sealed for whoever has it.
-    fn seal(&self, sent: &SentCode) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(sent).expect("two texts are JSON");
-        self.cipher().seal_in_place_append_tag(nonce(), Aad::empty(), &mut bytes).expect("two texts are not too long");
+    /// What belongs to it, sealed for whoever has it. `kind` is the attribute it goes to.
+    fn seal(&self, kind: &str, content: &impl Serialize) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(content).expect("texts and numbers are JSON");
+        self.cipher(kind).seal_in_place_append_tag(nonce(), Aad::empty(), &mut bytes).expect("it is not too long");
         bytes
     }
 
-    fn open(&self, mut sealed: Vec<u8>) -> Option<SentCode> {
-        let bytes = self.cipher().open_in_place(nonce(), Aad::empty(), &mut sealed).ok()?;
+    fn open<T: for<'a> Deserialize<'a>>(&self, kind: &str, mut sealed: Vec<u8>) -> Option<T> {
+        let bytes = self.cipher(kind).open_in_place(nonce(), Aad::empty(), &mut sealed).ok()?;
         serde_json::from_slice(bytes).ok()
     }
 
-    fn cipher(&self) -> LessSafeKey {
+    fn cipher(&self, kind: &str) -> LessSafeKey {
         // Another hash than the one in the item's key, which everybody who reads the table sees.
-        let key = Sha256::digest(format!("sealed {}", self.0));
+        let key = Sha256::digest(format!("{kind} {}", self.0));
         LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).expect("SHA-256 has as many bits as the cipher wants"))
     }
 }
 
-/// Always the same: a challenge is new for every code, so its cipher seals once.
+/// Always the same: a challenge is new for every sign-in, and its cipher for each kind seals once.
 fn nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; NONCE_LEN])
 }
@@ -76,34 +183,53 @@ fn nonce() -> Nonce {
 impl Store {
     /// Begins a challenge that no code belongs to yet.
     pub(crate) async fn begin(&self, challenge: &Challenge, now: OffsetDateTime) -> Result<(), StoreError> {
-        let until = now + Duration::try_from(VALID_FOR).expect("a quarter of an hour fits");
         let update = self
             .update(challenge.key())
             .update_expression("SET #tries = :none, #expires_at = :until")
             .expression_attribute_names("#tries", "tries")
             .expression_attribute_names("#expires_at", store::EXPIRES_AT)
             .expression_attribute_values(":none", store::number(0))
-            .expression_attribute_values(":until", store::seconds(until));
+            .expression_attribute_values(":until", store::seconds(until(now)));
         self.carry_out(update).await.map(drop)
     }
 
-    /// What LeadSquared is to recognise its code by.
-    pub(crate) async fn fill(&self, challenge: &Challenge, sent: &SentCode) -> Result<(), StoreError> {
+    /// Keeps what LeadSquared is to recognise its code by.
+    pub(crate) async fn fill(&self, challenge: &Challenge, texted: &Texted) -> Result<(), StoreError> {
         let update = self
             .update(challenge.key())
             .update_expression("SET #sealed = :sealed")
             .expression_attribute_names("#sealed", SEALED)
-            .expression_attribute_values(":sealed", AttributeValue::B(Blob::new(challenge.seal(sent))));
+            .expression_attribute_values(":sealed", AttributeValue::B(Blob::new(challenge.seal(SEALED, texted))));
         self.carry_out(update).await.map(drop)
     }
 
-    /// Takes one of the tries that a challenge has: what LeadSquared recognises the code by. None if there are no more, or the
-    /// challenge is unknown, too old or was never filled.
+    /// Has a challenge wait for a mailed code from now on, with all its tries.
+    pub(crate) async fn await_mailed(
+        &self,
+        challenge: &Challenge,
+        mailed: &Mailed,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let update = self
+            .update(challenge.key())
+            .update_expression("SET #tries = :none, #expires_at = :until, #mailed = :mailed REMOVE #sealed")
+            .expression_attribute_names("#tries", "tries")
+            .expression_attribute_names("#expires_at", store::EXPIRES_AT)
+            .expression_attribute_names("#mailed", MAILED)
+            .expression_attribute_names("#sealed", SEALED)
+            .expression_attribute_values(":none", store::number(0))
+            .expression_attribute_values(":until", store::seconds(until(now)))
+            .expression_attribute_values(":mailed", AttributeValue::B(Blob::new(challenge.seal(MAILED, mailed))));
+        self.carry_out(update).await.map(drop)
+    }
+
+    /// Takes one of the tries that a challenge has: what a code is expected for. None if there are no more, or the challenge is
+    /// unknown, too old or was never filled.
     pub(crate) async fn try_code(
         &self,
         challenge: &Challenge,
         now: OffsetDateTime,
-    ) -> Result<Option<SentCode>, StoreError> {
+    ) -> Result<Option<Pending>, StoreError> {
         let update = self
             .update(challenge.key())
             .update_expression("SET #tries = #tries + :one")
@@ -113,9 +239,12 @@ impl Store {
             .expression_attribute_values(":one", store::number(1))
             .expression_attribute_values(":most", store::number(TRIES))
             .expression_attribute_values(":now", store::seconds(now));
-        let item = self.carry_out(update).await?;
-        let sealed = item.and_then(|item| item.get(SEALED)?.as_b().ok().cloned());
-        Ok(sealed.and_then(|sealed| challenge.open(sealed.into_inner())))
+        let Some(item) = self.carry_out(update).await? else { return Ok(None) };
+        let sealed = |kind| item.get(kind).and_then(|value| value.as_b().ok()).map(|blob| blob.clone().into_inner());
+        Ok(match sealed(MAILED) {
+            Some(mailed) => challenge.open(MAILED, mailed).map(Pending::Mailed),
+            None => sealed(SEALED).and_then(|texted| challenge.open(SEALED, texted)).map(Pending::Texted),
+        })
     }
 
     /// Gives back a try that LeadSquared said nothing about.
@@ -134,9 +263,10 @@ impl Store {
     pub(crate) async fn end(&self, challenge: &Challenge) -> Result<(), StoreError> {
         let update = self
             .update(challenge.key())
-            .update_expression("SET #tries = :most REMOVE #sealed")
+            .update_expression("SET #tries = :most REMOVE #sealed, #mailed")
             .expression_attribute_names("#tries", "tries")
             .expression_attribute_names("#sealed", SEALED)
+            .expression_attribute_names("#mailed", MAILED)
             .expression_attribute_values(":most", store::number(TRIES));
         self.carry_out(update).await.map(drop)
     }
@@ -150,22 +280,55 @@ pub(crate) fn decoy(random: [u8; 48], phone: &Phone) -> SentCode {
     }
 }
 
+fn until(now: OffsetDateTime) -> OffsetDateTime {
+    now + Duration::try_from(VALID_FOR).expect("a quarter of an hour fits")
+}
+
 #[cfg(test)]
 mod tests {
+    use time::macros::datetime;
+
     use super::*;
+
+    fn texted() -> Texted {
+        let phone = Phone::parse("+91-9000000001", leadsquared::CallingCode(91)).unwrap();
+        Texted { sent: decoy([1; 48], &phone), schema_name: "Phone".to_owned(), person: String::new() }
+    }
 
     #[test]
     fn only_the_challenge_opens_what_belongs_to_it() {
         let challenge = Challenge::new([7; 32]);
-        let phone = Phone::parse("+91-9000000001", leadsquared::CallingCode(91)).unwrap();
-        let sealed = challenge.seal(&decoy([1; 48], &phone));
-        let opened = challenge.open(sealed.clone()).unwrap();
-        assert_eq!(opened.field_content.expose(), "+91-9000000001");
-        assert_eq!(opened.code.expose().len(), 64);
+        let sealed = challenge.seal(SEALED, &texted());
+        let opened: Texted = challenge.open(SEALED, sealed.clone()).unwrap();
+        assert_eq!(opened.sent.field_content.expose(), "+91-9000000001");
+        assert_eq!(opened.sent.code.expose().len(), 64);
         assert!(!String::from_utf8_lossy(&sealed).contains("9000000001"));
-        assert!(Challenge::new([8; 32]).open(sealed.clone()).is_none());
+        assert!(Challenge::new([8; 32]).open::<Texted>(SEALED, sealed.clone()).is_none());
+        assert!(challenge.open::<Texted>(MAILED, sealed.clone()).is_none(), "each kind has a key of its own");
         for damaged in [sealed[1..].to_vec(), sealed[..sealed.len() - 1].to_vec(), Vec::new()] {
-            assert!(challenge.open(damaged).is_none());
+            assert!(challenge.open::<Texted>(SEALED, damaged).is_none());
+        }
+    }
+
+    #[test]
+    fn a_challenge_that_an_earlier_version_filled_is_read() {
+        let challenge = Challenge::new([7; 32]);
+        let opened: Texted = challenge.open(SEALED, challenge.seal(SEALED, &texted().sent)).unwrap();
+        assert_eq!((opened.schema_name.as_str(), opened.person.as_str()), ("Phone", ""));
+    }
+
+    #[test]
+    fn a_mailed_code_is_ten_characters_and_is_known_however_it_is_typed() {
+        let code = mailed_code([0, 1, 31, 32, 10, 17, 18, 19, 20, 255]);
+        assert_eq!(code.expose(), "01Z0A-HJKMZ");
+        let session =
+            Session { auth_key: "c4nary".into(), lead_id: "11111111-1111-4111-8111-111111111111".parse().unwrap() };
+        let mailed = Mailed::new(&code, &session, "Phone +91-9000000001", datetime!(2026-01-02 03:04 UTC));
+        for typed in ["01Z0A-HJKMZ", "01z0ahjkmz", " 01Z0A HJKMZ ", "OLZOA-HJKMZ", "oiz0a_hjkmz"] {
+            assert!(mailed.is(&OneTimeCode::from(typed)), "{typed}");
+        }
+        for typed in ["", "01Z0A", "01Z0A-HJKMY", "01Z0A-HJKMZZ"] {
+            assert!(!mailed.is(&OneTimeCode::from(typed)), "{typed}");
         }
     }
 }

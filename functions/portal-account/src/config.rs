@@ -3,11 +3,13 @@ use std::time::Duration;
 
 use account::Settings;
 use front_door::SecretHashes;
-use leadsquared::{CallingCode, EmailAddress, Timeouts};
+use invitation_flow::Marking;
+use leadsquared::{CallingCode, EmailAddress, Limit, Timeouts};
 use passwords::Rules;
 use settings::{SettingError, Variables};
 
 use crate::Identities;
+use crate::limits::NetworkShare;
 use crate::pace::BUDGET;
 
 /// Every setting this function reads.
@@ -27,6 +29,12 @@ pub struct Config {
     pub site_secrets: SecretHashes,
     /// `ANSWER_FLOOR_MS`: how long an answer takes at least that must not tell who has an account.
     pub floor: Duration,
+    /// `NETWORK_SHARE`, optional: how many percent of the call allowance one network may use.
+    pub network_share: u8,
+    /// `TEXTS_PER_DAY`, optional: the most text messages in one UTC day, to all numbers together.
+    pub texts_per_day: NonZeroU32,
+    /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers.
+    pub unproven_field: String,
     /// `SESSION_COOKIE`: whether the key is given as a cookie instead of in the answer.
     pub session_cookie: bool,
     /// `ORGANISATION`: the name applicants know the company by, for the notice.
@@ -39,7 +47,21 @@ pub struct Config {
 pub const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(3), total: BUDGET };
 
+/// A network's part of the call allowance, in percent, unless the settings say another.
+const NETWORK_SHARE: u8 = 10;
+
+/// The day's text messages, unless the settings say another number.
+const TEXTS: NonZeroU32 = NonZeroU32::new(1000).unwrap();
+
 impl Config {
+    /// How much of the call allowance one network gets.
+    pub(crate) fn network_share(&self) -> NetworkShare {
+        let allowance = self.account.allowance.settings();
+        let calls = u64::from(allowance.limit.calls) * u64::from(allowance.share) / 100;
+        let ours = Limit { calls: u32::try_from(calls).unwrap_or(u32::MAX), ..allowance.limit };
+        NetworkShare::new(ours, self.network_share)
+    }
+
     /// Reads them.
     ///
     /// # Errors
@@ -51,6 +73,7 @@ impl Config {
         const SESSION_COOKIE: &str = "SESSION_COOKIE";
         const SITE_SECRET_HASHES: &str = "SITE_SECRET_HASHES";
         const MAIL_SENDER: &str = "MAIL_SENDER";
+        const TEXTS_PER_DAY: &str = "TEXTS_PER_DAY";
         let identities = Identities::parse(&variables.required(SIGN_IN_FIELDS)?)
             .map_err(|error| SettingError::invalid(SIGN_IN_FIELDS, "a list of fields to sign in by", error))?;
         let classes = match variables.optional(PASSWORD_CLASSES) {
@@ -81,9 +104,23 @@ impl Config {
             attempts_per_address: variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?,
             site_secrets,
             floor,
+            network_share: percentage(variables, "NETWORK_SHARE", NETWORK_SHARE)?,
+            texts_per_day: match variables.optional(TEXTS_PER_DAY) {
+                Some(_) => variables.parsed(TEXTS_PER_DAY, "a whole number above 0")?,
+                None => TEXTS,
+            },
+            unproven_field: variables.optional("UNPROVEN_FIELD").unwrap_or_else(|| Marking::FIELD.to_owned()),
             session_cookie,
             organisation: variables.required("ORGANISATION")?,
             mail_sender: mail_sender.transpose()?,
         })
+    }
+}
+
+fn percentage(variables: &Variables<'_>, name: &'static str, default: u8) -> Result<u8, SettingError> {
+    let Some(_) = variables.optional(name) else { return Ok(default) };
+    match variables.parsed(name, "a percentage")? {
+        percent @ 1..=100 => Ok(percent),
+        _ => Err(SettingError::invalid(name, "a percentage", "it must be from 1 to 100")),
     }
 }

@@ -1,25 +1,29 @@
 use std::time::{Duration, Instant};
 
 use account::Account;
-use futures::future::{join, join3};
+use futures::future::{join, join3, join4};
 use http::header::AUTHORIZATION;
 use http::{Method, Response, StatusCode};
+use invitation_flow::Unproven;
 use lambda_http::Request;
 use leadsquared::{
-    BoxFuture, Client, Error, LeadId, OneTimeCode, Password, PasswordReset, Session, SessionKey, TemporaryPassword,
+    Attributes, BoxFuture, Client, Error, Identifier, Lead, LeadId, OneTimeCode, Password, PasswordReset, Session,
+    SessionKey, TemporaryPassword,
 };
-use mail::PasswordNotice;
+use ledger::Ledger;
+use mail::{PasswordNotice, SignInCode};
 use throttle::{Network, Throttle};
 use time::OffsetDateTime;
 use web::{FieldError, Preference, Problem};
 
-use crate::answers::{Done, Refusal};
+use crate::answers::{Done, Refusal, SESSION_SECONDS};
 use crate::body::{Body, both, fault};
-use crate::codes::{self, Challenge};
+use crate::claim::Claim;
+use crate::codes::{self, Challenge, Mailed, Pending, Texted};
 use crate::identity::person;
 use crate::limits::{self, Attempt, Full, Places};
 use crate::pace::{BUDGET, TO_ANSWER};
-use crate::upstream::{self, Failure};
+use crate::upstream::{self, AFTER_TROUBLE, Failure};
 use crate::{Config, Store, cookie, visitor, wait};
 
 /// Everything requests are answered with.
@@ -32,6 +36,8 @@ pub struct PortalAccount {
     pub throttle: Throttle,
     /// What is remembered from one request to the next.
     pub store: Store,
+    /// What was proven about leads.
+    pub ledger: Ledger,
     /// What time it is.
     pub now: fn() -> OffsetDateTime,
     /// The same for deadlines within this process.
@@ -81,6 +87,22 @@ impl Route {
     fn of(path: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|route| path.ends_with(route.path()))
     }
+}
+
+/// What became of asking for leave to make an attempt.
+enum Admitted {
+    /// It may be made.
+    Yes(Places),
+    /// It is not made, and answered as if it had been.
+    AsIf,
+}
+
+/// What has to be proven, and the lead, where LeadSquared was asked for it.
+struct Checked<'a> {
+    unproven: Vec<&'a str>,
+    lead: Option<Lead>,
+    /// Whether the table does not say yet that nothing is unproven.
+    is_news: bool,
 }
 
 /// One request that is for one of the routes.
@@ -168,13 +190,14 @@ impl PortalAccount {
         let who = self.config.identities.read(&call.body, self.config.default_country);
         let (who, password) = both(who, call.body.password("password")).map_err(Refusal::fields)?;
         let person = person(&who);
-        let places = self.admit(call, Attempt::SignIn, &person).await?;
-        let (who, password) = (&who, &password);
-        match self.ask(call, |client| async move { client.sign_in(who, password).await }).await {
+        let Admitted::Yes(places) = self.admit(call, Attempt::SignIn, &person).await? else {
+            return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
+        };
+        let (identifier, password) = (&who, &password);
+        match self.ask(call, |client| async move { client.sign_in(identifier, password).await }).await {
             Ok(session) => {
-                let remembered = self.remember_network(call, &person, &session.lead_id);
-                self.signed_in(call, &places, &session, remembered).await;
-                Ok(Done::SignedIn(session))
+                let claim = Claim::by_password(&who, &person, &self.config.identities);
+                self.enter(call, &places, session, &claim, None).await
             }
             Err(failure) => Err(self.not_signed_in(call, &places, &failure, Refusal::WrongCredentials).await),
         }
@@ -184,7 +207,7 @@ impl PortalAccount {
         let owner = self.config.identities.read_phone(&call.body, self.config.default_country);
         let owner = owner.map_err(|error| Refusal::fields(vec![error]))?;
         let person = format!("{} {}", owner.schema_name, owner.phone.expose());
-        let places = self.admit(call, Attempt::Code, &person).await?;
+        let admitted = self.admit(call, Attempt::Code, &person).await?;
         let (mut random, mut decoy) = ([0; 32], [0; 48]);
         (self.random)(&mut random);
         (self.random)(&mut decoy);
@@ -192,15 +215,25 @@ impl PortalAccount {
         // First, so that no code is sent that could not be used.
         self.store.begin(&challenge, call.now).await.map_err(|error| unstored(call, &error))?;
         let (schema_name, phone) = (&*owner.schema_name, &owner.phone);
-        let sent = self.ask(call, |client| async move { client.send_sign_in_code(schema_name, phone).await }).await;
-        let outcome = match sent {
-            Ok(sent) => Ok(sent),
-            Err(failure) => self.promised(call, &places, &failure).await.map(|()| codes::decoy(decoy, phone)),
+        let is_admitted = match &admitted {
+            Admitted::Yes(_) => self.is_within_text_budget(call).await,
+            Admitted::AsIf => false,
         };
-        if let Ok(sent) = &outcome {
+        let outcome = match admitted {
+            Admitted::Yes(places) if is_admitted => {
+                match self.ask(call, |client| async move { client.send_sign_in_code(schema_name, phone).await }).await {
+                    Ok(sent) => Ok(sent),
+                    Err(failure) => self.promised(call, &places, &failure).await.map(|()| codes::decoy(decoy, phone)),
+                }
+            }
+            // No text goes out, and the answer is the one that everybody gets.
+            Admitted::Yes(_) | Admitted::AsIf => Ok(codes::decoy(decoy, phone)),
+        };
+        let outcome = outcome.map(|sent| Texted { sent, schema_name: owner.schema_name.clone(), person });
+        if let Ok(texted) = &outcome {
             self.in_time(call, async {
-                if let Err(error) = self.store.fill(&challenge, sent).await {
-                    tracing::warn!(error = %error, "nobody can sign in with this challenge");
+                if let Err(error) = self.store.fill(&challenge, texted).await {
+                    tracing::warn!(error = %error, "this challenge signs nobody in: what belongs to it was not stored");
                 }
             })
             .await;
@@ -213,34 +246,252 @@ impl PortalAccount {
         let challenge = call.body.required("challenge").map(Challenge::of_text);
         let (challenge, code) = both(challenge, call.body.required("code")).map_err(Refusal::fields)?;
         let code = OneTimeCode::from(code);
-        // Whose it is only LeadSquared knows: one challenge stands for one person here.
-        let places = self.admit(call, Attempt::SignIn, challenge.as_text()).await?;
-        let sent = self.store.try_code(&challenge, call.now).await.map_err(|error| unstored(call, &error))?;
-        let Some(sent) = sent else {
-            self.hold(call).await;
-            return Err(Refusal::WrongCode);
+        // Whose it is shows only once it is found: until then one challenge stands for one person.
+        let Admitted::Yes(places) = self.admit(call, Attempt::SignIn, challenge.as_text()).await? else {
+            return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
         };
-        let (sent, code) = (&sent, &code);
+        let pending = self.store.try_code(&challenge, call.now).await.map_err(|error| unstored(call, &error))?;
+        match pending {
+            Some(Pending::Texted(texted)) => self.verify_texted(call, places, challenge, &texted, &code).await,
+            Some(Pending::Mailed(mailed)) if mailed.is(&code) => {
+                Ok(self.prove(call, &places, &challenge, &mailed).await)
+            }
+            Some(Pending::Mailed(_)) | None => {
+                self.hold(call).await;
+                Err(Refusal::WrongCode)
+            }
+        }
+    }
+
+    async fn verify_texted(
+        &self,
+        call: &Call<'_>,
+        mut places: Places,
+        challenge: Challenge,
+        texted: &Texted,
+        code: &OneTimeCode,
+    ) -> Result<Done, Refusal> {
+        if !texted.person.is_empty() {
+            match self.admit(call, Attempt::TextedCode, &texted.person).await {
+                Ok(Admitted::Yes(more)) => places.extend(more),
+                Ok(Admitted::AsIf) => return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE }),
+                Err(refusal) => {
+                    join(self.untry(call, &challenge), self.give_back(call, &places)).await;
+                    return Err(refusal);
+                }
+            }
+        }
+        let sent = &texted.sent;
         match self.ask(call, |client| async move { client.sign_in_with_code(sent, code).await }).await {
             Ok(session) => {
-                let ended = async {
-                    if let Err(error) = self.store.end(&challenge).await {
-                        tracing::warn!(error = %error, "a used code can be tried again; LeadSquared decides");
-                    }
-                };
-                self.signed_in(call, &places, &session, ended).await;
-                Ok(Done::SignedIn(session))
+                let claim = Claim::by_text(&texted.schema_name, &texted.person);
+                self.enter(call, &places, session, &claim, Some(challenge)).await
             }
             Err(failure) => {
                 if failure.says_nothing() {
-                    let given_back = async {
-                        if let Err(error) = self.store.untry_code(&challenge).await {
-                            tracing::warn!(error = %error, "a code has one try fewer than it should");
-                        }
-                    };
-                    self.in_time(call, given_back).await;
+                    self.untry(call, &challenge).await;
                 }
                 Err(self.not_signed_in(call, &places, &failure, Refusal::WrongCode).await)
+            }
+        }
+    }
+
+    /// Gives back a try of a challenge of which nothing was learned.
+    async fn untry(&self, call: &Call<'_>, challenge: &Challenge) {
+        let given_back = async {
+            if let Err(error) = self.store.untry_code(challenge).await {
+                tracing::warn!(error = %error, "a code has one try fewer than it should");
+            }
+        };
+        self.in_time(call, given_back).await;
+    }
+
+    /// Lets somebody in whom LeadSquared has signed in, if nothing they did it with is unproven; otherwise has them prove
+    /// the lead's mailbox first, under the challenge they have or a new one.
+    async fn enter(
+        &self,
+        call: &Call<'_>,
+        places: &Places,
+        session: Session,
+        claim: &Claim<'_>,
+        challenge: Option<Challenge>,
+    ) -> Result<Done, Refusal> {
+        let checked = self.unproven(call, &session, claim).await;
+        let Checked { unproven, lead, is_news } = match checked {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                self.give_back(call, places).await;
+                return Err(refusal);
+            }
+        };
+        if unproven.is_empty() {
+            let besides = async {
+                let ended = async {
+                    if let Some(challenge) = &challenge {
+                        self.end(challenge).await;
+                    }
+                };
+                // A mark is written with the lead and never afterwards: the next sign-in need not look for it.
+                let written = async {
+                    if is_news {
+                        let uses: Vec<_> = claim.uses().collect();
+                        self.write_proven(&session.lead_id, &uses, call.now).await;
+                    }
+                };
+                join3(self.remember_network(call, claim.person, &session.lead_id), ended, written).await;
+            };
+            self.signed_in(call, places, &session, besides).await;
+            return Ok(Done::SignedIn { session, expires_in: SESSION_SECONDS });
+        }
+        // It was the right person for what was asked so far.
+        self.give_back(call, places).await;
+        if claim.wants_text && unproven.contains(&claim.identifier.unwrap_or_default()) {
+            return Err(Refusal::Unproven);
+        }
+        let Some(lead) = lead else { return Err(Refusal::Unavailable { retry_after: AFTER_TROUBLE }) };
+        self.mail_code(call, &session, claim, &unproven, &lead, challenge).await
+    }
+
+    /// What of a claim has to be proven before it signs in to the lead.
+    async fn unproven<'a>(
+        &self,
+        call: &Call<'_>,
+        session: &Session,
+        claim: &Claim<'a>,
+    ) -> Result<Checked<'a>, Refusal> {
+        let lead_id = &session.lead_id;
+        let unreadable = || Refusal::Unavailable { retry_after: AFTER_TROUBLE };
+        let standing = match tokio::time::timeout(limits::PATIENCE, self.ledger.standing(lead_id)).await {
+            Ok(Ok(standing)) => Some(standing),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %error, "what was proven cannot be read: the lead's mark alone decides");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("the table is slow to say what was proven: the lead's mark alone decides");
+                None
+            }
+        };
+        let is_proven = |what: &&str| standing.as_ref().is_some_and(|standing| standing.proven.contains(*what));
+        let mut open: Vec<&str> = claim.uses().filter(|what| !is_proven(what)).collect();
+        if open.is_empty() {
+            return Ok(Checked { unproven: open, lead: None, is_news: false });
+        }
+        let lead =
+            self.ask(call, |client| async move { client.lead_by_id(lead_id).await?.ok_or(Error::NoSuchLead) }).await;
+        let lead = lead.map_err(|failure| failure.unavailable())?;
+        match lead.field(&self.config.unproven_field) {
+            Some(mark) => {
+                let mark: Unproven = mark.parse().map_err(|error| {
+                    let field = self.config.unproven_field.as_str();
+                    tracing::error!(lead.id = %lead_id, field, error = %error, "nobody can sign in to this lead");
+                    unreadable()
+                })?;
+                open.retain(|what| !mark.allows(what));
+            }
+            None => match standing {
+                // Only the table knows whether an earlier version registered the lead.
+                None => return Err(unreadable()),
+                Some(standing) if standing.registered_unmarked => {}
+                Some(_) => open.clear(),
+            },
+        }
+        let is_news = open.is_empty();
+        Ok(Checked { unproven: open, lead: Some(lead), is_news })
+    }
+
+    /// Mails a code to the lead, and keeps the session until the code comes back with the challenge.
+    async fn mail_code(
+        &self,
+        call: &Call<'_>,
+        session: &Session,
+        claim: &Claim<'_>,
+        unproven: &[&str],
+        lead: &Lead,
+        challenge: Option<Challenge>,
+    ) -> Result<Done, Refusal> {
+        let Some(address) = lead.email() else { return Err(Refusal::Unproven) };
+        let limited = format!("{} {}", session.lead_id, claim.person);
+        let Admitted::Yes(_) = self.admit(call, Attempt::MailedCode, &limited).await? else {
+            return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
+        };
+        let (mut random, mut code) = ([0; 32], [0; codes::MAILED_CODE_BYTES]);
+        (self.random)(&mut random);
+        (self.random)(&mut code);
+        let challenge = challenge.unwrap_or_else(|| Challenge::new(random));
+        let code = &codes::mailed_code(code);
+        let mark = lead.field(&self.config.unproven_field);
+        let mailed = Mailed::new(code, session, claim.person, call.now).proving(unproven, mark);
+        // First, so that no code is mailed that could not be used.
+        self.store.await_mailed(&challenge, &mailed, call.now).await.map_err(|error| unstored(call, &error))?;
+        let Config { organisation, mail_sender, .. } = &self.config;
+        let mail = &SignInCode { organisation, sender: mail_sender.as_ref(), valid_for: codes::VALID_FOR };
+        let address = &address;
+        match self.ask(call, |client| async move { mail.send(&client, address, code).await }).await {
+            Ok(()) => {}
+            Err(failure) if failure.may_have_taken_effect() => {}
+            Err(failure) if failure.is_about_the_person() => return Err(Refusal::Unproven),
+            Err(failure) => return Err(failure.unavailable()),
+        }
+        tracing::info!(lead.id = %session.lead_id, "a code that proves the mailbox is mailed");
+        Ok(Done::CodeMailed { challenge: challenge.into_text(), valid_for: codes::VALID_FOR })
+    }
+
+    /// Lets somebody in who has proven the mailbox as well, and writes down what is proven by that.
+    async fn prove(&self, call: &Call<'_>, places: &Places, challenge: &Challenge, mailed: &Mailed) -> Done {
+        let session = mailed.session();
+        let lead = &session.lead_id;
+        let proves: Vec<&str> = mailed.proves.iter().map(String::as_str).collect();
+        let mark = mailed.mark.as_deref().and_then(|mark| mark.parse::<Unproven>().ok());
+        let mark = mark.map(|mark| mark.proving(proves.iter().copied()).to_string());
+        let marked = async {
+            let Some(mark) = &mark else { return };
+            let fields = &Attributes::new().with(self.config.unproven_field.as_str(), mark.as_str());
+            let updated = self.ask(call, |client| async move { client.update_lead(lead, fields, false).await });
+            if let Err(failure) = updated.await {
+                tracing::warn!(lead.id = %lead, error = %failure, "the lead's mark does not say what was proven; the ledger does");
+            }
+        };
+        let besides = async {
+            join4(
+                self.write_proven(lead, &proves, call.now),
+                marked,
+                self.end(challenge),
+                self.remember_network(call, &mailed.person, lead),
+            )
+            .await;
+        };
+        self.signed_in(call, places, &session, besides).await;
+        let passed = call.now.unix_timestamp() - mailed.signed_in_at;
+        let expires_in = SESSION_SECONDS.saturating_sub(u32::try_from(passed).unwrap_or_default());
+        Done::SignedIn { session, expires_in }
+    }
+
+    async fn write_proven(&self, lead: &LeadId, what: &[&str], now: OffsetDateTime) {
+        if let Err(error) = self.ledger.proven(lead, what, now).await {
+            tracing::warn!(lead.id = %lead, error = %error, "what is proven is not written down: it is asked for again");
+        }
+    }
+
+    async fn end(&self, challenge: &Challenge) {
+        if let Err(error) = self.store.end(challenge).await {
+            tracing::warn!(error = %error, "a used code can be tried again; LeadSquared decides");
+        }
+    }
+
+    /// Whether a text may still be sent today. Without the table's word it may not: texts cost money.
+    async fn is_within_text_budget(&self, call: &Call<'_>) -> bool {
+        match self.store.take_text(self.config.texts_per_day.get(), call.now).await {
+            Ok(true) => true,
+            Ok(false) => {
+                tracing::error!(
+                    "the day's text messages are used up: codes are mailed links only; raise TextsPerDay if this is no attack"
+                );
+                false
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "text messages cannot be counted: none is sent");
+                false
             }
         }
     }
@@ -252,7 +503,9 @@ impl PortalAccount {
         if current.expose() == new.expose() {
             return Err(Refusal::fields(vec![fault("new_password", "must differ from the current password")]));
         }
-        let places = self.admit(call, Attempt::Change, session.expose()).await?;
+        let Admitted::Yes(places) = self.admit(call, Attempt::Change, session.expose()).await? else {
+            return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
+        };
         let (session, current, new) = (&session, &current, &new);
         let changed = self.ask(call, |client| async move { client.change_password(session, current, new).await }).await;
         if let Err(failure) = changed {
@@ -277,11 +530,21 @@ impl PortalAccount {
     async fn forgot_password(&self, call: &Call<'_>) -> Result<Done, Refusal> {
         let who = self.config.identities.read(&call.body, self.config.default_country);
         let who = who.map_err(|error| Refusal::fields(vec![error]))?;
-        let places = self.admit(call, Attempt::Forgot, &person(&who)).await?;
-        let who = &who;
-        let outcome = match self.ask(call, |client| async move { client.forgot_password(who, None).await }).await {
-            Ok(()) => Ok(()),
-            Err(failure) => self.promised(call, &places, &failure).await,
+        // Whatever names the person, the link goes to the lead's mailbox: another field of the lead may hold what a stranger
+        // typed in a form.
+        let recipient = match &who {
+            Identifier::Email(_) => None,
+            Identifier::Field { .. } => Some("EmailAddress"),
+        };
+        let outcome = match self.admit(call, Attempt::Forgot, &person(&who)).await? {
+            Admitted::AsIf => Ok(()),
+            Admitted::Yes(places) => {
+                let who = &who;
+                match self.ask(call, |client| async move { client.forgot_password(who, recipient).await }).await {
+                    Ok(()) => Ok(()),
+                    Err(failure) => self.promised(call, &places, &failure).await,
+                }
+            }
         };
         self.hold(call).await;
         outcome.map(|()| Done::ResetMailed)
@@ -298,7 +561,9 @@ impl PortalAccount {
             (Ok(link), Ok(new)) => (link, new),
             (link, new) => return Err(Refusal::fields(link.err().into_iter().flatten().chain(new.err()).collect())),
         };
-        let places = self.admit(call, Attempt::Reset, &lead.to_string()).await?;
+        let Admitted::Yes(places) = self.admit(call, Attempt::Reset, &lead.to_string()).await? else {
+            return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
+        };
         let reset = &PasswordReset { lead, temporary_password, password };
         if let Err(failure) = self.ask(call, |client| async move { client.reset_password(reset).await }).await {
             let refusal = match failure.leadsquared() {
@@ -357,19 +622,50 @@ impl PortalAccount {
         failure.unavailable()
     }
 
-    async fn admit(&self, call: &Call<'_>, attempt: Attempt, person: &str) -> Result<Places, Refusal> {
+    /// Takes places for an attempt on a person's account, and one of the network's share of the call allowance.
+    async fn admit(&self, call: &Call<'_>, attempt: Attempt, person: &str) -> Result<Admitted, Refusal> {
         let (network, per_address) = (call.network.as_ref(), self.config.attempts_per_address.get());
-        let places = limits::admit(&self.throttle, attempt, person, network, per_address, call.now).await;
-        let Some(Full { retry_after, is_shared }) = places.full else { return Ok(places) };
-        // A message that is promised or not would tell whose network it is, and the person has enough of them to go by.
-        if is_shared && attempt == Attempt::SignIn && self.knows(person, call).await {
-            return Ok(places);
+        let mut places = limits::admit(&self.throttle, attempt, person, network, per_address, call.now).await;
+        if let Some(Full { retry_after, is_shared }) = places.full {
+            // Strangers elsewhere use up nothing of what the person has where they have signed in before.
+            if !is_shared || !self.knows(person, call).await {
+                self.give_back(call, &places).await;
+                if is_shared && matches!(attempt, Attempt::Code | Attempt::Forgot) {
+                    // A message that is promised here and refused there would tell whose network it is.
+                    return Ok(Admitted::AsIf);
+                }
+                if is_shared {
+                    // As late as where LeadSquared was asked, for the same reason.
+                    self.hold(call).await;
+                }
+                return Err(Refusal::TooOften { retry_after });
+            }
+            if matches!(attempt, Attempt::Code | Attempt::Forgot) {
+                places.full = None;
+            }
         }
-        self.give_back(call, &places).await;
-        if is_shared {
-            // As late as where LeadSquared was asked: who has signed in from where is nobody's business.
-            self.hold(call).await;
+        // A challenge's second look at the limits is the same request.
+        if !matches!(attempt, Attempt::TextedCode | Attempt::MailedCode) {
+            self.admit_network(call, person, &places).await?;
         }
+        Ok(Admitted::Yes(places))
+    }
+
+    /// Takes one of the requests that a network may have LeadSquared asked by in a minute.
+    async fn admit_network(&self, call: &Call<'_>, person: &str, places: &Places) -> Result<(), Refusal> {
+        let share = self.config.network_share();
+        let Err(mut retry_after) = share.admit(&self.throttle, call.network.as_ref(), call.now).await else {
+            return Ok(());
+        };
+        if let Some(network) = call.network.as_ref().filter(|_| !person.is_empty())
+            && self.knows(person, call).await
+        {
+            match share.admit_known(&self.throttle, person, network, call.now).await {
+                Ok(()) => return Ok(()),
+                Err(later) => retry_after = later,
+            }
+        }
+        self.give_back(call, places).await;
         Err(Refusal::TooOften { retry_after })
     }
 
@@ -460,7 +756,7 @@ impl PortalAccount {
 
 fn unstored(call: &Call<'_>, error: &dyn std::error::Error) -> Refusal {
     tracing::error!(route = call.route.path(), error = %error, "the table is needed for codes: nobody can sign in by one");
-    Refusal::Unavailable { retry_after: Duration::from_secs(5) }
+    Refusal::Unavailable { retry_after: AFTER_TROUBLE }
 }
 
 #[cfg(test)]

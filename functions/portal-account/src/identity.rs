@@ -128,6 +128,11 @@ impl Identities {
         Ok(PhoneOwner { schema_name: field.attribute.clone(), phone })
     }
 
+    /// Whether a field holds phone numbers, to which codes can be sent.
+    pub(crate) fn is_phone(&self, schema_name: &str) -> bool {
+        self.0.iter().any(|field| field.kind == Kind::Phone && field.attribute == schema_name)
+    }
+
     /// Whether codes can be sent to anybody.
     pub(crate) fn have_phone(&self) -> bool {
         self.0.iter().any(|field| field.kind == Kind::Phone)

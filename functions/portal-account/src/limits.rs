@@ -7,24 +7,30 @@ use throttle::{Admission, Limit, Network, Throttle, ThrottleError, ThrottleKey};
 use time::OffsetDateTime;
 
 /// How long the table may take for each place. Without it people sign in uncounted.
-const PATIENCE: Duration = Duration::from_millis(1000);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1000);
 
+const MINUTE: Duration = Duration::from_secs(60);
 const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is counted apart from everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
-    /// A password or code that may be a guess.
+    /// A password that may be a guess, or a challenge that may be one.
     SignIn,
     /// A current password that may be a guess.
     Change,
     /// A proof that may be a guess.
     Reset,
-    /// A text message to somebody's phone.
+    /// A text message to a phone number.
     Code,
-    /// A mail to somebody's address.
+    /// A texted code that may be a guess: one of a million.
+    TextedCode,
+    /// A mail to a person's address with a link that sets a password.
     Forgot,
+    /// A mail to a lead's address with a code that proves the mailbox.
+    MailedCode,
 }
 
 impl Attempt {
@@ -34,40 +40,51 @@ impl Attempt {
             Self::Change => "change",
             Self::Reset => "reset",
             Self::Code => "code",
+            Self::TextedCode => "texted-code",
             Self::Forgot => "forgot",
+            Self::MailedCode => "mailed-code",
         }
     }
 
-    /// So many for a person from one network and from one site; so many from anywhere. A stranger with one of them can use
-    /// up a tenth of what the person has, or a third of their messages.
-    fn limits(self) -> (Limit, Limit) {
-        let (here, anywhere, window) = match self {
-            Self::SignIn | Self::Change | Self::Reset => (10, 100, QUARTER_OF_AN_HOUR),
-            Self::Code | Self::Forgot => (3, 10, HOUR),
-        };
-        (Limit { count: here, window }, Limit { count: anywhere, window })
+    /// How many a person has from one network (and from one site), how many from anywhere, and in which time.
+    ///
+    /// A stranger in one network can use up a third of what the person has anywhere, or a tenth. Strangers in many networks can
+    /// use all of it up, but not what the person has in a network they have signed in from. A texted code is one of a million:
+    /// guesses from strangers' networks find one for a chosen number with a chance of 1.1 % in a year.
+    fn limits(self) -> &'static [(u32, u32, Duration)] {
+        match self {
+            Self::SignIn | Self::Change | Self::Reset => &[(10, 100, QUARTER_OF_AN_HOUR)],
+            Self::TextedCode => &[(10, 30, DAY)],
+            Self::Code | Self::Forgot | Self::MailedCode => &[(3, 9, HOUR), (5, 15, DAY)],
+        }
     }
 
-    /// All that an attempt on somebody's account is counted by, the narrowest first: who is stopped by one does not even for a
-    /// moment use up those behind it. Requests that say no address count together.
+    /// All that an attempt on a person's account is counted by, the narrowest first: an attempt that one limit stops does not
+    /// even for a moment use up those behind it. Requests that say no address count together.
     fn counters(self, person: &str, network: Option<&Network>, per_address: u32) -> Vec<Counter> {
-        let (here, anywhere) = self.limits();
-        let of_network = |times: u32| Limit { count: per_address.saturating_mul(times), ..here };
         let (person, own) = (person.as_bytes(), network.map_or(&[][..], Network::own));
-        let mut counters = vec![
-            self.counter("here", &[person, own], here, false),
-            self.counter("address", &[own], of_network(1), false),
-        ];
-        if let Some(site) = network.and_then(Network::site) {
-            counters.push(self.counter("nearby", &[person, site], here, true));
-            counters.push(self.counter("site", &[site], of_network(Network::OF_A_SITE), true));
+        let site = network.and_then(Network::site);
+        let mut counters = Vec::new();
+        for (here, _, window) in self.limits() {
+            let here = Limit { count: *here, window: *window };
+            counters.push(self.counter("here", &[person, own], here, false));
+            counters.extend(site.map(|site| self.counter("nearby", &[person, site], here, true)));
         }
-        counters.push(self.counter("person", &[person], anywhere, true));
+        let (.., window) = self.limits()[0];
+        let of_network = |times: u32| Limit { count: per_address.saturating_mul(times), window };
+        counters.push(self.counter("address", &[own], of_network(1), false));
+        counters.extend(site.map(|site| self.counter("site", &[site], of_network(Network::OF_A_SITE), true)));
+        for (_, anywhere, window) in self.limits() {
+            counters.push(self.counter("person", &[person], Limit { count: *anywhere, window: *window }, true));
+        }
         counters
     }
 
     fn counter(self, kind: &'static str, parts: &[&[u8]], limit: Limit, is_shared: bool) -> Counter {
-        let parts = [self.name().as_bytes(), kind.as_bytes()].into_iter().chain(parts.iter().copied());
+        let name: &[u8] = self.name().as_bytes();
+        // Days are counted beside hours; the keys of the shorter windows are as they always were.
+        let window: &[&[u8]] = if limit.window == DAY { &[b"day"] } else { &[] };
+        let parts = [name, kind.as_bytes()].into_iter().chain(window.iter().copied()).chain(parts.iter().copied());
         Counter { kind, key: ThrottleKey::new("portal-account", parts), limit, is_shared }
     }
 }
@@ -86,6 +103,14 @@ pub(crate) struct Places {
     at: OffsetDateTime,
     /// The limit at which there was none, if it is not all of them.
     pub(crate) full: Option<Full>,
+}
+
+impl Places {
+    /// Adds the places of the same request's second look.
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.keys.extend(more.keys);
+        self.full = self.full.take().or(more.full);
+    }
 }
 
 /// A limit without a free place.
@@ -134,6 +159,76 @@ pub(crate) async fn give_back(throttle: &Throttle, places: &Places) {
     }
 }
 
+/// How much of LeadSquared's call allowance one network gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NetworkShare {
+    /// Requests in a minute that lead to calls.
+    in_a_minute: u32,
+}
+
+impl NetworkShare {
+    /// The fewest requests in a minute that a network gets, however small the allowance is.
+    const LEAST: u32 = 6;
+
+    /// The most that are counted: an item of the table has a place for each.
+    const MOST: u32 = 300;
+
+    /// So many percent of what may be called in a minute.
+    pub(crate) fn new(allowed: leadsquared::Limit, percent: u8) -> Self {
+        let seconds = allowed.window.as_secs_f64().max(f64::EPSILON);
+        let share = f64::from(allowed.calls) * 60.0 / seconds * f64::from(percent) / 100.0;
+        // A float becomes the nearest number there is.
+        Self { in_a_minute: (share as u32).clamp(Self::LEAST, Self::MOST) }
+    }
+
+    /// Takes a place of a network for a request that asks LeadSquared. It is not given back, whatever comes of the request: a
+    /// call that LeadSquared or the call line turns away has cost others their turn as well.
+    pub(crate) async fn admit(
+        self,
+        throttle: &Throttle,
+        network: Option<&Network>,
+        now: OffsetDateTime,
+    ) -> Result<(), Duration> {
+        self.take(throttle, "network", &[network.map_or(&[][..], Network::own)], now).await
+    }
+
+    /// The same for a person in a network they have signed in from: others there cannot use it up.
+    pub(crate) async fn admit_known(
+        self,
+        throttle: &Throttle,
+        person: &str,
+        network: &Network,
+        now: OffsetDateTime,
+    ) -> Result<(), Duration> {
+        let least = Self { in_a_minute: Self::LEAST };
+        least.take(throttle, "known", &[person.as_bytes(), network.own()], now).await
+    }
+
+    async fn take(
+        self,
+        throttle: &Throttle,
+        kind: &'static str,
+        parts: &[&[u8]],
+        now: OffsetDateTime,
+    ) -> Result<(), Duration> {
+        let parts = [&b"asks"[..], kind.as_bytes()].into_iter().chain(parts.iter().copied());
+        let key = ThrottleKey::new("portal-account", parts);
+        let limit = Limit { count: self.in_a_minute, window: MINUTE };
+        match in_time(throttle.admit(&key, limit, now)).await {
+            Ok(Admission::Admitted) => Ok(()),
+            Ok(Admission::Refused { retry_after }) => {
+                tracing::info!(limit = kind, "a network's share of the call allowance is used up");
+                Err(retry_after)
+            }
+            Err(ThrottleError::Contended) => Err(Duration::from_secs(1)),
+            Err(error) => {
+                tracing::warn!(error = %error, "a network's calls cannot be counted: this request goes on uncounted");
+                Ok(())
+            }
+        }
+    }
+}
+
 async fn in_time<T>(work: impl Future<Output = Result<T, ThrottleError>>) -> Result<T, ThrottleError> {
     let late = |_| Err(ThrottleError::Unavailable { cause: "no answer in time".to_owned() });
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(late)
@@ -143,7 +238,9 @@ async fn in_time<T>(work: impl Future<Output = Result<T, ThrottleError>>) -> Res
 mod tests {
     use super::*;
 
-    const ALL: [Attempt; 5] = [Attempt::SignIn, Attempt::Change, Attempt::Reset, Attempt::Code, Attempt::Forgot];
+    use Attempt::{Change, Code, Forgot, MailedCode, Reset, SignIn, TextedCode};
+
+    const ALL: [Attempt; 7] = [SignIn, Change, Reset, Code, TextedCode, Forgot, MailedCode];
 
     fn counted(attempt: Attempt, person: &str, address: &str) -> Vec<Counter> {
         attempt.counters(person, Some(&Network::of(address.parse().unwrap())), 60)
@@ -152,8 +249,9 @@ mod tests {
     #[test]
     fn a_person_has_more_than_one_network_can_use_up() {
         for attempt in ALL {
-            let (here, anywhere) = attempt.limits();
-            assert!(here.count * 3 <= anywhere.count && here.window == anywhere.window, "{attempt:?}");
+            for (here, anywhere, _) in attempt.limits() {
+                assert!(here * 3 <= *anywhere, "{attempt:?}");
+            }
         }
     }
 
@@ -164,11 +262,11 @@ mod tests {
             let same = one.into_iter().filter(|its| other.iter().any(|others| others.key == its.key));
             same.map(|its| (its.kind, its.limit.count)).collect()
         };
-        let all = [("here", 10), ("address", 60), ("nearby", 10), ("site", 300), ("person", 100)];
+        let all = [("here", 10), ("nearby", 10), ("address", 60), ("site", 300), ("person", 100)];
         assert_eq!(shared("2001:db8:1:2::1", "2001:db8:1:2:ffff::2"), all);
-        assert_eq!(shared("2001:db8:1:2::1", "2001:db8:1:3::1"), all[2..]);
+        assert_eq!(shared("2001:db8:1:2::1", "2001:db8:1:3::1"), [all[1], all[3], all[4]]);
         assert_eq!(shared("2001:db8:1:2::1", "2001:db8:2:2::1"), all[4..]);
-        assert_eq!(shared("203.0.113.7", "203.0.113.7"), [all[0], all[1], all[4]]);
+        assert_eq!(shared("203.0.113.7", "203.0.113.7"), [all[0], all[2], all[4]]);
         assert_eq!(shared("203.0.113.7", "203.0.113.8"), all[4..]);
     }
 
@@ -181,5 +279,22 @@ mod tests {
                 assert!(!theirs_too || counter.is_shared, "{attempt:?} {}", counter.kind);
             }
         }
+    }
+
+    #[test]
+    fn a_days_counters_are_not_an_hours() {
+        let keys: Vec<_> = counted(Code, "Phone +91-9000000001", "203.0.113.7").into_iter().map(|it| it.key).collect();
+        let different: std::collections::HashSet<_> = keys.iter().collect();
+        assert_eq!((keys.len(), different.len()), (5, 5));
+    }
+
+    #[test]
+    fn a_network_gets_a_small_part_of_the_allowance_and_never_next_to_nothing() {
+        let of = |calls, percent| {
+            let allowed = leadsquared::Limit { calls, window: Duration::from_secs(5) };
+            NetworkShare::new(allowed, percent).in_a_minute
+        };
+        assert_eq!((of(10, 10), of(20, 10), of(25, 5)), (12, 24, 15));
+        assert_eq!((of(1, 10), of(10_000, 10)), (NetworkShare::LEAST, NetworkShare::MOST));
     }
 }

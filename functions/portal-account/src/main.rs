@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use account::Account;
 use lambda_http::Request;
 use leadsquared::Lane;
+use ledger::Ledger;
 use portal_account::{Config, PortalAccount, Store, TIMEOUTS};
 use settings::Variables;
 use throttle::Throttle;
@@ -22,7 +23,8 @@ async fn main() -> anyhow::Result<()> {
     let portal_account = &PortalAccount {
         account: Account::open(&aws, &config.account, Lane::Interactive, TIMEOUTS)?,
         throttle: Throttle::new(dynamodb.clone(), table.clone()),
-        store: Store::new(dynamodb, table),
+        store: Store::new(dynamodb.clone(), table.clone()),
+        ledger: Ledger::new(dynamodb, table),
         config,
         now: OffsetDateTime::now_utc,
         instant: Instant::now,

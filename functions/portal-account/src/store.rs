@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use leadsquared::LeadId;
 use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime, UtcOffset};
 
 /// Whose an item is; by this it is found when the person is to be forgotten.
 pub(crate) const LEAD_ID: &str = "lead_id";
@@ -67,6 +67,21 @@ impl Store {
             .expression_attribute_values(":lead_id", AttributeValue::S(lead.to_string()))
             .expression_attribute_values(":until", seconds(until));
         self.carry_out(update).await.map(drop)
+    }
+
+    /// Takes one of the day's text messages. False if there is none left.
+    pub(crate) async fn take_text(&self, budget: u32, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let day = now.to_offset(UtcOffset::UTC).date();
+        let update = self
+            .update(format!("texts#{day}"))
+            .update_expression("ADD #count :one SET #expires_at = :until")
+            .condition_expression("attribute_not_exists(#count) OR #count < :budget")
+            .expression_attribute_names("#count", "count")
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":budget", number(budget.into()))
+            .expression_attribute_values(":until", seconds(now + Duration::days(2)));
+        Ok(self.carry_out(update).await?.is_some())
     }
 
     pub(crate) async fn get(&self, pk: String) -> Result<Option<Item>, StoreError> {

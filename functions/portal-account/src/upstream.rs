@@ -9,7 +9,7 @@ use telemetry::in_full;
 use crate::answers::Refusal;
 
 /// When asking again makes sense after something that nobody has measured.
-const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+pub(crate) const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 
 /// How long after the deadline a call is cut off from outside: the client, which knows what was sent, has to be the first.
 const GRACE: Duration = Duration::from_millis(100);

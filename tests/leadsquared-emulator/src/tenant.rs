@@ -310,6 +310,7 @@ impl Field {
             Self { unique: true, max_length: 10, ..text("mx_PAN_Number", "PAN Number") },
             of(DataType::Email, "mx_Alternate_Email", "Alternate Email"),
             of(DataType::Boolean, "mx_Consent", "Consent"),
+            text("mx_Unproven_Sign_In", "Unproven Sign In"),
         ];
         fields.extend(
             [

@@ -328,11 +328,11 @@ impl Memory {
 
     fn registration(&mut self, record: &Record, at: OffsetDateTime) {
         let lead = record.lead.filter(|_| record.registered && self.flaw != Some(Flaw::RegistrationsAreForgotten));
-        if let Some(lead) = lead {
-            if self.registered.insert(lead, *self.registered.get(&lead).unwrap_or(&at)).is_none() && record.marked {
-                self.marked.insert(lead);
-            }
+        let Some(lead) = lead else { return };
+        if !self.registered.contains_key(&lead) && record.marked {
+            self.marked.insert(lead);
         }
+        self.registered.entry(lead).or_insert(at);
     }
 
     fn end(

@@ -1,0 +1,80 @@
+//! The mail with a code that proves the lead's mailbox.
+
+use std::time::Duration;
+
+use askama::Template;
+use leadsquared::{Client, Content, EmailAddress, EmailToLead, Error, OneTimeCode, Recipient, Sender};
+
+/// The mail with a code to be typed where somebody began to sign in.
+///
+/// It has no link: a link can be pressed by somebody who did not begin to sign in.
+pub struct SignInCode<'a> {
+    /// The name applicants know the company by.
+    pub organisation: &'a str,
+    /// The LeadSquared user it is from; the keys' own user when absent.
+    pub sender: Option<&'a EmailAddress>,
+    /// How long the code is valid.
+    pub valid_for: Duration,
+}
+
+#[derive(Template)]
+#[template(path = "sign-in-code.html")]
+struct Html<'a> {
+    organisation: &'a str,
+    code: &'a str,
+    minutes: u64,
+}
+
+#[derive(Template)]
+#[template(path = "sign-in-code.txt", escape = "none")]
+struct Text<'a> {
+    organisation: &'a str,
+    code: &'a str,
+    minutes: u64,
+}
+
+impl SignInCode<'_> {
+    /// Mails a code to a lead by LeadSquared. A repeat is a second mail.
+    ///
+    /// # Errors
+    /// When LeadSquared does not take it. [`Error::NoSuchLead`] also when it has nobody to send the mail to, as for a lead that
+    /// unsubscribed.
+    pub async fn send(&self, client: &Client, to: &EmailAddress, code: &OneTimeCode) -> Result<(), Error> {
+        let (subject, content) = self.write(code);
+        let mut email = EmailToLead::new(Recipient::LeadEmail(to.clone()), subject, content);
+        if let Some(sender) = self.sender {
+            email.sender = Sender::UserEmail(sender.clone());
+        }
+        match client.send_email_to_lead(&email).await?.total_recipient {
+            Some(0) => Err(Error::NoSuchLead),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self, code: &OneTimeCode) -> (String, Content) {
+        const REASON: &str = "a compiled template renders into memory";
+        let Self { organisation, valid_for, .. } = *self;
+        let (code, minutes) = (code.expose(), valid_for.as_secs() / 60);
+        let html = Html { organisation, code, minutes }.render().expect(REASON);
+        let text = Text { organisation, code, minutes }.render().expect(REASON);
+        (format!("Your {organisation} sign-in code"), Content::Html { html, text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_is_in_the_body_alone_and_there_is_no_link() {
+        let mail = SignInCode { organisation: "Rao & Sons", sender: None, valid_for: Duration::from_secs(900) };
+        let (subject, content) = mail.write(&OneTimeCode::from("K7QXM-2RWZT"));
+        let Content::Html { html, text } = content else { panic!("it is written here") };
+        assert_eq!(subject, "Your Rao & Sons sign-in code");
+        for body in [&html, &text] {
+            assert!(body.contains("K7QXM-2RWZT") && body.contains("valid for 15 minutes"), "{body}");
+            assert!(!body.contains("href") && !body.contains("http"), "{body}");
+        }
+        assert!(html.contains("Rao &#38; Sons") && text.contains("Rao & Sons"));
+    }
+}
