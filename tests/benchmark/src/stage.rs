@@ -84,6 +84,7 @@ impl Stage {
             ("SIGN_IN_FIELDS", SIGN_IN_FIELDS),
             ("DEFAULT_COUNTRY_CODE", "91"),
             ("ATTEMPTS_PER_ADDRESS", "1000"),
+            ("TEXTS_PER_DAY", "1000000"),
             ("ANSWER_FLOOR_MS", &floor),
             ("SESSION_COOKIE", "no"),
             ("ORGANISATION", "Admissions"),
