@@ -6,6 +6,7 @@ use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Settings};
 use serde_json::{Value, json};
 
 use crate::{
+    application_form::Request,
     fixtures::{metrics, sqs_event},
     stage::Stage,
     template::{Template, own_metrics},
@@ -38,6 +39,33 @@ async fn key_check(prepare: impl AsyncFnOnce(&Stage<()>)) -> String {
     function.stop().await
 }
 
+/// What application-form prints about one form.
+async fn form(settings: &[(&str, &str)]) -> String {
+    let stage = Stage::set(Settings::for_tests(), ()).await;
+    let function = stage.start_function("application-form", settings).await.unwrap();
+    let fields = [("email", "asha@example.com"), ("first_name", "Asha")];
+    function.invoke(&Request::json(&fields).event(), TIMEOUT).await.unwrap();
+    function.stop().await
+}
+
+/// What crm-event prints about one webhook with this secret, and this body instead of the sample's.
+async fn webhook(secret: &str, body: Option<&str>) -> String {
+    let stage = Stage::set(Settings::for_tests(), ()).await;
+    // SHA-256 of the sample's secret.
+    let hash = ("WEBHOOK_SECRET_HASHES", "638c7ad16a74045e439fd7eaceab7b41ebc9e8400563e746e296ccc1168bfeb0");
+    let function = stage.start_function("crm-event", &[hash]).await.unwrap();
+    let (_, event) = workspace::events("crm-event").into_iter().find(|(file, _)| file == "field-change.json").unwrap();
+    let mut event: Value = serde_json::from_slice(&event).unwrap();
+    event["headers"]["x-webhook-secret"] = secret.into();
+    if let Some(body) = body {
+        event["body"] = body.into();
+    }
+    function.invoke(&event, TIMEOUT).await.unwrap();
+    function.stop().await
+}
+
+const RIGHT_SECRET: &str = "sample-webhook-secret-0123456789abcdef";
+
 async fn wrong_keys(stage: &Stage<()>) {
     stage.put_keys(r#"{"accessKey":"wrong","secretKey":"wrong"}"#).await;
 }
@@ -55,7 +83,13 @@ async fn turned_away(stage: &Stage<()>) {
 #[tokio::test]
 async fn an_alarm_hears_of_what_it_is_for_and_of_nothing_while_all_is_well() {
     let none = async |_: &Stage<()>| {};
-    let all_is_well = [metrics(&invitation("FirstName", none).await), metrics(&key_check(none).await)].concat();
+    let all_is_well = [
+        invitation("FirstName", none).await,
+        key_check(none).await,
+        form(&[]).await,
+        webhook(RIGHT_SECRET, None).await,
+    ];
+    let all_is_well: Vec<_> = all_is_well.iter().flat_map(|printed| metrics(printed)).collect();
     let cases = [
         ("ToBeMended", invitation("FirstName", wrong_keys).await),
         ("InvitationsWait", invitation("FirstName", wrong_keys).await),
@@ -63,6 +97,9 @@ async fn an_alarm_hears_of_what_it_is_for_and_of_nothing_while_all_is_well() {
         ("FieldsLeftOut", invitation("mx_Nowhere", none).await),
         ("ManyRejected", invitation("FirstName", refused).await),
         ("OftenRateLimited", invitation("FirstName", turned_away).await),
+        ("NotStored", form(&[("INVITATIONS_QUEUE_URL", "http://127.0.0.1:9/none.fifo")]).await),
+        ("EventsUnreadable", webhook(RIGHT_SECRET, Some("{\"ProspectID\":\"none\"}")).await),
+        ("WebhookSecretWrong", webhook("changed in one place only", None).await),
     ];
     let template = Template::read();
     let ours = template.resources("AWS::CloudWatch::Alarm").filter(|(_, alarm)| !own_metrics(alarm).is_empty());
@@ -72,8 +109,12 @@ async fn an_alarm_hears_of_what_it_is_for_and_of_nothing_while_all_is_well() {
         cases.iter().map(|(id, _)| *id).collect(),
         "template.yaml's alarms (left) have each a case (right)"
     );
-    // What a share is of is measured in any case.
-    let denominators = ["QueueAge", "AllowanceWait"];
+    // What a share is of is measured in any case; so is that of which the smallest counts.
+    let denominators = ["QueueAge", "AllowanceWait", "WebhookSecretWrong"];
+    let smallest = |value: &Value| {
+        let values = value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap());
+        values.fold(f64::INFINITY, f64::min)
+    };
     for (id, printed) in cases {
         let told = metrics(&printed);
         for metric in own_metrics(template.resource(id)) {
@@ -89,6 +130,15 @@ async fn an_alarm_hears_of_what_it_is_for_and_of_nothing_while_all_is_well() {
             // A count, or what was measured.
             assert!(value.2.as_u64().is_none_or(|count| count > 0), "{id}: {value:?}");
             assert_eq!(all_is_well.iter().any(|one| is_it(&one)), is_denominator, "{id}: {name} while all is well");
+            if metric["Statistic"] == "Minimum" {
+                let threshold = metric["Threshold"].as_f64().unwrap();
+                assert!(smallest(&value.2) >= threshold, "{id}: {value:?}");
+                let well = all_is_well.iter().filter(is_it).map(|one| smallest(&one.2));
+                assert!(
+                    well.clone().count() > 0 && well.fold(f64::INFINITY, f64::min) < threshold,
+                    "{id}: all is well"
+                );
+            }
         }
     }
 }

@@ -378,7 +378,7 @@ async fn a_senders_own_key_makes_two_forms_one_application() {
         receipts.insert(keyed(&ASHA).await);
     }
     assert_eq!((receipts.len(), form.queue.drain().await.len()), (1, 1));
-    // Other content under the key is no copy: the worker sees it and lays it aside, where somebody can look.
+    // Other content under the key is no copy.
     receipts.insert(keyed(&with(&[("city", "Chennai")])).await);
     assert_eq!((receipts.len(), form.queue.drain().await.len()), (1, 1));
     // Another person's order-1 is another application.
@@ -408,6 +408,8 @@ async fn an_application_that_cannot_be_stored_is_never_accepted() {
     assert!(answer.headers["retry-after"].parse::<u32>().is_ok_and(|seconds| seconds > 0));
     let page = post(&function, Request::urlencoded(&ASHA).accept(BROWSER)).await;
     assert_eq!((page.status, page.headers["content-type"].as_str()), (503, "text/html; charset=utf-8"));
+    let counted = metrics(&function.stop().await);
+    assert_eq!(counted.iter().filter(|(name, ..)| name == "NotStored").count(), 2, "{counted:?}");
 }
 
 #[tokio::test]

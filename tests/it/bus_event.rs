@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
 use crate::{
-    fixtures::{self, Aws, Queue},
+    fixtures::{self, Aws, Queue, metrics},
     runtime_api::{Function, FunctionError},
     template::Template,
     workspace,
@@ -433,6 +433,28 @@ async fn an_event_that_cannot_be_stored_is_never_taken_for_done() {
     let request = signed(&link_for("asha@example.com"), "msg_1", SECRET);
     let answer = bus.function.invoke(&request, TIMEOUT).await.unwrap();
     assert_eq!((&answer["statusCode"], &answer["headers"]["retry-after"]), (&json!(503), &json!("5")), "{answer}");
+    let counted = metrics(&bus.function.stop().await);
+    assert_eq!(counted.iter().filter(|(name, ..)| name == "NotStored").count(), 5, "{counted:?}");
+}
+
+/// Anybody can post to the address. What they post reads no secret and raises no alarm, not even while the secret is away.
+#[tokio::test]
+async fn what_strangers_post_is_refused_without_an_alarm() {
+    let bus = Bus::start().await;
+    bus.aws.change_secret(&bus.secret, "not JSON").await;
+    let body = link_for("asha@example.com");
+    for header in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        let mut request = signed(&body, "msg_1", SECRET);
+        request["headers"].as_object_mut().unwrap().remove(header);
+        assert_eq!(bus.post(&request).await.0, 401, "{header}");
+    }
+    assert_eq!(bus.post(&signed_at(unix_now() - 301, &body, "msg_1", SECRET)).await.0, 401);
+    bus.aws.change_secret(&bus.secret, &json!({ "current": SECRET }).to_string()).await;
+    assert_eq!(bus.post(&signed(&body, "msg_1", NEW_SECRET)).await.0, 401);
+    let printed = bus.function.stop().await;
+    let counted: Vec<_> = metrics(&printed).into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(counted, ["ColdStarts"], "{printed}");
+    assert!(!printed.contains("\"ERROR\""), "{printed}");
 }
 
 #[test]

@@ -294,6 +294,71 @@ async fn only_an_accepted_secret_is_let_in() {
     }
 }
 
+/// The alarm of a secret that was changed in one place only, which no stranger's nonsense raises.
+#[tokio::test]
+async fn a_wrong_secret_is_noticed_where_an_event_may_be_lost() {
+    let with = |secret: Option<&str>, body: Option<String>| {
+        let mut event = sample("field-change");
+        let headers = event["headers"].as_object_mut().unwrap();
+        headers.remove("x-webhook-secret");
+        headers.extend(secret.map(|secret| ("x-webhook-secret".to_owned(), json!(secret))));
+        if let Some(body) = body {
+            event["body"] = body.into();
+        }
+        event
+    };
+    let large = |size: usize| json!({"ProspectID": LEAD, "Notes": "x".repeat(size)}).to_string();
+    let cases = [
+        (with(Some("the old secret"), None), Some(1.0)),
+        (sample("wrong-secret"), Some(1.0)),
+        (with(Some(SECRET), None), Some(0.0)),
+        (with(Some(SECRET), Some("[]".to_owned())), Some(0.0)),
+        (with(None, None), None),
+        (with(Some(""), None), None),
+        (with(Some(" "), None), None),
+        (with(Some("x"), Some("x".to_owned())), None),
+        (with(Some("x"), Some("{}".to_owned())), None),
+        (with(Some("x"), Some(r#"{"ProspectID":"1"}"#.to_owned())), None),
+        (with(Some("x"), Some(large(1 << 20))), None),
+        (sample("handshake-head"), None),
+    ];
+    for (event, expected) in cases {
+        let crm = Crm::start().await;
+        crm.send(&event).await;
+        let counted = metrics(&crm.function.stop().await);
+        let of = |name: &str| counted.iter().find(|(other, ..)| other == name).map(|(_, _, value)| value.clone());
+        assert_eq!(of("WebhookSecretWrong"), expected.map(|value| json!([value])), "{event}");
+        let is_handshake = event["requestContext"]["http"]["method"] == "HEAD";
+        let is_refused = expected != Some(0.0) && !is_handshake;
+        assert_eq!(of("WebhookRefused"), is_refused.then_some(json!(1)), "{event}");
+    }
+    // A stack without webhooks loses none.
+    for settings in [[("CRM_RULES", "[]")], [("WEBHOOK_SECRET_HASHES", "")]] {
+        let crm = Crm::start_with(&settings).await;
+        crm.send(&sample("wrong-secret")).await;
+        let printed = crm.function.stop().await;
+        assert!(printed.contains("WebhookRefused") && !printed.contains("WebhookSecretWrong"), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_is_counted_if_it_is_leadsquareds() {
+    for (secret, event, unreadable) in [
+        (SECRET, "activity-bad-beside-good", Some(1)),
+        (SECRET, "other-event", Some(1)),
+        (SECRET, "field-change", None),
+        ("of a stranger", "other-event", None),
+    ] {
+        let crm = Crm::start().await;
+        let mut event = sample(event);
+        event["headers"]["x-webhook-secret"] = secret.into();
+        crm.send(&event).await;
+        let counted = metrics(&crm.function.stop().await);
+        let of = counted.iter().find(|(name, ..)| name == "EventsUnreadable").map(|(_, _, value)| value.clone());
+        assert_eq!(of, unreadable.map(|count| json!(count)), "{event}");
+    }
+}
+
 #[tokio::test]
 async fn the_handshake_needs_no_secret_and_other_methods_are_refused() {
     let crm = Crm::start_with(&[("WEBHOOK_SECRET_HASHES", "")]).await;
@@ -326,7 +391,7 @@ async fn what_our_own_registration_raised_invites_nobody() {
     let printed = crm.function.stop().await;
     assert_eq!(printed.matches("\"cause\":\"echo\"").count(), 3, "{printed}");
     let mut counted = metrics(&printed);
-    counted.retain(|(name, ..)| name != "ColdStarts" && name != "Accepted");
+    counted.retain(|(name, ..)| !["ColdStarts", "Accepted", "WebhookSecretWrong"].contains(&name.as_str()));
     assert_eq!(counted, vec![("Echoes".to_owned(), String::new(), json!(1)); 3]);
 }
 
@@ -368,6 +433,8 @@ async fn an_event_that_cannot_be_stored_is_never_answered_with_success() {
     // Nothing was to be stored.
     send(&function, &sample("lead-update-of-no-interest")).await.assert_success();
     send(&function, &sample("handshake-head")).await.assert_success();
+    let counted = metrics(&function.stop().await);
+    assert_eq!(counted.iter().filter(|(name, ..)| name == "NotStored").count(), 1, "{counted:?}");
 }
 
 #[tokio::test]

@@ -9,14 +9,16 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use axum::{Router, http::StatusCode};
 use futures::future::join_all;
 use invitation_flow::LinkToken;
 use leadsquared_emulator::{Call, Effect, Fault, Role, Settings};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    fixtures::{metrics, sqs_event},
+    fixtures::{self, metrics, sqs_event},
     runtime_api::{Function, FunctionError, TRACE},
     stage::{self, keys},
     template::Template,
@@ -585,6 +587,130 @@ async fn rotated_keys_are_noticed_by_a_running_function() {
     }
     assert_eq!(stage.mails_to("ravi@example.com"), 1);
     stage.finish(function).await;
+}
+
+/// AWS as a function finds it whose one service answers so.
+async fn aws_that_answers(status: u16, code: &'static str) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let body = json!({"__type": code}).to_string();
+    let status = StatusCode::from_u16(status).unwrap();
+    let answer = (status, [("content-type", "application/x-amz-json-1.1")], body);
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        axum::serve(listener, Router::new().fallback(async || answer)).await.unwrap();
+    });
+    (url, server)
+}
+
+/// A hiccup passes by itself. One that lasts does not, and what somebody has to change never does.
+#[tokio::test]
+async fn a_hiccup_of_aws_calls_nobody_until_it_lasts() {
+    let stage = Stage::new().await;
+    let services = [("AWS_ENDPOINT_URL_SECRETS_MANAGER", "NoKeys"), ("AWS_ENDPOINT_URL_KMS", "NoPassword")];
+    for (service, cause) in services {
+        for (status, code, is_hiccup) in [
+            (400, "ThrottlingException", true),
+            (500, "InternalServiceError", true),
+            (503, "", true),
+            (400, "AccessDeniedException", false),
+            (400, "NotFoundException", false),
+            (400, "ResourceNotFoundException", false),
+            (400, "KMSInvalidStateException", false),
+        ] {
+            let (url, _server) = aws_that_answers(status, code).await;
+            let mut environment = stage.environment("invitation", &[]);
+            environment.push((service.to_owned(), url));
+            for (hours, to_be_mended) in [(0, !is_hiccup), (2, true)] {
+                let function =
+                    Function::start(fixtures::binary("invitation").await, environment.clone()).await.unwrap();
+                let mut body: Value = serde_json::from_str(&invitation("asha@example.com")).unwrap();
+                if cause == "NoPassword" {
+                    body["password"] = "c2VhbGVk".into();
+                }
+                let message = stage.queue(&body.to_string(), &next_id()).await;
+                let mut event = sqs_event(std::slice::from_ref(&message));
+                let sent = OffsetDateTime::now_utc() - time::Duration::hours(hours);
+                event["Records"][0]["attributes"]["SentTimestamp"] = (sent.unix_timestamp() * 1000).to_string().into();
+                let came_back = failed(&function.invoke(&event, TIMEOUT).await.unwrap()).len();
+                // The next case is not to meet it again.
+                stage.invitations.delete(&message).await;
+                let printed = function.stop().await;
+                let counted = metrics(&printed);
+                let case = format!("{service} {code} after {hours} h: {printed}");
+                assert_eq!(came_back, 1, "{case}");
+                assert!(counted.iter().any(|metric| metric.1 == format!("cause={cause}")), "{case}");
+                assert_eq!(counted.iter().any(|(name, ..)| name == "ToBeMended"), to_be_mended, "{case}");
+                assert_eq!(printed.contains("\"ERROR\""), to_be_mended, "{case}");
+            }
+        }
+    }
+}
+
+/// Anybody can send such things, and is told: they are counted, and no alarm stays on for them.
+#[tokio::test]
+async fn what_anonymous_senders_get_wrong_is_counted_and_becomes_no_dead_letter() {
+    let stage = Stage::new().await;
+    stage.emulator.add_lead(&[("EmailAddress", "ravi@example.com")]).unwrap();
+    let refusal = Effect::Answer { status: 500, content_type: "application/json".into(), body: REFUSAL.into() };
+    let function = stage.start_with(&[("LINK_MODE", "on-click")]).await.unwrap();
+    let message = |version: u64, id: &str, source: &str, action: &str, email: &str, name: &str| {
+        let mut message = json!({
+            "version": version, "id": id, "source": source, "received_at": "2026-11-22T09:30:00Z", "action": action,
+            "email": email, "attributes": [{"name": "FirstName", "value": name}],
+        });
+        if version == 3 {
+            message["provenance"] = "keyed".into();
+        }
+        message.to_string()
+    };
+    // Other content under an id that was used, by each kind of sender.
+    for (version, source, dead_letters) in [(2, "form", 0), (3, "form", 0), (2, "bus", 1)] {
+        let id = next_id();
+        let email = format!("asha.{source}{version}@example.com");
+        for (name, dead_letters) in [("Asha", 0), ("Asha Rao", dead_letters)] {
+            let message = stage.queue(&message(version, &id, source, "invite", &email, name), &email).await;
+            assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+            let expected = vec![("rejected".to_owned(), "id-reused".to_owned()); dead_letters];
+            assert_eq!(stage.causes().await, expected, "{source} {version} {name}");
+        }
+    }
+    // LeadSquared refuses to mail the person whom somebody asked a link for. An applicant whom it refuses is another matter.
+    stage.emulator.faults().add(Fault::on(Call::SendEmailToLead, refusal.clone()));
+    stage.emulator.faults().add(Fault::on(Call::Register, refusal));
+    let cause = ("rejected".to_owned(), "refused: MXInvalidEntityReferenceException".to_owned());
+    for (source, action, email, dead_letters) in [
+        ("link-request", "mail-link", "ravi@example.com", vec![]),
+        ("form", "invite", "meera@example.com", vec![cause]),
+    ] {
+        let message = stage.queue(&message(2, &next_id(), source, action, email, "A"), email).await;
+        assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+        assert_eq!(stage.causes().await, dead_letters, "{source}");
+    }
+    let printed = stage.finish(function).await;
+    let lines = printed.lines().filter(|line| line.contains("invitation ended") && line.contains("\"rejected\""));
+    let levels: Vec<_> = lines.map(|line| serde_json::from_str::<Value>(line).unwrap()["level"].clone()).collect();
+    assert_eq!(levels, ["WARN", "WARN", "INFO", "WARN", "INFO"], "{printed}");
+    let counted = metrics(&printed);
+    let count = |name: &str| counted.iter().filter(|metric| metric.0 == name).count();
+    let rejected = counted.iter().filter(|metric| metric.1 == "outcome=rejected").count();
+    assert_eq!((rejected, count("Rejected")), (5, 2), "{counted:?}");
+}
+
+/// Family members share phones, and anybody can type another's number: the lead's notes have it.
+#[tokio::test]
+async fn a_number_of_another_lead_is_no_missing_field() {
+    let stage = Stage::new().await;
+    stage.emulator.add_lead(&[("EmailAddress", "ravi@example.com"), ("Phone", "+91-9000000001")]).unwrap();
+    let function = stage.start().await;
+    let mut body: Value = serde_json::from_str(&invitation("asha@example.com")).unwrap();
+    body["attributes"] = json!([{"name": "Phone", "value": "+91-9000000001"}]);
+    let message = stage.queue(&body.to_string(), "asha").await;
+    assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+    let lead = stage.emulator.lead_by_email("asha@example.com").unwrap();
+    assert!(lead.field("Notes").is_some_and(|notes| notes.contains("9000000001")), "{lead:?}");
+    let counted = metrics(&stage.finish(function).await);
+    assert!(counted.iter().all(|(name, ..)| name != "FieldsLeftOut"), "{counted:?}");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use crate::{
     application_form::{Answer, BROWSER, Door, Request, URLENCODED},
-    fixtures::{self, sqs_event},
+    fixtures::{self, metrics, sqs_event},
     runtime_api::{Function, FunctionError},
     stage::{self, keys},
     template::Template,
@@ -840,7 +840,8 @@ async fn without_its_stores_it_says_so_and_can_be_tried_again() {
     }
     assert_eq!(send(&without_ledger, asked(ASHA)).await.status, 202, "nobody is turned away because nobody counts");
     assert_eq!(stage.invitations.drain().await.len(), 1);
-    without_ledger.stop().await;
+    let not_stored = |printed: &str| metrics(printed).iter().filter(|(name, ..)| name == "NotStored").count();
+    assert_eq!(not_stored(&without_ledger.stop().await), 1, "the fresh link that was asked for");
 
     let without_queue = stage.start_with(&[("INVITATIONS_QUEUE_URL", "http://127.0.0.1:9/none.fifo")]).await.unwrap();
     for request in [fresh(&expired.path), asked(ASHA), asked(ASHA).accept(BROWSER)] {
@@ -848,7 +849,7 @@ async fn without_its_stores_it_says_so_and_can_be_tried_again() {
         assert_eq!((answer.status, answer.headers["retry-after"].as_str()), (503, "5"), "{}", answer.body);
     }
     assert_eq!(stage.press(&without_queue, &link.path).await.status, 303, "links that are there work without it");
-    stage.finish(without_queue).await;
+    assert_eq!(not_stored(&stage.finish(without_queue).await), 3);
 }
 
 #[tokio::test]

@@ -83,17 +83,30 @@ fn full_batches_of_all_workers_get_through_the_line_in_one_invocation() {
 #[test]
 fn the_worker_gives_up_before_the_queue_does() {
     let deployed = Deployed::read();
-    let longest_tried = span(OPERATOR_HORIZON.max(RETRY_HORIZON));
-    for wait in [queue::backoff, queue::after_throttling] {
-        let until_the_queue_gives_up: Duration = (1..=deployed.receives).map(|received| wait(received, MEAN)).sum();
-        let margin = longest_tried.mul_f64(1.2);
-        assert!(
-            until_the_queue_gives_up > margin,
-            "{until_the_queue_gives_up:?} of waits, {longest_tried:?} of trying"
-        );
+    assert_eq!(
+        (deployed.receives, deployed.retention),
+        (queue::MOST_RECEIVES, queue::RETENTION),
+        "the code knows them"
+    );
+    // Each way to wait, and the longest that a message is tried for which waits so.
+    type Wait = fn(u32, u32) -> Duration;
+    let ways: [(Wait, time::Duration); 4] = [
+        (queue::backoff, OPERATOR_HORIZON),
+        (queue::after_no_time, OPERATOR_HORIZON),
+        (queue::after_throttling, RETRY_HORIZON),
+        (|_, _| queue::AFTER_PANIC, RETRY_HORIZON),
+    ];
+    for (wait, horizon) in ways {
+        let deliveries = 1..=queue::LAST_RECEIVE;
+        let until_the_queue_gives_up: Duration = deliveries.map(|received| wait(received, MEAN)).sum();
+        let margin = span(horizon).mul_f64(1.2);
+        assert!(until_the_queue_gives_up > margin, "{until_the_queue_gives_up:?} of waits, {horizon} of trying");
     }
     assert!(RETRY_HORIZON >= time::Duration::hours(24));
-    assert!(longest_tried + LONGEST_WAIT + deployed.timeout <= deployed.retention);
+    // The other side of it: whatever the last wait within the horizon was, SQS has not deleted the message by then. Those
+    // behind it in its group are younger, and are judged in the same or the next invocations.
+    let longest_tried = span(OPERATOR_HORIZON.max(RETRY_HORIZON));
+    assert!(longest_tried + LONGEST_WAIT + deployed.visibility <= deployed.retention);
     // SQS keeps a delivered message invisible for twelve hours in all.
     assert!(LONGEST_WAIT + deployed.timeout <= Duration::from_secs(12 * 60 * 60));
     assert!(deployed.retention_of_dead_letters >= deployed.retention, "a dead letter keeps its age");

@@ -64,6 +64,7 @@ async fn accept(
     }
     let receipt = invitation.id;
     let not_stored = |error: &dyn std::error::Error| {
+        Metric::NotStored.record();
         tracing::error!(%receipt, error = %error, "the form could not be stored");
         Problem::try_again("Your application was not stored. Please send it again.", RETRY_AFTER)
     };

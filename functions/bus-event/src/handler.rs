@@ -1,3 +1,5 @@
+//! Takes events as far as the queue, and says what became of them.
+
 use std::time::Instant;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -11,10 +13,12 @@ use queue::{DeadLetters, Delivery, Invitations, QueueError, Reason};
 use serde::Serialize;
 use serde_json::Value;
 use settings::{Secret, SecretError};
+use telemetry::Metric;
 use time::OffsetDateTime;
 use web::{BODY_LIMIT, Preference, Problem, json};
 
 use crate::envelope::{Arrival, Delivered, Event};
+use crate::signature::Claim;
 use crate::{Refusal, SignatureError, SigningSecrets, read};
 
 /// When an event that could not be stored may be sent again, in seconds.
@@ -137,6 +141,7 @@ impl Bus {
         let invitation = Invitation { attributes: request.attributes, ..invitation };
         let receipt = invitation.id;
         self.invitations.send(&invitation).await.inspect_err(|error| {
+            Metric::NotStored.record();
             tracing::error!(%receipt, error = %error, "the event could not be stored");
         })?;
         tracing::info!(%receipt, source = "bus", event = detail_type, "invitation accepted");
@@ -161,6 +166,7 @@ impl Bus {
         let reason = Reason { class: "malformed", cause: refusal.cause(), receipt: None };
         let delivery = Delivery::from_elsewhere(&message_id, &whole, now.into());
         self.dead_letters.send(&delivery, &reason).await.inspect_err(|error| {
+            Metric::NotStored.record();
             tracing::error!(by, message.id = id, error = %error, "an event is refused and could not be laid aside");
         })?;
         tracing::error!(by, message.id = id, error = %refusal, "event refused and laid aside");
@@ -194,25 +200,30 @@ impl Bus {
         instant: Instant,
     ) -> Result<String, Problem> {
         let verify = |secrets: &SigningSecrets| secrets.verify(&request.headers, body, now).map(str::to_owned);
+        // Before the secret is read: whatever is wrong with that is no matter of strangers', and no alarm.
+        Claim::read(&request.headers, now).map_err(unsigned)?;
         let secrets = self.signing_secrets.current(instant).await.map_err(no_secret)?;
         let verified = match verify(&secrets) {
             Err(SignatureError::Mismatch | SignatureError::Secret) => {
                 // That is what it looks like when the secret was replaced since it was read.
-                verify(&*self.signing_secrets.renewed(&secrets, instant).await.map_err(no_secret)?)
+                verify(&*self.signing_secrets.renewed(&secrets, instant).await.map_err(no_newer_secret)?)
             }
             verified => verified,
         };
         verified.map_err(|error| match error {
             SignatureError::Secret => {
+                Metric::NotStored.record();
                 tracing::error!(secret = self.signing_secrets.id(), error = %error, "no signature can be checked: mend the secret");
                 try_again()
             }
-            _ => {
-                let detail = format!("Sign it as standardwebhooks.com has it: {error}.");
-                Problem::new(StatusCode::UNAUTHORIZED, "The signature does not count", detail)
-            }
+            error => unsigned(error),
         })
     }
+}
+
+fn unsigned(error: SignatureError) -> Problem {
+    let detail = format!("Sign it as standardwebhooks.com has it: {error}.");
+    Problem::new(StatusCode::UNAUTHORIZED, "The signature does not count", detail)
 }
 
 /// A refusal that whoever invoked the function is told, if they wait.
@@ -221,8 +232,24 @@ fn refused(refusal: &Refusal) {
 }
 
 fn no_secret(error: SecretError) -> Problem {
-    tracing::error!(error = %error, "no signature can be checked");
+    Metric::NotStored.record();
+    match error.is_transient() {
+        true => tracing::warn!(error = %error, "no signature can be checked now: the sender is told to send it again"),
+        false => tracing::error!(error = %error, "no signature can be checked"),
+    }
     try_again()
+}
+
+/// The signature is none of the secret at hand, and whether there is a newer one is not known. Most such requests are
+/// forged: while Secrets Manager fails they are told to come again, and raise no alarm.
+fn no_newer_secret(error: SecretError) -> Problem {
+    match error.is_transient() {
+        true => {
+            tracing::warn!(error = %error, "a signature does not count, and the secret could not be read again");
+            try_again()
+        }
+        false => no_secret(error),
+    }
 }
 
 fn try_again() -> Problem {

@@ -53,15 +53,7 @@ impl SigningSecrets {
         body: &str,
         now: OffsetDateTime,
     ) -> Result<&'a str, SignatureError> {
-        let id = header(headers, HEADER_WEBHOOK_ID)?;
-        let signatures = header(headers, HEADER_WEBHOOK_SIGNATURE)?;
-        let timestamp = header(headers, HEADER_WEBHOOK_TIMESTAMP)?;
-        let no_timestamp = SignatureError::Header(HEADER_WEBHOOK_TIMESTAMP);
-        let timestamp: i64 = timestamp.parse().map_err(|_| no_timestamp)?;
-        let sent_at = OffsetDateTime::from_unix_timestamp(timestamp).map_err(|_| no_timestamp)?;
-        if (now - sent_at).abs() > TOLERANCE {
-            return Err(SignatureError::Timestamp);
-        }
+        let Claim { id, signatures, timestamp } = Claim::read(headers, now)?;
         for key in self.keys()? {
             let expected = key.sign(id, timestamp, body.as_bytes()).map_err(|_| SignatureError::Mismatch)?;
             if signatures.split(' ').any(|given| given.as_bytes().ct_eq(expected.as_bytes()).into()) {
@@ -74,6 +66,32 @@ impl SigningSecrets {
     fn keys(&self) -> Result<Vec<Webhook>, SignatureError> {
         let previous = self.previous.as_ref().filter(|secret| !secret.expose_secret().is_empty());
         [&self.current].into_iter().chain(previous).map(key).collect()
+    }
+}
+
+/// What a request says of itself, before it is checked.
+pub(crate) struct Claim<'a> {
+    id: &'a str,
+    signatures: &'a str,
+    timestamp: i64,
+}
+
+impl<'a> Claim<'a> {
+    /// Reads it. What has none, as most of what strangers send, needs no secret to be refused.
+    ///
+    /// # Errors
+    /// When it is incomplete, or not from these five minutes.
+    pub(crate) fn read(headers: &'a HeaderMap, now: OffsetDateTime) -> Result<Self, SignatureError> {
+        let id = header(headers, HEADER_WEBHOOK_ID)?;
+        let signatures = header(headers, HEADER_WEBHOOK_SIGNATURE)?;
+        let timestamp = header(headers, HEADER_WEBHOOK_TIMESTAMP)?;
+        let no_timestamp = SignatureError::Header(HEADER_WEBHOOK_TIMESTAMP);
+        let timestamp: i64 = timestamp.parse().map_err(|_| no_timestamp)?;
+        let sent_at = OffsetDateTime::from_unix_timestamp(timestamp).map_err(|_| no_timestamp)?;
+        match (now - sent_at).abs() > TOLERANCE {
+            true => Err(SignatureError::Timestamp),
+            false => Ok(Self { id, signatures, timestamp }),
+        }
     }
 }
 

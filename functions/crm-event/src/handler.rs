@@ -1,3 +1,5 @@
+//! Answers LeadSquared's webhooks.
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,6 +28,9 @@ const LEDGER_PATIENCE: Duration = Duration::from_millis(500);
 /// Mistakes of one request that the answer names; the rest are counted.
 const MISTAKES_TOLD: usize = 3;
 
+/// The longest body, in bytes, that is looked into although it came without an accepted secret. Anybody can send one.
+const LONGEST_UNPROVEN: usize = 1 << 20;
+
 /// What the function asks on the way.
 pub struct Stores {
     /// The queue.
@@ -48,8 +53,14 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
     }
     let secret = request.headers().get(&config.header).map_or(&b""[..], |value| value.as_bytes());
     if !config.secrets.accept(secret) {
-        return bad_secret(config);
+        Metric::WebhookRefused.record();
+        let is_lost = may_be_lost(config, secret, request);
+        if is_lost {
+            Metric::WebhookSecret { is_wrong: true }.record();
+        }
+        return bad_secret(config, is_lost);
     }
+    Metric::WebhookSecret { is_wrong: false }.record();
     let events = match read(body, front_door::query(request, "eventType")) {
         Ok(events) => events,
         Err(malformed) => return mistaken(&[malformed]),
@@ -60,6 +71,7 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
 
     match invite(config, stores, &events, now).await {
         Err(cause) => {
+            Metric::NotStored.record();
             tracing::error!(error = %cause, "the webhook's invitations could not be stored: LeadSquared sends it again");
             error(StatusCode::SERVICE_UNAVAILABLE, "the event could not be stored; send it again")
         }
@@ -162,12 +174,26 @@ async fn is_echo(
     false
 }
 
-fn bad_secret(config: &Config) -> Response<String> {
+/// Whether a request without an accepted secret may be LeadSquared's, so that somebody is not invited who should be: this
+/// stack takes webhooks, the request has a secret, and its body has an event of LeadSquared's. What strangers send to a public
+/// address is mostly none of that.
+///
+/// A stranger can imitate it. So the alarm also asks that no accepted secret came in the same hour: see `WebhookSecretWrong` in
+/// the template.
+fn may_be_lost(config: &Config, secret: &[u8], request: &Request) -> bool {
+    let body = request.body().as_ref();
+    let takes_webhooks = !config.secrets.is_empty() && config.rules.iter().next().is_some();
+    let has_event =
+        || read(body, front_door::query(request, "eventType")).is_ok_and(|events| events.iter().any(Result::is_ok));
+    takes_webhooks && !secret.trim_ascii().is_empty() && body.len() <= LONGEST_UNPROVEN && has_event()
+}
+
+fn bad_secret(config: &Config, is_lost: bool) -> Response<String> {
     let cause = match config.secrets.is_empty() {
         true => "no secret is accepted: set WEBHOOK_SECRET_HASHES",
         false => "the header holds no accepted secret",
     };
-    tracing::warn!(header = config.header.as_str(), cause, "webhook refused");
+    tracing::warn!(header = config.header.as_str(), cause, looks_like_leadsquared = is_lost, "webhook refused");
     let reason = format!("the header {} must hold the secret this address was set up with", config.header);
     error(config.bad_secret_status, &reason)
 }
@@ -175,6 +201,7 @@ fn bad_secret(config: &Config) -> Response<String> {
 /// What cannot be read is read no better a second time, and LeadSquared switches off a webhook after ten failures: so it is
 /// answered 200, where the administrator finds it in the webhook's history, and logged for the operator.
 fn mistaken(malformed: &[Malformed]) -> Response<String> {
+    Metric::EventsUnreadable(malformed.len()).record();
     let mut reasons: Vec<String> = malformed.iter().take(MISTAKES_TOLD).map(Malformed::to_string).collect();
     if let Some(more) = malformed.len().checked_sub(MISTAKES_TOLD).filter(|more| *more > 0) {
         reasons.push(format!("and {more} more"));

@@ -1,15 +1,20 @@
+//! The worker: what becomes of each message, and for how long it may fail.
+
 use std::time::{Duration, Instant};
 
 use account::{Account, AccountError};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use invitation_flow::{
-    Attempt, Flow, Invitation, LINK_TOKEN_BYTES, Lease, LinkToken, MalformedInvitation, Outcome, PASSWORD_BYTES,
-    Postponed, Provenance, generated_password, give_up,
+    Action, Attempt, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MalformedInvitation, Outcome,
+    PASSWORD_BYTES, Postponed, Provenance, Rejection, Whom, generated_password, give_up,
 };
 use leadsquared::{Client, Error, Password};
-use ledger::Ledger;
+use ledger::{Ledger, LedgerError};
 use mail::LeadSquaredChannel;
-use queue::{DeadLetters, Delivery, Invitations, Reason, Verdict, after_throttling, backoff, each_record};
+use queue::{
+    AFTER_PANIC, DeadLetters, Delivery, Invitations, LAST_RECEIVE, Reason, Verdict, after_no_time, after_throttling,
+    backoff, before_retention_ends, each_record,
+};
 use sealing::{OpenError, Opener};
 use telemetry::{Metric, in_full};
 use time::OffsetDateTime;
@@ -17,11 +22,15 @@ use uuid::Builder;
 
 use crate::Config;
 
-/// How long an invitation is tried before it is laid aside: longer than LeadSquared's worst day.
+/// How long a message is tried before it becomes a dead letter: longer than LeadSquared's worst day.
 pub const RETRY_HORIZON: time::Duration = time::Duration::hours(36);
 
 /// How long it waits for what an operator has to mend: nearly as long as SQS keeps a message.
 pub const OPERATOR_HORIZON: time::Duration = time::Duration::days(13);
+
+/// After this time a failure that mostly passes by itself, such as Secrets Manager's, counts as one that an operator has to
+/// look at.
+pub const LASTING: Duration = Duration::from_secs(60 * 60);
 
 /// How long it waits before the one repeat of a mail that nobody knows the fate of.
 const AFTER_UNKNOWN_MAIL: Duration = Duration::from_secs(15 * 60);
@@ -62,7 +71,9 @@ impl Worker {
     /// Handles a batch; what has to come back is in the answer.
     pub async fn handle(&self, event: &SqsEvent, deadline: OffsetDateTime) -> SqsBatchResponse {
         // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the compiler.
-        let returns = each_record(event, async |delivery| Box::pin(self.deliver(delivery, deadline)).await).await;
+        let handle = async |delivery| Box::pin(self.deliver(delivery, deadline)).await;
+        let panicked = async |delivery| Box::pin(self.after_panic(delivery)).await;
+        let returns = each_record(event, handle, panicked).await;
         self.invitations.put_off(&returns).await;
         returns.response()
     }
@@ -70,71 +81,119 @@ impl Worker {
     /// One message, from its text to what becomes of it.
     async fn deliver(&self, delivery: Delivery<'_>, deadline: OffsetDateTime) -> Verdict {
         let now = (self.now)();
-        if deadline - now < WORTH_BEGINNING {
-            tracing::info!(
-                message.id = delivery.message_id,
-                "no time left in this invocation: the message goes back untouched"
-            );
-            return Verdict::ComeBack(Duration::ZERO);
-        }
         let invitation = match Invitation::decode(delivery.body) {
-            Ok(invitation) => invitation,
+            Ok(invitation) => Some(invitation),
             Err(MalformedInvitation::NewerVersion(version)) => {
-                tracing::warn!(
-                    message.id = delivery.message_id,
-                    version,
-                    "a newer function wrote this message: it waits for a newer worker"
-                );
-                let age = age(&delivery, now).unsigned_abs();
-                Metric::ComesBack { cause: "NewerVersion", to_be_mended: false, age }.record();
-                return Verdict::ComeBack(backoff(delivery.receive_count, self.random_number()));
+                let receipt = InvitationId::of_message(delivery.body);
+                return self.postpone(&delivery, None, receipt, Failure::NewerVersion(version), deadline, now).await;
             }
             Err(error) => {
-                tracing::error!(message.id = delivery.message_id, error = %error, "malformed message laid aside");
+                tracing::error!(message.id = delivery.message_id, error = %error, "malformed message dead-lettered");
                 Metric::Malformed.record();
                 let reason = Reason { class: "malformed", cause: error.to_string(), receipt: None };
-                return self.lay_aside(&delivery, &reason).await;
+                return self.dead_letter(&delivery, &reason, now).await;
             }
         };
-        let outcome = match self.invite(&invitation, &delivery, deadline).await {
-            Ok(outcome) => outcome,
-            Err(failure) => {
-                self.report(&invitation, &delivery, &failure, now);
-                if age(&delivery, now) < failure.horizon() {
-                    return Verdict::ComeBack(failure.wait(delivery.receive_count, now, self.random_number()));
-                }
-                let lease = self.lease(&delivery, deadline);
-                match give_up(&self.ledger, &invitation, lease, now, failure.name()).await {
-                    Ok(outcome) => outcome,
-                    Err(postponed) => {
-                        self.report(&invitation, &delivery, &postponed.into(), now);
-                        return Verdict::ComeBack(backoff(delivery.receive_count, self.random_number()));
-                    }
-                }
-            }
+        let attempt = match &invitation {
+            Some(invitation) if deadline - now >= WORTH_BEGINNING => self.invite(invitation, &delivery, deadline).await,
+            _ => Err(Failure::NoTime),
         };
-        let cause = outcome.cause().unwrap_or_default();
-        let verdict = match outcome {
-            Outcome::Rejected(_) | Outcome::Exhausted { .. } => {
-                let (class, receipt) = (outcome.name(), Some(invitation.id));
-                self.lay_aside(&delivery, &Reason { class, cause: cause.to_string(), receipt }).await
-            }
-            Outcome::Invited | Outcome::InvitedExisting | Outcome::AlreadyInvited | Outcome::Suppressed(_) => {
-                Verdict::Done
-            }
-        };
-        if verdict == Verdict::Done {
-            let (outcome, attempts) = (outcome.name(), delivery.receive_count);
-            let (source, rule) = (invitation.source.name(), invitation.rule.as_deref());
-            let age = age(&delivery, (self.now)()).unsigned_abs();
-            Metric::Ended { outcome, source, age }.record();
-            // The trace of whoever put it on the queue: Lambda's own, in the line's span, is that of a batch.
-            let trace = Some(delivery.trace).filter(|trace| !trace.is_empty());
-            tracing::info!(
-                receipt = %invitation.id, source, rule, outcome, cause = &*cause, attempts, trace, "invitation ended"
-            );
+        let receipt = invitation.as_ref().map(|invitation| invitation.id);
+        match attempt {
+            Ok(outcome) => self.end(&delivery, invitation.as_ref(), receipt, outcome).await,
+            Err(failure) => self.postpone(&delivery, invitation.as_ref(), receipt, failure, deadline, now).await,
         }
-        verdict
+    }
+
+    /// After the handling of a message panicked. Touches as little as can be: what panicked may panic again.
+    async fn after_panic(&self, delivery: Delivery<'_>) -> Verdict {
+        let now = (self.now)();
+        let receipt = InvitationId::of_message(delivery.body);
+        self.postpone(&delivery, None, receipt, Failure::Panicked, now, now).await
+    }
+
+    /// Has a message come back; or ends it, if it has failed for as long as it may.
+    ///
+    /// Every message that fails goes through here, so that none stays on the queue until SQS deletes it. `invitation` is what
+    /// the ledger can be asked about.
+    async fn postpone(
+        &self,
+        delivery: &Delivery<'_>,
+        invitation: Option<&Invitation>,
+        receipt: Option<InvitationId>,
+        failure: Failure,
+        deadline: OffsetDateTime,
+        now: OffsetDateTime,
+    ) -> Verdict {
+        let age = delivery.age(now.into());
+        self.report(receipt, delivery, &failure, age.unwrap_or_default());
+        let is_young = age.is_some_and(|age| age < failure.horizon()) && delivery.receive_count < LAST_RECEIVE;
+        if is_young {
+            return Verdict::ComeBack(failure.wait(delivery.receive_count, now, &|| self.random_number()));
+        }
+        let given_up = match invitation {
+            Some(invitation) if !matches!(failure, Failure::NoTime) => {
+                let lease = self.lease(delivery, deadline);
+                give_up(&self.ledger, invitation, lease, now, failure.name()).await
+            }
+            // Nothing was begun, or there is no time to ask the ledger.
+            _ => Ok(Outcome::Exhausted { cause: failure.name().to_owned() }),
+        };
+        let outcome = given_up.unwrap_or_else(|postponed| {
+            let receipt = receipt.map(tracing::field::display);
+            let error = in_full(&postponed);
+            tracing::warn!(
+                receipt,
+                error,
+                "dead-lettered without a word in the ledger, which will know when it is put back"
+            );
+            Outcome::Exhausted { cause: failure.name().to_owned() }
+        });
+        self.end(delivery, invitation, receipt, outcome).await
+    }
+
+    /// Writes down how a message ended; the message comes back as long as its dead letter cannot be written.
+    async fn end(
+        &self,
+        delivery: &Delivery<'_>,
+        invitation: Option<&Invitation>,
+        receipt: Option<InvitationId>,
+        outcome: Outcome,
+    ) -> Verdict {
+        let now = (self.now)();
+        let cause = outcome.cause().unwrap_or_default();
+        let is_dead = match (&outcome, invitation) {
+            (Outcome::Rejected(rejection), Some(invitation)) => !is_senders_fault(rejection, invitation),
+            (Outcome::Rejected(_) | Outcome::Exhausted { .. }, _) => true,
+            _ => false,
+        };
+        if is_dead {
+            let reason = Reason { class: outcome.name(), cause: cause.to_string(), receipt };
+            let verdict = self.dead_letter(delivery, &reason, now).await;
+            if verdict != Verdict::Done {
+                return verdict;
+            }
+            if matches!(outcome, Outcome::Rejected(_)) {
+                Metric::Rejected.record();
+            }
+        }
+        let (outcome, attempts) = (outcome.name(), delivery.receive_count);
+        let source = invitation.map_or("unknown", |invitation| invitation.source.name());
+        let rule = invitation.and_then(|invitation| invitation.rule.as_deref());
+        let age = delivery.age(now.into()).unwrap_or_default();
+        Metric::Ended { outcome, source, age }.record();
+        let receipt = receipt.map(tracing::field::display);
+        // The trace of whoever put it on the queue: Lambda's own, in the line's span, is that of a batch.
+        let trace = Some(delivery.trace).filter(|trace| !trace.is_empty());
+        match outcome == "rejected" && !is_dead {
+            true => {
+                tracing::warn!(receipt, source, rule, outcome, cause = &*cause, attempts, trace, "invitation ended")
+            }
+            false => {
+                tracing::info!(receipt, source, rule, outcome, cause = &*cause, attempts, trace, "invitation ended")
+            }
+        }
+        Verdict::Done
     }
 
     /// Takes an invitation through the flow.
@@ -208,39 +267,90 @@ impl Worker {
         }
     }
 
-    /// Lays a message aside; until that is certain it has to come back.
-    async fn lay_aside(&self, delivery: &Delivery<'_>, reason: &Reason) -> Verdict {
-        match self.dead_letters.send(delivery, reason).await {
-            Ok(()) => Verdict::Done,
-            Err(error) => {
-                tracing::warn!(message.id = delivery.message_id, error = %error, "the message could not be laid aside: it comes back");
-                Verdict::ComeBack(backoff(delivery.receive_count, self.random_number()))
-            }
+    /// Writes a dead letter; until that is certain the message has to come back.
+    async fn dead_letter(&self, delivery: &Delivery<'_>, reason: &Reason, now: OffsetDateTime) -> Verdict {
+        let Err(error) = self.dead_letters.send(delivery, reason).await else { return Verdict::Done };
+        let age = delivery.age(now.into()).unwrap_or_default();
+        let to_be_mended = !error.is_transient() || age >= LASTING;
+        Metric::ComesBack { cause: "DeadLetterQueue", to_be_mended, age }.record();
+        let (message, attempts) = (delivery.message_id, delivery.receive_count);
+        match to_be_mended {
+            true => tracing::error!(
+                message.id = message, attempts, error = %error,
+                "the dead letter could not be written and the message comes back: check DEAD_LETTERS_QUEUE_URL and the role"
+            ),
+            false => tracing::warn!(
+                message.id = message, attempts, error = %error,
+                "the dead letter could not be written: the message comes back, no action needed unless this lasts"
+            ),
         }
+        Verdict::ComeBack(match age >= OPERATOR_HORIZON {
+            true => before_retention_ends(delivery.receive_count, age),
+            false => backoff(delivery.receive_count, self.random_number()),
+        })
     }
 
-    /// Says once why an invitation has to wait, and what to do if somebody has to do something.
-    fn report(&self, invitation: &Invitation, delivery: &Delivery<'_>, failure: &Failure, now: OffsetDateTime) {
-        let (receipt, attempts) = (invitation.id, delivery.receive_count);
+    /// Says once why a message has to wait, and what to do if somebody has to do something.
+    fn report(&self, receipt: Option<InvitationId>, delivery: &Delivery<'_>, failure: &Failure, age: Duration) {
+        let attempts = delivery.receive_count;
         let error = in_full(failure);
-        let age = age(delivery, now).unsigned_abs();
-        Metric::ComesBack { cause: failure.name(), to_be_mended: failure.is_to_be_mended(), age }.record();
+        let to_be_mended = failure.is_to_be_mended(age);
+        Metric::ComesBack { cause: failure.name(), to_be_mended, age }.record();
         if let Failure::Postponed(Postponed::MailUnknown(_)) = failure {
             Metric::MailUnknown.record();
         }
+        let (message, receipt) = (delivery.message_id, receipt.map(tracing::field::display));
         match failure {
-            Failure::Account(_) => {
-                tracing::error!(%receipt, attempts, error, "there are no LeadSquared keys: the invitation waits until there are");
+            Failure::Account(_) if to_be_mended => {
+                tracing::error!(
+                    receipt,
+                    attempts,
+                    error,
+                    "there are no LeadSquared keys: the invitation waits until there are"
+                );
             }
-            Failure::Password(_) => {
-                tracing::error!(%receipt, attempts, error, "the chosen password cannot be opened: the invitation waits until it can");
+            Failure::Password(_) if to_be_mended => {
+                tracing::error!(
+                    receipt,
+                    attempts,
+                    error,
+                    "the chosen password cannot be opened: the invitation waits until it can"
+                );
             }
-            Failure::Postponed(postponed) => match postponed.leadsquared() {
+            Failure::Postponed(Postponed::Ledger(_)) if to_be_mended => {
+                tracing::error!(
+                    receipt,
+                    attempts,
+                    error,
+                    "the ledger has to be fixed: the invitation waits until it is"
+                );
+            }
+            Failure::Panicked => {
+                tracing::error!(receipt, message.id = message, attempts, "the message comes back after a panic");
+            }
+            Failure::NoTime => tracing::info!(
+                receipt,
+                message.id = message,
+                attempts,
+                "no time left in this invocation: the message goes back untouched"
+            ),
+            Failure::NewerVersion(_) => tracing::warn!(
+                receipt,
+                message.id = message,
+                attempts,
+                error,
+                "a newer function wrote this message: it waits for a newer worker"
+            ),
+            _ => match failure.leadsquared() {
                 Some(cause) if cause.is_configuration() => tracing::error!(
-                    %receipt, attempts, error, cause = cause.name(), secret = self.account.keys_secret(),
+                    receipt,
+                    attempts,
+                    error,
+                    cause = cause.name(),
+                    secret = self.account.keys_secret(),
                     "LeadSquared is not set up right: the invitation waits until it is"
                 ),
-                _ => tracing::warn!(%receipt, attempts, error, "the invitation comes back"),
+                _ => tracing::warn!(receipt, attempts, error, "the invitation comes back"),
             },
         }
     }
@@ -252,14 +362,31 @@ impl Worker {
     }
 }
 
-/// How long ago a message was put on the queue.
-fn age(delivery: &Delivery<'_>, now: OffsetDateTime) -> time::Duration {
-    delivery.sent_at.map_or(time::Duration::ZERO, |sent_at| now - OffsetDateTime::from(sent_at))
+/// Whether a rejection is the fault of somebody anonymous who was told, or loses nobody: it is counted and logged, and is
+/// neither a dead letter nor an alarm. Otherwise any visitor of the website could keep the operator's alarms on.
+///
+/// - Other content under a used id, through a form: its sender is answered 422 by the form. An event of the company's own
+///   systems has a sender who is told nothing, so that one becomes a dead letter.
+/// - A link that LeadSquared refuses to mail, asked for by an address that anybody may type: the lead is in LeadSquared, and
+///   no application is lost.
+fn is_senders_fault(rejection: &Rejection, invitation: &Invitation) -> bool {
+    let is_anonymous = invitation.provenance != Provenance::System;
+    match (rejection, &invitation.whom) {
+        (Rejection::IdReused, _) => is_anonymous,
+        (Rejection::Refused { .. }, Whom::Email(_)) => is_anonymous && invitation.action == Action::MailLink,
+        _ => false,
+    }
 }
 
-/// Why an invitation has to come back.
+/// Why a message has to come back.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
+    #[error("no time is left in this invocation")]
+    NoTime,
+    #[error("the message has version {0}, which this worker does not know: deploy the newer worker")]
+    NewerVersion(u64),
+    #[error("the handling of the message panicked")]
+    Panicked,
     #[error(transparent)]
     Account(#[from] AccountError),
     #[error(transparent)]
@@ -269,37 +396,55 @@ enum Failure {
 }
 
 impl Failure {
-    /// How long the invitation is tried in spite of it.
+    /// How long a message is tried in spite of it, from when it was put on the queue. All of them end before SQS deletes the
+    /// message.
     fn horizon(&self) -> time::Duration {
         match self {
-            Self::Postponed(Postponed::MailBudget { .. }) => OPERATOR_HORIZON,
-            _ if self.is_to_be_mended() => OPERATOR_HORIZON,
-            _ => RETRY_HORIZON,
+            // No fault of the message's, or one that only the operator can change.
+            Self::NoTime | Self::NewerVersion(_) | Self::Account(_) | Self::Password(_) => OPERATOR_HORIZON,
+            Self::Postponed(Postponed::MailBudget { .. } | Postponed::NotSupported) => OPERATOR_HORIZON,
+            Self::Postponed(Postponed::LeadSquared { source, .. } | Postponed::MailUnknown(source)) => {
+                if source.is_configuration() { OPERATOR_HORIZON } else { RETRY_HORIZON }
+            }
+            Self::Postponed(Postponed::Held | Postponed::MailBookChanged | Postponed::Ledger(_)) | Self::Panicked => {
+                RETRY_HORIZON
+            }
         }
     }
 
     /// What LeadSquared had against it, if it was LeadSquared.
     fn leadsquared(&self) -> Option<&Error> {
         match self {
-            Self::Account(_) | Self::Password(_) => None,
             Self::Postponed(postponed) => postponed.leadsquared(),
+            _ => None,
         }
     }
 
-    /// Whether it lasts until somebody does something.
-    fn is_to_be_mended(&self) -> bool {
+    /// Whether the ledger is at fault in a way that only the operator can change.
+    fn is_broken_ledger(&self) -> bool {
+        let Self::Postponed(Postponed::Ledger(error)) = self else { return false };
+        error.downcast_ref().is_some_and(LedgerError::is_for_operator)
+    }
+
+    /// Whether it lasts until somebody does something. What passes by itself counts as well once it has lasted.
+    fn is_to_be_mended(&self, age: Duration) -> bool {
         match self {
-            Self::Account(_) | Self::Password(_) => true,
-            Self::Postponed(_) => self.leadsquared().is_some_and(Error::is_configuration),
+            Self::Account(error) => !error.is_transient() || age >= LASTING,
+            Self::Password(error) => !error.is_transient() || age >= LASTING,
+            Self::NoTime | Self::NewerVersion(_) | Self::Postponed(Postponed::NotSupported) => age >= LASTING,
+            Self::Panicked => true,
+            Self::Postponed(_) => self.is_broken_ledger() || self.leadsquared().is_some_and(Error::is_configuration),
         }
     }
 
-    /// How long the invitation waits for its next attempt.
-    fn wait(&self, receive_count: u32, now: OffsetDateTime, random: u32) -> Duration {
+    /// How long the message waits for its next delivery.
+    fn wait(&self, receive_count: u32, now: OffsetDateTime, random: &dyn Fn() -> u32) -> Duration {
         match self {
+            Self::NoTime => after_no_time(receive_count, random()),
+            Self::Panicked => AFTER_PANIC,
             // All those that wait for the new day come in its first hour, and not at once.
             Self::Postponed(Postponed::MailBudget { until }) => {
-                let spread = Duration::from_secs(60 * 60).mul_f64(f64::from(random) / f64::from(u32::MAX));
+                let spread = Duration::from_secs(60 * 60).mul_f64(f64::from(random()) / f64::from(u32::MAX));
                 (Duration::try_from(*until - now).unwrap_or_default() + spread).min(LONGEST_WAIT)
             }
             Self::Postponed(Postponed::MailUnknown(_)) => AFTER_UNKNOWN_MAIL,
@@ -307,13 +452,16 @@ impl Failure {
             Self::Postponed(Postponed::LeadSquared {
                 source: Error::RateLimited { .. } | Error::TurnedAway(_) | Error::OutOfTime,
                 ..
-            }) => after_throttling(receive_count, random),
-            _ => backoff(receive_count, random),
+            }) => after_throttling(receive_count, random()),
+            _ => backoff(receive_count, random()),
         }
     }
 
     fn name(&self) -> &'static str {
         match self {
+            Self::NoTime => "NoTime",
+            Self::NewerVersion(_) => "NewerVersion",
+            Self::Panicked => "Panicked",
             Self::Account(_) => "NoKeys",
             Self::Password(_) => "NoPassword",
             Self::Postponed(Postponed::Held) => "Held",

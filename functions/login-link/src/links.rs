@@ -13,7 +13,7 @@ use leadsquared::{
 };
 use ledger::{Ledger, LedgerError};
 use queue::{Invitations, QueueError};
-use telemetry::in_full;
+use telemetry::{Metric, in_full};
 use throttle::{Admission, Limit, Network, Throttle, ThrottleError, ThrottleKey};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -151,14 +151,18 @@ impl LoginLinks {
     /// Asks for a fresh link in place of this one. Nobody hears whether it was ever a link.
     pub(crate) async fn ask_fresh(&self, token: &LinkToken) -> Result<(), TryAgain> {
         let (link, now) = (token.hash(), (self.now)());
-        let Some(found) = self.ledger.link(&link, now).await.map_err(|error| unusable(&error))? else {
+        let not_stored = |error| {
+            Metric::NotStored.record();
+            unusable(&error)
+        };
+        let Some(found) = self.ledger.link(&link, now).await.map_err(not_stored)? else {
             tracing::info!("a fresh link was asked for in place of an unknown one");
             return Ok(());
         };
         if found.used {
             // A process that died with LeadSquared's answer could not write it down, and a worker that takes the mail of a
             // moment ago for an unused one sends no other.
-            self.ledger.link_opened(&found.pointer, now).await.map_err(|error| unusable(&error))?;
+            self.ledger.link_opened(&found.pointer, now).await.map_err(not_stored)?;
         }
         let invitation = request(Whom::Lead(found.pointer.lead), link.as_str(), now);
         self.send(&invitation).await.map_err(|_| TryAgain)
@@ -288,6 +292,7 @@ impl LoginLinks {
                 Ok(())
             }
             Err(error) => {
+                Metric::NotStored.record();
                 tracing::error!(%receipt, error = %error, "the request for a link could not be stored");
                 Err(error)
             }
@@ -305,6 +310,9 @@ impl LoginLinks {
     fn report(&self, receipt: InvitationId, failure: &Failure) {
         let error = in_full(failure);
         match failure {
+            Failure::Account(cause) if cause.is_transient() => {
+                tracing::warn!(%receipt, error, "the LeadSquared keys could not be read this time: the login link can be pressed again");
+            }
             Failure::Account(_) => {
                 tracing::error!(%receipt, error, "there are no LeadSquared keys: no login link works until there are");
             }
@@ -365,7 +373,10 @@ fn dead(receipt: Option<InvitationId>, cause: &'static str) -> Opened {
 }
 
 fn unusable(error: &LedgerError) -> TryAgain {
-    tracing::error!(error = %error, "the ledger could not be used: a login link has to be tried again");
+    match error.is_for_operator() {
+        true => tracing::error!(error = %error, "the ledger could not be used: a login link has to be tried again"),
+        false => tracing::warn!(error = %error, "the ledger could not be used: a login link has to be tried again"),
+    }
     TryAgain
 }
 

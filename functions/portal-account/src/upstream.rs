@@ -99,6 +99,9 @@ impl Failure {
     pub(crate) fn report(&self, route: &'static str, account: &Account) {
         let error = in_full(self);
         match self {
+            Self::Account(cause) if cause.is_transient() => {
+                tracing::warn!(route, error, "the LeadSquared keys could not be read this time");
+            }
             Self::Account(_) => tracing::error!(route, error, "there are no LeadSquared keys: nobody can be served"),
             Self::LeadSquared(cause) if cause.is_configuration() => tracing::error!(
                 route,

@@ -51,6 +51,16 @@ pub enum AccountError {
     },
 }
 
+impl AccountError {
+    /// Whether there may be keys the next time although nobody changes anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Secret(error) => error.is_transient(),
+            Self::Placeholders { .. } => false,
+        }
+    }
+}
+
 impl Account {
     /// What the secret must hold, in words.
     pub const KEYS: &str = r#"a JSON object {"accessKey": "…", "secretKey": "…"}"#;

@@ -5,6 +5,7 @@ use std::time::Duration;
 pub use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
@@ -41,4 +42,74 @@ pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
         (None, _) => "the answer was not understood",
     };
     cause.to_owned()
+}
+
+/// Whether the same call may succeed later although nobody changes anything: AWS did not answer, failed, or was asked too
+/// often. Everything else, such as a missing permission or a resource that is not there, is for the operator.
+pub fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => true,
+        SdkError::ConstructionFailure(_) => false,
+        _ => {
+            let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+            // A 4xx answer without a code comes from something in front of AWS.
+            status >= 500 || status == 429 || error.code().is_none_or(is_transient_code)
+        }
+    }
+}
+
+/// Whether an error code of AWS's is about the moment: throttling, or a failure on AWS's side.
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CommonErrors.html>,
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>)
+pub fn is_transient_code(code: &str) -> bool {
+    const PARTS: [&str; 11] = [
+        "Throttl",
+        "TooManyRequests",
+        "RequestLimitExceeded",
+        "LimitExceededException",
+        "SlowDown",
+        "ProvisionedThroughputExceeded",
+        "TransactionConflict",
+        "TransactionInProgress",
+        "Internal",
+        "Unavailable",
+        "Timeout",
+    ];
+    PARTS.iter().any(|part| code.contains(part))
+}
+
+/// Whether a [`cause`] names something that only the operator changes: a resource that is not there, or a permission that
+/// is missing.
+pub fn is_for_operator(cause: &str) -> bool {
+    ["NotFound", "AccessDenied", "NonExistentQueue", "DoesNotExist"].iter().any(|part| cause.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_about_the_moment_or_for_the_operator() {
+        for code in [
+            "ThrottlingException",
+            "ThrottledException",
+            "RequestThrottled",
+            "InternalServiceError",
+            "InternalServerError",
+            "InternalFailure",
+            "KMSInternalException",
+            "KeyUnavailableException",
+            "DependencyTimeoutException",
+            "ServiceUnavailable",
+            "ProvisionedThroughputExceededException",
+        ] {
+            assert!(is_transient_code(code) && !is_for_operator(code), "{code}");
+        }
+        for code in ["AccessDeniedException", "ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue"] {
+            assert!(!is_transient_code(code) && is_for_operator(code), "{code}");
+        }
+        for code in ["DisabledException", "KMSInvalidStateException", "InvalidRequestException", "DecryptionFailure"] {
+            assert!(!is_transient_code(code), "{code}");
+        }
+    }
 }

@@ -173,6 +173,17 @@ impl InvitationId {
     }
 }
 
+impl InvitationId {
+    /// The id in a message of any version, also of one that this code cannot read otherwise.
+    pub fn of_message(text: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Named {
+            id: InvitationId,
+        }
+        serde_json::from_str(text).ok().map(|Named { id }| id)
+    }
+}
+
 impl FromStr for InvitationId {
     type Err = uuid::Error;
 

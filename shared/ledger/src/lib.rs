@@ -79,6 +79,17 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    /// Whether it lasts until somebody changes something: the table is not there or not permitted, or an item is broken.
+    pub fn is_for_operator(&self) -> bool {
+        match self {
+            Self::ClaimLost => false,
+            Self::Unavailable { cause } => aws::is_for_operator(cause),
+            Self::Corrupt { .. } => true,
+        }
+    }
+}
+
 /// The invitations that were accepted on one day, and what became of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

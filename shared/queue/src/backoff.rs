@@ -1,4 +1,17 @@
+//! How long a message waits for its next delivery, and how often and how long SQS keeps delivering it.
+
 use std::time::Duration;
+
+/// How often SQS delivers a message before it moves it to the dead letters by itself, without a reason: the queue's
+/// `maxReceiveCount`.
+pub const MOST_RECEIVES: u32 = 1000;
+
+/// How long SQS keeps a message, from when it was put on the queue: the queue's `MessageRetentionPeriod`. Then it is deleted.
+pub const RETENTION: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// From this delivery on a message is given up whatever its age, so that it becomes a dead letter with its reason and not
+/// one of SQS's without.
+pub const LAST_RECEIVE: u32 = MOST_RECEIVES - 10;
 
 /// The longest wait before the first repeat.
 const FIRST: Duration = Duration::from_secs(10);
@@ -39,9 +52,59 @@ pub fn after_throttling(receive_count: u32, random: u32) -> Duration {
     }
 }
 
+/// How often a message may find no time left in an invocation before it waits.
+const UNLUCKY: u32 = 3;
+
+/// How long a message waits for which an invocation had no time left. It comes back at once, since that is mostly the fault
+/// of those before it in its batch; but not again and again, or a function whose time-out is too short for any message
+/// would use up all of a message's deliveries within minutes.
+pub fn after_no_time(receive_count: u32, random: u32) -> Duration {
+    match receive_count.checked_sub(UNLUCKY) {
+        None | Some(0) => Duration::ZERO,
+        Some(further) => backoff(further, random),
+    }
+}
+
+/// Time before the end of retention by which SQS has to have moved a message.
+const MARGIN: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How long a message of this age waits that belongs among the dead letters and cannot be put there: so short that its
+/// deliveries are used up before its time on the queue is. Then SQS moves it there itself, which needs no permission of
+/// the function's and no URL in its settings.
+pub fn before_retention_ends(receive_count: u32, age: Duration) -> Duration {
+    let deliveries = (MOST_RECEIVES + 1).saturating_sub(receive_count).max(1);
+    let left = RETENTION.saturating_sub(MARGIN).saturating_sub(age);
+    (left / deliveries).clamp(Duration::from_secs(1), LONGEST_OF_ALL)
+}
+
+/// About how long ago a message was put on the queue that was delivered so often and does not say when: as long as the
+/// usual waits add up to.
+pub(crate) fn usual_age(receive_count: u32) -> Duration {
+    const MIDDLE: u32 = u32::MAX / 2;
+    (1..receive_count.min(2 * MOST_RECEIVES)).map(|count| backoff(count, MIDDLE)).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dead_letter_that_cannot_be_written_uses_up_its_deliveries_in_time() {
+        for (first, day) in [(1, 13), (30, 13), (774, 13), (999, 13), (1, 1)] {
+            let mut age = Duration::from_secs(day * 86_400);
+            for received in first..=MOST_RECEIVES {
+                age += before_retention_ends(received, age);
+            }
+            assert!(age < RETENTION - Duration::from_secs(3600), "from delivery {first} on day {day}: {age:?}");
+        }
+        assert_eq!(before_retention_ends(u32::MAX, RETENTION), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_there_is_no_time_for_comes_back_at_once_but_not_for_ever() {
+        let waits: Vec<u64> = [0, 1, 3, 4, 5].map(|count| after_no_time(count, u32::MAX).as_secs()).into();
+        assert_eq!(waits, [0, 0, 0, 10, 20]);
+    }
 
     #[test]
     fn the_range_doubles_up_to_a_quarter_of_an_hour() {

@@ -1,8 +1,11 @@
+//! The queue of invitations and that of dead letters, as SQS has them.
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::SystemTime;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeNameForSends,
     MessageSystemAttributeValue, SendMessageBatchRequestEntry,
@@ -34,6 +37,18 @@ pub struct DeadLetters {
 pub struct QueueError {
     operation: &'static str,
     cause: String,
+    is_transient: bool,
+}
+
+impl QueueError {
+    fn new<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+        Self { operation, cause: aws::cause(error), is_transient: aws::is_transient(error) }
+    }
+
+    /// Whether the same request may succeed later although nobody changes anything.
+    pub fn is_transient(&self) -> bool {
+        self.is_transient
+    }
 }
 
 impl Invitations {
@@ -61,7 +76,7 @@ impl Invitations {
             .message_body(sendable(&invitation.encode()))
             .set_message_system_attributes(telemetry::trace().map(trace_header));
         let sent = send.send().await;
-        sent.map_err(|error| QueueError { operation: "SendMessage", cause: aws::cause(&error) })?;
+        sent.map_err(|error| QueueError::new("SendMessage", &error))?;
         Metric::Accepted { source: invitation.source.name() }.record();
         Ok(())
     }
@@ -73,7 +88,7 @@ impl Invitations {
     /// When it is not certain that all are stored. Some may be.
     pub async fn send_all(&self, invitations: &[Invitation]) -> Result<(), QueueError> {
         let batches = stream::iter(invitations.chunks(BATCH)).map(Ok);
-        let failed = |cause| QueueError { operation: "SendMessageBatch", cause };
+        const OPERATION: &str = "SendMessageBatch";
         let sent = batches.try_for_each_concurrent(BATCHES_AT_ONCE, async |some| {
             let entries = some.iter().enumerate().map(|(position, invitation)| {
                 let entry = SendMessageBatchRequestEntry::builder()
@@ -85,9 +100,10 @@ impl Invitations {
                 entry.build().expect("id and body, the required fields, are set")
             });
             let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
-            let answer = send.send().await.map_err(|error| failed(aws::cause(&error)))?;
+            let answer = send.send().await.map_err(|error| QueueError::new(OPERATION, &error))?;
             if let Some(entry) = answer.failed().first() {
-                return Err(failed(entry.code().to_owned()));
+                let is_transient = !entry.sender_fault();
+                return Err(QueueError { operation: OPERATION, cause: entry.code().to_owned(), is_transient });
             }
             for invitation in some {
                 Metric::Accepted { source: invitation.source.name() }.record();
@@ -167,17 +183,22 @@ impl DeadLetters {
             let value = MessageAttributeValue::builder().data_type(data_type).string_value(value).build();
             value.expect("the data type, its one required field, is set")
         };
-        let text = |value: &str| attribute("String", value);
+        let text = |value: &str| attribute("String", &plain(value));
         let number = |value: u64| attribute("Number", &value.to_string());
         let receipt = reason.receipt.map(|receipt| receipt.to_string());
+        // SQS takes no dead letter without an id and a group; whatever the record lacks must not keep it on the queue.
+        let id = match delivery.message_id {
+            "" => InvitationId::of([b"dead letter", delivery.body.as_bytes()]).to_string(),
+            id => id.to_owned(),
+        };
         let mut send = self
             .client
             .send_message()
             .queue_url(&self.url)
-            .message_group_id(delivery.group)
+            .message_group_id(if delivery.group.is_empty() { &id } else { delivery.group })
             // The same message laid aside twice is one dead letter. After it was put back it is another message: SQS would
             // swallow a second dead letter of the same name for five minutes even if the first is long gone.
-            .message_deduplication_id(delivery.message_id)
+            .message_deduplication_id(&id)
             .message_body(sendable(delivery.body))
             .message_attributes("class", text(reason.class))
             .message_attributes("cause", text(&reason.cause))
@@ -189,11 +210,17 @@ impl DeadLetters {
         if let Some(receipt) = &receipt {
             send = send.message_attributes("receipt", text(receipt));
         }
-        send.send()
-            .await
-            .map(|_| ())
-            .map_err(|error| QueueError { operation: "SendMessage", cause: aws::cause(&error) })
+        send.send().await.map(|_| ()).map_err(|error| QueueError::new("SendMessage", &error))
     }
+}
+
+/// A cause as a message attribute may hold it: SQS refuses an empty one and most control characters, and the attributes
+/// count towards the message's size.
+fn plain(text: &str) -> String {
+    const LONGEST: usize = 256;
+    let plain: String =
+        text.chars().take(LONGEST).map(|c| if c.is_control() || c > '\u{d7ff}' { '?' } else { c }).collect();
+    if plain.is_empty() { "?".to_owned() } else { plain }
 }
 
 /// The one system attribute a sender may give, by which X-Ray joins what the message leads to
@@ -207,6 +234,12 @@ fn trace_header(trace: impl Into<String>) -> HashMap<MessageSystemAttributeNameF
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_what_an_attribute_may_hold() {
+        assert_eq!(plain("refused: MX\u{1}\n\u{fffe}é"), "refused: MX???é");
+        assert_eq!((plain("").as_str(), plain(&"x".repeat(1000)).len()), ("?", 256));
+    }
 
     #[test]
     fn what_sqs_refuses_is_escaped_and_reads_back_the_same() {

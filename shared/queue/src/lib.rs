@@ -4,6 +4,8 @@ mod backoff;
 mod batch;
 mod invitations;
 
-pub use backoff::{after_throttling, backoff};
-pub use batch::{Delivery, Returns, Verdict, each_record};
+pub use backoff::{
+    LAST_RECEIVE, MOST_RECEIVES, RETENTION, after_no_time, after_throttling, backoff, before_retention_ends,
+};
+pub use batch::{AFTER_PANIC, Delivery, Returns, Verdict, each_record};
 pub use invitations::{DeadLetters, Invitations, QueueError, Reason};

@@ -47,7 +47,27 @@ pub enum OpenError {
         /// The service's error code, or what happened on the way.
         cause: String,
     },
+    /// KMS will not open it until somebody changes something.
+    #[error("KMS refuses to open the sealed password ({cause}): check the key's state and the function's role")]
+    Refused {
+        /// The service's error code.
+        cause: String,
+    },
 }
+
+impl OpenError {
+    /// Whether it may open the next time although nobody changes anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Unusable | Self::Refused { .. } => false,
+        }
+    }
+}
+
+/// The longest ciphertext that KMS takes, in bytes
+/// (<https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html>).
+const LONGEST_CIPHERTEXT: usize = 6144;
 
 impl Sealer {
     /// With the key of this id or ARN.
@@ -84,6 +104,9 @@ impl Opener {
     /// When it is not that, or KMS does not do it.
     pub async fn open(&self, invitation: InvitationId, sealed: &SealedPassword) -> Result<Password, OpenError> {
         let ciphertext = base64::decode(sealed.expose()).map_err(|_| OpenError::Unusable)?;
+        if ciphertext.is_empty() || ciphertext.len() > LONGEST_CIPHERTEXT {
+            return Err(OpenError::Unusable);
+        }
         let decrypt = self
             .client
             .decrypt()
@@ -91,7 +114,8 @@ impl Opener {
             .ciphertext_blob(Blob::new(ciphertext));
         let answer = decrypt.send().await.map_err(|error| match error.code() {
             Some("InvalidCiphertextException" | "IncorrectKeyException") => OpenError::Unusable,
-            _ => OpenError::Unavailable { cause: aws::cause(&error) },
+            _ if aws::is_transient(&error) => OpenError::Unavailable { cause: aws::cause(&error) },
+            _ => OpenError::Refused { cause: aws::cause(&error) },
         })?;
         let text = answer.plaintext.and_then(|plaintext| String::from_utf8(plaintext.into_inner()).ok());
         text.map(Password::from).ok_or(OpenError::Unusable)

@@ -127,6 +127,14 @@ pub enum SecretError {
         /// The service's error code, or what happened on the way.
         cause: String,
     },
+    /// Secrets Manager will not give it until somebody changes something.
+    #[error("Secrets Manager refuses the secret {id} ({cause}): look at its state and its encryption key")]
+    Refused {
+        /// ARN or name.
+        id: String,
+        /// The service's error code.
+        cause: String,
+    },
     /// It holds bytes instead of text.
     #[error("the secret {id} is binary: store it as text")]
     NotText {
@@ -152,7 +160,20 @@ impl SecretError {
         match error.code() {
             Some("ResourceNotFoundException") => Self::Missing { id },
             Some("AccessDeniedException") => Self::Denied { id },
-            _ => Self::Unavailable { id, cause: aws::cause(error) },
+            _ if aws::is_transient(error) => Self::Unavailable { id, cause: aws::cause(error) },
+            _ => Self::Refused { id, cause: aws::cause(error) },
+        }
+    }
+
+    /// Whether it may be there the next time although nobody changes anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Missing { .. }
+            | Self::Denied { .. }
+            | Self::Refused { .. }
+            | Self::NotText { .. }
+            | Self::Malformed { .. } => false,
         }
     }
 }

@@ -51,6 +51,19 @@ pub enum Metric {
     FieldsLeftOut(usize),
     /// The regular look at keys, hosts, portal and fields found something that has to be mended.
     KeyCheckFailed,
+    /// A form, an event or a request for a link could not be stored, and its sender was told so with a 5xx answer.
+    NotStored,
+    /// An invitation was rejected for good and became a dead letter.
+    Rejected,
+    /// A webhook came without an accepted secret.
+    WebhookRefused,
+    /// An event of LeadSquared's came in a webhook: with a wrong secret, or with an accepted one.
+    WebhookSecret {
+        /// Whether the secret was wrong.
+        is_wrong: bool,
+    },
+    /// So many events of LeadSquared's, with an accepted secret, could not be read. LeadSquared does not send them again.
+    EventsUnreadable(usize),
 }
 
 /// One of our metrics as CloudWatch has it.
@@ -90,9 +103,14 @@ const MAILS_UNKNOWN: Series<[&str; 0]> = series("MailsUnknown", [], Unit::Count)
 const FIELDS_LEFT_OUT: Series<[&str; 0]> = series("FieldsLeftOut", [], Unit::Count);
 const KEY_CHECK_FAILED: Series<[&str; 0]> = series("KeyCheckFailed", [], Unit::Count);
 const COLD_STARTS: Series<[&str; 0]> = series("ColdStarts", [], Unit::Count);
+const NOT_STORED: Series<[&str; 0]> = series("NotStored", [], Unit::Count);
+const REJECTED: Series<[&str; 0]> = series("Rejected", [], Unit::Count);
+const WEBHOOK_REFUSED: Series<[&str; 0]> = series("WebhookRefused", [], Unit::Count);
+const WEBHOOK_SECRET_WRONG: Series<[&str; 0]> = series("WebhookSecretWrong", [], Unit::Count);
+const EVENTS_UNREADABLE: Series<[&str; 0]> = series("EventsUnreadable", [], Unit::Count);
 
 /// Every metric there is: what an alarm, the dashboard and the README can name.
-pub const ALL: [Series<&[&str]>; 16] = [
+pub const ALL: [Series<&[&str]>; 21] = [
     ACCEPTED.listed(),
     OUTCOMES.listed(),
     OUTCOMES_BY_SOURCE.listed(),
@@ -109,6 +127,11 @@ pub const ALL: [Series<&[&str]>; 16] = [
     FIELDS_LEFT_OUT.listed(),
     KEY_CHECK_FAILED.listed(),
     COLD_STARTS.listed(),
+    NOT_STORED.listed(),
+    REJECTED.listed(),
+    WEBHOOK_REFUSED.listed(),
+    WEBHOOK_SECRET_WRONG.listed(),
+    EVENTS_UNREADABLE.listed(),
 ];
 
 impl Metric {
@@ -137,6 +160,12 @@ impl Metric {
             Self::MailUnknown => MAILS_UNKNOWN.count(1, []),
             Self::FieldsLeftOut(fields) => FIELDS_LEFT_OUT.count(fields as u64, []),
             Self::KeyCheckFailed => KEY_CHECK_FAILED.count(1, []),
+            Self::NotStored => NOT_STORED.count(1, []),
+            Self::Rejected => REJECTED.count(1, []),
+            Self::WebhookRefused => WEBHOOK_REFUSED.count(1, []),
+            // Measured, so that the smallest value of an hour tells whether no accepted secret came in it.
+            Self::WebhookSecret { is_wrong } => WEBHOOK_SECRET_WRONG.measure(f64::from(u8::from(is_wrong))),
+            Self::EventsUnreadable(events) => EVENTS_UNREADABLE.count(events as u64, []),
         }
     }
 }
