@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use invitation_flow::{Action, Invitation, InvitationId, PASSWORD, Provenance, Source, Unproven, Whom};
+use invitation_flow::{Action, Invitation, InvitationId, PASSWORD, Provenance, Source, Unproven, Whom, proof};
 use leadsquared::{Attributes, Client, Keys, Options, Password, Registration};
 use leadsquared_emulator::{Call, Effect, Fault, Limit, Settings, Tenant};
 use serde_json::{Value, json};
@@ -166,12 +166,18 @@ async fn one_browser_that_proves_both_is_signed_in_and_need_not_prove_it_again()
     assert_eq!(signed_in.status, 200, "{}", signed_in.body);
     assert_eq!(signed_in.json()["lead_id"], stage.lead(VICTIM).id.as_str());
     assert_eq!(problem(&stage.verify(&challenge, &mailed).await).0, 401, "a mailed code signs in once");
-    assert_eq!(stage.lead(VICTIM).field(MARK), Some("unproven: identifiers; proven: Phone"));
+    let proven = format!("unproven: identifiers; proven: {}", proof("Phone", VICTIMS_PHONE));
+    assert_eq!(stage.lead(VICTIM).field(MARK), Some(proven.as_str()));
 
     let calls = stage.calls_to(Call::LeadById);
     let (challenge, code) = stage.texted(VICTIMS_PHONE).await;
     assert_eq!(stage.verify(&challenge, &code).await.status, 200);
     assert_eq!(stage.calls_to(Call::LeadById), calls, "and LeadSquared is not asked for the mark again");
+    // Another number that gets into the field later is unproven.
+    let lead = stage.lead(VICTIM).id;
+    stage.emulator.update_lead(&lead, &[("Phone", ATTACKERS_PHONE)]).unwrap();
+    let (challenge, code) = stage.texted(ATTACKERS_PHONE).await;
+    assert_eq!(stage.verify(&challenge, &code).await.json()["status"], "code-mailed");
     let key = signed_in.json()["auth_key"].as_str().unwrap().to_owned();
     stage.finish(&[&challenge, &mailed, &key]).await;
 }
@@ -239,6 +245,62 @@ async fn a_lead_whose_mark_cannot_be_read_lets_nobody_in() {
     let answer = stage.verify(&challenge, &code).await;
     assert_eq!(problem(&answer), (503, "/problems/unavailable".to_owned()));
     assert!(answer.headers.contains_key("retry-after"));
+    // LeadSquared takes a code once; here it goes on when the mark can be read.
+    stage.emulator.faults().clear();
+    assert_eq!(stage.verify(&challenge, "000000").await.status, 401);
+    stage.emulator.faults().add(Fault::on(Call::SendEmailToLead, Effect::gateway(503)).times(1));
+    assert_eq!(stage.verify(&challenge, &code).await.json()["status"], "code-mailed", "it may have been mailed");
+    stage.finish(&[]).await;
+}
+
+#[tokio::test]
+async fn a_code_that_is_certainly_not_mailed_costs_the_texted_code_nothing() {
+    const LIMITED: &str = r#"{"Status":"Error","ExceptionType":"MXAPIRateLimitExceededException","ExceptionMessage":"API calls exceeded the limit of 10000 in 5 second(s)"}"#;
+    let stage = Stage::new().await;
+    stage.apply(1, VICTIM, VICTIMS_PHONE, |_| {}).await;
+    let (challenge, code) = stage.texted(VICTIMS_PHONE).await;
+    let limited = Effect::Answer { status: 429, content_type: "application/json".into(), body: LIMITED.into() };
+    stage.emulator.faults().add(Fault::on(Call::SendEmailToLead, limited).times(1));
+    assert_eq!(stage.verify(&challenge, &code).await.status, 503);
+    // The call line keeps everybody back for a window after that.
+    let table = stage.aws.dynamodb();
+    table
+        .delete_item()
+        .table_name(&stage.ledger)
+        .key("pk", AttributeValue::S("allowance#line".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(stage.verify(&challenge, &code).await.json()["status"], "code-mailed");
+    assert_eq!(stage.verify(&challenge, &stage.mailed_code().1).await.status, 200);
+    stage.finish(&[]).await;
+}
+
+#[tokio::test]
+async fn a_counsellor_vouches_by_a_word_or_by_emptying_the_field() {
+    let stage = Stage::new().await;
+    stage.apply(1, VICTIM, ATTACKERS_PHONE, |_| {}).await;
+    let lead = stage.lead(VICTIM).id;
+    for vouched in ["vouched", ""] {
+        stage.emulator.update_lead(&lead, &[(MARK, vouched)]).unwrap();
+        let forget = stage.aws.dynamodb().update_item().table_name(&stage.ledger).update_expression("REMOVE proven");
+        forget.key("pk", AttributeValue::S(format!("lead#{lead}"))).send().await.unwrap();
+        let (challenge, code) = stage.texted(ATTACKERS_PHONE).await;
+        assert_eq!(stage.verify(&challenge, &code).await.status, 200, "{vouched}");
+    }
+    stage.props.function.stop().await;
+}
+
+#[tokio::test]
+async fn where_the_field_is_gone_the_ledger_says_that_there_was_a_mark() {
+    let stage = Stage::new().await;
+    stage.apply(1, VICTIM, ATTACKERS_PHONE, |_| {}).await;
+    let found = json!([{ "ProspectID": stage.lead(VICTIM).id, "EmailAddress": VICTIM, "Phone": ATTACKERS_PHONE }]);
+    let found = found.to_string();
+    let effect = Effect::Answer { status: 200, content_type: "application/json".into(), body: found };
+    stage.emulator.faults().add(Fault::on(Call::LeadById, effect));
+    let (challenge, code) = stage.texted(ATTACKERS_PHONE).await;
+    assert_eq!(stage.verify(&challenge, &code).await.json()["status"], "code-mailed");
     stage.finish(&[]).await;
 }
 
@@ -253,13 +315,14 @@ struct Row {
 async fn lead_of(stage: &Stage, number: usize, kind: &str) -> (String, String, String) {
     let (email, phone) = (format!("lead{number}@example.test"), format!("+91-90000100{number:02}"));
     let pan = format!("ABCDE{number:04}F");
+    let number = proof("Phone", &phone);
     let mark = |password, proven: &[&str]| Some(Unproven::new(password).proving(proven.iter().copied()).to_string());
     let mark = match kind {
         "of the sales team" | "registered by an earlier version" => None,
         "of a form" => mark(false, &[]),
-        "of a form, phone proven" => mark(false, &["Phone"]),
+        "of a form, phone proven" => mark(false, &[&number]),
         "of a form, with a password typed there" => mark(true, &[]),
-        "of a form, with a password typed there, phone proven" => mark(true, &["Phone"]),
+        "of a form, with a password typed there, phone proven" => mark(true, &[&number]),
         "of a form, with a password typed there, password proven" => mark(true, &[PASSWORD]),
         "with an unreadable mark" => Some("yes".to_owned()),
         other => panic!("{other}"),

@@ -93,7 +93,8 @@ impl From<Refusal> for Problem {
             Refusal::Unproven => Self::new(
                 StatusCode::FORBIDDEN,
                 "Not signed in",
-                "This phone number has not been confirmed yet. Sign in with a code instead, or with the link in our mail.",
+                "What you signed in with has not been confirmed yet. Sign in with a code texted to your phone, or use the link in \
+                 our mail; if neither works, ask us.",
             )
             .of_type("/problems/unproven"),
             Refusal::NotSignedIn => Self::new(

@@ -28,9 +28,9 @@ pub(crate) const VALID_FOR: std::time::Duration = std::time::Duration::from_secs
 /// phone number and day; of mailed codes there are 2^50.
 const TRIES: i64 = 5;
 
-/// The attribute with a texted code's data, and the one with a mailed code's.
+/// The attribute with a texted code's data, and the one with what follows once LeadSquared has accepted it.
 const SEALED: &str = "sealed";
-const MAILED: &str = "mailed";
+const ACCEPTED: &str = "accepted";
 
 /// How many random bytes a mailed code is made of.
 pub(crate) const MAILED_CODE_BYTES: usize = 10;
@@ -39,12 +39,64 @@ pub(crate) const MAILED_CODE_BYTES: usize = 10;
 pub(crate) enum Pending {
     /// LeadSquared texted a code, or would have if it knew the number.
     Texted(Texted),
+    /// LeadSquared has accepted the texted code, and what follows could not be done yet: the same code goes on from there.
+    Accepted(Accepted),
     /// A code was mailed to the lead.
     Mailed(Mailed),
 }
 
-/// What belongs to a texted code.
+/// What waits under a challenge once LeadSquared has signed somebody in.
 #[derive(Serialize, Deserialize)]
+enum Later {
+    Accepted(Accepted),
+    Mailed(Mailed),
+}
+
+/// LeadSquared's session. `Debug` is left out on purpose.
+#[derive(Clone, Serialize, Deserialize)]
+struct Kept {
+    auth_key: String,
+    lead_id: LeadId,
+    /// When LeadSquared began it, in Unix seconds.
+    signed_in_at: i64,
+}
+
+impl Kept {
+    fn new(session: &Session, now: OffsetDateTime) -> Self {
+        let auth_key = session.auth_key.expose().to_owned();
+        Self { auth_key, lead_id: session.lead_id, signed_in_at: now.unix_timestamp() }
+    }
+
+    fn session(&self) -> Session {
+        Session { auth_key: self.auth_key.as_str().into(), lead_id: self.lead_id }
+    }
+}
+
+/// A texted code that LeadSquared has accepted.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Accepted {
+    code: String,
+    kept: Kept,
+    pub(crate) texted: Texted,
+}
+
+impl Accepted {
+    pub(crate) fn new(code: &OneTimeCode, session: &Session, texted: Texted, now: OffsetDateTime) -> Self {
+        Self { code: plain(code.expose()), kept: Kept::new(session, now), texted }
+    }
+
+    /// Whether this is the code; takes the same time for every one that is not.
+    pub(crate) fn is(&self, typed: &OneTimeCode) -> bool {
+        verify_slices_are_equal(plain(typed.expose()).as_bytes(), self.code.as_bytes()).is_ok()
+    }
+
+    pub(crate) fn session(&self) -> Session {
+        self.kept.session()
+    }
+}
+
+/// What belongs to a texted code.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Texted {
     #[serde(flatten)]
     pub(crate) sent: SentCode,
@@ -62,19 +114,16 @@ impl Texted {
     }
 }
 
-/// What belongs to a mailed code. `Debug` is left out on purpose.
+/// What belongs to a mailed code.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Mailed {
     /// The code, without its hyphen.
     code: String,
-    auth_key: String,
-    lead_id: LeadId,
-    /// When LeadSquared began the session, in Unix seconds.
-    pub(crate) signed_in_at: i64,
-    /// What the code proves: fields' schema names, and the password.
+    kept: Kept,
+    /// What the code proves: identifiers with a hash of their value, and the password.
     pub(crate) proves: Vec<String>,
-    /// The lead's mark, if it has one.
-    pub(crate) mark: Option<String>,
+    /// Whether the lead has a mark.
+    pub(crate) is_marked: bool,
     /// Who it is for, as attempts are counted.
     pub(crate) person: String,
 }
@@ -83,19 +132,16 @@ impl Mailed {
     pub(crate) fn new(code: &OneTimeCode, session: &Session, person: &str, now: OffsetDateTime) -> Self {
         Self {
             code: plain(code.expose()),
-            auth_key: session.auth_key.expose().to_owned(),
-            lead_id: session.lead_id,
-            signed_in_at: now.unix_timestamp(),
+            kept: Kept::new(session, now),
             proves: Vec::new(),
-            mark: None,
+            is_marked: false,
             person: person.to_owned(),
         }
     }
 
-    /// With what the code proves, and the mark that the lead has, if it has one.
-    pub(crate) fn proving(self, what: &[&str], mark: Option<&str>) -> Self {
-        let proves = what.iter().map(|&what| what.to_owned()).collect();
-        Self { proves, mark: mark.map(str::to_owned), ..self }
+    /// With what the code proves, and whether the lead has a mark.
+    pub(crate) fn proving(self, what: &[String], is_marked: bool) -> Self {
+        Self { proves: what.to_vec(), is_marked, ..self }
     }
 
     /// Whether this is the code; takes the same time for every one that is not.
@@ -104,7 +150,12 @@ impl Mailed {
     }
 
     pub(crate) fn session(&self) -> Session {
-        Session { auth_key: self.auth_key.as_str().into(), lead_id: self.lead_id }
+        self.kept.session()
+    }
+
+    /// When LeadSquared began the session, in Unix seconds.
+    pub(crate) fn signed_in_at(&self) -> i64 {
+        self.kept.signed_in_at
     }
 }
 
@@ -156,15 +207,17 @@ impl Challenge {
         store::key("code", &self.0)
     }
 
-    /// What belongs to it, sealed for whoever has it. `kind` is the attribute it goes to.
-    fn seal(&self, kind: &str, content: &impl Serialize) -> Vec<u8> {
+    /// What belongs to it, sealed for the browser that has it. `kind` is the attribute it goes to.
+    fn seal(&self, kind: &str, content: &impl Serialize, nonce: [u8; NONCE_LEN]) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(content).expect("texts and numbers are JSON");
-        self.cipher(kind).seal_in_place_append_tag(nonce(), Aad::empty(), &mut bytes).expect("it is not too long");
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.cipher(kind).seal_in_place_append_tag(nonce, Aad::empty(), &mut bytes).expect("it is not too long");
         bytes
     }
 
-    fn open<T: for<'a> Deserialize<'a>>(&self, kind: &str, mut sealed: Vec<u8>) -> Option<T> {
-        let bytes = self.cipher(kind).open_in_place(nonce(), Aad::empty(), &mut sealed).ok()?;
+    fn open<T: for<'a> Deserialize<'a>>(&self, kind: &str, mut sealed: Vec<u8>, nonce: [u8; NONCE_LEN]) -> Option<T> {
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let bytes = self.cipher(kind).open_in_place(nonce, Aad::empty(), &mut sealed).ok()?;
         serde_json::from_slice(bytes).ok()
     }
 
@@ -175,10 +228,11 @@ impl Challenge {
     }
 }
 
-/// Always the same: a challenge is new for every sign-in, and its cipher for each kind seals once.
-fn nonce() -> Nonce {
-    Nonce::assume_unique_for_key([0; NONCE_LEN])
-}
+/// The nonce of a texted code's data: a challenge is new for every code, and its cipher seals that once.
+const ONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
+
+/// How many random bytes sealing takes what may be sealed again under one challenge.
+pub(crate) const NONCE_BYTES: usize = NONCE_LEN;
 
 impl Store {
     /// Begins a challenge that no code belongs to yet.
@@ -199,27 +253,50 @@ impl Store {
             .update(challenge.key())
             .update_expression("SET #sealed = :sealed")
             .expression_attribute_names("#sealed", SEALED)
-            .expression_attribute_values(":sealed", AttributeValue::B(Blob::new(challenge.seal(SEALED, texted))));
+            .expression_attribute_values(":sealed", AttributeValue::B(Blob::new(challenge.seal(SEALED, texted, ONCE))));
         self.carry_out(update).await.map(drop)
+    }
+
+    /// Keeps a session that LeadSquared gave for a texted code, so that a failure afterwards does not cost the code.
+    pub(crate) async fn keep_accepted(
+        &self,
+        challenge: &Challenge,
+        accepted: Accepted,
+        nonce: [u8; NONCE_BYTES],
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        self.follow(challenge, &Later::Accepted(accepted), nonce, now).await
     }
 
     /// Has a challenge wait for a mailed code from now on, with all its tries.
     pub(crate) async fn await_mailed(
         &self,
         challenge: &Challenge,
-        mailed: &Mailed,
+        mailed: Mailed,
+        nonce: [u8; NONCE_BYTES],
         now: OffsetDateTime,
     ) -> Result<(), StoreError> {
+        self.follow(challenge, &Later::Mailed(mailed), nonce, now).await
+    }
+
+    async fn follow(
+        &self,
+        challenge: &Challenge,
+        later: &Later,
+        nonce: [u8; NONCE_BYTES],
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let sealed = [&nonce[..], &challenge.seal(ACCEPTED, later, nonce)].concat();
         let update = self
             .update(challenge.key())
-            .update_expression("SET #tries = :none, #expires_at = :until, #mailed = :mailed REMOVE #sealed")
+            .update_expression("SET #tries = :none, #expires_at = :until, #accepted = :accepted REMOVE #sealed")
             .expression_attribute_names("#tries", "tries")
             .expression_attribute_names("#expires_at", store::EXPIRES_AT)
-            .expression_attribute_names("#mailed", MAILED)
+            .expression_attribute_names("#accepted", ACCEPTED)
             .expression_attribute_names("#sealed", SEALED)
             .expression_attribute_values(":none", store::number(0))
             .expression_attribute_values(":until", store::seconds(until(now)))
-            .expression_attribute_values(":mailed", AttributeValue::B(Blob::new(challenge.seal(MAILED, mailed))));
+            .expression_attribute_values(":accepted", AttributeValue::B(Blob::new(sealed)));
         self.carry_out(update).await.map(drop)
     }
 
@@ -241,10 +318,16 @@ impl Store {
             .expression_attribute_values(":now", store::seconds(now));
         let Some(item) = self.carry_out(update).await? else { return Ok(None) };
         let sealed = |kind| item.get(kind).and_then(|value| value.as_b().ok()).map(|blob| blob.clone().into_inner());
-        Ok(match sealed(MAILED) {
-            Some(mailed) => challenge.open(MAILED, mailed).map(Pending::Mailed),
-            None => sealed(SEALED).and_then(|texted| challenge.open(SEALED, texted)).map(Pending::Texted),
-        })
+        let Some(accepted) = sealed(ACCEPTED) else {
+            let texted = sealed(SEALED).and_then(|texted| challenge.open(SEALED, texted, ONCE));
+            return Ok(texted.map(Pending::Texted));
+        };
+        let later =
+            accepted.split_first_chunk().and_then(|(nonce, sealed)| challenge.open(ACCEPTED, sealed.to_vec(), *nonce));
+        Ok(later.map(|later| match later {
+            Later::Accepted(accepted) => Pending::Accepted(accepted),
+            Later::Mailed(mailed) => Pending::Mailed(mailed),
+        }))
     }
 
     /// Gives back a try that LeadSquared said nothing about.
@@ -263,10 +346,10 @@ impl Store {
     pub(crate) async fn end(&self, challenge: &Challenge) -> Result<(), StoreError> {
         let update = self
             .update(challenge.key())
-            .update_expression("SET #tries = :most REMOVE #sealed, #mailed")
+            .update_expression("SET #tries = :most REMOVE #sealed, #accepted")
             .expression_attribute_names("#tries", "tries")
             .expression_attribute_names("#sealed", SEALED)
-            .expression_attribute_names("#mailed", MAILED)
+            .expression_attribute_names("#accepted", ACCEPTED)
             .expression_attribute_values(":most", store::number(TRIES));
         self.carry_out(update).await.map(drop)
     }
@@ -298,22 +381,22 @@ mod tests {
     #[test]
     fn only_the_challenge_opens_what_belongs_to_it() {
         let challenge = Challenge::new([7; 32]);
-        let sealed = challenge.seal(SEALED, &texted());
-        let opened: Texted = challenge.open(SEALED, sealed.clone()).unwrap();
+        let sealed = challenge.seal(SEALED, &texted(), ONCE);
+        let opened: Texted = challenge.open(SEALED, sealed.clone(), ONCE).unwrap();
         assert_eq!(opened.sent.field_content.expose(), "+91-9000000001");
         assert_eq!(opened.sent.code.expose().len(), 64);
         assert!(!String::from_utf8_lossy(&sealed).contains("9000000001"));
-        assert!(Challenge::new([8; 32]).open::<Texted>(SEALED, sealed.clone()).is_none());
-        assert!(challenge.open::<Texted>(MAILED, sealed.clone()).is_none(), "each kind has a key of its own");
+        assert!(Challenge::new([8; 32]).open::<Texted>(SEALED, sealed.clone(), ONCE).is_none());
+        assert!(challenge.open::<Texted>(ACCEPTED, sealed.clone(), ONCE).is_none(), "each kind has a key of its own");
         for damaged in [sealed[1..].to_vec(), sealed[..sealed.len() - 1].to_vec(), Vec::new()] {
-            assert!(challenge.open::<Texted>(SEALED, damaged).is_none());
+            assert!(challenge.open::<Texted>(SEALED, damaged, ONCE).is_none());
         }
     }
 
     #[test]
     fn a_challenge_that_an_earlier_version_filled_is_read() {
         let challenge = Challenge::new([7; 32]);
-        let opened: Texted = challenge.open(SEALED, challenge.seal(SEALED, &texted().sent)).unwrap();
+        let opened: Texted = challenge.open(SEALED, challenge.seal(SEALED, &texted().sent, ONCE), ONCE).unwrap();
         assert_eq!((opened.schema_name.as_str(), opened.person.as_str()), ("Phone", ""));
     }
 

@@ -1,28 +1,30 @@
+//! Requests, from the route to the answer.
+
 use std::time::{Duration, Instant};
 
 use account::Account;
-use futures::future::{join, join3, join4};
+use futures::future::{join, join3};
 use http::header::AUTHORIZATION;
 use http::{Method, Response, StatusCode};
-use invitation_flow::Unproven;
 use lambda_http::Request;
 use leadsquared::{
-    Attributes, BoxFuture, Client, Error, Identifier, Lead, LeadId, OneTimeCode, Password, PasswordReset, Session,
-    SessionKey, TemporaryPassword,
+    BoxFuture, Client, Error, Identifier, LeadId, OneTimeCode, Password, PasswordReset, Session, SessionKey,
+    TemporaryPassword,
 };
 use ledger::Ledger;
-use mail::{PasswordNotice, SignInCode};
+use mail::PasswordNotice;
 use throttle::{Network, Throttle};
 use time::OffsetDateTime;
 use web::{FieldError, Preference, Problem};
 
-use crate::answers::{Done, Refusal, SESSION_SECONDS};
+use crate::answers::{Done, Refusal};
 use crate::body::{Body, both, fault};
 use crate::claim::Claim;
-use crate::codes::{self, Challenge, Mailed, Pending, Texted};
+use crate::codes::{self, Challenge, Pending, Texted};
 use crate::identity::person;
 use crate::limits::{self, Attempt, Full, Places};
 use crate::pace::{BUDGET, TO_ANSWER};
+use crate::proof::ByText;
 use crate::upstream::{self, AFTER_TROUBLE, Failure};
 use crate::{Config, Store, cookie, visitor, wait};
 
@@ -90,29 +92,21 @@ impl Route {
 }
 
 /// What became of asking for leave to make an attempt.
-enum Admitted {
+pub(crate) enum Admitted {
     /// It may be made.
     Yes(Places),
     /// It is not made, and answered as if it had been.
     AsIf,
 }
 
-/// What has to be proven, and the lead, where LeadSquared was asked for it.
-struct Checked<'a> {
-    unproven: Vec<&'a str>,
-    lead: Option<Lead>,
-    /// Whether the table does not say yet that nothing is unproven.
-    is_news: bool,
-}
-
 /// One request that is for one of the routes.
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     route: Route,
     request: &'a Request,
     body: Body,
     network: Option<Network>,
     began: Instant,
-    now: OffsetDateTime,
+    pub(crate) now: OffsetDateTime,
 }
 
 impl PortalAccount {
@@ -193,11 +187,12 @@ impl PortalAccount {
         let Admitted::Yes(places) = self.admit(call, Attempt::SignIn, &person).await? else {
             return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
         };
+        self.admit_network(call, &places).await?;
         let (identifier, password) = (&who, &password);
         match self.ask(call, |client| async move { client.sign_in(identifier, password).await }).await {
             Ok(session) => {
                 let claim = Claim::by_password(&who, &person, &self.config.identities);
-                self.enter(call, &places, session, &claim, None).await
+                self.enter(call, &places, &session, &claim, None).await
             }
             Err(failure) => Err(self.not_signed_in(call, &places, &failure, Refusal::WrongCredentials).await),
         }
@@ -208,6 +203,9 @@ impl PortalAccount {
         let owner = owner.map_err(|error| Refusal::fields(vec![error]))?;
         let person = format!("{} {}", owner.schema_name, owner.phone.expose());
         let admitted = self.admit(call, Attempt::Code, &person).await?;
+        if let Admitted::Yes(places) = &admitted {
+            self.admit_network(call, places).await?;
+        }
         let (mut random, mut decoy) = ([0; 32], [0; 48]);
         (self.random)(&mut random);
         (self.random)(&mut decoy);
@@ -223,7 +221,12 @@ impl PortalAccount {
             Admitted::Yes(places) if is_admitted => {
                 match self.ask(call, |client| async move { client.send_sign_in_code(schema_name, phone).await }).await {
                     Ok(sent) => Ok(sent),
-                    Err(failure) => self.promised(call, &places, &failure).await.map(|()| codes::decoy(decoy, phone)),
+                    Err(failure) => {
+                        if !failure.may_have_taken_effect() {
+                            self.give_text_back(call).await;
+                        }
+                        self.promised(call, &places, &failure).await.map(|()| codes::decoy(decoy, phone))
+                    }
                 }
             }
             // No text goes out, and the answer is the one that everybody gets.
@@ -252,11 +255,16 @@ impl PortalAccount {
         };
         let pending = self.store.try_code(&challenge, call.now).await.map_err(|error| unstored(call, &error))?;
         match pending {
-            Some(Pending::Texted(texted)) => self.verify_texted(call, places, challenge, &texted, &code).await,
+            Some(Pending::Texted(texted)) => self.verify_texted(call, places, challenge, texted, &code).await,
+            Some(Pending::Accepted(accepted)) if accepted.is(&code) => {
+                self.admit_network(call, &places).await?;
+                let by = ByText { challenge, code: &code, texted: accepted.texted.clone() };
+                self.enter_by_text(call, &places, accepted.session(), by).await
+            }
             Some(Pending::Mailed(mailed)) if mailed.is(&code) => {
                 Ok(self.prove(call, &places, &challenge, &mailed).await)
             }
-            Some(Pending::Mailed(_)) | None => {
+            Some(Pending::Accepted(_) | Pending::Mailed(_)) | None => {
                 self.hold(call).await;
                 Err(Refusal::WrongCode)
             }
@@ -268,214 +276,35 @@ impl PortalAccount {
         call: &Call<'_>,
         mut places: Places,
         challenge: Challenge,
-        texted: &Texted,
+        texted: Texted,
         code: &OneTimeCode,
     ) -> Result<Done, Refusal> {
-        if !texted.person.is_empty() {
-            match self.admit(call, Attempt::TextedCode, &texted.person).await {
-                Ok(Admitted::Yes(more)) => places.extend(more),
-                Ok(Admitted::AsIf) => return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE }),
-                Err(refusal) => {
-                    join(self.untry(call, &challenge), self.give_back(call, &places)).await;
-                    return Err(refusal);
-                }
+        // A challenge of an earlier version does not say whose it is.
+        let more = match texted.person.is_empty() {
+            true => Ok(Admitted::AsIf),
+            false => self.admit(call, Attempt::TextedCode, &texted.person).await,
+        };
+        let admitted = match more {
+            Ok(Admitted::Yes(more)) => {
+                places.extend(more);
+                self.admit_network(call, &places).await
             }
+            Ok(Admitted::AsIf) => self.admit_network(call, &places).await,
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = admitted {
+            join(self.untry(call, &challenge), self.give_back(call, &places)).await;
+            return Err(refusal);
         }
         let sent = &texted.sent;
         match self.ask(call, |client| async move { client.sign_in_with_code(sent, code).await }).await {
-            Ok(session) => {
-                let claim = Claim::by_text(&texted.schema_name, &texted.person);
-                self.enter(call, &places, session, &claim, Some(challenge)).await
-            }
+            Ok(session) => self.enter_by_text(call, &places, session, ByText { challenge, code, texted }).await,
             Err(failure) => {
                 if failure.says_nothing() {
                     self.untry(call, &challenge).await;
                 }
                 Err(self.not_signed_in(call, &places, &failure, Refusal::WrongCode).await)
             }
-        }
-    }
-
-    /// Gives back a try of a challenge of which nothing was learned.
-    async fn untry(&self, call: &Call<'_>, challenge: &Challenge) {
-        let given_back = async {
-            if let Err(error) = self.store.untry_code(challenge).await {
-                tracing::warn!(error = %error, "a code has one try fewer than it should");
-            }
-        };
-        self.in_time(call, given_back).await;
-    }
-
-    /// Lets somebody in whom LeadSquared has signed in, if nothing they did it with is unproven; otherwise has them prove
-    /// the lead's mailbox first, under the challenge they have or a new one.
-    async fn enter(
-        &self,
-        call: &Call<'_>,
-        places: &Places,
-        session: Session,
-        claim: &Claim<'_>,
-        challenge: Option<Challenge>,
-    ) -> Result<Done, Refusal> {
-        let checked = self.unproven(call, &session, claim).await;
-        let Checked { unproven, lead, is_news } = match checked {
-            Ok(checked) => checked,
-            Err(refusal) => {
-                self.give_back(call, places).await;
-                return Err(refusal);
-            }
-        };
-        if unproven.is_empty() {
-            let besides = async {
-                let ended = async {
-                    if let Some(challenge) = &challenge {
-                        self.end(challenge).await;
-                    }
-                };
-                // A mark is written with the lead and never afterwards: the next sign-in need not look for it.
-                let written = async {
-                    if is_news {
-                        let uses: Vec<_> = claim.uses().collect();
-                        self.write_proven(&session.lead_id, &uses, call.now).await;
-                    }
-                };
-                join3(self.remember_network(call, claim.person, &session.lead_id), ended, written).await;
-            };
-            self.signed_in(call, places, &session, besides).await;
-            return Ok(Done::SignedIn { session, expires_in: SESSION_SECONDS });
-        }
-        // It was the right person for what was asked so far.
-        self.give_back(call, places).await;
-        if claim.wants_text && unproven.contains(&claim.identifier.unwrap_or_default()) {
-            return Err(Refusal::Unproven);
-        }
-        let Some(lead) = lead else { return Err(Refusal::Unavailable { retry_after: AFTER_TROUBLE }) };
-        self.mail_code(call, &session, claim, &unproven, &lead, challenge).await
-    }
-
-    /// What of a claim has to be proven before it signs in to the lead.
-    async fn unproven<'a>(
-        &self,
-        call: &Call<'_>,
-        session: &Session,
-        claim: &Claim<'a>,
-    ) -> Result<Checked<'a>, Refusal> {
-        let lead_id = &session.lead_id;
-        let unreadable = || Refusal::Unavailable { retry_after: AFTER_TROUBLE };
-        let standing = match tokio::time::timeout(limits::PATIENCE, self.ledger.standing(lead_id)).await {
-            Ok(Ok(standing)) => Some(standing),
-            Ok(Err(error)) => {
-                tracing::warn!(error = %error, "what was proven cannot be read: the lead's mark alone decides");
-                None
-            }
-            Err(_) => {
-                tracing::warn!("the table is slow to say what was proven: the lead's mark alone decides");
-                None
-            }
-        };
-        let is_proven = |what: &&str| standing.as_ref().is_some_and(|standing| standing.proven.contains(*what));
-        let mut open: Vec<&str> = claim.uses().filter(|what| !is_proven(what)).collect();
-        if open.is_empty() {
-            return Ok(Checked { unproven: open, lead: None, is_news: false });
-        }
-        let lead =
-            self.ask(call, |client| async move { client.lead_by_id(lead_id).await?.ok_or(Error::NoSuchLead) }).await;
-        let lead = lead.map_err(|failure| failure.unavailable())?;
-        match lead.field(&self.config.unproven_field) {
-            Some(mark) => {
-                let mark: Unproven = mark.parse().map_err(|error| {
-                    let field = self.config.unproven_field.as_str();
-                    tracing::error!(lead.id = %lead_id, field, error = %error, "nobody can sign in to this lead");
-                    unreadable()
-                })?;
-                open.retain(|what| !mark.allows(what));
-            }
-            None => match standing {
-                // Only the table knows whether an earlier version registered the lead.
-                None => return Err(unreadable()),
-                Some(standing) if standing.registered_unmarked => {}
-                Some(_) => open.clear(),
-            },
-        }
-        let is_news = open.is_empty();
-        Ok(Checked { unproven: open, lead: Some(lead), is_news })
-    }
-
-    /// Mails a code to the lead, and keeps the session until the code comes back with the challenge.
-    async fn mail_code(
-        &self,
-        call: &Call<'_>,
-        session: &Session,
-        claim: &Claim<'_>,
-        unproven: &[&str],
-        lead: &Lead,
-        challenge: Option<Challenge>,
-    ) -> Result<Done, Refusal> {
-        let Some(address) = lead.email() else { return Err(Refusal::Unproven) };
-        let limited = format!("{} {}", session.lead_id, claim.person);
-        let Admitted::Yes(_) = self.admit(call, Attempt::MailedCode, &limited).await? else {
-            return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
-        };
-        let (mut random, mut code) = ([0; 32], [0; codes::MAILED_CODE_BYTES]);
-        (self.random)(&mut random);
-        (self.random)(&mut code);
-        let challenge = challenge.unwrap_or_else(|| Challenge::new(random));
-        let code = &codes::mailed_code(code);
-        let mark = lead.field(&self.config.unproven_field);
-        let mailed = Mailed::new(code, session, claim.person, call.now).proving(unproven, mark);
-        // First, so that no code is mailed that could not be used.
-        self.store.await_mailed(&challenge, &mailed, call.now).await.map_err(|error| unstored(call, &error))?;
-        let Config { organisation, mail_sender, .. } = &self.config;
-        let mail = &SignInCode { organisation, sender: mail_sender.as_ref(), valid_for: codes::VALID_FOR };
-        let address = &address;
-        match self.ask(call, |client| async move { mail.send(&client, address, code).await }).await {
-            Ok(()) => {}
-            Err(failure) if failure.may_have_taken_effect() => {}
-            Err(failure) if failure.is_about_the_person() => return Err(Refusal::Unproven),
-            Err(failure) => return Err(failure.unavailable()),
-        }
-        tracing::info!(lead.id = %session.lead_id, "a code that proves the mailbox is mailed");
-        Ok(Done::CodeMailed { challenge: challenge.into_text(), valid_for: codes::VALID_FOR })
-    }
-
-    /// Lets somebody in who has proven the mailbox as well, and writes down what is proven by that.
-    async fn prove(&self, call: &Call<'_>, places: &Places, challenge: &Challenge, mailed: &Mailed) -> Done {
-        let session = mailed.session();
-        let lead = &session.lead_id;
-        let proves: Vec<&str> = mailed.proves.iter().map(String::as_str).collect();
-        let mark = mailed.mark.as_deref().and_then(|mark| mark.parse::<Unproven>().ok());
-        let mark = mark.map(|mark| mark.proving(proves.iter().copied()).to_string());
-        let marked = async {
-            let Some(mark) = &mark else { return };
-            let fields = &Attributes::new().with(self.config.unproven_field.as_str(), mark.as_str());
-            let updated = self.ask(call, |client| async move { client.update_lead(lead, fields, false).await });
-            if let Err(failure) = updated.await {
-                tracing::warn!(lead.id = %lead, error = %failure, "the lead's mark does not say what was proven; the ledger does");
-            }
-        };
-        let besides = async {
-            join4(
-                self.write_proven(lead, &proves, call.now),
-                marked,
-                self.end(challenge),
-                self.remember_network(call, &mailed.person, lead),
-            )
-            .await;
-        };
-        self.signed_in(call, places, &session, besides).await;
-        let passed = call.now.unix_timestamp() - mailed.signed_in_at;
-        let expires_in = SESSION_SECONDS.saturating_sub(u32::try_from(passed).unwrap_or_default());
-        Done::SignedIn { session, expires_in }
-    }
-
-    async fn write_proven(&self, lead: &LeadId, what: &[&str], now: OffsetDateTime) {
-        if let Err(error) = self.ledger.proven(lead, what, now).await {
-            tracing::warn!(lead.id = %lead, error = %error, "what is proven is not written down: it is asked for again");
-        }
-    }
-
-    async fn end(&self, challenge: &Challenge) {
-        if let Err(error) = self.store.end(challenge).await {
-            tracing::warn!(error = %error, "a used code can be tried again; LeadSquared decides");
         }
     }
 
@@ -496,6 +325,15 @@ impl PortalAccount {
         }
     }
 
+    async fn give_text_back(&self, call: &Call<'_>) {
+        let given_back = async {
+            if let Err(error) = self.store.give_text_back(call.now).await {
+                tracing::warn!(error = %error, "a text that was not sent stays counted in the day's budget");
+            }
+        };
+        self.in_time(call, given_back).await;
+    }
+
     async fn change_password(&self, call: &Call<'_>) -> Result<Done, Refusal> {
         let session = self.session(call).ok_or(Refusal::NotSignedIn)?;
         let (current, new) = both(call.body.password("current_password"), self.new_password(call, "new_password"))
@@ -506,6 +344,7 @@ impl PortalAccount {
         let Admitted::Yes(places) = self.admit(call, Attempt::Change, session.expose()).await? else {
             return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
         };
+        self.admit_network(call, &places).await?;
         let (session, current, new) = (&session, &current, &new);
         let changed = self.ask(call, |client| async move { client.change_password(session, current, new).await }).await;
         if let Err(failure) = changed {
@@ -539,6 +378,7 @@ impl PortalAccount {
         let outcome = match self.admit(call, Attempt::Forgot, &person(&who)).await? {
             Admitted::AsIf => Ok(()),
             Admitted::Yes(places) => {
+                self.admit_network(call, &places).await?;
                 let who = &who;
                 match self.ask(call, |client| async move { client.forgot_password(who, recipient).await }).await {
                     Ok(()) => Ok(()),
@@ -564,6 +404,7 @@ impl PortalAccount {
         let Admitted::Yes(places) = self.admit(call, Attempt::Reset, &lead.to_string()).await? else {
             return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
         };
+        self.admit_network(call, &places).await?;
         let reset = &PasswordReset { lead, temporary_password, password };
         if let Err(failure) = self.ask(call, |client| async move { client.reset_password(reset).await }).await {
             let refusal = match failure.leadsquared() {
@@ -579,7 +420,13 @@ impl PortalAccount {
     }
 
     /// Ends an attempt that signed somebody in, with what else there is to write down about it.
-    async fn signed_in(&self, call: &Call<'_>, places: &Places, session: &Session, besides: impl Future<Output = ()>) {
+    pub(crate) async fn signed_in(
+        &self,
+        call: &Call<'_>,
+        places: &Places,
+        session: &Session,
+        besides: impl Future<Output = ()>,
+    ) {
         let remembered = async {
             if let Err(error) = self.store.remember(session, call.now).await {
                 tracing::warn!(error = %error, "the session is not remembered: a change of password will have no notice");
@@ -623,7 +470,7 @@ impl PortalAccount {
     }
 
     /// Takes places for an attempt on a person's account, and one of the network's share of the call allowance.
-    async fn admit(&self, call: &Call<'_>, attempt: Attempt, person: &str) -> Result<Admitted, Refusal> {
+    pub(crate) async fn admit(&self, call: &Call<'_>, attempt: Attempt, person: &str) -> Result<Admitted, Refusal> {
         let (network, per_address) = (call.network.as_ref(), self.config.attempts_per_address.get());
         let mut places = limits::admit(&self.throttle, attempt, person, network, per_address, call.now).await;
         if let Some(Full { retry_after, is_shared }) = places.full {
@@ -644,29 +491,19 @@ impl PortalAccount {
                 places.full = None;
             }
         }
-        // A challenge's second look at the limits is the same request.
-        if !matches!(attempt, Attempt::TextedCode | Attempt::MailedCode) {
-            self.admit_network(call, person, &places).await?;
-        }
         Ok(Admitted::Yes(places))
     }
 
-    /// Takes one of the requests that a network may have LeadSquared asked by in a minute.
-    async fn admit_network(&self, call: &Call<'_>, person: &str, places: &Places) -> Result<(), Refusal> {
-        let share = self.config.network_share();
-        let Err(mut retry_after) = share.admit(&self.throttle, call.network.as_ref(), call.now).await else {
-            return Ok(());
-        };
-        if let Some(network) = call.network.as_ref().filter(|_| !person.is_empty())
-            && self.knows(person, call).await
-        {
-            match share.admit_known(&self.throttle, person, network, call.now).await {
-                Ok(()) => return Ok(()),
-                Err(later) => retry_after = later,
+    /// Takes one of the requests that a network may have LeadSquared asked by in a minute. A person whose network it is has
+    /// no more than others there: who has signed in from where must not show.
+    async fn admit_network(&self, call: &Call<'_>, places: &Places) -> Result<(), Refusal> {
+        match self.config.network_share().admit(&self.throttle, call.network.as_ref(), call.now).await {
+            Ok(()) => Ok(()),
+            Err(retry_after) => {
+                self.give_back(call, places).await;
+                Err(Refusal::TooOften { retry_after })
             }
         }
-        self.give_back(call, places).await;
-        Err(Refusal::TooOften { retry_after })
     }
 
     /// Whether the person signed in with a password from where the call is from.
@@ -678,26 +515,26 @@ impl PortalAccount {
         })
     }
 
-    async fn remember_network(&self, call: &Call<'_>, person: &str, lead: &LeadId) {
+    pub(crate) async fn remember_network(&self, call: &Call<'_>, person: &str, lead: &LeadId) {
         let Some(network) = &call.network else { return };
         if let Err(error) = self.store.remember_network(person, network, lead, call.now).await {
             tracing::warn!(error = %error, "the network is not remembered: strangers could use up this person's attempts there");
         }
     }
 
-    async fn give_back(&self, call: &Call<'_>, places: &Places) {
+    pub(crate) async fn give_back(&self, call: &Call<'_>, places: &Places) {
         self.in_time(call, limits::give_back(&self.throttle, places)).await;
     }
 
     /// Does what the answer does not depend on any more, as far as there is time for it.
-    async fn in_time(&self, call: &Call<'_>, work: impl Future<Output = ()>) {
+    pub(crate) async fn in_time(&self, call: &Call<'_>, work: impl Future<Output = ()>) {
         let time = (call.began + BUDGET).saturating_duration_since((self.instant)());
         if tokio::time::timeout(time, work).await.is_err() {
             tracing::warn!(route = call.route.path(), "the table is slow: not all of this request is written down");
         }
     }
 
-    async fn ask<T, F>(&self, call: &Call<'_>, make: impl Fn(Client) -> F) -> Result<T, Failure>
+    pub(crate) async fn ask<T, F>(&self, call: &Call<'_>, make: impl Fn(Client) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -754,7 +591,7 @@ impl PortalAccount {
     }
 }
 
-fn unstored(call: &Call<'_>, error: &dyn std::error::Error) -> Refusal {
+pub(crate) fn unstored(call: &Call<'_>, error: &dyn std::error::Error) -> Refusal {
     tracing::error!(route = call.route.path(), error = %error, "the table is needed for codes: nobody can sign in by one");
     Refusal::Unavailable { retry_after: AFTER_TROUBLE }
 }

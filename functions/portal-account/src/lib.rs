@@ -38,6 +38,7 @@ mod identity;
 mod limits;
 mod networks;
 mod pace;
+mod proof;
 mod sessions;
 mod store;
 mod upstream;

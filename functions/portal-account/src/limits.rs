@@ -6,13 +6,16 @@ use futures::future::join_all;
 use throttle::{Admission, Limit, Network, Throttle, ThrottleError, ThrottleKey};
 use time::OffsetDateTime;
 
-/// How long the table may take for each place. Without it people sign in uncounted.
+/// How long the table may take for each place. Without it attempts are not counted.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1000);
 
 const MINUTE: Duration = Duration::from_secs(60);
 const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many times the limit of a shorter window a network has in a day.
+const DAYS_OF_A_NETWORK: u32 = 5;
 
 /// What is counted apart from everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,27 +58,32 @@ impl Attempt {
         match self {
             Self::SignIn | Self::Change | Self::Reset => &[(10, 100, QUARTER_OF_AN_HOUR)],
             Self::TextedCode => &[(10, 30, DAY)],
-            Self::Code | Self::Forgot | Self::MailedCode => &[(3, 9, HOUR), (5, 15, DAY)],
+            Self::Code | Self::MailedCode => &[(3, 9, HOUR), (5, 15, DAY)],
+            Self::Forgot => &[(3, 9, HOUR)],
         }
     }
 
-    /// All that an attempt on a person's account is counted by, the narrowest first: an attempt that one limit stops does not
-    /// even for a moment use up those behind it. Requests that say no address count together.
+    /// All that an attempt on a person's account is counted by: first what only the network itself uses up, then what it shares
+    /// with strangers, the narrowest first. An attempt that one limit stops does not even for a moment use up those behind it.
+    /// Requests that say no address count together.
     fn counters(self, person: &str, network: Option<&Network>, per_address: u32) -> Vec<Counter> {
         let (person, own) = (person.as_bytes(), network.map_or(&[][..], Network::own));
         let site = network.and_then(Network::site);
+        let of_network = |times: u32, window: Duration| {
+            let times = if window == DAY { times * DAYS_OF_A_NETWORK } else { times };
+            Limit { count: per_address.saturating_mul(times), window }
+        };
         let mut counters = Vec::new();
-        for (here, _, window) in self.limits() {
-            let here = Limit { count: *here, window: *window };
-            counters.push(self.counter("here", &[person, own], here, false));
-            counters.extend(site.map(|site| self.counter("nearby", &[person, site], here, true)));
+        for &(here, _, window) in self.limits() {
+            counters.push(self.counter("here", &[person, own], Limit { count: here, window }, false));
+            counters.push(self.counter("address", &[own], of_network(1, window), false));
         }
-        let (.., window) = self.limits()[0];
-        let of_network = |times: u32| Limit { count: per_address.saturating_mul(times), window };
-        counters.push(self.counter("address", &[own], of_network(1), false));
-        counters.extend(site.map(|site| self.counter("site", &[site], of_network(Network::OF_A_SITE), true)));
-        for (_, anywhere, window) in self.limits() {
-            counters.push(self.counter("person", &[person], Limit { count: *anywhere, window: *window }, true));
+        for &(here, anywhere, window) in self.limits() {
+            if let Some(site) = site {
+                counters.push(self.counter("nearby", &[person, site], Limit { count: here, window }, true));
+                counters.push(self.counter("site", &[site], of_network(Network::OF_A_SITE, window), true));
+            }
+            counters.push(self.counter("person", &[person], Limit { count: anywhere, window }, true));
         }
         counters
     }
@@ -181,37 +189,28 @@ impl NetworkShare {
         Self { in_a_minute: (share as u32).clamp(Self::LEAST, Self::MOST) }
     }
 
-    /// Takes a place of a network for a request that asks LeadSquared. It is not given back, whatever comes of the request: a
-    /// call that LeadSquared or the call line turns away has cost others their turn as well.
+    /// Takes a place of a network, and one of its site, for a request that asks LeadSquared. It is not given back, whatever comes
+    /// of the request: a call that LeadSquared or the call line turns away has cost others their turn as well.
     pub(crate) async fn admit(
         self,
         throttle: &Throttle,
         network: Option<&Network>,
         now: OffsetDateTime,
     ) -> Result<(), Duration> {
-        self.take(throttle, "network", &[network.map_or(&[][..], Network::own)], now).await
-    }
-
-    /// The same for a person in a network they have signed in from: others there cannot use it up.
-    pub(crate) async fn admit_known(
-        self,
-        throttle: &Throttle,
-        person: &str,
-        network: &Network,
-        now: OffsetDateTime,
-    ) -> Result<(), Duration> {
-        let least = Self { in_a_minute: Self::LEAST };
-        least.take(throttle, "known", &[person.as_bytes(), network.own()], now).await
+        self.take(throttle, "network", network.map_or(&[][..], Network::own), now).await?;
+        let Some(site) = network.and_then(Network::site) else { return Ok(()) };
+        let of_site = self.in_a_minute.saturating_mul(Network::OF_A_SITE).min(Self::MOST);
+        Self { in_a_minute: of_site }.take(throttle, "site", site, now).await
     }
 
     async fn take(
         self,
         throttle: &Throttle,
         kind: &'static str,
-        parts: &[&[u8]],
+        part: &[u8],
         now: OffsetDateTime,
     ) -> Result<(), Duration> {
-        let parts = [&b"asks"[..], kind.as_bytes()].into_iter().chain(parts.iter().copied());
+        let parts = [&b"asks"[..], kind.as_bytes(), part];
         let key = ThrottleKey::new("portal-account", parts);
         let limit = Limit { count: self.in_a_minute, window: MINUTE };
         match in_time(throttle.admit(&key, limit, now)).await {
@@ -262,11 +261,11 @@ mod tests {
             let same = one.into_iter().filter(|its| other.iter().any(|others| others.key == its.key));
             same.map(|its| (its.kind, its.limit.count)).collect()
         };
-        let all = [("here", 10), ("nearby", 10), ("address", 60), ("site", 300), ("person", 100)];
+        let all = [("here", 10), ("address", 60), ("nearby", 10), ("site", 300), ("person", 100)];
         assert_eq!(shared("2001:db8:1:2::1", "2001:db8:1:2:ffff::2"), all);
-        assert_eq!(shared("2001:db8:1:2::1", "2001:db8:1:3::1"), [all[1], all[3], all[4]]);
+        assert_eq!(shared("2001:db8:1:2::1", "2001:db8:1:3::1"), all[2..]);
         assert_eq!(shared("2001:db8:1:2::1", "2001:db8:2:2::1"), all[4..]);
-        assert_eq!(shared("203.0.113.7", "203.0.113.7"), [all[0], all[2], all[4]]);
+        assert_eq!(shared("203.0.113.7", "203.0.113.7"), [all[0], all[1], all[4]]);
         assert_eq!(shared("203.0.113.7", "203.0.113.8"), all[4..]);
     }
 
@@ -285,7 +284,7 @@ mod tests {
     fn a_days_counters_are_not_an_hours() {
         let keys: Vec<_> = counted(Code, "Phone +91-9000000001", "203.0.113.7").into_iter().map(|it| it.key).collect();
         let different: std::collections::HashSet<_> = keys.iter().collect();
-        assert_eq!((keys.len(), different.len()), (5, 5));
+        assert_eq!((keys.len(), different.len()), (6, 6));
     }
 
     #[test]

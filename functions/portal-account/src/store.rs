@@ -1,5 +1,5 @@
-//! What is remembered from one request to the next, in the ledger's table. No password, code or session key is in it, and no
-//! phone number that could be read.
+//! What is remembered from one request to the next, in the ledger's table. No password, code, session key or phone number is in
+//! it that could be read without the challenge that only a browser has.
 
 use std::collections::HashMap;
 
@@ -82,6 +82,19 @@ impl Store {
             .expression_attribute_values(":budget", number(budget.into()))
             .expression_attribute_values(":until", seconds(now + Duration::days(2)));
         Ok(self.carry_out(update).await?.is_some())
+    }
+
+    /// Gives back a text message that was certainly not sent.
+    pub(crate) async fn give_text_back(&self, now: OffsetDateTime) -> Result<(), StoreError> {
+        let day = now.to_offset(UtcOffset::UTC).date();
+        let update = self
+            .update(format!("texts#{day}"))
+            .update_expression("ADD #count :less")
+            .condition_expression("#count > :none")
+            .expression_attribute_names("#count", "count")
+            .expression_attribute_values(":less", number(-1))
+            .expression_attribute_values(":none", number(0));
+        self.carry_out(update).await.map(drop)
     }
 
     pub(crate) async fn get(&self, pk: String) -> Result<Option<Item>, StoreError> {

@@ -13,7 +13,7 @@ use url::Url;
 use crate::mail_limits::NoMail;
 use crate::{
     Action, Claim, Crm, Invitation, Lease, Ledger, Letter, LinkMode, LinkToken, Mail, MailBook, MailError, MailLimits,
-    Marking, Outcome, PersonKey, Pointer, Record, Rejection, Suppression, Unproven, Whom,
+    MarkSent, Marking, Outcome, PersonKey, Pointer, Record, Rejection, Suppression, Unproven, Whom,
 };
 
 /// After how many mails of unknown fate no further one is sent: one repeat, and then rather none than a third.
@@ -357,7 +357,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 match found {
                     Some(lead) => {
                         record.existing = true;
-                        record.marked = self.is_marked(&lead);
+                        record.mark = self.mark_of(&lead);
                         lead.id()
                     }
                     None => self.register(invitation, person, attempt, record).await?,
@@ -395,17 +395,26 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             password: attempt.chosen_password.as_ref().unwrap_or(&attempt.password).clone(),
             fields,
         };
-        record.marked = true;
+        record.mark = MarkSent::Yes;
+        let mut refusal_is_certain = false;
         for _ in 0..REGISTRATIONS {
             let taken = match self.crm.register(&registration).await {
                 Ok(lead) => {
-                    if !record.marked {
-                        tracing::error!(
-                            receipt = %invitation.id,
-                            field = self.marking.field,
+                    let (receipt, field) = (invitation.id, self.marking.field.as_str());
+                    match (record.mark, refusal_is_certain) {
+                        (MarkSent::No, true) => tracing::error!(
+                            %receipt,
+                            field,
                             "LeadSquared does not take the field that marks unproven identifiers: the phone number went to the \
                              lead's notes; create the field as a text field"
-                        );
+                        ),
+                        (MarkSent::No, false) => tracing::warn!(
+                            %receipt,
+                            field,
+                            "LeadSquared refused an identifier or the field that marks it: the identifiers went to the lead's notes; \
+                             key-check says whether the field is right"
+                        ),
+                        (MarkSent::Yes | MarkSent::NotNeeded, _) => {}
                     }
                     return Ok(lead);
                 }
@@ -417,16 +426,16 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                     let found = self.found_by_email(person).await?;
                     let found = found
                         .ok_or(Stop::Postponed(Postponed::LeadSquared { step: STEP, source: Error::NoSuchLead }))?;
-                    record.marked = self.is_marked(&found);
+                    record.mark = self.mark_of(&found);
                     return Ok(found.id());
                 }
                 Err(Error::UnknownAttributes(names)) if names.iter().any(|name| self.marking.is_mark(name)) => {
-                    chosen_password = false;
+                    (chosen_password, refusal_is_certain) = (false, true);
                     self.leave_unmarked(&mut registration, attempt, record)?;
                     continue;
                 }
                 Err(Error::Duplicate { field: DuplicateField::Other(name) }) if self.marking.is_mark(&name) => {
-                    chosen_password = false;
+                    (chosen_password, refusal_is_certain) = (false, true);
                     self.leave_unmarked(&mut registration, attempt, record)?;
                     continue;
                 }
@@ -456,7 +465,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                     continue;
                 }
                 // It may be the mark: a field of another type than text does not take it.
-                Err(Error::Refused { .. }) if record.marked => {
+                Err(Error::Refused { .. }) if record.mark == MarkSent::Yes => {
                     self.leave_unmarked(&mut registration, attempt, record)?;
                     continue;
                 }
@@ -496,7 +505,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         if registration.fields.remove(&self.marking.field).is_none() {
             return Err(Rejection::Refused { exception_type: "UnknownAttributes".to_owned() });
         }
-        record.marked = false;
+        record.mark = MarkSent::No;
         registration.password = attempt.password.clone();
         let taken = self.marking.take_identifiers(&mut registration.fields);
         if taken.is_empty() {
@@ -508,9 +517,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         Ok(())
     }
 
-    /// Whether a lead that was found carries the mark, so that no version of this code registered it unmarked.
-    fn is_marked(&self, lead: &Lead) -> bool {
-        lead.field(&self.marking.field).is_some()
+    /// Whether a lead that was found carries the mark. If it does not, nobody knows whether an attempt of ours made it.
+    fn mark_of(&self, lead: &Lead) -> MarkSent {
+        if lead.field_ignoring_case(&self.marking.field).is_some() { MarkSent::Yes } else { MarkSent::No }
     }
 
     /// The id of the lead that has exactly this e-mail address.
@@ -548,10 +557,12 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                     password: attempt.password.clone(),
                     fields: std::iter::once(("EmailAddress", person.email.expose())).collect(),
                 };
+                // Nothing that a form typed is in it; what an earlier attempt may have registered stays as it is known.
+                if !record.registered {
+                    record.mark = MarkSent::NotNeeded;
+                }
                 // Before it is certain: its news comes whether or not its answer does.
                 record.registered = true;
-                // Nothing that a form typed is in it, so there is nothing to mark.
-                record.marked = true;
                 let registered = self.crm.register(&registration).await;
                 let registered = registered.map_err(|error| Stop::because("making the lead a portal user", error))?;
                 if registered != lead {

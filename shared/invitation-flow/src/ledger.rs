@@ -96,8 +96,8 @@ pub struct Record {
     pub existing: bool,
     /// Whether we registered the lead with the portal, or may have.
     pub registered: bool,
-    /// Whether that Register marked what a form had typed, or there was nothing to mark.
-    pub marked: bool,
+    /// Whether that Register marked what a form had typed.
+    pub mark: MarkSent,
     /// The person it is for, once their address is known.
     pub person: Option<PersonKey>,
     /// Whether an earlier attempt may have registered the person without living to say so.
@@ -112,6 +112,18 @@ pub struct Record {
     pub unused_mail: Option<OffsetDateTime>,
     /// How it ended before it was put back. That stands, and is counted, until it ends another way.
     pub ended: Option<Ended>,
+}
+
+/// What became of the mark on a lead that we registered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MarkSent {
+    /// It was not sent, as by earlier versions and where LeadSquared refuses it, or nobody knows.
+    #[default]
+    No,
+    /// Register carried it.
+    Yes,
+    /// There was nothing to mark: Register sent nothing that a form typed.
+    NotNeeded,
 }
 
 /// An [`Outcome`] as it is remembered.

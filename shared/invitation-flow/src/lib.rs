@@ -21,10 +21,10 @@ pub use invitation::{
     Action, Invitation, InvitationId, MalformedInvitation, MalformedPersonKey, PersonKey, Provenance, RuleQuestion,
     SealedPassword, Source, Whom,
 };
-pub use ledger::{Claim, Ended, Lease, Ledger, Record};
+pub use ledger::{Claim, Ended, Lease, Ledger, MarkSent, Record};
 pub use link::{LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkToken, MalformedLinkToken, Pointer};
 pub use mail::{Letter, Mail, MailError};
 pub use mail_limits::{BegunMail, Booking, MailBook, MailLimits};
 pub use outcome::{Outcome, Rejection, Suppression};
 pub use password::{PASSWORD_BYTES, generated_password};
-pub use unproven::{Marking, PASSWORD, Unproven, UnreadableMark};
+pub use unproven::{Marking, PASSWORD, Unproven, UnreadableMark, proof};

@@ -6,34 +6,44 @@ use std::str::FromStr;
 
 use leadsquared::Attributes;
 
+use crate::invitation::{digest, hex};
+
 /// The word for the password among what can be proven; everything else there is a field's schema name.
 pub const PASSWORD: &str = "password";
 
-/// What a lead's mark says. It is written together with the lead, by Register, and only a proof changes it.
+/// The name under which the proof of a field's value is kept: its schema name and a hash of the value, so that another value
+/// that gets into the field later is unproven again. Nothing of the value shows.
+pub fn proof(schema_name: &str, value: &str) -> String {
+    let hash = hex(&digest([schema_name.as_bytes(), value.to_lowercase().as_bytes()]));
+    format!("{schema_name}#{}", &hash[..12])
+}
+
+/// What a lead's mark says. It is written together with the lead, by Register, and only a proof or a counsellor changes it.
 ///
 /// With a mark, no identifier of the lead but the e-mail address may sign in before it is proven, and not the password
-/// either if it was typed in a form. The text names no value, so a counsellor can read it and nobody learns anything:
-/// `unproven: identifiers, password; proven: Phone`.
+/// either if it was typed in a form: `unproven: identifiers, password; proven: Phone#1f2e3d4c5b6a`. A counsellor who vouches
+/// for the lead writes `vouched`, or empties the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unproven {
+    vouched: bool,
     password: bool,
     proven: BTreeSet<String>,
 }
 
 /// The mark's text is none that this code writes: nobody can tell what is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the lead's mark is not readable; empty the field to vouch for the lead, or write `unproven: identifiers`")]
+#[error("the lead's mark is not readable: write `vouched` into the field, or `unproven: identifiers`")]
 pub struct UnreadableMark;
 
 impl Unproven {
     /// The mark of a new lead of a form: nothing is proven yet. `password`: whether the form's password was registered.
     pub fn new(password: bool) -> Self {
-        Self { password, proven: BTreeSet::new() }
+        Self { vouched: false, password, proven: BTreeSet::new() }
     }
 
-    /// Whether something may be used to sign in: a field's schema name, or [`PASSWORD`].
+    /// Whether something may be used to sign in: a field with its value ([`proof`]), or [`PASSWORD`].
     pub fn allows(&self, what: &str) -> bool {
-        self.proven.contains(what) || (what == PASSWORD && !self.password)
+        self.vouched || self.proven.contains(what) || (what == PASSWORD && !self.password)
     }
 
     /// The mark after these were proven.
@@ -44,12 +54,16 @@ impl Unproven {
     }
 }
 
+const VOUCHED: &str = "vouched";
 const IDENTIFIERS: &str = "unproven: identifiers";
 const TYPED_PASSWORD: &str = ", password";
 const PROVEN: &str = "; proven: ";
 
 impl fmt::Display for Unproven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.vouched {
+            return f.write_str(VOUCHED);
+        }
         f.write_str(IDENTIFIERS)?;
         if self.password {
             f.write_str(TYPED_PASSWORD)?;
@@ -66,7 +80,11 @@ impl FromStr for Unproven {
     type Err = UnreadableMark;
 
     fn from_str(text: &str) -> Result<Self, UnreadableMark> {
-        let rest = text.trim().strip_prefix(IDENTIFIERS).ok_or(UnreadableMark)?;
+        let text = text.trim();
+        if text.eq_ignore_ascii_case(VOUCHED) {
+            return Ok(Self { vouched: true, ..Self::new(false) });
+        }
+        let rest = text.strip_prefix(IDENTIFIERS).ok_or(UnreadableMark)?;
         let (password, rest) = match rest.strip_prefix(TYPED_PASSWORD) {
             Some(rest) => (true, rest),
             None => (false, rest),
@@ -168,6 +186,22 @@ mod tests {
         assert!(mark.allows("Phone") && !mark.allows("Mobile") && !mark.allows(PASSWORD));
         assert!(mark.proving([PASSWORD]).allows(PASSWORD));
         assert!(Unproven::new(false).allows(PASSWORD), "a random password was typed by nobody");
+    }
+
+    #[test]
+    fn a_counsellor_vouches_for_everything() {
+        let mark: Unproven = " Vouched ".parse().unwrap();
+        assert!(mark.allows("Phone#000000000000") && mark.allows(PASSWORD));
+        assert_eq!(mark.to_string(), "vouched");
+    }
+
+    #[test]
+    fn a_proof_is_of_one_value_in_one_field_and_shows_nothing_of_it() {
+        let proven = proof("Phone", "+91-9000000001");
+        assert!(proven.starts_with("Phone#") && proven.len() == 18 && !proven.contains("9000000001"));
+        assert_eq!(proof("mx_PAN", "abcde1234f"), proof("mx_PAN", "ABCDE1234F"));
+        assert_ne!(proven, proof("Phone", "+91-9000000002"));
+        assert_ne!(proven[6..], proof("Mobile", "+91-9000000001")[7..]);
     }
 
     #[test]

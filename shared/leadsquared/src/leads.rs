@@ -1,6 +1,6 @@
 //! Writing and finding leads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
@@ -21,6 +21,8 @@ use crate::phone::Phone;
 pub struct Lead {
     id: LeadId,
     fields: BTreeMap<String, String>,
+    /// Names of fields that were there without a value.
+    empty: BTreeSet<String>,
 }
 
 impl Lead {
@@ -34,6 +36,17 @@ impl Lead {
         self.field("EmailAddress")?.parse().ok()
     }
 
+    /// Whether LeadSquared returned a field at all, with a value or without one, whatever the case of its name.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.keys().chain(&self.empty).any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// A field by its schema name, whatever its case: for fields whose name comes from a setting.
+    pub fn field_ignoring_case(&self, name: &str) -> Option<&str> {
+        let found = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// A field by its schema name. LeadSquared's null, empty and absent all mean "none".
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name).map(String::as_str)
@@ -45,15 +58,19 @@ impl TryFrom<BTreeMap<String, Value>> for Lead {
 
     fn try_from(fields: BTreeMap<String, Value>) -> Result<Self, &'static str> {
         // Every value is documented as text or null; a number or flag would not be worth losing the lead for.
+        let mut empty = BTreeSet::new();
         let texts = fields.into_iter().filter_map(|(name, value)| match value {
             Value::String(text) if !text.is_empty() => Some((name, text)),
             Value::Number(number) => Some((name, number.to_string())),
             Value::Bool(flag) => Some((name, flag.to_string())),
-            _ => None,
+            _ => {
+                empty.insert(name);
+                None
+            }
         });
         let fields: BTreeMap<String, String> = texts.collect();
         let id = fields.get("ProspectID").and_then(|id| id.parse().ok()).ok_or("a lead without a ProspectID")?;
-        Ok(Self { id, fields })
+        Ok(Self { id, fields, empty })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use invitation_flow::{
-    BegunMail, Ended, Invitation, InvitationId, Lease, LinkHash, Outcome, PersonKey, Pointer, Record,
+    BegunMail, Ended, Invitation, InvitationId, Lease, LinkHash, MarkSent, Outcome, PersonKey, Pointer, Record,
 };
 use leadsquared::LeadId;
 use time::{Date, Duration, OffsetDateTime};
@@ -89,7 +89,6 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
         ("person".to_owned(), text(record.person.as_ref().unwrap_or(&invitation.person()).as_str())),
         ("existing".to_owned(), AttributeValue::Bool(record.existing)),
         ("registered".to_owned(), AttributeValue::Bool(record.registered)),
-        ("marked".to_owned(), AttributeValue::Bool(record.marked)),
         ("in_doubt".to_owned(), AttributeValue::Bool(record.in_doubt)),
         ("mailed".to_owned(), AttributeValue::Bool(record.mailed)),
         ("unresolved_mails".to_owned(), AttributeValue::N(record.unresolved_mails.to_string())),
@@ -102,6 +101,7 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
         optional("holder", Some(text(&lease.holder.to_string())));
         optional("lease_until", Some(seconds(lease.until)));
     }
+    optional("mark", mark_word(record.mark).map(text));
     optional("lead_id", record.lead.map(|lead| text(&lead.to_string())));
     optional("unused_mail", record.unused_mail.map(seconds));
     let ended = match state {
@@ -112,6 +112,15 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
     optional("ended_by", ended.as_ref().and_then(|ended| ended.message).map(|message| text(&message.to_string())));
     optional("cause", ended.and_then(|ended| ended.cause).as_deref().map(text));
     item
+}
+
+/// What is written of a mark; nothing where there is none.
+pub(crate) fn mark_word(mark: MarkSent) -> Option<&'static str> {
+    match mark {
+        MarkSent::No => None,
+        MarkSent::Yes => Some("sent"),
+        MarkSent::NotNeeded => Some("not-needed"),
+    }
 }
 
 fn invitation_key(id: InvitationId) -> String {
@@ -229,7 +238,12 @@ impl<'a> Reader<'a> {
             // Items from before version 2 of the message have neither this nor the person.
             registered: self.item.contains_key("registered") && self.bool("registered")?,
             // Earlier versions marked nothing, and say nothing.
-            marked: self.item.contains_key("marked") && self.bool("marked")?,
+            mark: match self.optional_text("mark") {
+                None => MarkSent::No,
+                Some("sent") => MarkSent::Yes,
+                Some("not-needed") => MarkSent::NotNeeded,
+                Some(_) => return Err(self.corrupt("mark")),
+            },
             person: person.transpose()?,
             in_doubt: self.bool("in_doubt")?,
             mailed: self.bool("mailed")?,

@@ -4,10 +4,10 @@
 //!
 //! | pk | attributes | kept |
 //! | --- | --- | --- |
-//! | `invitation#<id>` | `payload`, `received_at`, `person`, `registered`, `marked`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `unused_mail`, `left_out`, `outcome`, `cause`, `ended_by` (the message) | 30 days |
+//! | `invitation#<id>` | `payload`, `received_at`, `person`, `registered`, `mark`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `unused_mail`, `left_out`, `outcome`, `cause`, `ended_by` (the message) | 30 days |
 //! | `person#<hash of the e-mail address>` | `version`, `begun` (a list of `at`, `invitation`), `mailed_at` | 14 days |
 //! | `link#<hash of the token>` | `lead_id`, `person` (whose address it was mailed to), `invitation`, `made_at`, `valid_until`, and once it was used `used_at`, `used_by` (a random id, of the page that was pressed) | 30 days after `valid_until` |
-//! | `lead#<lead id>` | `registered_at`: when we registered the lead with the portal; `marked_at`: the same moment, if Register marked the identifiers that a form had typed (another or no value: an earlier version registered the lead unmarked); `proven`: a set of what may sign in, by schema name or `password`; `newest_link_used`: when the newest of its links was made that opened the portal | 395 days: as long as the longest link, and 30 more |
+//! | `lead#<lead id>` | `registered_at`: when we registered the lead with the portal; `marked_at`: the same moment, if that registration marked what a form had typed (`mark`: `sent`) or had nothing to mark (`not-needed`); another or no value means that it left identifiers unmarked, as earlier versions did; `proven`: a set of what may sign in, a field's schema name with a hash of its value, or `password`; `newest_link_used`: when the newest of its links was made that opened the portal | 395 days: as long as the longest link, and 30 more |
 //! | `mails#<day>` | `count`: mails that were begun on that day | 90 days |
 //! | `count#<day>#accepted` | `count`: invitations that were accepted on that day | 90 days |
 //! | `count#<day>#<outcome>` | `count`: those of them that ended so | 90 days |
@@ -38,11 +38,11 @@ use time::{Date, OffsetDateTime};
 
 use crate::item::{
     ACCEPTED, Condition, Item, LEADS_KEPT, MAILS_KEPT, Reader, State, begun_mails, count_key, counts_expire,
-    invitation_item, lead_key, mails_key, person_key, pointer_item, seconds, text,
+    invitation_item, lead_key, mails_key, mark_word, person_key, pointer_item, seconds, text,
 };
 
 pub use links::Link;
-pub use standing::Standing;
+pub use standing::{Registered, Standing};
 
 /// How often a transaction is tried that another one on the same items keeps from being carried out. Those are the
 /// transactions of the other workers on a day's counts, each of them over in a few milliseconds.
@@ -201,28 +201,29 @@ impl Ledger {
         self.add(count_key(day, name), by, counts_expire(day), None)
     }
 
-    /// Remembers since when a lead is registered with the portal through us, if an attempt registered it, and that its
-    /// identifiers were marked.
+    /// Remembers since when a lead is registered with the portal through us, if an attempt registered it, and what became of
+    /// the mark of its identifiers. The first registration counts: what it left unmarked stays so.
     fn registration(&self, record: &Record, at: OffsetDateTime) -> Option<TransactWriteItem> {
         let lead = record.lead.filter(|_| record.registered)?;
         let update = Update::builder()
             .table_name(&self.table)
             .key("pk", text(&lead_key(&lead)))
             .expression_attribute_names("#registered_at", "registered_at")
-            .expression_attribute_names("#expires_at", "expires_at");
-        let update = match record.marked {
-            false => update
-                .update_expression("SET #registered_at = if_not_exists(#registered_at, :at), #expires_at = :expires_at"),
-            true => update
-                .update_expression(
-                    "SET #registered_at = if_not_exists(#registered_at, :at), #marked_at = if_not_exists(#marked_at, :at), \
-                     #expires_at = :expires_at",
-                )
-                .expression_attribute_names("#marked_at", "marked_at"),
-        };
-        let update = update
+            .expression_attribute_names("#expires_at", "expires_at")
             .expression_attribute_values(":at", seconds(at))
             .expression_attribute_values(":expires_at", seconds(at + LEADS_KEPT));
+        let update = match mark_word(record.mark) {
+            None => update
+                .update_expression("SET #registered_at = if_not_exists(#registered_at, :at), #expires_at = :expires_at"),
+            Some(mark) => update
+                .update_expression(
+                    "SET #registered_at = if_not_exists(#registered_at, :at), #marked_at = if_not_exists(#marked_at, :at), \
+                     #mark = if_not_exists(#mark, :mark), #expires_at = :expires_at",
+                )
+                .expression_attribute_names("#marked_at", "marked_at")
+                .expression_attribute_names("#mark", "mark")
+                .expression_attribute_values(":mark", text(mark)),
+        };
         let update = update.build().expect("a table, a key and an expression are set");
         Some(TransactWriteItem::builder().update(update).build())
     }
@@ -394,8 +395,12 @@ impl invitation_flow::Ledger for Ledger {
     ) -> Result<(), LedgerError> {
         let item = invitation_item(invitation, lease, State::Waiting, record);
         let condition = Condition::held_by(&lease.holder.to_string());
-        if record.mailed {
-            let writes = vec![self.put_if(item, condition), self.mailed(invitation, record, now)];
+        // A lead that is registered already is known as that while its invitation waits.
+        let also: Vec<_> = (record.mailed.then(|| self.mailed(invitation, record, now)).into_iter())
+            .chain(self.registration(record, now))
+            .collect();
+        if !also.is_empty() {
+            let writes = [vec![self.put_if(item, condition)], also].concat();
             return self.transact(writes).await?.map_err(|_| LedgerError::ClaimLost);
         }
         self.put(item, &condition).await?.map_err(|_| LedgerError::ClaimLost)

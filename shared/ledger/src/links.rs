@@ -116,8 +116,12 @@ impl Ledger {
                 .expression_attribute_values(":at", seconds(at))
                 .expression_attribute_values(":expires_at", seconds(at + LEADS_KEPT))
         };
-        let first = update("SET #registered_at = :at, #marked_at = :at, #expires_at = :expires_at")
-            .condition_expression("attribute_not_exists(#registered_at) OR #registered_at = #marked_at");
+        let first = update(
+            "SET #registered_at = :at, #marked_at = :at, #mark = if_not_exists(#mark, :mark), #expires_at = :expires_at",
+        )
+        .expression_attribute_names("#mark", "mark")
+        .expression_attribute_values(":mark", text("not-needed"))
+        .condition_expression("attribute_not_exists(#registered_at) OR #registered_at = #marked_at");
         if self.carry_out(first).await?.is_none() {
             return Ok(());
         }

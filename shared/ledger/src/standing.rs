@@ -9,14 +9,26 @@ use time::OffsetDateTime;
 use crate::item::{LEADS_KEPT, Reader, lead_key, seconds, text};
 use crate::{Ledger, LedgerError};
 
-/// What was written down about signing in to a lead. The lead's own mark in LeadSquared has the first word; this says what
-/// was proven since, and which leads are from before there were marks.
+/// What was written down about signing in to a lead: what was proven, which stays so whatever becomes of the mark, and what
+/// the ledger knows of leads that have no mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Whether a version of this system registered the lead that marked nothing.
-    pub registered_unmarked: bool,
-    /// What may be used to sign in: fields' schema names, and `password`.
+    /// How we registered the lead, if we did.
+    pub registered: Registered,
+    /// What may be used to sign in: a field with a hash of its value, or `password`.
     pub proven: BTreeSet<String>,
+}
+
+/// How a lead was registered with the portal, as far as the ledger knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Registered {
+    /// Not by us, or with nothing that a form typed: without a mark it may sign in.
+    #[default]
+    WithoutForm,
+    /// With a mark. If the field is not among the lead's any more, the mark is lost and not emptied.
+    Marked,
+    /// With what a form typed and without a mark: by an earlier version, or where LeadSquared refused the mark.
+    Unmarked,
 }
 
 impl Ledger {
@@ -33,16 +45,22 @@ impl Ledger {
             None => BTreeSet::new(),
             Some(names) => names.as_ss().map_err(|_| reader.corrupt("proven"))?.iter().cloned().collect(),
         };
-        let registered_unmarked = registered_at.is_some() && reader.optional_time("marked_at")? != registered_at;
-        Ok(Standing { registered_unmarked, proven })
+        let marked_at = reader.optional_time("marked_at")?;
+        let registered = match (registered_at, reader.optional_text("mark")) {
+            (None, _) => Registered::WithoutForm,
+            (Some(at), Some("sent")) if marked_at == Some(at) => Registered::Marked,
+            (Some(at), Some("not-needed")) if marked_at == Some(at) => Registered::WithoutForm,
+            (Some(_), _) => Registered::Unmarked,
+        };
+        Ok(Standing { registered, proven })
     }
 
-    /// Remembers what may be used to sign in to a lead: it was proven, or there is no need to.
+    /// Remembers what may be used to sign in to a lead: it was proven, or need not be.
     ///
     /// # Errors
     /// When DynamoDB does not say.
-    pub async fn proven(&self, lead: &LeadId, what: &[&str], now: OffsetDateTime) -> Result<(), LedgerError> {
-        let names = what.iter().map(|&name| name.to_owned()).collect();
+    pub async fn proven(&self, lead: &LeadId, what: &[String], now: OffsetDateTime) -> Result<(), LedgerError> {
+        let names = what.to_vec();
         let update = self
             .client
             .update_item()

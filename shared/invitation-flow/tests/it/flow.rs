@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use futures::FutureExt;
 use invitation_flow::{
-    Action, Attempt, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, Marking,
-    Outcome, Postponed, Rejection, Source, Suppression, Whom, generated_password, give_up,
+    Action, Attempt, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, MarkSent,
+    Marking, Outcome, Postponed, Rejection, Source, Suppression, Whom, generated_password, give_up,
 };
 use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, Lead, LeadId, Password, Registration};
 use proptest::prelude::*;
@@ -419,7 +419,7 @@ fn what_a_form_types_is_marked_by_the_call_that_makes_the_lead() {
     let world = World::default();
     let (phone, _, mark) = lead_after(&world, &asha());
     assert_eq!((phone.as_deref(), mark.as_deref()), (Some(PHONE), Some("unproven: identifiers")));
-    assert_eq!(world.memory.borrow().marked.len(), 1);
+    assert_eq!(world.memory.borrow().marks.values().collect::<Vec<_>>(), [&MarkSent::Yes]);
 
     *world.chosen_password.borrow_mut() = Some(Password::from("Strong enough 1!"));
     let (_, _, mark) = lead_after(&world, &invitation("mei@example.test", Attributes::new(), 3));
@@ -457,7 +457,8 @@ fn where_leadsquared_refuses_the_mark_the_e_mail_address_is_the_only_way_to_sign
         let leadsquared = world.leadsquared.borrow();
         assert_ne!(leadsquared.passwords.last().unwrap(), "Strong enough 1!", "{refusal:?}");
         assert!(world.left_out(&asha).contains(&"Phone".to_owned()), "{refusal:?}");
-        assert!(world.memory.borrow().marked.is_empty(), "the ledger takes the lead for unproven");
+        let marks = &world.memory.borrow().marks;
+        assert_eq!(marks.values().collect::<Vec<_>>(), [&MarkSent::No], "the ledger takes the lead for unproven");
     }
 }
 
@@ -467,12 +468,12 @@ fn a_lead_of_the_sales_team_that_becomes_a_portal_user_gets_no_mark() {
     let lead = world.add_lead(5, "asha@example.test", Some(PHONE), false);
     assert_eq!(world.deliver_until_done(&asha()), Outcome::InvitedExisting);
     assert_eq!(world.leadsquared.borrow().leads[0].mark, None);
-    assert!(world.memory.borrow().marked.contains(&lead), "nothing that a form typed was registered");
+    assert_eq!(world.memory.borrow().marks[&lead], MarkSent::NotNeeded, "nothing that a form typed was registered");
 }
 
 #[test]
 fn a_lead_found_after_an_unknown_result_is_as_proven_as_its_mark_says() {
-    for (has_mark, is_marked) in [(true, true), (false, false)] {
+    for (has_mark, mark) in [(true, MarkSent::Yes), (false, MarkSent::No)] {
         let world = World::default();
         if !has_mark {
             world.leadsquared.borrow_mut().mark_refusal = Some(MarkRefusal::Unknown);
@@ -482,7 +483,7 @@ fn a_lead_found_after_an_unknown_result_is_as_proven_as_its_mark_says() {
         world.faults.borrow_mut().insert(register, Fault::AnswerLost);
         world.deliver_until_done(&asha());
         let lead = world.leadsquared.borrow().lead_of("asha@example.test").unwrap();
-        assert_eq!(world.memory.borrow().marked.contains(&lead), is_marked, "{has_mark}");
+        assert_eq!(world.memory.borrow().marks[&lead], mark);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use invitation_flow::{
     BegunMail, Booking, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, Letter, LinkMode, Mail, MailBook,
-    MailError, Marking, Outcome, PersonKey, Pointer, Portal, Record,
+    MailError, MarkSent, Marking, Outcome, PersonKey, Pointer, Portal, Record,
 };
 use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, Registration};
 use time::{Date, OffsetDateTime};
@@ -225,8 +225,8 @@ pub(crate) struct Memory {
     pub(crate) unknown_mails: HashMap<PersonKey, u32>,
     /// When leads were registered through us.
     pub(crate) registered: HashMap<LeadId, OffsetDateTime>,
-    /// Those of them whose identifiers were marked.
-    pub(crate) marked: HashSet<LeadId>,
+    /// What became of the mark on each of them.
+    pub(crate) marks: HashMap<LeadId, MarkSent>,
     /// When the newest link of each lead was made that was used.
     pub(crate) links_used: HashMap<LeadId, OffsetDateTime>,
     /// What the links in the mails point at.
@@ -329,8 +329,8 @@ impl Memory {
     fn registration(&mut self, record: &Record, at: OffsetDateTime) {
         let lead = record.lead.filter(|_| record.registered && self.flaw != Some(Flaw::RegistrationsAreForgotten));
         let Some(lead) = lead else { return };
-        if !self.registered.contains_key(&lead) && record.marked {
-            self.marked.insert(lead);
+        if !self.registered.contains_key(&lead) {
+            self.marks.insert(lead, record.mark);
         }
         self.registered.entry(lead).or_insert(at);
     }
