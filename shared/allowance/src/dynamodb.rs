@@ -354,3 +354,17 @@ fn placeholders(names: &[&str]) -> HashMap<String, String> {
 fn owned((name, value): (&str, AttributeValue)) -> (String, AttributeValue) {
     (name.to_owned(), value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_throttles_is_not_one_that_cannot_be_reached() {
+        for code in ["ThrottlingException", "ProvisionedThroughputExceededException"] {
+            assert_eq!(failure(code.to_owned()), LineError::Contended, "{code}");
+        }
+        let cause = "not reached".to_owned();
+        assert_eq!(failure(cause.clone()), LineError::Unavailable { cause });
+    }
+}

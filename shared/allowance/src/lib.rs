@@ -45,6 +45,8 @@
 //! **Days.** With a [`daily`](Settings::daily) cap nobody gets a slot once it is used up, until the next UTC day. The
 //! background stops earlier: the last [`daily_reserve`](Settings::daily_reserve) percent are for people who wait.
 //!
+//! The line keeps nothing of the day back from people: whoever calls for strangers has to limit what those use of it.
+//!
 //! # Whose clock
 //!
 //! Slots are times of day, and each worker waits by its own clock. No service tells the time to the millisecond along with
