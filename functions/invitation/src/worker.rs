@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use account::{Account, AccountError};
+use account::{Account, AccountError, until_next_day};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use invitation_flow::{
     Attempt, Flow, Invitation, LINK_TOKEN_BYTES, Lease, LinkToken, MalformedInvitation, Outcome, PASSWORD_BYTES,
@@ -235,6 +235,9 @@ impl Worker {
                     %receipt, attempts, error, cause = cause.name(), secret = self.account.keys_secret(),
                     "LeadSquared is not set up right: the invitation waits until it is"
                 ),
+                _ if failure.until_next_day().is_some() => tracing::warn!(
+                    %receipt, attempts, error, "no LeadSquared call left today: the invitation waits for the next UTC day"
+                ),
                 _ => tracing::warn!(%receipt, attempts, error, "the invitation comes back"),
             },
         }
@@ -268,6 +271,7 @@ impl Failure {
     fn horizon(&self) -> time::Duration {
         match self {
             Self::Postponed(Postponed::MailBudget { .. }) => OPERATOR_HORIZON,
+            _ if self.until_next_day().is_some() => OPERATOR_HORIZON,
             _ if self.is_to_be_mended() => OPERATOR_HORIZON,
             _ => RETRY_HORIZON,
         }
@@ -281,6 +285,14 @@ impl Failure {
         }
     }
 
+    /// The time until there are calls again, if those of the day are used up as far as the background may use them.
+    fn until_next_day(&self) -> Option<Duration> {
+        match self.leadsquared()? {
+            Error::TurnedAway(turned_away) => until_next_day(turned_away),
+            _ => None,
+        }
+    }
+
     /// Whether it lasts until somebody does something.
     fn is_to_be_mended(&self) -> bool {
         match self {
@@ -291,11 +303,17 @@ impl Failure {
 
     /// How long the invitation waits for its next attempt.
     fn wait(&self, receive_count: u32, now: OffsetDateTime, random: u32) -> Duration {
+        // All those that wait for the new day come in its first hour, and not at once.
+        let in_first_hour_after = |until: Duration| {
+            let spread = Duration::from_secs(60 * 60).mul_f64(f64::from(random) / f64::from(u32::MAX));
+            (until + spread).min(LONGEST_WAIT)
+        };
+        if let Some(left) = self.until_next_day() {
+            return in_first_hour_after(left);
+        }
         match self {
-            // All those that wait for the new day come in its first hour, and not at once.
             Self::Postponed(Postponed::MailBudget { until }) => {
-                let spread = Duration::from_secs(60 * 60).mul_f64(f64::from(random) / f64::from(u32::MAX));
-                (Duration::try_from(*until - now).unwrap_or_default() + spread).min(LONGEST_WAIT)
+                in_first_hour_after(Duration::try_from(*until - now).unwrap_or_default())
             }
             Self::Postponed(Postponed::MailUnknown(_)) => AFTER_UNKNOWN_MAIL,
             // There was just no call left for it.
@@ -309,6 +327,7 @@ impl Failure {
 
     fn name(&self) -> &'static str {
         match self {
+            _ if self.until_next_day().is_some() => "DayUsedUp",
             Self::Account(_) => "NoKeys",
             Self::Password(_) => "NoPassword",
             Self::Postponed(Postponed::Held) => "Held",
@@ -319,5 +338,36 @@ impl Failure {
             Self::Postponed(Postponed::MailUnknown(_)) => "MailUnknown",
             Self::Postponed(Postponed::LeadSquared { source, .. }) => source.name(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use allowance::BackgroundDayUsedUp;
+    use leadsquared::TurnedAway;
+
+    use super::*;
+
+    #[test]
+    fn an_invitation_without_a_call_today_is_retried_in_the_first_hour_of_the_next_day_for_13_days() {
+        let failure = |retry_after, source| {
+            let source = Error::TurnedAway(TurnedAway { retry_after: Some(retry_after), source });
+            Failure::Postponed(Postponed::LeadSquared { step: "registering the lead", source })
+        };
+        let (hour, now) = (Duration::from_secs(60 * 60), OffsetDateTime::UNIX_EPOCH);
+        let used_up = |retry_after| failure(retry_after, Some(Arc::new(BackgroundDayUsedUp) as _));
+        // However often it was tried before.
+        for receive_count in [1, 500] {
+            assert_eq!(used_up(hour * 5).wait(receive_count, now, 0), hour * 5);
+            assert_eq!(used_up(hour * 5).wait(receive_count, now, u32::MAX), hour * 6);
+            assert_eq!(used_up(hour * 20).wait(receive_count, now, 0), LONGEST_WAIT);
+        }
+        assert_eq!((used_up(hour).name(), used_up(hour).horizon()), ("DayUsedUp", OPERATOR_HORIZON));
+
+        let busy = failure(hour, None);
+        assert_eq!(busy.wait(1, now, 0), Duration::from_secs(5));
+        assert_eq!((busy.name(), busy.horizon()), ("TurnedAway", RETRY_HORIZON));
     }
 }
