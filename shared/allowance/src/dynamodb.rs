@@ -182,8 +182,12 @@ impl DynamoDb {
             (Err(Answer::DayUsedUp { .. }), _) => false,
             // People may have left slots for it since.
             (Err(_), Lane::Background) => true,
-            // At the last moment those are for people too. They lie too far ahead for that when they are made.
-            (Err(_), Lane::Interactive) => !is_recent,
+            // At the last moment those are for people too. They lie too far ahead for that when they are made. Only a slot
+            // that was to be reserved may have become one for people, after a complaint.
+            (Err(_), Lane::Interactive) => {
+                let last = ask.latest.min(ask.now + self.rules.settings().patience);
+                !is_recent || seen.state.head <= last
+            }
             // The line was full, and will be still if there is a crowd: somebody else may have had the slot.
             (Ok(_), Lane::Interactive) => {
                 let full = self.rules.settings().patience.saturating_sub(self.rules.interval() * 2);

@@ -285,11 +285,14 @@ impl State {
             state.slower = if state.slower_until > now { slower.max(state.slower) } else { slower };
             state.slower_until = now + ADOPTED_FOR;
         }
-        // Not later and later with each of the complaints that a few calls at once cause.
-        state.head = state.head.max(now + window);
         state.reserve.slots.clear();
-        // The first slot after it is for whoever asks first: everything before it is empty.
-        state.reserve.due = state.reserve.due.max(state.head + state.interval(rules, now));
+        // Not later and later with each of the complaints that a few calls at once cause.
+        let after = now + window;
+        if state.head < after {
+            state.head = after;
+            // The first slot after it is for whoever asks first: everything before it is empty.
+            state.reserve.due = state.reserve.due.max(after + state.interval(rules, now));
+        }
         state.reserve = state.reserve.tidied(now);
         state
     }
