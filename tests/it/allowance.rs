@@ -1,6 +1,7 @@
 //! The account's call line in DynamoDB: the suite of `shared/allowance` on a table, and what only a table can do.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,6 +16,7 @@ use aws_sdk_dynamodb::{
     error::BoxError,
     types::AttributeValue,
 };
+use futures::future::{join, join_all};
 use leadsquared::{Lane, Limit};
 use proptest::{
     prelude::*,
@@ -40,9 +42,9 @@ async fn lines(rules: Rules, workers: usize) -> Vec<DynamoDb> {
 
 suite::tests!(block_on, lines);
 
-/// Counts the requests that leave a client.
+/// Counts the requests that leave a client, and those of them that only read.
 #[derive(Clone, Debug, Default)]
-struct Requests(Arc<AtomicUsize>);
+struct Requests(Arc<AtomicUsize>, Arc<AtomicUsize>);
 
 impl Requests {
     fn count_those_of(&self, client: &Client) -> Client {
@@ -51,6 +53,10 @@ impl Requests {
 
     fn so_far(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn writes(&self) -> usize {
+        self.so_far() - self.1.load(Ordering::Relaxed)
     }
 }
 
@@ -61,11 +67,13 @@ impl Intercept for Requests {
 
     fn read_before_transmit(
         &self,
-        _: &BeforeTransmitInterceptorContextRef<'_>,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         self.0.fetch_add(1, Ordering::Relaxed);
+        let target = context.request().headers().get("x-amz-target").unwrap_or_default();
+        self.1.fetch_add(usize::from(target.ends_with(".GetItem")), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -100,6 +108,103 @@ async fn a_booking_on_a_busy_line_is_one_request_however_many_workers_there_are(
     assert_eq!(requests.so_far(), 7 + 16);
 }
 
+/// The slots of 20 s in which a hundred processes make 400 attempts a second, and how many of them the two processes of the
+/// worker got. `people` and `workers` are on the smallest plan.
+async fn crowd(people: &[DynamoDb], workers: [DynamoDb; 2]) -> (Vec<OffsetDateTime>, usize) {
+    let mut workers = workers.map(|line| (line, NOON));
+    let (mut slots, mut in_background) = (Vec::new(), 0);
+    for step in 0..2_000 {
+        let now = NOON + Duration::from_millis(10) * u32::try_from(step).unwrap();
+        let processes = people.iter().cycle().skip(step * 4 % people.len()).take(4);
+        let attempts = processes.map(|line| line.book(ask(Lane::Interactive, now)));
+        let calls = workers.iter().map(async |(line, next)| match *next <= now {
+            true => Some(line.book(ask(Lane::Background, now)).await.unwrap()),
+            false => None,
+        });
+        let (attempts, calls) = join(join_all(attempts), join_all(calls)).await;
+        for answer in attempts {
+            if let Answer::Leave { slot } = answer.unwrap() {
+                slots.push(slot);
+            }
+        }
+        for ((_, next), answer) in workers.iter_mut().zip(calls) {
+            match answer {
+                Some(Answer::Leave { slot }) => {
+                    in_background += 1;
+                    slots.push(slot);
+                    *next = slot + Duration::from_millis(300);
+                }
+                Some(Answer::Later { at }) => *next = at,
+                Some(other) => panic!("{other:?}"),
+                None => {}
+            }
+        }
+    }
+    slots.sort_unstable();
+    let interval = people[0].rules().interval();
+    assert!(slots.windows(2).all(|pair| pair[1] - pair[0] >= interval), "{slots:?}");
+    (slots, in_background)
+}
+
+fn smallest_plan() -> Rules {
+    Rules::new(allowance::Settings::new(Limit { calls: 10, window: Duration::from_secs(5) })).unwrap()
+}
+
+/// How many slots there are in 20 s on the smallest plan; besides, there are those that are booked ahead at the end.
+const SLOTS: usize = 36;
+
+#[tokio::test]
+async fn a_crowd_that_is_turned_away_hardly_writes_and_keeps_nobody_from_booking() {
+    let aws = Aws::new().await;
+    let table = aws.table().await;
+    let requests = Requests::default();
+    let client = requests.count_those_of(&aws.dynamodb());
+    let line = || DynamoDb::new(client.clone(), table.clone(), smallest_plan());
+    let people: Vec<_> = (0..100).map(|_| line()).collect();
+    let (slots, in_background) = crowd(&people, [line(), line()]).await;
+    let writes = requests.writes();
+    println!("8000 attempts, {} bookings, {writes} writes, {} requests", slots.len(), requests.so_far());
+    // What each process writes before it knows that there is a line; then of those that ask at once one has the slot.
+    assert!(writes <= 102 + 6 * slots.len(), "{writes} writes for {} bookings", slots.len());
+    assert!(slots.len() >= SLOTS, "{} slots booked of {SLOTS}", slots.len());
+    assert!(in_background * 100 >= SLOTS * 38, "{in_background} of {SLOTS} in the background");
+}
+
+/// Refuses to read, as a role of an earlier version does.
+#[derive(Debug)]
+struct ReadsAreDenied;
+
+impl Intercept for ReadsAreDenied {
+    fn name(&self) -> &'static str {
+        "reads-are-denied"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        match context.request().headers().get("x-amz-target") {
+            Some(target) if target.ends_with(".GetItem") => Err("AccessDeniedException".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_the_right_to_read_the_line_is_as_safe_and_the_background_has_nearly_its_share() {
+    let aws = Aws::new().await;
+    let table = aws.table().await;
+    let client = Client::from_conf(aws.dynamodb().config().to_builder().interceptor(ReadsAreDenied).build());
+    let line = || DynamoDb::new(client.clone(), table.clone(), smallest_plan());
+    let people: Vec<_> = (0..100).map(|_| line()).collect();
+    let (slots, in_background) = crowd(&people, [line(), line()]).await;
+    println!("{} bookings, {in_background} in the background", slots.len());
+    assert!(slots.len() >= SLOTS, "{} slots booked of {SLOTS}", slots.len());
+    assert!(in_background * 100 >= SLOTS * 33, "{in_background} of {SLOTS} in the background");
+}
+
 /// One thing that happens to a line.
 #[derive(Clone, Debug)]
 struct Step {
@@ -124,10 +229,21 @@ fn step() -> impl Strategy<Value = Step> {
     )
 }
 
+/// One of a crowd, in which slots are reserved for the background.
+fn step_of_a_crowd() -> impl Strategy<Value = Step> {
+    let after = prop_oneof![20 => 0_u64..100, 1 => 0_u64..3_000];
+    let lane = prop_oneof![5 => Just(Lane::Interactive), 1 => Just(Lane::Background)];
+    let complaint = prop_oneof![100 => Just(None), 1 => Just(Some(None))];
+    (0_usize..3, lane, after, -200_i64..=200, 4_000_u64..14_000, complaint).prop_map(
+        |(worker, lane, after, error, patience, complaint)| Step { worker, lane, after, error, patience, complaint },
+    )
+}
+
 #[test]
 fn the_line_in_a_table_gives_the_slots_that_the_line_in_memory_gives() {
-    let script = (proptest::option::of(1_u32..60), proptest::collection::vec(step(), 150));
-    let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
+    let steps = prop_oneof![proptest::collection::vec(step(), 150), proptest::collection::vec(step_of_a_crowd(), 150)];
+    let script = (proptest::option::of(prop_oneof![1_u32..60, Just(10_000)]), steps);
+    let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&script, |(daily, steps)| {
         block_on(async {
             let settings = allowance::Settings { daily, ..suite::settings() };
@@ -169,6 +285,60 @@ async fn an_item_that_is_deleted_starts_anew_for_workers_that_remember_it() {
     aws.dynamodb().delete_item().table_name(&table).key("pk", key).send().await.unwrap();
     let answer = line.book(ask(Lane::Interactive, NOON)).await.unwrap();
     assert_eq!(answer, Answer::Leave { slot: NOON });
+}
+
+/// During a deployment some processes run an earlier version, which knows nothing of reserved slots: it adds to the item
+/// without them, and leaves them out when it replaces it.
+#[tokio::test]
+async fn an_earlier_version_beside_this_one_gives_nobody_the_same_slot() {
+    let aws = Aws::new().await;
+    let table = aws.table().await;
+    let (line, dynamodb) = (DynamoDb::new(aws.dynamodb(), table.clone(), suite::rules()), aws.dynamodb());
+    let (key, interval) = (AttributeValue::S("allowance#line".to_owned()), suite::rules().interval());
+    let read = async || {
+        let get = dynamodb.get_item().table_name(&table).key("pk", key.clone()).consistent_read(true);
+        get.send().await.unwrap().item.unwrap()
+    };
+    let number = |item: &HashMap<String, AttributeValue>, name: &str| item[name].as_n().unwrap().parse().unwrap();
+    let time = |number: i128| OffsetDateTime::from_unix_timestamp_nanos(number).unwrap();
+    let mut slots = Vec::new();
+    let mut now = NOON;
+    for step in 0..200 {
+        let lane = if step % 6 == 0 { Lane::Background } else { Lane::Interactive };
+        if let Answer::Leave { slot } = line.book(ask(lane, now)).await.unwrap() {
+            slots.push(slot);
+        }
+        now += Duration::from_millis(70);
+        let mut item = read().await;
+        let head = time(number(&item, "head"));
+        if step % 10 == 5 && head >= now && head <= now + Duration::from_secs(5) {
+            let interval = AttributeValue::N(interval.as_nanos().to_string());
+            let one = AttributeValue::N("1".to_owned());
+            let update = dynamodb.update_item().table_name(&table).key("pk", key.clone());
+            let update =
+                update.update_expression("SET head = head + :interval, used = used + :one, revision = revision + :one");
+            let update =
+                update.expression_attribute_values(":interval", interval).expression_attribute_values(":one", one);
+            update.send().await.unwrap();
+            slots.push(head);
+        }
+        if step % 50 == 49 {
+            assert!(item.remove("reserve").is_some(), "nothing is reserved in a crowd");
+            let slot = head.max(now);
+            for (name, value) in [
+                ("head", (slot + interval).unix_timestamp_nanos()),
+                ("used", number(&item, "used") + 1),
+                ("revision", number(&item, "revision") + 1),
+            ] {
+                item.insert(name.to_owned(), AttributeValue::N(value.to_string()));
+            }
+            dynamodb.put_item().table_name(&table).set_item(Some(item)).send().await.unwrap();
+            slots.push(slot);
+        }
+    }
+    slots.sort_unstable();
+    assert!(slots.len() > 60, "{}", slots.len());
+    assert!(slots.windows(2).all(|pair| pair[1] - pair[0] >= interval), "{slots:?}");
 }
 
 #[tokio::test]

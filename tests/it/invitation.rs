@@ -714,6 +714,32 @@ async fn a_number_of_another_lead_is_no_missing_field() {
 }
 
 #[tokio::test]
+async fn an_invitation_waits_for_the_next_day_when_the_days_calls_are_used_up() {
+    let stage = Stage::new().await;
+    // One is not enough for anybody, on neither side of midnight.
+    let function = stage.start_with(&[("ALLOWANCE_DAILY", "1")]).await.unwrap();
+    let message = stage.invite("asha@example.com").await;
+    assert_eq!(stage.deliver(&function, std::slice::from_ref(&message)).await, [0]);
+    let printed = stage.finish(function).await;
+    let warnings: Vec<_> = printed.lines().filter(|line| line.contains("\"WARN\"")).collect();
+    assert!(
+        matches!(warnings[..], [warning] if warning.contains("waits for the next UTC day")
+            && warning.contains("kept for people who wait")),
+        "{printed}"
+    );
+    let is_cause =
+        |(name, dimensions, _): &(String, String, Value)| name == "ComesBack" && dimensions.contains("DayUsedUp");
+    assert!(metrics(&printed).iter().any(is_cause), "{printed}");
+    assert!(!printed.contains("\"ERROR\""), "{printed}");
+    assert_eq!(stage.mails_to("asha@example.com"), 0);
+
+    let function = stage.start_with(&[("ALLOWANCE_DAILY", "none")]).await.unwrap();
+    assert_eq!(stage.deliver(&function, &[message]).await, [0; 0]);
+    assert_eq!(stage.mails_to("asha@example.com"), 1);
+    stage.finish(function).await;
+}
+
+#[tokio::test]
 async fn what_there_is_no_time_for_goes_back_untouched() {
     let stage = Stage::new().await;
     let function = stage.start().await;

@@ -213,11 +213,40 @@ async fn an_allowance_beyond_the_limit_is_wrong_and_what_passes_is_no_fault_of_t
 }
 
 #[tokio::test]
+async fn the_daily_calls_in_force_are_answered_and_logged() {
+    let stage = Stage::new().await;
+    for (changes, most, background) in [
+        // As in template.yaml, and as on a stack whose template is older: the plan's day.
+        (&[][..], json!(100_000), json!(90_000)),
+        (&[("ALLOWANCE_DAILY", "")], json!(100_000), json!(90_000)),
+        (&[("ALLOWANCE_CALLS", "10"), ("ALLOWANCE_SHARE", "50")], json!(5_000), json!(4_500)),
+        (&[("ALLOWANCE_DAILY", "7000"), ("ALLOWANCE_SHARE", "50")], json!(7_000), json!(6_300)),
+        (&[("ALLOWANCE_DAILY", "none")], Value::Null, Value::Null),
+    ] {
+        let Checked { report, printed } = stage.check(changes).await;
+        let expected = json!({"most": most, "background": background, "setting": "ALLOWANCE_DAILY"});
+        assert_eq!(report["dailyCalls"], expected, "{changes:?}");
+        let logged = |name: &str, value: &Value| printed.contains(&format!("\"{name}\":{value}"));
+        match most {
+            Value::Null => assert!(printed.contains("no daily cap"), "{printed}"),
+            _ => assert!(logged("most", &most) && logged("background", &background), "{printed}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_broken_setting_stops_the_function_with_its_name() {
     let stage = Stage::new().await;
     match stage.start(&[("FORM_FIELDS", "[]")]).await {
         Err(FunctionError::Init { message }) => assert!(message.contains("FORM_FIELDS is not a list"), "{message}"),
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it starts without a form"),
+    }
+    match stage.start(&[("ALLOWANCE_DAILY", "all")]).await {
+        Err(FunctionError::Init { message }) => {
+            assert!(message.contains("ALLOWANCE_DAILY is not a whole"), "{message}")
+        }
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it starts with a number of calls that is none"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use account::{Account, AccountError};
+use account::{Account, AccountError, until_next_day};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use invitation_flow::{
     Action, Attempt, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MalformedInvitation, Outcome,
@@ -350,6 +350,12 @@ impl Worker {
                     secret = self.account.keys_secret(),
                     "LeadSquared is not set up right: the invitation waits until it is"
                 ),
+                _ if failure.until_next_day().is_some() => tracing::warn!(
+                    receipt,
+                    attempts,
+                    error,
+                    "no LeadSquared call left today: the invitation waits for the next UTC day"
+                ),
                 _ => tracing::warn!(receipt, attempts, error, "the invitation comes back"),
             },
         }
@@ -404,7 +410,8 @@ impl Failure {
             Self::NoTime | Self::NewerVersion(_) | Self::Account(_) | Self::Password(_) => OPERATOR_HORIZON,
             Self::Postponed(Postponed::MailBudget { .. } | Postponed::NotSupported) => OPERATOR_HORIZON,
             Self::Postponed(Postponed::LeadSquared { source, .. } | Postponed::MailUnknown(source)) => {
-                if source.is_configuration() { OPERATOR_HORIZON } else { RETRY_HORIZON }
+                let waits = source.is_configuration() || self.until_next_day().is_some();
+                if waits { OPERATOR_HORIZON } else { RETRY_HORIZON }
             }
             Self::Postponed(Postponed::Held | Postponed::MailBookChanged | Postponed::Ledger(_)) | Self::Panicked => {
                 RETRY_HORIZON
@@ -426,6 +433,14 @@ impl Failure {
         error.downcast_ref().is_some_and(LedgerError::is_for_operator)
     }
 
+    /// The time until there are calls again, if those of the day are used up as far as the background may use them.
+    fn until_next_day(&self) -> Option<Duration> {
+        match self.leadsquared()? {
+            Error::TurnedAway(turned_away) => until_next_day(turned_away),
+            _ => None,
+        }
+    }
+
     /// Whether it lasts until somebody does something. What passes by itself counts as well once it has lasted.
     fn is_to_be_mended(&self, age: Duration) -> bool {
         match self {
@@ -439,13 +454,19 @@ impl Failure {
 
     /// How long the message waits for its next delivery.
     fn wait(&self, receive_count: u32, now: OffsetDateTime, random: &dyn Fn() -> u32) -> Duration {
+        // All those that wait for the new day come in its first hour, and not at once.
+        let in_first_hour_after = |until: Duration| {
+            let spread = Duration::from_secs(60 * 60).mul_f64(f64::from(random()) / f64::from(u32::MAX));
+            (until + spread).min(LONGEST_WAIT)
+        };
+        if let Some(left) = self.until_next_day() {
+            return in_first_hour_after(left);
+        }
         match self {
             Self::NoTime => after_no_time(receive_count, random()),
             Self::Panicked => AFTER_PANIC,
-            // All those that wait for the new day come in its first hour, and not at once.
             Self::Postponed(Postponed::MailBudget { until }) => {
-                let spread = Duration::from_secs(60 * 60).mul_f64(f64::from(random()) / f64::from(u32::MAX));
-                (Duration::try_from(*until - now).unwrap_or_default() + spread).min(LONGEST_WAIT)
+                in_first_hour_after(Duration::try_from(*until - now).unwrap_or_default())
             }
             Self::Postponed(Postponed::MailUnknown(_)) => AFTER_UNKNOWN_MAIL,
             // There was just no call left for it.
@@ -459,6 +480,7 @@ impl Failure {
 
     fn name(&self) -> &'static str {
         match self {
+            _ if self.until_next_day().is_some() => "DayUsedUp",
             Self::NoTime => "NoTime",
             Self::NewerVersion(_) => "NewerVersion",
             Self::Panicked => "Panicked",
@@ -472,5 +494,36 @@ impl Failure {
             Self::Postponed(Postponed::MailUnknown(_)) => "MailUnknown",
             Self::Postponed(Postponed::LeadSquared { source, .. }) => source.name(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use allowance::BackgroundDayUsedUp;
+    use leadsquared::TurnedAway;
+
+    use super::*;
+
+    #[test]
+    fn an_invitation_without_a_call_today_is_retried_in_the_first_hour_of_the_next_day_for_13_days() {
+        let failure = |retry_after, source| {
+            let source = Error::TurnedAway(TurnedAway { retry_after: Some(retry_after), source });
+            Failure::Postponed(Postponed::LeadSquared { step: "registering the lead", source })
+        };
+        let (hour, now) = (Duration::from_secs(60 * 60), OffsetDateTime::UNIX_EPOCH);
+        let used_up = |retry_after| failure(retry_after, Some(Arc::new(BackgroundDayUsedUp) as _));
+        // However often it was tried before.
+        for receive_count in [1, 500] {
+            assert_eq!(used_up(hour * 5).wait(receive_count, now, &|| 0), hour * 5);
+            assert_eq!(used_up(hour * 5).wait(receive_count, now, &|| u32::MAX), hour * 6);
+            assert_eq!(used_up(hour * 20).wait(receive_count, now, &|| 0), LONGEST_WAIT);
+        }
+        assert_eq!((used_up(hour).name(), used_up(hour).horizon()), ("DayUsedUp", OPERATOR_HORIZON));
+
+        let busy = failure(hour, None);
+        assert_eq!(busy.wait(1, now, &|| 0), Duration::from_secs(5));
+        assert_eq!((busy.name(), busy.horizon()), ("TurnedAway", RETRY_HORIZON));
     }
 }

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use account::{Account, AccountError};
+use account::{Account, AccountError, Rules};
 use aws::SdkConfig;
 use leadsquared::doctor::{Finding, Subject, Verdict, examine};
 use leadsquared::{InvalidOptions, Lane};
@@ -17,6 +17,20 @@ pub struct Report {
     pub healthy: bool,
     /// How each thing is that was looked at.
     pub findings: Vec<Reported>,
+    /// The account's day, as the settings in force have it.
+    #[serde(rename = "dailyCalls")]
+    pub daily_calls: DailyCalls,
+}
+
+/// How many calls there may be in a UTC day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DailyCalls {
+    /// All together; without a number there is no daily cap.
+    pub most: Option<u32>,
+    /// Where background work stops, so that the rest is left for people who wait.
+    pub background: Option<u32>,
+    /// The setting it is about.
+    pub setting: &'static str,
 }
 
 /// How one thing is.
@@ -66,7 +80,29 @@ pub async fn check(aws: &SdkConfig, config: &Config, now: Instant, time: Duratio
     for finding in &findings {
         finding.log();
     }
-    Ok(Report { healthy: findings.iter().all(|finding| finding.state != State::Wrong), findings })
+    let daily_calls = DailyCalls::from(&config.account.allowance);
+    daily_calls.log();
+    let healthy = findings.iter().all(|finding| finding.state != State::Wrong);
+    Ok(Report { healthy, findings, daily_calls })
+}
+
+impl DailyCalls {
+    fn log(self) {
+        let Self { most, background, setting } = self;
+        match (most, background) {
+            (Some(most), Some(background)) => {
+                tracing::info!(most, background, setting, "calls to LeadSquared that are permitted in a UTC day");
+            }
+            _ => tracing::info!(setting, "calls to LeadSquared have no daily cap"),
+        }
+    }
+}
+
+impl From<&Rules> for DailyCalls {
+    fn from(rules: &Rules) -> Self {
+        let [most, background] = [Lane::Interactive, Lane::Background].map(|lane| rules.daily(lane));
+        Self { most, background, setting: "ALLOWANCE_DAILY" }
+    }
 }
 
 impl Reported {

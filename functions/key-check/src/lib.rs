@@ -2,12 +2,12 @@
 //! role, the region's hosts, the portal, the call for login links, the form's fields, the mail's sender, the allowance.
 //!
 //! Triggers: a schedule, and a change of the secret with the keys. What it finds is in its answer and in its log, a line for
-//! each thing, at `ERROR` where there is something to do.
+//! each thing, at `ERROR` where there is something to do. So is the number of calls that are permitted in a day.
 //!
 //! A repeat is safe: it changes nothing, and its calls stand in the account's call line like everybody's.
 
 mod check;
 mod config;
 
-pub use check::{Report, Reported, State, check};
+pub use check::{DailyCalls, Report, Reported, State, check};
 pub use config::{Config, TIMEOUTS};

@@ -3,5 +3,7 @@
 mod account;
 mod settings;
 
+pub use allowance::{Rules, until_next_day};
+
 pub use account::{Access, Account, AccountError, StoredKeys};
 pub use settings::Settings;

@@ -14,7 +14,7 @@ pub struct Settings {
     /// `LEDGER_TABLE`: the DynamoDB table, where the call line is.
     pub ledger_table: String,
     /// `ALLOWANCE_CALLS`, `ALLOWANCE_WINDOW_SECONDS`, `ALLOWANCE_SHARE` and, optional, `ALLOWANCE_DAILY`: what may be used of
-    /// the account's calls.
+    /// the account's calls. Without the last one the plan's day holds ([`allowance::plan_daily`]); `none` is no daily cap.
     pub allowance: Rules,
 }
 
@@ -42,20 +42,29 @@ impl Settings {
     }
 }
 
+/// The value of `ALLOWANCE_DAILY` that switches the daily cap off.
+const NO_DAILY_CAP: &str = "none";
+
 fn allowance(variables: &Variables<'_>) -> Result<Rules, SettingError> {
     const CALLS: &str = "ALLOWANCE_CALLS";
     const DAILY: &str = "ALLOWANCE_DAILY";
     const NUMBER: &str = "a whole number above 0";
+    const NUMBER_OR_NONE: &str = "a whole number above 0, or `none` for no daily cap";
     let limit = Limit {
         calls: variables.parsed(CALLS, NUMBER)?,
         window: Duration::from_secs(variables.parsed("ALLOWANCE_WINDOW_SECONDS", NUMBER)?),
     };
-    let daily = variables.optional(DAILY).map(|_| variables.parsed(DAILY, NUMBER)).transpose()?;
-    let settings = allowance::Settings {
-        share: variables.parsed("ALLOWANCE_SHARE", "a percentage")?,
-        daily,
-        ..allowance::Settings::new(limit)
+    let share = variables.parsed("ALLOWANCE_SHARE", "a percentage")?;
+    let daily = match variables.optional(DAILY) {
+        // So it is on a stack that was deployed before there was a default.
+        None => Some(allowance::plan_daily(limit.calls, share)),
+        Some(text) if text.trim().eq_ignore_ascii_case(NO_DAILY_CAP) => None,
+        Some(_) => Some(variables.parsed(DAILY, NUMBER_OR_NONE)?),
     };
+    let settings = allowance::Settings { share, daily, ..allowance::Settings::new(limit) };
     Rules::new(settings)
         .map_err(|error| SettingError::invalid(CALLS, "an allowance, with the other settings of its name", error))
 }
+
+#[cfg(test)]
+mod tests;

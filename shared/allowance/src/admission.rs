@@ -57,8 +57,11 @@ impl<L: Line, C: Clock> Allowance<L, C> {
                     return Err(TurnedAway { retry_after: Some(until(free, now)), source: None });
                 }
                 Ok(Answer::DayUsedUp { until: tomorrow }) => {
-                    let source = Some(Arc::new(DayUsedUp) as _);
-                    return Err(TurnedAway { retry_after: Some(until(tomorrow, now)), source });
+                    let source = match lane {
+                        Lane::Interactive => Arc::new(DayUsedUp) as _,
+                        Lane::Background => Arc::new(BackgroundDayUsedUp) as _,
+                    };
+                    return Err(TurnedAway { retry_after: Some(until(tomorrow, now)), source: Some(source) });
                 }
                 Err(error) => {
                     let source = Some(Arc::new(error) as _);
@@ -82,10 +85,25 @@ impl<L: Line, C: Clock> Admission for Allowance<L, C> {
     }
 }
 
-/// The source of a [`TurnedAway`] when the daily cap is reached.
+/// The source of a [`TurnedAway`] in the interactive lane when the daily cap is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the day's calls are used up; wait for the next UTC day, or raise the daily cap if the account permits more")]
 pub struct DayUsedUp;
+
+/// The source of a [`TurnedAway`] in the background when its part of the daily cap is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the background's part of the day's calls is used up, and the rest is kept for people who wait; it goes on after \
+     midnight UTC, or sooner if the daily cap is raised because the account permits more"
+)]
+pub struct BackgroundDayUsedUp;
+
+/// The time from a refusal to the next UTC day, if the call was refused because the day's calls are used up.
+pub fn until_next_day(turned_away: &TurnedAway) -> Option<Duration> {
+    let source = turned_away.source.as_ref()?;
+    let is_day = source.is::<DayUsedUp>() || source.is::<BackgroundDayUsedUp>();
+    turned_away.retry_after.filter(|_| is_day)
+}
 
 fn until(time: OffsetDateTime, now: OffsetDateTime) -> Duration {
     Duration::try_from(time - now).unwrap_or_default()

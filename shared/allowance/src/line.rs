@@ -101,10 +101,13 @@ const ADOPTED_FOR: Duration = Duration::from_secs(60 * 60);
 /// Nobody books so far ahead: a line that has come here was led by a clock that is wrong.
 const FAR: Duration = LONGEST.saturating_mul(4);
 
+/// More slots than this are never kept for the background at once: the item stays small whatever the limit is.
+const MOST_RESERVED: u32 = 32;
+
 /// Where the line stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    /// The first slot that is not booked; in the past when the line is idle.
+    /// The first slot behind all those that are booked or reserved; in the past when the line is idle.
     pub(crate) head: OffsetDateTime,
     /// When the background has its next turn.
     pub(crate) turn: OffsetDateTime,
@@ -116,6 +119,33 @@ pub(crate) struct State {
     pub(crate) slower: Duration,
     /// ...until then.
     pub(crate) slower_until: OffsetDateTime,
+    /// What is kept for the background.
+    pub(crate) reserve: Reserve,
+}
+
+/// The slots that people have left free for the background on their way further ahead.
+///
+/// Bookings count for the day and the account; reserved slots do not before somebody books them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reserve {
+    /// How many more slots people leave free. The background earns them with each of its bookings, so that nothing is kept
+    /// for a background that has stopped asking.
+    pub(crate) left: u32,
+    /// The next reserved slot lies there or behind it.
+    pub(crate) due: OffsetDateTime,
+    /// The slots, in their order and all before the head. Those in the past are of no use to anybody.
+    pub(crate) slots: Vec<OffsetDateTime>,
+}
+
+impl Reserve {
+    /// Nothing is kept and nothing is to be.
+    pub(crate) const NONE: Self = Self { left: 0, due: OffsetDateTime::UNIX_EPOCH, slots: Vec::new() };
+
+    /// Without the slots that are over. One that keeps nothing and never will is none.
+    fn tidied(mut self, now: OffsetDateTime) -> Self {
+        self.slots.retain(|slot| *slot >= now);
+        if self.left == 0 && self.slots.is_empty() { Self::NONE } else { self }
+    }
 }
 
 /// A slot that can be had.
@@ -139,41 +169,111 @@ impl State {
         used: 0,
         slower: Duration::ZERO,
         slower_until: OffsetDateTime::UNIX_EPOCH,
+        reserve: Reserve::NONE,
     };
 
     /// The slot for an asker, or the answer that there is none.
     pub(crate) fn book(&self, rules: &Rules, ask: &Ask) -> Result<Booking, Answer> {
         let state = self.without_wrong_clocks(rules, ask.now);
-        let interval = state.interval(rules, ask.now);
-        let slot = state.head.max(ask.now);
-        let is_near = slot <= ask.now + rules.ahead();
-        let (ahead, on_turn) = match ask.lane {
-            Lane::Interactive => (rules.settings().patience, false),
-            Lane::Background if is_near => (rules.ahead(), false),
-            Lane::Background if state.turn <= ask.now => (rules.ahead_on_turn(), true),
-            Lane::Background => {
-                let at = state.turn.min(slot - rules.ahead());
-                return Err(if at < ask.latest { Answer::Later { at } } else { Answer::Full { until: slot } });
+        let (last_day, used) = (state.day, state.used);
+        let booking = match ask.lane {
+            Lane::Interactive => state.book_for_a_person(rules, ask),
+            Lane::Background => state.book_in_background(rules, ask),
+        }?;
+        // The slot's own day: the head never goes back over midnight, whoever's clock is behind.
+        let day = day_of(booking.slot);
+        let used = if day == last_day { used } else { 0 };
+        if rules.daily(ask.lane).is_some_and(|daily| used >= daily) {
+            return Err(Answer::DayUsedUp { until: end_of(day) });
+        }
+        Ok(Booking {
+            last: booking.last.min(end_of(day) - Duration::from_nanos(1)),
+            after: Self { day, used: used.saturating_add(1), ..booking.after },
+            ..booking
+        })
+    }
+
+    /// A slot up to the patience ahead. Those that are due to the background stay free on the way there; what it has not
+    /// booked of them at the last moment is for whoever comes then.
+    fn book_for_a_person(self, rules: &Rules, ask: &Ask) -> Result<Booking, Answer> {
+        let interval = self.interval(rules, ask.now);
+        let head = self.head.max(ask.now);
+        if let Some(slot) = self.first_reserved(ask) {
+            // Where the line is short, the background can book at its end.
+            let is_short = head <= ask.now + rules.ahead();
+            if is_short || slot <= ask.now + rules.handover(interval) {
+                return Ok(self.take_reserved(slot, interval, ask.now));
             }
-        };
-        let last = ask.latest.min(ask.now + ahead);
+        }
+        let last = ask.latest.min(ask.now + rules.settings().patience);
+        // A person who comes alone is not sent behind a free slot.
+        let alone = ask.now + rules.longest_wait_alone(interval);
+        let mut slot = head;
+        let mut reserve = self.reserve.clone();
+        let mut last_without_reserve = last;
+        if reserve.left > 0 {
+            let from = reserve.due.max(alone + Duration::from_nanos(1));
+            if head >= from {
+                reserve = reserve.tidied(ask.now);
+                while reserve.left > 0 && slot >= reserve.due && slot <= last {
+                    reserve.left -= 1;
+                    reserve.slots.push(slot);
+                    reserve.due = reserve.due.max(slot - interval) + rules.between_turns(interval);
+                    slot += interval;
+                }
+            } else {
+                last_without_reserve = last.min(from - Duration::from_nanos(1));
+            }
+        }
+        if slot > last {
+            return Err(Answer::Full { until: head });
+        }
+        let after = Self { head: slot + interval, reserve, ..self };
+        Ok(Booking { slot, interval, last: last_without_reserve, on_turn: false, after })
+    }
+
+    /// A slot that people left free, or one of the nearest; on its turn one behind the people who have booked.
+    fn book_in_background(self, rules: &Rules, ask: &Ask) -> Result<Booking, Answer> {
+        let interval = self.interval(rules, ask.now);
+        let next_turn = ask.now.max(self.turn + rules.between_turns(interval));
+        let most = rules.most_reserved(interval).min(MOST_RESERVED);
+        if let Some(slot) = self.first_reserved(ask) {
+            let mut booking = self.take_reserved(slot, interval, ask.now);
+            booking.after.turn = next_turn;
+            // Two for one, so that the slots become more as long as all of them are used, and half as many as are used
+            // when they are not.
+            let reserve = &mut booking.after.reserve;
+            reserve.left = reserve.left.saturating_add(2).min(most);
+            return Ok(booking);
+        }
+        let slot = self.head.max(ask.now);
+        let is_near = slot <= ask.now + rules.ahead();
+        let on_turn = !is_near && self.turn <= ask.now;
+        if !is_near && !on_turn {
+            let at = self.turn.min(slot - rules.ahead());
+            return Err(if at < ask.latest { Answer::Later { at } } else { Answer::Full { until: slot } });
+        }
+        let last = ask.latest.min(ask.now + if on_turn { rules.ahead_on_turn() } else { rules.ahead() });
         if slot > last {
             return Err(Answer::Full { until: slot });
         }
-        // The slot's own day: the head never goes back over midnight, whoever's clock is behind.
-        let day = day_of(slot);
-        let used = if day == state.day { state.used } else { 0 };
-        if rules.settings().daily.is_some_and(|daily| used >= daily) {
-            return Err(Answer::DayUsedUp { until: end_of(day) });
-        }
-        let turn = if on_turn { ask.now.max(state.turn + rules.between_turns(interval)) } else { state.turn };
-        Ok(Booking {
-            slot,
-            interval,
-            last: last.min(end_of(day) - Duration::from_nanos(1)),
-            on_turn,
-            after: Self { head: slot + interval, turn, day, used: used.saturating_add(1), ..state },
-        })
+        let turn = if on_turn { next_turn } else { self.turn };
+        let reserve = Reserve { left: self.reserve.left.max(most), ..self.reserve };
+        let after = Self { head: slot + interval, turn, reserve, ..self };
+        Ok(Booking { slot, interval, last, on_turn, after })
+    }
+
+    /// The first slot kept for the background that is still of use. None of a day before the one that is counted.
+    fn first_reserved(&self, ask: &Ask) -> Option<OffsetDateTime> {
+        let of_use = |slot: &&OffsetDateTime| **slot >= ask.now && day_of(**slot) >= self.day;
+        self.reserve.slots.iter().find(of_use).copied().filter(|slot| *slot <= ask.latest)
+    }
+
+    fn take_reserved(self, slot: OffsetDateTime, interval: Duration, now: OffsetDateTime) -> Booking {
+        let mut reserve = self.reserve;
+        reserve.slots.retain(|other| *other != slot);
+        let after = Self { reserve: reserve.tidied(now), ..self };
+        Booking { slot, interval, last: slot, on_turn: false, after }
     }
 
     /// The line after LeadSquared complained.
@@ -185,8 +285,15 @@ impl State {
             state.slower = if state.slower_until > now { slower.max(state.slower) } else { slower };
             state.slower_until = now + ADOPTED_FOR;
         }
+        state.reserve.slots.clear();
         // Not later and later with each of the complaints that a few calls at once cause.
-        state.head = state.head.max(now + window);
+        let after = now + window;
+        if state.head < after {
+            state.head = after;
+            // The first slot after it is for whoever asks first: everything before it is empty.
+            state.reserve.due = state.reserve.due.max(after + state.interval(rules, now));
+        }
+        state.reserve = state.reserve.tidied(now);
         state
     }
 
@@ -197,9 +304,10 @@ impl State {
     /// One clock that is hours ahead would otherwise stop everybody for hours. Who finds its traces starts anew, a window
     /// from now.
     fn without_wrong_clocks(&self, rules: &Rules, now: OffsetDateTime) -> Self {
-        let mut state = *self;
+        let mut state = self.clone();
         if state.head > now + FAR {
             state.head = now + rules.settings().limit.window;
+            state.reserve = Reserve::NONE;
         }
         if state.turn > now + FAR {
             state.turn = now;

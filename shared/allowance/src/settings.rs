@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leadsquared::Limit;
+use leadsquared::{Lane, Limit};
 
 /// What this system may use of the account's allowance, and how its two lanes share that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Settings {
     pub background: u8,
     /// The most calls in one UTC day. LeadSquared's days may begin elsewhere: stay a little under its number.
     pub daily: Option<u32>,
+    /// How much of `daily` is kept for people who wait, in percent: the background stops before it.
+    pub daily_reserve: u8,
     /// By how much the delays of any two calls, from slot to arrival, may differ without a window overflowing.
     ///
     /// It has to cover the difference of two workers' clocks, the time to wake up and to connect, and the network's
@@ -25,7 +27,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The whole of `limit`, 40 % of it safe for the background, no daily cap, a margin of 425 ms and a patience of 5 s.
+    /// The whole of `limit`, 40 % of it safe for the background, no daily cap, 10 % of one kept for people, a margin of
+    /// 425 ms and a patience of 5 s.
     ///
     /// The margin is for clocks that are up to 200 ms wrong either way, and 25 ms besides. Where the clocks agree it is
     /// enough for a call that first has to connect. With a window of 5 s it costs 7.8 % of the throughput.
@@ -35,10 +38,18 @@ impl Settings {
             share: 100,
             background: 40,
             daily: None,
+            daily_reserve: 10,
             margin: Duration::from_millis(425),
             patience: Duration::from_secs(5),
         }
     }
+}
+
+/// The calls of a day that are ours where nothing else is known: 10,000 on LeadSquared's Pro plan, which permits 10 calls in
+/// 5 s, and 100,000 on the larger ones, times our share in percent.
+pub fn plan_daily(calls: u32, share: u8) -> u32 {
+    let day: u32 = if calls <= 10 { 10_000 } else { 100_000 };
+    (day / 100 * u32::from(share)).max(1)
 }
 
 /// Why settings are of no use.
@@ -70,6 +81,9 @@ pub enum InvalidSettings {
     /// No call at all would be permitted.
     #[error("a daily cap of 0 permits no call; leave it out if there is none")]
     NoDailyCalls,
+    /// The background would never get a call.
+    #[error("daily_reserve must be at most 99 percent")]
+    DailyReserve,
 }
 
 /// No window, patience or margin is longer, so nobody ever books much further ahead than this.
@@ -101,6 +115,9 @@ impl Rules {
         if settings.margin.is_zero() || settings.margin > settings.limit.window {
             return Err(InvalidSettings::Time { name: "margin" });
         }
+        if settings.daily_reserve > 99 {
+            return Err(InvalidSettings::DailyReserve);
+        }
         if settings.daily == Some(0) {
             return Err(InvalidSettings::NoDailyCalls);
         }
@@ -131,6 +148,17 @@ impl Rules {
         (interval > self.interval).then_some(interval)
     }
 
+    /// The most calls that a lane may have made when it asks for another, in one UTC day.
+    pub fn daily(&self, lane: Lane) -> Option<u32> {
+        let daily = self.settings.daily?;
+        let kept = u64::from(daily) * u64::from(self.settings.daily_reserve) / 100;
+        match lane {
+            Lane::Interactive => Some(daily),
+            // A part of it, so it is no larger than it.
+            Lane::Background => Some(daily - u32::try_from(kept).unwrap_or(daily)),
+        }
+    }
+
     /// How far ahead the background books while it has no turn: what a person who comes now waits for at most.
     pub(crate) fn ahead(&self) -> Duration {
         (self.settings.limit.window / 5).min(self.settings.patience / 2)
@@ -145,6 +173,23 @@ impl Rules {
     /// The time from one turn of the background to the next.
     pub(crate) fn between_turns(&self, interval: Duration) -> Duration {
         interval * 100 / u32::from(self.settings.background)
+    }
+
+    /// How many slots people leave free for a background that has just asked: as many as lie within their patience, and as
+    /// many as it may need to ask again.
+    pub(crate) fn most_reserved(&self, interval: Duration) -> u32 {
+        let within = self.settings.patience.as_nanos().div_ceil(self.between_turns(interval).as_nanos().max(1));
+        u32::try_from(within).unwrap_or(u32::MAX).saturating_add(2)
+    }
+
+    /// When a reserved slot that nobody has booked goes to the next person who asks: so long before it.
+    pub(crate) fn handover(&self, interval: Duration) -> Duration {
+        (interval / 2).min(self.ahead())
+    }
+
+    /// The longest that a person who comes alone waits: behind what the background books ahead, and two of its turns.
+    pub(crate) fn longest_wait_alone(&self, interval: Duration) -> Duration {
+        self.ahead() + interval * 3
     }
 
     /// How late a call may leave. A later one would eat up the margin that is there for clocks and the network.
@@ -186,6 +231,7 @@ mod tests {
     #[test]
     fn settings_of_no_use_are_refused_by_name() {
         let refused = [
+            (Settings { daily_reserve: 100, ..settings() }, InvalidSettings::DailyReserve),
             (Settings { share: 3, ..settings() }, InvalidSettings::NoCalls { calls: 25, share: 3 }),
             (Settings { share: 0, ..settings() }, InvalidSettings::Percentage { name: "share", most: 100 }),
             (Settings { share: 101, ..settings() }, InvalidSettings::Percentage { name: "share", most: 100 }),
@@ -201,6 +247,19 @@ mod tests {
         ];
         for (settings, error) in refused {
             assert_eq!(Rules::new(settings), Err(error), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn the_background_stops_before_the_reserve_of_the_day() {
+        let background = |daily, daily_reserve| {
+            Rules::new(Settings { daily, daily_reserve, ..settings() }).unwrap().daily(Lane::Background)
+        };
+        assert_eq!(background(None, 10), None);
+        for (daily, reserve, expected) in
+            [(10_000, 10, 9_000), (10_000, 0, 10_000), (15, 10, 14), (1, 99, 1), (u32::MAX, 50, u32::MAX / 2 + 1)]
+        {
+            assert_eq!(background(Some(daily), reserve), Some(expected), "{reserve} % of {daily}");
         }
     }
 

@@ -80,6 +80,7 @@ impl Stage {
             ("ALLOWANCE_CALLS", "1000000"),
             ("ALLOWANCE_WINDOW_SECONDS", "5"),
             ("ALLOWANCE_SHARE", "100"),
+            ("ALLOWANCE_DAILY", "none"),
             ("PORTAL_ID", &portal_id),
             ("SIGN_IN_FIELDS", SIGN_IN_FIELDS),
             ("DEFAULT_COUNTRY_CODE", "91"),

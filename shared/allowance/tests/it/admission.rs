@@ -4,7 +4,9 @@ use std::error::Error;
 use std::future::pending;
 use std::time::Duration;
 
-use allowance::{Allowance, Answer, Ask, DayUsedUp, InProcess, Line, LineError, Rules, Settings};
+use allowance::{
+    Allowance, Answer, Ask, BackgroundDayUsedUp, DayUsedUp, InProcess, Line, LineError, Rules, Settings, until_next_day,
+};
 use futures::executor::block_on;
 use leadsquared::{Admission, Lane, Limit, TurnedAway};
 use time::OffsetDateTime;
@@ -85,6 +87,33 @@ fn a_used_up_day_is_named_and_ends_at_midnight() {
         assert_eq!(source, Some(&DayUsedUp));
         timeline.sleep(turned_away.retry_after.unwrap()).await;
         admit(&allowance, timeline, Lane::Interactive, LONG).await.unwrap();
+    });
+}
+
+#[test]
+fn the_background_stops_before_people_do_and_both_go_on_at_midnight() {
+    run(async |timeline, clock| {
+        let rules = Rules::new(Settings { daily: Some(10), ..settings() }).unwrap();
+        let allowance = Allowance::with_clock(InProcess::new(rules), clock);
+        for _ in 0..9 {
+            admit(&allowance, timeline, Lane::Background, LONG).await.unwrap();
+        }
+        let turned_away = admit(&allowance, timeline, Lane::Background, LONG).await.unwrap_err();
+        let source = turned_away.source.as_ref().and_then(|source| source.downcast_ref());
+        assert_eq!(source, Some(&BackgroundDayUsedUp));
+        let text = source.unwrap().to_string();
+        assert!(text.contains("kept for people who wait") && text.contains("after midnight UTC"), "{text}");
+        let wait = Duration::from_secs(12 * 60 * 60) - timeline.now();
+        assert_eq!(until_next_day(&turned_away), Some(wait));
+
+        admit(&allowance, timeline, Lane::Interactive, LONG).await.unwrap();
+        let turned_away = admit(&allowance, timeline, Lane::Interactive, LONG).await.unwrap_err();
+        assert_eq!(turned_away.source.as_ref().and_then(|source| source.downcast_ref()), Some(&DayUsedUp));
+        assert!(until_next_day(&turned_away).is_some());
+        timeline.sleep(wait).await;
+        admit(&allowance, timeline, Lane::Background, LONG).await.unwrap();
+        let hurry = admit(&allowance, timeline, Lane::Background, Duration::from_millis(1_001)).await.unwrap_err();
+        assert_eq!(until_next_day(&hurry), None, "it is just not soon enough");
     });
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, in its helpers as well")]
 
 mod admission;
+mod crowds;
 mod in_process;
 mod model;
 mod suite;

@@ -62,18 +62,8 @@ struct Call {
 impl Seen {
     /// The most calls in any window, counted as LeadSquared does: a call leaves it when it is as old as the window.
     fn fullest(&self, window: Duration) -> usize {
-        let mut arrivals: Vec<Duration> = self.calls.iter().map(|call| call.arrived).collect();
-        arrivals.sort_unstable();
-        let mut in_window = VecDeque::new();
-        let mut fullest = 0;
-        for now in arrivals {
-            in_window.push_back(now);
-            while in_window.front().is_some_and(|oldest| now - *oldest >= window) {
-                in_window.pop_front();
-            }
-            fullest = fullest.max(in_window.len());
-        }
-        fullest
+        let arrivals: Vec<Duration> = self.calls.iter().map(|call| call.arrived).collect();
+        fullest(&arrivals, window)
     }
 
     fn of(&self, lane: Lane) -> usize {
@@ -86,11 +76,31 @@ impl Seen {
     }
 }
 
+/// The most of these calls in any window, counted as LeadSquared does.
+pub(crate) fn fullest(arrivals: &[Duration], window: Duration) -> usize {
+    let mut arrivals = arrivals.to_vec();
+    arrivals.sort_unstable();
+    let mut in_window = VecDeque::new();
+    let mut fullest = 0;
+    for now in arrivals {
+        in_window.push_back(now);
+        while in_window.front().is_some_and(|oldest| now - *oldest >= window) {
+            in_window.pop_front();
+        }
+        fullest = fullest.max(in_window.len());
+    }
+    fullest
+}
+
 /// Numbers that look random and are the same for the same seed (SplitMix64).
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut value = self.0;
         value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -98,7 +108,7 @@ impl Chance {
         (value ^ (value >> 31)) % end.max(1)
     }
 
-    fn up_to(&mut self, milliseconds: u64) -> Duration {
+    pub(crate) fn up_to(&mut self, milliseconds: u64) -> Duration {
         Duration::from_micros(self.below(milliseconds * 1000 + 1))
     }
 

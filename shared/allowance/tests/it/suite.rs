@@ -40,6 +40,9 @@ macro_rules! tests {
             a_slower_limit_is_kept_to_for_an_hour
             a_limit_that_is_not_slower_changes_nothing
             nobody_gets_a_slot_beyond_the_daily_cap_until_the_next_day
+            the_background_never_uses_the_part_of_the_day_that_is_kept_for_people
+            slots_are_reserved_for_the_background_among_people_who_book_far_ahead
+            a_complaint_takes_back_what_is_reserved_for_the_background
             a_booking_over_midnight_counts_for_the_new_day
             a_worker_behind_midnight_does_not_bring_yesterday_back
             a_clock_that_is_hours_ahead_stops_nobody_for_hours
@@ -233,6 +236,68 @@ pub(crate) async fn nobody_gets_a_slot_beyond_the_daily_cap_until_the_next_day<L
         assert_eq!(person(&workers[0], MIDNIGHT).await, slot(MIDNIGHT + number * 217));
     }
     assert_eq!(person(&workers[1], MIDNIGHT + 1).await, Answer::DayUsedUp { until: at(3 * MIDNIGHT) });
+}
+
+pub(crate) async fn the_background_never_uses_the_part_of_the_day_that_is_kept_for_people<L: Line>(
+    lines: &impl AsyncFn(Rules, usize) -> Vec<L>,
+) {
+    const MIDNIGHT: i64 = 43_200_000;
+    let daily = Settings { daily: Some(20), daily_reserve: 10, ..settings() };
+    let workers = lines(Rules::new(daily).unwrap(), 2).await;
+    for day in 0..2 {
+        let (begin, end) = (day * 2 * MIDNIGHT, (day * 2 + 1) * MIDNIGHT);
+        for number in 0..17 {
+            let time = begin + number * 1_000;
+            assert_eq!(background(&workers[0], time).await, slot(time), "call {number} of day {day}");
+        }
+        // Both see the same count, whichever of them booked.
+        assert_eq!(person(&workers[1], begin + 17_000).await, slot(begin + 17_000));
+        for time in [begin + 18_000, end - 1] {
+            for worker in &workers {
+                assert_eq!(background(worker, time).await, Answer::DayUsedUp { until: at(end) });
+            }
+        }
+        for number in 18..20 {
+            let time = begin + number * 1_000;
+            assert_eq!(person(&workers[1], time).await, slot(time), "call {number} of day {day}");
+        }
+        assert_eq!(person(&workers[0], end - 1).await, Answer::DayUsedUp { until: at(end) });
+    }
+}
+
+pub(crate) async fn slots_are_reserved_for_the_background_among_people_who_book_far_ahead<L: Line>(
+    lines: &impl AsyncFn(Rules, usize) -> Vec<L>,
+) {
+    let workers = lines(rules(), 2).await;
+    assert_eq!(background(&workers[0], 0).await, slot(0));
+    let mut people = Vec::new();
+    while let Answer::Leave { slot } = person(&workers[1], 0).await {
+        people.push((slot - NOON).whole_milliseconds() / 217);
+    }
+    // From 1.651 s on two in five slots are free.
+    assert_eq!(people, [1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 14, 16, 18, 19, 21, 23]);
+    // The background takes them in their order, whichever of its workers asks, and people none of them before the last
+    // moment.
+    assert_eq!(background(&workers[0], 0).await, slot(8 * 217));
+    assert_eq!(person(&workers[1], 10 * 217 - 109).await, slot(24 * 217));
+    assert_eq!(person(&workers[1], 10 * 217 - 108).await, slot(10 * 217));
+    assert_eq!(background(&workers[1], 10 * 217 - 108).await, slot(12 * 217));
+    assert_eq!(background(&workers[0], 10 * 217 - 108).await, slot(15 * 217));
+    // What it lets pass is nobody's.
+    assert_eq!(background(&workers[1], 17 * 217 + 1).await, slot(20 * 217));
+}
+
+pub(crate) async fn a_complaint_takes_back_what_is_reserved_for_the_background<L: Line>(
+    lines: &impl AsyncFn(Rules, usize) -> Vec<L>,
+) {
+    let workers = lines(rules(), 2).await;
+    assert_eq!(background(&workers[0], 0).await, slot(0));
+    while let Answer::Leave { .. } = person(&workers[1], 0).await {}
+    workers[1].push_back(at(100), None).await.unwrap();
+    // The head was 5.208 s ahead: no slot of the next window is given out, reserved or not.
+    assert_eq!(background(&workers[0], 100).await, slot(24 * 217));
+    assert_eq!(person(&workers[1], 1_000).await, slot(26 * 217));
+    assert_eq!(background(&workers[0], 1_000).await, slot(25 * 217));
 }
 
 pub(crate) async fn a_booking_over_midnight_counts_for_the_new_day<L: Line>(
