@@ -113,7 +113,7 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
     item
 }
 
-fn invitation_key(id: InvitationId) -> String {
+pub(crate) fn invitation_key(id: InvitationId) -> String {
     format!("invitation#{id}")
 }
 
