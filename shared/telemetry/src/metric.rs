@@ -51,6 +51,10 @@ pub enum Metric {
     FieldsLeftOut(usize),
     /// The regular look at keys, hosts, portal and fields found something that has to be mended.
     KeyCheckFailed,
+    /// So many held applications wait for an operator's decision. Recorded at most once a day.
+    HeldWaiting(u64),
+    /// So many of them are discarded by themselves within two days. Recorded at most once a day.
+    HeldExpiring(u64),
 }
 
 /// One of our metrics as CloudWatch has it.
@@ -89,10 +93,12 @@ const ALLOWANCE_WAIT: Series<[&str; 0]> = series("AllowanceWait", [], Unit::Mill
 const MAILS_UNKNOWN: Series<[&str; 0]> = series("MailsUnknown", [], Unit::Count);
 const FIELDS_LEFT_OUT: Series<[&str; 0]> = series("FieldsLeftOut", [], Unit::Count);
 const KEY_CHECK_FAILED: Series<[&str; 0]> = series("KeyCheckFailed", [], Unit::Count);
+const HELD_WAITING: Series<[&str; 0]> = series("HeldWaiting", [], Unit::Count);
+const HELD_EXPIRING: Series<[&str; 0]> = series("HeldExpiring", [], Unit::Count);
 const COLD_STARTS: Series<[&str; 0]> = series("ColdStarts", [], Unit::Count);
 
 /// Every metric there is: what an alarm, the dashboard and the README can name.
-pub const ALL: [Series<&[&str]>; 16] = [
+pub const ALL: [Series<&[&str]>; 18] = [
     ACCEPTED.listed(),
     OUTCOMES.listed(),
     OUTCOMES_BY_SOURCE.listed(),
@@ -108,6 +114,8 @@ pub const ALL: [Series<&[&str]>; 16] = [
     MAILS_UNKNOWN.listed(),
     FIELDS_LEFT_OUT.listed(),
     KEY_CHECK_FAILED.listed(),
+    HELD_WAITING.listed(),
+    HELD_EXPIRING.listed(),
     COLD_STARTS.listed(),
 ];
 
@@ -137,6 +145,8 @@ impl Metric {
             Self::MailUnknown => MAILS_UNKNOWN.count(1, []),
             Self::FieldsLeftOut(fields) => FIELDS_LEFT_OUT.count(fields as u64, []),
             Self::KeyCheckFailed => KEY_CHECK_FAILED.count(1, []),
+            Self::HeldWaiting(count) => HELD_WAITING.count(count, []),
+            Self::HeldExpiring(count) => HELD_EXPIRING.count(count, []),
         }
     }
 }
