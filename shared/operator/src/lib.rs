@@ -11,10 +11,7 @@ pub use stack::{Parameters, Stack, configuration_of};
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// CloudFormation does not say what the stack has.
-    #[error(
-        "could not look up the stack {name} ({cause}); check its name, the region and the credentials. With single sign-on, \
-         run `eval \"$(aws configure export-credentials --format env)\"` first"
-    )]
+    #[error("could not look up the stack {name} ({cause})")]
     Stack {
         /// The stack's name.
         name: String,

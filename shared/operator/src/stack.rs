@@ -18,8 +18,7 @@ const CALL_TIME: Duration = Duration::from_secs(30);
 
 /// How AWS is reached: at this address, or the one of the account and the region that the environment names.
 pub async fn configuration_of(endpoint: Option<&str>) -> SdkConfig {
-    let config = aws::config_within(CALL_TIME).await;
-    let Some(endpoint) = endpoint else { return config };
+    let Some(endpoint) = endpoint else { return aws::config_within(CALL_TIME).await };
     let local = aws_config::ConfigLoader::default()
         .behavior_version(aws_config::BehaviorVersion::latest())
         .endpoint_url(endpoint)

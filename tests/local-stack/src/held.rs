@@ -52,41 +52,19 @@ pub async fn list(place: &Place, choice: &Choice) -> anyhow::Result<Chosen> {
 }
 
 impl Chosen {
-    /// What accepting them means. Without a limit of the operator's own, no more are accepted in a day than leave half
-    /// of the day's mails and calls to other people: the rest is dropped from the choice.
+    /// What accepting them means. Without a limit of the operator's own, no more are accepted in a day than leave half of
+    /// the day's mails and calls to other people: the rest is dropped from the choice.
     ///
     /// # Errors
     /// When the stack does not answer, or nothing is left of the day.
     pub async fn plan(&mut self, choice: &Choice) -> anyhow::Result<String> {
         let pace = Pace::of(self.stack.parameters());
-        let all = self.applications.len();
-        let mut plan = String::new();
-        if choice.limit.is_none() && choice.receipt.is_none() {
-            let left = held::left_today(&self.stack, &pace, OffsetDateTime::now_utc()).await?;
-            ensure!(
-                all == 0 || left > 0,
-                "{} held applications were accepted today, which is half of what the day's mails and calls are enough for; \
-                 accept the rest tomorrow, or say with --limit how many to accept now",
-                pace.a_day
-            );
-            self.applications.truncate(left);
-            if left < all {
-                plan = format!(
-                    "Of {all}, the oldest {left} are accepted now: more would take over half of the day's mails and calls. \
-                     Accept the rest tomorrow, or say with --limit how many.\n"
-                );
-            }
-        }
-        let count = self.applications.len();
-        plan.push_str(&format!("Accepting {count}{}.\n", match pace.time_for(count) {
-            Duration::ZERO => String::new(),
-            time => format!(
-                ", ten every {}, so that nobody else waits for long: it takes about {}. Ctrl-C stops it; accepting again \
-                 continues",
-                exactly(pace.every),
-                roughly(time)
-            ),
-        }));
+        let left = match choice.limit.is_none() && choice.receipt.is_none() {
+            true => held::left_today(&self.stack, &pace, OffsetDateTime::now_utc()).await?,
+            false => usize::MAX,
+        };
+        let plan = plan(self.applications.len(), left, &pace)?;
+        self.applications.truncate(left);
         Ok(plan)
     }
 
@@ -116,6 +94,34 @@ impl Chosen {
     pub async fn discard(&self) -> anyhow::Result<Discarded> {
         Ok(held::discard(&self.stack, &self.applications, &SystemClock).await?)
     }
+}
+
+/// What accepting so many means, where so many are left of the day.
+fn plan(all: usize, left: usize, pace: &Pace) -> anyhow::Result<String> {
+    ensure!(
+        left > 0,
+        "as many were accepted today as half of the day's mails and calls are enough for, {}; accept the rest tomorrow, or say \
+         with --limit how many to accept now",
+        pace.a_day
+    );
+    let mut plan = String::new();
+    if left < all {
+        plan = format!(
+            "Of {all}, the oldest {left} are accepted now: more would take over half of the day's mails and calls. Accept \
+             the rest tomorrow, or say with --limit how many.\n"
+        );
+    }
+    let count = all.min(left);
+    plan.push_str(&match pace.time_for(count) {
+        Duration::ZERO => format!("Accepting {count}.\n"),
+        time => format!(
+            "Accepting {count}, ten every {}, so that nobody else waits for long: it takes about {}. Ctrl-C stops it; \
+             accepting again continues.\n",
+            exactly(pace.every),
+            roughly(time)
+        ),
+    });
+    Ok(plan)
 }
 
 /// A table of the held applications by cause and network, the largest group first. Shows nothing of a person.
@@ -270,6 +276,23 @@ mod tests {
             })
             .collect();
         assert!(table(&many, NOW).ends_with("   950  in 950 smaller groups\n"), "{}", table(&many, NOW));
+    }
+
+    #[test]
+    fn accepting_says_before_how_many_it_takes_and_for_how_long() {
+        let pace = Pace { every: Duration::from_secs(30), a_day: 1666 };
+        assert_eq!(plan(10, usize::MAX, &pace).unwrap(), "Accepting 10.\n");
+        let many = plan(10_000, usize::MAX, &pace).unwrap();
+        assert!(
+            many.starts_with(
+                "Accepting 10000, ten every 30 s, so that nobody else waits for long: it takes about 8 h."
+            ),
+            "{many}"
+        );
+        let today = plan(10_000, 1000, &pace).unwrap();
+        assert!(today.starts_with("Of 10000, the oldest 1000 are accepted now"), "{today}");
+        assert!(today.contains("\nAccepting 1000, ten every 30 s") && today.contains("about 49 min."), "{today}");
+        assert!(plan(10, 0, &pace).unwrap_err().to_string().contains("are enough for, 1666; accept the rest tomorrow"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Asking a deployed stack, on this machine or on AWS: through boto3, or with the crate `operator`.
 
+use anyhow::Context;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -24,7 +25,15 @@ impl Place {
     /// The stack, as the commands see it that speak with AWS themselves.
     pub(crate) async fn stack(&self) -> anyhow::Result<operator::Stack> {
         let (endpoint, name) = self.endpoint_and_name();
-        Ok(operator::Stack::named(name, &operator::configuration_of(endpoint).await).await?)
+        let stack = operator::Stack::named(name, &operator::configuration_of(endpoint).await).await;
+        stack.with_context(|| match endpoint {
+            Some(url) => format!("{url} did not do what was asked; is `cargo run` running?"),
+            None => {
+                "AWS did not do what was asked; check the stack's name, the region and the credentials. With single \
+                     sign-on, run `eval \"$(aws configure export-credentials --format env)\"` first"
+                    .to_owned()
+            }
+        })
     }
 
     fn endpoint_and_name(&self) -> (Option<&str>, &str) {
