@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use invitation_flow::{Action, Invitation, InvitationId, Source, Whom};
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Settings};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::{
     application_form::Request,
     fixtures::{metrics, sqs_event},
+    held,
     stage::Stage,
     template::{Template, own_metrics},
     workspace,
@@ -66,6 +69,14 @@ async fn webhook(secret: &str, body: Option<&str>) -> String {
 
 const RIGHT_SECRET: &str = "sample-webhook-secret-0123456789abcdef";
 
+/// An application that has been held for so many days.
+async fn held_for(stage: &Stage<()>, days: i64) {
+    let whom = Whom::Email("asha@example.com".parse().unwrap());
+    let at = OffsetDateTime::now_utc() - time::Duration::days(days);
+    let invitation = Invitation::new(InvitationId::of([&b"held"[..]]), Source::Form, at, whom, Action::Invite);
+    stage.aws.put_items(&stage.ledger, vec![held::item(&invitation, "network", None, at)]).await;
+}
+
 async fn wrong_keys(stage: &Stage<()>) {
     stage.put_keys(r#"{"accessKey":"wrong","secretKey":"wrong"}"#).await;
 }
@@ -94,6 +105,8 @@ async fn an_alarm_hears_of_what_it_is_for_and_of_nothing_while_all_is_well() {
         ("ToBeMended", invitation("FirstName", wrong_keys).await),
         ("InvitationsWait", invitation("FirstName", wrong_keys).await),
         ("KeyCheckFailed", key_check(wrong_keys).await),
+        ("HeldWaiting", key_check(async |stage| held_for(stage, 1).await).await),
+        ("HeldExpiring", key_check(async |stage| held_for(stage, 13).await).await),
         ("FieldsLeftOut", invitation("mx_Nowhere", none).await),
         ("ManyRejected", invitation("FirstName", refused).await),
         ("OftenRateLimited", invitation("FirstName", turned_away).await),

@@ -12,7 +12,7 @@ use local_stack::{
     LocalStack, Options, Place,
     burst::{self, Trouble},
     dead_letters::{self, Choice, Found},
-    explain,
+    explain, held,
     steps::Steps,
 };
 use serde_json::{Value, json};
@@ -178,6 +178,10 @@ async fn dead_letters_are_listed_explained_and_put_back_without_a_second_effect(
 #[tokio::test]
 async fn a_stack_that_is_not_there_is_said_to_be_so() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = dead_letters::list(&Place::Here(format!("http://{nobody}")), &Steps::hidden()).await.unwrap_err();
-    assert!(format!("{error:#}").contains("is `cargo run` running?"), "{error:#}");
+    let place = Place::Here(format!("http://{nobody}"));
+    let of_dead_letters = dead_letters::list(&place, &Steps::hidden()).await.unwrap_err();
+    let of_held = held::list(&place, &operator::held::Choice::default()).await.err().unwrap();
+    for error in [of_dead_letters, of_held] {
+        assert!(format!("{error:#}").contains("is `cargo run` running?"), "{error:#}");
+    }
 }

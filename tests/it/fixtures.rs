@@ -1,7 +1,7 @@
 //! What the tests of the functions share: the built binaries, and an AWS account each on one MiniStack.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::{
         LazyLock,
@@ -11,7 +11,10 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, PutRequest, ScalarAttributeType,
+    WriteRequest,
+};
 use aws_sdk_sqs::{
     config::Credentials,
     operation::receive_message::builders::ReceiveMessageFluentBuilder,
@@ -125,6 +128,21 @@ impl Aws {
         let table = self.dynamodb().create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
         table.key_schema(key).attribute_definitions(text.build().unwrap()).send().await.unwrap();
         name
+    }
+
+    /// How an operator of this account reaches it.
+    pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// Puts items into a table, many at a time.
+    pub(crate) async fn put_items(&self, table: &str, items: Vec<HashMap<String, AttributeValue>>) {
+        const AT_A_TIME: usize = 25;
+        for some in items.chunks(AT_A_TIME) {
+            let put = |item: &HashMap<_, _>| PutRequest::builder().set_item(Some(item.clone())).build().unwrap();
+            let puts = some.iter().map(|item| WriteRequest::builder().put_request(put(item)).build()).collect();
+            self.dynamodb().batch_write_item().request_items(table, puts).send().await.unwrap();
+        }
     }
 
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {

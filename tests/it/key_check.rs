@@ -1,21 +1,48 @@
 //! The `key-check` function: what it finds about an account, seen from outside.
 
-use std::time::Duration;
+use std::time::Duration as Wait;
 
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::Request,
+    http::StatusCode,
+    response::IntoResponse,
+};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use invitation_flow::{Action, Invitation, InvitationId, Source, Whom};
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Role, Settings};
+use ledger::{HeldDecision, Ledger};
 use serde_json::{Value, json};
-use tokio::net::TcpSocket;
+use time::{Duration, OffsetDateTime};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinSet,
+};
 
 use crate::{
-    fixtures::metrics,
+    fixtures::{self, metrics},
+    held,
     runtime_api::{Function, FunctionError},
     stage::{self, keys},
     workspace,
 };
 
 /// As in template.yaml.
-const TIMEOUT: Duration = Duration::from_secs(60);
-const SUBJECTS: [&str; 8] = ["keys", "region", "role", "portal", "login links", "fields", "mail sender", "allowance"];
+const TIMEOUT: Wait = Wait::from_secs(60);
+/// Those of the LeadSquared account, then those of the held applications.
+const SUBJECTS: [&str; 10] = [
+    "keys",
+    "region",
+    "role",
+    "portal",
+    "login links",
+    "fields",
+    "mail sender",
+    "allowance",
+    "held applications",
+    "held applications at their end",
+];
 
 type Stage = stage::Stage<()>;
 
@@ -79,6 +106,25 @@ fn failures(printed: &str) -> Vec<Value> {
     let failures =
         metrics(printed).into_iter().filter(|(name, dimensions, _)| name == "KeyCheckFailed" && dimensions.is_empty());
     failures.map(|(.., count)| count).collect()
+}
+
+/// Whether a finding is about held applications; the others are about the LeadSquared account.
+fn is_of_held(finding: &Value) -> bool {
+    finding["subject"].as_str().unwrap().starts_with("held applications")
+}
+
+/// What the two lines about held applications say, each as state and words.
+fn of_held(report: &Value) -> Vec<(&str, &str)> {
+    let lines = findings(report).filter(|finding| is_of_held(finding));
+    lines.map(|line| (line["state"].as_str().unwrap(), line["what"].as_str().unwrap())).collect()
+}
+
+/// The metrics about held applications.
+fn held_metrics(printed: &str) -> Vec<(String, Value)> {
+    let all = metrics(printed).into_iter().filter(|(name, ..)| name.starts_with("Held"));
+    let mut all: Vec<_> = all.map(|(name, dimensions, value)| (name + &dimensions, value)).collect();
+    all.sort_by_key(|(name, _)| name.clone());
+    all
 }
 
 fn form(field: &str) -> String {
@@ -208,7 +254,8 @@ async fn an_allowance_beyond_the_limit_is_wrong_and_what_passes_is_no_fault_of_t
     stage.emulator.faults().add(Fault::everywhere(Effect::gateway(503)));
     let Checked { report, printed } = stage.check(&[]).await;
     assert_eq!(report["healthy"], true, "{report}");
-    assert!(findings(&report).all(|finding| finding["state"] == "unknown"), "{report}");
+    let of_account: Vec<_> = findings(&report).filter(|finding| !is_of_held(finding)).collect();
+    assert!(of_account.iter().all(|finding| finding["state"] == "unknown") && !of_account.is_empty(), "{report}");
     assert!(!printed.contains("ERROR") && failures(&printed).is_empty(), "{printed}");
 }
 
@@ -249,4 +296,95 @@ async fn a_broken_setting_stops_the_function_with_its_name() {
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it starts with a number of calls that is none"),
     }
+}
+
+fn invitation(number: u8) -> Invitation {
+    let whom = Whom::Email(format!("c4nary-{number}@example.com").parse().unwrap());
+    Invitation::new(InvitationId::of([&[number][..]]), Source::Form, OffsetDateTime::now_utc(), whom, Action::Invite)
+}
+
+#[tokio::test]
+async fn held_applications_are_counted_and_reminded_of_once_a_day() {
+    let stage = Stage::new().await;
+    let now = OffsetDateTime::now_utc();
+    let held_for = |number, hours| held::item(&invitation(number), "network", None, now - Duration::hours(hours));
+    let days = |days: i64| 24 * days;
+    // The last one has expired, and DynamoDB has not deleted it yet.
+    let items = vec![held_for(1, 1), held_for(2, 2), held_for(3, days(12) + 1), held_for(4, days(14) + 1)];
+    stage.aws.put_items(&stage.ledger, items).await;
+    let Checked { report, printed } = stage.check(&[]).await;
+    assert_eq!(
+        of_held(&report),
+        [
+            ("to-decide", "3 wait for a decision; the first is discarded by itself in 46 hours"),
+            ("to-decide", "1 are discarded by themselves within two days, unless they are accepted before"),
+        ]
+    );
+    assert_eq!(report["healthy"], true, "nothing is to be mended: {report}");
+    let both = [("HeldExpiring".to_owned(), json!(1)), ("HeldWaiting".to_owned(), json!(3))];
+    assert_eq!(held_metrics(&printed), both, "{printed}");
+    assert!(!printed.contains("ERROR") && !printed.contains("c4nary") && failures(&printed).is_empty(), "{printed}");
+
+    // However often it looks, the alarms hear of them once a day; the lines say how it is.
+    let Checked { report, printed } = stage.check(&[]).await;
+    assert_eq!((of_held(&report)[0].0, held_metrics(&printed)), ("to-decide", vec![]), "{printed}");
+    let ledger = Ledger::new(stage.aws.dynamodb(), stage.ledger.clone());
+    for (subject, hours, is_due) in
+        [("held-waiting", 23, false), ("held-waiting", 24, true), ("held-waiting", 25, false)]
+    {
+        let at = OffsetDateTime::now_utc() + Duration::hours(hours);
+        assert_eq!(ledger.remind(subject, at).await.unwrap(), is_due, "{subject} after {hours} hours");
+    }
+
+    ledger.decide_held(&[invitation(1).id, invitation(3).id], HeldDecision::Discarded, now).await.unwrap();
+    ledger.decide_held(&[invitation(2).id], HeldDecision::Accepted, now).await.unwrap();
+    let Checked { report, .. } = stage.check(&[]).await;
+    // Accepted, and not on the queue yet.
+    assert!(of_held(&report)[0].1.starts_with("1 wait for a decision"), "{report}");
+    ledger.held_sent(invitation(2).id).await.unwrap();
+    let Checked { report, .. } = stage.check(&[]).await;
+    let none = [("good", "none waits for a decision"), ("good", "none is gone within two days")];
+    assert_eq!(of_held(&report), none);
+}
+
+/// A way to DynamoDB on which nothing is scanned, as for a role of an older template.
+async fn way_without_scan(stage: &Stage) -> (String, JoinSet<std::io::Result<()>>) {
+    let environment = stage.environment("key-check", &[]);
+    let (_, target) = environment.into_iter().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap();
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let forward = async move |request: Request| {
+        let (mut parts, body) = request.into_parts();
+        if parts.headers.get("x-amz-target").is_some_and(|target| target.to_str().unwrap().ends_with(".Scan")) {
+            let refusal = r#"{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"c4nary"}"#;
+            return (StatusCode::BAD_REQUEST, refusal).into_response();
+        }
+        parts.uri = target.parse().unwrap();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        client.request(Request::from_parts(parts, Body::from(body))).await.unwrap().map(Body::new)
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (url, JoinSet::from_iter([async { axum::serve(listener, Router::new().fallback(forward)).await }]))
+}
+
+#[tokio::test]
+async fn a_table_that_cannot_be_scanned_fails_no_other_check() {
+    let stage = Stage::new().await;
+    let (url, _server) = way_without_scan(&stage).await;
+    let mut environment = stage.environment("key-check", &[]);
+    environment.push(("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), url));
+    let function = Function::start(fixtures::binary("key-check").await, environment).await.unwrap();
+    let report = function.invoke(&sample("schedule.json"), TIMEOUT).await.unwrap();
+    let printed = function.stop().await;
+    assert_eq!((report["healthy"].clone(), findings(&report).count()), (json!(true), SUBJECTS.len()), "{report}");
+    for (state, what) in of_held(&report) {
+        assert!(state == "unknown" && what.contains("AccessDeniedException"), "{report}");
+    }
+    let good = findings(&report).filter(|finding| finding["state"] == "good").count();
+    assert_eq!(good, SUBJECTS.len() - 4, "the account is looked at as ever: {report}");
+    assert!(printed.contains("not all held applications could be counted"), "{printed}");
+    assert!(
+        !printed.contains("ERROR") && !printed.contains("c4nary") && held_metrics(&printed).is_empty(),
+        "{printed}"
+    );
 }

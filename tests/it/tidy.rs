@@ -232,6 +232,19 @@ fn an_alarm_lasts_from_one_attempt_to_the_next() {
     assert!(seconds("KeyCheckFailed") > hours * 60 * 60, "checks are {hours} h apart");
 }
 
+/// What is recorded once a day is over before the next day's, so that it goes off again; and it stays for most of the day.
+#[test]
+fn an_alarm_about_held_applications_goes_off_once_a_day() {
+    let template = Template::read();
+    for id in ["HeldWaiting", "HeldExpiring"] {
+        let alarm = &template.resource(id)["Properties"];
+        assert_eq!((&alarm["DatapointsToAlarm"], &alarm["Threshold"]), (&json!(1), &json!(1)), "{id}");
+        let hours = alarm["Period"].as_u64().unwrap() * alarm["EvaluationPeriods"].as_u64().unwrap() / 3600;
+        assert!((12..23).contains(&hours), "{id} is on for {hours} hours");
+        assert!(alarm["OKActions"].is_null(), "{id} is over for the day, and not because somebody decided");
+    }
+}
+
 #[test]
 fn the_dashboard_shows_metrics_there_are_and_every_alarm() {
     let template = Template::read();

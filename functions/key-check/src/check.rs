@@ -4,11 +4,14 @@ use account::{Account, AccountError, Rules};
 use aws::SdkConfig;
 use leadsquared::doctor::{Finding, Subject, Verdict, examine};
 use leadsquared::{InvalidOptions, Lane};
+use ledger::Ledger;
 use serde::Serialize;
 use settings::SecretError;
 use telemetry::Metric;
+use time::OffsetDateTime;
 
 use crate::config::{Config, TIMEOUTS};
+use crate::held;
 
 /// What a check found.
 #[derive(Debug, Serialize)]
@@ -60,23 +63,38 @@ pub enum State {
     Wrong,
     /// It could not be told.
     Unknown,
+    /// An operator has to decide.
+    ToDecide,
 }
 
-/// Looks at everything, and says what it found, a line for each. `time` is how long it may take.
+/// Looks at everything, and says what it found, a line for each. `time` is how long it may take; `now` and `at` are the same
+/// moment.
 ///
 /// Keys and credentials are fetched anew each time: what an earlier check knew is what this one is about.
 ///
 /// # Errors
 /// When the settings are of no use for a client.
-pub async fn check(aws: &SdkConfig, config: &Config, now: Instant, time: Duration) -> Result<Report, InvalidOptions> {
+pub async fn check(
+    aws: &SdkConfig,
+    config: &Config,
+    now: Instant,
+    at: OffsetDateTime,
+    time: Duration,
+) -> Result<Report, InvalidOptions> {
     let account = Account::open(aws, &config.account, Lane::Background, TIMEOUTS)?;
-    let findings = match account.access(now).await {
-        Ok(access) => {
-            let client = access.client.within(now + time);
-            examine(&client, &config.wanted()).await.into_iter().map(Reported::from).collect()
+    let ledger = Ledger::new(aws_sdk_dynamodb::Client::new(aws), config.account.ledger_table.clone());
+    // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the compiler.
+    let of_account = Box::pin(async {
+        match account.access(now).await {
+            Ok(access) => {
+                let client = access.client.within(now + time);
+                examine(&client, &config.wanted()).await.into_iter().map(Reported::from).collect()
+            }
+            Err(error) => vec![Reported::from(error)],
         }
-        Err(error) => vec![Reported::from(error)],
-    };
+    });
+    let (mut findings, of_held) = tokio::join!(of_account, Box::pin(held::look(&ledger, at, time)));
+    findings.extend(of_held);
     for finding in &findings {
         finding.log();
     }
@@ -111,6 +129,7 @@ impl Reported {
         match state {
             State::Good => tracing::info!(subject, what, "as it should be"),
             State::Unknown => tracing::info!(subject, what, "could not be told"),
+            State::ToDecide => tracing::warn!(subject, what, mend = mend.as_deref(), "an operator has to decide"),
             State::Wrong => {
                 Metric::KeyCheckFailed.record();
                 tracing::error!(subject, what, mend = mend.as_deref(), setting, "something has to be mended");

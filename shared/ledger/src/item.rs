@@ -123,7 +123,7 @@ pub(crate) fn mark_word(mark: MarkSent) -> Option<&'static str> {
     }
 }
 
-fn invitation_key(id: InvitationId) -> String {
+pub(crate) fn invitation_key(id: InvitationId) -> String {
     format!("invitation#{id}")
 }
 

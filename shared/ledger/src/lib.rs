@@ -11,6 +11,9 @@
 //! | `mails#<day>` | `count`: mails that were begun on that day | 90 days |
 //! | `count#<day>#accepted` | `count`: invitations that were accepted on that day | 90 days |
 //! | `count#<day>#<outcome>` | `count`: those of them that ended so | 90 days |
+//! | `held#<invitation id>` | an application over an intake cap: `person`, `message` (the queue's), `cause`, `source`, `network` (a hash), `held_at`; once an operator decided `decision` (`accepted` or `discarded`) and `decided_at`, and no `message` once it is discarded or on the queue | 14 days; accepted, 14 more |
+//! | `count#<day>#held-accepted`, `count#<day>#held-discarded` | `count`: held applications on which an operator decided so on that day | 90 days |
+//! | `reminder#<subject>` | `at`: when the operator was last reminded of it | 14 days |
 //!
 //! What belongs together is written in one transaction, so that whatever dies when, an invitation is in the counts exactly
 //! as its own item says. `accepted` is the sum of the outcomes once nothing of that day is under way ([`Counts`]).
@@ -19,6 +22,7 @@
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html>), so reads and conditions look at it
 //! themselves.
 
+mod held;
 mod item;
 mod links;
 mod standing;
@@ -41,6 +45,7 @@ use crate::item::{
     invitation_item, lead_key, mails_key, mark_word, person_key, pointer_item, seconds, text,
 };
 
+pub use held::{Held, HeldDecision, HeldMessage, HeldWaiting};
 pub use links::Link;
 pub use standing::{Registered, Standing};
 

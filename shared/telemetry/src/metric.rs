@@ -64,6 +64,10 @@ pub enum Metric {
     },
     /// So many events of LeadSquared's, with an accepted secret, could not be read. LeadSquared does not send them again.
     EventsUnreadable(usize),
+    /// So many held applications wait for an operator's decision. Recorded at most once a day.
+    HeldWaiting(u64),
+    /// So many of them are discarded by themselves within two days. Recorded at most once a day.
+    HeldExpiring(u64),
 }
 
 /// One of our metrics as CloudWatch has it.
@@ -102,6 +106,8 @@ const ALLOWANCE_WAIT: Series<[&str; 0]> = series("AllowanceWait", [], Unit::Mill
 const MAILS_UNKNOWN: Series<[&str; 0]> = series("MailsUnknown", [], Unit::Count);
 const FIELDS_LEFT_OUT: Series<[&str; 0]> = series("FieldsLeftOut", [], Unit::Count);
 const KEY_CHECK_FAILED: Series<[&str; 0]> = series("KeyCheckFailed", [], Unit::Count);
+const HELD_WAITING: Series<[&str; 0]> = series("HeldWaiting", [], Unit::Count);
+const HELD_EXPIRING: Series<[&str; 0]> = series("HeldExpiring", [], Unit::Count);
 const COLD_STARTS: Series<[&str; 0]> = series("ColdStarts", [], Unit::Count);
 const NOT_STORED: Series<[&str; 0]> = series("NotStored", [], Unit::Count);
 const REJECTED: Series<[&str; 0]> = series("Rejected", [], Unit::Count);
@@ -110,7 +116,7 @@ const WEBHOOK_SECRET_WRONG: Series<[&str; 0]> = series("WebhookSecretWrong", [],
 const EVENTS_UNREADABLE: Series<[&str; 0]> = series("EventsUnreadable", [], Unit::Count);
 
 /// Every metric there is: what an alarm, the dashboard and the README can name.
-pub const ALL: [Series<&[&str]>; 21] = [
+pub const ALL: [Series<&[&str]>; 23] = [
     ACCEPTED.listed(),
     OUTCOMES.listed(),
     OUTCOMES_BY_SOURCE.listed(),
@@ -126,6 +132,8 @@ pub const ALL: [Series<&[&str]>; 21] = [
     MAILS_UNKNOWN.listed(),
     FIELDS_LEFT_OUT.listed(),
     KEY_CHECK_FAILED.listed(),
+    HELD_WAITING.listed(),
+    HELD_EXPIRING.listed(),
     COLD_STARTS.listed(),
     NOT_STORED.listed(),
     REJECTED.listed(),
@@ -166,6 +174,8 @@ impl Metric {
             // Measured, so that the smallest value of an hour tells whether no accepted secret came in it.
             Self::WebhookSecret { is_wrong } => WEBHOOK_SECRET_WRONG.measure(f64::from(u8::from(is_wrong))),
             Self::EventsUnreadable(events) => EVENTS_UNREADABLE.count(events as u64, []),
+            Self::HeldWaiting(count) => HELD_WAITING.count(count, []),
+            Self::HeldExpiring(count) => HELD_EXPIRING.count(count, []),
         }
     }
 }

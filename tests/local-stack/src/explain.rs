@@ -1,11 +1,13 @@
 //! The course of one invitation, from the ledger, the functions' logs and the dead letters.
 
 use anyhow::ensure;
+use operator::held::{Found, HeldDecision};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::dead_letters::{DeadLetter, age};
+use crate::held::{roughly, since};
 use crate::operate::Place;
 use crate::steps::Steps;
 
@@ -14,6 +16,9 @@ use crate::steps::Steps;
 pub struct Course {
     /// Its item in the ledger, once an attempt has begun.
     pub ledger: Option<Value>,
+    /// It, where it was held before it came to the queue.
+    #[serde(skip)]
+    pub held: Option<Found>,
     /// It, among the dead letters.
     pub dead_letter: Option<DeadLetter>,
     /// What the functions logged of it, oldest first.
@@ -36,9 +41,10 @@ pub struct Logged {
 /// # Errors
 /// When the stack does not answer, or knows nothing of it: says what to check.
 pub async fn look_up(place: &Place, receipt: &str, steps: &Steps) -> anyhow::Result<Course> {
-    let course: Course = place.ask("explain", json!({"receipt": receipt}), steps).await?;
+    let mut course: Course = place.ask("explain", json!({"receipt": receipt}), steps).await?;
+    course.held = operator::held::find(&place.stack().await?, receipt.parse()?, OffsetDateTime::now_utc()).await?;
     ensure!(
-        course.ledger.is_some() || course.dead_letter.is_some() || !course.log.is_empty(),
+        course.ledger.is_some() || course.held.is_some() || course.dead_letter.is_some() || !course.log.is_empty(),
         "nothing is known of {receipt}: it is another stack's, or older than 30 days, or no receipt at all \
          (the answer to the form and every log line of an invitation have it)"
     );
@@ -56,6 +62,12 @@ pub fn timeline(course: &Course, receipt: &str, now: OffsetDateTime) -> String {
     }
     if let Some(DeadLetter { class, cause, laid_aside, .. }) = &course.dead_letter {
         entries.push((*laid_aside, format!("laid aside among the dead letters: {class}, {cause}")));
+    }
+    if let Some(Found { held, .. }) = &course.held {
+        entries.push((held.held_at.unix_timestamp() * 1000, format!("held: {}", held.cause)));
+        if let Some((decision, at)) = held.decision {
+            entries.push((at.unix_timestamp() * 1000, format!("{} by an operator", decision.name())));
+        }
     }
     entries.sort_by_key(|(at, _)| *at);
 
@@ -103,6 +115,11 @@ fn place_now(course: &Course, ledger: &Value, now: OffsetDateTime) -> String {
              `dead-letters discard --receipt {receipt} --yes`"
         );
     }
+    if let Some(held) = course.held.as_ref().filter(|_| course.ledger.is_none())
+        && let Some(place) = while_held(held, now)
+    {
+        return place;
+    }
     let cause = ledger["cause"].as_str().map_or(String::new(), |cause| format!(" ({cause})"));
     match (ledger["outcome"].as_str(), ledger["lease_until"].as_i64()) {
         (Some("rejected"), _) => format!("rejected{cause}, and its dead letter was put back or deleted"),
@@ -111,9 +128,36 @@ fn place_now(course: &Course, ledger: &Value, now: OffsetDateTime) -> String {
             format!("an attempt is under way, until {} at the latest", moment(until * 1000))
         }
         (None, _) => match ended_without_the_ledger(course) {
+            Some(outcome) if outcome == "held" && course.held.is_none() => {
+                "discarded, after it was held: by an operator, or because nobody accepted it in time".to_owned()
+            }
+            // Accepted, and nobody has tried it yet.
+            Some(outcome) if outcome == "held" => WAITS.to_owned(),
             Some(outcome) => format!("done: {outcome}"),
-            None => "on the queue, until its next attempt".to_owned(),
+            None => WAITS.to_owned(),
         },
+    }
+}
+
+const WAITS: &str = "on the queue, until its next attempt";
+
+/// Where a held application is, and what can be done about it; nothing once it is on the queue.
+fn while_held(Found { held, has_message }: &Found, now: OffsetDateTime) -> Option<String> {
+    let (receipt, cause) = (held.id, &held.cause);
+    match (held.decision, has_message) {
+        (None, _) => Some(format!(
+            "held ({cause}) since {}; on with `held accept --receipt {receipt}`, away with `held discard --receipt {receipt} \
+             --yes`, and by itself in {}",
+            since(held.held_at, now),
+            roughly((held.expires_at - now).try_into().unwrap_or_default())
+        )),
+        (Some((HeldDecision::Discarded, _)), _) => {
+            Some(format!("discarded by an operator, after it was held ({cause})"))
+        }
+        (Some((HeldDecision::Accepted, _)), true) => {
+            Some(format!("accepted, and not on the queue yet: on with `held accept --receipt {receipt}`"))
+        }
+        (Some((HeldDecision::Accepted, _)), false) => None,
     }
 }
 
@@ -166,6 +210,8 @@ fn moment(unix_milliseconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use operator::held::Held;
+
     use super::*;
 
     const NOW: OffsetDateTime = time::macros::datetime!(2026-01-02 03:04:05 UTC);
@@ -185,6 +231,7 @@ mod tests {
                 "mailed": true, "unresolved_mails": 0, "left_out": ["mx_City"], "outcome": "invited",
             })),
             dead_letter: None,
+            held: None,
             log: vec![logged(30, "InvitationFunction", &ended), logged(50, "InvitationFunction", &back)],
         };
         let expected = "\
@@ -236,9 +283,60 @@ Now       done: invited
                  `dead-letters discard --receipt r --yes`",
             ),
         ] {
-            let course = Course { ledger, dead_letter, log };
+            let course = Course { ledger, dead_letter, log, ..Course::default() };
             let text = timeline(&course, "r", NOW);
             assert!(text.ends_with(&format!("Now       {expected}\n")), "{text}");
+        }
+    }
+
+    #[test]
+    fn where_a_held_application_is_and_what_to_do_is_told_until_the_queue_has_it() {
+        const RECEIPT: &str = "00000000-0000-8000-8000-000000000001";
+        let held = |decision: Option<HeldDecision>, has_message| Found {
+            held: Held {
+                id: RECEIPT.parse().unwrap(),
+                cause: "network".to_owned(),
+                source: "form".to_owned(),
+                network: None,
+                held_at: NOW - time::Duration::hours(3),
+                expires_at: NOW + time::Duration::days(10),
+                decision: decision.map(|decision| (decision, NOW - time::Duration::minutes(5))),
+            },
+            has_message,
+        };
+        let (accepted, discarded) = (Some(HeldDecision::Accepted), Some(HeldDecision::Discarded));
+        let logged = logged(7, "F", &json!({"message": "application held", "outcome": "held"}));
+        for (found, ledger, expected) in [
+            (
+                Some(held(None, true)),
+                None,
+                format!(
+                    "held (network) since 3 h; on with `held accept --receipt {RECEIPT}`, away with `held discard --receipt \
+                     {RECEIPT} --yes`, and by itself in 10 days"
+                ),
+            ),
+            (
+                Some(held(accepted, true)),
+                None,
+                format!("accepted, and not on the queue yet: on with `held accept --receipt {RECEIPT}`"),
+            ),
+            (Some(held(accepted, false)), None, "on the queue, until its next attempt".to_owned()),
+            (Some(held(accepted, false)), Some(json!({"outcome": "invited"})), "done: invited".to_owned()),
+            (Some(held(discarded, false)), None, "discarded by an operator, after it was held (network)".to_owned()),
+            (
+                None,
+                None,
+                "discarded, after it was held: by an operator, or because nobody accepted it in time".to_owned(),
+            ),
+        ] {
+            let decided = found.as_ref().and_then(|found| found.held.decision).map(|(decision, _)| decision.name());
+            let course = Course { ledger, held: found, log: vec![logged.clone()], ..Course::default() };
+            let text = timeline(&course, RECEIPT, NOW);
+            assert!(text.ends_with(&format!("Now       {expected}\n")), "{text}");
+            if let Some(decided) = decided {
+                assert!(text.contains(&format!("2026-01-02 02:59:05.000 UTC  {decided} by an operator\n")), "{text}");
+            }
+            assert_eq!(course.held.is_some(), text.contains("2026-01-02 00:04:05.000 UTC  held: network\n"), "{text}");
         }
     }
 }

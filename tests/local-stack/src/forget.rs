@@ -7,6 +7,7 @@ use invitation_flow::PersonKey;
 use leadsquared::EmailAddress;
 use serde::Deserialize;
 use serde_json::json;
+use time::OffsetDateTime;
 
 use crate::operate::Place;
 use crate::steps::Steps;
@@ -32,7 +33,14 @@ pub struct Forgotten {
 /// When the stack does not answer; what was left then is erased the next time.
 pub async fn forget(place: &Place, email: &EmailAddress, steps: &Steps) -> anyhow::Result<Forgotten> {
     let person = PersonKey::of(email);
-    place.ask("forget", json!({"email": email.expose(), "person": person.as_str()}), steps).await
+    // First, because it goes by what the ledger knows of the person's leads, which the rest erases.
+    let held = operator::held::forget(&place.stack().await?, &person, OffsetDateTime::now_utc()).await?;
+    let request = json!({"email": email.expose(), "person": person.as_str()});
+    let mut forgotten: Forgotten = place.ask("forget", request, steps).await?;
+    if held > 0 {
+        *forgotten.erased.entry("held".to_owned()).or_default() += held;
+    }
+    Ok(forgotten)
 }
 
 impl fmt::Display for Forgotten {

@@ -19,6 +19,7 @@ pub mod explain;
 mod flow;
 pub mod forget;
 pub mod functions;
+pub mod held;
 mod http;
 mod keeper;
 mod logs;

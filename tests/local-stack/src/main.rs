@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use clap::{Args, Parser, Subcommand};
+use invitation_flow::InvitationId;
 use leadsquared::EmailAddress;
 use local_stack::burst::{self, Trouble};
 use local_stack::dead_letters::{self, Choice};
 use local_stack::steps::Steps;
-use local_stack::{Build, Keys, LocalStack, Logs, Moment, Options, Place, Ports, explain, forget, restore, smoke};
+use local_stack::{
+    Build, Keys, LocalStack, Logs, Moment, Options, Place, Ports, explain, forget, held, restore, smoke,
+};
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -54,6 +57,11 @@ enum Command {
     DeadLetters {
         #[command(subcommand)]
         what: DeadLetters,
+    },
+    /// Show the applications that a running stack holds because they were over a limit, accept them, or discard them.
+    Held {
+        #[command(subcommand)]
+        what: HeldApplications,
     },
     /// Erase what a running stack has of a person: the ledger's items and dead letters. Says what else there is.
     Forget {
@@ -106,6 +114,32 @@ enum DeadLetters {
     },
 }
 
+#[derive(Subcommand)]
+enum HeldApplications {
+    /// Count them by cause and network, with their age and when the first is gone.
+    List {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Put chosen ones on the queue of invitations, those that fit everything given: ten at a time, so that others do not wait.
+    Accept {
+        #[command(flatten)]
+        chosen: ChosenHeld,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Discard chosen ones for good, those that fit everything given; shows them and discards nothing without --yes.
+    Discard {
+        #[command(flatten)]
+        chosen: ChosenHeld,
+        /// Discard them, without asking.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
 /// Which stack is asked.
 #[derive(Args)]
 struct Which {
@@ -147,6 +181,56 @@ struct Chosen {
 impl From<Chosen> for Choice {
     fn from(Chosen { class, cause, receipt, all: _ }: Chosen) -> Self {
         Self { class, cause, receipt }
+    }
+}
+
+#[derive(Args)]
+struct ChosenHeld {
+    #[command(flatten)]
+    by: HeldBy,
+    /// No more than this many, the oldest.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+}
+
+#[derive(Args)]
+#[group(id = "held_choice", required = true, multiple = true)]
+struct HeldBy {
+    /// Those that are held for this cause, such as network or honeypot.
+    #[arg(long)]
+    cause: Option<String>,
+    /// That of this applicant.
+    #[arg(long, value_name = "ID", value_parser = receipt)]
+    receipt: Option<String>,
+    /// Those from the network whose hash begins with these digits, as `held list` shows them.
+    #[arg(long, value_name = "DIGITS", value_parser = network)]
+    network: Option<String>,
+    /// Those that have been held for longer than this, such as 90m, 36h or 3d.
+    #[arg(long, value_name = "TIME", value_parser = held::duration)]
+    older_than: Option<Duration>,
+    /// All of them.
+    #[arg(long, conflicts_with_all = ["cause", "receipt", "network", "older_than"])]
+    all: bool,
+}
+
+impl ChosenHeld {
+    fn choice(self, now: OffsetDateTime) -> anyhow::Result<operator::held::Choice> {
+        let HeldBy { cause, receipt, network, older_than, all: _ } = self.by;
+        Ok(operator::held::Choice {
+            cause,
+            receipt: receipt.map(|text| text.parse::<InvitationId>()).transpose()?,
+            network,
+            held_before: older_than.map(|time| now - time),
+            limit: self.limit.map(usize::try_from).transpose()?,
+        })
+    }
+}
+
+/// The beginning of a network's hash.
+fn network(text: &str) -> Result<String, &'static str> {
+    match text.len() >= 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("a network's hash is hexadecimal; give at least its first four digits"),
     }
 }
 
@@ -220,6 +304,29 @@ async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<()> {
             print(&dead_letters::table(&found, OffsetDateTime::now_utc()))?;
             ensure!(yes || found.letters.is_empty(), "nothing was deleted; the same with --yes deletes them for good");
             print(&format!("{} deleted, {} left among the dead letters.\n", found.letters.len(), found.kept))
+        }
+        Some(Command::Held { what: HeldApplications::List { which } }) => {
+            let found = held::list(&which.place(), &operator::held::Choice::default()).await?;
+            print(&held::table(&found.applications, OffsetDateTime::now_utc()))
+        }
+        Some(Command::Held { what: HeldApplications::Accept { chosen, which } }) => {
+            let choice = chosen.choice(OffsetDateTime::now_utc())?;
+            let mut found = held::list(&which.place(), &choice).await?;
+            print(&held::table(&found.applications, OffsetDateTime::now_utc()))?;
+            if found.applications.is_empty() {
+                return Ok(());
+            }
+            print(&found.plan(&choice).await?)?;
+            print(&held::accepted(&found.accept(&steps).await?))
+        }
+        Some(Command::Held { what: HeldApplications::Discard { chosen, yes, which } }) => {
+            let found = held::list(&which.place(), &chosen.choice(OffsetDateTime::now_utc())?).await?;
+            print(&held::table(&found.applications, OffsetDateTime::now_utc()))?;
+            if found.applications.is_empty() {
+                return Ok(());
+            }
+            ensure!(yes, "nothing was discarded; the same with --yes discards them for good");
+            print(&held::discarded(&found.discard().await?))
         }
         Some(Command::Forget { email, which }) => {
             let forgotten = forget::forget(&which.place(), &email, &steps).await?;

@@ -1,5 +1,6 @@
-//! Asking a deployed stack, on this machine or on AWS, through boto3.
+//! Asking a deployed stack, on this machine or on AWS: through boto3, or with the crate `operator`.
 
+use anyhow::Context;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +22,27 @@ pub enum Place {
 }
 
 impl Place {
+    /// The stack, as the commands see it that speak with AWS themselves.
+    pub(crate) async fn stack(&self) -> anyhow::Result<operator::Stack> {
+        let (endpoint, name) = self.endpoint_and_name();
+        let stack = operator::Stack::named(name, &operator::configuration_of(endpoint).await).await;
+        stack.with_context(|| match endpoint {
+            Some(url) => format!("{url} did not do what was asked; is `cargo run` running?"),
+            None => {
+                "AWS did not do what was asked; check the stack's name, the region and the credentials. With single \
+                     sign-on, run `eval \"$(aws configure export-credentials --format env)\"` first"
+                    .to_owned()
+            }
+        })
+    }
+
+    fn endpoint_and_name(&self) -> (Option<&str>, &str) {
+        match self {
+            Self::Here(url) => (Some(url.as_str()), LOCAL_STACK),
+            Self::Aws(name) => (None, name.as_str()),
+        }
+    }
+
     /// Puts a question to the stack.
     ///
     /// # Errors
@@ -39,10 +61,7 @@ impl Place {
             #[serde(flatten)]
             details: D,
         }
-        let (endpoint, stack) = match self {
-            Self::Here(url) => (Some(url.as_str()), LOCAL_STACK),
-            Self::Aws(name) => (None, name.as_str()),
-        };
+        let (endpoint, stack) = self.endpoint_and_name();
         let mut step = steps.begin("Python environment");
         let python = python::environment(&crate::home(), &mut step).await?;
         step.done();

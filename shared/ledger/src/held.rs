@@ -1,0 +1,438 @@
+//! Held applications as an operator sees them: which ones wait, accepting, discarding and forgetting them.
+//!
+//! An item whose `expires_at` has passed is gone for every read and every write here, whether or not DynamoDB has
+//! deleted it. An application that expires without a decision counts as discarded.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, TransactWriteItem, Update};
+use invitation_flow::{InvitationId, PersonKey};
+use leadsquared::LeadId;
+use time::{Duration, OffsetDateTime};
+
+use crate::item::{Item, Reader, count_key, counts_expire, invitation_key, person_key, seconds, text};
+use crate::{FAILED, Ledger, LedgerError, day};
+
+/// How long an application is held: what intake writes as `expires_at`.
+const HELD_KEPT: Duration = Duration::days(14);
+
+/// How long an accepted application is kept from the moment it was accepted: long enough to accept it again after a
+/// crash.
+const ACCEPTED_KEPT: Duration = Duration::days(14);
+
+/// Items of one page of a scan. Small pages leave the table's read capacity to the requests of applicants.
+const PAGE: i32 = 500;
+
+/// The shortest time between two reminders of the same subject: a day, less what a schedule may be early.
+const REMINDED_EVERY: Duration = Duration::minutes(24 * 60 - 10);
+
+/// What an operator decided about a held application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldDecision {
+    /// Its invitation goes on the queue.
+    Accepted,
+    /// Nobody is invited.
+    Discarded,
+}
+
+impl HeldDecision {
+    /// Its word in the item.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    /// The name under which a day counts it.
+    const fn counted_as(self) -> &'static str {
+        match self {
+            Self::Accepted => "held-accepted",
+            Self::Discarded => "held-discarded",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Accepted, Self::Discarded].into_iter().find(|decision| decision.name() == name)
+    }
+}
+
+/// A held application, without anything that its applicant typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The invitation's id, which is the applicant's receipt.
+    pub id: InvitationId,
+    /// Why it is held, such as `network`.
+    pub cause: String,
+    /// Where it came from: `form` or `bus`.
+    pub source: String,
+    /// The hash of the network it came from, in hexadecimal, where it has one.
+    pub network: Option<String>,
+    /// When it was held.
+    pub held_at: OffsetDateTime,
+    /// When it is gone.
+    pub expires_at: OffsetDateTime,
+    /// What an operator decided, and when.
+    pub decision: Option<(HeldDecision, OffsetDateTime)>,
+}
+
+/// A held application with the queue's message, as long as it has it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HeldMessage {
+    /// The application.
+    pub held: Held,
+    /// The text of its message. A discarded application has none, nor has an accepted one that is on the queue.
+    pub message: Option<String>,
+}
+
+/// The held applications that wait, as far as they were counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldWaiting {
+    /// How many wait.
+    pub count: u64,
+    /// How many of them expire soon.
+    pub expiring: u64,
+    /// When the first of them expires.
+    pub first_expires: Option<OffsetDateTime>,
+}
+
+impl Ledger {
+    /// Every held application that waits, the oldest first: those that nobody decided on, and those that were accepted
+    /// and have not been put on the queue yet.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn held_waiting(&self, now: OffsetDateTime) -> Result<Vec<Held>, LedgerError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let names = ["cause", "source", "network", "held_at", "decided_at"];
+            let page = self.waiting_page(now, &names, true, after.take()).await?;
+            all.extend(page.items.iter().filter_map(held));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        all.sort_by_key(|held| (held.held_at, held.id.to_string()));
+        Ok(all)
+    }
+
+    /// Counts the held applications that wait, and those of them that expire before `soon`, into `found`: what was
+    /// counted until then stays there when the future is dropped. The counts are eventually consistent.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn count_held(
+        &self,
+        now: OffsetDateTime,
+        soon: OffsetDateTime,
+        found: &mut HeldWaiting,
+    ) -> Result<(), LedgerError> {
+        let mut after = None;
+        loop {
+            let page = self.waiting_page(now, &[], false, after.take()).await?;
+            for item in &page.items {
+                let expires_at = Reader { pk: String::new(), item }.time("expires_at")?;
+                found.count += 1;
+                found.expiring += u64::from(expires_at < soon);
+                found.first_expires = Some(found.first_expires.map_or(expires_at, |first| first.min(expires_at)));
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The held application with this id, if it was held and its time is not over.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or not understood.
+    pub async fn held(&self, id: InvitationId, now: OffsetDateTime) -> Result<Option<HeldMessage>, LedgerError> {
+        let pk = held_key(id);
+        let Some(item) = self.read(&pk).await? else { return Ok(None) };
+        let held = held(&item).ok_or(LedgerError::Corrupt { pk: pk.clone(), attribute: "expires_at" })?;
+        let message = Reader { pk, item: &item }.optional_text("message").map(str::to_owned);
+        Ok(Some(HeldMessage { held, message }).filter(|found| found.held.expires_at > now))
+    }
+
+    /// Decides on held applications, on all of them in one transaction with the day's count; on none on which somebody
+    /// has decided before, and on none whose time is over. The ids of those that this call decided on.
+    ///
+    /// A discarded application loses its message at once. It stays until it expires, so that a repeat of it is not held
+    /// again.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say. The decision may stand then.
+    pub async fn decide_held(
+        &self,
+        ids: &[InvitationId],
+        decision: HeldDecision,
+        now: OffsetDateTime,
+    ) -> Result<Vec<InvitationId>, LedgerError> {
+        let (mut open, day) = (ids.to_vec(), day(now));
+        while !open.is_empty() {
+            let mut writes: Vec<_> = open.iter().map(|id| self.decide_one(*id, decision, now)).collect();
+            let by = i64::try_from(open.len()).unwrap_or(i64::MAX);
+            writes.push(self.add(count_key(day, decision.counted_as()), by, counts_expire(day), None));
+            let Err(reasons) = self.transact(writes).await? else { break };
+            let mut failed = reasons.iter().map(|reason| reason.code() == Some(FAILED));
+            let before = open.len();
+            open.retain(|_| !failed.next().unwrap_or(false));
+            if open.len() == before {
+                return Err(LedgerError::Unavailable { cause: FAILED.to_owned() });
+            }
+        }
+        Ok(open)
+    }
+
+    /// Removes the message of an accepted application: it is on the queue now.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say.
+    pub async fn held_sent(&self, id: InvitationId) -> Result<(), LedgerError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&held_key(id)))
+            .update_expression("REMOVE #message")
+            // Without the condition an application that was forgotten meanwhile would become an empty item.
+            .condition_expression("#decision = :accepted")
+            .expression_attribute_names("#message", "message")
+            .expression_attribute_names("#decision", "decision")
+            .expression_attribute_values(":accepted", text(HeldDecision::Accepted.name()));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
+            },
+        }
+    }
+
+    /// How many held applications were accepted on the UTC day of this moment.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or not understood.
+    pub async fn held_accepted_on(&self, at: OffsetDateTime) -> Result<u64, LedgerError> {
+        self.read_count(count_key(day(at), HeldDecision::Accepted.counted_as())).await
+    }
+
+    /// Erases what is held of a person, and of the leads that the ledger knows them by; how many items that were. One
+    /// that nobody decided on counts as discarded.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say. What was left then is erased the next time.
+    pub async fn forget_held(&self, person: &PersonKey, now: OffsetDateTime) -> Result<u64, LedgerError> {
+        let items = self.held_and_of(person).await?;
+        let mut persons = BTreeSet::from([person.as_str().to_owned()]);
+        for item in &items {
+            persons.extend(self.leads_in(item, person).await?.iter().map(person_of));
+        }
+        let mut erased = 0;
+        for item in &items {
+            let item = Reader { pk: String::new(), item };
+            let pk = item.text("pk")?;
+            if pk.starts_with(HELD) && item.optional_text("person").is_some_and(|person| persons.contains(person)) {
+                self.erase_held(pk, item.optional_text("decision").is_none(), now).await?;
+                erased += 1;
+            }
+        }
+        Ok(erased)
+    }
+
+    /// Whether somebody is to be reminded of this subject now: no more than once a day. Remembers that they were.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say.
+    pub async fn remind(&self, subject: &'static str, now: OffsetDateTime) -> Result<bool, LedgerError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&format!("reminder#{subject}")))
+            .update_expression("SET #at = :now, #expires_at = :expires_at")
+            .condition_expression("attribute_not_exists(#at) OR #at <= :before")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":now", seconds(now))
+            .expression_attribute_values(":before", seconds(now - REMINDED_EVERY))
+            .expression_attribute_values(":expires_at", seconds(now + HELD_KEPT));
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
+            },
+        }
+    }
+
+    fn decide_one(&self, id: InvitationId, decision: HeldDecision, now: OffsetDateTime) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", text(&held_key(id)))
+            .condition_expression("attribute_not_exists(#decision) AND #expires_at > :now")
+            .expression_attribute_names("#decision", "decision")
+            .expression_attribute_names("#decided_at", "decided_at")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":decision", text(decision.name()))
+            .expression_attribute_values(":now", seconds(now));
+        let update = match decision {
+            HeldDecision::Accepted => update
+                .update_expression("SET #decision = :decision, #decided_at = :now, #expires_at = :expires_at")
+                .expression_attribute_values(":expires_at", seconds(now + ACCEPTED_KEPT)),
+            HeldDecision::Discarded => update
+                .update_expression("SET #decision = :decision, #decided_at = :now REMOVE #message")
+                .expression_attribute_names("#message", "message"),
+        };
+        TransactWriteItem::builder().update(update.build().expect("a table, a key and an expression are set")).build()
+    }
+
+    /// One page of the held applications that wait: their keys, `expires_at`, `decision` and these attributes.
+    async fn waiting_page(
+        &self,
+        now: OffsetDateTime,
+        attributes: &[&str],
+        consistent: bool,
+        after: Option<Item>,
+    ) -> Result<Page, LedgerError> {
+        let filter = "begins_with(#pk, :held) AND #expires_at > :now \
+                      AND (attribute_not_exists(#decision) OR attribute_exists(#message))";
+        let all = ["pk", "expires_at", "decision"].iter().chain(attributes);
+        let projection: Vec<_> = all.clone().map(|name| format!("#{name}")).collect();
+        let names = all.chain(&["message"]).map(|name| (format!("#{name}"), (*name).to_owned())).collect();
+        let values = Item::from([(":held".to_owned(), text(HELD)), (":now".to_owned(), seconds(now))]);
+        self.page(filter, &projection.join(", "), names, values, consistent, after).await
+    }
+
+    async fn page(
+        &self,
+        filter: &str,
+        projection: &str,
+        names: HashMap<String, String>,
+        values: Item,
+        consistent: bool,
+        after: Option<Item>,
+    ) -> Result<Page, LedgerError> {
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression(filter)
+            .projection_expression(projection)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values))
+            .consistent_read(consistent)
+            .limit(PAGE)
+            .set_exclusive_start_key(after);
+        let answer = scan.send().await.map_err(|error| LedgerError::Unavailable { cause: aws::cause(&error) })?;
+        // An empty key is the end as well.
+        let next = answer.last_evaluated_key.filter(|key| !key.is_empty());
+        Ok(Page { items: answer.items.unwrap_or_default(), next })
+    }
+
+    /// All held items, and the items that say which leads a person has.
+    async fn held_and_of(&self, person: &PersonKey) -> Result<Vec<Item>, LedgerError> {
+        let filter = "begins_with(#pk, :held) OR #pk = :mails OR (#person = :person AND attribute_exists(#lead_id))";
+        let names = ["pk", "person", "lead_id", "begun", "decision"];
+        let projection = names.map(|name| format!("#{name}")).join(", ");
+        let names: HashMap<_, _> = names.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect();
+        let values = Item::from([
+            (":held".to_owned(), text(HELD)),
+            (":mails".to_owned(), text(&person_key(person))),
+            (":person".to_owned(), text(person.as_str())),
+        ]);
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.page(filter, &projection, names.clone(), values.clone(), true, after.take()).await?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// The leads that an item names as this person's.
+    async fn leads_in(&self, item: &Item, person: &PersonKey) -> Result<Vec<LeadId>, LedgerError> {
+        let lead = |item: &Item| item.get("lead_id")?.as_s().ok()?.parse().ok();
+        let item = Reader { pk: person_key(person), item };
+        if item.optional_text("pk") != Some(&*item.pk) {
+            let is_theirs = item.optional_text("person") == Some(person.as_str());
+            return Ok(lead(item.item).filter(|_| is_theirs).into_iter().collect());
+        }
+        // Invitations of the first version do not name the person; the mails begun to the person name them.
+        let mut leads = Vec::new();
+        for mail in item.begun_mails()? {
+            leads.extend(self.read(&invitation_key(mail.invitation)).await?.as_ref().and_then(lead));
+        }
+        Ok(leads)
+    }
+
+    async fn erase_held(&self, pk: &str, is_open: bool, now: OffsetDateTime) -> Result<(), LedgerError> {
+        if is_open {
+            let delete = Delete::builder()
+                .table_name(&self.table)
+                .key("pk", text(pk))
+                .condition_expression("attribute_not_exists(#decision) AND #expires_at > :now")
+                .expression_attribute_names("#decision", "decision")
+                .expression_attribute_names("#expires_at", "expires_at")
+                .expression_attribute_values(":now", seconds(now));
+            let delete = delete.build().expect("a table and a key are set");
+            let day = day(now);
+            let count = self.add(count_key(day, HeldDecision::Discarded.counted_as()), 1, counts_expire(day), None);
+            let delete = TransactWriteItem::builder().delete(delete).build();
+            match self.transact(vec![delete, count]).await? {
+                Ok(()) => return Ok(()),
+                // Somebody decided on it meanwhile, or its time is over: it is counted already.
+                Err(reasons) if reasons.first().and_then(CancellationReason::code) == Some(FAILED) => {}
+                Err(_) => return Err(LedgerError::Unavailable { cause: FAILED.to_owned() }),
+            }
+        }
+        let delete = self.client.delete_item().table_name(&self.table).key("pk", text(pk));
+        let unavailable = |error| LedgerError::Unavailable { cause: aws::cause::<DeleteItemError, _>(&error) };
+        delete.send().await.map(drop).map_err(unavailable)
+    }
+}
+
+/// One page of a scan.
+struct Page {
+    items: Vec<Item>,
+    next: Option<Item>,
+}
+
+/// What the keys of held applications begin with.
+const HELD: &str = "held#";
+
+fn held_key(id: InvitationId) -> String {
+    format!("{HELD}{id}")
+}
+
+/// How an invitation names a lead whose address it does not know.
+fn person_of(lead: &LeadId) -> String {
+    PersonKey::of_lead(lead).as_str().to_owned()
+}
+
+/// An item as a held application; nothing for an item that is none. An item that lacks a detail is shown without it: an
+/// applicant waits behind it.
+fn held(item: &Item) -> Option<Held> {
+    let of = |attribute: &str| item.get(attribute).and_then(|value| value.as_s().ok()).cloned();
+    let at = |attribute: &str| {
+        let number = item.get(attribute).and_then(|value: &AttributeValue| value.as_n().ok()?.parse().ok())?;
+        OffsetDateTime::from_unix_timestamp(number).ok()
+    };
+    let expires_at = at("expires_at")?;
+    let decision = of("decision").as_deref().and_then(HeldDecision::named);
+    Some(Held {
+        id: of("pk")?.strip_prefix(HELD)?.parse().ok()?,
+        cause: of("cause").unwrap_or_else(|| "unknown".to_owned()),
+        source: of("source").unwrap_or_else(|| "unknown".to_owned()),
+        network: of("network"),
+        held_at: at("held_at").unwrap_or(expires_at - HELD_KEPT),
+        expires_at,
+        decision: decision.map(|decision| (decision, at("decided_at").unwrap_or(expires_at - ACCEPTED_KEPT))),
+    })
+}
