@@ -11,6 +11,7 @@ mod ledger;
 mod link;
 mod mail;
 mod mail_limits;
+mod mailbox;
 mod outcome;
 mod password;
 
@@ -24,5 +25,6 @@ pub use ledger::{Claim, Ended, Lease, Ledger, Record};
 pub use link::{LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkToken, MalformedLinkToken, Pointer};
 pub use mail::{Letter, Mail, MailError};
 pub use mail_limits::{BegunMail, Booking, MailBook, MailLimits};
+pub use mailbox::MailboxKey;
 pub use outcome::{Outcome, Rejection, Suppression};
 pub use password::{PASSWORD_BYTES, generated_password};
