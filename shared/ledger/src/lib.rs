@@ -11,6 +11,10 @@
 //! | `mails#<day>` | `count`: mails that were begun on that day | 90 days |
 //! | `count#<day>#accepted` | `count`: invitations that were accepted on that day | 90 days |
 //! | `count#<day>#<outcome>` | `count`: those of them that ended so | 90 days |
+//! | `held#<invitation id>` | `person` (hash), `message` (the queue's, a password in it sealed), `cause`, `source`, `network` (a hash, if it came from one), `held_at`, and once an operator decided `decision` (`accepted` or `discarded`), `decided_at` | 14 days |
+//! | `sender#<hash of a network, form key or source and the day>` | `calls`, `mails`, `held`, and the applications of each window | two days |
+//! | `places#<hash of a person and network, or a mailbox>` | `n0`, `n1`, …: when applications were admitted, in Unix milliseconds, the newest first | an hour |
+//! | `mark#<hash of an application>` | `held`, if it is held | an hour, or as long as it is held |
 //!
 //! What belongs together is written in one transaction, so that whatever dies when, an invitation is in the counts exactly
 //! as its own item says. `accepted` is the sum of the outcomes once nothing of that day is under way ([`Counts`]).
@@ -19,8 +23,10 @@
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html>), so reads and conditions look at it
 //! themselves.
 
+mod hold;
 mod item;
 mod links;
+mod places;
 
 use std::collections::BTreeMap;
 
@@ -40,7 +46,9 @@ use crate::item::{
     invitation_item, lead_key, mails_key, person_key, pointer_item, seconds, text,
 };
 
+pub use hold::{HELD_FOR, Held, Hold};
 pub use links::Link;
+pub use places::{Bound, Counted, Mark, Places, Sender, Taken};
 
 /// How often a transaction is tried that another one on the same items keeps from being carried out. Those are the
 /// transactions of the other workers on a day's counts, each of them over in a few milliseconds.
