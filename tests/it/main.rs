@@ -12,6 +12,7 @@ mod bus_event;
 mod crm_event;
 mod doorway;
 mod fixtures;
+mod intake;
 mod invitation;
 mod key_check;
 mod leadsquared;
