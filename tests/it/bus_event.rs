@@ -1,11 +1,12 @@
 //! The `bus-event` function: what becomes of other systems' events, seen from outside.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::Message;
 use futures::future::join_all;
 use proptest::{
@@ -34,22 +35,31 @@ struct Bus {
     invitations: Queue,
     dead_letters: Queue,
     secret: String,
+    table: String,
 }
 
 impl Bus {
+    /// With caps that one person's many events do not reach.
     async fn start() -> Self {
+        Self::with_limits(r#"{"person_and_network":100,"mailbox":100}"#).await
+    }
+
+    async fn with_limits(limits: &str) -> Self {
         let aws = Aws::new().await;
         let secret = aws.secret(&json!({ "current": SECRET, "previous": "" }).to_string()).await;
         let (invitations, dead_letters) = (aws.queue("invitations").await, aws.queue("dead-letters").await);
+        let table = aws.table().await;
         let settings = [
             ("INVITATIONS_QUEUE_URL", invitations.url.as_str()),
             ("DEAD_LETTERS_QUEUE_URL", &dead_letters.url),
             ("EVENT_SIGNING_SECRET", &secret),
+            ("LEDGER_TABLE", &table),
+            ("INTAKE_LIMITS", limits),
         ];
         let mut environment = Template::read().settings("bus-event", &settings);
         environment.extend(aws.environment());
         let function = Function::start(fixtures::binary("bus-event").await, environment).await.unwrap();
-        Self { aws, function, invitations, dead_letters, secret }
+        Self { aws, function, invitations, dead_letters, secret, table }
     }
 
     async fn invoke(&self, event: &Value) -> Result<Value, FunctionError> {
@@ -175,6 +185,43 @@ async fn every_sample_event_becomes_what_its_name_says() {
         assert_eq!(invitation["attributes"], attributes, "{file}");
         // Every one of them is another event, whosever it is.
         assert!(receipts.insert(invitation["id"].to_string()), "{file}");
+    }
+    assert_eq!(bus.dead_letters.drain().await.len(), 0);
+}
+
+#[tokio::test]
+async fn what_goes_over_a_sources_or_a_persons_cap_is_held_and_taken_for_accepted() {
+    let bus = Bus::with_limits(r#"{"form_key":4}"#).await;
+    // A person has three in an hour from one source.
+    for number in 0..4 {
+        let answer = bus.invoke(&application(&format!("asha-{number}"), "asha@example.com")).await.unwrap();
+        assert_eq!(answer[0]["status"], "accepted", "{answer}");
+    }
+    assert_eq!(bus.invitations.drain().await.len(), 3);
+    // The source has four, whoever they are for.
+    let mut receipts = Vec::new();
+    for number in 0..3 {
+        let event = application(&format!("other-{number}"), &format!("person-{number}@example.com"));
+        let answer = bus.invoke(&event).await.unwrap();
+        // A copy is neither counted nor held again.
+        assert_eq!(bus.invoke(&event).await.unwrap(), answer);
+        receipts.push(answer[0]["receipt"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(bus.invitations.drain().await.len(), 1);
+    let other_source = signed(&link_for("asha@example.com"), "msg_1", SECRET);
+    assert_eq!(bus.post(&other_source).await.0, 202);
+    assert_eq!(bus.invitations.drain().await.len(), 1, "another source");
+    let scan = bus.aws.dynamodb().scan().table_name(&bus.table).send().await.unwrap();
+    let text = |item: &HashMap<String, AttributeValue>, name: &str| item[name].as_s().unwrap().clone();
+    let held: BTreeMap<_, _> = scan
+        .items()
+        .iter()
+        .filter_map(|item| Some((text(item, "pk").strip_prefix("held#")?.to_owned(), item)))
+        .map(|(receipt, item)| (receipt, (text(item, "source"), text(item, "cause"))))
+        .collect();
+    assert_eq!(held.len(), 3, "{held:?}");
+    for receipt in &receipts[1..] {
+        assert_eq!(held[receipt], ("bus".to_owned(), "source".to_owned()));
     }
     assert_eq!(bus.dead_letters.drain().await.len(), 0);
 }

@@ -14,6 +14,7 @@ mod doorway;
 mod fixtures;
 mod held;
 mod horizons;
+mod intake;
 mod invitation;
 mod key_check;
 mod leadsquared;

@@ -5,7 +5,12 @@ use std::time::Duration;
 use leadsquared_emulator::Settings;
 use serde_json::{Value, json};
 
-use crate::{fixtures::sqs_event, runtime_api::Function, stage, workspace};
+use crate::{
+    fixtures::sqs_event,
+    intake::{KEY, KEY_HASH},
+    runtime_api::Function,
+    stage, workspace,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 const EMAIL: &str = "asha@example.test";
@@ -23,12 +28,13 @@ impl Stage {
     async fn new() -> Self {
         let stage = stage::Stage::set(Settings::for_tests(), ()).await;
         let key = stage.aws.key().await;
-        let form = [("FORM_FIELDS", FIELDS), ("PASSWORD_KEY", &key)];
+        let form = [("FORM_FIELDS", FIELDS), ("PASSWORD_KEY", &key), ("FORM_KEY_HASHES", KEY_HASH)];
         let form = stage.start_function("application-form", &form).await.unwrap();
         let worker = stage.start_function("invitation", &[]).await.unwrap();
         stage.furnished(Both { form, worker })
     }
 
+    /// From a website's own server, which has a form key.
     async fn apply(&self, password: &str) -> u64 {
         let (_, event) = workspace::events("application-form")
             .into_iter()
@@ -37,6 +43,7 @@ impl Stage {
         let mut event: Value = serde_json::from_slice(&event).unwrap();
         event["body"] = json!({"email": EMAIL, "password": password}).to_string().into();
         event["isBase64Encoded"] = false.into();
+        event["headers"]["x-form-key"] = KEY.into();
         let answer = self.props.form.invoke(&event, TIMEOUT).await.unwrap();
         answer["statusCode"].as_u64().unwrap()
     }

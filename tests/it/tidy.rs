@@ -52,8 +52,10 @@ fn a_function_is_given_exactly_the_settings_it_reads() {
         let path = root().join("functions").join(function).join("src/config.rs");
         let config = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut code = config.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
-        if dependencies(&root().join("functions").join(function).join("Cargo.toml")).contains(&"account".to_owned()) {
-            code += &fs::read_to_string(root().join("shared/account/src/settings.rs")).unwrap();
+        let dependencies = dependencies(&root().join("functions").join(function).join("Cargo.toml"));
+        for shared in ["account", "intake"].into_iter().filter(|name| dependencies.iter().any(|its| its == name)) {
+            let settings = fs::read_to_string(root().join("shared").join(shared).join("src/settings.rs")).unwrap();
+            code += settings.split("#[cfg(test)]").next().unwrap_or_default();
         }
         code += &fs::read_to_string(root().join("shared/telemetry/src/lib.rs")).unwrap();
         // Those that begin so are Lambda's own.

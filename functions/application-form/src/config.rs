@@ -1,4 +1,5 @@
 use form_fields::Fields;
+use front_door::SecretHashes;
 use http::HeaderValue;
 use leadsquared::CallingCode;
 use settings::{SettingError, Variables};
@@ -16,6 +17,11 @@ pub struct Config {
     pub password_key: Option<String>,
     /// `THANK_YOU_URL`, optional: where a browser goes after a plain HTML form.
     pub thank_you_url: Option<HeaderValue>,
+    /// `FORM_KEY_HASHES`, optional: SHA-256 of what form builders prove themselves with. Without any, every form is a
+    /// visitor's.
+    pub form_keys: SecretHashes,
+    /// The caps.
+    pub intake: intake::Settings,
 }
 
 impl Config {
@@ -27,6 +33,7 @@ impl Config {
         const PASSWORD_KEY: &str = "PASSWORD_KEY";
         const FORM_FIELDS: &str = "FORM_FIELDS";
         const THANK_YOU_URL: &str = "THANK_YOU_URL";
+        const FORM_KEY_HASHES: &str = "FORM_KEY_HASHES";
         let fields = Fields::parse(&variables.required(FORM_FIELDS)?)
             .map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?;
         let password_key = match fields.have_password() {
@@ -40,6 +47,10 @@ impl Config {
             let url: Url = text.trim().parse().map_err(|error| invalid_url(THANK_YOU_URL, error))?;
             HeaderValue::from_str(url.as_str()).map_err(|error| invalid_url(THANK_YOU_URL, error))
         });
+        let form_keys = match variables.optional(FORM_KEY_HASHES) {
+            Some(_) => variables.parsed(FORM_KEY_HASHES, SecretHashes::EXPECTED)?,
+            None => SecretHashes::default(),
+        };
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
             fields,
@@ -47,6 +58,8 @@ impl Config {
             // Whether a country has the code is not asked here: that would read every country's phone numbers at each start.
             default_country: CallingCode(variables.parsed("DEFAULT_COUNTRY_CODE", "a calling code such as 91")?),
             thank_you_url: thank_you_url.transpose()?,
+            form_keys,
+            intake: intake::Settings::read(variables)?,
         })
     }
 }

@@ -1,17 +1,18 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode};
-use invitation_flow::InvitationId;
+use intake::{Arrival, Fate, Intake};
+use invitation_flow::{InvitationId, Provenance};
 use lambda_http::Request;
 use queue::Invitations;
 use sealing::Sealer;
 use serde::Serialize;
 use telemetry::Metric;
 use time::OffsetDateTime;
-use web::{Form, Preference, Problem, json, notice, see_other};
+use web::{FieldError, Form, Preference, Problem, json, notice, see_other};
 
-use crate::Config;
 use crate::submission::read;
+use crate::{Config, sender};
 
 /// The longest `Idempotency-Key`, in bytes.
 const LONGEST_KEY: usize = 255;
@@ -19,8 +20,12 @@ const LONGEST_KEY: usize = 255;
 /// When a form that could not be stored may be sent again, in seconds.
 const RETRY_AFTER: u16 = 5;
 
+const NOT_STORED: &str = "Your application was not stored. Please send it again.";
+
 /// Where a form goes.
 pub struct Stores {
+    /// What decides whether it may go to the queue.
+    pub intake: Intake,
     /// The queue.
     pub invitations: Invitations,
     /// What seals passwords, where the form asks for one.
@@ -53,28 +58,49 @@ async fn accept(
     let form = Form::read(request.headers(), request.body().as_ref()).await?;
     let mut submission = read(&form, &config.fields, config.default_country).map_err(Problem::fields)?;
 
-    let by_robot = submission.by_robot;
-    let password = submission.password.take();
+    let sender = sender::of(request, &config.form_keys);
+    let (by_robot, password) = (submission.by_robot, submission.password.take());
     let mut invitation = submission.invitation(key, now);
-    if by_robot {
-        // A robot gets the answer a person gets, and nothing to learn from.
-        Metric::Ended { outcome: "suppressed", source: invitation.source.name(), age: Duration::ZERO }.record();
-        tracing::info!(receipt = %invitation.id, outcome = "suppressed", cause = "honeypot", "invitation ended");
-        return Ok(invitation.id);
-    }
     let receipt = invitation.id;
     let not_stored = |error: &dyn std::error::Error| {
         Metric::NotStored.record();
         tracing::error!(%receipt, error = %error, "the form could not be stored");
-        Problem::try_again("Your application was not stored. Please send it again.", RETRY_AFTER)
+        Problem::try_again(NOT_STORED, RETRY_AFTER)
     };
-    if let (Some(password), Some(sealer)) = (password, &stores.sealer) {
-        let sealed = sealer.seal(invitation.id, &password).await.map_err(|error| not_stored(&error))?;
-        invitation.password = Some(sealed);
+    if sender.has_form_key() {
+        invitation.provenance = Provenance::Keyed;
+        if let (Some(password), Some(sealer)) = (password, &stores.sealer) {
+            // Before the caps are asked, so that a held application takes as long.
+            invitation.password = Some(sealer.seal(receipt, &password).await.map_err(|error| not_stored(&error))?);
+        }
+    } else if password.is_some() {
+        Metric::PasswordDiscarded.record();
+        tracing::info!(%receipt, "the chosen password was discarded: the form came without a form key");
     }
-    stores.invitations.send(&invitation).await.map_err(|error| not_stored(&error))?;
-    tracing::info!(receipt = %invitation.id, source = "form", "invitation accepted");
-    Ok(invitation.id)
+    let arrival = Arrival { invitation: &invitation, sender: &sender, by_robot };
+    match stores.intake.take(&stores.invitations, &arrival, now).await {
+        Fate::Accepted => {
+            tracing::info!(%receipt, source = "form", "invitation accepted");
+            Ok(receipt)
+        }
+        // The applicant gets the answer that everybody gets, and a robot has nothing to learn from.
+        Fate::Held | Fate::Dropped => Ok(receipt),
+        Fate::TooMany { retry_after } => Err(Problem::too_many_requests(
+            "Your application was not stored: too many came from your network. Please send it again later.",
+            seconds(retry_after),
+        )),
+        Fate::Busy { retry_after } => Err(Problem::try_again(NOT_STORED, seconds(retry_after))),
+        Fate::NotStored(error) => Err(not_stored(&error)),
+        Fate::OtherPayload => Err(Problem::fields(vec![FieldError {
+            field: "Idempotency-Key".to_owned(),
+            detail: "was used for another application; send a corrected one under a new key".to_owned(),
+        }])),
+    }
+}
+
+/// Whole seconds, rounded up: a sender that comes back then is not early.
+fn seconds(wait: Duration) -> u16 {
+    u16::try_from(wait.as_secs().saturating_add(1)).unwrap_or(u16::MAX)
 }
 
 /// The sender's own name for this application, if it has one.

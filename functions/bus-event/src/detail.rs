@@ -53,6 +53,9 @@ pub enum Refusal {
         /// What does not fit; a field is the JSON pointer to a place in the detail.
         faults: Vec<FieldError>,
     },
+    /// An event with the same id and another content is held for an operator.
+    #[error("another event with the same id or idempotencyKey is held: send this one under another id")]
+    OtherContent,
 }
 
 /// A kind of event. Its schema is published, and is what the function enforces: it is turned into code when this is
@@ -185,6 +188,7 @@ impl Refusal {
             Self::NoEvent => "no event".to_owned(),
             Self::NotJson(_) => "no JSON".to_owned(),
             Self::UnknownType => "unknown detail-type".to_owned(),
+            Self::OtherContent => "id of another event".to_owned(),
             Self::UnknownVersion { detail_type, .. } => format!("{detail_type}: unknown version"),
             Self::Detail { detail_type, faults } => {
                 let places: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();

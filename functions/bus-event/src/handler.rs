@@ -7,6 +7,7 @@ use aws_lambda_events::encodings::Body;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, Response, StatusCode};
+use intake::{Arrival as Incoming, Intake, Sender};
 use invitation_flow::{Invitation, InvitationId, Source};
 use lambda_runtime::Diagnostic;
 use queue::{DeadLetters, Delivery, Invitations, QueueError, Reason};
@@ -26,6 +27,8 @@ const RETRY_AFTER: u16 = 5;
 
 /// Where events go, and what signatures are checked with.
 pub struct Bus {
+    /// What decides whether it may go to the queue.
+    pub intake: Intake,
     /// The queue.
     pub invitations: Invitations,
     /// Where those go that no repeat would help.
@@ -68,6 +71,9 @@ pub enum NotTaken {
     /// It could not be stored: whoever sent it has to send it again.
     #[error(transparent)]
     NotStored(#[from] QueueError),
+    /// The ledger could not be asked whether it may be stored: whoever sent it has to send it again.
+    #[error("the ledger could not be asked, and this process takes no more events of this kind for now")]
+    Busy,
 }
 
 impl From<NotTaken> for Diagnostic {
@@ -75,7 +81,7 @@ impl From<NotTaken> for Diagnostic {
     fn from(error: NotTaken) -> Self {
         let error_type = match error {
             NotTaken::Refused(_) => "EventRefused",
-            NotTaken::NotStored(_) => "EventNotStored",
+            NotTaken::NotStored(_) | NotTaken::Busy => "EventNotStored",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }
@@ -140,12 +146,21 @@ impl Bus {
         let invitation = Invitation::new(id, Source::Bus, now, request.whom, request.action);
         let invitation = Invitation { attributes: request.attributes, ..invitation };
         let receipt = invitation.id;
-        self.invitations.send(&invitation).await.inspect_err(|error| {
-            Metric::NotStored.record();
-            tracing::error!(%receipt, error = %error, "the event could not be stored");
-        })?;
-        tracing::info!(%receipt, source = "bus", event = detail_type, "invitation accepted");
-        Ok(receipt)
+        let incoming = Incoming { invitation: &invitation, sender: &Sender::System(sender), by_robot: false };
+        match self.intake.take(&self.invitations, &incoming, now).await {
+            intake::Fate::Accepted => {
+                tracing::info!(%receipt, source = "bus", event = detail_type, "invitation accepted");
+                Ok(receipt)
+            }
+            intake::Fate::Held | intake::Fate::Dropped => Ok(receipt),
+            intake::Fate::NotStored(error) => {
+                Metric::NotStored.record();
+                tracing::error!(%receipt, error = %error, "the event could not be stored");
+                Err(error.into())
+            }
+            intake::Fate::Busy { .. } | intake::Fate::TooMany { .. } => Err(NotTaken::Busy),
+            intake::Fate::OtherPayload => Err(Refusal::OtherContent.into()),
+        }
     }
 
     /// Takes an event that nobody waits for an answer to: one that is no good is laid aside, since to refuse it would only
@@ -187,7 +202,7 @@ impl Bus {
         let event = Event::of_request(&body, &id).map_err(problem)?;
         self.take(event, now).await.map_err(|error| match error {
             NotTaken::Refused(refusal) => problem(refusal),
-            NotTaken::NotStored(_) => try_again(),
+            NotTaken::NotStored(_) | NotTaken::Busy => try_again(),
         })
     }
 
@@ -264,6 +279,7 @@ fn problem(refusal: Refusal) -> Problem {
             let title = "The event does not fit its schema";
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, title, detail).with_errors(faults)
         }
+        Refusal::OtherContent => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Another event has this id", detail),
         Refusal::NoEvent | Refusal::UnknownType | Refusal::UnknownVersion { .. } => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "There is no such event", detail)
         }

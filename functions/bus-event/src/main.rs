@@ -6,7 +6,9 @@
 use std::time::Instant;
 
 use bus_event::{Bus, Config, SigningSecrets};
+use intake::Intake;
 use lambda_runtime::{LambdaEvent, run, service_fn};
+use ledger::Ledger;
 use queue::{DeadLetters, Invitations};
 use serde_json::Value;
 use settings::{Secret, Variables};
@@ -20,7 +22,10 @@ async fn main() -> anyhow::Result<()> {
     let aws = aws::config().await;
     let sqs = aws_sdk_sqs::Client::new(&aws);
     let secrets = aws_sdk_secretsmanager::Client::new(&aws);
+    let table = config.intake.ledger_table.clone();
+    let table = table.map(|table| Ledger::new(aws_sdk_dynamodb::Client::new(&aws), table));
     let bus = &Bus {
+        intake: Intake::new(table, &config.intake),
         invitations: Invitations::new(sqs.clone(), config.invitations_queue_url),
         dead_letters: DeadLetters::new(sqs, config.dead_letters_queue_url),
         signing_secrets: Secret::new(secrets, config.signing_secret, SigningSecrets::EXPECTED),

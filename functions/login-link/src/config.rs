@@ -18,8 +18,9 @@ pub struct Config {
     pub organisation: String,
     /// `PAGE_LANGUAGE`: the language of the pages for readers who ask for none that there is.
     pub language: Language,
-    /// `ATTEMPTS_PER_ADDRESS`: how many links may be asked for from one network address in a quarter of an hour.
-    pub attempts_per_address: NonZeroU32,
+    /// The caps on requests for a link. `ATTEMPTS_PER_ADDRESS`: how many one network address has in a quarter of an
+    /// hour.
+    pub intake: intake::Settings,
 }
 
 impl Config {
@@ -28,13 +29,16 @@ impl Config {
     /// # Errors
     /// When one is missing or of no use; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
+        let attempts: NonZeroU32 = variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?;
+        let mut intake = intake::Settings::read(variables)?;
+        intake.limits.link_requests = attempts.get();
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
             account: Settings::read(variables)?,
             portal_page: variables.parsed("PORTAL_URL", "an absolute URL")?,
             organisation: variables.required("ORGANISATION")?,
             language: variables.parsed("PAGE_LANGUAGE", "the tag of a language that the pages are there in")?,
-            attempts_per_address: variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?,
+            intake,
         })
     }
 }

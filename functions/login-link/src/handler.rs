@@ -1,7 +1,4 @@
-use std::time::Duration;
-
 use front_door::{network_address, path};
-use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, Response, StatusCode};
 use invitation_flow::LinkToken;
 use lambda_http::Request;
@@ -114,19 +111,6 @@ async fn by_email(
     match (links.ask_by_email(email, network_address(request)).await, preference) {
         (Asked::Accepted, Preference::Html) => pages.sent(),
         (Asked::Accepted, Preference::Json) => json(StatusCode::ACCEPTED, &Accepted { status: "accepted" }),
-        (Asked::TooMany { retry_after }, preference) => {
-            let mut answer = match preference {
-                Preference::Html => pages.too_many(),
-                Preference::Json => Problem::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "Too many links were asked for from this network",
-                    "Wait as long as the header Retry-After says and ask again.",
-                )
-                .respond(preference),
-            };
-            answer.headers_mut().insert(RETRY_AFTER, seconds(retry_after).into());
-            answer
-        }
         (Asked::TryAgain, Preference::Html) => pages.later(Press::ByEmail),
         (Asked::TryAgain, Preference::Json) => {
             Problem::try_again("The request was not stored. Please send it again.", RETRY_SECONDS).respond(preference)
@@ -163,9 +147,4 @@ fn refused(pages: &Pages<'_>, preference: Preference, problem: Problem) -> Respo
         Preference::Json => problem.respond(preference),
         Preference::Html => pages.ask_again(problem.status()),
     }
-}
-
-/// Whole seconds, rounded up: who comes back then is not early.
-fn seconds(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use account::{Account, AccountError};
+use intake::{Arrival, Dropped, Fate, Intake, Sender};
 use invitation_flow::{
     Action, Invitation, InvitationId, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, PersonKey, Pointer, Source,
     Whom, generated_password,
@@ -14,7 +15,7 @@ use leadsquared::{
 use ledger::{Ledger, LedgerError};
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
-use throttle::{Admission, Limit, Network, Throttle, ThrottleError, ThrottleKey};
+use throttle::Network;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -34,9 +35,6 @@ pub const TIMEOUTS: Timeouts =
 /// somebody who asks again after that has a reason.
 const SAME_REQUEST: i64 = 60;
 
-/// In which time so many links may be asked for from one network address as the settings say.
-const A_WHILE: Duration = Duration::from_secs(15 * 60);
-
 /// Everything a login link works with.
 pub struct LoginLinks {
     /// LeadSquared.
@@ -46,7 +44,7 @@ pub struct LoginLinks {
     /// Where fresh ones are asked for.
     pub invitations: Invitations,
     /// How many may be asked for.
-    pub throttle: Throttle,
+    pub intake: Intake<Dropped>,
     /// The settings.
     pub config: Config,
     /// What time it is.
@@ -74,13 +72,8 @@ pub(crate) struct TryAgain;
 
 /// What came of asking for a link by an e-mail address.
 pub(crate) enum Asked {
-    /// It is on the queue, whoever the address belongs to.
+    /// It is on the queue, whoever the address belongs to; or over a cap and dropped, which nobody is told.
     Accepted,
-    /// Too many were asked for from this network.
-    TooMany {
-        /// When asking again makes sense.
-        retry_after: Duration,
-    },
     /// It is not certain that it is on the queue.
     TryAgain,
 }
@@ -168,32 +161,26 @@ impl LoginLinks {
         self.send(&invitation).await.map_err(|_| TryAgain)
     }
 
-    /// Asks for a link for whoever has this address. Nobody hears whether anybody has, and it takes as long.
+    /// Asks for a link for whoever has this address. Nobody hears whether anybody has, nor whether a cap is reached,
+    /// and it takes as long.
     pub(crate) async fn ask_by_email(&self, email: EmailAddress, from: Option<IpAddr>) -> Asked {
         let now = (self.now)();
-        let count = self.config.attempts_per_address.get();
-        let network = from.map(Network::of);
-        let own = network.as_ref().map(|network| ("link requests of a network", network.own(), count));
-        let site = network.as_ref().and_then(Network::site);
-        let site = site.map(|site| ("link requests of a site", site, count.saturating_mul(Network::OF_A_SITE)));
-        for (kind, network, count) in own.into_iter().chain(site) {
-            let limit = Limit { count, window: A_WHILE };
-            match self.throttle.admit(&ThrottleKey::new(kind, [network]), limit, now).await {
-                Ok(Admission::Admitted) => {}
-                Ok(Admission::Refused { retry_after }) => {
-                    tracing::warn!(limit = kind, "too many links are asked for: a request was refused");
-                    return Asked::TooMany { retry_after };
-                }
-                // So many at once are nobody who lost a mail.
-                Err(ThrottleError::Contended) => return Asked::TooMany { retry_after: Duration::from_secs(1) },
-                // The caps on mail hold all the same.
-                Err(error) => tracing::warn!(error = %error, "link requests are not counted"),
-            }
-        }
         let text = email.expose().to_owned();
-        match self.send(&request(Whom::Email(email), &text, now)).await {
-            Ok(()) => Asked::Accepted,
-            Err(_) => Asked::TryAgain,
+        let invitation = request(Whom::Email(email), &text, now);
+        let sender = Sender::Visitor(from.map(Network::of));
+        let arrival = Arrival { invitation: &invitation, sender: &sender, by_robot: false };
+        let receipt = invitation.id;
+        match self.intake.take(&self.invitations, &arrival, now).await {
+            Fate::Accepted => {
+                tracing::info!(%receipt, source = invitation.source.name(), "invitation accepted");
+                Asked::Accepted
+            }
+            Fate::Dropped | Fate::Held => Asked::Accepted,
+            Fate::NotStored(error) => {
+                tracing::error!(%receipt, error = %error, "the request for a link could not be stored");
+                Asked::TryAgain
+            }
+            Fate::Busy { .. } | Fate::TooMany { .. } | Fate::OtherPayload => Asked::TryAgain,
         }
     }
 

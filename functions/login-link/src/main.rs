@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use account::Account;
+use intake::Intake;
 use lambda_http::Request;
 use leadsquared::Lane;
 use ledger::Ledger;
 use login_link::{Config, LoginLinks, TIMEOUTS, answer};
 use queue::Invitations;
 use settings::Variables;
-use throttle::Throttle;
 use time::OffsetDateTime;
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,13 +18,12 @@ async fn main() -> anyhow::Result<()> {
     telemetry::init(variable);
     let config = Config::read(&Variables::new(&variable))?;
     let aws = aws::config().await;
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
-    let table = config.account.ledger_table.clone();
+    let ledger = Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone());
     let links = &LoginLinks {
         account: Account::open(&aws, &config.account, Lane::Interactive, TIMEOUTS)?,
-        ledger: Ledger::new(dynamodb.clone(), table.clone()),
+        intake: Intake::new(Some(ledger.clone()), &config.intake),
+        ledger,
         invitations: Invitations::new(aws_sdk_sqs::Client::new(&aws), config.invitations_queue_url.clone()),
-        throttle: Throttle::new(dynamodb, table),
         config,
         now: OffsetDateTime::now_utc,
         instant: Instant::now,

@@ -98,11 +98,6 @@ impl Pages<'_> {
         page
     }
 
-    /// Too many links were asked for from one network.
-    pub(crate) fn too_many(&self) -> Response<String> {
-        self.page(StatusCode::TOO_MANY_REQUESTS, &texts::TOO_MANY_TITLE, &texts::TOO_MANY, None)
-    }
-
     /// The link is good and the lead is not: somebody has to look.
     pub(crate) fn never(&self) -> Response<String> {
         self.page(StatusCode::CONFLICT, &texts::NEVER_TITLE, &texts::NEVER, None)
@@ -149,7 +144,6 @@ mod tests {
             pages.later(Press::Open(PageId::new([7; 16]))),
             pages.later(Press::Fresh),
             pages.later(Press::ByEmail),
-            pages.too_many(),
             pages.never(),
         ]
     }

@@ -95,12 +95,6 @@ pub(crate) const LATER: Text = Text([
     "अभी यह नहीं हो सका, पर कुछ भी खोया नहीं है। कुछ सेकंड रुककर बटन फिर दबाएँ।",
 ]);
 
-pub(crate) const TOO_MANY_TITLE: Text = Text(["Please wait a little", "कृपया थोड़ा रुकें"]);
-pub(crate) const TOO_MANY: Text = Text([
-    "Many links were asked for from where you are. Wait a quarter of an hour and try again.",
-    "आपके नेटवर्क से बहुत-से लिंक माँगे गए हैं। पंद्रह मिनट रुककर फिर कोशिश करें।",
-]);
-
 pub(crate) const NEVER_TITLE: Text = Text(["Your application cannot be opened", "आपका आवेदन नहीं खुल सकता"]);
 pub(crate) const NEVER: Text = Text([
     "Something is wrong with our record of you, and trying again does not help. Please write to us or call us.",

@@ -174,6 +174,26 @@ pub(crate) fn begun_mails(begun: &[BegunMail]) -> AttributeValue {
     AttributeValue::L(begun.iter().map(mail).collect())
 }
 
+/// The item of a held application.
+pub(crate) fn held_key(id: InvitationId) -> String {
+    format!("held#{id}")
+}
+
+/// The item of what a sender did on a day.
+pub(crate) fn sender_key(hash: &str) -> String {
+    format!("sender#{hash}")
+}
+
+/// The item of the places of a person or a mailbox.
+pub(crate) fn places_key(hash: &str) -> String {
+    format!("places#{hash}")
+}
+
+/// The item that says that this very application came before.
+pub(crate) fn mark_key(mark: &str) -> String {
+    format!("mark#{mark}")
+}
+
 pub(crate) fn person_key(person: &PersonKey) -> String {
     format!("person#{}", person.as_str())
 }

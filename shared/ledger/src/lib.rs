@@ -14,6 +14,9 @@
 //! | `held#<invitation id>` | an application over an intake cap: `person`, `message` (the queue's), `cause`, `source`, `network` (a hash), `held_at`; once an operator decided `decision` (`accepted` or `discarded`) and `decided_at`, and no `message` once it is discarded or on the queue | 14 days; accepted, 14 more |
 //! | `count#<day>#held-accepted`, `count#<day>#held-discarded` | `count`: held applications on which an operator decided so on that day | 90 days |
 //! | `reminder#<subject>` | `at`: when the operator was last reminded of it | 14 days |
+//! | `sender#<hash of a network, form key or source and the day>` | `calls`, `mails`, `held`, and the applications of each window | two days |
+//! | `places#<hash of a person and network, or a mailbox>` | `n0`, `n1`, …: when applications were admitted, in Unix milliseconds, the newest first | an hour |
+//! | `mark#<hash of an application>` | `held`, if it is held | an hour, or as long as it is held |
 //!
 //! What belongs together is written in one transaction, so that whatever dies when, an invitation is in the counts exactly
 //! as its own item says. `accepted` is the sum of the outcomes once nothing of that day is under way ([`Counts`]).
@@ -23,8 +26,10 @@
 //! themselves.
 
 mod held;
+mod hold;
 mod item;
 mod links;
+mod places;
 mod standing;
 
 use std::collections::BTreeMap;
@@ -46,7 +51,9 @@ use crate::item::{
 };
 
 pub use held::{Held, HeldDecision, HeldMessage, HeldWaiting};
+pub use hold::{HELD_FOR, Hold, Holding};
 pub use links::Link;
+pub use places::{Bound, Counted, Mark, Places, Sender, Taken};
 pub use standing::{Registered, Standing};
 
 /// How often a transaction is tried that another one on the same items keeps from being carried out. Those are the

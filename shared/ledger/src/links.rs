@@ -131,12 +131,12 @@ impl Ledger {
         self.carry_out(again).await.map(drop)
     }
 
-    fn update(&self, pk: String) -> UpdateItemFluentBuilder {
+    pub(crate) fn update(&self, pk: String) -> UpdateItemFluentBuilder {
         self.client.update_item().table_name(&self.table).key("pk", text(&pk))
     }
 
     /// Carries an update out; the item that did not fulfil its condition, as far as the update asks for it.
-    async fn carry_out(&self, update: UpdateItemFluentBuilder) -> Result<Option<Item>, LedgerError> {
+    pub(crate) async fn carry_out(&self, update: UpdateItemFluentBuilder) -> Result<Option<Item>, LedgerError> {
         match update.send().await {
             Ok(_) => Ok(None),
             Err(error) => match error.as_service_error() {

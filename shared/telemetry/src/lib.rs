@@ -18,11 +18,12 @@ pub use metric::Metric;
 pub use private::Private;
 
 /// Our crates that log, as they name themselves.
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     "allowance",
     "application_form",
     "bus_event",
     "crm_event",
+    "intake",
     "invitation",
     "key_check",
     "leadsquared",

@@ -23,6 +23,15 @@ pub enum Metric {
         /// How long ago it was put on the queue.
         age: Duration,
     },
+    /// An application is held for an operator.
+    Held {
+        /// Where it came from.
+        source: &'static str,
+    },
+    /// A request for a login link was over a cap, and was dropped.
+    LinkRequestDropped,
+    /// A password from a form without a form key was discarded.
+    PasswordDiscarded,
     /// An event told only of what we did ourselves, and invites nobody.
     Echo,
     /// An attempt at an invitation came to nothing, and there will be another one.
@@ -93,6 +102,8 @@ const OUTCOMES: Series<[&str; 1]> = series("Outcomes", ["outcome"], Unit::Count)
 // An alarm cannot sum over a dimension: what alarms look at has metrics of its own.
 const OUTCOMES_BY_SOURCE: Series<[&str; 2]> = series("OutcomesBySource", ["outcome", "source"], Unit::Count);
 const QUEUE_AGE: Series<[&str; 0]> = series("QueueAge", [], Unit::Seconds);
+const LINK_REQUESTS_DROPPED: Series<[&str; 0]> = series("LinkRequestsDropped", [], Unit::Count);
+const PASSWORDS_DISCARDED: Series<[&str; 0]> = series("PasswordsDiscarded", [], Unit::Count);
 // Apart from outcomes: there is no message that ended, and alarms look at shares of those.
 const ECHOES: Series<[&str; 0]> = series("Echoes", [], Unit::Count);
 const COMES_BACK: Series<[&str; 1]> = series("ComesBack", ["cause"], Unit::Count);
@@ -116,11 +127,13 @@ const WEBHOOK_SECRET_WRONG: Series<[&str; 0]> = series("WebhookSecretWrong", [],
 const EVENTS_UNREADABLE: Series<[&str; 0]> = series("EventsUnreadable", [], Unit::Count);
 
 /// Every metric there is: what an alarm, the dashboard and the README can name.
-pub const ALL: [Series<&[&str]>; 23] = [
+pub const ALL: [Series<&[&str]>; 25] = [
     ACCEPTED.listed(),
     OUTCOMES.listed(),
     OUTCOMES_BY_SOURCE.listed(),
     QUEUE_AGE.listed(),
+    LINK_REQUESTS_DROPPED.listed(),
+    PASSWORDS_DISCARDED.listed(),
     ECHOES.listed(),
     COMES_BACK.listed(),
     WAITING_AGE.listed(),
@@ -153,6 +166,12 @@ impl Metric {
                 OUTCOMES_BY_SOURCE.count(1, [outcome, source]);
                 QUEUE_AGE.measure(age.as_secs_f64());
             }
+            Self::Held { source } => {
+                OUTCOMES.count(1, ["held"]);
+                OUTCOMES_BY_SOURCE.count(1, ["held", source]);
+            }
+            Self::LinkRequestDropped => LINK_REQUESTS_DROPPED.count(1, []),
+            Self::PasswordDiscarded => PASSWORDS_DISCARDED.count(1, []),
             Self::Echo => ECHOES.count(1, []),
             Self::ComesBack { cause, to_be_mended, age } => {
                 COMES_BACK.count(1, [cause]);

@@ -36,15 +36,15 @@ def before_load_schema(context, document):
         bodies = [content.pop("example"), *bodies]
         content["examples"] = {str(number): {"value": body} for number, body in enumerate(bodies)}
     for name, links in SECRETS["links"].items():
-        link = {"name": "link", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        link = {"name": "proxy", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         by_id[name]["parameters"] = [*by_id[name]["parameters"], {**link, "example": links[0]}]
 
 
-@schemathesis.hook.apply_to(path="/login-links/{link}")
+@schemathesis.hook.apply_to(path="/login-links/{proxy}")
 def before_generate_path_parameters(context, strategy):
     """Mixes links that work with those that never were."""
     links = SECRETS["links"][context.operation.definition.raw["operationId"]]
-    return strategy | strategies.sampled_from(links).map(lambda link: {"link": link})
+    return strategy | strategies.sampled_from(links).map(lambda link: {"proxy": link})
 
 
 @schemathesis.hook

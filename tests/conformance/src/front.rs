@@ -57,7 +57,7 @@ pub(crate) fn router(integrations: &[Integration], tally: &Tally, steps: &Steps)
                 tally: tally.clone(),
                 steps: steps.clone(),
             };
-            // A parameter of many parts, `{link+}`, is `{*link}` to axum.
+            // A parameter of many parts, `{proxy+}`, is `{*link}` to axum.
             let path = match path.strip_suffix("+}").and_then(|path| path.rsplit_once('{')) {
                 Some((before, name)) => format!("{before}{{*{name}}}"),
                 None => path.to_owned(),
@@ -237,7 +237,7 @@ mod tests {
             .header("x-many", HeaderValue::from_bytes(b"\xe9").unwrap())
             .header("cookie", "a=1; b=2")
             .header("host", "h:1");
-        let event = made_of("POST /login-links/{link+}", request, b"{}");
+        let event = made_of("POST /login-links/{proxy+}", request, b"{}");
         assert_eq!(
             (&event["rawPath"], &event["rawQueryString"]),
             (&json!("/login-links/a/b é/c"), &json!("x=1&y=%20&x=2"))

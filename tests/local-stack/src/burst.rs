@@ -147,7 +147,8 @@ pub async fn run(stack: &LocalStack, people: usize, trouble: Trouble, steps: &St
     set_faults(stack.emulator(), trouble);
     let began = Instant::now();
     let mut step = steps.begin_counting("Applicants, from the form to the mail", people as u64);
-    let posting = tokio::spawn(post_all(format!("{}/applications", stack.api_url()), people));
+    let url = format!("{}/applications", stack.api_url());
+    let posting = tokio::spawn(post_all(url, stack.form_key().to_owned(), people));
     let kills = watch_over(stack, people, trouble, posting.abort_handle(), &mut step).await?;
     let receipts = posting.await.context("posting the forms failed")?;
     let seconds = began.elapsed().as_secs_f64();
@@ -267,11 +268,11 @@ fn patience(people: usize, limit: Limit, trouble: Trouble) -> Duration {
 }
 
 /// Posts everybody's form; the receipts of those that were accepted.
-async fn post_all(url: String, people: usize) -> HashMap<usize, String> {
+async fn post_all(url: String, form_key: String, people: usize) -> HashMap<usize, String> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut posters = JoinSet::new();
     for _ in 0..POSTED_AT_ONCE.min(people) {
-        let (next, url) = (next.clone(), url.clone());
+        let (next, url, form_key) = (next.clone(), url.clone(), form_key.clone());
         posters.spawn(async move {
             let client = http::client();
             let mut receipts = Vec::new();
@@ -280,7 +281,7 @@ async fn post_all(url: String, people: usize) -> HashMap<usize, String> {
                 if person >= people {
                     return receipts;
                 }
-                if let Some(receipt) = post(&client, &url, person).await {
+                if let Some(receipt) = post(&client, &url, &form_key, person).await {
                     receipts.push((person, receipt));
                 }
             }
@@ -289,8 +290,8 @@ async fn post_all(url: String, people: usize) -> HashMap<usize, String> {
     posters.join_all().await.into_iter().flatten().collect()
 }
 
-/// Posts a person's form, again if it was not stored, as a browser's user would.
-async fn post(client: &Client, url: &str, person: usize) -> Option<String> {
+/// Posts a person's form, again if it was not stored. With a form key: all of these people come from one address.
+async fn post(client: &Client, url: &str, form_key: &str, person: usize) -> Option<String> {
     const ATTEMPTS: usize = 5;
     let form = json!({
         "email": email(person),
@@ -304,6 +305,7 @@ async fn post(client: &Client, url: &str, person: usize) -> Option<String> {
             .header("content-type", "application/json")
             .header("accept", "application/json")
             .header("idempotency-key", format!("burst-{person}"))
+            .header("x-form-key", form_key)
             .body(Body::from(form.to_string()))
             .ok()?;
         if let Ok((StatusCode::ACCEPTED, answer)) = http::text(client, request).await {

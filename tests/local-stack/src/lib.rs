@@ -113,6 +113,7 @@ pub struct LocalStack {
     client: http::Client,
     outputs: BTreeMap<String, String>,
     http_functions: Vec<HttpFunction>,
+    form_key: webhooks::Secret,
     logs: Logs,
     places: Places,
     site_url: String,
@@ -144,11 +145,18 @@ impl LocalStack {
         };
 
         let (webhook_secret, site_secret) = (webhooks::Secret::new()?, webhooks::Secret::new()?);
+        let form_key = webhooks::Secret::new()?;
         let step = steps.begin("Deploying template.yaml");
         let deployment = Deployment {
             template,
             binaries: binaries.as_ref(),
-            parameters: parameters(&emulator, limit, &places, &site_url, [webhook_secret.hash(), site_secret.hash()]),
+            parameters: parameters(
+                &emulator,
+                limit,
+                &places,
+                &site_url,
+                [webhook_secret.hash(), site_secret.hash(), form_key.hash()],
+            ),
             properties,
             secrets: BTreeMap::from([("KeysSecretArn", secret(&emulator, keys)?)]),
         };
@@ -166,7 +174,20 @@ impl LocalStack {
         step.done();
         let logs = Logs::new(ministack.url(), functions, logs);
         let client = http::client();
-        Ok(Self { servers, ministack, emulator, limit, client, outputs, http_functions, logs, places, site_url, flow })
+        Ok(Self {
+            servers,
+            ministack,
+            emulator,
+            limit,
+            client,
+            outputs,
+            http_functions,
+            form_key,
+            logs,
+            places,
+            site_url,
+            flow,
+        })
     }
 
     /// The start page of the demonstration site; the form is at `/apply`.
@@ -177,6 +198,11 @@ impl LocalStack {
     /// The HTTP API; the form posts to `/applications`.
     pub fn api_url(&self) -> &str {
         &self.places.api_url
+    }
+
+    /// What posts forms for many visitors here, as a form builder does.
+    pub(crate) fn form_key(&self) -> &str {
+        self.form_key.expose()
     }
 
     /// The page with the applicants' mails.
@@ -283,7 +309,7 @@ fn parameters(
     limit: Limit,
     places: &Places,
     site_url: &str,
-    [webhook_secret_hash, site_secret_hash]: [String; 2],
+    [webhook_secret_hash, site_secret_hash, form_key_hash]: [String; 3],
 ) -> BTreeMap<&'static str, String> {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     let host = places.emulator_url.trim_end_matches('/').to_owned();
@@ -301,6 +327,7 @@ fn parameters(
         ("Organisation", "Northfield College".to_owned()),
         ("WebhookSecretHashes", webhook_secret_hash),
         ("SiteSecretHashes", site_secret_hash),
+        ("FormKeyHashes", form_key_hash),
         ("Architecture", architecture.to_owned()),
     ])
 }

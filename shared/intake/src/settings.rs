@@ -1,0 +1,165 @@
+//! The caps as numbers: defaults in code, each of which a setting can change.
+
+use serde::Deserialize;
+use settings::{SettingError, Variables};
+
+/// How much intake lets through. The default is what the README describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Applications of one person from one network in any hour.
+    pub person_and_network: u32,
+    /// Applications for one mailbox in any hour, wherever they come from.
+    pub mailbox: u32,
+    /// Applications from one network in a quarter of an hour.
+    pub network: u32,
+    /// How much of the day's calls and mails one network can use, in percent.
+    pub network_share: u32,
+    /// Applications of one form key, or one source of events, in an hour.
+    pub form_key: u32,
+    /// How much of the day's calls and mails one form key or source can use, in percent.
+    pub form_key_share: u32,
+    /// How many applications of one network can be held in a day.
+    pub held: u32,
+    /// Requests for a login link from one network in a quarter of an hour.
+    #[serde(skip)]
+    pub link_requests: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            person_and_network: 3,
+            mailbox: 20,
+            network: 300,
+            network_share: 5,
+            form_key: 5_000,
+            form_key_share: 50,
+            held: 100,
+            link_requests: 60,
+        }
+    }
+}
+
+/// What LeadSquared's plan and the mail settings permit in one UTC day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day {
+    /// Calls to LeadSquared; none where the daily quota is switched off.
+    pub calls: Option<u32>,
+    /// Mails.
+    pub mails: u32,
+}
+
+/// Every setting of intake. All are optional, so that a function runs with the settings of an earlier template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `LEDGER_TABLE`: the table that counts. Without it, each process counts alone.
+    pub ledger_table: Option<String>,
+    /// `INTAKE_LIMITS`: the caps, as JSON.
+    pub limits: Limits,
+    /// What the shares of the day are taken of.
+    pub day: Day,
+}
+
+impl Settings {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When one is there and of no use; the error names it.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
+        const INTAKE_LIMITS: &str = "INTAKE_LIMITS";
+        let limits = match variables.optional(INTAKE_LIMITS) {
+            Some(json) => {
+                let expected = "a JSON object of caps";
+                let limits: Limits = serde_json::from_str(&json)
+                    .map_err(|error| SettingError::invalid(INTAKE_LIMITS, expected, error))?;
+                limits.checked().map_err(|reason| SettingError::invalid(INTAKE_LIMITS, expected, reason))?
+            }
+            None => Limits::default(),
+        };
+        Ok(Self { ledger_table: variables.optional("LEDGER_TABLE"), limits, day: Day::read(variables)? })
+    }
+}
+
+impl Limits {
+    fn checked(self) -> Result<Self, String> {
+        let Self { person_and_network, mailbox, network, network_share, form_key, form_key_share, held, .. } = self;
+        let all = [
+            ("person_and_network", person_and_network, ledger::Places::MOST),
+            ("mailbox", mailbox, ledger::Places::MOST),
+            ("network", network, 1_000_000),
+            ("network_share", network_share, 100),
+            ("form_key", form_key, 1_000_000),
+            ("form_key_share", form_key_share, 100),
+            ("held", held, 1_000_000),
+        ];
+        match all.into_iter().find(|(_, value, most)| !(1..=*most).contains(value)) {
+            Some((name, _, most)) => Err(format!("{name} must be from 1 to {most}")),
+            None => Ok(self),
+        }
+    }
+}
+
+impl Day {
+    fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
+        const ALLOWANCE_DAILY: &str = "ALLOWANCE_DAILY";
+        let number = |name: &'static str, default: u32| match variables.optional(name) {
+            Some(_) => variables.parsed(name, "a whole number"),
+            None => Ok(default),
+        };
+        let share = u64::from(number("ALLOWANCE_SHARE", 100)?);
+        // What LeadSquared's plans permit in a day: https://apidocs.leadsquared.com/rate-limits/
+        let plan: u64 = if number("ALLOWANCE_CALLS", 10)? <= 10 { 10_000 } else { 100_000 };
+        let calls = match variables.optional(ALLOWANCE_DAILY).as_deref().map(str::trim) {
+            Some("none") => None,
+            Some(_) => Some(variables.parsed(ALLOWANCE_DAILY, "a whole number or `none`")?),
+            None => Some(u32::try_from(plan * share / 100).unwrap_or(u32::MAX)),
+        };
+        Ok(Self { calls, mails: number("MAIL_BUDGET", 10_000)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(settings: &[(&str, &str)]) -> Result<Settings, String> {
+        let lookup = |name: &str| settings.iter().find(|(its, _)| *its == name).map(|(_, value)| (*value).to_owned());
+        Settings::read(&Variables::new(&lookup)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_settings_the_smallest_plan_counts() {
+        let all = read(&[]).unwrap();
+        assert_eq!(all.limits, Limits::default());
+        assert_eq!((all.ledger_table, all.day), (None, Day { calls: Some(10_000), mails: 10_000 }));
+    }
+
+    #[test]
+    fn the_days_calls_follow_from_the_plan_and_its_share() {
+        for (settings, calls) in [
+            (&[("ALLOWANCE_CALLS", "10")][..], Some(10_000)),
+            (&[("ALLOWANCE_CALLS", "25"), ("ALLOWANCE_SHARE", "50")], Some(50_000)),
+            (&[("ALLOWANCE_DAILY", "700"), ("ALLOWANCE_SHARE", "50")], Some(700)),
+            (&[("ALLOWANCE_DAILY", "none")], None),
+        ] {
+            assert_eq!(read(settings).unwrap().day.calls, calls, "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn one_cap_can_be_changed_and_a_senseless_one_is_named() {
+        let limits = read(&[("INTAKE_LIMITS", r#"{"network": 900}"#)]).unwrap().limits;
+        assert_eq!(limits, Limits { network: 900, ..Limits::default() });
+        for (json, part) in [
+            (r#"{"network": 0}"#, "network must be from 1"),
+            (r#"{"mailbox": 101}"#, "mailbox must be from 1 to 100"),
+            (r#"{"network_share": 101}"#, "network_share must be from 1 to 100"),
+            (r#"{"networks": 3}"#, "unknown field"),
+            ("{", "INTAKE_LIMITS"),
+        ] {
+            let error = read(&[("INTAKE_LIMITS", json)]).unwrap_err();
+            assert!(error.contains(part) && error.contains("INTAKE_LIMITS"), "{error}");
+        }
+    }
+}

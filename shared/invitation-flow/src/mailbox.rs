@@ -1,0 +1,94 @@
+//! Addresses that lead to one mailbox, or look as if they did: what caps on mail go by.
+
+use std::fmt;
+
+use leadsquared::EmailAddress;
+use unicode_normalization::UnicodeNormalization;
+use unicode_security::confusable_detection::skeleton;
+
+use crate::invitation::{digest, hex};
+
+/// A mailbox without its address: the SHA-256 of a folded spelling, in hexadecimal.
+///
+/// `asha+1@` and `asha+2@` are one mailbox, and so are two addresses that look alike. Two different mailboxes can fold
+/// to the same key, because `l` and `1` look alike. Use it to count, never to identify a person: that is
+/// [`PersonKey`](crate::PersonKey).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct MailboxKey(String);
+
+impl MailboxKey {
+    /// The mailbox behind an address.
+    pub fn of(email: &EmailAddress) -> Self {
+        Self(hex(&digest([&b"mailbox"[..], folded(email.expose()).as_bytes()])))
+    }
+
+    /// 64 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for MailboxKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MailboxKey")
+    }
+}
+
+/// The address as it looks, without the suffix that its mailbox ignores.
+///
+/// Letters are folded to the ones they look like (<https://www.unicode.org/reports/tr39/#Confusable_Detection>).
+/// Accents and invisible characters are dropped.
+fn folded(address: &str) -> String {
+    let compatible: String = address.nfkc().collect::<String>().to_lowercase();
+    let looks = skeleton(&compatible).collect::<String>().to_lowercase();
+    let plain: String = looks.chars().filter(|c| c.is_ascii_graphic() || c.is_alphanumeric()).collect();
+    match plain.rsplit_once('@') {
+        Some((local, domain)) => {
+            // An address may begin with `+`; there is a mailbox in front of every other one.
+            let mailbox = local.char_indices().skip(1).find(|(_, c)| *c == '+').map_or(local, |(at, _)| &local[..at]);
+            format!("{mailbox}@{}", domain.trim_end_matches('.'))
+        }
+        None => plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(address: &str) -> MailboxKey {
+        MailboxKey::of(&address.parse().unwrap_or_else(|_| panic!("{address} is an address")))
+    }
+
+    #[test]
+    fn suffixes_case_and_look_alikes_are_one_mailbox() {
+        for other in [
+            "Asha@Example.test",
+            "asha+1@example.test",
+            "asha+1+2@example.test",
+            // Cyrillic а, a full-width a, and mathematical letters.
+            "\u{430}sh\u{430}@example.test",
+            "\u{ff41}sha@example.test",
+            "\u{1d41a}sha+x@ex\u{430}mple.test",
+            // An accent.
+            "\u{e1}sha@example.test",
+        ] {
+            assert!(key(other) == key("asha@example.test"), "{other}");
+        }
+    }
+
+    #[test]
+    fn different_people_are_different_mailboxes() {
+        for other in ["ashb@example.test", "asha@example.org", "asha.rao@example.test", "ravi@example.test"] {
+            assert!(key(other) != key("asha@example.test"), "{other}");
+        }
+        assert!(key("+a@example.test") != key("+b@example.test"));
+    }
+
+    #[test]
+    fn a_key_shows_nothing_of_its_address() {
+        let key = key("canary@example.test");
+        assert_eq!((format!("{key:?}").as_str(), key.as_str().len()), ("MailboxKey", 64));
+        assert!(!key.as_str().contains("canary"));
+    }
+}

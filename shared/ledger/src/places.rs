@@ -1,0 +1,349 @@
+//! How often something may be done by a sender, a person or a mailbox: the places that intake takes before the queue.
+//!
+//! A sender's counter is one hot item: it is written with plain conditional updates and never in a transaction, so that
+//! a crowd from one sender never collides. The places of a person are many cold items, which one transaction takes
+//! together.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+use time::OffsetDateTime;
+
+use crate::item::{Item, Reader, mark_key, places_key, seconds, sender_key, text};
+use crate::{CONFLICT, FAILED, Ledger, LedgerError};
+
+/// How often a place is looked for that is given back while others take and give back theirs.
+const ATTEMPTS: usize = 5;
+
+/// How long the mark of an application that went to the queue is kept: a repeat within that time is not counted. Not
+/// longer than a place is taken, because the queue knows a repeat for five minutes only.
+pub(crate) const MARKS_KEPT: time::Duration = time::Duration::hours(1);
+
+/// What a sender did on one UTC day: names and numbers in one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// A hash of the sender and the day, in hexadecimal.
+    pub hash: String,
+    /// When nothing of it counts any more.
+    pub expires_at: OffsetDateTime,
+}
+
+/// One of a sender's numbers, and how large it may get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The number's name.
+    pub name: String,
+    /// By how much it grows.
+    pub by: u32,
+    /// Its largest value.
+    pub most: u32,
+}
+
+/// The name of the number of a sender's held applications.
+const HELD: &str = "held";
+
+/// What came of counting something a sender did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The first bound that it would have gone over; nothing was counted then.
+    pub over: Option<usize>,
+    /// How many of the sender's applications are held.
+    pub held: u32,
+}
+
+/// So many within any stretch of this length, for everything with this hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// What is counted together, in hexadecimal.
+    pub hash: String,
+    /// How many there are: 1 to [`Places::MOST`].
+    pub count: u32,
+    /// For how long each is taken.
+    pub window: Duration,
+}
+
+impl Places {
+    /// The most places that an item can have: DynamoDB's expressions are at most 4 KB long.
+    pub const MOST: u32 = 100;
+}
+
+/// The name of this very application: its id and what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark(pub String);
+
+/// What came of asking for places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// All are taken, and the application is marked.
+    All,
+    /// The application is marked already: nothing was taken.
+    Repeat {
+        /// Whether it is held.
+        is_held: bool,
+    },
+    /// These have no free place, by their position: nothing was taken.
+    Full {
+        /// The first of them.
+        first: usize,
+        /// When it has one.
+        retry_after: Duration,
+    },
+    /// Others asked for the same places again and again meanwhile: nothing was taken.
+    Contended,
+}
+
+impl Ledger {
+    /// Counts what a sender did, unless one of its numbers would grow too large.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say. It may have been counted then.
+    pub async fn count_sender(&self, sender: &Sender, bounds: &[Bound]) -> Result<Counted, LedgerError> {
+        let mut condition = Vec::new();
+        for (n, bound) in bounds.iter().enumerate() {
+            let limit = format!("#b{n} <= :m{n}");
+            // Where not even the first fits, an absent number must not let it in.
+            condition.push(match bound.by <= bound.most {
+                true => format!("(attribute_not_exists(#b{n}) OR {limit})"),
+                false => limit,
+            });
+        }
+        let mut update = self.growing(sender, bounds, 1).condition_expression(condition.join(" AND "));
+        for (n, bound) in bounds.iter().enumerate() {
+            update = update
+                .expression_attribute_values(format!(":m{n}"), number(i64::from(bound.most) - i64::from(bound.by)));
+        }
+        let update = update
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let (item, over) = match update.send().await {
+            Ok(answer) => (answer.attributes.unwrap_or_default(), false),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                    (failed.item().cloned().unwrap_or_default(), true)
+                }
+                _ => return Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
+            },
+        };
+        let item = Reader { pk: sender_key(&sender.hash), item: &item };
+        let is_over = |bound: &Bound| item.plain(&bound.name) + i64::from(bound.by) > i64::from(bound.most);
+        let first = || bounds.iter().position(is_over).unwrap_or_default();
+        Ok(Counted { over: over.then(first), held: u32::try_from(item.plain(HELD)).unwrap_or(u32::MAX) })
+    }
+
+    /// Takes back what was counted, and counts a held application instead if there are fewer than `held_most`. Whether
+    /// it did.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say.
+    pub async fn uncount_sender(
+        &self,
+        sender: &Sender,
+        bounds: &[Bound],
+        held_most: Option<u32>,
+    ) -> Result<bool, LedgerError> {
+        let held = held_most.map(|_| Bound { name: HELD.to_owned(), by: 1, most: 0 });
+        let mut update = self.growing(sender, bounds, -1);
+        if let (Some(held), Some(most)) = (&held, held_most) {
+            let mut adds = adds(bounds.len());
+            let _ = write!(adds, "{}#held :held", if bounds.is_empty() { "" } else { ", " });
+            update = update
+                .update_expression(expression(&adds))
+                .condition_expression("attribute_not_exists(#held) OR #held < :most")
+                .expression_attribute_names("#held", &held.name)
+                .expression_attribute_values(":held", number(held.by.into()))
+                .expression_attribute_values(":most", number(most.into()));
+        }
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
+            },
+        }
+    }
+
+    /// An update that adds to each of these numbers.
+    fn growing(&self, sender: &Sender, bounds: &[Bound], sign: i64) -> UpdateItemFluentBuilder {
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&sender_key(&sender.hash)))
+            .update_expression(expression(&adds(bounds.len())))
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":expires_at", seconds(sender.expires_at));
+        for (n, bound) in bounds.iter().enumerate() {
+            update = update
+                .expression_attribute_names(format!("#b{n}"), &bound.name)
+                .expression_attribute_values(format!(":b{n}"), number(sign * i64::from(bound.by)));
+        }
+        update
+    }
+
+    /// Takes a place of each of these and marks the application; or does neither.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say. The places may be taken then.
+    pub async fn take_places(&self, places: &[Places], mark: &Mark, now: OffsetDateTime) -> Result<Taken, LedgerError> {
+        let mut writes: Vec<_> = places.iter().map(|places| self.take_place(places, now)).collect();
+        writes.push(self.mark(mark, false, now, now + MARKS_KEPT));
+        let reasons = match self.transact(writes).await {
+            Ok(Ok(())) => return Ok(Taken::All),
+            Ok(Err(reasons)) => reasons,
+            Err(LedgerError::Unavailable { cause }) if cause == CONFLICT => return Ok(Taken::Contended),
+            Err(error) => return Err(error),
+        };
+        let failed = |reason: &CancellationReason| reason.code() == Some(FAILED);
+        if let Some(marked) = reasons.get(places.len()).filter(|reason| failed(reason)) {
+            let is_held = marked.item().is_some_and(|item| item.contains_key(HELD));
+            return Ok(Taken::Repeat { is_held });
+        }
+        // Others collided only with the last of several writes: none of them is full.
+        let Some(first) = reasons.iter().position(failed) else { return Ok(Taken::Contended) };
+        let (places, empty) = (&places[first], Item::new());
+        let item = Reader { pk: places_key(&places.hash), item: reasons[first].item().unwrap_or(&empty) };
+        let oldest = item.plain(&slot(places.count - 1));
+        let free_at = oldest.saturating_add(i64::try_from(places.window.as_millis()).unwrap_or(i64::MAX));
+        let wait = free_at.saturating_sub(milliseconds(now)).max(0).unsigned_abs();
+        Ok(Taken::Full { first, retry_after: Duration::from_millis(wait).min(places.window) })
+    }
+
+    /// The newest place is in slot 0, and every other one moves on: what falls out at the end is the oldest. If that is
+    /// older than the window, there were fewer than `count` in it. One write, without a look at the item first.
+    fn take_place(&self, places: &Places, now: OffsetDateTime) -> TransactWriteItem {
+        let last = places.count.clamp(1, Places::MOST) - 1;
+        let mut moved = format!("SET {} = :now", slot(0));
+        for n in 1..=last {
+            let _ = write!(moved, ", {} = if_not_exists({}, :none)", slot(n), slot(n - 1));
+        }
+        let begin = milliseconds(now).saturating_sub(i64::try_from(places.window.as_millis()).unwrap_or(i64::MAX));
+        let expiry = now + places.window + Duration::from_secs(1);
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", text(&places_key(&places.hash)))
+            .update_expression(format!("{moved}, #expires_at = :expires_at"))
+            .condition_expression(format!("attribute_not_exists({0}) OR {0} <= :begin", slot(last)))
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":now", number(milliseconds(now)))
+            .expression_attribute_values(":begin", number(begin))
+            .expression_attribute_values(":expires_at", seconds(expiry))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        if last > 0 {
+            update = update.expression_attribute_values(":none", number(0));
+        }
+        let update = update.build().expect("a table, a key and an expression are set");
+        TransactWriteItem::builder().update(update).build()
+    }
+
+    /// Marks an application that is not marked; or, to hold it, one that is held already.
+    pub(crate) fn mark(
+        &self,
+        mark: &Mark,
+        is_held: bool,
+        now: OffsetDateTime,
+        expires_at: OffsetDateTime,
+    ) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", text(&mark_key(&mark.0)))
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":expires_at", seconds(expires_at))
+            .expression_attribute_values(":now", seconds(now))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let update = match is_held {
+            false => update
+                .update_expression("SET #expires_at = :expires_at REMOVE #held")
+                .expression_attribute_names("#held", HELD)
+                .condition_expression("attribute_not_exists(#expires_at) OR #expires_at <= :now"),
+            true => update
+                .update_expression("SET #expires_at = :expires_at, #held = :held")
+                .expression_attribute_names("#held", HELD)
+                .expression_attribute_values(":held", AttributeValue::Bool(true))
+                .condition_expression(
+                    "attribute_not_exists(#expires_at) OR #expires_at <= :now OR attribute_exists(#held)",
+                ),
+        };
+        let update = update.build().expect("a table, a key and an expression are set");
+        TransactWriteItem::builder().update(update).build()
+    }
+
+    /// Gives back what [`take_places`](Self::take_places) took at this moment, the mark included.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say, for the first of them. They may still be taken then, until their windows have
+    /// passed.
+    pub async fn give_places_back(
+        &self,
+        places: &[Places],
+        mark: &Mark,
+        at: OffsetDateTime,
+    ) -> Result<(), LedgerError> {
+        let unmark = self
+            .update(mark_key(&mark.0))
+            .update_expression("SET #expires_at = :over")
+            .condition_expression("attribute_not_exists(#held)")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#held", HELD)
+            .expression_attribute_values(":over", number(0));
+        let all = futures::future::join_all(places.iter().map(|places| self.give_place_back(places, at)));
+        let (unmarked, given) = futures::future::join(self.carry_out(unmark), all).await;
+        unmarked?;
+        given.into_iter().collect()
+    }
+
+    async fn give_place_back(&self, places: &Places, at: OffsetDateTime) -> Result<(), LedgerError> {
+        let (last, mut position) = (places.count.clamp(1, Places::MOST) - 1, 0);
+        for _ in 0..ATTEMPTS {
+            let mut moved = String::from("SET ");
+            for n in position..last {
+                let _ = write!(moved, "{} = if_not_exists({}, :none), ", slot(n), slot(n + 1));
+            }
+            let update = self
+                .update(places_key(&places.hash))
+                .update_expression(format!("{moved}{} = :none", slot(last)))
+                .condition_expression(format!("{} = :at", slot(position)))
+                .expression_attribute_values(":none", number(0))
+                .expression_attribute_values(":at", number(milliseconds(at)))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            let Some(item) = self.carry_out(update).await? else { return Ok(()) };
+            let item = Reader { pk: places_key(&places.hash), item: &item };
+            // Others took places since: it has moved on.
+            let Some(found) = (0..=last).find(|n| item.plain(&slot(*n)) == milliseconds(at)) else { return Ok(()) };
+            position = found;
+        }
+        Err(LedgerError::Unavailable { cause: CONFLICT.to_owned() })
+    }
+}
+
+impl Reader<'_> {
+    /// A number of a counter, which an item need not have.
+    fn plain(&self, attribute: &str) -> i64 {
+        self.item.get(attribute).and_then(|value| value.as_n().ok()?.parse().ok()).unwrap_or_default()
+    }
+}
+
+fn expression(adds: &str) -> String {
+    format!("ADD {adds} SET #expires_at = :expires_at")
+}
+
+fn adds(bounds: usize) -> String {
+    (0..bounds).map(|n| format!("#b{n} :b{n}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The attribute of a place: no word of DynamoDB's.
+fn slot(n: u32) -> String {
+    format!("n{n}")
+}
+
+fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn milliseconds(time: OffsetDateTime) -> i64 {
+    time.unix_timestamp() * 1000 + i64::from(time.millisecond())
+}
