@@ -14,8 +14,11 @@ use aws_sdk_secretsmanager::config::Credentials;
 use axum::{Json, Router, routing::post};
 use futures::future::join_all;
 use leadsquared::{Lane, Options};
+use leadsquared_emulator::Settings;
 use serde_json::{Value, json};
 use settings::Secret;
+
+use crate::{application_form::Request, fixtures, runtime_api::Function, stage::Stage};
 
 const WRONG: &str = r#"{"accessKey":"a$1","secretKey":"wrong"}"#;
 const RIGHT: &str = r#"{"accessKey":"a$1","secretKey":"right"}"#;
@@ -71,6 +74,28 @@ impl Secrets {
 
 fn after(start: Instant, seconds: u64) -> Instant {
     start + Duration::from_secs(seconds)
+}
+
+/// What passes by itself calls nobody; what somebody has to change does.
+#[tokio::test]
+async fn keys_that_cannot_be_read_this_time_are_no_error_of_portal_account() {
+    let stage = Stage::set(Settings::for_tests(), ()).await;
+    let sign_in = Request::json(&[("email", "asha@example.com"), ("password", "Chosen@1234")]).at("/sign-in");
+    for (setting, value, level) in [
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9", "WARN"),
+        ("LEADSQUARED_KEYS_SECRET", "nowhere", "ERROR"),
+    ] {
+        let mut environment = stage.environment("portal-account", &[]);
+        environment.retain(|(name, _)| name != setting);
+        environment.push((setting.to_owned(), value.to_owned()));
+        let function = Function::start(fixtures::binary("portal-account").await, environment).await.unwrap();
+        let answer = function.invoke(&sign_in.event(), Duration::from_secs(10)).await.unwrap();
+        assert_eq!(answer["statusCode"], 503, "{answer}");
+        let printed = function.stop().await;
+        for other in ["WARN", "ERROR"] {
+            assert_eq!(printed.contains(&format!("\"{other}\"")), other == level, "{setting}: {printed}");
+        }
+    }
 }
 
 #[tokio::test]

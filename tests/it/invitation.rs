@@ -647,6 +647,24 @@ async fn a_hiccup_of_aws_calls_nobody_until_it_lasts() {
     }
 }
 
+/// No time mends it: somebody has to look at the item.
+#[tokio::test]
+async fn a_broken_item_of_the_ledger_calls_the_operator() {
+    let stage = Stage::new().await;
+    let body = invitation("asha@example.com");
+    let id = serde_json::from_str::<Value>(&body).unwrap()["id"].as_str().unwrap().to_owned();
+    let put = stage.aws.dynamodb().put_item().table_name(&stage.ledger);
+    let put = put.item("pk", AttributeValue::S(format!("invitation#{id}")));
+    put.item("expires_at", AttributeValue::N("4102444800".to_owned())).send().await.unwrap();
+    let function = stage.start().await;
+    let message = stage.queue(&body, "asha").await;
+    assert_eq!(stage.deliver(&function, &[message]).await, [0]);
+    let printed = stage.finish(function).await;
+    assert!(metrics(&printed).iter().any(|(name, ..)| name == "ToBeMended"), "{printed}");
+    let errors: Vec<_> = printed.lines().filter(|line| line.contains("\"ERROR\"")).collect();
+    assert!(matches!(errors[..], [error] if error.contains("payload")), "{printed}");
+}
+
 /// Anybody can send such things, and is told: they are counted, and no alarm stays on for them.
 #[tokio::test]
 async fn what_anonymous_senders_get_wrong_is_counted_and_becomes_no_dead_letter() {

@@ -733,6 +733,20 @@ async fn wrong_settings_keep_the_link_good_and_tell_the_operator_what_to_do() {
     stage.finish(function).await;
 }
 
+/// It passes by itself, and calls nobody.
+#[tokio::test]
+async fn keys_that_cannot_be_read_this_time_are_no_error() {
+    let stage = Stage::new().await;
+    let lead = stage.portal_user(ASHA).await;
+    let link = stage.live_link(&lead).await;
+    let mut environment = stage.environment("login-link", &[]);
+    environment.push(("AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(), "http://127.0.0.1:9".to_owned()));
+    let function = Function::start(fixtures::binary("login-link").await, environment).await.unwrap();
+    assert_eq!(stage.press(&function, &link.path).await.status, 503);
+    let printed = stage.finish(function).await;
+    assert!(printed.contains("\"WARN\"") && !printed.contains("\"ERROR\""), "{printed}");
+}
+
 #[tokio::test]
 async fn a_lead_that_is_no_portal_user_becomes_one_when_its_link_is_pressed() {
     let stage = Stage::new().await;
