@@ -165,11 +165,6 @@ impl Aws {
         created.key_metadata.and_then(|key| key.arn).expect("a key has an ARN")
     }
 
-    /// What clients of this account start from.
-    pub(crate) fn config(&self) -> &SdkConfig {
-        &self.config
-    }
-
     fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
         aws_sdk_secretsmanager::Client::new(&self.config)
     }

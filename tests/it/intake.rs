@@ -2,8 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -175,14 +178,17 @@ async fn a_flood_takes_no_more_of_the_queue_than_its_caps_and_nothing_of_it_is_l
     let answers: Vec<_> = stream::iter(crowd.iter().enumerate())
         .map(|(number, (email, address))| {
             let desk = &desk;
-            async move { desk.post(email, &number.to_string(), address).await }
+            async move {
+                let began = Instant::now();
+                (desk.post(email, &number.to_string(), address).await, began.elapsed())
+            }
         })
         .buffered(8)
         .collect()
         .await;
     let windows = usize::try_from(unix_now() / QUARTER - began).unwrap() + 1;
 
-    for answer in &answers {
+    for (answer, _) in &answers {
         assert_eq!((answer.status, answer.json()["status"].as_str()), (202, Some("accepted")), "{}", answer.body);
     }
     let queued = desk.queued().await;
@@ -194,14 +200,26 @@ async fn a_flood_takes_no_more_of_the_queue_than_its_caps_and_nothing_of_it_is_l
     assert_eq!(on_queue("ordinary-"), ORDINARY);
 
     // Nothing is lost: what is not on the queue is held.
-    let receipts: BTreeSet<_> = answers.iter().map(Answer::receipt).collect();
+    let receipts: BTreeSet<_> = answers.iter().map(|(answer, _)| answer.receipt()).collect();
     assert_eq!(receipts.len(), crowd.len());
-    let mut stored: BTreeSet<_> = queued.iter().map(|it| it.id.to_string()).collect();
+    let on_queue: BTreeSet<_> = queued.iter().map(|it| it.id.to_string()).collect();
+    let mut stored = on_queue.clone();
     for item in desk.held().await {
         let id = text(&item, "pk").trim_start_matches("held#").to_owned();
         assert!(stored.insert(id), "an application is held and on the queue");
     }
     assert_eq!(stored, receipts);
+    let median = |is_queued: bool| {
+        let times = answers.iter().filter(|(answer, _)| on_queue.contains(&answer.receipt()) == is_queued);
+        let mut times: Vec<_> = times.map(|(_, time)| *time).collect();
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    println!(
+        "answered within {:?} where it is queued, and {:?} where it is held (medians)",
+        median(true),
+        median(false)
+    );
 
     // The same applicants alone, and what was ahead of each before there were caps.
     const CALLS_A_SECOND: f64 = 10.0 / 5.0;
@@ -590,16 +608,36 @@ async fn a_table_that_cannot_be_reached_loses_nobody_and_counts_again_when_it_is
 }
 
 /// A way to DynamoDB that writes down what is asked of it.
-async fn overheard(target: String) -> (String, Arc<Mutex<Vec<String>>>) {
-    let calls = Arc::new(Mutex::new(Vec::new()));
+#[derive(Clone, Default)]
+struct Overheard {
+    calls: Arc<Mutex<Vec<String>>>,
+    /// How many transactions are still to meet another one, as they do in a crowd.
+    conflicts: Arc<AtomicUsize>,
+}
+
+/// DynamoDB's answer to a transaction of two writes that met another one.
+const CONFLICT: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+    "message":"cancelled","CancellationReasons":[{"Code":"TransactionConflict"},{"Code":"None"}]}"#;
+
+/// The address of that way, and what it hears.
+async fn overheard(aws: &Aws) -> (String, Overheard) {
+    let target = aws.environment().into_iter().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap().1;
+    let overheard = Overheard::default();
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
-    let heard = calls.clone();
+    let here = overheard.clone();
     let pass = move |request: extract::Request| {
-        let (client, heard, target) = (client.clone(), heard.clone(), target.clone());
+        let (client, here, target) = (client.clone(), here.clone(), target.clone());
         async move {
             let (mut parts, body) = request.into_parts();
             let call = parts.headers.get("x-amz-target").and_then(|it| it.to_str().ok()).unwrap_or_default();
-            heard.lock().unwrap().push(call.rsplit('.').next().unwrap_or_default().to_owned());
+            let call = call.rsplit('.').next().unwrap_or_default().to_owned();
+            let fewer = |left: usize| left.checked_sub(1);
+            if call == "TransactWriteItems"
+                && here.conflicts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
+            {
+                return (StatusCode::BAD_REQUEST, CONFLICT).into_response();
+            }
+            here.calls.lock().unwrap().push(call);
             let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
             parts.uri = format!("{target}{path}").parse().unwrap();
             let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -612,14 +650,13 @@ async fn overheard(target: String) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, Router::new().fallback(pass)).await });
-    (url, calls)
+    (url, overheard)
 }
 
 #[tokio::test]
 async fn a_form_makes_two_calls_to_the_table_and_others_than_accepted_ones_a_few_more() {
-    let aws = Aws::new().await;
-    let target = aws.environment().into_iter().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap().1;
-    let (url, calls) = overheard(target).await;
+    let (url, overheard) = overheard(&Aws::new().await).await;
+    let calls = &overheard.calls;
     let limits = r#"{"network":4,"person_and_network":1}"#;
     let desk = Desk::of(&[NO_DAY[0], NO_DAY[1], ("INTAKE_LIMITS", limits), ("AWS_ENDPOINT_URL_DYNAMODB", &url)]).await;
     for (email, key, its) in [
@@ -642,6 +679,28 @@ async fn a_form_makes_two_calls_to_the_table_and_others_than_accepted_ones_a_few
         its_sorted.sort_unstable();
         assert_eq!(heard_sorted, its_sorted, "{email} {key}: {heard:?}");
     }
+}
+
+#[tokio::test]
+async fn a_crowd_that_collides_about_one_person_gets_nothing_past_the_caps() {
+    let (url, overheard) = overheard(&Aws::new().await).await;
+    let desk = Desk::of(&[NO_DAY[0], NO_DAY[1], ("AWS_ENDPOINT_URL_DYNAMODB", &url)]).await;
+    // Collisions that pass are waited for; where they do not, the person counts as full.
+    for (conflicts, queued, held) in [(3, 1, 0), (10, 0, 1)] {
+        overheard.conflicts.store(conflicts, Ordering::Relaxed);
+        desk.post("asha@example.test", &conflicts.to_string(), "203.0.113.1").await.receipt();
+        assert_eq!((desk.queued().await.len(), desk.held().await.len()), (queued, held), "{conflicts}");
+    }
+    assert_eq!(desk.causes().await, causes([("contended", 1)]));
+    // What can neither be admitted nor held is for its sender to bring again; the process does not let it through.
+    overheard.conflicts.store(20, Ordering::Relaxed);
+    let answer = desk.post("asha@example.test", "20", "203.0.113.1").await;
+    assert_eq!((answer.status, answer.headers.contains_key("retry-after")), (503, true), "{}", answer.body);
+    assert_eq!((desk.queued().await.len(), desk.held().await.len()), (0, 1));
+    // None of it is counted for its network.
+    let [sender] = &desk.items("sender#").await[..] else { panic!("one network") };
+    let window = sender.iter().find(|(name, _)| name.starts_with("form-")).unwrap();
+    assert_eq!(window.1.as_n().unwrap(), "1");
 }
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05.678 UTC);

@@ -102,7 +102,7 @@ pub enum Fate {
         /// When the network may send again.
         retry_after: Duration,
     },
-    /// It is not stored: the table cannot be asked, and the process admits no more.
+    /// It is not stored: the table cannot be asked and the process admits no more, or it could not be held.
     Busy {
         /// When another attempt makes sense.
         retry_after: Duration,
@@ -229,7 +229,7 @@ impl<O: OverCap> Intake<O> {
                 Fate::TooMany { retry_after }
             }
             Verdict::Busy(retry_after) => {
-                tracing::warn!(%receipt, source, "the ledger cannot be asked and this process admits no more: try again");
+                tracing::warn!(%receipt, source, "the ledger does not answer as it should: not stored, to be sent again");
                 Fate::Busy { retry_after }
             }
             Verdict::OtherPayload => {
@@ -268,13 +268,18 @@ impl<O: OverCap> Intake<O> {
                 return Ok(Verdict::Over(cause));
             }
             let wait = counted.over.map_or(caps.day_left, |bound| caps.over(bound).1);
-            let has_room = counted.held < caps.held_most
-                && table.uncount_sender(&caps.sender, counted_bounds, Some(caps.held_most)).await?;
-            if !has_room {
-                self.uncount(table, caps, counted_bounds).await;
-                return Ok(Verdict::TooMany(wait));
-            }
-            return self.hold(table, arrival, caps, cause, now).await;
+            let has_room = match counted.held < caps.held_most {
+                true => table.uncount_sender(&caps.sender, counted_bounds, Some(caps.held_most)).await,
+                false => Ok(false),
+            };
+            return Ok(match has_room {
+                Ok(true) => self.hold(table, arrival, caps, cause, now).await,
+                Ok(false) => {
+                    self.uncount(table, caps, counted_bounds).await;
+                    Verdict::TooMany(wait)
+                }
+                Err(error) => not_held(arrival, &error),
+            });
         }
 
         let (cause, wait) = match table.take_places(&caps.places, &caps.mark, now).await? {
@@ -286,7 +291,7 @@ impl<O: OverCap> Intake<O> {
             TakenPlaces::Repeat { is_held: true } => {
                 // Its item is still there, or it is held again.
                 let hold = self.hold(table, arrival, caps, "repeat", now);
-                return join(hold, self.uncount(table, caps, &caps.bounds)).await.0;
+                return Ok(join(hold, self.uncount(table, caps, &caps.bounds)).await.0);
             }
             TakenPlaces::Full { first, retry_after } => (caps.full(first), retry_after),
             // So many at once about one person are no person.
@@ -306,9 +311,11 @@ impl<O: OverCap> Intake<O> {
         if !has_room.unwrap_or(true) {
             self.uncount(table, caps, &caps.bounds).await;
         }
-        held
+        Ok(held)
     }
 
+    /// Holds what is over a cap. Where that fails, its sender has to come again: were the process to decide then, a sender
+    /// could get past the caps by having the table fail.
     async fn hold(
         &self,
         table: &Ledger,
@@ -316,20 +323,21 @@ impl<O: OverCap> Intake<O> {
         caps: &Caps,
         cause: &'static str,
         now: OffsetDateTime,
-    ) -> Result<Verdict, LedgerError> {
+    ) -> Verdict {
         let invitation = arrival.invitation;
         let hold = Hold { invitation, cause, network: caps.network.as_deref(), mark: &caps.mark };
-        Ok(match O::hold(table, &hold, now).await? {
-            Holding::Now => {
+        match O::hold(table, &hold, now).await {
+            Ok(Holding::Now) => {
                 let source = invitation.source.name();
                 Metric::Held { source }.record();
                 tracing::warn!(receipt = %invitation.id, source, outcome = "held", cause, "application held for an operator");
                 Verdict::Held
             }
-            Holding::Already => Verdict::Held,
-            Holding::WasAccepted => Verdict::Repeat,
-            Holding::OtherPayload => Verdict::OtherPayload,
-        })
+            Ok(Holding::Already) => Verdict::Held,
+            Ok(Holding::WasAccepted) => Verdict::Repeat,
+            Ok(Holding::OtherPayload) => Verdict::OtherPayload,
+            Err(error) => not_held(arrival, &error),
+        }
     }
 
     /// While the table cannot be asked.
@@ -386,6 +394,13 @@ impl<O: OverCap> Intake<O> {
             tracing::warn!(error = %error, "an application that did not go to the queue stays counted for its sender");
         }
     }
+}
+
+/// It is over a cap and cannot be held right now.
+fn not_held(arrival: &Arrival<'_>, error: &LedgerError) -> Verdict {
+    let receipt = arrival.invitation.id;
+    tracing::warn!(%receipt, error = %error, "an application over a cap could not be held: it has to be sent again");
+    Verdict::Busy(Duration::from_secs(5))
 }
 
 /// The narrowest of the sender's bounds and the person's.
