@@ -241,3 +241,29 @@ async fn which_link_of_a_lead_was_used_is_remembered_for_as_long_as_an_older_one
         );
     }
 }
+
+#[tokio::test]
+async fn what_is_known_of_leads_that_were_registered_unmarked_is_kept_for_good() {
+    let table = Table::<Ledger>::of(Ledger::new).await;
+    let dynamodb = table.aws.dynamodb();
+    let number = |value: i64| AttributeValue::N(value.to_string());
+    // Registered at, marked at, and whether it is to be kept for good.
+    let leads = [(Some(5), None, true), (Some(5), Some(7), true), (Some(5), Some(5), false), (None, None, false)];
+    for (place, (registered_at, marked_at, _)) in leads.iter().enumerate() {
+        let mut put = dynamodb.put_item().table_name(&table.name).item("expires_at", number(4_102_444_800));
+        put = put.item("pk", AttributeValue::S(format!("lead#{place}")));
+        for (name, value) in [("registered_at", registered_at), ("marked_at", marked_at)] {
+            if let Some(value) = value {
+                put = put.item(name, number(*value));
+            }
+        }
+        put.send().await.unwrap();
+    }
+    assert_eq!(table.store.keep_unmarked().await.unwrap(), 2);
+    assert_eq!(table.store.keep_unmarked().await.unwrap(), 0);
+    for (place, (.., is_kept)) in leads.iter().enumerate() {
+        let get = dynamodb.get_item().table_name(&table.name).key("pk", AttributeValue::S(format!("lead#{place}")));
+        let item = get.send().await.unwrap().item.unwrap();
+        assert_eq!(item.contains_key("expires_at"), !is_kept, "{place}");
+    }
+}

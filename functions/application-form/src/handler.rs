@@ -91,7 +91,12 @@ async fn accept(
         )),
         Fate::Busy { retry_after } => Err(Problem::try_again(NOT_STORED, seconds(retry_after))),
         Fate::NotStored(error) => Err(not_stored(&error)),
-        Fate::OtherPayload => Err(Problem::fields(vec![FieldError {
+        Fate::OtherPayload => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "The Idempotency-Key was used before",
+            "Another form was accepted under this Idempotency-Key. Send the corrected form with a new key, or leave the header out.",
+        )
+        .with_errors(vec![FieldError {
             field: "Idempotency-Key".to_owned(),
             detail: "was used for another application; send a corrected one under a new key".to_owned(),
         }])),

@@ -93,7 +93,8 @@ pub async fn check(
             Err(error) => vec![Reported::from(error)],
         }
     });
-    let (mut findings, of_held) = tokio::join!(of_account, Box::pin(held::look(&ledger, at, time)));
+    let (mut findings, of_held, ()) =
+        tokio::join!(of_account, Box::pin(held::look(&ledger, at, time)), Box::pin(keep_unmarked(&ledger, time)));
     findings.extend(of_held);
     for finding in &findings {
         finding.log();
@@ -120,6 +121,17 @@ impl From<&Rules> for DailyCalls {
     fn from(rules: &Rules) -> Self {
         let [most, background] = [Lane::Interactive, Lane::Background].map(|lane| rules.daily(lane));
         Self { most, background, setting: "ALLOWANCE_DAILY" }
+    }
+}
+
+/// Has the ledger keep what only it knows of leads that earlier versions registered. A check that cannot is followed by
+/// another one a few hours later; what is kept has a year.
+async fn keep_unmarked(ledger: &Ledger, time: Duration) {
+    match tokio::time::timeout(time, ledger.keep_unmarked()).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(leads)) => tracing::info!(leads, "leads that were registered unmarked are remembered for good"),
+        Ok(Err(error)) => tracing::warn!(error = %error, "leads that were registered unmarked: the next check sees to them"),
+        Err(_) => tracing::warn!("leads that were registered unmarked: the next check goes on with them"),
     }
 }
 

@@ -42,9 +42,6 @@ impl Settings {
     }
 }
 
-/// The value of `ALLOWANCE_DAILY` that switches the daily cap off.
-const NO_DAILY_CAP: &str = "none";
-
 fn allowance(variables: &Variables<'_>) -> Result<Rules, SettingError> {
     const CALLS: &str = "ALLOWANCE_CALLS";
     const DAILY: &str = "ALLOWANCE_DAILY";
@@ -58,7 +55,7 @@ fn allowance(variables: &Variables<'_>) -> Result<Rules, SettingError> {
     let daily = match variables.optional(DAILY) {
         // So it is on a stack that was deployed before there was a default.
         None => Some(allowance::plan_daily(limit.calls, share)),
-        Some(text) if text.trim().eq_ignore_ascii_case(NO_DAILY_CAP) => None,
+        Some(text) if text.trim().eq_ignore_ascii_case(allowance::NO_DAILY_CAP) => None,
         Some(_) => Some(variables.parsed(DAILY, NUMBER_OR_NONE)?),
     };
     let settings = allowance::Settings { share, daily, ..allowance::Settings::new(limit) };

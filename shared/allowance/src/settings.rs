@@ -45,6 +45,9 @@ impl Settings {
     }
 }
 
+/// The value of the setting `ALLOWANCE_DAILY` that switches the daily cap off.
+pub const NO_DAILY_CAP: &str = "none";
+
 /// The calls of a day that are ours where nothing else is known: 10,000 on LeadSquared's Pro plan, which permits 10 calls in
 /// 5 s, and 100,000 on the larger ones, times our share in percent.
 pub fn plan_daily(calls: u32, share: u8) -> u32 {

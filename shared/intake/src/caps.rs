@@ -124,10 +124,13 @@ impl Caps {
             causes: names,
             places,
             // A robot's copy of a person's form is not that person's repeat, nor the other way round.
-            mark: Mark(hash(
-                if by_robot { "robot's application" } else { "application" },
-                [invitation.id.to_string().as_bytes(), invitation.payload_hash().as_bytes()],
-            )),
+            mark: Mark {
+                hash: hash(
+                    if by_robot { "robot's application" } else { "application" },
+                    [invitation.id.to_string().as_bytes()],
+                ),
+                payload: invitation.payload_hash(),
+            },
             network: visitor.map(|network| hash("network", [largest(Some(network))])),
             held_most,
             window_key: hash("window", [kind.as_bytes(), identity, source.as_bytes()]),

@@ -109,7 +109,7 @@ pub enum Fate {
     },
     /// It is not stored: the queue did not take it. It is not counted either.
     NotStored(QueueError),
-    /// It is not stored: another application with the same id is held.
+    /// It is not stored: another application came with the same id.
     OtherPayload,
 }
 
@@ -233,7 +233,7 @@ impl<O: OverCap> Intake<O> {
                 Fate::Busy { retry_after }
             }
             Verdict::OtherPayload => {
-                tracing::warn!(%receipt, source, "another application with this id is held");
+                tracing::warn!(%receipt, source, "another application came with this id");
                 Fate::OtherPayload
             }
         }
@@ -284,6 +284,10 @@ impl<O: OverCap> Intake<O> {
 
         let (cause, wait) = match table.take_places(&caps.places, &caps.mark, now).await? {
             TakenPlaces::All => return Ok(Verdict::Admitted(Counter::Table)),
+            TakenPlaces::OtherPayload => {
+                self.uncount(table, caps, &caps.bounds).await;
+                return Ok(Verdict::OtherPayload);
+            }
             TakenPlaces::Repeat { is_held: false } => {
                 self.uncount(table, caps, &caps.bounds).await;
                 return Ok(Verdict::Repeat);
@@ -360,7 +364,7 @@ impl<O: OverCap> Intake<O> {
             return if error.is_none() { Verdict::Over("honeypot") } else { Verdict::Busy(Duration::from_secs(60)) };
         }
         let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
-        match limiter.ask(&process_caps(caps), &caps.mark.0, REMEMBERED, milliseconds(now)) {
+        match limiter.ask(&process_caps(caps), &caps.mark.hash, REMEMBERED, milliseconds(now)) {
             Asked::Admitted => Verdict::Admitted(Counter::Process),
             Asked::Repeat => Verdict::Repeat,
             Asked::Full { .. } if !O::HOLDS => Verdict::Over("process"),
@@ -380,7 +384,7 @@ impl<O: OverCap> Intake<O> {
             }
             _ => {
                 let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
-                limiter.give_back(&process_caps(caps), &caps.mark.0, milliseconds(at));
+                limiter.give_back(&process_caps(caps), &caps.mark.hash, milliseconds(at));
             }
         }
     }

@@ -107,13 +107,11 @@ impl Day {
             Some(_) => variables.parsed(name, "a whole number"),
             None => Ok(default),
         };
-        let share = u64::from(number("ALLOWANCE_SHARE", 100)?);
-        // What LeadSquared's plans permit in a day: https://apidocs.leadsquared.com/rate-limits/
-        let plan: u64 = if number("ALLOWANCE_CALLS", 10)? <= 10 { 10_000 } else { 100_000 };
-        let calls = match variables.optional(ALLOWANCE_DAILY).as_deref().map(str::trim) {
-            Some("none") => None,
+        let share = u8::try_from(number("ALLOWANCE_SHARE", 100)?).unwrap_or(100);
+        let calls = match variables.optional(ALLOWANCE_DAILY) {
+            Some(text) if text.trim().eq_ignore_ascii_case(allowance::NO_DAILY_CAP) => None,
             Some(_) => Some(variables.parsed(ALLOWANCE_DAILY, "a whole number or `none`")?),
-            None => Some(u32::try_from(plan * share / 100).unwrap_or(u32::MAX)),
+            None => Some(allowance::plan_daily(number("ALLOWANCE_CALLS", 10)?, share)),
         };
         Ok(Self { calls, mails: number("MAIL_BUDGET", 10_000)? })
     }

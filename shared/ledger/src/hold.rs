@@ -32,7 +32,7 @@ pub enum Holding {
     Already,
     /// The very same application went to the queue before: it is not held.
     WasAccepted,
-    /// Another application with the same id is held. This one is not.
+    /// Another application with the same id is held or went to the queue. This one is not held.
     OtherPayload,
 }
 
@@ -67,6 +67,9 @@ impl Ledger {
             return Ok(Holding::Now);
         };
         let failed = |n: usize| reasons.get(n).filter(|reason: &&CancellationReason| reason.code() == Some(FAILED));
+        if failed(1).is_some_and(|marked| mark.is_other(marked)) {
+            return Ok(Holding::OtherPayload);
+        }
         let Some(before) = failed(0) else { return Ok(Holding::WasAccepted) };
         let empty = Item::new();
         let before = Reader { pk, item: before.item().unwrap_or(&empty) };

@@ -16,7 +16,7 @@
 //! | `reminder#<subject>` | `at`: when the operator was last reminded of it | 14 days |
 //! | `sender#<hash of a network, form key or source and the day>` | `calls`, `mails`, `held`, and the applications of each window | two days |
 //! | `places#<hash of a person and network, or a mailbox>` | `n0`, `n1`, …: when applications were admitted, in Unix milliseconds, the newest first | an hour |
-//! | `mark#<hash of an application>` | `held`, if it is held | an hour, or as long as it is held |
+//! | `mark#<hash of an application's id>` | `payload` (a hash), `held`, if it is held | an hour, or as long as it is held |
 //!
 //! What belongs together is written in one transaction, so that whatever dies when, an invitation is in the counts exactly
 //! as its own item says. `accepted` is the sum of the outcomes once nothing of that day is under way ([`Counts`]).

@@ -44,6 +44,9 @@ pub struct Bound {
     pub most: u32,
 }
 
+/// The attribute of a mark that says of which application it is.
+const PAYLOAD: &str = "payload";
+
 /// The name of the number of a sender's held applications.
 const HELD: &str = "held";
 
@@ -72,15 +75,22 @@ impl Places {
     pub const MOST: u32 = 100;
 }
 
-/// The name of this very application: its id and what it says.
+/// The mark of an application: the same for whatever comes under its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark(pub String);
+pub struct Mark {
+    /// A hash of the id, in hexadecimal.
+    pub hash: String,
+    /// A hash of what the application says, in hexadecimal.
+    pub payload: String,
+}
 
 /// What came of asking for places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// All are taken, and the application is marked.
     All,
+    /// Another application is marked under the same id: nothing was taken.
+    OtherPayload,
     /// The application is marked already: nothing was taken.
     Repeat {
         /// Whether it is held.
@@ -200,6 +210,9 @@ impl Ledger {
         };
         let failed = |reason: &CancellationReason| reason.code() == Some(FAILED);
         if let Some(marked) = reasons.get(places.len()).filter(|reason| failed(reason)) {
+            if mark.is_other(marked) {
+                return Ok(Taken::OtherPayload);
+            }
             let is_held = marked.item().is_some_and(|item| item.contains_key(HELD));
             return Ok(Taken::Repeat { is_held });
         }
@@ -250,18 +263,20 @@ impl Ledger {
     ) -> TransactWriteItem {
         let update = Update::builder()
             .table_name(&self.table)
-            .key("pk", text(&mark_key(&mark.0)))
+            .key("pk", text(&mark_key(&mark.hash)))
             .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#payload", PAYLOAD)
+            .expression_attribute_values(":payload", text(&mark.payload))
             .expression_attribute_values(":expires_at", seconds(expires_at))
             .expression_attribute_values(":now", seconds(now))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let update = match is_held {
             false => update
-                .update_expression("SET #expires_at = :expires_at REMOVE #held")
+                .update_expression("SET #expires_at = :expires_at, #payload = :payload REMOVE #held")
                 .expression_attribute_names("#held", HELD)
                 .condition_expression("attribute_not_exists(#expires_at) OR #expires_at <= :now"),
             true => update
-                .update_expression("SET #expires_at = :expires_at, #held = :held")
+                .update_expression("SET #expires_at = :expires_at, #payload = :payload, #held = :held")
                 .expression_attribute_names("#held", HELD)
                 .expression_attribute_values(":held", AttributeValue::Bool(true))
                 .condition_expression(
@@ -284,7 +299,7 @@ impl Ledger {
         at: OffsetDateTime,
     ) -> Result<(), LedgerError> {
         let unmark = self
-            .update(mark_key(&mark.0))
+            .update(mark_key(&mark.hash))
             .update_expression("SET #expires_at = :over")
             .condition_expression("attribute_not_exists(#held)")
             .expression_attribute_names("#expires_at", "expires_at")
@@ -317,6 +332,14 @@ impl Ledger {
             position = found;
         }
         Err(LedgerError::Unavailable { cause: CONFLICT.to_owned() })
+    }
+}
+
+impl Mark {
+    /// Whether the mark that stands in the way is that of another application.
+    pub(crate) fn is_other(&self, marked: &CancellationReason) -> bool {
+        let payload = marked.item().and_then(|item| item.get(PAYLOAD)?.as_s().ok());
+        payload.is_some_and(|payload| *payload != self.payload)
     }
 }
 

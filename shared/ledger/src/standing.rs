@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::LeadId;
 use time::OffsetDateTime;
@@ -53,6 +54,44 @@ impl Ledger {
             (Some(_), _) => Registered::Unmarked,
         };
         Ok(Standing { registered, proven })
+    }
+
+    /// Keeps for good what is known of leads that were registered unmarked: once it is forgotten, they would be taken for
+    /// leads of the sales team. Says of how many that had an end before. What it reads may be a moment old.
+    ///
+    /// # Errors
+    /// When the table cannot be read or written. Some may have been kept then.
+    pub async fn keep_unmarked(&self) -> Result<u64, LedgerError> {
+        const UNMARKED: &str = "begins_with(pk, :lead) AND attribute_exists(registered_at) AND \
+                                (attribute_not_exists(marked_at) OR marked_at <> registered_at) AND \
+                                attribute_exists(expires_at)";
+        let failed = |cause| LedgerError::Unavailable { cause };
+        let (mut kept, mut after) = (0, None);
+        loop {
+            let scan = self
+                .client
+                .scan()
+                .table_name(&self.table)
+                .projection_expression("pk")
+                .filter_expression(UNMARKED)
+                .expression_attribute_values(":lead", text("lead#"))
+                .set_exclusive_start_key(after.take());
+            let page = scan.send().await.map_err(|error| failed(aws::cause(&error)))?;
+            for pk in page.items().iter().filter_map(|item| item.get("pk")) {
+                let update = self.client.update_item().table_name(&self.table).key("pk", pk.clone());
+                // An item that somebody erased meanwhile stays erased.
+                let update = update.update_expression("REMOVE expires_at").condition_expression("attribute_exists(pk)");
+                match update.send().await {
+                    Ok(_) => kept += 1,
+                    Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {}
+                    Err(error) => return Err(failed(aws::cause(&error))),
+                }
+            }
+            match page.last_evaluated_key {
+                Some(next) => after = Some(next),
+                None => return Ok(kept),
+            }
+        }
     }
 
     /// Remembers what may be used to sign in to a lead: it was proven, or need not be.
