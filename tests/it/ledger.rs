@@ -244,7 +244,7 @@ async fn which_link_of_a_lead_was_used_is_remembered_for_as_long_as_an_older_one
 
 #[tokio::test]
 async fn what_is_known_of_leads_that_were_registered_unmarked_is_kept_for_good() {
-    let table = Table::<Ledger>::of(Ledger::new).await;
+    let table = Table::of(Ledger::new).await;
     let dynamodb = table.aws.dynamodb();
     let number = |value: i64| AttributeValue::N(value.to_string());
     // Registered at, marked at, and whether it is to be kept for good.

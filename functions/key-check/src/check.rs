@@ -130,7 +130,9 @@ async fn keep_unmarked(ledger: &Ledger, time: Duration) {
     match tokio::time::timeout(time, ledger.keep_unmarked()).await {
         Ok(Ok(0)) => {}
         Ok(Ok(leads)) => tracing::info!(leads, "leads that were registered unmarked are remembered for good"),
-        Ok(Err(error)) => tracing::warn!(error = %error, "leads that were registered unmarked: the next check sees to them"),
+        Ok(Err(error)) => {
+            tracing::warn!(error = %error, "leads that were registered unmarked: the next check sees to them")
+        }
         Err(_) => tracing::warn!("leads that were registered unmarked: the next check goes on with them"),
     }
 }

@@ -80,5 +80,5 @@ pub use clock::{Clock, SystemClock};
 pub use dynamodb::DynamoDb;
 pub use in_process::InProcess;
 pub use line::{Answer, Ask, Line, LineError};
-pub use settings::{InvalidSettings, Rules, Settings, NO_DAILY_CAP, plan_daily};
+pub use settings::{InvalidSettings, NO_DAILY_CAP, Rules, Settings, plan_daily};
 pub use spare::WithSpare;

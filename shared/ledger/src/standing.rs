@@ -83,7 +83,10 @@ impl Ledger {
                 let update = update.update_expression("REMOVE expires_at").condition_expression("attribute_exists(pk)");
                 match update.send().await {
                     Ok(_) => kept += 1,
-                    Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {}
+                    Err(error)
+                        if error
+                            .as_service_error()
+                            .is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {}
                     Err(error) => return Err(failed(aws::cause(&error))),
                 }
             }
