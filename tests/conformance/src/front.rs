@@ -243,7 +243,7 @@ mod tests {
             (&json!("/login-links/a/b é/c"), &json!("x=1&y=%20&x=2"))
         );
         assert_eq!(event["queryStringParameters"], json!({"x": "1,2", "y": " "}));
-        assert_eq!(event["pathParameters"], json!({"link": "a/b é/c"}));
+        assert_eq!(event["pathParameters"], json!({"proxy": "a/b é/c"}));
         assert_eq!(event["cookies"], json!(["a=1", "b=2"]));
         assert_eq!((&event["headers"]["x-many"], &event["headers"]["cookie"]), (&json!("a,é"), &Value::Null));
         let context = &event["requestContext"];
