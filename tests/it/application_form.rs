@@ -385,9 +385,11 @@ async fn a_senders_own_key_makes_two_forms_one_application() {
         receipts.insert(keyed(&ASHA).await);
     }
     assert_eq!((receipts.len(), form.queue.drain().await.len()), (1, 1));
-    // Other content under the key is no copy.
-    receipts.insert(keyed(&with(&[("city", "Chennai")])).await);
-    assert_eq!((receipts.len(), form.queue.drain().await.len()), (1, 1));
+    // Other content under the key is no copy, and its sender hears so before it is queued.
+    let corrected = with(&[("city", "Chennai")]);
+    let answer = form.post(Request::json(&corrected).header("idempotency-key", "order-1")).await;
+    assert_eq!((answer.status, answer.faulty_fields()), (422, vec!["Idempotency-Key".to_owned()]));
+    assert_eq!(form.queue.drain().await.len(), 0);
     // Another person's order-1 is another application.
     receipts.insert(keyed(&with(&[("email", "ravi@example.com")])).await);
     assert_eq!((receipts.len(), form.queue.drain().await.len()), (2, 1));

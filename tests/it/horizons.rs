@@ -77,6 +77,13 @@ struct Setup {
 }
 
 impl Setup {
+    /// A password that a sender with a form key passed on: nobody else's is opened.
+    fn type_password(&mut self) {
+        self.body["version"] = 3.into();
+        self.body["provenance"] = "keyed".into();
+        self.body["password"] = "c2VhbGVk".into();
+    }
+
     async fn with(changes: &[(&str, &str)]) -> Self {
         let stage = Stage::set(Settings::for_tests(), ()).await;
         let environment = stage.environment("invitation", changes);
@@ -214,7 +221,7 @@ async fn setup(what: &str) -> Setup {
         "no KMS" => {
             let aws = without_retries(setup.stage.aws.config()).to_builder().endpoint_url(NOWHERE).build();
             setup.worker.passwords = Opener::new(aws_sdk_kms::Client::new(&aws));
-            setup.body["password"] = "c2VhbGVk".into();
+            setup.type_password();
         }
         "a KMS key that is gone" => {
             // Any answer of KMS's that is about the key and not about the password.
@@ -224,7 +231,7 @@ async fn setup(what: &str) -> Setup {
             tokio::spawn(async { axum::serve(listener, Router::new().fallback(async || gone)).await });
             let aws = without_retries(setup.stage.aws.config()).to_builder().endpoint_url(url).build();
             setup.worker.passwords = Opener::new(aws_sdk_kms::Client::new(&aws));
-            setup.body["password"] = "c2VhbGVk".into();
+            setup.type_password();
         }
         "wrong keys" => setup.stage.put_keys(r#"{"accessKey":"wrong","secretKey":"wrong"}"#).await,
         "no mail left" => setup.put("mails#2026-11-22".to_owned(), &[("count", number(1))]).await,
