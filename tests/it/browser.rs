@@ -389,6 +389,32 @@ async fn an_applicant_forgets_the_password_resets_changes_it_and_signs_in_with_e
 }
 
 #[tokio::test]
+async fn an_applicant_whose_phone_is_unproven_types_a_texted_code_and_then_a_mailed_one() {
+    const EMAIL: &str = "asha.rao@example.com";
+    let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
+    let lead = register(stack.emulator(), EMAIL, "+91-9000000001", "Kettle#Violin#58").await;
+    stack.emulator().update_lead(&lead, &[("mx_Unproven_Sign_In", "unproven: identifiers")]).unwrap();
+    let browser = Browser::start().await;
+    browser.page.goto(&format!("{}/account", stack.site_url())).await.unwrap();
+    browser.submit("#send-code", &[("phone", "90000 00001")]).await;
+    browser.element("#verify").await;
+    let text = stack.emulator().text_messages().pop().expect("a code was texted").text;
+    let code: String = text.chars().take_while(char::is_ascii_digit).collect();
+    browser.submit("#verify", &[("code", &code)]).await;
+    browser.says("#told", "to the e-mail address of your application").await;
+    browser.says("#mailed", "in the mailbox").await;
+    let mail = stack.emulator().mails().pop().expect("a code was mailed");
+    assert_eq!(mail.recipients, [EMAIL]);
+    browser.submit("#verify", &[("code", "AAAAA-AAAAA")]).await;
+    browser.says("#told", "This code is not right").await;
+    let code = mail.text.lines().find(|line| line.len() == 11 && line.contains('-')).unwrap().to_lowercase();
+    browser.submit("#verify", &[("code", &code)]).await;
+    assert_eq!(browser.text("#signed-in").await, "You are signed in");
+    browser.close().await;
+    stack.shutdown().await;
+}
+
+#[tokio::test]
 async fn the_browser_runs_no_script() {
     let browser = Browser::start().await;
     browser

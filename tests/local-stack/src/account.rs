@@ -73,6 +73,8 @@ struct Account {
 struct Code {
     challenge: String,
     told: Told,
+    /// Whether it was mailed to the address of the application, after one that was texted or a password.
+    mailed: bool,
 }
 
 #[derive(Template)]
@@ -115,6 +117,8 @@ struct Phone {
 struct TypedCode {
     challenge: String,
     code: String,
+    #[serde(default)]
+    mailed: bool,
 }
 
 #[derive(Deserialize)]
@@ -154,6 +158,7 @@ async fn sign_in(api: Api, Form(form): Form<SignIn>) -> Response {
     body["password"] = form.password.into();
     let answer = api.ask("/sign-in", &body, None).await;
     signed_in(&answer)
+        .or_else(|| code_mailed(&answer))
         .unwrap_or_else(|| page(answer.status, &Account { signed_in: false, told: Told::problem(&answer) }))
 }
 
@@ -162,7 +167,7 @@ async fn send_code(api: Api, Form(form): Form<Phone>) -> Response {
     match answer.body["challenge"].as_str() {
         Some(challenge) => {
             let told = Told::done("If somebody has an account with this number, a code is on its way.");
-            page(StatusCode::OK, &Code { challenge: challenge.to_owned(), told })
+            page(StatusCode::OK, &Code { challenge: challenge.to_owned(), told, mailed: false })
         }
         None => page(answer.status, &Account { signed_in: false, told: Told::problem(&answer) }),
     }
@@ -171,8 +176,8 @@ async fn send_code(api: Api, Form(form): Form<Phone>) -> Response {
 async fn verify_code(api: Api, Form(form): Form<TypedCode>) -> Response {
     let body = json!({"challenge": form.challenge, "code": form.code});
     let answer = api.ask("/sign-in/code/verify", &body, None).await;
-    signed_in(&answer)
-        .unwrap_or_else(|| page(answer.status, &Code { challenge: form.challenge, told: Told::problem(&answer) }))
+    let again = |told| page(answer.status, &Code { challenge: form.challenge, told, mailed: form.mailed });
+    signed_in(&answer).or_else(|| code_mailed(&answer)).unwrap_or_else(|| again(Told::problem(&answer)))
 }
 
 async fn change(api: Api, headers: HeaderMap, Form(form): Form<Change>) -> Response {
@@ -274,6 +279,13 @@ fn signed_in(answer: &Answer) -> Option<Response> {
     let seconds = answer.body["expires_in"].as_u64().unwrap_or_default();
     let cookie = format!("{COOKIE_NAME}={key}; Path=/account; Max-Age={seconds}; HttpOnly; SameSite=Lax");
     Some(([(SET_COOKIE, cookie)], Redirect::to("/account")).into_response())
+}
+
+/// Asks for the code that was mailed, if the answer is that one was.
+fn code_mailed(answer: &Answer) -> Option<Response> {
+    let challenge = answer.body["challenge"].as_str().filter(|_| answer.body["status"] == "code-mailed")?;
+    let told = Told::done("One more step: a code is on its way to the e-mail address of your application.");
+    Some(page(StatusCode::OK, &Code { challenge: challenge.to_owned(), told, mailed: true }))
 }
 
 fn session(headers: &HeaderMap) -> Option<&str> {
