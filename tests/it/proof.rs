@@ -255,22 +255,15 @@ async fn a_lead_whose_mark_cannot_be_read_lets_nobody_in() {
 
 #[tokio::test]
 async fn a_code_that_is_certainly_not_mailed_costs_the_texted_code_nothing() {
-    const LIMITED: &str = r#"{"Status":"Error","ExceptionType":"MXAPIRateLimitExceededException","ExceptionMessage":"API calls exceeded the limit of 10000 in 5 second(s)"}"#;
+    const BAD_SENDER: &str = r#"{"Status":"Error","ExceptionType":"MXMandatoryAttributeMissingException","ExceptionMessage":"Invalid Sender details."}"#;
     let stage = Stage::new().await;
     stage.apply(1, VICTIM, VICTIMS_PHONE, |_| {}).await;
     let (challenge, code) = stage.texted(VICTIMS_PHONE).await;
-    let limited = Effect::Answer { status: 429, content_type: "application/json".into(), body: LIMITED.into() };
-    stage.emulator.faults().add(Fault::on(Call::SendEmailToLead, limited).times(1));
-    assert_eq!(stage.verify(&challenge, &code).await.status, 503);
-    // The call line keeps everybody back for a window after that.
-    let table = stage.aws.dynamodb();
-    table
-        .delete_item()
-        .table_name(&stage.ledger)
-        .key("pk", AttributeValue::S("allowance#line".to_owned()))
-        .send()
-        .await
-        .unwrap();
+    let bad_sender = Effect::Answer { status: 500, content_type: "application/json".into(), body: BAD_SENDER.into() };
+    stage.emulator.faults().add(Fault::on(Call::SendEmailToLead, bad_sender).times(5));
+    for _ in 0..5 {
+        assert_eq!(problem(&stage.verify(&challenge, &code).await), (503, "/problems/unavailable".to_owned()));
+    }
     assert_eq!(stage.verify(&challenge, &code).await.json()["status"], "code-mailed");
     assert_eq!(stage.verify(&challenge, &stage.mailed_code().1).await.status, 200);
     stage.finish(&[]).await;

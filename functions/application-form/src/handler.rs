@@ -89,7 +89,10 @@ async fn accept(
             "Your application was not stored: too many came from your network. Please send it again later.",
             seconds(retry_after),
         )),
-        Fate::Busy { retry_after } => Err(Problem::try_again(NOT_STORED, seconds(retry_after))),
+        Fate::Busy { retry_after } => {
+            Metric::NotStored.record();
+            Err(Problem::try_again(NOT_STORED, seconds(retry_after)))
+        }
         Fate::NotStored(error) => Err(not_stored(&error)),
         Fate::OtherPayload => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,

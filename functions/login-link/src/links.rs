@@ -177,10 +177,14 @@ impl LoginLinks {
             }
             Fate::Dropped | Fate::Held => Asked::Accepted,
             Fate::NotStored(error) => {
+                Metric::NotStored.record();
                 tracing::error!(%receipt, error = %error, "the request for a link could not be stored");
                 Asked::TryAgain
             }
-            Fate::Busy { .. } | Fate::TooMany { .. } | Fate::OtherPayload => Asked::TryAgain,
+            Fate::Busy { .. } | Fate::TooMany { .. } | Fate::OtherPayload => {
+                Metric::NotStored.record();
+                Asked::TryAgain
+            }
         }
     }
 
