@@ -108,8 +108,8 @@ async fn a_booking_on_a_busy_line_is_one_request_however_many_workers_there_are(
     assert_eq!(requests.so_far(), 7 + 16);
 }
 
-/// The slots of 20 s in which a hundred processes make 400 attempts a second, and how many of them the two processes of the
-/// worker got. `people` and `workers` are on the smallest plan.
+/// The slots of 20 s in which a hundred processes make 400 attempts a second, and how many of them the two processes
+/// of the worker got. `people` and `workers` are on the smallest plan.
 async fn crowd(people: &[DynamoDb], workers: [DynamoDb; 2]) -> (Vec<OffsetDateTime>, usize) {
     let mut workers = workers.map(|line| (line, NOON));
     let (mut slots, mut in_background) = (Vec::new(), 0);
@@ -287,8 +287,8 @@ async fn an_item_that_is_deleted_starts_anew_for_workers_that_remember_it() {
     assert_eq!(answer, Answer::Leave { slot: NOON });
 }
 
-/// During a deployment some processes run an earlier version, which knows nothing of reserved slots: it adds to the item
-/// without them, and leaves them out when it replaces it.
+/// During a deployment some processes run an earlier version, which knows nothing of reserved slots: it adds to the
+/// item without them, and leaves them out when it replaces it.
 #[tokio::test]
 async fn an_earlier_version_beside_this_one_gives_nobody_the_same_slot() {
     let aws = Aws::new().await;

@@ -153,8 +153,8 @@ impl Drop for Browser {
     }
 }
 
-/// A chromedriver and its port. None where it has ended: it takes any free port of IPv4's and then wants the same one of
-/// IPv6's, which another one may have.
+/// A chromedriver and its port. None where it has ended: it takes any free port of IPv4's and then wants the same one
+/// of IPv6's, which another one may have.
 async fn start_driver() -> Option<(Child, String)> {
     let mut driver = Command::new(on_path("chromedriver").expect(MISSING))
         .arg("--port=0")

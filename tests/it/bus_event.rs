@@ -484,7 +484,8 @@ async fn an_event_that_cannot_be_stored_is_never_taken_for_done() {
     assert_eq!(counted.iter().filter(|(name, ..)| name == "NotStored").count(), 5, "{counted:?}");
 }
 
-/// Anybody can post to the address. What they post reads no secret and raises no alarm, not even while the secret is away.
+/// Anybody can post to the address. What they post reads no secret and raises no alarm, not even while the secret is
+/// away.
 #[tokio::test]
 async fn what_strangers_post_is_refused_without_an_alarm() {
     let bus = Bus::start().await;
@@ -553,7 +554,8 @@ fn each_kind_of_event_is_published_and_let_through_by_the_rule() {
     let pattern = properties["Events"]["Bus"]["Properties"]["Pattern"]["detail-type"].as_array().unwrap();
     let let_through: BTreeSet<_> = pattern.iter().map(|kind| kind.as_str().unwrap().to_owned()).collect();
     assert_eq!(let_through, kinds);
-    // A FIFO queue can be no target of these: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html.
+    // A FIFO queue can be no target of these:
+    // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html.
     let on_failure = &properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"];
     for reference in [on_failure, &properties["Events"]["Bus"]["Properties"]["DeadLetterConfig"]["Arn"]] {
         let queue = template.target(reference);

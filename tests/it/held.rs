@@ -1,4 +1,5 @@
-//! Held applications on a real table and a real queue: what an operator decides happens once, whatever breaks off when.
+//! Held applications on a real table and a real queue: what an operator decides happens once, whatever breaks off
+//! when.
 
 use std::{
     cell::RefCell,

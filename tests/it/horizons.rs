@@ -155,7 +155,8 @@ fn sent(age: Duration) -> String {
     ((NOW - age).unix_timestamp() * 1000).to_string()
 }
 
-/// The record of a message of its own, the second delivery of it, with these attributes instead; empty ones are left out.
+/// The record of a message of its own, the second delivery of it, with these attributes instead; empty ones are left
+/// out.
 fn record(body: &Value, attributes: &[(&str, &str)]) -> Value {
     static LAST: AtomicU64 = AtomicU64::new(1);
     let mut all = json!({
@@ -282,7 +283,8 @@ async fn whatever_a_message_comes_back_for_it_becomes_a_dead_letter_with_its_cau
     }
 }
 
-/// Its age says nothing, as when somebody changes the waits: SQS moves a message after 1,000 deliveries without a reason.
+/// Its age says nothing, as when somebody changes the waits: SQS moves a message after 1,000 deliveries without a
+/// reason.
 #[tokio::test]
 async fn a_message_becomes_a_dead_letter_with_its_cause_before_its_deliveries_are_used_up() {
     for what in ["a newer version", "no time", "LeadSquared fails", "wrong keys"] {

@@ -696,7 +696,8 @@ async fn what_anonymous_senders_get_wrong_is_counted_and_becomes_no_dead_letter(
             assert_eq!(stage.causes().await, expected, "{source} {version} {name}");
         }
     }
-    // LeadSquared refuses to mail the person whom somebody asked a link for. An applicant whom it refuses is another matter.
+    // LeadSquared refuses to mail the person whom somebody asked a link for. An applicant whom it refuses is another
+    // matter.
     stage.emulator.faults().add(Fault::on(Call::SendEmailToLead, refusal.clone()));
     stage.emulator.faults().add(Fault::on(Call::Register, refusal));
     let cause = ("rejected".to_owned(), "refused: MXInvalidEntityReferenceException".to_owned());

@@ -470,7 +470,8 @@ async fn a_dead_link_mails_a_fresh_one_to_its_lead_and_an_unknown_one_looks_as_i
         assert_eq!(send(&function, fresh(&path)).await, answer, "{path}");
     }
     assert_eq!(stage.invitations.drain().await.len(), 0);
-    // Pressed again it is the same request for a minute of the clock, which may end between two of these, but not twice.
+    // Pressed again it is the same request for a minute of the clock, which may end between two of these, but not
+    // twice.
     for _ in 0..10 {
         assert_eq!(send(&function, fresh(&expired.path)).await, answer);
     }
@@ -653,8 +654,8 @@ async fn whoever_waits_for_leadsquared_is_answered_before_the_time_is_up() {
     stage.finish(function).await;
 }
 
-/// The first press after a quiet night, of somebody who is no portal user yet, while the sales team's invitations use up
-/// whatever the account's smallest plan permits.
+/// The first press after a quiet night, of somebody who is no portal user yet, while the sales team's invitations use
+/// up whatever the account's smallest plan permits.
 #[tokio::test]
 async fn a_cold_press_gets_through_the_line_beside_a_busy_background() {
     let template = Template::read();

@@ -84,8 +84,8 @@ impl Stage {
         self.send("/password/change", &body, HOME, &[("authorization", key)]).await
     }
 
-    /// When attempts were made that count, by what they count for; without the requests of a network in a minute, which count
-    /// whatever comes of them.
+    /// When attempts were made that count, by what they count for; without the requests of a network in a minute,
+    /// which count whatever comes of them.
     async fn kept_by_throttles(&self) -> BTreeMap<String, Vec<AttributeValue>> {
         let items = self.aws.dynamodb().scan().table_name(&self.ledger).consistent_read(true).send().await.unwrap();
         let times = items.items.unwrap_or_default().into_iter().filter_map(|item| {

@@ -1,5 +1,5 @@
-//! Who may sign in to a lead whose phone number or password somebody typed in a public form: seen from outside, with the
-//! worker that registers the lead and the function that signs people in.
+//! Who may sign in to a lead whose phone number or password somebody typed in a public form: seen from outside, with
+//! the worker that registers the lead and the function that signs people in.
 
 use std::time::Duration;
 

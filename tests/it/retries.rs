@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::template::Template;
 
-/// LeadSquared calls of one invitation: usually, and when everything is in the way (a duplicate phone, a lead that is known
-/// and has to be made a portal user, the link, the mail).
+/// LeadSquared calls of one invitation: usually, and when everything is in the way (a duplicate phone, a lead that is
+/// known and has to be made a portal user, the link, the mail).
 const USUAL_CALLS: u32 = 3;
 const MOST_CALLS: u32 = 4;
 
@@ -103,8 +103,8 @@ fn the_worker_gives_up_before_the_queue_does() {
         assert!(until_the_queue_gives_up > margin, "{until_the_queue_gives_up:?} of waits, {horizon} of trying");
     }
     assert!(RETRY_HORIZON >= time::Duration::hours(24));
-    // The other side of it: whatever the last wait within the horizon was, SQS has not deleted the message by then. Those
-    // behind it in its group are younger, and are judged in the same or the next invocations.
+    // The other side of it: whatever the last wait within the horizon was, SQS has not deleted the message by then.
+    // Those behind it in its group are younger, and are judged in the same or the next invocations.
     let longest_tried = span(OPERATOR_HORIZON.max(RETRY_HORIZON));
     assert!(longest_tried + LONGEST_WAIT + deployed.visibility <= deployed.retention);
     // SQS keeps a delivered message invisible for twelve hours in all.

@@ -234,7 +234,8 @@ fn an_alarm_lasts_from_one_attempt_to_the_next() {
     assert!(seconds("KeyCheckFailed") > hours * 60 * 60, "checks are {hours} h apart");
 }
 
-/// What is recorded once a day is over before the next day's, so that it goes off again; and it stays for most of the day.
+/// What is recorded once a day is over before the next day's, so that it goes off again; and it stays for most of the
+/// day.
 #[test]
 fn an_alarm_about_held_applications_goes_off_once_a_day() {
     let template = Template::read();
@@ -258,7 +259,8 @@ fn the_dashboard_shows_metrics_there_are_and_every_alarm() {
         for metric in widget["properties"]["metrics"].as_array().into_iter().flatten() {
             let search = metric[0]["expression"].as_str().map(|expression| {
                 let parts: Vec<_> = expression.split('"').collect();
-                // A stack's name may have hyphens: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
+                // A stack's name may have hyphens:
+                // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
                 assert_eq!(parts[..2], ["SEARCH('{", "${AWS::StackName}"], "the namespace is in quotes: {expression}");
                 parts[3]
             });

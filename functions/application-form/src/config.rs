@@ -55,7 +55,8 @@ impl Config {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
             fields,
             password_key,
-            // Whether a country has the code is not asked here: that would read every country's phone numbers at each start.
+            // Whether a country has the code is not asked here: that would read every country's phone numbers at each
+            // start.
             default_country: CallingCode(variables.parsed("DEFAULT_COUNTRY_CODE", "a calling code such as 91")?),
             thank_you_url: thank_you_url.transpose()?,
             form_keys,

@@ -8,8 +8,8 @@
 //! A form that comes with a form key is its sender's word for what a visitor typed; every other one is anybody's. So a
 //! password that came without a form key is discarded: its sender may have typed somebody else's address.
 //!
-//! A repeat is safe: the same form in the same five minutes of the clock, or ever with the same `Idempotency-Key`, is the
-//! same invitation with the same receipt; across that boundary the worker's cool-down sees to it.
+//! A repeat is safe: the same form in the same five minutes of the clock, or ever with the same `Idempotency-Key`, is
+//! the same invitation with the same receipt; across that boundary the worker's cool-down sees to it.
 
 mod config;
 mod handler;

@@ -1,7 +1,7 @@
 //! Who sends a form: a visitor's browser, or a form builder that proves itself with a form key.
 //!
-//! A form builder posts all its visitors' forms from one address. With its key it has caps of its own, and says whom it
-//! posts for; a header of anybody else proves nothing about an address.
+//! A form builder posts all its visitors' forms from one address. With its key it has caps of its own, and says whom
+//! it posts for; a header of anybody else proves nothing about an address.
 
 use front_door::SecretHashes;
 use intake::Sender;

@@ -4,8 +4,8 @@ use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone};
 use time::{Date, OffsetDateTime};
 use web::{FieldError, Form, Value};
 
-/// How long the same form counts as the same application when its sender named no key of its own, in seconds: as long as
-/// SQS itself takes a second copy for the first.
+/// How long the same form counts as the same application when its sender named no key of its own, in seconds: as long
+/// as SQS itself takes a second copy for the first.
 const SAME_FORM: i64 = 5 * 60;
 
 /// A form that was filled in as it should be. `Debug` shows no personal data.
@@ -19,8 +19,8 @@ pub struct Submission {
     pub by_robot: bool,
 }
 
-/// Reads the configured fields out of a form. Fields that are not configured are ignored: websites add their own. A phone
-/// number without a country is one of `default_country`.
+/// Reads the configured fields out of a form. Fields that are not configured are ignored: websites add their own. A
+/// phone number without a country is one of `default_country`.
 ///
 /// # Errors
 /// Every field that is not as it must be, in the order of the configuration. No submitted value is repeated.
@@ -71,7 +71,8 @@ impl Submission {
     }
 }
 
-/// The one text submitted for a field, without white space around it unless it is a password; empty when there is none.
+/// The one text submitted for a field, without white space around it unless it is a password; empty when there is
+/// none.
 fn text(form: &Form, field: &Field) -> Result<String, String> {
     let values: Vec<&Value> = form.values(&field.name).collect();
     let value = match (values.as_slice(), field.kind) {

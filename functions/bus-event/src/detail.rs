@@ -22,8 +22,8 @@ pub struct Request {
     pub key: Option<Private<String>>,
 }
 
-/// Why an event is refused. Sending it again would not help. No text repeats a value of the event's, nor a name that its
-/// schema does not have.
+/// Why an event is refused. Sending it again would not help. No text repeats a value of the event's, nor a name that
+/// its schema does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It is none of the shapes an event can have.
@@ -162,8 +162,8 @@ pub fn read(detail_type: &str, detail: Value) -> Result<Request, Refusal> {
     })
 }
 
-/// What the schemas let through. Fields in the order of their names: the same fields are the same content, however they
-/// are ordered.
+/// What the schemas let through. Fields in the order of their names: the same fields are the same content, however
+/// they are ordered.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Detail {

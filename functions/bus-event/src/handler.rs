@@ -163,8 +163,8 @@ impl Bus {
         }
     }
 
-    /// Takes an event that nobody waits for an answer to: one that is no good is laid aside, since to refuse it would only
-    /// bring it again.
+    /// Takes an event that nobody waits for an answer to: one that is no good is laid aside, since to refuse it would
+    /// only bring it again.
     async fn take_delivered(&self, delivered: Delivered, now: OffsetDateTime) -> Result<Fate, NotTaken> {
         let Delivered { by, id, whole, event } = delivered;
         let taken = match event {

@@ -43,7 +43,8 @@ impl SigningSecrets {
     pub const EXPECTED: &str =
         r#"a JSON object {"current": "whsec_…", "previous": "whsec_…"}, with previous while current is new"#;
 
-    /// Whether a request is signed with one of them, as <https://www.standardwebhooks.com> has it; its `webhook-id` if it is.
+    /// Whether a request is signed with one of them, as <https://www.standardwebhooks.com> has it; its `webhook-id` if
+    /// it is.
     ///
     /// # Errors
     /// When it is not, or it is not from these five minutes.

@@ -174,12 +174,12 @@ async fn is_echo(
     false
 }
 
-/// Whether a request without an accepted secret may be LeadSquared's, so that somebody is not invited who should be: this
-/// stack takes webhooks, the request has a secret, and its body has an event of LeadSquared's. What strangers send to a public
-/// address is mostly none of that.
+/// Whether a request without an accepted secret may be LeadSquared's, so that somebody is not invited who should be:
+/// this stack takes webhooks, the request has a secret, and its body has an event of LeadSquared's. What strangers
+/// send to a public address is mostly none of that.
 ///
-/// A stranger can imitate it. So the alarm also asks that no accepted secret came in the same hour: see `WebhookSecretWrong` in
-/// the template.
+/// A stranger can imitate it. So the alarm also asks that no accepted secret came in the same hour: see
+/// `WebhookSecretWrong` in the template.
 fn may_be_lost(config: &Config, secret: &[u8], request: &Request) -> bool {
     let body = request.body().as_ref();
     let takes_webhooks = !config.secrets.is_empty() && config.rules.iter().next().is_some();
@@ -198,8 +198,8 @@ fn bad_secret(config: &Config, is_lost: bool) -> Response<String> {
     error(config.bad_secret_status, &reason)
 }
 
-/// What cannot be read is read no better a second time, and LeadSquared switches off a webhook after ten failures: so it is
-/// answered 200, where the administrator finds it in the webhook's history, and logged for the operator.
+/// What cannot be read is read no better a second time, and LeadSquared switches off a webhook after ten failures: so
+/// it is answered 200, where the administrator finds it in the webhook's history, and logged for the operator.
 fn mistaken(malformed: &[Malformed]) -> Response<String> {
     Metric::EventsUnreadable(malformed.len()).record();
     let mut reasons: Vec<String> = malformed.iter().take(MISTAKES_TOLD).map(Malformed::to_string).collect();

@@ -17,7 +17,8 @@ pub struct Config {
     pub dead_letters_queue_url: String,
     /// LeadSquared, the ledger's table and the call line.
     pub account: Settings,
-    /// `LINK_MODE` (`direct` or `on-click`); `PORTAL_URL` for the one, `LINK_URL` and `LINK_VALID_HOURS` for the other.
+    /// `LINK_MODE` (`direct` or `on-click`); `PORTAL_URL` for the one, `LINK_URL` and `LINK_VALID_HOURS` for the
+    /// other.
     pub link: LinkMode,
     /// `ORGANISATION` and `MAIL_SUBJECT`.
     pub wording: Wording,
@@ -25,8 +26,8 @@ pub struct Config {
     pub mail_sender: Option<EmailAddress>,
     /// `MAILS_PER_HOUR`, `MAILS_PER_DAY`, `MAIL_COOL_DOWN_SECONDS` and `MAIL_BUDGET`: how much mail may be sent.
     pub mail_limits: MailLimits,
-    /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers; and `SIGN_IN_FIELDS`, optional: which
-    /// identifiers there are besides `Phone` and `Mobile`.
+    /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers; and `SIGN_IN_FIELDS`, optional:
+    /// which identifiers there are besides `Phone` and `Mobile`.
     pub marking: Marking,
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Trigger: the invitations queue (SQS FIFO, with `ReportBatchItemFailures`).
 //!
-//! A repeat is safe: the ledger knows what was done of each invitation, and what nobody knows is looked up before it is
-//! done again. A message is done, or becomes a dead letter with its reason, or comes back later; and whatever it comes back
-//! for, it becomes a dead letter before SQS would delete it:
+//! A repeat is safe: the ledger knows what was done of each invitation, and what nobody knows is looked up before it
+//! is done again. A message is done, or becomes a dead letter with its reason, or comes back later; and whatever it
+//! comes back for, it becomes a dead letter before SQS would delete it:
 //!
 //! | what fails | dead letter after |
 //! | --- | --- |

@@ -28,8 +28,8 @@ pub const RETRY_HORIZON: time::Duration = time::Duration::hours(36);
 /// How long it waits for what an operator has to mend: nearly as long as SQS keeps a message.
 pub const OPERATOR_HORIZON: time::Duration = time::Duration::days(13);
 
-/// After this time a failure that mostly passes by itself, such as Secrets Manager's, counts as one that an operator has to
-/// look at.
+/// After this time a failure that mostly passes by itself, such as Secrets Manager's, counts as one that an operator
+/// has to look at.
 pub const LASTING: Duration = Duration::from_secs(60 * 60);
 
 /// How long it waits before the one repeat of a mail that nobody knows the fate of.
@@ -70,7 +70,8 @@ pub struct Worker {
 impl Worker {
     /// Handles a batch; what has to come back is in the answer.
     pub async fn handle(&self, event: &SqsEvent, deadline: OffsetDateTime) -> SqsBatchResponse {
-        // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the compiler.
+        // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the
+        // compiler.
         let handle = async |delivery| Box::pin(self.deliver(delivery, deadline)).await;
         let panicked = async |delivery| Box::pin(self.after_panic(delivery)).await;
         let returns = each_record(event, handle, panicked).await;
@@ -114,8 +115,8 @@ impl Worker {
 
     /// Has a message come back; or ends it, if it has failed for as long as it may.
     ///
-    /// Every message that fails goes through here, so that none stays on the queue until SQS deletes it. `invitation` is what
-    /// the ledger can be asked about.
+    /// Every message that fails goes through here, so that none stays on the queue until SQS deletes it. `invitation`
+    /// is what the ledger can be asked about.
     async fn postpone(
         &self,
         delivery: &Delivery<'_>,
@@ -261,7 +262,8 @@ impl Worker {
         (self.random)(&mut holder);
         Lease {
             holder: Builder::from_random_bytes(holder).into_uuid(),
-            // SQS's ids are UUIDs. If they ever were not, a message that was put back would count as a delivery of the same.
+            // SQS's ids are UUIDs. If they ever were not, a message that was put back would count as a delivery of the
+            // same.
             message: delivery.message_id.parse().unwrap_or_default(),
             until: deadline,
         }
@@ -368,13 +370,13 @@ impl Worker {
     }
 }
 
-/// Whether a rejection is the fault of somebody anonymous who was told, or loses nobody: it is counted and logged, and is
-/// neither a dead letter nor an alarm. Otherwise any visitor of the website could keep the operator's alarms on.
+/// Whether a rejection is the fault of somebody anonymous who was told, or loses nobody: it is counted and logged, and
+/// is neither a dead letter nor an alarm. Otherwise any visitor of the website could keep the operator's alarms on.
 ///
-/// - Other content under a used id, through a form: its sender is answered 422 by the form. An event of the company's own
-///   systems has a sender who is told nothing, so that one becomes a dead letter.
-/// - A link that LeadSquared refuses to mail, asked for by an address that anybody may type: the lead is in LeadSquared, and
-///   no application is lost.
+/// - Other content under a used id, through a form: its sender is answered 422 by the form. An event of the company's
+///   own systems has a sender who is told nothing, so that one becomes a dead letter.
+/// - A link that LeadSquared refuses to mail, asked for by an address that anybody may type: the lead is in
+///   LeadSquared, and no application is lost.
 fn is_senders_fault(rejection: &Rejection, invitation: &Invitation) -> bool {
     let is_anonymous = invitation.provenance != Provenance::System;
     match (rejection, &invitation.whom) {
@@ -402,8 +404,8 @@ enum Failure {
 }
 
 impl Failure {
-    /// How long a message is tried in spite of it, from when it was put on the queue. All of them end before SQS deletes the
-    /// message.
+    /// How long a message is tried in spite of it, from when it was put on the queue. All of them end before SQS
+    /// deletes the message.
     fn horizon(&self) -> time::Duration {
         match self {
             // No fault of the message's, or one that only the operator can change.

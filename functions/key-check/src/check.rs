@@ -67,8 +67,8 @@ pub enum State {
     ToDecide,
 }
 
-/// Looks at everything, and says what it found, a line for each. `time` is how long it may take; `now` and `at` are the same
-/// moment.
+/// Looks at everything, and says what it found, a line for each. `time` is how long it may take; `now` and `at` are
+/// the same moment.
 ///
 /// Keys and credentials are fetched anew each time: what an earlier check knew is what this one is about.
 ///
@@ -124,8 +124,8 @@ impl From<&Rules> for DailyCalls {
     }
 }
 
-/// Has the ledger keep what only it knows of leads that earlier versions registered. A check that cannot is followed by
-/// another one a few hours later; what is kept has a year.
+/// Has the ledger keep what only it knows of leads that earlier versions registered. A check that cannot is followed
+/// by another one a few hours later; what is kept has a year.
 async fn keep_unmarked(ledger: &Ledger, time: Duration) {
     match tokio::time::timeout(time, ledger.keep_unmarked()).await {
         Ok(Ok(0)) => {}

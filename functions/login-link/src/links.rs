@@ -22,17 +22,17 @@ use uuid::Uuid;
 use crate::Config;
 use crate::page_id::PageId;
 
-/// How long LeadSquared has to sign somebody in who waits for it, all calls together. On the smallest plan, beside a busy
-/// background, each call stands in line for up to a second and a half, and the first press of a lead that is no portal user
-/// takes seven.
+/// How long LeadSquared has to sign somebody in who waits for it, all calls together. On the smallest plan, beside a
+/// busy background, each call stands in line for up to a second and a half, and the first press of a lead that is no
+/// portal user takes seven.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// For each of these calls; the total never counts, since `PATIENCE` is no longer.
 pub const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(4), total: PATIENCE };
 
-/// How long the same request for a link counts as one, in seconds. The worker mails nobody twice within a minute anyway;
-/// somebody who asks again after that has a reason.
+/// How long the same request for a link counts as one, in seconds. The worker mails nobody twice within a minute
+/// anyway; somebody who asks again after that has a reason.
 const SAME_REQUEST: i64 = 60;
 
 /// Everything a login link works with.
@@ -153,8 +153,8 @@ impl LoginLinks {
             return Ok(());
         };
         if found.used {
-            // A process that died with LeadSquared's answer could not write it down, and a worker that takes the mail of a
-            // moment ago for an unused one sends no other.
+            // A process that died with LeadSquared's answer could not write it down, and a worker that takes the mail
+            // of a moment ago for an unused one sends no other.
             self.ledger.link_opened(&found.pointer, now).await.map_err(not_stored)?;
         }
         let invitation = request(Whom::Lead(found.pointer.lead), link.as_str(), now);
@@ -201,8 +201,8 @@ impl LoginLinks {
         let newest = self.ledger.newest_link_used(&pointer.lead).await?;
         Ok(match newest.map(|newest| newest.cmp(&pointer.made_at)) {
             Some(Ordering::Greater) => Standing::Dead(receipt, "superseded"),
-            // It has let somebody in, and another press of the same page did not work and gave it back. No other link is meant:
-            // nobody is mailed twice in a second.
+            // It has let somebody in, and another press of the same page did not work and gave it back. No other link
+            // is meant: nobody is mailed twice in a second.
             Some(Ordering::Equal) => Standing::Dead(receipt, "used"),
             Some(Ordering::Less) | None => Standing::Live(pointer),
         })
@@ -219,7 +219,8 @@ impl LoginLinks {
     }
 
     async fn auto_login_key(&self, client: &Client, pointer: &Pointer) -> Result<AutoLoginKey, Failure> {
-        // Side by side, for each waits in line. What the key's call carries that call gets itself, if it is not there by then.
+        // Side by side, for each waits in line. What the key's call carries that call gets itself, if it is not there
+        // by then.
         let (lead, _) = tokio::join!(client.lead_by_id(&pointer.lead), client.prepare(Endpoint::LeadAuthKey));
         let lead = lead?.ok_or(Error::NoSuchLead)?;
         let email = lead.email().ok_or(Failure::NoEmailAddress)?;
@@ -236,9 +237,9 @@ impl LoginLinks {
         }
     }
 
-    /// Makes a lead a portal user who is none: it has no password to overwrite, and whoever holds the link has read the mail
-    /// to its address. Not to be repeated blindly, and it is not: the next press first asks for a key again. Two presses of one
-    /// page at once may both do it, which sets one random password after another.
+    /// Makes a lead a portal user who is none: it has no password to overwrite, and whoever holds the link has read
+    /// the mail to its address. Not to be repeated blindly, and it is not: the next press first asks for a key again.
+    /// Two presses of one page at once may both do it, which sets one random password after another.
     async fn register(&self, client: &Client, pointer: &Pointer, email: &EmailAddress) -> Result<(), Failure> {
         let mut password = [0; PASSWORD_BYTES];
         (self.random)(&mut password);

@@ -1,12 +1,13 @@
 //! Challenges: what a browser holds while it proves something with a code.
 //!
-//! LeadSquared recognises a texted code by a challenge of its own, which it gives for known people only. So nobody is given
-//! that: every browser gets a random challenge of ours, and what belongs to it is in the table under its hash. Where
-//! LeadSquared gave none there is one that LeadSquared does not know, so that it is asked about whatever is typed for any
-//! number, and the answer tells nothing about anybody.
+//! LeadSquared recognises a texted code by a challenge of its own, which it gives for known people only. So nobody is
+//! given that: every browser gets a random challenge of ours, and what belongs to it is in the table under its hash.
+//! Where LeadSquared gave none there is one that LeadSquared does not know, so that it is asked about whatever is
+//! typed for any number, and the answer tells nothing about anybody.
 //!
-//! Where an identifier or a password is unproven, the same challenge goes on: LeadSquared's session waits under it until the
-//! code arrives that was mailed to the lead. Only the browser with the challenge can read what belongs to it.
+//! Where an identifier or a password is unproven, the same challenge goes on: LeadSquared's session waits under it
+//! until the code arrives that was mailed to the lead. Only the browser with the challenge can read what belongs to
+//! it.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -21,11 +22,12 @@ use time::{Duration, OffsetDateTime};
 
 use crate::store::{self, Store, StoreError};
 
-/// How long a challenge is kept, and a mailed code is valid. How long LeadSquared's own code is valid is not documented.
+/// How long a challenge is kept, and a mailed code is valid. How long LeadSquared's own code is valid is not
+/// documented.
 pub(crate) const VALID_FOR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
-/// How many codes may be tried with one challenge. Wrong texted codes, of which there are a million, also count for their
-/// phone number and day; of mailed codes there are 2^50.
+/// How many codes may be tried with one challenge. Wrong texted codes, of which there are a million, also count for
+/// their phone number and day; of mailed codes there are 2^50.
 const TRIES: i64 = 5;
 
 /// The attribute with a texted code's data, and the one with what follows once LeadSquared has accepted it.
@@ -39,7 +41,8 @@ pub(crate) const MAILED_CODE_BYTES: usize = 10;
 pub(crate) enum Pending {
     /// LeadSquared texted a code, or would have if it knew the number.
     Texted(Texted),
-    /// LeadSquared has accepted the texted code, and what follows could not be done yet: the same code goes on from there.
+    /// LeadSquared has accepted the texted code, and what follows could not be done yet: the same code goes on from
+    /// there.
     Accepted(Accepted),
     /// A code was mailed to the lead.
     Mailed(Mailed),
@@ -169,8 +172,8 @@ pub(crate) fn mailed_code(random: [u8; MAILED_CODE_BYTES]) -> OneTimeCode {
     OneTimeCode::from(format!("{}-{}", &text[..5], &text[5..]))
 }
 
-/// A mailed code as it is compared: in capitals, without what people put between its characters, and with the digits that
-/// look like what they typed.
+/// A mailed code as it is compared: in capitals, without what people put between its characters, and with the digits
+/// that look like what they typed.
 fn plain(code: &str) -> String {
     let characters = code.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_uppercase());
     characters
@@ -300,8 +303,8 @@ impl Store {
         self.carry_out(update).await.map(drop)
     }
 
-    /// Takes one of the tries that a challenge has: what a code is expected for. None if there are no more, or the challenge is
-    /// unknown, too old or was never filled.
+    /// Takes one of the tries that a challenge has: what a code is expected for. None if there are no more, or the
+    /// challenge is unknown, too old or was never filled.
     pub(crate) async fn try_code(
         &self,
         challenge: &Challenge,

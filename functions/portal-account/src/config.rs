@@ -24,8 +24,8 @@ pub struct Config {
     pub rules: Rules,
     /// `ATTEMPTS_PER_ADDRESS`: how often one network address may try in a quarter of an hour.
     pub attempts_per_address: NonZeroU32,
-    /// `SITE_SECRET_HASHES`, optional: SHA-256 of what the website's own server proves itself with, which then says for which
-    /// visitor it asks; without any, whoever connects is whose attempts are counted.
+    /// `SITE_SECRET_HASHES`, optional: SHA-256 of what the website's own server proves itself with, which then says
+    /// for which visitor it asks; without any, whoever connects is whose attempts are counted.
     pub site_secrets: SecretHashes,
     /// `ANSWER_FLOOR_MS`: how long an answer takes at least that must not tell who has an account.
     pub floor: Duration,

@@ -116,7 +116,8 @@ impl PortalAccount {
         let preference = Preference::of(request.headers());
         let route = Route::of(front_door::path(request)).map(Route::path);
         let outcome = match self.open(request, began, now).await {
-            // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the compiler.
+            // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the
+            // compiler.
             Ok(call) => Box::pin(self.serve(&call)).await,
             Err(problem) => Err(Refusal::Request(problem)),
         };
@@ -145,8 +146,8 @@ impl PortalAccount {
         if route == Route::SendCode && !self.config.identities.have_phone() {
             return Err(unknown());
         }
-        // SameSite keeps cookies from being sent, not from being set: a form elsewhere could sign its visitor in as somebody
-        // else, who would then read what the visitor writes.
+        // SameSite keeps cookies from being sent, not from being set: a form elsewhere could sign its visitor in as
+        // somebody else, who would then read what the visitor writes.
         let sets_cookie =
             self.config.session_cookie && matches!(route, Route::SignIn | Route::VerifyCode | Route::SignOut);
         if sets_cookie && cookie::is_from_elsewhere(request.headers(), front_door::host(request)) {
@@ -175,7 +176,8 @@ impl PortalAccount {
             Route::ChangePassword => self.change_password(call).await,
             Route::ForgotPassword => self.forgot_password(call).await,
             Route::ResetPassword => self.reset_password(call).await,
-            // LeadSquared documents no call that ends a session: a key, and a cookie of an earlier setting, can only be forgotten.
+            // LeadSquared documents no call that ends a session: a key, and a cookie of an earlier setting, can only
+            // be forgotten.
             Route::SignOut => Ok(Done::SignedOut),
         }
     }
@@ -369,8 +371,8 @@ impl PortalAccount {
     async fn forgot_password(&self, call: &Call<'_>) -> Result<Done, Refusal> {
         let who = self.config.identities.read(&call.body, self.config.default_country);
         let who = who.map_err(|error| Refusal::fields(vec![error]))?;
-        // Whatever names the person, the link goes to the lead's mailbox: another field of the lead may hold what a stranger
-        // typed in a form.
+        // Whatever names the person, the link goes to the lead's mailbox: another field of the lead may hold what a
+        // stranger typed in a form.
         let recipient = match &who {
             Identifier::Email(_) => None,
             Identifier::Field { .. } => Some("EmailAddress"),
@@ -449,7 +451,8 @@ impl PortalAccount {
         }
     }
 
-    /// What is said of a failure where everybody is promised the same: only what is certainly not about the person shows.
+    /// What is said of a failure where everybody is promised the same: only what is certainly not about the person
+    /// shows.
     async fn promised(&self, call: &Call<'_>, places: &Places, failure: &Failure) -> Result<(), Refusal> {
         if failure.is_about_the_person() || failure.may_have_taken_effect() {
             return Ok(());
@@ -494,8 +497,8 @@ impl PortalAccount {
         Ok(Admitted::Yes(places))
     }
 
-    /// Takes one of the requests that a network may have LeadSquared asked by in a minute. A person whose network it is has
-    /// no more than others there: who has signed in from where must not show.
+    /// Takes one of the requests that a network may have LeadSquared asked by in a minute. A person whose network it
+    /// is has no more than others there: who has signed in from where must not show.
     async fn admit_network(&self, call: &Call<'_>, places: &Places) -> Result<(), Refusal> {
         match self.config.network_share().admit(&self.throttle, call.network.as_ref(), call.now).await {
             Ok(()) => Ok(()),
@@ -546,16 +549,16 @@ impl PortalAccount {
         outcome
     }
 
-    /// Waits until the moment at which this answer goes out whatever it says. Nothing that is done afterwards may depend on
-    /// the person.
+    /// Waits until the moment at which this answer goes out whatever it says. Nothing that is done afterwards may
+    /// depend on the person.
     async fn hold(&self, call: &Call<'_>) {
         telemetry::print_metrics();
         let elapsed = (self.instant)().saturating_duration_since(call.began);
         (self.sleep)(wait(elapsed, self.config.floor)).await;
     }
 
-    /// The key in the `Authorization` header, as LeadSquared has it or after `Bearer`; or in the cookie, where that is how
-    /// keys are given.
+    /// The key in the `Authorization` header, as LeadSquared has it or after `Bearer`; or in the cookie, where that is
+    /// how keys are given.
     fn session(&self, call: &Call<'_>) -> Option<SessionKey> {
         let headers = call.request.headers();
         let in_header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(|value| {

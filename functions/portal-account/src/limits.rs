@@ -51,9 +51,10 @@ impl Attempt {
 
     /// How many a person has from one network (and from one site), how many from anywhere, and in which time.
     ///
-    /// A stranger in one network can use up a third of what the person has anywhere, or a tenth. Strangers in many networks can
-    /// use all of it up, but not what the person has in a network they have signed in from. A texted code is one of a million:
-    /// guesses from strangers' networks find one for a chosen number with a chance of 1.1 % in a year.
+    /// A stranger in one network can use up a third of what the person has anywhere, or a tenth. Strangers in many
+    /// networks can use all of it up, but not what the person has in a network they have signed in from. A texted code
+    /// is one of a million: guesses from strangers' networks find one for a chosen number with a chance of 1.1 % in a
+    /// year.
     fn limits(self) -> &'static [(u32, u32, Duration)] {
         match self {
             Self::SignIn | Self::Change | Self::Reset => &[(10, 100, QUARTER_OF_AN_HOUR)],
@@ -63,9 +64,9 @@ impl Attempt {
         }
     }
 
-    /// All that an attempt on a person's account is counted by: first what only the network itself uses up, then what it shares
-    /// with strangers, the narrowest first. An attempt that one limit stops does not even for a moment use up those behind it.
-    /// Requests that say no address count together.
+    /// All that an attempt on a person's account is counted by: first what only the network itself uses up, then what
+    /// it shares with strangers, the narrowest first. An attempt that one limit stops does not even for a moment use
+    /// up those behind it. Requests that say no address count together.
     fn counters(self, person: &str, network: Option<&Network>, per_address: u32) -> Vec<Counter> {
         let (person, own) = (person.as_bytes(), network.map_or(&[][..], Network::own));
         let site = network.and_then(Network::site);
@@ -189,8 +190,9 @@ impl NetworkShare {
         Self { in_a_minute: (share as u32).clamp(Self::LEAST, Self::MOST) }
     }
 
-    /// Takes a place of a network, and one of its site, for a request that asks LeadSquared. It is not given back, whatever comes
-    /// of the request: a call that LeadSquared or the call line turns away has cost others their turn as well.
+    /// Takes a place of a network, and one of its site, for a request that asks LeadSquared. It is not given back,
+    /// whatever comes of the request: a call that LeadSquared or the call line turns away has cost others their turn
+    /// as well.
     pub(crate) async fn admit(
         self,
         throttle: &Throttle,

@@ -56,8 +56,8 @@ impl PortalAccount {
         entered
     }
 
-    /// Lets somebody in whom LeadSquared has signed in, if nothing they did it with is unproven; otherwise has them prove
-    /// the lead's mailbox first, under the challenge they have or a new one.
+    /// Lets somebody in whom LeadSquared has signed in, if nothing they did it with is unproven; otherwise has them
+    /// prove the lead's mailbox first, under the challenge they have or a new one.
     pub(crate) async fn enter(
         &self,
         call: &Call<'_>,

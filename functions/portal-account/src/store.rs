@@ -1,5 +1,5 @@
-//! What is remembered from one request to the next, in the ledger's table. No password, code, session key or phone number is in
-//! it that could be read without the challenge that only a browser has.
+//! What is remembered from one request to the next, in the ledger's table. No password, code, session key or phone
+//! number is in it that could be read without the challenge that only a browser has.
 
 use std::collections::HashMap;
 

@@ -11,7 +11,8 @@ use crate::answers::Refusal;
 /// When asking again makes sense after something that nobody has measured.
 pub(crate) const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 
-/// How long after the deadline a call is cut off from outside: the client, which knows what was sent, has to be the first.
+/// How long after the deadline a call is cut off from outside: the client, which knows what was sent, has to be the
+/// first.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Why LeadSquared gave no answer that can be used.
@@ -64,8 +65,8 @@ impl Failure {
         }
     }
 
-    /// Whether whoever sent a guess has certainly learned nothing about it. LeadSquared has its refusals under HTTP 500 too,
-    /// so an answer that is not understood may be one, and does not make guessing free.
+    /// Whether whoever sent a guess has certainly learned nothing about it. LeadSquared has its refusals under HTTP
+    /// 500 too, so an answer that is not understood may be one, and does not make guessing free.
     pub(crate) fn says_nothing(&self) -> bool {
         match self {
             Self::LeadSquared(Error::Undocumented { .. } | Error::ServerFault { status: 500 }) => false,

@@ -65,8 +65,8 @@ impl Account {
     /// What the secret must hold, in words.
     pub const KEYS: &str = r#"a JSON object {"accessKey": "…", "secretKey": "…"}"#;
 
-    /// The account with these settings: keys from Secrets Manager, and the call line in the ledger's table. Calls are made
-    /// in `lane`, within `timeouts`, and counted. Nothing is read or sent yet.
+    /// The account with these settings: keys from Secrets Manager, and the call line in the ledger's table. Calls are
+    /// made in `lane`, within `timeouts`, and counted. Nothing is read or sent yet.
     ///
     /// # Errors
     /// When the settings are of no use.
@@ -92,7 +92,8 @@ impl Account {
     /// # Errors
     /// When the options are of no use.
     pub fn new(options: Options, lane: Lane, keys: Secret<StoredKeys>) -> Result<Self, InvalidOptions> {
-        // Building a client sets up encryption, which belongs into the start of the process; keys come with the first event.
+        // Building a client sets up encryption, which belongs into the start of the process; keys come with the first
+        // event.
         let none = || SecretString::from(String::new());
         let client = Client::new(options, Keys { access_key: none(), secret_key: none() })?;
         Ok(Self { keys, client: Mutex::new((None, client.in_lane(lane))) })
@@ -116,8 +117,8 @@ impl Account {
         self.access_with(keys).await
     }
 
-    /// After LeadSquared refused the keys: reads the secret again, for they may have been rotated. A client with other keys,
-    /// or none when they are the same.
+    /// After LeadSquared refused the keys: reads the secret again, for they may have been rotated. A client with other
+    /// keys, or none when they are the same.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -127,8 +128,8 @@ impl Account {
         Ok((!access.keys.is_same(&refused.keys)).then_some(access))
     }
 
-    /// Does something with a client; once more, at once, if LeadSquared refused the keys and new ones are there. `cause`
-    /// tells what LeadSquared had against it. Each call of either time stands in the account's call line.
+    /// Does something with a client; once more, at once, if LeadSquared refused the keys and new ones are there.
+    /// `cause` tells what LeadSquared had against it. Each call of either time stands in the account's call line.
     ///
     /// # Errors
     /// Those of what is done, of the second time if there is one; and when there are no keys.

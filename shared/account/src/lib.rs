@@ -1,4 +1,5 @@
-//! The LeadSquared account as our functions use it: keys from Secrets Manager, kept up to date, and every call in line.
+//! The LeadSquared account as our functions use it: keys from Secrets Manager, kept up to date, and every call in
+//! line.
 
 mod account;
 mod settings;

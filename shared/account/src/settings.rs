@@ -7,14 +7,16 @@ use settings::{SettingError, Variables};
 /// The settings of every function that calls LeadSquared.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `LEADSQUARED_API_URL`, `LEADSQUARED_PORTAL_API_URL`, `LEADSQUARED_TENANT_AUTH_KEY_PATH` (optional) and `PORTAL_ID`.
+    /// `LEADSQUARED_API_URL`, `LEADSQUARED_PORTAL_API_URL`, `LEADSQUARED_TENANT_AUTH_KEY_PATH` (optional) and
+    /// `PORTAL_ID`.
     pub leadsquared: Options,
     /// `LEADSQUARED_KEYS_SECRET`: ARN or name of the secret with the keys.
     pub keys_secret: String,
     /// `LEDGER_TABLE`: the DynamoDB table, where the call line is.
     pub ledger_table: String,
-    /// `ALLOWANCE_CALLS`, `ALLOWANCE_WINDOW_SECONDS`, `ALLOWANCE_SHARE` and, optional, `ALLOWANCE_DAILY`: what may be used of
-    /// the account's calls. Without the last one the plan's day holds ([`allowance::plan_daily`]); `none` is no daily cap.
+    /// `ALLOWANCE_CALLS`, `ALLOWANCE_WINDOW_SECONDS`, `ALLOWANCE_SHARE` and, optional, `ALLOWANCE_DAILY`: what may be
+    /// used of the account's calls. Without the last one the plan's day holds ([`allowance::plan_daily`]); `none` is
+    /// no daily cap.
     pub allowance: Rules,
 }
 

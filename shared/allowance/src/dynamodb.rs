@@ -21,14 +21,15 @@ const ATTEMPTS: usize = 60;
 /// A line in a DynamoDB table, for all processes that share the table.
 ///
 /// Each write returns the item, also one whose condition fails. What was seen last is remembered, and the next booking
-/// starts from there. On a busy line it is one update that adds to whatever the others have made of the item meanwhile.
-/// Where that is not possible, because the line is idle, a day begins, a slower limit comes or goes, or a slot is reserved
-/// for the background or taken from its reserve, the item as a whole is replaced if it is still the one that was seen.
+/// starts from there. On a busy line it is one update that adds to whatever the others have made of the item
+/// meanwhile. Where that is not possible, because the line is idle, a day begins, a slower limit comes or goes, or a
+/// slot is reserved for the background or taken from its reserve, the item as a whole is replaced if it is still the
+/// one that was seen.
 ///
-/// **Crowds.** An attempt that is turned away writes nothing. When a process has last seen a line that was full, it reads
-/// the item before it writes: DynamoDB serves six times as many reads of one item as writes, and reads do not get into the
-/// way of those who book. For one interval even that is not needed. Bookings that compete for the item fail only because
-/// others succeed, and there are never more of those in a row than free slots within the patience.
+/// **Crowds.** An attempt that is turned away writes nothing. When a process has last seen a line that was full, it
+/// reads the item before it writes: DynamoDB serves six times as many reads of one item as writes, and reads do not
+/// get into the way of those who book. For one interval even that is not needed. Bookings that compete for the item
+/// fail only because others succeed, and there are never more of those in a row than free slots within the patience.
 ///
 /// The role needs `dynamodb:PutItem` and `dynamodb:UpdateItem`. Without `dynamodb:GetItem` the line is as safe, and a
 /// little less exact about slots that are free.
@@ -162,7 +163,8 @@ impl DynamoDb {
         }
     }
 
-    /// Reads the item, to know more than was seen. It is no harm if that is not possible: no slot is had without a write.
+    /// Reads the item, to know more than was seen. It is no harm if that is not possible: no slot is had without a
+    /// write.
     async fn look(&self, now: OffsetDateTime) {
         let get = self.client.get_item().table_name(&self.table).key("pk", AttributeValue::S(PK.to_owned()));
         let Ok(Some(item)) = get.send().await.map(|found| found.item) else { return };
@@ -182,8 +184,8 @@ impl DynamoDb {
             (Err(Answer::DayUsedUp { .. }), _) => false,
             // People may have left slots for it since.
             (Err(_), Lane::Background) => true,
-            // At the last moment those are for people too. They lie too far ahead for that when they are made. Only a slot
-            // that was to be reserved may have become one for people, after a complaint.
+            // At the last moment those are for people too. They lie too far ahead for that when they are made. Only a
+            // slot that was to be reserved may have become one for people, after a complaint.
             (Err(_), Lane::Interactive) => {
                 let last = ask.latest.min(ask.now + self.rules.settings().patience);
                 !is_recent || seen.state.head <= last
@@ -308,7 +310,8 @@ impl Seen {
     }
 }
 
-/// What is kept for the background, as one attribute: compared as a whole, and dropped as a whole by an earlier version.
+/// What is kept for the background, as one attribute: compared as a whole, and dropped as a whole by an earlier
+/// version.
 fn reserve(reserve: &Reserve) -> AttributeValue {
     let slots = reserve.slots.iter().copied().map(timestamp).collect();
     let attributes =
@@ -327,8 +330,8 @@ fn read_reserve(value: &AttributeValue) -> Option<Reserve> {
     })
 }
 
-/// A table that is asked for more than it permits is there all the same: nobody may go on without it, as all who are in the
-/// crowd would at once.
+/// A table that is asked for more than it permits is there all the same: nobody may go on without it, as all who are
+/// in the crowd would at once.
 fn failure(cause: String) -> LineError {
     const TOO_MUCH: [&str; 4] = [
         "ThrottlingException",

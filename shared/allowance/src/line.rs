@@ -22,8 +22,8 @@ pub trait Line: Send + Sync {
 
     /// LeadSquared said at `now` that there were too many calls, and perhaps which limit it counts by.
     ///
-    /// No slot of the next full window is given out, and a slower limit holds for an hour. Slots that were booked before
-    /// stay with those who booked them.
+    /// No slot of the next full window is given out, and a slower limit holds for an hour. Slots that were booked
+    /// before stay with those who booked them.
     ///
     /// # Errors
     /// As for [`book`](Self::book).
@@ -128,8 +128,8 @@ pub(crate) struct State {
 /// Bookings count for the day and the account; reserved slots do not before somebody books them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reserve {
-    /// How many more slots people leave free. The background earns them with each of its bookings, so that nothing is kept
-    /// for a background that has stopped asking.
+    /// How many more slots people leave free. The background earns them with each of its bookings, so that nothing is
+    /// kept for a background that has stopped asking.
     pub(crate) left: u32,
     /// The next reserved slot lies there or behind it.
     pub(crate) due: OffsetDateTime,
@@ -193,8 +193,8 @@ impl State {
         })
     }
 
-    /// A slot up to the patience ahead. Those that are due to the background stay free on the way there; what it has not
-    /// booked of them at the last moment is for whoever comes then.
+    /// A slot up to the patience ahead. Those that are due to the background stay free on the way there; what it has
+    /// not booked of them at the last moment is for whoever comes then.
     fn book_for_a_person(self, rules: &Rules, ask: &Ask) -> Result<Booking, Answer> {
         let interval = self.interval(rules, ask.now);
         let head = self.head.max(ask.now);
@@ -301,8 +301,8 @@ impl State {
         if self.slower_until > now { rules.interval().max(self.slower) } else { rules.interval() }
     }
 
-    /// One clock that is hours ahead would otherwise stop everybody for hours. Who finds its traces starts anew, a window
-    /// from now.
+    /// One clock that is hours ahead would otherwise stop everybody for hours. Who finds its traces starts anew, a
+    /// window from now.
     fn without_wrong_clocks(&self, rules: &Rules, now: OffsetDateTime) -> Self {
         let mut state = self.clone();
         if state.head > now + FAR {

@@ -7,7 +7,8 @@ use leadsquared::{Lane, Limit};
 /// What this system may use of the account's allowance, and how its two lanes share that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What LeadSquared permits the account as a whole, whoever calls (<https://apidocs.leadsquared.com/rate-limits/>).
+    /// What LeadSquared permits the account as a whole, whoever calls
+    /// (<https://apidocs.leadsquared.com/rate-limits/>).
     pub limit: Limit,
     /// How much of that is ours, in percent; the rest is for whatever else uses the account.
     pub share: u8,
@@ -27,11 +28,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The whole of `limit`, 40 % of it safe for the background, no daily cap, 10 % of one kept for people, a margin of
-    /// 425 ms and a patience of 5 s.
+    /// The whole of `limit`, 40 % of it safe for the background, no daily cap, 10 % of one kept for people, a margin
+    /// of 425 ms and a patience of 5 s.
     ///
-    /// The margin is for clocks that are up to 200 ms wrong either way, and 25 ms besides. Where the clocks agree it is
-    /// enough for a call that first has to connect. With a window of 5 s it costs 7.8 % of the throughput.
+    /// The margin is for clocks that are up to 200 ms wrong either way, and 25 ms besides. Where the clocks agree it
+    /// is enough for a call that first has to connect. With a window of 5 s it costs 7.8 % of the throughput.
     pub fn new(limit: Limit) -> Self {
         Self {
             limit,
@@ -48,8 +49,8 @@ impl Settings {
 /// The value of the setting `ALLOWANCE_DAILY` that switches the daily cap off.
 pub const NO_DAILY_CAP: &str = "none";
 
-/// The calls of a day that are ours where nothing else is known: 10,000 on LeadSquared's Pro plan, which permits 10 calls in
-/// 5 s, and 100,000 on the larger ones, times our share in percent.
+/// The calls of a day that are ours where nothing else is known: 10,000 on LeadSquared's Pro plan, which permits 10
+/// calls in 5 s, and 100,000 on the larger ones, times our share in percent.
 pub fn plan_daily(calls: u32, share: u8) -> u32 {
     let day: u32 = if calls <= 10 { 10_000 } else { 100_000 };
     (day / 100 * u32::from(share)).max(1)
@@ -178,8 +179,8 @@ impl Rules {
         interval * 100 / u32::from(self.settings.background)
     }
 
-    /// How many slots people leave free for a background that has just asked: as many as lie within their patience, and as
-    /// many as it may need to ask again.
+    /// How many slots people leave free for a background that has just asked: as many as lie within their patience,
+    /// and as many as it may need to ask again.
     pub(crate) fn most_reserved(&self, interval: Duration) -> u32 {
         let within = self.settings.patience.as_nanos().div_ceil(self.between_turns(interval).as_nanos().max(1));
         u32::try_from(within).unwrap_or(u32::MAX).saturating_add(2)

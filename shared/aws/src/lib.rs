@@ -11,8 +11,8 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 /// What every client starts from: region and credentials as Lambda gives them, and time-outs.
 ///
-/// A call has 3 s in all, two attempts included: API Gateway answers for us with its own 503 after 30 s, and a person at a
-/// form should hear ours long before.
+/// A call has 3 s in all, two attempts included: API Gateway answers for us with its own 503 after 30 s, and a person
+/// at a form should hear ours long before.
 pub async fn config() -> SdkConfig {
     config_within(Duration::from_secs(3)).await
 }
@@ -44,8 +44,8 @@ pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     cause.to_owned()
 }
 
-/// Whether the same call may succeed later although nobody changes anything: AWS did not answer, failed, or was asked too
-/// often. Everything else, such as a missing permission or a resource that is not there, is for the operator.
+/// Whether the same call may succeed later although nobody changes anything: AWS did not answer, failed, or was asked
+/// too often. Everything else, such as a missing permission or a resource that is not there, is for the operator.
 pub fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => true,
@@ -78,8 +78,8 @@ pub fn is_transient_code(code: &str) -> bool {
     PARTS.iter().any(|part| code.contains(part))
 }
 
-/// Whether a [`cause`] names something that only the operator changes: a resource that is not there, or a permission that
-/// is missing.
+/// Whether a [`cause`] names something that only the operator changes: a resource that is not there, or a permission
+/// that is missing.
 pub fn is_for_operator(cause: &str) -> bool {
     ["NotFound", "AccessDenied", "NonExistentQueue", "DoesNotExist"].iter().any(|part| cause.contains(part))
 }

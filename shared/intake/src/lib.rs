@@ -1,8 +1,8 @@
 //! Decides once, before the queue, what becomes of an application, a request for a link or another system's event.
 //!
 //! The queue's backlog of one person, the day's mails and the plan's daily calls are shared by everybody, so no sender
-//! may use them up. An application is counted by its sender, by the person together with where it came from, and by the
-//! mailbox. What goes over a cap is *held* for an operator, and its sender gets the answer that everybody gets.
+//! may use them up. An application is counted by its sender, by the person together with where it came from, and by
+//! the mailbox. What goes over a cap is *held* for an operator, and its sender gets the answer that everybody gets.
 //!
 //! | cap | default |
 //! | --- | --- |
@@ -129,7 +129,8 @@ pub trait OverCap {
 /// It is held for an operator, as applications and events are.
 pub struct Kept;
 
-/// It is dropped, as a request for a link is: its sender asks again. A function that drops needs no right to put items.
+/// It is dropped, as a request for a link is: its sender asks again. A function that drops needs no right to put
+/// items.
 pub struct Dropped;
 
 impl OverCap for Kept {
@@ -318,8 +319,8 @@ impl<O: OverCap> Intake<O> {
         Ok(held)
     }
 
-    /// Holds what is over a cap. Where that fails, its sender has to come again: were the process to decide then, a sender
-    /// could get past the caps by having the table fail.
+    /// Holds what is over a cap. Where that fails, its sender has to come again: were the process to decide then, a
+    /// sender could get past the caps by having the table fail.
     async fn hold(
         &self,
         table: &Ledger,

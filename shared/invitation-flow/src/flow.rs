@@ -79,8 +79,8 @@ pub enum Postponed {
         #[source]
         source: Error,
     },
-    /// Nobody knows whether the mail was sent. The repeat is the last one, so it should wait until whatever is wrong has
-    /// passed.
+    /// Nobody knows whether the mail was sent. The repeat is the last one, so it should wait until whatever is wrong
+    /// has passed.
     #[error("it is not known whether the mail was sent")]
     MailUnknown(#[source] Error),
     /// The account's mails of the day are used up: the person is registered, and mailed on the next day.
@@ -178,8 +178,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             }
         };
         let outcome = end(self.ledger, invitation, &lease, &record, outcome, attempt.now).await?;
-        // What LeadSquared does not have. A number that is another lead's is in the lead's notes, and anybody can type one; nor
-        // can the operator do anything about a password that the portal refuses.
+        // What LeadSquared does not have. A number that is another lead's is in the lead's notes, and anybody can type
+        // one; nor can the operator do anything about a password that the portal refuses.
         let is_missing = |name: &&String| !["Phone", "Mobile", "password"].contains(&name.as_str());
         Metric::FieldsLeftOut(record.left_out.iter().filter(is_missing).count()).record();
         Ok(outcome)
@@ -201,8 +201,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let is_served = |book: &MailBook| self.mail_limits.is_served(book, invitation.received_at, attempt.now);
         let is_known = matches!(invitation.whom, Whom::Lead(_));
         if invitation.action == Action::MailLink && (is_known || is_served(&book)) {
-            // Somebody who pressed twice holds a used link a few seconds after its mail: the next one has to come, if not at
-            // once. Whose links were used is known by the lead.
+            // Somebody who pressed twice holds a used link a few seconds after its mail: the next one has to come, if
+            // not at once. Whose links were used is known by the lead.
             let lead = self.lead(invitation, &person, attempt, record).await?;
             book.link_used = self.ledger.newest_link_used(&lead).await.map_err(LedgerFailed)?;
         }
@@ -271,8 +271,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             Whom::Lead(lead) => {
                 if let Action::Invite = invitation.action {
                     let registered_at = self.ledger.registered_at(lead).await.map_err(LedgerFailed)?;
-                    // Whoever we registered since it was asked for, or a moment before, has a link. LeadSquared's own news of
-                    // our registrations comes in this way, and comes late.
+                    // Whoever we registered since it was asked for, or a moment before, has a link. LeadSquared's own
+                    // news of our registrations comes in this way, and comes late.
                     let asked_for = invitation.received_at - self.mail_limits.cool_down;
                     if registered_at.is_some_and(|at| at > asked_for) {
                         return Err(Stop::Ended(Outcome::AlreadyInvited));
@@ -492,8 +492,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         Err(Rejection::Refused { exception_type: "Duplicate".to_owned() }.into())
     }
 
-    /// Takes the mark out of a registration, and with it everything that must not be registered unmarked: identifiers go to the
-    /// lead's notes, where a counsellor sees them and nobody signs in by them, and a typed password goes nowhere.
+    /// Takes the mark out of a registration, and with it everything that must not be registered unmarked: identifiers
+    /// go to the lead's notes, where a counsellor sees them and nobody signs in by them, and a typed password goes
+    /// nowhere.
     ///
     /// Refuses for good what LeadSquared still has against a field that is no longer sent.
     fn leave_unmarked(
@@ -517,7 +518,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         Ok(())
     }
 
-    /// Whether a lead that was found carries the mark. If it does not, nobody knows whether an attempt of ours made it.
+    /// Whether a lead that was found carries the mark. If it does not, nobody knows whether an attempt of ours made
+    /// it.
     fn mark_of(&self, lead: &Lead) -> MarkSent {
         if lead.field_ignoring_case(&self.marking.field).is_some() { MarkSent::Yes } else { MarkSent::No }
     }
@@ -550,14 +552,15 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         const STEP: &str = "making the auto-login key";
         match self.crm.lead_auto_login_key(&lead).await {
             Err(Error::NotAPortalUser) => {
-                // It has no password yet, so there is none to overwrite. Only what identifies it is sent: the lead's own
-                // data stays as the company has it.
+                // It has no password yet, so there is none to overwrite. Only what identifies it is sent: the lead's
+                // own data stays as the company has it.
                 let registration = Registration {
                     register_only_new_lead: false,
                     password: attempt.password.clone(),
                     fields: std::iter::once(("EmailAddress", person.email.expose())).collect(),
                 };
-                // Nothing that a form typed is in it; what an earlier attempt may have registered stays as it is known.
+                // Nothing that a form typed is in it; what an earlier attempt may have registered stays as it is
+                // known.
                 if !record.registered {
                     record.mark = MarkSent::NotNeeded;
                 }
@@ -581,7 +584,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     }
 }
 
-/// Ends an invitation that was tried for too long, whatever stood in its way. It goes on if its dead letter is put back.
+/// Ends an invitation that was tried for too long, whatever stood in its way. It goes on if its dead letter is put
+/// back.
 ///
 /// Needs nothing but the ledger, because what stood in the way may be that there is no way to LeadSquared.
 ///
@@ -635,8 +639,8 @@ async fn end<L: Ledger>(
     }
 }
 
-/// Writes down how far an attempt came. Without it the next one has to wait for the lease to run out and to look the person
-/// up: slower, and just as right; so the error that got us here is the one to report.
+/// Writes down how far an attempt came. Without it the next one has to wait for the lease to run out and to look the
+/// person up: slower, and just as right; so the error that got us here is the one to report.
 async fn let_go<L: Ledger>(ledger: &L, invitation: &Invitation, lease: &Lease, record: &Record, now: OffsetDateTime) {
     if let Err(error) = ledger.release(invitation, lease, record, now).await {
         tracing::warn!(receipt = %invitation.id, error = %error, "the claim could not be released");

@@ -43,8 +43,8 @@ pub struct Invitation {
 
 /// How far the sender of an invitation is trusted.
 ///
-/// It decides what may be taken over from the message, such as a password. It never decides who may sign in: an identifier
-/// in a message is unproven, whoever sent it.
+/// It decides what may be taken over from the message, such as a password. It never decides who may sign in: an
+/// identifier in a message is unproven, whoever sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provenance {
@@ -63,8 +63,8 @@ pub enum Provenance {
 pub struct RuleQuestion {
     /// The undecided rules by name, in the order in which they are to be asked.
     pub rules: Vec<String>,
-    /// The lead's fields as the event shows them, by schema name. A field that is not listed is unknown; one with an empty
-    /// value is empty.
+    /// The lead's fields as the event shows them, by schema name. A field that is not listed is unknown; one with an
+    /// empty value is empty.
     pub known: Attributes,
 }
 
@@ -165,7 +165,8 @@ impl Action {
 pub struct InvitationId(Uuid);
 
 impl InvitationId {
-    /// The id of whatever these parts identify. Parts cannot run into each other: `["ab", "c"]` and `["a", "bc"]` differ.
+    /// The id of whatever these parts identify. Parts cannot run into each other: `["ab", "c"]` and `["a", "bc"]`
+    /// differ.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let hash = digest(parts);
         let (half, _) = hash.split_first_chunk::<16>().expect("a SHA-256 hash has 32 bytes");
@@ -248,7 +249,8 @@ impl fmt::Debug for PersonKey {
 }
 
 impl Invitation {
-    /// An invitation that says no more than for whom it is and what to do, from a sender as trusted as the source usually is.
+    /// An invitation that says no more than for whom it is and what to do, from a sender as trusted as the source
+    /// usually is.
     pub fn new(id: InvitationId, source: Source, received_at: OffsetDateTime, whom: Whom, action: Action) -> Self {
         Self {
             id,
@@ -275,8 +277,9 @@ impl Invitation {
         }
     }
 
-    /// A hash of whom it is for and what it says of them, in hexadecimal: the same id with another payload is a mistake
-    /// of the sender's. The password has no part in it: it is sealed anew each time, and its hash could be guessed.
+    /// A hash of whom it is for and what it says of them, in hexadecimal: the same id with another payload is a
+    /// mistake of the sender's. The password has no part in it: it is sealed anew each time, and its hash could be
+    /// guessed.
     pub fn payload_hash(&self) -> String {
         let whom = match &self.whom {
             Whom::Email(email) => email.expose().to_owned(),
@@ -289,7 +292,8 @@ impl Invitation {
         hex(&digest(std::iter::once(whom.as_bytes()).chain(fields).chain(form).chain(portal)))
     }
 
-    /// The lowest version of the message that says all of it, so that a function of an earlier release can still read it.
+    /// The lowest version of the message that says all of it, so that a function of an earlier release can still read
+    /// it.
     fn version(&self) -> u64 {
         let is_plain = self.provenance == self.source.provenance()
             && self.form.is_none()
@@ -366,8 +370,8 @@ impl Invitation {
     }
 }
 
-/// The newest version of the queue's message that this code reads and writes. Each message is written in the lowest version
-/// that can say all of it, so that rolling back to an earlier release does not stall the ordinary ones.
+/// The newest version of the queue's message that this code reads and writes. Each message is written in the lowest
+/// version that can say all of it, so that rolling back to an earlier release does not stall the ordinary ones.
 ///
 /// | version | added |
 /// | --- | --- |
@@ -375,7 +379,8 @@ impl Invitation {
 /// | 2 | `action`, `lead` beside `email`, `rule` |
 /// | 3 | `provenance`, `form`, `portal`, `language`, `question`, and the action `activity` |
 ///
-/// What a message does not have means what it meant before: the action `invite`, and the usual provenance of its source.
+/// What a message does not have means what it meant before: the action `invite`, and the usual provenance of its
+/// source.
 const VERSION: u64 = 3;
 
 #[derive(Serialize, Deserialize)]

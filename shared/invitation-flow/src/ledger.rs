@@ -12,8 +12,8 @@ pub trait Ledger {
     /// Why the memory could not be asked or told.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Asks for exclusive work on an invitation until the lease runs out. The first time, it is counted as accepted on the
-    /// day on which it was. One that ended is granted as [`Record::take_up`] has it.
+    /// Asks for exclusive work on an invitation until the lease runs out. The first time, it is counted as accepted on
+    /// the day on which it was. One that ended is granted as [`Record::take_up`] has it.
     async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, Self::Error>;
 
     /// What the limits of mail go by: the person's mails and everybody's on the day of `now`.
@@ -25,8 +25,8 @@ pub trait Ledger {
     /// When the newest of the lead's links was made that opened the portal: older ones are good no more.
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 
-    /// Writes down that a mail is about to be sent, with the record, which keeps the lease, what its link points at, and
-    /// the registration, if there was one: all of it or nothing.
+    /// Writes down that a mail is about to be sent, with the record, which keeps the lease, what its link points at,
+    /// and the registration, if there was one: all of it or nothing.
     ///
     /// False, and nothing written, when the book is no longer the one that the booking was made from. Fails when the
     /// lease is no longer ours.
@@ -39,8 +39,8 @@ pub trait Ledger {
         pointer: Option<&Pointer>,
     ) -> Result<bool, Self::Error>;
 
-    /// Writes the record, with the time of the person's last mail for one that was mailed, and lets go of the lease until the
-    /// next attempt; all of it or nothing. Fails when the lease is no longer ours.
+    /// Writes the record, with the time of the person's last mail for one that was mailed, and lets go of the lease
+    /// until the next attempt; all of it or nothing. Fails when the lease is no longer ours.
     async fn release(
         &self,
         invitation: &Invitation,
@@ -50,8 +50,8 @@ pub trait Ledger {
     ) -> Result<(), Self::Error>;
 
     /// Ends the invitation: its record and outcome, the outcome's count for the day on which it was accepted, the
-    /// registration, if there was one, and for one that was mailed the time of the person's last mail; all of it or nothing,
-    /// so that every invitation is counted once. Fails when the lease is no longer ours.
+    /// registration, if there was one, and for one that was mailed the time of the person's last mail; all of it or
+    /// nothing, so that every invitation is counted once. Fails when the lease is no longer ours.
     async fn end(
         &self,
         invitation: &Invitation,
@@ -75,8 +75,8 @@ pub enum Claim {
     OtherPayload,
 }
 
-/// The right to work on one invitation. Its end is the end of the invocation, so that work is never done twice at a time
-/// and never waits for a process that is gone longer than it must.
+/// The right to work on one invitation. Its end is the end of the invocation, so that work is never done twice at a
+/// time and never waits for a process that is gone longer than it must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The attempt that holds it: random, and never used again.

@@ -11,18 +11,19 @@ use crate::invitation::{digest, hex};
 /// The word for the password among what can be proven; everything else there is a field's schema name.
 pub const PASSWORD: &str = "password";
 
-/// The name under which the proof of a field's value is kept: its schema name and a hash of the value, so that another value
-/// that gets into the field later is unproven again. Nothing of the value shows.
+/// The name under which the proof of a field's value is kept: its schema name and a hash of the value, so that another
+/// value that gets into the field later is unproven again. Nothing of the value shows.
 pub fn proof(schema_name: &str, value: &str) -> String {
     let hash = hex(&digest([schema_name.as_bytes(), value.to_lowercase().as_bytes()]));
     format!("{schema_name}#{}", &hash[..12])
 }
 
-/// What a lead's mark says. It is written together with the lead, by Register, and only a proof or a counsellor changes it.
+/// What a lead's mark says. It is written together with the lead, by Register, and only a proof or a counsellor
+/// changes it.
 ///
 /// With a mark, no identifier of the lead but the e-mail address may sign in before it is proven, and not the password
-/// either if it was typed in a form: `unproven: identifiers, password; proven: Phone#1f2e3d4c5b6a`. A counsellor who vouches
-/// for the lead writes `vouched`, or empties the field.
+/// either if it was typed in a form: `unproven: identifiers, password; proven: Phone#1f2e3d4c5b6a`. A counsellor who
+/// vouches for the lead writes `vouched`, or empties the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unproven {
     vouched: bool,
@@ -36,7 +37,8 @@ pub struct Unproven {
 pub struct UnreadableMark;
 
 impl Unproven {
-    /// The mark of a new lead of a form: nothing is proven yet. `password`: whether the form's password was registered.
+    /// The mark of a new lead of a form: nothing is proven yet. `password`: whether the form's password was
+    /// registered.
     pub fn new(password: bool) -> Self {
         Self { vouched: false, password, proven: BTreeSet::new() }
     }
@@ -115,8 +117,8 @@ impl Marking {
     /// The mark's field unless the settings name another: of the display name "Unproven Sign In".
     pub const FIELD: &'static str = "mx_Unproven_Sign_In";
 
-    /// Names that no form, event or rule may set: they are ours or LeadSquared's own. Compared without regard to case, since
-    /// nothing says that LeadSquared's names have one.
+    /// Names that no form, event or rule may set: they are ours or LeadSquared's own. Compared without regard to case,
+    /// since nothing says that LeadSquared's names have one.
     const RESERVED: [&'static str; 5] =
         ["EmailAddress", "ProspectID", "SearchBy", "mx_Portal_Password", "mx_Portal_Confirm_Password"];
 
@@ -130,8 +132,9 @@ impl Marking {
         self.field.eq_ignore_ascii_case(name)
     }
 
-    /// Takes everything out of a lead's fields by which somebody could sign in, the e-mail address apart: names and values.
-    /// What looks like a phone number is one, whatever its field: the settings may not name every field there is.
+    /// Takes everything out of a lead's fields by which somebody could sign in, the e-mail address apart: names and
+    /// values. What looks like a phone number is one, whatever its field: the settings may not name every field there
+    /// is.
     pub(crate) fn take_identifiers(&self, fields: &mut Attributes) -> Vec<(String, String)> {
         let names: Vec<String> = fields
             .iter()

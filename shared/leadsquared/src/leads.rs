@@ -92,11 +92,11 @@ pub enum UpdateBehavior {
 }
 
 impl Client {
-    /// Capture a lead: updates the one that matches by `ProspectID`, `EmailAddress` or `Phone`, in this order, and creates
-    /// one otherwise (<https://apidocs.leadsquared.com/capture-lead/>).
+    /// Capture a lead: updates the one that matches by `ProspectID`, `EmailAddress` or `Phone`, in this order, and
+    /// creates one otherwise (<https://apidocs.leadsquared.com/capture-lead/>).
     ///
-    /// With none of the three every call makes another lead. With a new e-mail and a known phone number it is refused as a
-    /// duplicate; adding the pseudo-attribute `SearchBy` with the value `Phone` makes it an update.
+    /// With none of the three every call makes another lead. With a new e-mail and a known phone number it is refused
+    /// as a duplicate; adding the pseudo-attribute `SearchBy` with the value `Phone` makes it an update.
     ///
     /// # Errors
     /// Among others: [`Error::Duplicate`], [`Error::UnknownAttributes`].
@@ -133,8 +133,8 @@ impl Client {
 
     /// Update a lead; fields that are not sent stay as they are (<https://apidocs.leadsquared.com/update-a-lead/>).
     ///
-    /// Webhooks and automations hear of it only with `post_updated_lead`, and they would hear of a repeat as well: such an
-    /// update is not repeated when it may have happened.
+    /// Webhooks and automations hear of it only with `post_updated_lead`, and they would hear of a repeat as well:
+    /// such an update is not repeated when it may have happened.
     ///
     /// # Errors
     /// Among others: [`Error::NoSuchLead`], [`Error::Duplicate`], [`Error::UnknownAttributes`].
@@ -146,7 +146,8 @@ impl Client {
         self.call::<Success>(call).await.map(drop)
     }
 
-    /// Get a lead by its id. The call has no page of its own; <https://apidocs.leadsquared.com/get-lead-by-phone/> links it.
+    /// Get a lead by its id. The call has no page of its own; <https://apidocs.leadsquared.com/get-lead-by-phone/>
+    /// links it.
     ///
     /// # Errors
     /// As for every call; an unknown id is `None`.
@@ -155,8 +156,8 @@ impl Client {
         Ok(leads.into_iter().next())
     }
 
-    /// Get leads by e-mail (<https://apidocs.leadsquared.com/get-a-lead-by-email-id/>): none, one, or several where the
-    /// account does not keep addresses unique.
+    /// Get leads by e-mail (<https://apidocs.leadsquared.com/get-a-lead-by-email-id/>): none, one, or several where
+    /// the account does not keep addresses unique.
     ///
     /// # Errors
     /// As for every call.
@@ -164,11 +165,11 @@ impl Client {
         self.call(Call::new(Endpoint::LeadByEmail).query("emailaddress", email.expose())).await
     }
 
-    /// Get leads by phone, looked for in `Phone` and `Mobile` (<https://apidocs.leadsquared.com/get-lead-by-phone/>): of
-    /// several, the one with the latest activity.
+    /// Get leads by phone, looked for in `Phone` and `Mobile` (<https://apidocs.leadsquared.com/get-lead-by-phone/>):
+    /// of several, the one with the latest activity.
     ///
-    /// The page wants bare digits, and one account was seen to match the stored, dashed form only. This sends the stored
-    /// form first and the digits if that finds nobody, so it can be two calls.
+    /// The page wants bare digits, and one account was seen to match the stored, dashed form only. This sends the
+    /// stored form first and the digits if that finds nobody, so it can be two calls.
     ///
     /// # Errors
     /// As for every call.

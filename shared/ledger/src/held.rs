@@ -161,8 +161,8 @@ impl Ledger {
     /// Decides on held applications, on all of them in one transaction with the day's count; on none on which somebody
     /// has decided before, and on none whose time is over. The ids of those that this call decided on.
     ///
-    /// A discarded application loses its message at once. It stays until it expires, so that a repeat of it is not held
-    /// again.
+    /// A discarded application loses its message at once. It stays until it expires, so that a repeat of it is not
+    /// held again.
     ///
     /// # Errors
     /// When DynamoDB does not say. The decision may stand then.
@@ -416,8 +416,8 @@ fn person_of(lead: &LeadId) -> String {
     PersonKey::of_lead(lead).as_str().to_owned()
 }
 
-/// An item as a held application; nothing for an item that is none. An item that lacks a detail is shown without it: an
-/// applicant waits behind it.
+/// An item as a held application; nothing for an item that is none. An item that lacks a detail is shown without it:
+/// an applicant waits behind it.
 fn held(item: &Item) -> Option<Held> {
     let of = |attribute: &str| item.get(attribute).and_then(|value| value.as_s().ok()).cloned();
     let at = |attribute: &str| {

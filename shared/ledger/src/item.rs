@@ -11,7 +11,8 @@ use time::{Date, Duration, OffsetDateTime};
 
 use crate::LedgerError;
 
-/// How long an invitation is remembered: a message can be up to 14 days on the queue and 14 more among the dead letters.
+/// How long an invitation is remembered: a message can be up to 14 days on the queue and 14 more among the dead
+/// letters.
 const INVITATIONS_KEPT: Duration = Duration::days(30);
 
 /// How long mails to a person are remembered: longer than an invitation can wait that was asked for before them.
@@ -23,8 +24,8 @@ const COUNTS_KEPT: Duration = Duration::days(90);
 /// How long a login link is remembered that can no longer be used: as long as a fresh one may be asked for by it.
 const LINKS_KEPT: Duration = Duration::days(30);
 
-/// How long it is remembered what we did with a lead: whichever of its links was used last, no older one can be good for longer
-/// than the year that the template permits.
+/// How long it is remembered what we did with a lead: whichever of its links was used last, no older one can be good
+/// for longer than the year that the template permits.
 pub(crate) const LEADS_KEPT: Duration = Duration::days(365 + 30);
 
 /// What is counted beside the outcomes: the invitations of which each gets one.

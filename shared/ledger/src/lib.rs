@@ -18,8 +18,9 @@
 //! | `places#<hash of a person and network, or a mailbox>` | `n0`, `n1`, …: when applications were admitted, in Unix milliseconds, the newest first | an hour |
 //! | `mark#<hash of an application's id>` | `payload` (a hash), `held`, if it is held | an hour, or as long as it is held |
 //!
-//! What belongs together is written in one transaction, so that whatever dies when, an invitation is in the counts exactly
-//! as its own item says. `accepted` is the sum of the outcomes once nothing of that day is under way ([`Counts`]).
+//! What belongs together is written in one transaction, so that whatever dies when, an invitation is in the counts
+//! exactly as its own item says. `accepted` is the sum of the outcomes once nothing of that day is under way
+//! ([`Counts`]).
 //!
 //! Times are Unix seconds and days UTC. DynamoDB deletes an item up to two days after its `expires_at`
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html>), so reads and conditions look at it
@@ -92,7 +93,8 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether it lasts until somebody changes something: the table is not there or not permitted, or an item is broken.
+    /// Whether it lasts until somebody changes something: the table is not there or not permitted, or an item is
+    /// broken.
     pub fn is_for_operator(&self) -> bool {
         match self {
             Self::ClaimLost => false,
@@ -213,8 +215,8 @@ impl Ledger {
         self.add(count_key(day, name), by, counts_expire(day), None)
     }
 
-    /// Remembers since when a lead is registered with the portal through us, if an attempt registered it, and what became of
-    /// the mark of its identifiers. The first registration counts: what it left unmarked stays so.
+    /// Remembers since when a lead is registered with the portal through us, if an attempt registered it, and what
+    /// became of the mark of its identifiers. The first registration counts: what it left unmarked stays so.
     fn registration(&self, record: &Record, at: OffsetDateTime) -> Option<TransactWriteItem> {
         let lead = record.lead.filter(|_| record.registered)?;
         let update = Update::builder()

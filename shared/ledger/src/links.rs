@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::item::{Item, LEADS_KEPT, Reader, lead_key, link_key, seconds, text};
 use crate::{Ledger, LedgerError};
 
-/// How long whoever used a link up may use it again. A button that is pressed twice is sent twice, and browsers show the
-/// answer to the second press.
+/// How long whoever used a link up may use it again. A button that is pressed twice is sent twice, and browsers show
+/// the answer to the second press.
 const PRESSED_AGAIN: Duration = Duration::seconds(30);
 
 /// A login link as the ledger has it.
@@ -47,9 +47,9 @@ impl Ledger {
         Ok(Some(Link { pointer, used: item.optional_time("used_at")?.is_some() }))
     }
 
-    /// Uses a link up, unless that was done before or its time is over: of any number of holders who ask, one gets it. The
-    /// same `holder` gets it again for half a minute, as after a second press, or when the SDK asks again because the answer
-    /// was late.
+    /// Uses a link up, unless that was done before or its time is over: of any number of holders who ask, one gets it.
+    /// The same `holder` gets it again for half a minute, as after a second press, or when the SDK asks again because
+    /// the answer was late.
     ///
     /// # Errors
     /// When DynamoDB does not say. The link may be used up then: [give it back](Self::give_link_back).
@@ -102,7 +102,8 @@ impl Ledger {
         self.carry_out(update).await.map(drop)
     }
 
-    /// Remembers that we registered a lead with the portal, outside of any invitation and with nothing that a form typed.
+    /// Remembers that we registered a lead with the portal, outside of any invitation and with nothing that a form
+    /// typed.
     ///
     /// # Errors
     /// When DynamoDB does not say.

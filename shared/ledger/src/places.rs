@@ -1,8 +1,8 @@
 //! How often something may be done by a sender, a person or a mailbox: the places that intake takes before the queue.
 //!
-//! A sender's counter is one hot item: it is written with plain conditional updates and never in a transaction, so that
-//! a crowd from one sender never collides. The places of a person are many cold items, which one transaction takes
-//! together.
+//! A sender's counter is one hot item: it is written with plain conditional updates and never in a transaction, so
+//! that a crowd from one sender never collides. The places of a person are many cold items, which one transaction
+//! takes together.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -226,8 +226,8 @@ impl Ledger {
         Ok(Taken::Full { first, retry_after: Duration::from_millis(wait).min(places.window) })
     }
 
-    /// The newest place is in slot 0, and every other one moves on: what falls out at the end is the oldest. If that is
-    /// older than the window, there were fewer than `count` in it. One write, without a look at the item first.
+    /// The newest place is in slot 0, and every other one moves on: what falls out at the end is the oldest. If that
+    /// is older than the window, there were fewer than `count` in it. One write, without a look at the item first.
     fn take_place(&self, places: &Places, now: OffsetDateTime) -> TransactWriteItem {
         let last = places.count.clamp(1, Places::MOST) - 1;
         let mut moved = format!("SET {} = :now", slot(0));

@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 use crate::item::{LEADS_KEPT, Reader, lead_key, seconds, text};
 use crate::{Ledger, LedgerError};
 
-/// What was written down about signing in to a lead: what was proven, which stays so whatever becomes of the mark, and what
-/// the ledger knows of leads that have no mark.
+/// What was written down about signing in to a lead: what was proven, which stays so whatever becomes of the mark, and
+/// what the ledger knows of leads that have no mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// How we registered the lead, if we did.
@@ -56,8 +56,8 @@ impl Ledger {
         Ok(Standing { registered, proven })
     }
 
-    /// Keeps for good what is known of leads that were registered unmarked: once it is forgotten, they would be taken for
-    /// leads of the sales team. Says of how many that had an end before. What it reads may be a moment old.
+    /// Keeps for good what is known of leads that were registered unmarked: once it is forgotten, they would be taken
+    /// for leads of the sales team. Says of how many that had an end before. What it reads may be a moment old.
     ///
     /// # Errors
     /// When the table cannot be read or written. Some may have been kept then.

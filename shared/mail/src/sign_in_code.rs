@@ -37,8 +37,8 @@ impl SignInCode<'_> {
     /// Mails a code to a lead by LeadSquared. A repeat is a second mail.
     ///
     /// # Errors
-    /// When LeadSquared does not take it. [`Error::NoSuchLead`] also when it has nobody to send the mail to, as for a lead that
-    /// unsubscribed.
+    /// When LeadSquared does not take it. [`Error::NoSuchLead`] also when it has nobody to send the mail to, as for a
+    /// lead that unsubscribed.
     pub async fn send(&self, client: &Client, to: &EmailAddress, code: &OneTimeCode) -> Result<(), Error> {
         let (subject, content) = self.write(code);
         let mut email = EmailToLead::new(Recipient::LeadEmail(to.clone()), subject, content);

@@ -6,11 +6,12 @@ use std::time::Duration;
 /// `maxReceiveCount`.
 pub const MOST_RECEIVES: u32 = 1000;
 
-/// How long SQS keeps a message, from when it was put on the queue: the queue's `MessageRetentionPeriod`. Then it is deleted.
+/// How long SQS keeps a message, from when it was put on the queue: the queue's `MessageRetentionPeriod`. Then it is
+/// deleted.
 pub const RETENTION: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// From this delivery on a message is given up whatever its age, so that it becomes a dead letter with its reason and not
-/// one of SQS's without.
+/// From this delivery on a message is given up whatever its age, so that it becomes a dead letter with its reason and
+/// not one of SQS's without.
 pub const LAST_RECEIVE: u32 = MOST_RECEIVES - 10;
 
 /// The longest wait before the first repeat.
@@ -27,9 +28,9 @@ const LONGEST_OF_ALL: Duration = Duration::from_secs(60 * 60);
 
 /// How long a message waits before its next delivery: exponential, with full jitter.
 ///
-/// `receive_count` is how often it was delivered so far, from 1; `random` is uniform over all of `u32`. Between 1 s and
-/// 10 s after the first delivery, up to 15 min from the eighth on, and up to an hour after 200. Jitter is over the whole range, so that a thousand messages that
-/// failed together do not come back together
+/// `receive_count` is how often it was delivered so far, from 1; `random` is uniform over all of `u32`. Between 1 s
+/// and 10 s after the first delivery, up to 15 min from the eighth on, and up to an hour after 200. Jitter is over the
+/// whole range, so that a thousand messages that failed together do not come back together
 /// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
 pub fn backoff(receive_count: u32, random: u32) -> Duration {
     let doubled = FIRST.saturating_mul(1 << receive_count.saturating_sub(1).min(16));
@@ -40,9 +41,9 @@ pub fn backoff(receive_count: u32, random: u32) -> Duration {
 /// How often a message may find no call left for it before its waits grow.
 const THROTTLED: u32 = 50;
 
-/// How long a message waits that found no call of the allowance left for it: 5 s to 20 s, and no longer the next time. That
-/// is no failure of the message's, so it does not count as one. Only if it goes on for a quarter of an hour do the waits
-/// grow like everybody's.
+/// How long a message waits that found no call of the allowance left for it: 5 s to 20 s, and no longer the next time.
+/// That is no failure of the message's, so it does not count as one. Only if it goes on for a quarter of an hour do
+/// the waits grow like everybody's.
 pub fn after_throttling(receive_count: u32, random: u32) -> Duration {
     match receive_count.checked_sub(THROTTLED) {
         None | Some(0) => {
@@ -55,9 +56,9 @@ pub fn after_throttling(receive_count: u32, random: u32) -> Duration {
 /// How often a message may find no time left in an invocation before it waits.
 const UNLUCKY: u32 = 3;
 
-/// How long a message waits for which an invocation had no time left. It comes back at once, since that is mostly the fault
-/// of those before it in its batch; but not again and again, or a function whose time-out is too short for any message
-/// would use up all of a message's deliveries within minutes.
+/// How long a message waits for which an invocation had no time left. It comes back at once, since that is mostly the
+/// fault of those before it in its batch; but not again and again, or a function whose time-out is too short for any
+/// message would use up all of a message's deliveries within minutes.
 pub fn after_no_time(receive_count: u32, random: u32) -> Duration {
     match receive_count.checked_sub(UNLUCKY) {
         None | Some(0) => Duration::ZERO,
@@ -69,8 +70,8 @@ pub fn after_no_time(receive_count: u32, random: u32) -> Duration {
 const MARGIN: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// How long a message of this age waits that belongs among the dead letters and cannot be put there: so short that its
-/// deliveries are used up before its time on the queue is. Then SQS moves it there itself, which needs no permission of
-/// the function's and no URL in its settings.
+/// deliveries are used up before its time on the queue is. Then SQS moves it there itself, which needs no permission
+/// of the function's and no URL in its settings.
 pub fn before_retention_ends(receive_count: u32, age: Duration) -> Duration {
     let deliveries = (MOST_RECEIVES + 1).saturating_sub(receive_count).max(1);
     let left = RETENTION.saturating_sub(MARGIN).saturating_sub(age);

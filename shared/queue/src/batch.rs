@@ -49,10 +49,10 @@ pub struct Returns<'a> {
 
 /// Hands the records of a batch to `handle` one after another.
 ///
-/// A record that has to come back holds up the later ones of its own group and no others: they come back with it, without
-/// being handled, since a FIFO queue would otherwise deliver them out of order. A panic in `handle` is a bug, and
-/// costs its own record one delivery instead of taking the whole batch along: `panicked` decides what becomes of that
-/// record. It should do less than `handle`, because a record whose second decision panics too can only come back.
+/// A record that has to come back holds up the later ones of its own group and no others: they come back with it,
+/// without being handled, since a FIFO queue would otherwise deliver them out of order. A panic in `handle` is a bug,
+/// and costs its own record one delivery instead of taking the whole batch along: `panicked` decides what becomes of
+/// that record. It should do less than `handle`, because a record whose second decision panics too can only come back.
 pub async fn each_record<'a>(
     event: &'a SqsEvent,
     handle: impl AsyncFn(Delivery<'a>) -> Verdict,
@@ -96,8 +96,8 @@ pub const AFTER_PANIC: Duration = Duration::from_secs(5 * 60);
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60 * 60);
 
 impl<'a> Delivery<'a> {
-    /// The one delivery of something that did not come from this queue, such as another system's event; of no group but its
-    /// own. SQS takes letters, digits and punctuation for an id.
+    /// The one delivery of something that did not come from this queue, such as another system's event; of no group
+    /// but its own. SQS takes letters, digits and punctuation for an id.
     pub fn from_elsewhere(id: &'a str, body: &'a str, at: SystemTime) -> Self {
         Self {
             message_id: id,
@@ -111,8 +111,8 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// How long ago the message was put on the queue. Where the queue does not say when, at least as long as is known from
-    /// its first delivery and from how often it was delivered. None when nothing at all is known.
+    /// How long ago the message was put on the queue. Where the queue does not say when, at least as long as is known
+    /// from its first delivery and from how often it was delivered. None when nothing at all is known.
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         let since = |time: SystemTime| match now.duration_since(time) {
             Ok(age) => Some(age),
@@ -149,8 +149,8 @@ impl Returns<'_> {
     /// What Lambda is told: the messages that it must not delete.
     ///
     /// It only counts when the event source says `ReportBatchItemFailures`
-    /// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>). An empty identifier makes Lambda
-    /// take the whole batch for failed.
+    /// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>). An empty identifier makes
+    /// Lambda take the whole batch for failed.
     pub fn response(&self) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
         match self.whole_batch {

@@ -30,8 +30,8 @@ pub struct DeadLetters {
     url: String,
 }
 
-/// SQS did not do what was asked, or it is not known whether it did; sending again is safe, since a FIFO queue drops the
-/// second copy. The cause is the service's code, never its text.
+/// SQS did not do what was asked, or it is not known whether it did; sending again is safe, since a FIFO queue drops
+/// the second copy. The cause is the service's code, never its text.
 #[derive(Debug, thiserror::Error)]
 #[error("SQS did not carry out {operation} ({cause}); if this lasts, check the queue's URL and the function's role")]
 pub struct QueueError {
@@ -59,8 +59,8 @@ impl Invitations {
 
     /// Puts an invitation on the queue; when this returns, it is stored durably.
     ///
-    /// The invitation's person is the message group, so that one person's invitations run one after another. Its id and
-    /// payload are the deduplication id: SQS takes a second copy within five minutes for the first
+    /// The invitation's person is the message group, so that one person's invitations run one after another. Its id
+    /// and payload are the deduplication id: SQS takes a second copy within five minutes for the first
     /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>),
     /// and the ledger every later one. It takes the trace of the invocation under way along.
     ///
@@ -81,8 +81,8 @@ impl Invitations {
         Ok(())
     }
 
-    /// Puts invitations on the queue as [`send`](Self::send) does, ten at a time; when this returns, all of them are stored
-    /// durably.
+    /// Puts invitations on the queue as [`send`](Self::send) does, ten at a time; when this returns, all of them are
+    /// stored durably.
     ///
     /// # Errors
     /// When it is not certain that all are stored. Some may be.
@@ -115,8 +115,8 @@ impl Invitations {
 
     /// Gives messages that have to come back the time of their return, in whole seconds.
     ///
-    /// Without it they would come back all the same, after the queue's own visibility time-out: so a failure is logged and
-    /// no more.
+    /// Without it they would come back all the same, after the queue's own visibility time-out: so a failure is logged
+    /// and no more.
     pub async fn put_off(&self, returns: &Returns<'_>) {
         for some in returns.messages.chunks(BATCH) {
             let entries = some.iter().enumerate().map(|(position, (delivery, wait))| {
@@ -138,8 +138,8 @@ impl Invitations {
 }
 
 /// JSON without the two characters that JSON can hold as they are and SQS refuses
-/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>): they stand in strings
-/// alone, where they can be escaped.
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>): they stand in
+/// strings alone, where they can be escaped.
 fn sendable(json: &str) -> Cow<'_, str> {
     match json.contains(['\u{fffe}', '\u{ffff}']) {
         true => json.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff").into(),
@@ -173,8 +173,8 @@ impl DeadLetters {
         Self { client, url }
     }
 
-    /// Lays a delivered message aside with the reason as message attributes: `class`, `cause`, `receipt`, and as its history
-    /// `deliveries` and `queued_at` (Unix seconds).
+    /// Lays a delivered message aside with the reason as message attributes: `class`, `cause`, `receipt`, and as its
+    /// history `deliveries` and `queued_at` (Unix seconds).
     ///
     /// # Errors
     /// When it is not certain that it is stored; the message must then come back.
@@ -196,8 +196,8 @@ impl DeadLetters {
             .send_message()
             .queue_url(&self.url)
             .message_group_id(if delivery.group.is_empty() { &id } else { delivery.group })
-            // The same message laid aside twice is one dead letter. After it was put back it is another message: SQS would
-            // swallow a second dead letter of the same name for five minutes even if the first is long gone.
+            // The same message laid aside twice is one dead letter. After it was put back it is another message: SQS
+            // would swallow a second dead letter of the same name for five minutes even if the first is long gone.
             .message_deduplication_id(&id)
             .message_body(sendable(delivery.body))
             .message_attributes("class", text(reason.class))
@@ -214,8 +214,8 @@ impl DeadLetters {
     }
 }
 
-/// A cause as a message attribute may hold it: SQS refuses an empty one and most control characters, and the attributes
-/// count towards the message's size.
+/// A cause as a message attribute may hold it: SQS refuses an empty one and most control characters, and the
+/// attributes count towards the message's size.
 fn plain(text: &str) -> String {
     const LONGEST: usize = 256;
     let plain: String =

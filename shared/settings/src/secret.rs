@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 /// How long a secret is used before it is read again, so that a rotation is noticed even when the old keys still work.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// The least time between two reads that a refused secret asks for: the first comes at once, since that is what a rotation
-/// looks like, but a secret that is simply wrong must not turn every record into a call to Secrets Manager.
+/// The least time between two reads that a refused secret asks for: the first comes at once, since that is what a
+/// rotation looks like, but a secret that is simply wrong must not turn every record into a call to Secrets Manager.
 const MIN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A JSON secret in AWS Secrets Manager, read on first use and kept for the life of the process.
@@ -64,8 +64,8 @@ impl<T: DeserializeOwned> Secret<T> {
         }
     }
 
-    /// The secret after somebody refused `refused`: read again, unless another caller already did or the last refusal is
-    /// under 30 s ago; then what is at hand.
+    /// The secret after somebody refused `refused`: read again, unless another caller already did or the last refusal
+    /// is under 30 s ago; then what is at hand.
     ///
     /// # Errors
     /// When it is read and cannot be.

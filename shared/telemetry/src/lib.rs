@@ -35,8 +35,8 @@ const OURS: [&str; 14] = [
     "settings",
 ];
 
-/// The setting that says under which namespace CloudWatch keeps the metrics: with the template's, the stack's name. Without
-/// it there are none.
+/// The setting that says under which namespace CloudWatch keeps the metrics: with the template's, the stack's name.
+/// Without it there are none.
 const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
 
 /// Starts logging the way Lambda's own log settings say: `AWS_LAMBDA_LOG_FORMAT` (`JSON` or text) and
@@ -48,10 +48,11 @@ const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
 /// The level is for our own crates. Others say no more than at `INFO` whatever it is: below that they print events and
 /// requests whole, with everything applicants typed.
 ///
-/// Starts collecting metrics as well, for the namespace in `METRICS_NAMESPACE`. They are printed among the log lines, in
-/// CloudWatch's embedded metric format
+/// Starts collecting metrics as well, for the namespace in `METRICS_NAMESPACE`. They are printed among the log lines,
+/// in CloudWatch's embedded metric format
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>):
-/// nothing is sent, so nothing waits. Lambda takes them for `INFO`: above that level they go with the lines. Call once, first thing in `main`; `variable` reads the environment.
+/// nothing is sent, so nothing waits. Lambda takes them for `INFO`: above that level they go with the lines. Call
+/// once, first thing in `main`; `variable` reads the environment.
 pub fn init(variable: impl Fn(&str) -> Option<String>) {
     let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
     let filter = filter(level);

@@ -71,7 +71,8 @@ pub enum Metric {
         /// Whether the secret was wrong.
         is_wrong: bool,
     },
-    /// So many events of LeadSquared's, with an accepted secret, could not be read. LeadSquared does not send them again.
+    /// So many events of LeadSquared's, with an accepted secret, could not be read. LeadSquared does not send them
+    /// again.
     EventsUnreadable(usize),
     /// So many held applications wait for an operator's decision. Recorded at most once a day.
     HeldWaiting(u64),
@@ -156,8 +157,8 @@ pub const ALL: [Series<&[&str]>; 25] = [
 ];
 
 impl Metric {
-    /// Counts or measures it. It is printed at the end of the invocation ([`invocation`](crate::invocation())); without
-    /// [`init`](crate::init), as in most tests, nothing happens.
+    /// Counts or measures it. It is printed at the end of the invocation ([`invocation`](crate::invocation()));
+    /// without [`init`](crate::init), as in most tests, nothing happens.
     pub fn record(self) {
         match self {
             Self::Accepted { source } => ACCEPTED.count(1, [source]),

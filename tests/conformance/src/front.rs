@@ -115,8 +115,8 @@ impl Door {
     }
 }
 
-/// What the function is handed. Each request is from a network address of its own: limits per address are not what is looked
-/// at here, and would answer nearly everything.
+/// What the function is handed. Each request is from a network address of its own: limits per address are not what is
+/// looked at here, and would answer nearly everything.
 fn event(route: &str, parts: &Parts, body: &[u8], number: u32, now: OffsetDateTime) -> Value {
     let address = Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() | number).to_string();
     // Decoded, as real events have it; the query is not.

@@ -1,7 +1,7 @@
 //! The site's pages for signing in and for passwords: how a website's server uses the `portal-account` function.
 //!
-//! The browser sees this site only, which tells the API whose attempts to count. LeadSquared's key stays in a cookie that no
-//! script can read, and goes to the API in the `Authorization` header. Nothing here needs JavaScript.
+//! The browser sees this site only, which tells the API whose attempts to count. LeadSquared's key stays in a cookie
+//! that no script can read, and goes to the API in the `Authorization` header. Nothing here needs JavaScript.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,5 @@
-//! A thousand applicants at once: how fast they come through, and whether anything is lost, done twice or over the limit.
+//! A thousand applicants at once: how fast they come through, and whether anything is lost, done twice or over the
+//! limit.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -26,11 +27,11 @@ use crate::{LocalStack, Place};
 pub enum Trouble {
     /// Nothing.
     None,
-    /// LeadSquared answers a tenth of all calls with 502 and cuts a twentieth of the connections, half of each after the
-    /// work is done; the worker is killed three times.
+    /// LeadSquared answers a tenth of all calls with 502 and cuts a twentieth of the connections, half of each after
+    /// the work is done; the worker is killed three times.
     Everywhere,
-    /// The same, except for the call that sends mail. After a mail of unknown fate the worker waits for a quarter of an
-    /// hour, and not everybody has that.
+    /// The same, except for the call that sends mail. After a mail of unknown fate the worker waits for a quarter of
+    /// an hour, and not everybody has that.
     ExceptMails,
 }
 
@@ -142,7 +143,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// When the queue is not empty in time, or a part of the stack does not answer.
 pub async fn run(stack: &LocalStack, people: usize, trouble: Trouble, steps: &Steps) -> anyhow::Result<Report> {
     ensure!(people > 0, "a burst takes at least one person");
-    // The calls that set the webhooks up came from outside the account's call line, and must be out of the first window.
+    // The calls that set the webhooks up came from outside the account's call line, and must be out of the first
+    // window.
     tokio::time::sleep(stack.limit().window).await;
     set_faults(stack.emulator(), trouble);
     let began = Instant::now();
@@ -177,8 +179,8 @@ fn set_faults(emulator: &Emulator, trouble: Trouble) {
     }
 }
 
-/// Shows how far it is, kills the worker where that is wanted, and returns, with the number of kills, once nothing is under
-/// way any more.
+/// Shows how far it is, kills the worker where that is wanted, and returns, with the number of kills, once nothing is
+/// under way any more.
 async fn watch_over(
     stack: &LocalStack,
     people: usize,
@@ -260,7 +262,8 @@ fn patience(people: usize, limit: Limit, trouble: Trouble) -> Duration {
     let theory = Duration::from_secs_f64(theory(people as f64 * f64::from(CALLS_PER_PERSON), limit));
     let waits = match trouble {
         Trouble::None => Duration::ZERO,
-        // Failed attempts wait longer each time, and the messages of a killed worker for the queue's visibility time-out.
+        // Failed attempts wait longer each time, and the messages of a killed worker for the queue's visibility
+        // time-out.
         Trouble::ExceptMails => Duration::from_secs(20 * 60),
         Trouble::Everywhere => Duration::from_secs(60 * 60),
     };

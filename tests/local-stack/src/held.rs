@@ -52,8 +52,8 @@ pub async fn list(place: &Place, choice: &Choice) -> anyhow::Result<Chosen> {
 }
 
 impl Chosen {
-    /// What accepting them means. Without a limit of the operator's own, no more are accepted in a day than leave half of
-    /// the day's mails and calls to other people: the rest is dropped from the choice.
+    /// What accepting them means. Without a limit of the operator's own, no more are accepted in a day than leave half
+    /// of the day's mails and calls to other people: the rest is dropped from the choice.
     ///
     /// # Errors
     /// When the stack does not answer, or nothing is left of the day.

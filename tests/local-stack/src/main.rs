@@ -1,5 +1,5 @@
-//! Starts everything on this machine, takes one applicant or a thousand through it, or asks a deployed stack what became of
-//! them.
+//! Starts everything on this machine, takes one applicant or a thousand through it, or asks a deployed stack what
+//! became of them.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -21,7 +21,8 @@ use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// The whole system on this machine: the built functions on an AWS emulator, a LeadSquared emulator, a form and a mailbox.
+/// The whole system on this machine: the built functions on an AWS emulator, a LeadSquared emulator, a form and a
+/// mailbox.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -40,7 +41,8 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         sam: Option<PathBuf>,
     },
-    /// Start on free ports, let many people apply at once, count what came of it, and stop; fails if a promise is broken.
+    /// Start on free ports, let many people apply at once, count what came of it, and stop; fails if a promise is
+    /// broken.
     Burst {
         /// How many people.
         #[arg(value_parser = clap::value_parser!(u32).range(1..=20_000))]
@@ -48,8 +50,8 @@ enum Command {
         /// Print one JSON object as the last line.
         #[arg(long)]
         json: bool,
-        /// Meanwhile a tenth of LeadSquared's answers are 502, a twentieth of its connections are cut, and the worker is killed
-        /// three times. Takes the better part of an hour, since that is how patient retries are.
+        /// Meanwhile a tenth of LeadSquared's answers are 502, a twentieth of its connections are cut, and the worker
+        /// is killed three times. Takes the better part of an hour, since that is how patient retries are.
         #[arg(long)]
         faults: bool,
     },
@@ -94,8 +96,8 @@ enum DeadLetters {
         #[command(flatten)]
         which: Which,
     },
-    /// Put chosen ones back where they were to go, those that fit everything given: invitations on their queue, events to
-    /// bus-event.
+    /// Put chosen ones back where they were to go, those that fit everything given: invitations on their queue, events
+    /// to bus-event.
     PutBack {
         #[command(flatten)]
         chosen: Chosen,
@@ -121,7 +123,8 @@ enum HeldApplications {
         #[command(flatten)]
         which: Which,
     },
-    /// Put chosen ones on the queue of invitations, those that fit everything given: ten at a time, so that others do not wait.
+    /// Put chosen ones on the queue of invitations, those that fit everything given: ten at a time, so that others do
+    /// not wait.
     Accept {
         #[command(flatten)]
         chosen: ChosenHeld,

@@ -24,8 +24,8 @@ const CALL_TIME: Duration = Duration::from_secs(1);
 /// The time of a worker's call: everything it waits for in the allowance, as in the worker.
 const WORKER_CALL: Duration = Duration::from_secs(12);
 
-/// How much the background's share may stay below its promise: one point for the first seconds, in which people who came
-/// before the background have booked everything up to their patience, and one for slots that nobody could use.
+/// How much the background's share may stay below its promise: one point for the first seconds, in which people who
+/// came before the background have booked everything up to their patience, and one for slots that nobody could use.
 const TOLERANCE: f64 = 0.02;
 
 /// Anonymous people who attempt something at a steady rate and attempt it again however often they are turned away.

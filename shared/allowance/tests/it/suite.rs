@@ -25,7 +25,8 @@ pub(crate) fn rules() -> Rules {
     Rules::new(settings()).unwrap()
 }
 
-/// Makes a test of every case: `suite::tests!(block_on, lines)`, where `lines` is an `AsyncFn(Rules, usize) -> Vec<impl Line>`.
+/// Makes a test of every case: `suite::tests!(block_on, lines)`, where `lines` is an `AsyncFn(Rules, usize) ->
+/// Vec<impl Line>`.
 macro_rules! tests {
     ($block_on:expr, $lines:expr) => {
         suite::tests!($block_on, $lines;

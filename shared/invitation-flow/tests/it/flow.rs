@@ -1,5 +1,5 @@
-//! The flow against a LeadSquared and a ledger in memory, with requests that fail and processes that die where a test wants
-//! them to.
+//! The flow against a LeadSquared and a ledger in memory, with requests that fail and processes that die where a test
+//! wants them to.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -55,8 +55,8 @@ impl World {
         START + self.now.get()
     }
 
-    /// One request to the outside: `work` is what it does, `unsure` the error when nobody can tell, `failed` when it is
-    /// certain that it did nothing.
+    /// One request to the outside: `work` is what it does, `unsure` the error when nobody can tell, `failed` when it
+    /// is certain that it did nothing.
     async fn request<T, E>(
         &self,
         name: &'static str,
@@ -591,8 +591,8 @@ fn a_mail_beyond_the_budget_waits_for_the_next_day() {
 #[test]
 fn mails_that_were_not_sent_use_up_neither_the_caps_nor_the_budget() {
     let world = World { limits: MailLimits { budget: 1, ..MailLimits::default() }, ..World::default() };
-    // The mail is request 5 of an attempt, and each attempt that fails there makes one more to let go: seven, and six for
-    // those that know the lead.
+    // The mail is request 5 of an attempt, and each attempt that fails there makes one more to let go: seven, and six
+    // for those that know the lead.
     for attempt in 0..10 {
         world.faults.borrow_mut().insert(5 + 6 * attempt, Fault::NotSent);
         assert!(world.deliver(&asha()).unwrap().is_err());
@@ -655,7 +655,8 @@ fn a_deleted_lead_is_registered_anew() {
 #[test]
 fn a_mail_of_unknown_fate_is_sent_once_more_and_never_a_third_time() {
     let world = World::default();
-    // The mail is request 5, and 4 requests come before it in each attempt after the first: claim, mail_book, key, begin_mail.
+    // The mail is request 5, and 4 requests come before it in each attempt after the first: claim, mail_book, key,
+    // begin_mail.
     for number in [5, 11] {
         world.faults.borrow_mut().insert(number, Fault::AnswerLost);
     }

@@ -262,8 +262,8 @@ async fn send_all(system: Rc<System>) {
     }
 }
 
-/// LeadSquared tells of a registration, as the receiving function has it: what the ledger knows to be of our making is left
-/// alone.
+/// LeadSquared tells of a registration, as the receiving function has it: what the ledger knows to be of our making is
+/// left alone.
 async fn news(system: Rc<System>, lead: LeadId, time: Duration) {
     system.timeline.sleep(time.saturating_sub(system.timeline.now())).await;
     system.news.borrow_mut().retain(|other| *other != time);

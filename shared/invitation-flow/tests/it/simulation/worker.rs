@@ -1,5 +1,5 @@
-//! A worker: a process that takes batches off the queue and puts each message through the flow, as the function does, and
-//! its way to the outside.
+//! A worker: a process that takes batches off the queue and puts each message through the flow, as the function does,
+//! and its way to the outside.
 
 use std::cell::Cell;
 use std::collections::HashMap;
