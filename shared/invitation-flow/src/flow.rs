@@ -396,7 +396,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             fields,
         };
         record.mark = MarkSent::Yes;
-        let mut refusal_is_certain = false;
+        let (mut refusal_is_certain, mut is_bare) = (false, invitation.attributes.is_empty());
         for _ in 0..REGISTRATIONS {
             let taken = match self.crm.register(&registration).await {
                 Ok(lead) => {
@@ -467,6 +467,12 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 // It may be the mark: a field of another type than text does not take it.
                 Err(Error::Refused { .. }) if record.mark == MarkSent::Yes => {
                     self.leave_unmarked(&mut registration, attempt, record)?;
+                    continue;
+                }
+                // It may be any of the values: nobody is lost because of one that LeadSquared does not take.
+                Err(Error::Refused { .. }) if !is_bare => {
+                    is_bare = true;
+                    leave_bare(&mut registration.fields, record);
                     continue;
                 }
                 Err(error) => {
@@ -645,6 +651,21 @@ async fn let_go<L: Ledger>(ledger: &L, invitation: &Invitation, lease: &Lease, r
     if let Err(error) = ledger.release(invitation, lease, record, now).await {
         tracing::warn!(receipt = %invitation.id, error = %error, "the claim could not be released");
     }
+}
+
+/// Leaves nothing in a registration but the e-mail address, and notes with the rest.
+fn leave_bare(fields: &mut Attributes, record: &mut Record) {
+    let names: Vec<String> = fields.iter().map(|(name, _)| name.to_owned()).collect();
+    let mut typed = Vec::new();
+    for name in names.into_iter().filter(|name| name != "EmailAddress") {
+        if let Some(value) = fields.remove(&name) {
+            typed.push(format!("{name} {value}"));
+            record.left_out.push(name);
+        }
+    }
+    // Markup may be what LeadSquared refuses.
+    let typed = typed.join(", ").replace('<', "\u{2039}").replace('>', "\u{203a}");
+    fields.set("Notes", format!("LeadSquared did not take these as fields: {typed}."));
 }
 
 /// Adds a line to the notes that a lead is registered with.

@@ -463,6 +463,24 @@ fn where_leadsquared_refuses_the_mark_the_e_mail_address_is_the_only_way_to_sign
 }
 
 #[test]
+fn a_value_that_leadsquared_refuses_loses_nobody() {
+    let world = World::default();
+    world.leadsquared.borrow_mut().refused_value = Some("<b>Chess</b>");
+    let attributes = Attributes::new().with("FirstName", "Asha").with("Phone", PHONE).with("mx_Course", "<b>Chess</b>");
+    let asha = invitation("asha@example.test", attributes, 1);
+    let (phone, notes, mark) = lead_after(&world, &asha);
+    let noted = notes.unwrap();
+    assert!(
+        ["FirstName Asha", "Phone +91-9000000001", "mx_Course \u{2039}b\u{203a}Chess"]
+            .iter()
+            .all(|it| noted.contains(it)),
+        "{noted}"
+    );
+    assert_eq!((phone, mark), (None, None));
+    assert_eq!(world.left_out(&asha).len(), 4, "identifiers first, then the rest: {:?}", world.left_out(&asha));
+}
+
+#[test]
 fn a_lead_of_the_sales_team_that_becomes_a_portal_user_gets_no_mark() {
     let world = World::default();
     let lead = world.add_lead(5, "asha@example.test", Some(PHONE), false);

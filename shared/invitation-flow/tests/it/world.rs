@@ -60,6 +60,8 @@ pub(crate) struct LeadSquared {
     pub(crate) unknown: Vec<&'static str>,
     /// Addresses that it refuses to register.
     pub(crate) refused: HashSet<String>,
+    /// A value that it takes in no field.
+    pub(crate) refused_value: Option<&'static str>,
     /// What it has against the field of the mark.
     pub(crate) mark_refusal: Option<MarkRefusal>,
     /// The passwords that leads were registered with.
@@ -125,6 +127,12 @@ impl LeadSquared {
                     Error::Refused { exception_type, message: Default::default() }
                 }
             });
+        }
+        let refused =
+            self.refused_value.is_some_and(|it| registration.fields.iter().any(|(_, value)| value.contains(it)));
+        if refused {
+            let exception_type = "MXXSSException".to_owned();
+            return Err(Error::Refused { exception_type, message: Default::default() });
         }
         let names = registration.fields.iter().map(|(name, _)| name);
         let unknown: Vec<String> = names.filter(|name| self.unknown.contains(name)).map(str::to_owned).collect();
