@@ -54,7 +54,7 @@ pub enum Refusal {
         faults: Vec<FieldError>,
     },
     /// An event with the same id and another content is held for an operator.
-    #[error("another event with the same id or idempotencyKey is held: send this one under another id")]
+    #[error("another event came with the same id or idempotencyKey: send this one under another")]
     OtherContent,
 }
 

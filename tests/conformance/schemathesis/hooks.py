@@ -16,8 +16,12 @@ from hypothesis import strategies
 
 SECRETS = json.loads(pathlib.Path(os.environ["SECRETS"]).read_text(encoding="utf-8"))
 
-# Which phone numbers there can be, and which passwords are common or break the portal's policy.
-UNSAYABLE = {"phone", "password", "new_password"}
+# Which phone numbers there can be, which passwords are common or break the portal's policy, and which keys were used
+# before.
+UNSAYABLE = {"phone", "password", "new_password", "Idempotency-Key"}
+
+# The same of an event's id, which may be in a header or in the body.
+ID_WAS_USED = "Another event has this id"
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -88,7 +92,9 @@ def filter_failure(context, failure, case, response):
     if failure.code == REJECTED_POSITIVE_DATA and response.status_code == 422:
         # A page does not say for programs which field it is about.
         is_page = response.headers["content-type"][0].startswith("text/html")
-        return not is_page and not {error["field"] for error in response.json().get("errors", [])} & UNSAYABLE
+        if is_page or response.json()["title"] == ID_WAS_USED:
+            return False
+        return not {error["field"] for error in response.json().get("errors", [])} & UNSAYABLE
     # LeadSquared's handshake has no body and needs no secret.
     return not (failure.code == IGNORED_AUTH and case.path == "/crm-events" and not response.request.body)
 
