@@ -26,6 +26,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
+use crate::invitation::aws_that_answers;
 use crate::{
     application_form::{Answer, BROWSER, Request},
     doorway::Doorway,
@@ -608,6 +609,14 @@ async fn a_table_that_cannot_be_reached_loses_nobody_and_counts_again_when_it_is
     doorway.set_open(true);
     desk.post("asha@example.test", "four", "203.0.113.1").await.receipt();
     assert_eq!(desk.queued().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_table_that_was_asked_too_often_lets_no_flood_in() {
+    let (url, _server) = aws_that_answers(400, "ThrottlingException").await;
+    let desk = Desk::of(&[NO_DAY[0], NO_DAY[1], ("AWS_ENDPOINT_URL_DYNAMODB", &url)]).await;
+    assert_eq!(desk.post("asha@example.test", "one", "203.0.113.1").await.status, 503);
+    assert_eq!(desk.queued().await.len(), 0);
 }
 
 /// A way to DynamoDB that writes down what is asked of it.

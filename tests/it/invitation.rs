@@ -590,7 +590,7 @@ async fn rotated_keys_are_noticed_by_a_running_function() {
 }
 
 /// AWS as a function finds it whose one service answers so.
-async fn aws_that_answers(status: u16, code: &'static str) -> (String, JoinSet<()>) {
+pub(crate) async fn aws_that_answers(status: u16, code: &'static str) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let body = json!({"__type": code}).to_string();

@@ -158,7 +158,10 @@ impl Bus {
                 tracing::error!(%receipt, error = %error, "the event could not be stored");
                 Err(error.into())
             }
-            intake::Fate::Busy { .. } | intake::Fate::TooMany { .. } => Err(NotTaken::Busy),
+            intake::Fate::Busy { .. } | intake::Fate::TooMany { .. } => {
+                Metric::NotStored.record();
+                Err(NotTaken::Busy)
+            }
             intake::Fate::OtherPayload => Err(Refusal::OtherContent.into()),
         }
     }

@@ -62,6 +62,13 @@ impl Config {
         NetworkShare::new(ours, self.network_share)
     }
 
+    /// How many requests of one network may ask LeadSquared in a UTC day, if the plan's day is known.
+    pub(crate) fn network_day(&self) -> Option<u32> {
+        let daily = u64::from(self.account.allowance.settings().daily?);
+        let share = daily * u64::from(self.network_share) / 100;
+        Some(u32::try_from(share).unwrap_or(u32::MAX).max(NetworkShare::LEAST))
+    }
+
     /// Reads them.
     ///
     /// # Errors

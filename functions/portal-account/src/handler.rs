@@ -497,10 +497,21 @@ impl PortalAccount {
         Ok(Admitted::Yes(places))
     }
 
-    /// Takes one of the requests that a network may have LeadSquared asked by in a minute. A person whose network it
-    /// is has no more than others there: who has signed in from where must not show.
+    /// Takes one of the requests that a network may have LeadSquared asked by in a minute, and in a day. A person whose
+    /// network it is has no more than others there: who has signed in from where must not show.
     async fn admit_network(&self, call: &Call<'_>, places: &Places) -> Result<(), Refusal> {
-        match self.config.network_share().admit(&self.throttle, call.network.as_ref(), call.now).await {
+        let network = call.network.as_ref();
+        let mut admitted = self.config.network_share().admit(&self.throttle, network, call.now).await;
+        if let (Ok(()), Some(most)) = (admitted, self.config.network_day()) {
+            // A subscriber's networks count together: a day is long.
+            let network = network.map_or(&[][..], |network| network.site().unwrap_or(network.own()));
+            match self.store.take_request(network, most, call.now).await {
+                Ok(true) => {}
+                Ok(false) => admitted = Err(limits::UNTIL_THE_DAY_IS_LATER),
+                Err(error) => tracing::warn!(error = %error, "a network's requests of the day cannot be counted"),
+            }
+        }
+        match admitted {
             Ok(()) => Ok(()),
             Err(retry_after) => {
                 self.give_back(call, places).await;

@@ -9,6 +9,9 @@ use time::OffsetDateTime;
 /// How long the table may take for each place. Without it attempts are not counted.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1000);
 
+/// When a network whose requests of the day are used up is told to come again.
+pub(crate) const UNTIL_THE_DAY_IS_LATER: Duration = Duration::from_secs(60 * 60);
+
 const MINUTE: Duration = Duration::from_secs(60);
 const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -177,7 +180,7 @@ pub(crate) struct NetworkShare {
 
 impl NetworkShare {
     /// The fewest requests in a minute that a network gets, however small the allowance is.
-    const LEAST: u32 = 6;
+    pub(crate) const LEAST: u32 = 6;
 
     /// The most that are counted: an item of the table has a place for each.
     const MOST: u32 = 300;

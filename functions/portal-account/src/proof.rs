@@ -133,13 +133,12 @@ impl PortalAccount {
             }
             // Only the table knows whether an earlier version registered the lead.
             (None, None) => return Err(unreadable()),
-            // LeadSquared does not return the field that the lead was registered with: the mark is lost, not emptied.
-            (None, Some(Registered::Marked)) if !lead.has(field) => {
-                tracing::error!(lead.id = %lead_id, field, "the lead was marked and LeadSquared does not return the field: create it anew");
+            // A mark that is gone proves nothing: the field may have been emptied by an import, or be missing.
+            (None, Some(Registered::Marked)) => {
+                tracing::warn!(lead.id = %lead_id, field, "the lead was marked and the field is empty: its identifiers are unproven");
             }
             (None, Some(Registered::Unmarked)) => {}
-            // Registered without a form, or a counsellor has emptied the field.
-            (None, Some(Registered::WithoutForm | Registered::Marked)) => unproven.clear(),
+            (None, Some(Registered::WithoutForm)) => unproven.clear(),
         }
         let is_news = unproven.is_empty();
         Ok(Checked { unproven, lead: Some(lead), is_news })

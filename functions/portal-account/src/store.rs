@@ -71,9 +71,24 @@ impl Store {
 
     /// Takes one of the day's text messages. False if there is none left.
     pub(crate) async fn take_text(&self, budget: u32, now: OffsetDateTime) -> Result<bool, StoreError> {
-        let day = now.to_offset(UtcOffset::UTC).date();
+        self.take_of_day(texts_key(now), budget, now).await
+    }
+
+    /// Takes one of the requests of a network, by a hash of it, that may ask LeadSquared in a day. False if there is none
+    /// left.
+    pub(crate) async fn take_request(
+        &self,
+        network: &[u8],
+        most: u32,
+        now: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let day = now.to_offset(UtcOffset::UTC).date().to_string();
+        self.take_of_day(key("requests", [day.as_bytes(), network].concat()), most, now).await
+    }
+
+    async fn take_of_day(&self, pk: String, budget: u32, now: OffsetDateTime) -> Result<bool, StoreError> {
         let update = self
-            .update(format!("texts#{day}"))
+            .update(pk)
             .update_expression("ADD #count :one SET #expires_at = :until")
             .condition_expression("attribute_not_exists(#count) OR #count < :budget")
             .expression_attribute_names("#count", "count")
@@ -86,9 +101,8 @@ impl Store {
 
     /// Gives back a text message that was certainly not sent.
     pub(crate) async fn give_text_back(&self, now: OffsetDateTime) -> Result<(), StoreError> {
-        let day = now.to_offset(UtcOffset::UTC).date();
         let update = self
-            .update(format!("texts#{day}"))
+            .update(texts_key(now))
             .update_expression("ADD #count :less")
             .condition_expression("#count > :none")
             .expression_attribute_names("#count", "count")
@@ -102,6 +116,11 @@ impl Store {
         let got = get.consistent_read(true).send().await;
         Ok(got.map_err(|error| StoreError { cause: aws::cause(&error) })?.item)
     }
+}
+
+/// The key of the item that counts the text messages of a UTC day.
+fn texts_key(now: OffsetDateTime) -> String {
+    format!("texts#{}", now.to_offset(UtcOffset::UTC).date())
 }
 
 /// The key of the item about a secret, which does not give the secret away.

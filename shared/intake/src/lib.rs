@@ -244,6 +244,8 @@ impl<O: OverCap> Intake<O> {
         let Some(table) = &self.table else { return self.ask_process(arrival, caps, now, None) };
         match in_time(PATIENCE, self.ask_table(table, arrival, caps, now)).await {
             Ok(verdict) => verdict,
+            // Were the process to decide then, a sender could get past the caps by asking too often.
+            Err(error) if error.is_throttled() => not_held(arrival, &error),
             Err(error) => self.ask_process(arrival, caps, now, Some(&error)),
         }
     }

@@ -23,7 +23,7 @@ pub fn proof(schema_name: &str, value: &str) -> String {
 ///
 /// With a mark, no identifier of the lead but the e-mail address may sign in before it is proven, and not the password
 /// either if it was typed in a form: `unproven: identifiers, password; proven: Phone#1f2e3d4c5b6a`. A counsellor who
-/// vouches for the lead writes `vouched`, or empties the field.
+/// vouches for the lead writes `vouched`; emptying the field vouches for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unproven {
     vouched: bool,

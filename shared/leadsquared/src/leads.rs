@@ -1,6 +1,6 @@
 //! Writing and finding leads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -21,8 +21,6 @@ use crate::phone::Phone;
 pub struct Lead {
     id: LeadId,
     fields: BTreeMap<String, String>,
-    /// Names of fields that were there without a value.
-    empty: BTreeSet<String>,
 }
 
 impl Lead {
@@ -34,11 +32,6 @@ impl Lead {
     /// `EmailAddress`, when the lead has one and it is well-formed.
     pub fn email(&self) -> Option<EmailAddress> {
         self.field("EmailAddress")?.parse().ok()
-    }
-
-    /// Whether LeadSquared returned a field at all, with a value or without one, whatever the case of its name.
-    pub fn has(&self, name: &str) -> bool {
-        self.fields.keys().chain(&self.empty).any(|known| known.eq_ignore_ascii_case(name))
     }
 
     /// A field by its schema name, whatever its case: for fields whose name comes from a setting.
@@ -58,19 +51,15 @@ impl TryFrom<BTreeMap<String, Value>> for Lead {
 
     fn try_from(fields: BTreeMap<String, Value>) -> Result<Self, &'static str> {
         // Every value is documented as text or null; a number or flag would not be worth losing the lead for.
-        let mut empty = BTreeSet::new();
         let texts = fields.into_iter().filter_map(|(name, value)| match value {
             Value::String(text) if !text.is_empty() => Some((name, text)),
             Value::Number(number) => Some((name, number.to_string())),
             Value::Bool(flag) => Some((name, flag.to_string())),
-            _ => {
-                empty.insert(name);
-                None
-            }
+            _ => None,
         });
         let fields: BTreeMap<String, String> = texts.collect();
         let id = fields.get("ProspectID").and_then(|id| id.parse().ok()).ok_or("a lead without a ProspectID")?;
-        Ok(Self { id, fields, empty })
+        Ok(Self { id, fields })
     }
 }
 

@@ -16,7 +16,7 @@
 //! | `reminder#<subject>` | `at`: when the operator was last reminded of it | 14 days |
 //! | `sender#<hash of a network, form key or source and the day>` | `calls`, `mails`, `held`, and the applications of each window | two days |
 //! | `places#<hash of a person and network, or a mailbox>` | `n0`, `n1`, …: when applications were admitted, in Unix milliseconds, the newest first | an hour |
-//! | `mark#<hash of an application's id>` | `payload` (a hash), `held`, if it is held | an hour, or as long as it is held |
+//! | `mark#<hash of an application's id>` | `payload` (a hash), `until` when a repeat is not counted, `held`, if it is held | 30 days |
 //!
 //! What belongs together is written in one transaction, so that whatever dies when, an invitation is in the counts
 //! exactly as its own item says. `accepted` is the sum of the outcomes once nothing of that day is under way
@@ -93,6 +93,15 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// Whether the table is there and was asked for more than it permits: somebody may have done that on purpose.
+    pub fn is_throttled(&self) -> bool {
+        const CODES: [&str; 4] = ["Throttl", "ProvisionedThroughputExceeded", "RequestLimitExceeded", CONFLICT];
+        match self {
+            Self::Unavailable { cause } => CODES.iter().any(|code| cause.contains(code)),
+            Self::ClaimLost | Self::Corrupt { .. } => false,
+        }
+    }
+
     /// Whether it lasts until somebody changes something: the table is not there or not permitted, or an item is
     /// broken.
     pub fn is_for_operator(&self) -> bool {

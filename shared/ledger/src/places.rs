@@ -20,9 +20,13 @@ use crate::{CONFLICT, FAILED, Ledger, LedgerError};
 /// How often a place is looked for that is given back while others take and give back theirs.
 const ATTEMPTS: usize = 5;
 
-/// How long the mark of an application that went to the queue is kept: a repeat within that time is not counted. Not
-/// longer than a place is taken, because the queue knows a repeat for five minutes only.
-pub(crate) const MARKS_KEPT: time::Duration = time::Duration::hours(1);
+/// For how long a repeat of an application that went to the queue is not counted. Not longer than a place is taken,
+/// because the queue knows a repeat for five minutes only.
+const REPEATS_KNOWN: time::Duration = time::Duration::hours(1);
+
+/// How long a mark is kept, by which another application under the same id is known: as long as the ledger keeps the
+/// invitation.
+const MARKS_KEPT: time::Duration = time::Duration::days(30);
 
 /// What a sender did on one UTC day: names and numbers in one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +48,10 @@ pub struct Bound {
     pub most: u32,
 }
 
-/// The attribute of a mark that says of which application it is.
+/// The attribute of a mark that says of which application it is, and the one that says until when its repeats are
+/// known.
 const PAYLOAD: &str = "payload";
+const UNTIL: &str = "until";
 
 /// The name of the number of a sender's held applications.
 const HELD: &str = "held";
@@ -201,7 +207,7 @@ impl Ledger {
     /// When DynamoDB does not say. The places may be taken then.
     pub async fn take_places(&self, places: &[Places], mark: &Mark, now: OffsetDateTime) -> Result<Taken, LedgerError> {
         let mut writes: Vec<_> = places.iter().map(|places| self.take_place(places, now)).collect();
-        writes.push(self.mark(mark, false, now, now + MARKS_KEPT));
+        writes.push(self.mark(mark, false, now, now + REPEATS_KNOWN));
         let reasons = match self.transact(writes).await {
             Ok(Ok(())) => return Ok(Taken::All),
             Ok(Err(reasons)) => reasons,
@@ -253,35 +259,36 @@ impl Ledger {
         TransactWriteItem::builder().update(update).build()
     }
 
-    /// Marks an application that is not marked; or, to hold it, one that is held already.
+    /// Marks an application until a moment, if none is marked under its id, or this one no longer; or, to hold it, one
+    /// that is held already.
     pub(crate) fn mark(
         &self,
         mark: &Mark,
         is_held: bool,
         now: OffsetDateTime,
-        expires_at: OffsetDateTime,
+        until: OffsetDateTime,
     ) -> TransactWriteItem {
+        const FREE: &str = "attribute_not_exists(#until) OR (#until <= :now AND #payload = :payload)";
         let update = Update::builder()
             .table_name(&self.table)
             .key("pk", text(&mark_key(&mark.hash)))
+            .expression_attribute_names("#until", UNTIL)
             .expression_attribute_names("#expires_at", "expires_at")
             .expression_attribute_names("#payload", PAYLOAD)
+            .expression_attribute_names("#held", HELD)
             .expression_attribute_values(":payload", text(&mark.payload))
-            .expression_attribute_values(":expires_at", seconds(expires_at))
+            .expression_attribute_values(":until", seconds(until))
+            .expression_attribute_values(":expires_at", seconds(until.max(now + MARKS_KEPT)))
             .expression_attribute_values(":now", seconds(now))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let update = match is_held {
             false => update
-                .update_expression("SET #expires_at = :expires_at, #payload = :payload REMOVE #held")
-                .expression_attribute_names("#held", HELD)
-                .condition_expression("attribute_not_exists(#expires_at) OR #expires_at <= :now"),
+                .update_expression("SET #until = :until, #expires_at = :expires_at, #payload = :payload REMOVE #held")
+                .condition_expression(FREE),
             true => update
-                .update_expression("SET #expires_at = :expires_at, #payload = :payload, #held = :held")
-                .expression_attribute_names("#held", HELD)
+                .update_expression("SET #until = :until, #expires_at = :expires_at, #payload = :payload, #held = :held")
                 .expression_attribute_values(":held", AttributeValue::Bool(true))
-                .condition_expression(
-                    "attribute_not_exists(#expires_at) OR #expires_at <= :now OR attribute_exists(#held)",
-                ),
+                .condition_expression(format!("{FREE} OR attribute_exists(#held)")),
         };
         let update = update.build().expect("a table, a key and an expression are set");
         TransactWriteItem::builder().update(update).build()
@@ -300,11 +307,13 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let unmark = self
             .update(mark_key(&mark.hash))
-            .update_expression("SET #expires_at = :over")
+            .update_expression("SET #expires_at = :at REMOVE #until, #payload")
             .condition_expression("attribute_not_exists(#held)")
             .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#until", UNTIL)
+            .expression_attribute_names("#payload", PAYLOAD)
             .expression_attribute_names("#held", HELD)
-            .expression_attribute_values(":over", number(0));
+            .expression_attribute_values(":at", seconds(at));
         let all = futures::future::join_all(places.iter().map(|places| self.give_place_back(places, at)));
         let (unmarked, given) = futures::future::join(self.carry_out(unmark), all).await;
         unmarked?;

@@ -26,7 +26,7 @@ pub enum Registered {
     /// Not by us, or with nothing that a form typed: without a mark it may sign in.
     #[default]
     WithoutForm,
-    /// With a mark. If the field is not among the lead's any more, the mark is lost and not emptied.
+    /// With a mark. If the lead has none any more, it was lost or emptied, which proves nothing.
     Marked,
     /// With what a form typed and without a mark: by an earlier version, or where LeadSquared refused the mark.
     Unmarked,
