@@ -8,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use account::{Account, AccountError};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_secretsmanager::config::Credentials;
 use axum::{Json, Router, routing::post};
 use futures::future::join_all;
 use leadsquared::{Lane, Options};
+use leadsquared_account::{Account, AccountError};
 use leadsquared_emulator::Settings;
 use serde_json::{Value, json};
 use settings::Secret;

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use invitation_flow::{Action, Invitation, InvitationId, Source, Whom};
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Settings};
+use onboarding::{Action, Invitation, InvitationId, Source, Whom};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 

@@ -1,4 +1,4 @@
-//! The account's call line in DynamoDB: the suite of `shared/allowance` on a table, and what only a table can do.
+//! The account's call line in DynamoDB: the suite of `shared/call-allowance` on a table, and what only a table can do.
 
 use std::{
     collections::HashMap,
@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use allowance::{Answer, Ask, DynamoDb, InProcess, Line, LineError, Rules};
 use aws_sdk_dynamodb::{
     Client,
     config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef},
     error::BoxError,
     types::AttributeValue,
 };
+use call_allowance::{Answer, Ask, DynamoDb, InProcess, Line, LineError, Rules};
 use futures::future::{join, join_all};
 use leadsquared::{Lane, Limit};
 use proptest::{
@@ -27,7 +27,7 @@ use time::OffsetDateTime;
 use self::suite::NOON;
 use crate::fixtures::Aws;
 
-#[path = "../../shared/allowance/tests/it/suite.rs"]
+#[path = "../../shared/call-allowance/tests/it/suite.rs"]
 mod suite;
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -147,7 +147,7 @@ async fn crowd(people: &[DynamoDb], workers: [DynamoDb; 2]) -> (Vec<OffsetDateTi
 }
 
 fn smallest_plan() -> Rules {
-    Rules::new(allowance::Settings::new(Limit { calls: 10, window: Duration::from_secs(5) })).unwrap()
+    Rules::new(call_allowance::Settings::new(Limit { calls: 10, window: Duration::from_secs(5) })).unwrap()
 }
 
 /// How many slots there are in 20 s on the smallest plan; besides, there are those that are booked ahead at the end.
@@ -246,7 +246,7 @@ fn the_line_in_a_table_gives_the_slots_that_the_line_in_memory_gives() {
     let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&script, |(daily, steps)| {
         block_on(async {
-            let settings = allowance::Settings { daily, ..suite::settings() };
+            let settings = call_allowance::Settings { daily, ..suite::settings() };
             let rules = Rules::new(settings).unwrap();
             let model = InProcess::new(rules);
             let workers = lines(rules, 3).await;

@@ -11,10 +11,10 @@ use std::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use futures::future::join;
-use invitation_flow::{Action, Invitation, InvitationId, PersonKey, Source, Whom};
 use leadsquared::Attributes;
 use ledger::{HeldDecision, HeldWaiting, Ledger};
 use local_stack::{LocalStack, Options, Place, explain, forget::forget, steps::Steps};
+use onboarding::{Action, Invitation, InvitationId, PersonKey, Source, Whom};
 use operator::{
     Parameters, Stack,
     held::{self, Accepted, Choice, Clock, Discarded, Held, Pace},

@@ -8,18 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use account::Account;
 use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Json, Router, routing::post};
 use invitation::{Config, LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON, TIMEOUTS, Worker};
-use invitation_flow::{Invitation, Lease, Ledger as _, PersonKey};
 use leadsquared::Lane;
+use leadsquared_account::Account;
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Settings};
 use ledger::Ledger;
+use onboarding::{Invitation, Lease, Ledger as _, PersonKey};
+use password_sealing::Opener;
 use queue::{DeadLetters, Invitations};
-use sealing::Opener;
 use serde_json::{Value, json};
 use settings::Variables;
 use time::{OffsetDateTime, macros::datetime};

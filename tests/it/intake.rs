@@ -20,8 +20,8 @@ use axum::{
 };
 use futures::{StreamExt, future::join_all, stream};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use invitation_flow::{Invitation, PersonKey, Provenance};
 use ledger::{Ledger, Mark, Places, Taken};
+use onboarding::{Invitation, PersonKey, Provenance};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::datetime;

@@ -10,9 +10,9 @@ use axum::{
     response::IntoResponse,
 };
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use invitation_flow::{Action, Invitation, InvitationId, Source, Whom};
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Role, Settings};
 use ledger::{HeldDecision, Ledger};
+use onboarding::{Action, Invitation, InvitationId, Source, Whom};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use tokio::{

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
-use invitation_flow::{
+use leadsquared::LeadId;
+use ledger::{Counts, Ledger, LedgerError};
+use onboarding::{
     Action, BegunMail, Booking, Claim, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _, LinkToken,
     Outcome, Pointer, Record, Rejection, Source, Suppression, Whom, give_up,
 };
-use leadsquared::LeadId;
-use ledger::{Counts, Ledger, LedgerError};
 use time::macros::{date, datetime};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;

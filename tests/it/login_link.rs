@@ -9,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use allowance::{Allowance, DynamoDb, Rules};
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::body::{Body, to_bytes};
+use call_allowance::{Allowance, DynamoDb, Rules};
 use futures::future::{join, join_all};
 use hyper_util::rt::TokioExecutor;
-use invitation_flow::{InvitationId, LINK_TOKEN_BYTES, LinkToken, PersonKey};
 use leadsquared::{Admission as _, Attributes, Client, Keys, Lane, Options, Registration};
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Settings};
+use onboarding::{InvitationId, LINK_TOKEN_BYTES, LinkToken, PersonKey};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -666,7 +666,7 @@ async fn a_cold_press_gets_through_the_line_beside_a_busy_background() {
     let lead = stage.emulator.add_lead(&[("EmailAddress", ASHA)]).unwrap();
     let link = stage.live_link(&lead).await;
     let function = stage.start().await;
-    let rules = Rules::new(allowance::Settings::new(leadsquared::Limit { calls, window })).unwrap();
+    let rules = Rules::new(call_allowance::Settings::new(leadsquared::Limit { calls, window })).unwrap();
     let slots = Arc::new(AtomicU64::new(0));
     let mut workers = JoinSet::new();
     // As many as the template has.

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use invitation_flow::{Action, Invitation, InvitationId, PASSWORD, Provenance, Source, Unproven, Whom, proof};
 use leadsquared::{Attributes, Client, Keys, Options, Password, Registration};
 use leadsquared_emulator::{Call, Effect, Fault, Limit, Settings, Tenant};
+use onboarding::{Action, Invitation, InvitationId, PASSWORD, Provenance, Source, Unproven, Whom, proof};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 

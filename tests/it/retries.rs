@@ -73,9 +73,11 @@ fn full_batches_of_all_workers_get_through_the_line_in_one_invocation() {
         calls: default("AllowanceCalls"),
         window: Duration::from_secs(default("AllowanceWindowSeconds").into()),
     };
-    let settings =
-        allowance::Settings { share: default("AllowanceShare").try_into().unwrap(), ..allowance::Settings::new(limit) };
-    let interval = allowance::Rules::new(settings).unwrap().interval();
+    let settings = call_allowance::Settings {
+        share: default("AllowanceShare").try_into().unwrap(),
+        ..call_allowance::Settings::new(limit)
+    };
+    let interval = call_allowance::Rules::new(settings).unwrap().interval();
     let batches = interval * deployed.workers * deployed.batch * USUAL_CALLS;
     assert!(batches + WORTH_BEGINNING <= deployed.timeout, "{batches:?} in line");
 }

@@ -53,7 +53,9 @@ fn a_function_is_given_exactly_the_settings_it_reads() {
         let config = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut code = config.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
         let dependencies = dependencies(&root().join("functions").join(function).join("Cargo.toml"));
-        for shared in ["account", "intake"].into_iter().filter(|name| dependencies.iter().any(|its| its == name)) {
+        for shared in
+            ["intake", "leadsquared-account"].into_iter().filter(|name| dependencies.iter().any(|its| its == name))
+        {
             let settings = fs::read_to_string(root().join("shared").join(shared).join("src/settings.rs")).unwrap();
             code += settings.split("#[cfg(test)]").next().unwrap_or_default();
         }

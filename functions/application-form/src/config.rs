@@ -1,6 +1,6 @@
-use form_fields::Fields;
-use front_door::SecretHashes;
+use forms::Fields;
 use http::HeaderValue;
+use http_events::SecretHashes;
 use leadsquared::CallingCode;
 use settings::{SettingError, Variables};
 use url::Url;

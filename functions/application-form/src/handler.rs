@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode};
 use intake::{Arrival, Fate, Intake};
-use invitation_flow::{InvitationId, Provenance};
 use lambda_http::Request;
+use onboarding::{InvitationId, Provenance};
+use password_sealing::Sealer;
 use queue::Invitations;
-use sealing::Sealer;
 use serde::Serialize;
 use telemetry::Metric;
 use time::OffsetDateTime;

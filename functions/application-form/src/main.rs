@@ -4,8 +4,8 @@ use application_form::{Config, Stores, answer};
 use intake::Intake;
 use lambda_http::Request;
 use ledger::Ledger;
+use password_sealing::Sealer;
 use queue::Invitations;
-use sealing::Sealer;
 use settings::Variables;
 use time::OffsetDateTime;
 
@@ -23,5 +23,5 @@ async fn main() -> anyhow::Result<()> {
         sealer: config.password_key.clone().map(|key| Sealer::new(aws_sdk_kms::Client::new(&aws), key)),
     };
     let answer = |request: Request| async move { answer(config, stores, &request, OffsetDateTime::now_utc()).await };
-    front_door::serve(answer).await.map_err(anyhow::Error::from_boxed)
+    http_events::serve(answer).await.map_err(anyhow::Error::from_boxed)
 }

@@ -3,7 +3,7 @@
 //! A form builder posts all its visitors' forms from one address. With its key it has caps of its own, and says whom
 //! it posts for; a header of anybody else proves nothing about an address.
 
-use front_door::SecretHashes;
+use http_events::SecretHashes;
 use intake::Sender;
 use lambda_http::Request;
 use throttle::Network;
@@ -21,9 +21,9 @@ pub(crate) fn of(request: &Request, keys: &SecretHashes) -> Sender {
             tracing::warn!(
                 "{KEY} is none of FORM_KEY_HASHES: the form counts as a visitor's, from the sender's own network"
             );
-            Sender::Visitor(front_door::network_address(request).map(Network::of))
+            Sender::Visitor(http_events::network_address(request).map(Network::of))
         }
-        None => Sender::Visitor(front_door::network_address(request).map(Network::of)),
+        None => Sender::Visitor(http_events::network_address(request).map(Network::of)),
     }
 }
 

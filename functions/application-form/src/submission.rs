@@ -1,6 +1,6 @@
-use form_fields::{Field, Fields, Kind};
-use invitation_flow::{Action, Invitation, InvitationId, Source, Whom};
+use forms::{Field, Fields, Kind};
 use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone};
+use onboarding::{Action, Invitation, InvitationId, Source, Whom};
 use time::{Date, OffsetDateTime};
 use web::{FieldError, Form, Value};
 

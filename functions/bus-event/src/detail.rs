@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use invitation_flow::{Action, Whom};
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ErrorIterator, ValidationError};
 use leadsquared::{Attributes, EmailAddress, LeadId};
+use onboarding::{Action, Whom};
 use serde::Deserialize;
 use serde_json::Value;
 use telemetry::Private;
@@ -406,7 +406,7 @@ mod tests {
 
     #[test]
     fn what_only_the_worker_may_set_is_no_attribute() {
-        for name in form_fields::RESERVED.into_iter().chain(["EmailAddress"]) {
+        for name in forms::RESERVED.into_iter().chain(["EmailAddress"]) {
             let detail = json!({"version": "1", "email": "asha@example.test", "attributes": {name: "x"}});
             assert_eq!(faults("ApplicationSubmitted", detail)[0].0, "/attributes", "{name}");
         }

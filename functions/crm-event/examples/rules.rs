@@ -116,10 +116,10 @@ fn event(file: &Path, event_type: Option<String>) -> anyhow::Result<(Vec<u8>, Op
         return Ok((bytes, event_type));
     }
     let request: LambdaRequest = serde_json::from_slice(&bytes)?;
-    let request: Request = front_door::without_address(request).into();
+    let request: Request = http_events::without_address(request).into();
     if request.body().as_ref().trim_ascii().is_empty() {
         bail!("{} is LeadSquared's handshake: it has no body", file.display());
     }
-    let named = front_door::query(&request, "eventType").map(str::to_owned);
+    let named = http_events::query(&request, "eventType").map(str::to_owned);
     Ok((request.body().to_vec(), event_type.or(named)))
 }

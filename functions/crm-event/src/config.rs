@@ -1,5 +1,5 @@
-use front_door::SecretHashes;
 use http::{HeaderName, StatusCode};
+use http_events::SecretHashes;
 use settings::{SettingError, Variables};
 use time::Duration;
 

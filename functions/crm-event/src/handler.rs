@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use http::{Method, Response, StatusCode};
-use invitation_flow::{Invitation, InvitationId, Ledger as _, Source, Whom};
 use lambda_http::Request;
 use ledger::Ledger;
+use onboarding::{Invitation, InvitationId, Ledger as _, Source, Whom};
 use queue::{Invitations, QueueError};
 use serde::Serialize;
 use telemetry::Metric;
@@ -61,7 +61,7 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
         return bad_secret(config, is_lost);
     }
     Metric::WebhookSecret { is_wrong: false }.record();
-    let events = match read(body, front_door::query(request, "eventType")) {
+    let events = match read(body, http_events::query(request, "eventType")) {
         Ok(events) => events,
         Err(malformed) => return mistaken(&[malformed]),
     };
@@ -184,7 +184,7 @@ fn may_be_lost(config: &Config, secret: &[u8], request: &Request) -> bool {
     let body = request.body().as_ref();
     let takes_webhooks = !config.secrets.is_empty() && config.rules.iter().next().is_some();
     let has_event =
-        || read(body, front_door::query(request, "eventType")).is_ok_and(|events| events.iter().any(Result::is_ok));
+        || read(body, http_events::query(request, "eventType")).is_ok_and(|events| events.iter().any(Result::is_ok));
     takes_webhooks && !secret.trim_ascii().is_empty() && body.len() <= LONGEST_UNPROVEN && has_event()
 }
 

@@ -18,5 +18,5 @@ async fn main() -> anyhow::Result<()> {
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.ledger_table.clone()),
     };
     let answer = |request: Request| async move { answer(config, stores, &request, OffsetDateTime::now_utc()).await };
-    front_door::serve(answer).await.map_err(anyhow::Error::from_boxed)
+    http_events::serve(answer).await.map_err(anyhow::Error::from_boxed)
 }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use invitation_flow::Action;
 use leadsquared::WebhookEvent;
+use onboarding::Action;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 

@@ -1,10 +1,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use account::Settings;
-use invitation_flow::{LinkMode, MailLimits, Marking, Portal};
 use leadsquared::{EmailAddress, PortalId, Timeouts};
+use leadsquared_account::Settings;
 use mail::Wording;
+use onboarding::{LinkMode, MailLimits, Marking, Portal};
 use serde::Deserialize;
 use settings::{SettingError, Variables};
 use url::Url;

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use account::Account;
 use aws_lambda_events::sqs::SqsEvent;
 use invitation::{Config, TIMEOUTS, Worker};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use leadsquared::Lane;
+use leadsquared_account::Account;
 use ledger::Ledger;
+use password_sealing::Opener;
 use queue::{DeadLetters, Invitations};
-use sealing::Opener;
 use settings::Variables;
 use time::OffsetDateTime;
 

@@ -2,20 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use account::{Account, AccountError, until_next_day};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use invitation_flow::{
+use leadsquared::{Client, Error, Password};
+use leadsquared_account::{Account, AccountError, until_next_day};
+use ledger::{Ledger, LedgerError};
+use mail::LeadSquaredChannel;
+use onboarding::{
     Action, Attempt, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MalformedInvitation, Outcome,
     PASSWORD_BYTES, Postponed, Provenance, Rejection, Whom, generated_password, give_up,
 };
-use leadsquared::{Client, Error, Password};
-use ledger::{Ledger, LedgerError};
-use mail::LeadSquaredChannel;
+use password_sealing::{OpenError, Opener};
 use queue::{
     AFTER_PANIC, DeadLetters, Delivery, Invitations, LAST_RECEIVE, Reason, Verdict, after_no_time, after_throttling,
     backoff, before_retention_ends, each_record,
 };
-use sealing::{OpenError, Opener};
 use telemetry::{Metric, in_full};
 use time::OffsetDateTime;
 use uuid::Builder;
@@ -503,7 +503,7 @@ impl Failure {
 mod tests {
     use std::sync::Arc;
 
-    use allowance::BackgroundDayUsedUp;
+    use call_allowance::BackgroundDayUsedUp;
     use leadsquared::TurnedAway;
 
     use super::*;

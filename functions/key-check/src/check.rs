@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
-use account::{Account, AccountError, Rules};
 use aws::SdkConfig;
 use leadsquared::doctor::{Finding, Subject, Verdict, examine};
 use leadsquared::{InvalidOptions, Lane};
+use leadsquared_account::{Account, AccountError, Rules};
 use ledger::Ledger;
 use serde::Serialize;
 use settings::SecretError;

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use account::Settings;
-use form_fields::{Fields, Kind};
-use invitation_flow::Marking;
+use forms::{Fields, Kind};
 use leadsquared::doctor::{FieldContent, Wanted, WantedField};
 use leadsquared::{EmailAddress, Sender, Timeouts};
+use leadsquared_account::Settings;
+use onboarding::Marking;
 use settings::{SettingError, Variables};
 
 /// Every setting this function reads.

@@ -1,6 +1,6 @@
 use std::num::NonZeroU32;
 
-use account::Settings;
+use leadsquared_account::Settings;
 use settings::{SettingError, Variables};
 use url::Url;
 

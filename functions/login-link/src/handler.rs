@@ -1,8 +1,8 @@
-use front_door::{network_address, path};
 use http::{HeaderValue, Method, Response, StatusCode};
-use invitation_flow::LinkToken;
+use http_events::{network_address, path};
 use lambda_http::Request;
 use leadsquared::EmailAddress;
+use onboarding::LinkToken;
 use serde::Serialize;
 use web::{FieldError, Form, Preference, Problem, Value, json, preferred_language, see_other};
 

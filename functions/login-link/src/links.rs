@@ -2,17 +2,17 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use account::{Account, AccountError};
 use intake::{Arrival, Dropped, Fate, Intake, Sender};
-use invitation_flow::{
-    Action, Invitation, InvitationId, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, PersonKey, Pointer, Source,
-    Whom, generated_password,
-};
 use leadsquared::{
     Attributes, AutoLoginKey, Client, EmailAddress, Endpoint, Error, LeadId, LoginLink, Registration, Timeouts,
     auto_login_link,
 };
+use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
+use onboarding::{
+    Action, Invitation, InvitationId, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, PersonKey, Pointer, Source,
+    Whom, generated_password,
+};
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
 use throttle::Network;

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use account::Account;
 use intake::Intake;
 use lambda_http::Request;
 use leadsquared::Lane;
+use leadsquared_account::Account;
 use ledger::Ledger;
 use login_link::{Config, LoginLinks, TIMEOUTS, answer};
 use queue::Invitations;
@@ -31,5 +31,5 @@ async fn main() -> anyhow::Result<()> {
     };
     // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the compiler.
     let answer = |request: Request| Box::pin(async move { answer(links, &request).await });
-    front_door::serve(answer).await.map_err(anyhow::Error::from_boxed)
+    http_events::serve(answer).await.map_err(anyhow::Error::from_boxed)
 }

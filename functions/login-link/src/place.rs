@@ -1,4 +1,4 @@
-use invitation_flow::LinkToken;
+use onboarding::LinkToken;
 
 /// What the path of a request names.
 pub(crate) enum Place {
@@ -30,7 +30,7 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use invitation_flow::LINK_TOKEN_BYTES;
+    use onboarding::LINK_TOKEN_BYTES;
     use proptest::prelude::*;
 
     use super::*;

@@ -1,7 +1,7 @@
 //! What somebody signs in with, and what of it may have to be proven.
 
-use invitation_flow::{PASSWORD, proof};
 use leadsquared::Identifier;
+use onboarding::{PASSWORD, proof};
 
 use crate::Identities;
 

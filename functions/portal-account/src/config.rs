@@ -1,10 +1,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use account::Settings;
-use front_door::SecretHashes;
-use invitation_flow::Marking;
+use http_events::SecretHashes;
 use leadsquared::{CallingCode, EmailAddress, Limit, Timeouts};
+use leadsquared_account::Settings;
+use onboarding::Marking;
 use passwords::Rules;
 use settings::{SettingError, Variables};
 

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use account::Account;
 use futures::future::{join, join3};
 use http::header::AUTHORIZATION;
 use http::{Method, Response, StatusCode};
@@ -11,6 +10,7 @@ use leadsquared::{
     BoxFuture, Client, Error, Identifier, LeadId, OneTimeCode, Password, PasswordReset, Session, SessionKey,
     TemporaryPassword,
 };
+use leadsquared_account::Account;
 use ledger::Ledger;
 use mail::PasswordNotice;
 use throttle::{Network, Throttle};
@@ -114,7 +114,7 @@ impl PortalAccount {
     pub async fn answer(&self, request: &Request) -> Response<String> {
         let (began, now) = ((self.instant)(), (self.now)());
         let preference = Preference::of(request.headers());
-        let route = Route::of(front_door::path(request)).map(Route::path);
+        let route = Route::of(http_events::path(request)).map(Route::path);
         let outcome = match self.open(request, began, now).await {
             // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the
             // compiler.
@@ -139,7 +139,7 @@ impl PortalAccount {
             Problem::new(StatusCode::NOT_FOUND, "Not here", "There is nothing at this address.")
                 .of_type("/problems/unknown-address")
         };
-        let route = Route::of(front_door::path(request)).ok_or_else(unknown)?;
+        let route = Route::of(http_events::path(request)).ok_or_else(unknown)?;
         if request.method() != Method::POST {
             return Err(Problem::method_not_allowed("POST").of_type("/problems/wrong-method"));
         }
@@ -150,7 +150,7 @@ impl PortalAccount {
         // somebody else, who would then read what the visitor writes.
         let sets_cookie =
             self.config.session_cookie && matches!(route, Route::SignIn | Route::VerifyCode | Route::SignOut);
-        if sets_cookie && cookie::is_from_elsewhere(request.headers(), front_door::host(request)) {
+        if sets_cookie && cookie::is_from_elsewhere(request.headers(), http_events::host(request)) {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "Sent by another site",
@@ -577,7 +577,7 @@ impl PortalAccount {
             value[if is_bearer { 7 } else { 0 }..].trim()
         });
         let in_header = in_header.filter(|key| !key.is_empty()).map(SessionKey::from);
-        let in_cookie = || cookie::session(headers, front_door::host(call.request));
+        let in_cookie = || cookie::session(headers, http_events::host(call.request));
         in_header.or_else(|| in_cookie().filter(|_| self.config.session_cookie))
     }
 

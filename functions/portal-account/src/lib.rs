@@ -10,7 +10,7 @@
 //! whatever code is typed for anybody. Where the time that LeadSquared takes could tell, the answer waits for a fixed
 //! moment ([`wait`]).
 //!
-//! **What a stranger types signs nobody in.** A lead of a form carries a mark ([`invitation_flow::Unproven`]). Its
+//! **What a stranger types signs nobody in.** A lead of a form carries a mark ([`onboarding::Unproven`]). Its
 //! identifiers, and a password that was typed in the form, sign in only after one browser has proven them and the
 //! lead's mailbox, under one challenge. A link that is pressed proves nothing here. Who may sign in:
 //!

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use account::Account;
 use lambda_http::Request;
 use leadsquared::Lane;
+use leadsquared_account::Account;
 use ledger::Ledger;
 use portal_account::{Config, PortalAccount, Store, TIMEOUTS};
 use settings::Variables;
@@ -32,5 +32,5 @@ async fn main() -> anyhow::Result<()> {
         random: |bytes| getrandom::fill(bytes).expect("Linux gives random bytes once it is up"),
     };
     let answer = |request: Request| async move { portal_account.answer(&request).await };
-    front_door::serve(answer).await.map_err(anyhow::Error::from_boxed)
+    http_events::serve(answer).await.map_err(anyhow::Error::from_boxed)
 }

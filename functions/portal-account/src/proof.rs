@@ -1,10 +1,10 @@
 //! From LeadSquared's session to the browser's: what a form typed has to be proven in between.
 
 use futures::future::{join3, join4};
-use invitation_flow::Unproven;
 use leadsquared::{Attributes, Error, Lead, LeadId, OneTimeCode, Session};
 use ledger::Registered;
 use mail::SignInCode;
+use onboarding::Unproven;
 use time::OffsetDateTime;
 
 use crate::Config;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use account::{Account, AccountError};
 use leadsquared::{Client, Error};
+use leadsquared_account::{Account, AccountError};
 use telemetry::in_full;
 
 use crate::answers::Refusal;

@@ -3,8 +3,8 @@
 //! A website's server that asks for its visitors connects from one address for all of them. So it proves with a secret that it
 //! is that server, and says whom it asks for; what headers of anybody else say of an address is anybody's word.
 
-use front_door::SecretHashes;
 use http::StatusCode;
+use http_events::SecretHashes;
 use lambda_http::Request;
 use throttle::Network;
 use web::Problem;
@@ -27,7 +27,7 @@ pub(crate) fn network(request: &Request, site: &SecretHashes) -> Result<Option<N
         _ => false,
     };
     if !is_site {
-        return Ok(front_door::network_address(request).map(Network::of));
+        return Ok(http_events::network_address(request).map(Network::of));
     }
     let address = headers.get(ADDRESS).and_then(|address| address.to_str().ok()?.trim().parse().ok());
     match address {

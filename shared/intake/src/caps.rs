@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use invitation_flow::{Action, MailboxKey, Source, Whom};
 use ledger::{Bound, Mark, Places, Sender as SenderItem};
+use onboarding::{Action, MailboxKey, Source, Whom};
 use sha2::{Digest, Sha256};
 use throttle::Network;
 use time::OffsetDateTime;

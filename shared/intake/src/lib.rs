@@ -29,8 +29,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join;
-use invitation_flow::Invitation;
 use ledger::{Hold, Holding, Ledger, LedgerError, Taken as TakenPlaces};
+use onboarding::Invitation;
 use queue::{Invitations, QueueError};
 use telemetry::Metric;
 use throttle::Network;

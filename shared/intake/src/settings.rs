@@ -109,9 +109,9 @@ impl Day {
         };
         let share = u8::try_from(number("ALLOWANCE_SHARE", 100)?).unwrap_or(100);
         let calls = match variables.optional(ALLOWANCE_DAILY) {
-            Some(text) if text.trim().eq_ignore_ascii_case(allowance::NO_DAILY_CAP) => None,
+            Some(text) if text.trim().eq_ignore_ascii_case(call_allowance::NO_DAILY_CAP) => None,
             Some(_) => Some(variables.parsed(ALLOWANCE_DAILY, "a whole number or `none`")?),
-            None => Some(allowance::plan_daily(number("ALLOWANCE_CALLS", 10)?, share)),
+            None => Some(call_allowance::plan_daily(number("ALLOWANCE_CALLS", 10)?, share)),
         };
         Ok(Self { calls, mails: number("MAIL_BUDGET", 10_000)? })
     }

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, TransactWriteItem, Update};
-use invitation_flow::{InvitationId, PersonKey};
 use leadsquared::LeadId;
+use onboarding::{InvitationId, PersonKey};
 use time::{Duration, OffsetDateTime};
 
 use crate::item::{Item, Reader, count_key, counts_expire, invitation_key, person_key, seconds, text};

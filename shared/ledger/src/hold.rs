@@ -1,7 +1,7 @@
 //! Applications that are held: kept for an operator to decide about, without a mail and without a call to LeadSquared.
 
 use aws_sdk_dynamodb::types::{CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
-use invitation_flow::Invitation;
+use onboarding::Invitation;
 use time::{Duration, OffsetDateTime};
 
 use crate::item::{Condition, Item, Reader, held_key, seconds, text};

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use invitation_flow::{
+use leadsquared::LeadId;
+use onboarding::{
     BegunMail, Ended, Invitation, InvitationId, Lease, LinkHash, MarkSent, Outcome, PersonKey, Pointer, Record,
 };
-use leadsquared::LeadId;
 use time::{Date, Duration, OffsetDateTime};
 
 use crate::LedgerError;

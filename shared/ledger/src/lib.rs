@@ -42,8 +42,8 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use futures::future::try_join;
-use invitation_flow::{Booking, Claim, Invitation, Lease, MailBook, Outcome, PersonKey, Pointer, Record};
 use leadsquared::LeadId;
+use onboarding::{Booking, Claim, Invitation, Lease, MailBook, Outcome, PersonKey, Pointer, Record};
 use time::{Date, OffsetDateTime};
 
 use crate::item::{
@@ -295,7 +295,7 @@ const FAILED: &str = "ConditionalCheckFailed";
 /// DynamoDB's word for a transaction that met another one.
 const CONFLICT: &str = "TransactionConflict";
 
-impl invitation_flow::Ledger for Ledger {
+impl onboarding::Ledger for Ledger {
     type Error = LedgerError;
 
     async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, LedgerError> {

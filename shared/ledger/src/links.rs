@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-use invitation_flow::{LinkHash, Pointer};
 use leadsquared::LeadId;
+use onboarding::{LinkHash, Pointer};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 

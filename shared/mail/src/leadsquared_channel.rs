@@ -1,5 +1,5 @@
-use invitation_flow::{Letter, Mail, MailError};
 use leadsquared::{Client, Content, EmailAddress, EmailToLead, Error, Recipient, Sender};
+use onboarding::{Letter, Mail, MailError};
 
 use crate::Wording;
 

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use invitation_flow::{Invitation, InvitationId, PersonKey};
 use ledger::HeldMessage;
 pub use ledger::{Held, HeldDecision};
+use onboarding::{Invitation, InvitationId, PersonKey};
 use time::OffsetDateTime;
 
 use crate::{OperatorError, Parameters, Stack};

@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeValue, SendMessageBatchRequestEntry,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use invitation_flow::{Invitation, InvitationId};
+use onboarding::{Invitation, InvitationId};
 use telemetry::Metric;
 
 use crate::{Delivery, Returns};

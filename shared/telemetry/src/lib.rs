@@ -18,10 +18,10 @@ pub use metric::Metric;
 pub use private::Private;
 
 /// Our crates that log, as they name themselves.
-const OURS: [&str; 14] = [
-    "allowance",
+const OURS: [&str; 15] = [
     "application_form",
     "bus_event",
+    "call_allowance",
     "crm_event",
     "intake",
     "invitation",
@@ -30,6 +30,7 @@ const OURS: [&str; 14] = [
     "ledger",
     "login_link",
     "mail",
+    "onboarding",
     "portal_account",
     "queue",
     "settings",
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn strangers_never_say_more_than_info() {
         let trace = filter(LevelFilter::TRACE);
-        assert!(trace.would_enable("invitation_flow::flow", &Level::TRACE));
+        assert!(trace.would_enable("onboarding::flow", &Level::TRACE));
         for stranger in ["lambda_runtime::layers", "aws_smithy_runtime", "hyper_util::client", "reqwest"] {
             assert!(trace.would_enable(stranger, &Level::INFO), "{stranger}");
             assert!(!trace.would_enable(stranger, &Level::DEBUG), "{stranger}");

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use invitation_flow::PersonKey;
 use leadsquared::EmailAddress;
+use onboarding::PersonKey;
 use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use clap::{Args, Parser, Subcommand};
-use invitation_flow::InvitationId;
 use leadsquared::EmailAddress;
 use local_stack::burst::{self, Trouble};
 use local_stack::dead_letters::{self, Choice};
@@ -17,6 +16,7 @@ use local_stack::steps::Steps;
 use local_stack::{
     Build, Keys, LocalStack, Logs, Moment, Options, Place, Ports, explain, forget, held, restore, smoke,
 };
+use onboarding::InvitationId;
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;

@@ -1,0 +1,311 @@
+//! Crowds in the interactive lane, up to 400 attempts a second: what the background and a real person still get.
+//!
+//! `cargo test --workspace -- --nocapture crowds` prints the figures.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use call_allowance::{Allowance, Answer, Ask, Line, Rules, Settings};
+use leadsquared::{Admission, Lane, Limit};
+
+use crate::in_process::Handle;
+use crate::model::{Chance, fullest};
+use crate::suite::NOON;
+use crate::virtual_time::{Timeline, WorkerClock};
+
+/// What portal-account and login-link give LeadSquared, and what each keeps free for the call itself.
+const SIGN_IN: Duration = Duration::from_secs(5);
+const LINK_PRESS: Duration = Duration::from_secs(15);
+const CALL_TIME: Duration = Duration::from_secs(1);
+
+/// The time of a worker's call: everything it waits for in the allowance, as in the worker.
+const WORKER_CALL: Duration = Duration::from_secs(12);
+
+/// How much the background's share may stay below its promise: one point for the first seconds, in which people who
+/// came before the background have booked everything up to their patience, and one for slots that nobody could use.
+const TOLERANCE: f64 = 0.02;
+
+/// Anonymous people who attempt something at a steady rate and attempt it again however often they are turned away.
+#[derive(Clone, Copy, Debug)]
+struct Crowd {
+    /// All of them together, in a second.
+    attempts: f64,
+    /// How long each attempt waits for LeadSquared.
+    patience: Duration,
+    networks: usize,
+    /// How many attempts of one network in a minute reach the allowance.
+    cap: Option<usize>,
+}
+
+impl Crowd {
+    fn new(attempts: f64, patience: Duration) -> Self {
+        Self { attempts, patience, networks: 20, cap: None }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Scene {
+    limit: Limit,
+    crowds: Vec<Crowd>,
+    /// Processes of the worker. Each makes its calls one after another, as fast as it can.
+    workers: usize,
+    /// A worker's call takes up to this, in milliseconds.
+    call: u64,
+    /// A worker rests so long after each call, in milliseconds.
+    rest: u64,
+    /// Real people sign in at this interval.
+    sign_ins: Option<Duration>,
+    seconds: u64,
+    seed: u64,
+}
+
+#[derive(Default, Debug)]
+struct Seen {
+    arrivals: Vec<Duration>,
+    background: usize,
+    crowd: usize,
+    people: usize,
+    people_admitted: usize,
+    longest_wait: Duration,
+}
+
+impl Scene {
+    fn new(calls: u32, crowd: Crowd, workers: usize) -> Self {
+        let limit = Limit { calls, window: Duration::from_secs(5) };
+        Self { limit, crowds: vec![crowd], workers, call: 300, rest: 0, sign_ins: None, seconds: 300, seed: 7 }
+    }
+
+    fn rules(&self) -> Rules {
+        Rules::new(Settings::new(self.limit)).unwrap()
+    }
+
+    /// All slots that there are in the time of the scene.
+    fn slots(&self) -> f64 {
+        f64::from(u32::try_from(self.seconds).unwrap()) / self.rules().interval().as_secs_f64()
+    }
+
+    fn run(&self) -> Seen {
+        let timeline = Timeline::new();
+        let line = Handle::new(self.rules());
+        let seen = Rc::new(RefCell::new(Seen::default()));
+        let mut tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
+        let mut chances = (0..).map(|number: u64| Chance::new(self.seed ^ (number << 32)));
+        for crowd in &self.crowds {
+            let chance = chances.next().unwrap();
+            tasks.push(Box::pin(rush(*crowd, line.clone(), timeline.clone(), chance, seen.clone())));
+        }
+        for _ in 0..self.workers {
+            let (scene, chance) = (self.clone(), chances.next().unwrap());
+            tasks.push(Box::pin(scene.work(line.clone(), timeline.clone(), chance, seen.clone())));
+        }
+        if let Some(interval) = self.sign_ins {
+            for number in 0..self.seconds * 1000 / u64::try_from(interval.as_millis()).unwrap() {
+                let delay = interval * u32::try_from(number).unwrap() + chances.next().unwrap().up_to(1_000);
+                tasks.push(Box::pin(sign_in(delay, line.clone(), timeline.clone(), seen.clone())));
+            }
+        }
+        timeline.run(tasks, Duration::from_secs(self.seconds));
+        let seen = seen.take();
+        let fullest = fullest(&seen.arrivals, self.limit.window);
+        assert!(fullest <= self.limit.calls as usize, "{fullest} calls in a window: {self:?}");
+        seen
+    }
+
+    async fn work(self, line: Handle, timeline: Timeline, mut chance: Chance, seen: Rc<RefCell<Seen>>) {
+        let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::ZERO };
+        let allowance = Allowance::with_clock(line, clock);
+        loop {
+            match allowance.admit(Lane::Background, timeline.instant() + WORKER_CALL).await {
+                Ok(()) => {
+                    seen.borrow_mut().arrivals.push(timeline.now());
+                    seen.borrow_mut().background += 1;
+                    timeline.sleep(chance.up_to(self.call) + Duration::from_millis(self.rest)).await;
+                }
+                Err(turned_away) => {
+                    timeline.sleep(turned_away.retry_after.unwrap_or(Duration::from_millis(100))).await;
+                }
+            }
+        }
+    }
+
+    /// The background's part of all slots.
+    fn background_share(&self) -> f64 {
+        as_float(self.run().background) / self.slots()
+    }
+}
+
+fn as_float(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap())
+}
+
+async fn rush(crowd: Crowd, line: Handle, timeline: Timeline, mut chance: Chance, seen: Rc<RefCell<Seen>>) {
+    let mut recent: HashMap<u64, VecDeque<Duration>> = HashMap::new();
+    let mean = 1_000_000.0 / crowd.attempts;
+    loop {
+        // Between none and twice the mean, in microseconds.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a positive number of microseconds"
+        )]
+        let pause = chance.below((2.0 * mean) as u64 + 1);
+        timeline.sleep(Duration::from_micros(pause)).await;
+        let now = timeline.now();
+        if let Some(cap) = crowd.cap {
+            let recent = recent.entry(chance.below(crowd.networks as u64)).or_default();
+            while recent.front().is_some_and(|first| now - *first >= Duration::from_secs(60)) {
+                recent.pop_front();
+            }
+            if recent.len() >= cap {
+                continue;
+            }
+            recent.push_back(now);
+        }
+        let ask = Ask { lane: Lane::Interactive, now: NOON + now, latest: NOON + now + crowd.patience - CALL_TIME };
+        if let Answer::Leave { slot } = line.book(ask).await.unwrap() {
+            let mut seen = seen.borrow_mut();
+            seen.arrivals.push(Duration::try_from(slot - NOON).unwrap());
+            seen.crowd += 1;
+        }
+    }
+}
+
+/// One attempt of a real person: a single call, as with warm credentials.
+async fn sign_in(delay: Duration, line: Handle, timeline: Timeline, seen: Rc<RefCell<Seen>>) {
+    timeline.sleep(delay).await;
+    let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::ZERO };
+    let asked = timeline.now();
+    let admitted = Allowance::with_clock(line, clock).admit(Lane::Interactive, timeline.instant() + SIGN_IN).await;
+    let mut seen = seen.borrow_mut();
+    seen.people += 1;
+    if admitted.is_ok() {
+        seen.people_admitted += 1;
+        seen.arrivals.push(timeline.now());
+        seen.longest_wait = seen.longest_wait.max(timeline.now() - asked);
+    }
+}
+
+#[test]
+fn the_background_has_its_promised_share_whatever_crowd_is_in_the_interactive_lane() {
+    let mut flaws = Vec::new();
+    for calls in [10, 20, 25] {
+        for patience in [SIGN_IN, LINK_PRESS] {
+            for attempts in [20.0, 60.0, 400.0] {
+                // As many as template.yaml has, and more.
+                for workers in [2, 15] {
+                    let scene = Scene::new(calls, Crowd::new(attempts, patience), workers);
+                    let share = scene.background_share();
+                    println!(
+                        "{calls} calls in 5 s, {attempts} attempts/s with {patience:?}, {workers} workers: {:.1} %",
+                        share * 100.0
+                    );
+                    // As much as it was promised, and people have the rest.
+                    if !(0.4 - TOLERANCE..=0.4 + TOLERANCE).contains(&share) {
+                        flaws.push((calls, patience, attempts, workers, share));
+                    }
+                }
+            }
+        }
+    }
+    assert!(flaws.is_empty(), "{flaws:?}");
+}
+
+#[test]
+fn the_share_holds_for_half_of_the_smallest_plan_for_slow_calls_and_for_a_single_worker() {
+    for patience in [SIGN_IN, LINK_PRESS] {
+        let crowd = Crowd::new(60.0, patience);
+        for (calls, workers, call) in [(5, 2, 300), (10, 2, 1_500), (20, 2, 1_000), (10, 1, 300), (20, 1, 300)] {
+            let share = Scene { call, ..Scene::new(calls, crowd, workers) }.background_share();
+            assert!(share >= 0.4 - TOLERANCE, "{calls} calls, {patience:?}, {workers} workers, {call} ms: {share}");
+        }
+    }
+}
+
+#[test]
+fn both_crowds_at_once_take_nothing_from_the_background_either() {
+    for seed in 0..5 {
+        for calls in [10, 20] {
+            let mut scene = Scene::new(calls, Crowd::new(200.0, SIGN_IN), 2);
+            scene.crowds.push(Crowd::new(200.0, LINK_PRESS));
+            scene.seed = seed;
+            let share = scene.background_share();
+            assert!(share >= 0.4 - TOLERANCE, "{calls} calls, seed {seed}: {share}");
+        }
+    }
+}
+
+#[test]
+fn what_the_background_does_not_use_goes_to_people() {
+    for calls in [10, 20] {
+        for attempts in [20.0, 400.0] {
+            // A worker that calls every ten seconds, and one that called once.
+            for rest in [1_000, 3_000, 10_000, 1_000_000] {
+                let scene = Scene { rest, ..Scene::new(calls, Crowd::new(attempts, SIGN_IN), 1) };
+                let seen = scene.run();
+                let used = as_float(seen.crowd + seen.background) / scene.slots();
+                println!(
+                    "{calls} calls, {attempts} attempts/s, a call every {rest} ms: {:.1} % of the slots used",
+                    used * 100.0
+                );
+                assert!(used >= 0.95, "{calls} calls, {attempts} attempts/s, a call every {rest} ms: {used}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_overload_that_is_just_one_leaves_the_background_what_people_leave() {
+    for calls in [10, 20] {
+        let slots = Scene::new(calls, Crowd::new(1.0, SIGN_IN), 2).slots() / 300.0;
+        for load in [0.3, 0.5, 0.7, 0.9, 1.1] {
+            let scene = Scene::new(calls, Crowd::new(slots * load, SIGN_IN), 2);
+            let seen = scene.run();
+            let (background, crowd) = (as_float(seen.background), as_float(seen.crowd));
+            println!(
+                "{calls} calls, people want {load} of the slots: {:.1} % for them, {:.1} % in the background",
+                crowd / scene.slots() * 100.0,
+                background / scene.slots() * 100.0
+            );
+            assert!(background / scene.slots() >= 0.4 - TOLERANCE, "{calls} calls, load {load}: {background}");
+            assert!((background + crowd) / scene.slots() >= 0.9, "{calls} calls, load {load}: {background} + {crowd}");
+        }
+    }
+}
+
+#[test]
+fn a_person_who_comes_alone_waits_no_longer_than_is_documented() {
+    for calls in [10, 20, 25] {
+        for workers in [2, 50] {
+            let quiet = Crowd::new(0.000_1, SIGN_IN);
+            let mut scene = Scene { sign_ins: Some(Duration::from_secs(10)), ..Scene::new(calls, quiet, workers) };
+            scene.call = 50;
+            let seen = scene.run();
+            assert_eq!(seen.people_admitted, seen.people);
+            let longest = Duration::from_secs(1) + scene.rules().interval() * 3;
+            assert!(seen.longest_wait <= longest, "{calls} calls, {workers} workers: {:?}", seen.longest_wait);
+        }
+    }
+}
+
+#[test]
+fn real_sign_ins_amid_twenty_addresses_are_as_many_as_the_cap_per_network_leaves_room_for() {
+    let share = |cap, calls| {
+        let crowd = Crowd { cap, ..Crowd::new(400.0, SIGN_IN) };
+        let scene = Scene { sign_ins: Some(Duration::from_secs(5)), ..Scene::new(calls, crowd, 2) };
+        let seen = scene.run();
+        let (admitted, background) = (as_float(seen.people_admitted), as_float(seen.background));
+        println!(
+            "{calls} calls, twenty addresses at 20/s each, cap {cap:?}: {admitted} of {} sign-ins, background {:.1} %",
+            seen.people,
+            background / scene.slots() * 100.0
+        );
+        admitted / as_float(seen.people)
+    };
+    // Six attempts a minute of twenty networks are two a second.
+    assert!(share(Some(6), 10) > share(None, 10));
+    assert!(share(Some(6), 20) > 0.8);
+    share(None, 20);
+}

@@ -1,0 +1,69 @@
+use std::time::Duration;
+
+use call_allowance::Rules;
+use leadsquared::{Limit, Options};
+use settings::{SettingError, Variables};
+
+/// The settings of every function that calls LeadSquared.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `LEADSQUARED_API_URL`, `LEADSQUARED_PORTAL_API_URL`, `LEADSQUARED_TENANT_AUTH_KEY_PATH` (optional) and
+    /// `PORTAL_ID`.
+    pub leadsquared: Options,
+    /// `LEADSQUARED_KEYS_SECRET`: ARN or name of the secret with the keys.
+    pub keys_secret: String,
+    /// `LEDGER_TABLE`: the DynamoDB table, where the call line is.
+    pub ledger_table: String,
+    /// `ALLOWANCE_CALLS`, `ALLOWANCE_WINDOW_SECONDS`, `ALLOWANCE_SHARE` and, optional, `ALLOWANCE_DAILY`: what may be
+    /// used of the account's calls. Without the last one the plan's day holds ([`call_allowance::plan_daily`]); `none` is
+    /// no daily cap.
+    pub allowance: Rules,
+}
+
+impl Settings {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When one is missing or of no use; the error names it.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
+        const URL: &str = "an absolute URL";
+        let mut leadsquared = Options::new(
+            variables.parsed("LEADSQUARED_API_URL", URL)?,
+            variables.parsed("LEADSQUARED_PORTAL_API_URL", URL)?,
+            variables.parsed("PORTAL_ID", "the GUID of a portal")?,
+        );
+        if let Some(path) = variables.optional("LEADSQUARED_TENANT_AUTH_KEY_PATH") {
+            leadsquared.paths.tenant_auth_key = path;
+        }
+        Ok(Self {
+            leadsquared,
+            keys_secret: variables.required("LEADSQUARED_KEYS_SECRET")?,
+            ledger_table: variables.required("LEDGER_TABLE")?,
+            allowance: allowance(variables)?,
+        })
+    }
+}
+
+fn allowance(variables: &Variables<'_>) -> Result<Rules, SettingError> {
+    const CALLS: &str = "ALLOWANCE_CALLS";
+    const DAILY: &str = "ALLOWANCE_DAILY";
+    const NUMBER: &str = "a whole number above 0";
+    const NUMBER_OR_NONE: &str = "a whole number above 0, or `none` for no daily cap";
+    let limit = Limit {
+        calls: variables.parsed(CALLS, NUMBER)?,
+        window: Duration::from_secs(variables.parsed("ALLOWANCE_WINDOW_SECONDS", NUMBER)?),
+    };
+    let share = variables.parsed("ALLOWANCE_SHARE", "a percentage")?;
+    let daily = match variables.optional(DAILY) {
+        // So it is on a stack that was deployed before there was a default.
+        None => Some(call_allowance::plan_daily(limit.calls, share)),
+        Some(text) if text.trim().eq_ignore_ascii_case(call_allowance::NO_DAILY_CAP) => None,
+        Some(_) => Some(variables.parsed(DAILY, NUMBER_OR_NONE)?),
+    };
+    let settings = call_allowance::Settings { share, daily, ..call_allowance::Settings::new(limit) };
+    Rules::new(settings)
+        .map_err(|error| SettingError::invalid(CALLS, "an allowance, with the other settings of its name", error))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,762 @@
+//! The flow against a LeadSquared and a ledger in memory, with requests that fail and processes that die where a test
+//! wants them to.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use futures::FutureExt;
+use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, Lead, LeadId, Password, Registration};
+use onboarding::{
+    Action, Attempt, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, MarkSent,
+    Marking, Outcome, Postponed, Rejection, Source, Suppression, Whom, generated_password, give_up,
+};
+use proptest::prelude::*;
+use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::world::{LeadSquared, LedgerAway, MarkRefusal, Memory, Outside, Via, direct, on_click};
+
+const START: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+const LEASE: Duration = Duration::minutes(1);
+
+/// What happens to one request to the outside.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// The process dies before it is carried out.
+    DieBefore,
+    /// The process dies after it was carried out, before the answer is in.
+    DieAfter,
+    /// It is not carried out, and that is certain.
+    NotSent,
+    /// It is carried out, and the answer does not arrive.
+    AnswerLost,
+    /// It is not carried out, and the answer does not tell.
+    Broken,
+}
+
+#[derive(Default)]
+struct World {
+    now: Cell<Duration>,
+    calls: RefCell<Vec<&'static str>>,
+    faults: RefCell<HashMap<usize, Fault>>,
+    leadsquared: RefCell<LeadSquared>,
+    memory: RefCell<Memory>,
+    limits: MailLimits,
+    on_click: Cell<bool>,
+    /// The message that is delivered.
+    message: Cell<Uuid>,
+    chosen_password: RefCell<Option<Password>>,
+    marking: Marking,
+}
+
+impl World {
+    fn now(&self) -> OffsetDateTime {
+        START + self.now.get()
+    }
+
+    /// One request to the outside: `work` is what it does, `unsure` the error when nobody can tell, `failed` when it
+    /// is certain that it did nothing.
+    async fn request<T, E>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<T, E>,
+        unsure: impl FnOnce() -> E,
+        failed: impl FnOnce() -> E,
+    ) -> Result<T, E> {
+        let number = self.calls.borrow().len();
+        self.calls.borrow_mut().push(name);
+        let fault = self.faults.borrow().get(&number).copied();
+        match fault {
+            None => work(),
+            Some(Fault::DieBefore) => std::future::pending().await,
+            Some(Fault::DieAfter) => {
+                let _ = work();
+                std::future::pending().await
+            }
+            Some(Fault::NotSent) => Err(failed()),
+            Some(Fault::AnswerLost) => {
+                let _ = work();
+                Err(unsure())
+            }
+            Some(Fault::Broken) => Err(unsure()),
+        }
+    }
+
+    /// One delivery of the message: `None` when the process died.
+    fn deliver(&self, invitation: &Invitation) -> Option<Result<Outcome, Postponed>> {
+        let link = if self.on_click.get() { on_click() } else { direct() };
+        let outside = Via(self);
+        let flow = Flow {
+            crm: &outside,
+            ledger: &outside,
+            mail: &outside,
+            link: &link,
+            mail_limits: self.limits,
+            marking: &self.marking,
+        };
+        let attempt = Attempt {
+            now: self.now(),
+            lease: Lease {
+                holder: Uuid::from_u128(self.calls.borrow().len() as u128 + 1),
+                message: self.message.get(),
+                until: self.now() + LEASE,
+            },
+            password: generated_password([7; 20]),
+            chosen_password: self.chosen_password.borrow().clone(),
+            token: LinkToken::new([7; LINK_TOKEN_BYTES]),
+        };
+        flow.run(invitation, attempt).now_or_never()
+    }
+
+    /// Deliveries as the queue makes them, two minutes apart, until one is done with.
+    fn deliver_until_done(&self, invitation: &Invitation) -> Outcome {
+        for _ in 0..40 {
+            if let Some(Ok(outcome)) = self.deliver(invitation) {
+                return outcome;
+            }
+            self.now.set(self.now.get() + Duration::minutes(2));
+        }
+        panic!("never done: {:?}", self.calls.borrow());
+    }
+
+    fn add_lead(&self, number: u128, email: &str, phone: Option<&str>, portal_user: bool) -> LeadId {
+        self.leadsquared.borrow_mut().add_lead(number, email, phone, portal_user)
+    }
+
+    fn registered(&self) -> usize {
+        self.leadsquared.borrow().leads.iter().filter(|lead| lead.portal_user).count()
+    }
+
+    fn mails(&self) -> usize {
+        self.leadsquared.borrow().mails.len()
+    }
+
+    fn left_out(&self, invitation: &Invitation) -> Vec<String> {
+        self.memory.borrow().items[&invitation.id].record.left_out.clone()
+    }
+
+    /// How many invitations of the first day were accepted or ended so.
+    fn count(&self, name: &str) -> i64 {
+        self.memory.borrow().counts.get(&(START.date(), name.to_owned())).copied().unwrap_or_default()
+    }
+}
+
+impl Outside for World {
+    async fn call<T: 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut LeadSquared) -> Result<T, Error> + 'static,
+    ) -> Result<T, Error> {
+        let work = || work(&mut self.leadsquared.borrow_mut());
+        self.request(name, work, || Error::ServerFault { status: 502 }, || Error::RateLimited { limit: None }).await
+    }
+
+    async fn store<T: 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Memory) -> Result<T, LedgerAway> + 'static,
+    ) -> Result<T, LedgerAway> {
+        self.request(name, || work(&mut self.memory.borrow_mut()), || LedgerAway, || LedgerAway).await
+    }
+}
+
+fn asha() -> Invitation {
+    invitation("asha@example.test", Attributes::new().with("FirstName", "Asha").with("Phone", "+91-9000000001"), 1)
+}
+
+fn invitation(email: &str, attributes: Attributes, number: u8) -> Invitation {
+    let (id, whom) = (InvitationId::of([&[number][..]]), Whom::Email(email.parse().unwrap()));
+    Invitation { attributes, ..Invitation::new(id, Source::Form, START, whom, Action::Invite) }
+}
+
+const HAPPY: [&str; 7] = ["claim", "mail_book", "register", "lead_auto_login_key", "begin_mail", "mail", "end"];
+
+#[test]
+fn a_new_person_takes_two_calls_and_one_mail() {
+    let world = World::default();
+    assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::Invited);
+    assert_eq!(*world.calls.borrow(), HAPPY);
+    assert_eq!((world.registered(), world.mails()), (1, 1));
+}
+
+#[test]
+fn a_second_delivery_changes_nothing() {
+    let world = World::default();
+    world.deliver_until_done(&asha());
+    world.now.set(Duration::days(3));
+    assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::AlreadyInvited);
+    assert_eq!((world.registered(), world.mails()), (1, 1));
+}
+
+#[test]
+fn another_application_of_the_person_waits_for_the_cool_down() {
+    let world = World::default();
+    world.deliver_until_done(&asha());
+    let again = |number| Invitation { id: InvitationId::of([&[number][..]]), received_at: world.now(), ..asha() };
+    assert_eq!(world.deliver_until_done(&again(2)), Outcome::AlreadyInvited);
+    world.now.set(world.now.get() + Duration::seconds(61));
+    assert_eq!(world.deliver_until_done(&again(3)), Outcome::InvitedExisting);
+    assert_eq!((world.registered(), world.mails()), (1, 2));
+}
+
+#[test]
+fn a_known_lead_gets_a_link_and_keeps_its_data() {
+    let world = World::default();
+    let lead = world.add_lead(5, "asha@example.test", None, false);
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::InvitedExisting);
+    assert_eq!(world.leadsquared.borrow().mails, [lead]);
+    assert_eq!(world.registered(), 1);
+    assert_eq!(world.leadsquared.borrow().leads[0].phone, None);
+}
+
+#[test]
+fn a_lead_with_another_address_never_gets_a_link() {
+    // LeadSquared says that the lead exists, and has none with this address: it matched by something else.
+    struct Impostor(World);
+    impl Crm for Impostor {
+        async fn register(&self, _: &Registration) -> Result<LeadId, Error> {
+            Err(Error::LeadExists)
+        }
+        async fn leads_by_email(&self, _: &EmailAddress) -> Result<Vec<Lead>, Error> {
+            let lead = serde_json::json!({"ProspectID": Uuid::from_u128(9), "EmailAddress": "victim@example.test"});
+            Ok(vec![serde_json::from_value(lead).unwrap()])
+        }
+        async fn lead_by_id(&self, _: &LeadId) -> Result<Option<Lead>, Error> {
+            panic!("nobody named a lead")
+        }
+        async fn lead_auto_login_key(&self, _: &LeadId) -> Result<AutoLoginKey, Error> {
+            panic!("a key for a stranger's lead was asked for")
+        }
+    }
+    let impostor = Impostor(World::default());
+    let link = direct();
+    let world = &impostor.0;
+    let outside = Via(world);
+    let limits = MailLimits::default();
+    let flow = Flow {
+        crm: &impostor,
+        ledger: &outside,
+        mail: &outside,
+        link: &link,
+        mail_limits: limits,
+        marking: &Marking::default(),
+    };
+    let attempt = Attempt {
+        now: START,
+        lease: Lease { holder: Uuid::nil(), message: Uuid::nil(), until: START + LEASE },
+        password: generated_password([0; 20]),
+        chosen_password: None,
+        token: LinkToken::new([7; LINK_TOKEN_BYTES]),
+    };
+    let outcome = flow.run(&asha(), attempt).now_or_never().unwrap().unwrap();
+    assert_eq!(outcome, Outcome::Rejected(Rejection::IdentityMismatch));
+    assert_eq!(world.mails(), 0);
+}
+
+fn by_lead(lead: LeadId, action: Action) -> Invitation {
+    Invitation {
+        source: Source::Crm,
+        whom: Whom::Lead(lead),
+        action,
+        ..invitation("x@example.test", Attributes::new(), 9)
+    }
+}
+
+#[test]
+fn a_lead_that_is_named_gets_its_link_at_the_address_on_record() {
+    let world = World::default();
+    let lead = world.add_lead(5, "asha@example.test", None, false);
+    assert_eq!(world.deliver(&by_lead(lead, Action::Invite)).unwrap().unwrap(), Outcome::InvitedExisting);
+    assert_eq!(
+        *world.calls.borrow(),
+        [
+            "claim",
+            "registered_at",
+            "lead_by_id",
+            "mail_book",
+            "lead_auto_login_key",
+            "register",
+            "lead_auto_login_key",
+            "begin_mail",
+            "mail",
+            "end"
+        ]
+    );
+    assert_eq!(world.leadsquared.borrow().mails, [lead]);
+    // It is one person with whoever applies with that address.
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::AlreadyInvited);
+}
+
+#[test]
+fn the_news_of_our_own_registration_invites_nobody() {
+    let world = World::default();
+    world.deliver_until_done(&asha());
+    let lead = world.leadsquared.borrow().leads[0].id;
+    let later = |minutes| START + Duration::minutes(minutes);
+    world.now.set(Duration::minutes(5));
+    let asked = |minutes| Invitation {
+        id: InvitationId::of([&[100 + minutes as u8][..]]),
+        received_at: later(minutes),
+        ..by_lead(lead, Action::Invite)
+    };
+    assert_eq!(world.deliver_until_done(&asked(0)), Outcome::AlreadyInvited);
+    assert_eq!(world.deliver_until_done(&asked(1)), Outcome::InvitedExisting);
+    assert_eq!(world.mails(), 2);
+}
+
+#[test]
+fn a_lead_that_is_gone_is_refused_or_was_nobody_to_mail() {
+    let world = World::default();
+    let gone: LeadId = Uuid::from_u128(5).to_string().parse().unwrap();
+    let outcome = |action: Action| {
+        world.deliver(&Invitation { id: InvitationId::of([action.name().as_bytes()]), ..by_lead(gone, action) })
+    };
+    let rejected = Outcome::Rejected(Rejection::NoSuchLead);
+    assert_eq!(outcome(Action::Invite).unwrap().unwrap(), rejected);
+    let suppressed = Outcome::Suppressed(Suppression::UnknownPerson);
+    assert_eq!(outcome(Action::MailLink).unwrap().unwrap(), suppressed);
+}
+
+#[test]
+fn a_link_is_mailed_to_a_lead_and_makes_none() {
+    let world = World::default();
+    let ask = |number| Invitation {
+        source: Source::LinkRequest,
+        action: Action::MailLink,
+        ..invitation("asha@example.test", Attributes::new(), number)
+    };
+    let unknown = Outcome::Suppressed(Suppression::UnknownPerson);
+    assert_eq!(world.deliver_until_done(&ask(1)), unknown);
+    assert_eq!((world.leadsquared.borrow().leads.len(), world.mails()), (0, 0));
+    world.add_lead(5, "asha@example.test", None, true);
+    assert_eq!(world.deliver_until_done(&ask(2)), Outcome::InvitedExisting);
+    assert_eq!((world.leadsquared.borrow().leads.len(), world.mails()), (1, 1));
+}
+
+#[test]
+fn whoever_has_used_up_a_fresh_link_gets_another_once_the_cool_down_is_over() {
+    for by_address in [false, true] {
+        let world = World::default();
+        world.on_click.set(true);
+        let lead = world.add_lead(5, "asha@example.test", None, true);
+        let by_address = by_address.then(|| Whom::Email("asha@example.test".parse().unwrap()));
+        let ask = |number, seconds| Invitation {
+            source: Source::LinkRequest,
+            received_at: START + Duration::seconds(seconds),
+            whom: by_address.clone().unwrap_or(Whom::Lead(lead)),
+            action: Action::MailLink,
+            ..invitation("x@example.test", Attributes::new(), number)
+        };
+        assert_eq!(world.deliver(&ask(1, 0)).unwrap().unwrap(), Outcome::InvitedExisting);
+        world.now.set(Duration::seconds(20));
+        // An unused link is what they asked for, a used one is not.
+        assert_eq!(world.deliver(&ask(2, 20)).unwrap().unwrap(), Outcome::AlreadyInvited);
+        world.memory.borrow_mut().links_used.insert(lead, START);
+        assert!(matches!(world.deliver(&ask(3, 20)).unwrap(), Err(Postponed::MailBookChanged)));
+        assert_eq!(world.mails(), 1);
+        world.now.set(Duration::seconds(60));
+        assert_eq!(world.deliver(&ask(3, 20)).unwrap().unwrap(), Outcome::InvitedExisting);
+        assert_eq!(world.mails(), 2);
+    }
+}
+
+#[test]
+fn an_on_click_link_takes_one_call_and_points_at_the_lead() {
+    let world = World::default();
+    world.on_click.set(true);
+    assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::Invited);
+    assert_eq!(*world.calls.borrow(), ["claim", "mail_book", "register", "begin_mail", "mail", "end"]);
+    let lead = world.leadsquared.borrow().leads[0].id;
+    let pointers = world.memory.borrow().pointers.clone();
+    assert_eq!(pointers.len(), 1);
+    assert_eq!((pointers[0].lead, pointers[0].invitation), (lead, asha().id));
+    assert_eq!(pointers[0].person, asha().person());
+    assert_eq!((pointers[0].made_at, pointers[0].valid_until), (START, START + Duration::hours(1)));
+
+    // Who was a lead before is not made a portal user before they press the button.
+    let mei = world.add_lead(5, "mei@example.test", None, false);
+    let application = invitation("mei@example.test", Attributes::new(), 3);
+    assert_eq!(world.deliver_until_done(&application), Outcome::InvitedExisting);
+    assert_eq!(world.leadsquared.borrow().mails, [lead, mei]);
+    assert_eq!(world.registered(), 1);
+}
+
+#[test]
+fn a_family_members_phone_is_left_out_and_noted() {
+    let world = World::default();
+    world.add_lead(5, "parent@example.test", Some("+91-9000000001"), true);
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
+    let leadsquared = world.leadsquared.borrow();
+    assert_eq!(leadsquared.leads[1].phone, None);
+    assert_eq!(
+        leadsquared.leads[1].notes.as_deref(),
+        Some("Left out on registration because another lead has it: Phone +91-9000000001.")
+    );
+    assert_eq!(world.left_out(&asha()), ["Phone"]);
+}
+
+#[test]
+fn a_field_that_leadsquared_does_not_know_loses_nobody() {
+    let world = World::default();
+    world.leadsquared.borrow_mut().unknown.push("FirstName");
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
+    assert_eq!(world.left_out(&asha()), ["FirstName"]);
+}
+
+/// The lead that an invitation led to: its phone number, its notes and its mark.
+fn lead_after(world: &World, invitation: &Invitation) -> (Option<String>, Option<String>, Option<String>) {
+    assert_eq!(world.deliver_until_done(invitation), Outcome::Invited);
+    let leadsquared = world.leadsquared.borrow();
+    let lead = leadsquared.leads.last().unwrap();
+    (lead.phone.clone(), lead.notes.clone(), lead.mark.clone())
+}
+
+const PHONE: &str = "+91-9000000001";
+
+#[test]
+fn what_a_form_types_is_marked_by_the_call_that_makes_the_lead() {
+    let world = World::default();
+    let (phone, _, mark) = lead_after(&world, &asha());
+    assert_eq!((phone.as_deref(), mark.as_deref()), (Some(PHONE), Some("unproven: identifiers")));
+    assert_eq!(world.memory.borrow().marks.values().collect::<Vec<_>>(), [&MarkSent::Yes]);
+
+    *world.chosen_password.borrow_mut() = Some(Password::from("Strong enough 1!"));
+    let (_, _, mark) = lead_after(&world, &invitation("mei@example.test", Attributes::new(), 3));
+    assert_eq!(mark.as_deref(), Some("unproven: identifiers, password"));
+
+    *world.chosen_password.borrow_mut() = Some(Password::from("too weak"));
+    let (_, _, mark) = lead_after(&world, &invitation("ravi@example.test", Attributes::new(), 4));
+    assert_eq!(mark.as_deref(), Some("unproven: identifiers"), "a random password took its place");
+}
+
+#[test]
+fn no_form_event_or_rule_sets_the_mark_or_a_password() {
+    let world = World::default();
+    let attributes = Attributes::new()
+        .with("MX_unproven_sign_in", "unproven: identifiers; proven: Phone")
+        .with("mx_portal_password", "attacker's")
+        .with("emailaddress", "other@example.test")
+        .with("Phone", PHONE);
+    let (phone, _, mark) = lead_after(&world, &invitation("asha@example.test", attributes, 1));
+    assert_eq!((phone.as_deref(), mark.as_deref()), (Some(PHONE), Some("unproven: identifiers")));
+}
+
+#[test]
+fn where_leadsquared_refuses_the_mark_the_e_mail_address_is_the_only_way_to_sign_in() {
+    let noted = "Typed in a form and not proven: Phone +91-9000000001, mx_PAN ABCDE1234F.";
+    let attributes = Attributes::new().with("Phone", PHONE).with("mx_PAN", "ABCDE1234F").with("mx_City", "Pune");
+    for refusal in [MarkRefusal::Unknown, MarkRefusal::Refused, MarkRefusal::Duplicate] {
+        let marking = Marking { identifiers: vec!["mx_PAN".to_owned()], ..Marking::default() };
+        let world = World { marking, ..World::default() };
+        world.leadsquared.borrow_mut().mark_refusal = Some(refusal);
+        *world.chosen_password.borrow_mut() = Some(Password::from("Strong enough 1!"));
+        let asha = invitation("asha@example.test", attributes.clone(), 1);
+        let (phone, notes, mark) = lead_after(&world, &asha);
+        assert_eq!((phone, notes.as_deref(), mark), (None, Some(noted), None), "{refusal:?}");
+        let leadsquared = world.leadsquared.borrow();
+        assert_ne!(leadsquared.passwords.last().unwrap(), "Strong enough 1!", "{refusal:?}");
+        assert!(world.left_out(&asha).contains(&"Phone".to_owned()), "{refusal:?}");
+        let marks = &world.memory.borrow().marks;
+        assert_eq!(marks.values().collect::<Vec<_>>(), [&MarkSent::No], "the ledger takes the lead for unproven");
+    }
+}
+
+#[test]
+fn a_value_that_leadsquared_refuses_loses_nobody() {
+    let world = World::default();
+    world.leadsquared.borrow_mut().refused_value = Some("<b>Chess</b>");
+    let attributes = Attributes::new().with("FirstName", "Asha").with("Phone", PHONE).with("mx_Course", "<b>Chess</b>");
+    let asha = invitation("asha@example.test", attributes, 1);
+    let (phone, notes, mark) = lead_after(&world, &asha);
+    let noted = notes.unwrap();
+    assert!(
+        ["FirstName Asha", "Phone +91-9000000001", "mx_Course \u{2039}b\u{203a}Chess"]
+            .iter()
+            .all(|it| noted.contains(it)),
+        "{noted}"
+    );
+    assert_eq!((phone, mark), (None, None));
+    assert_eq!(world.left_out(&asha).len(), 4, "identifiers first, then the rest: {:?}", world.left_out(&asha));
+}
+
+#[test]
+fn a_lead_of_the_sales_team_that_becomes_a_portal_user_gets_no_mark() {
+    let world = World::default();
+    let lead = world.add_lead(5, "asha@example.test", Some(PHONE), false);
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::InvitedExisting);
+    assert_eq!(world.leadsquared.borrow().leads[0].mark, None);
+    assert_eq!(world.memory.borrow().marks[&lead], MarkSent::NotNeeded, "nothing that a form typed was registered");
+}
+
+#[test]
+fn a_lead_found_after_an_unknown_result_is_as_proven_as_its_mark_says() {
+    for (has_mark, mark) in [(true, MarkSent::Yes), (false, MarkSent::No)] {
+        let world = World::default();
+        if !has_mark {
+            world.leadsquared.borrow_mut().mark_refusal = Some(MarkRefusal::Unknown);
+        }
+        // The answer to the Register that makes the lead is lost.
+        let register = if has_mark { 2 } else { 3 };
+        world.faults.borrow_mut().insert(register, Fault::AnswerLost);
+        world.deliver_until_done(&asha());
+        let lead = world.leadsquared.borrow().lead_of("asha@example.test").unwrap();
+        assert_eq!(world.memory.borrow().marks[&lead], mark);
+    }
+}
+
+#[test]
+fn a_password_that_the_portal_refuses_loses_nobody() {
+    let world = World::default();
+    *world.chosen_password.borrow_mut() = Some(Password::from("too weak"));
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
+    assert_eq!(world.left_out(&asha()), ["password"]);
+    *world.chosen_password.borrow_mut() = Some(Password::from("Strong enough 1!"));
+    let mei = invitation("mei@example.test", Attributes::new(), 3);
+    assert_eq!(world.deliver_until_done(&mei), Outcome::Invited);
+    assert_eq!(world.left_out(&mei), [""; 0]);
+}
+
+#[test]
+fn a_refusal_is_for_good_and_may_be_tried_again_on_purpose() {
+    let world = World::default();
+    world.leadsquared.borrow_mut().refused.insert("asha@example.test".to_owned());
+    let refused = Outcome::Rejected(Rejection::Refused { exception_type: "MXInvalidInputException".to_owned() });
+    assert_eq!(world.deliver(&asha()).unwrap().unwrap(), refused);
+    assert_eq!((world.count("accepted"), world.count("rejected")), (1, 1));
+    world.leadsquared.borrow_mut().refused.clear();
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
+}
+
+#[test]
+fn what_was_put_back_is_counted_under_its_new_outcome_alone() {
+    let world = World::default();
+    world.leadsquared.borrow_mut().refused.insert("asha@example.test".to_owned());
+    world.deliver_until_done(&asha());
+    world.leadsquared.borrow_mut().refused.clear();
+    // Its first attempt fails, and it is still the rejected one.
+    let so_far = world.calls.borrow().len();
+    world.faults.borrow_mut().insert(so_far + 2, Fault::NotSent);
+    assert!(world.deliver(&asha()).unwrap().is_err());
+    assert_eq!(["accepted", "rejected", "invited"].map(|name| world.count(name)), [1, 1, 0]);
+    world.deliver_until_done(&asha());
+    assert_eq!(["accepted", "rejected", "invited"].map(|name| world.count(name)), [1, 0, 1]);
+}
+
+#[test]
+fn a_person_gets_three_mails_an_hour_and_then_none_and_is_registered_all_the_same() {
+    let world = World::default();
+    world.add_lead(5, "asha@example.test", None, false);
+    let mut outcomes = Vec::new();
+    for number in 1..=4 {
+        world.now.set(Duration::minutes(19) * i32::from(number));
+        let id = InvitationId::of([&[number][..]]);
+        outcomes.push(world.deliver_until_done(&Invitation { id, received_at: world.now(), ..asha() }));
+    }
+    let suppressed = Outcome::Suppressed(Suppression::MailCap);
+    assert_eq!(outcomes[2..], [Outcome::InvitedExisting, suppressed]);
+    assert_eq!((world.registered(), world.mails(), world.count("suppressed")), (1, 3, 1));
+}
+
+#[test]
+fn strangers_use_up_nothing_of_what_somebody_gets_who_has_read_a_mail() {
+    let world = World::default();
+    let lead = world.add_lead(5, "asha@example.test", None, true);
+    let ask = |source, whom: &Whom| {
+        let number = world.calls.borrow().len() as u8;
+        world.now.set(world.now.get() + Duration::minutes(2));
+        let invitation = invitation("x@example.test", Attributes::new(), number);
+        let (whom, received_at) = (whom.clone(), world.now());
+        let asked = Invitation { source, whom, received_at, action: Action::MailLink, ..invitation };
+        world.deliver(&asked).unwrap().unwrap()
+    };
+    let (stranger, reader) = (Whom::Email("asha@example.test".parse().unwrap()), Whom::Lead(lead));
+    let (mailed, capped) = (Outcome::InvitedExisting, Outcome::Suppressed(Suppression::MailCap));
+    for hour in [0, 2] {
+        world.now.set(Duration::hours(hour));
+        for _ in 0..3 {
+            assert_eq!(ask(Source::LinkRequest, &stranger), mailed);
+        }
+        assert_eq!(ask(Source::LinkRequest, &stranger), capped);
+    }
+    // A day's mails are used up; whoever names a lead otherwise has read nothing.
+    world.now.set(Duration::hours(4));
+    for source in [Source::Crm, Source::Bus] {
+        assert_eq!(ask(source, &reader), capped);
+    }
+    for _ in 0..3 {
+        assert_eq!(ask(Source::LinkRequest, &reader), mailed);
+    }
+    assert_eq!(ask(Source::LinkRequest, &reader), capped);
+    assert_eq!(world.mails(), 9);
+}
+
+#[test]
+fn a_mail_beyond_the_budget_waits_for_the_next_day() {
+    let world = World { limits: MailLimits { budget: 1, ..MailLimits::default() }, ..World::default() };
+    world.deliver_until_done(&asha());
+    let ravi = invitation("ravi@example.test", Attributes::new(), 2);
+    let Err(Postponed::MailBudget { until }) = world.deliver(&ravi).unwrap() else {
+        panic!("mailed beyond the budget")
+    };
+    assert_eq!(until, datetime!(2026-01-03 00:00 UTC));
+    assert_eq!((world.registered(), world.mails()), (2, 1));
+    world.now.set(until - START);
+    assert_eq!(world.deliver(&ravi).unwrap().unwrap(), Outcome::Invited);
+    assert_eq!((world.registered(), world.mails()), (2, 2));
+}
+
+#[test]
+fn mails_that_were_not_sent_use_up_neither_the_caps_nor_the_budget() {
+    let world = World { limits: MailLimits { budget: 1, ..MailLimits::default() }, ..World::default() };
+    // The mail is request 5 of an attempt, and each attempt that fails there makes one more to let go: seven, and six
+    // for those that know the lead.
+    for attempt in 0..10 {
+        world.faults.borrow_mut().insert(5 + 6 * attempt, Fault::NotSent);
+        assert!(world.deliver(&asha()).unwrap().is_err());
+        assert_eq!(world.calls.borrow()[5 + 6 * attempt], "mail");
+    }
+    assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::Invited);
+}
+
+#[test]
+fn what_is_given_up_is_recorded_and_goes_on_when_it_is_put_back() {
+    let world = World::default();
+    let outside = Via(&world);
+    let lease = Lease { holder: Uuid::from_u128(1), message: Uuid::nil(), until: START + LEASE };
+    let asha = asha();
+    let give_up = || give_up(&outside, &asha, lease, START, "NoKeys").now_or_never().unwrap();
+    assert_eq!(give_up().unwrap(), Outcome::Exhausted { cause: "NoKeys".to_owned() });
+    assert_eq!((world.count("accepted"), world.count("exhausted")), (1, 1));
+    assert_eq!(world.deliver_until_done(&asha), Outcome::Invited);
+    assert_eq!((world.count("exhausted"), world.count("invited")), (0, 1));
+    assert_eq!(give_up().unwrap(), Outcome::AlreadyInvited);
+}
+
+#[test]
+fn the_same_id_with_another_content_is_refused() {
+    let world = World::default();
+    world.deliver_until_done(&asha());
+    let other = Invitation { attributes: Attributes::new(), ..asha() };
+    assert_eq!(world.deliver(&other).unwrap().unwrap(), Outcome::Rejected(Rejection::IdReused));
+}
+
+#[test]
+fn an_attempt_under_way_is_left_alone() {
+    let world = World::default();
+    world.faults.borrow_mut().insert(2, Fault::DieAfter);
+    assert!(world.deliver(&asha()).is_none());
+    assert!(matches!(world.deliver(&asha()), Some(Err(Postponed::Held))));
+}
+
+#[test]
+fn an_unknown_result_is_looked_up_and_not_repeated() {
+    for fault in [Fault::DieAfter, Fault::AnswerLost] {
+        let world = World::default();
+        world.faults.borrow_mut().insert(2, fault);
+        world.deliver_until_done(&asha());
+        let registers = world.calls.borrow().iter().filter(|call| **call == "register").count();
+        assert_eq!((registers, world.registered(), world.mails()), (1, 1, 1), "{fault:?}");
+    }
+}
+
+#[test]
+fn a_deleted_lead_is_registered_anew() {
+    let world = World::default();
+    world.faults.borrow_mut().insert(5, Fault::NotSent);
+    assert!(world.deliver(&asha()).unwrap().is_err());
+    world.leadsquared.borrow_mut().leads.clear();
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
+    assert_eq!((world.registered(), world.mails()), (1, 1));
+}
+
+#[test]
+fn a_mail_of_unknown_fate_is_sent_once_more_and_never_a_third_time() {
+    let world = World::default();
+    // The mail is request 5, and 4 requests come before it in each attempt after the first: claim, mail_book, key,
+    // begin_mail.
+    for number in [5, 11] {
+        world.faults.borrow_mut().insert(number, Fault::AnswerLost);
+    }
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::Rejected(Rejection::MailUnknown));
+    assert_eq!(world.mails(), 2, "{:?}", world.calls.borrow());
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::Rejected(Rejection::MailUnknown));
+    // Whoever puts it back has looked: it is mailed again.
+    world.message.set(Uuid::from_u128(1));
+    assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
+    assert_eq!(world.mails(), 3);
+}
+
+/// After any one fault at any one request: one registration, one mail, or two where nobody could tell.
+#[test]
+fn one_fault_anywhere_neither_loses_nor_doubles_anybody() {
+    let faults = [Fault::DieBefore, Fault::DieAfter, Fault::NotSent, Fault::AnswerLost, Fault::Broken];
+    for existing in [false, true] {
+        for fault in faults {
+            for number in 0..11 {
+                let world = World::default();
+                if existing {
+                    world.add_lead(5, "asha@example.test", None, false);
+                }
+                world.faults.borrow_mut().insert(number, fault);
+                world.deliver_until_done(&asha());
+                let context = format!("{fault:?} at {number}, existing {existing}: {:?}", world.calls.borrow());
+                assert_eq!(world.registered(), 1, "{context}");
+                let mails = world.mails();
+                let at = world.calls.borrow().get(number).copied();
+                let unknowable = matches!(fault, Fault::DieAfter | Fault::AnswerLost) && at == Some("mail")
+                    || matches!(fault, Fault::DieBefore) && at == Some("end");
+                assert!(mails == 1 || mails == 2 && unknowable, "{mails} mails; {context}");
+            }
+        }
+    }
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    prop::sample::select(vec![Fault::DieBefore, Fault::DieAfter, Fault::NotSent, Fault::AnswerLost, Fault::Broken])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn many_faults_neither_lose_nor_double_anybody(
+        faults in prop::collection::hash_map(0_usize..60, any_fault(), 0..12),
+        order in prop::collection::vec(0_usize..3, 0..12),
+        existing: bool,
+    ) {
+        let world = World::default();
+        if existing {
+            world.add_lead(5, "ravi@example.test", None, false);
+        }
+        let invitations = [
+            asha(),
+            invitation("ravi@example.test", Attributes::new(), 2),
+            invitation("mei@example.test", Attributes::new().with("Phone", "+91-9000000001"), 3),
+        ];
+        *world.faults.borrow_mut() = faults;
+        let mut rejected: [Option<Outcome>; 3] = Default::default();
+        for which in order {
+            // A rejected one lies among the dead letters: it comes back only if somebody puts it back.
+            if rejected[which].is_none() {
+                let outcome = world.deliver(&invitations[which]).and_then(Result::ok);
+                rejected[which] = outcome.filter(|outcome| matches!(outcome, Outcome::Rejected(_)));
+            }
+            world.now.set(world.now.get() + Duration::seconds(25));
+        }
+        let outcomes = invitations.iter().zip(rejected);
+        let outcomes: Vec<Outcome> = outcomes
+            .map(|(invitation, rejected)| rejected.unwrap_or_else(|| world.deliver_until_done(invitation)))
+            .collect();
+        prop_assert_eq!(world.registered(), 3);
+        for (invitation, outcome) in invitations.iter().zip(outcomes) {
+            let leadsquared = world.leadsquared.borrow();
+            let Whom::Email(email) = &invitation.whom else { unreachable!("applications name an address") };
+            let lead = leadsquared.lead_of(email.expose()).unwrap();
+            let mails = leadsquared.mails.iter().filter(|mailed| **mailed == lead).count();
+            // Without a mail for sure, somebody is told.
+            let fewest = usize::from(outcome != Outcome::Rejected(Rejection::MailUnknown));
+            prop_assert!((fewest..=2).contains(&mails), "{} mails, {:?}: {:?}", mails, outcome, world.calls.borrow());
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What is the case in a run.
+
+use std::time::Duration;
+
+use leadsquared::{Attributes, Limit};
+use onboarding::{Action, Invitation, InvitationId, MailLimits, Source, Whom};
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+use super::seconds;
+use super::timeline::Chance;
+
+/// Late in the evening, so that a run reaches into a second day.
+pub(super) const START: OffsetDateTime = datetime!(2026-01-02 22:40 UTC);
+
+pub(super) struct Plan {
+    pub(super) workers: u64,
+    pub(super) people: Vec<Person>,
+    /// What is sent when, in order.
+    pub(super) sends: Vec<(Duration, Invitation)>,
+    /// How many of a thousand requests have an odd fate.
+    pub(super) faults: u64,
+    /// When LeadSquared turns calls away because others make too many.
+    pub(super) storms: Vec<(Duration, Duration)>,
+    /// When it is broken.
+    pub(super) outages: Vec<(Duration, Duration)>,
+    /// When its keys are changed, and when the new ones are in Secrets Manager.
+    pub(super) rotation: Option<(Duration, Duration)>,
+    pub(super) allowance: Limit,
+    pub(super) mail_limits: MailLimits,
+    /// Whether the links in the mails are on-click ones.
+    pub(super) on_click: bool,
+    /// Whether LeadSquared tells of every lead that is registered, and a rule wants those invited.
+    pub(super) echoes: bool,
+    /// How long an invitation is tried.
+    pub(super) horizon: Duration,
+    /// Whether dead letters are put back in the end.
+    pub(super) puts_back: bool,
+    /// Whether the account has the field that marks unproven identifiers.
+    pub(super) has_mark: bool,
+}
+
+pub(super) struct Person {
+    pub(super) email: String,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Stranger,
+    /// Has the first person's phone number.
+    Family,
+    Lead,
+    PortalUser,
+    /// LeadSquared refuses to register them.
+    Refused,
+}
+
+const MINUTE: Duration = seconds(60);
+const HOUR: Duration = seconds(3600);
+
+impl Plan {
+    pub(super) fn new(chance: &mut Chance) -> Self {
+        use Kind::{Family, Lead, PortalUser, Refused, Stranger};
+        let kinds = [Stranger, Stranger, Stranger, Stranger, Family, Lead, PortalUser, Refused];
+        let person = |number, chance: &mut Chance| Person {
+            email: format!("person{number}@example.test"),
+            kind: chance.one_of(&kinds),
+        };
+        let people: Vec<Person> = (0..2 + chance.below(6)).map(|number| person(number, chance)).collect();
+        let mut sends = Vec::new();
+        for (number, person) in people.iter().enumerate() {
+            // Now and then somebody cannot stop.
+            let applications = if chance.in_a_thousand(100) { 8 } else { chance.one_of(&[1, 1, 1, 2, 3]) };
+            for application in 0..applications {
+                let phone = if person.kind == Family { 0 } else { number };
+                let time = chance.up_to(&[MINUTE, 30 * MINUTE, HOUR]);
+                let id = InvitationId::of([&[number as u8, application as u8][..]]);
+                let whom = Whom::Email(person.email.parse().unwrap());
+                let invitation = Invitation {
+                    attributes: Attributes::new().with("Phone", format!("+91-900000000{phone}")),
+                    ..Invitation::new(id, Source::Form, START + time, whom, Action::Invite)
+                };
+                let copies = chance.one_of(&[0, 0, 0, 1, 3]);
+                for _ in 0..copies {
+                    let later = time + chance.up_to(&[seconds(2), 20 * MINUTE]);
+                    sends.push((later, invitation.clone()));
+                }
+                sends.push((time, invitation));
+            }
+        }
+        sends.sort_by_key(|(time, _)| *time);
+        let spells = |chance: &mut Chance, longest: &[Duration]| -> Vec<(Duration, Duration)> {
+            let spell = |chance: &mut Chance| {
+                let begin = chance.up_to(&[HOUR]);
+                (begin, begin + chance.up_to(longest))
+            };
+            (0..chance.one_of(&[0, 0, 1, 2])).map(|_| spell(chance)).collect()
+        };
+        let storms = spells(chance, &[MINUTE, 10 * MINUTE]);
+        let outages = spells(chance, &[MINUTE, HOUR, 4 * HOUR]);
+        let rotation = chance.in_a_thousand(300).then(|| {
+            let time = chance.up_to(&[HOUR]);
+            (time, time.saturating_sub(seconds(60)) + chance.up_to(&[10 * MINUTE]))
+        });
+        let default = MailLimits::default();
+        Self {
+            workers: 1 + chance.below(4),
+            people,
+            sends,
+            faults: chance.one_of(&[0, 20, 100, 250]),
+            storms,
+            outages,
+            rotation,
+            allowance: Limit { calls: chance.one_of(&[1, 4, 10, 25]), window: seconds(5) },
+            mail_limits: MailLimits { budget: chance.one_of(&[default.budget, default.budget, 2, 5]), ..default },
+            on_click: chance.in_a_thousand(500),
+            echoes: chance.in_a_thousand(500),
+            horizon: chance.one_of(&[2 * HOUR, 36 * HOUR]),
+            puts_back: chance.in_a_thousand(500),
+            has_mark: chance.in_a_thousand(700),
+        }
+    }
+}

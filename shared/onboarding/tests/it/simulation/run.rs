@@ -1,0 +1,364 @@
+//! One run: the system, its sources, and what must be true in the end.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use call_allowance::{Allowance, InProcess, Rules, Settings};
+use leadsquared::{EmailAddress, LeadId};
+use onboarding::{Action, Invitation, InvitationId, Marking, Outcome, PersonKey, Source, Whom};
+use uuid::Uuid;
+
+use super::plan::{Kind, Plan, START};
+use super::queue::{Message, Queue};
+use super::timeline::{Chance, Task, Timeline};
+use super::worker::{Fate, LATEST, work};
+use super::{Flaw, say, seconds};
+use crate::world::{LeadSquared, Memory};
+
+/// A run that has more turns than this does not come to its end.
+const MOST_TURNS: u64 = 500_000;
+
+/// By how much a mail can be later than the attempt that took its place in the caps.
+const MAIL_DELAY: Duration = seconds(60).saturating_add(LATEST);
+
+/// Everything there is, and what happened to it.
+pub(super) struct System {
+    pub(super) timeline: Timeline,
+    pub(super) plan: Plan,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) queue: RefCell<Queue>,
+    pub(super) memory: RefCell<Memory>,
+    pub(super) allowance: Allowance<InProcess, Timeline>,
+    /// By the message: the same laid aside twice is one.
+    pub(super) dead_letters: RefCell<BTreeMap<Uuid, Invitation>>,
+    /// The version of LeadSquared's keys, and of those in Secrets Manager.
+    pub(super) keys: Cell<u32>,
+    pub(super) secret: Cell<u32>,
+    leadsquared: RefCell<LeadSquared>,
+    dice: RefCell<Chance>,
+    started: RefCell<Vec<Task>>,
+    calls: RefCell<Vec<Duration>>,
+    mails: RefCell<Vec<(LeadId, Duration)>>,
+    /// How many sends are still to come.
+    to_send: Cell<usize>,
+    /// When LeadSquared's news of registrations is to come.
+    news: RefCell<Vec<Duration>>,
+    /// The invitations that came of it.
+    echoes: RefCell<Vec<Invitation>>,
+    seen: RefCell<BTreeSet<&'static str>>,
+    aloud: bool,
+}
+
+/// How a run went.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Summary {
+    pub(super) steps: u64,
+    pub(super) broken: Vec<String>,
+    /// What happened in it.
+    pub(super) seen: BTreeSet<&'static str>,
+}
+
+pub(super) struct Run(Rc<System>);
+
+impl Run {
+    pub(super) fn new(seed: u64, flaw: Option<Flaw>, aloud: bool) -> Self {
+        let mut chance = Chance::new(seed);
+        let plan = Plan::new(&mut chance);
+        let timeline = Timeline::new(Chance::new(chance.number()));
+        let rules = Rules::new(Settings::new(plan.allowance)).unwrap();
+        let mut leadsquared = LeadSquared::default();
+        if !plan.has_mark {
+            leadsquared.unknown.push(Marking::FIELD);
+        }
+        for (number, person) in plan.people.iter().enumerate() {
+            match person.kind {
+                Kind::Stranger | Kind::Family => {}
+                Kind::Lead => drop(leadsquared.add_lead(1 + number as u128, &person.email, None, false)),
+                Kind::PortalUser => drop(leadsquared.add_lead(1 + number as u128, &person.email, None, true)),
+                Kind::Refused => drop(leadsquared.refused.insert(person.email.clone())),
+            }
+        }
+        let memory = Memory {
+            flaw: match flaw {
+                Some(Flaw::Ledger(flaw)) => Some(flaw),
+                _ => None,
+            },
+            ..Memory::default()
+        };
+        Self(Rc::new(System {
+            allowance: Allowance::with_clock(InProcess::new(rules), timeline.clone()),
+            timeline,
+            plan,
+            flaw,
+            queue: RefCell::default(),
+            memory: RefCell::new(memory),
+            dead_letters: RefCell::default(),
+            keys: Cell::default(),
+            secret: Cell::default(),
+            leadsquared: RefCell::new(leadsquared),
+            dice: RefCell::new(chance),
+            started: RefCell::default(),
+            calls: RefCell::default(),
+            mails: RefCell::default(),
+            to_send: Cell::default(),
+            news: RefCell::default(),
+            echoes: RefCell::default(),
+            seen: RefCell::default(),
+            aloud,
+        }))
+    }
+
+    pub(super) fn finish(self) -> Summary {
+        let system = &self.0;
+        system.to_send.set(system.plan.sends.len());
+        system.start(send_all(system.clone()));
+        if let Some((at_leadsquared, in_secrets_manager)) = system.plan.rotation {
+            system.start(at(system.clone(), at_leadsquared, |system| system.keys.set(1)));
+            system.start(at(system.clone(), in_secrets_manager, |system| system.secret.set(1)));
+        }
+        let mut steps = 0;
+        let mut comes_to_its_end = self.work(&mut steps);
+        if system.plan.puts_back {
+            system.leadsquared.borrow_mut().refused.clear();
+            for invitation in std::mem::take(&mut *system.dead_letters.borrow_mut()).into_values() {
+                system.saw("put back");
+                system.queue.borrow_mut().put_back(&invitation, system.timeline.now());
+            }
+            comes_to_its_end &= self.work(&mut steps);
+        }
+        let mut broken = self.broken_promises();
+        if !comes_to_its_end {
+            broken.push("it goes on and on".to_owned());
+        }
+        Summary { steps, broken, seen: system.seen.take() }
+    }
+
+    fn work(&self, steps: &mut u64) -> bool {
+        let system = &self.0;
+        for _ in 0..system.plan.workers {
+            system.start(work(system.clone()));
+        }
+        let turns = system.timeline.run(|| system.started.take(), MOST_TURNS);
+        *steps += turns.unwrap_or(MOST_TURNS);
+        turns.is_some()
+    }
+
+    /// The promises of the flow that do not hold.
+    fn broken_promises(&self) -> Vec<String> {
+        let system = &self.0;
+        let (memory, leadsquared) = (system.memory.borrow(), system.leadsquared.borrow());
+        let (mails, dead_letters) = (system.mails.borrow(), system.dead_letters.borrow());
+        let mut broken = Vec::new();
+        let mut must = |holds: bool, promise: &str| {
+            if !holds {
+                broken.push(promise.to_owned());
+            }
+        };
+
+        // Every input has one named outcome, and whoever is refused or given up lies among the dead letters.
+        let echoes = system.echoes.borrow();
+        let sent = system.plan.sends.iter().map(|(_, invitation)| invitation);
+        let accepted: HashSet<InvitationId> = sent.chain(&*echoes).map(|invitation| invitation.id).collect();
+        let outcome = |id: &InvitationId| memory.items.get(id).and_then(|item| item.record.ended.clone());
+        must(
+            system.queue.borrow().is_empty() && system.queue.borrow().given_up == 0,
+            "left on the queue, or given up by it",
+        );
+        must(accepted.iter().all(|id| outcome(id).is_some()), "lost: no outcome");
+        for id in &accepted {
+            let name = outcome(id).and_then(|ended| Outcome::NAMES.into_iter().find(|name| *name == ended.name));
+            self.0.seen.borrow_mut().extend(name);
+            let is_dead = dead_letters.values().any(|invitation| invitation.id == *id);
+            let has_failed = matches!(name, Some("rejected" | "exhausted"));
+            must(is_dead || !has_failed, "lost: refused or given up, and no dead letter");
+        }
+
+        // accepted = sum of outcomes.
+        let mut expected: HashMap<String, i64> = HashMap::from([("accepted".to_owned(), accepted.len() as i64)]);
+        for outcome in accepted.iter().filter_map(outcome) {
+            *expected.entry(outcome.name).or_default() += 1;
+        }
+        for name in Outcome::NAMES.into_iter().chain(["accepted"]) {
+            let counted: i64 =
+                memory.counts.iter().filter(|((_, other), _)| other == name).map(|(_, count)| count).sum();
+            must(counted == expected.get(name).copied().unwrap_or_default(), "the counts are wrong");
+        }
+
+        for person in &system.plan.people {
+            let invitations = system.plan.sends.iter().map(|(_, invitation)| invitation);
+            let email: EmailAddress = person.email.parse().unwrap();
+            let invitations = invitations.filter(|invitation| invitation.whom == Whom::Email(email.clone()));
+            let applications: HashSet<InvitationId> = invitations.map(|invitation| invitation.id).collect();
+            let key = PersonKey::of(&email);
+            let leads: Vec<_> = leadsquared.leads.iter().filter(|lead| lead.email == person.email).collect();
+            let lead = leads.first().map(|lead| lead.id);
+            let echoes = echoes.iter().filter(|echo| lead.is_some_and(|lead| echo.whom == Whom::Lead(lead)));
+            let ids: HashSet<_> = applications.iter().copied().chain(echoes.map(|echo| echo.id)).collect();
+            must(leads.len() <= 1, "two leads of one person");
+            let registrations = leadsquared.registrations.iter().filter(|other| Some(**other) == lead).count();
+            must(registrations <= 1, "registered twice");
+
+            let mailed: Vec<Duration> =
+                mails.iter().filter(|(other, _)| Some(*other) == lead).map(|(_, time)| *time).collect();
+            let invited = ids.iter().filter_map(outcome);
+            let invited = invited.filter(|outcome| ["invited", "invited-existing"].contains(&&*outcome.name)).count();
+            let unknown = memory.unknown_mails.get(&key).copied().unwrap_or_default() as usize;
+            if system.aloud {
+                let registered_at = lead.and_then(|lead| memory.registered.get(&lead).copied());
+                let ends: Vec<_> = ids.iter().map(|id| (id, outcome(id).map(|ended| ended.name))).collect();
+                say(&format!("{}: mailed {mailed:?}, registered {registered_at:?}, {ends:?}", person.email));
+            }
+            must(mailed.len() <= invited + unknown, "mailed too often");
+            must(invited <= applications.len(), "mailed too often: on the news of our own registration");
+            let is_dead = dead_letters.values().any(|invitation| ids.contains(&invitation.id));
+            must(!mailed.is_empty() || is_dead, "lost: neither mailed nor a dead letter");
+            // Who was a lead before is registered when they press the button of an on-click link.
+            let is_registered = leads.iter().any(|lead| lead.portal_user || system.plan.on_click);
+            must(is_registered || is_dead, "lost: neither registered nor a dead letter");
+            let limits = &system.plan.mail_limits;
+            must(most_within(&mailed, seconds(3600) - MAIL_DELAY) <= limits.hourly, "over the cap of an hour");
+            must(most_within(&mailed, seconds(86_400) - MAIL_DELAY) <= limits.daily, "over the cap of a day");
+        }
+
+        must(system.plan.on_click || memory.pointers.is_empty(), "pointers that no mail has");
+        must(!system.plan.on_click || memory.pointers.len() >= mails.len(), "a mail whose link points nowhere");
+
+        // The days' budget; a mail of one day can be under way at its end.
+        let mut days: HashMap<_, u32> = HashMap::new();
+        for (_, time) in mails.iter() {
+            let (early, late) = ((START + *time - MAIL_DELAY).date(), (START + *time).date());
+            if early == late {
+                *days.entry(late).or_default() += 1;
+            }
+        }
+        must(days.values().all(|mails| *mails <= system.plan.mail_limits.budget), "over the day's budget");
+
+        let limit = system.plan.allowance;
+        must(most_within(&system.calls.borrow(), limit.window) <= limit.calls as usize, "over the allowance");
+        broken
+    }
+}
+
+/// The most of these times, which are in order, in any span of this length.
+fn most_within(times: &[Duration], span: Duration) -> usize {
+    let mut first = 0;
+    let mut most = 0;
+    for (last, time) in times.iter().enumerate() {
+        while *time - times[first] >= span {
+            first += 1;
+        }
+        most = most.max(last + 1 - first);
+    }
+    most
+}
+
+async fn send_all(system: Rc<System>) {
+    for (time, invitation) in &system.plan.sends {
+        system.timeline.sleep(time.saturating_sub(system.timeline.now())).await;
+        system.queue.borrow_mut().send(invitation, system.timeline.now());
+        system.to_send.update(|left| left - 1);
+    }
+}
+
+/// LeadSquared tells of a registration, as the receiving function has it: what the ledger knows to be of our making is
+/// left alone.
+async fn news(system: Rc<System>, lead: LeadId, time: Duration) {
+    system.timeline.sleep(time.saturating_sub(system.timeline.now())).await;
+    system.news.borrow_mut().retain(|other| *other != time);
+    if system.memory.borrow().registered.contains_key(&lead) {
+        return system.saw("echo recognised");
+    }
+    system.saw("echo not recognised yet");
+    let (id, at) = (InvitationId::of([&b"created"[..], lead.to_string().as_bytes()]), START + system.timeline.now());
+    let echo = Invitation::new(id, Source::Crm, at, Whom::Lead(lead), Action::Invite);
+    let echo = Invitation { rule: Some("created".to_owned()), ..echo };
+    system.queue.borrow_mut().send(&echo, system.timeline.now());
+    system.echoes.borrow_mut().push(echo);
+}
+
+async fn at(system: Rc<System>, time: Duration, change: impl FnOnce(&System)) {
+    system.timeline.sleep(time).await;
+    change(&system);
+}
+
+impl System {
+    pub(super) fn dice(&self) -> RefMut<'_, Chance> {
+        self.dice.borrow_mut()
+    }
+
+    /// Has this done beside everything else.
+    pub(super) fn start(&self, task: impl Future<Output = ()> + 'static) {
+        self.started.borrow_mut().push(Box::pin(task));
+    }
+
+    pub(super) fn receive(&self) -> Vec<Message> {
+        let mut queue = self.queue.borrow_mut();
+        let batch = queue.receive(self.timeline.now(), &mut self.dice());
+        if queue.delivered_twice {
+            self.saw("delivered twice");
+        }
+        batch
+    }
+
+    /// How long there is nothing to receive; none if there will never be anything.
+    pub(super) fn next_delivery(&self) -> Option<Duration> {
+        let now = self.timeline.now();
+        let next_send = (self.plan.sends.len() - self.to_send.get()..self.plan.sends.len()).next();
+        let next_send = next_send.map(|place| self.plan.sends[place].0);
+        let next_news = self.news.borrow().iter().min().copied();
+        let next = self.queue.borrow().next().into_iter().chain(next_send).chain(next_news).min()?;
+        Some(next.saturating_sub(now) + self.dice().up_to(&[seconds(1)]) + Duration::from_millis(1))
+    }
+
+    pub(super) fn leadsquared<T>(self: &Rc<Self>, work: impl FnOnce(&mut LeadSquared) -> T) -> T {
+        let mut leadsquared = self.leadsquared.borrow_mut();
+        let before = leadsquared.mails.len();
+        let registered_before = leadsquared.registrations.len();
+        let answer = work(&mut leadsquared);
+        let now = self.timeline.now();
+        self.mails.borrow_mut().extend(leadsquared.mails[before..].iter().map(|lead| (*lead, now)));
+        if self.plan.echoes {
+            for lead in leadsquared.registrations[registered_before..].iter().copied() {
+                let time = now + self.dice().up_to(&[seconds(1), seconds(180)]);
+                self.news.borrow_mut().push(time);
+                self.start(news(self.clone(), lead, time));
+            }
+        }
+        answer
+    }
+
+    pub(super) fn count_call(&self) {
+        self.calls.borrow_mut().push(self.timeline.now());
+    }
+
+    /// Whether LeadSquared turns this call away, because others use up the account's allowance.
+    pub(super) fn is_throttling(&self) -> bool {
+        self.is_in(&self.plan.storms) && self.dice().in_a_thousand(600)
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_in(&self.plan.outages) && self.dice().in_a_thousand(950)
+    }
+
+    fn is_in(&self, spells: &[(Duration, Duration)]) -> bool {
+        let now = self.timeline.now();
+        spells.iter().any(|(begin, end)| (*begin..*end).contains(&now))
+    }
+
+    /// Remembers that this came about.
+    pub(super) fn saw(&self, what: &'static str) {
+        self.seen.borrow_mut().insert(what);
+    }
+
+    pub(super) fn tell(&self, request: &str, fate: Fate) {
+        if self.aloud {
+            say(&format!(
+                "{:10.3} s  task {:4}  {request}: {fate:?}",
+                self.timeline.now().as_secs_f64(),
+                self.timeline.current()
+            ));
+        }
+    }
+}

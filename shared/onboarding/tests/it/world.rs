@@ -1,0 +1,449 @@
+//! A LeadSquared and a ledger in memory, behind requests whose fate is somebody else's to decide.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, Registration};
+use onboarding::{
+    BegunMail, Booking, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, Letter, LinkMode, Mail, MailBook,
+    MailError, MarkSent, Marking, Outcome, PersonKey, Pointer, Portal, Record,
+};
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+/// How requests reach what is outside of the process: whether they arrive, and whether their answers do.
+pub(crate) trait Outside {
+    /// A call of LeadSquared.
+    async fn call<T: 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut LeadSquared) -> Result<T, Error> + 'static,
+    ) -> Result<T, Error>;
+
+    /// A request to the ledger.
+    async fn store<T: 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Memory) -> Result<T, LedgerAway> + 'static,
+    ) -> Result<T, LedgerAway>;
+}
+
+/// Links that open the portal.
+pub(crate) fn direct() -> LinkMode {
+    let portal = Portal {
+        id: "22222222-2222-4222-8222-222222222222".parse().unwrap(),
+        page: "https://portal.example.test/".parse().unwrap(),
+    };
+    LinkMode::Direct { portal }
+}
+
+/// Links that open a page of ours, for an hour.
+pub(crate) fn on_click() -> LinkMode {
+    let page = "https://api.example.test/login-links/".parse().unwrap();
+    LinkMode::OnClick { page, valid_for: std::time::Duration::from_secs(3600) }
+}
+
+/// What the flow works with, by way of an outside.
+pub(crate) struct Via<'a, O>(pub(crate) &'a O);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger is away")]
+pub(crate) struct LedgerAway;
+
+/// What LeadSquared knows, and the mails it sent.
+#[derive(Default)]
+pub(crate) struct LeadSquared {
+    pub(crate) leads: Vec<KnownLead>,
+    pub(crate) mails: Vec<LeadId>,
+    /// Leads that were made portal users.
+    pub(crate) registrations: Vec<LeadId>,
+    /// Attributes that the account does not have.
+    pub(crate) unknown: Vec<&'static str>,
+    /// Addresses that it refuses to register.
+    pub(crate) refused: HashSet<String>,
+    /// A value that it takes in no field.
+    pub(crate) refused_value: Option<&'static str>,
+    /// What it has against the field of the mark.
+    pub(crate) mark_refusal: Option<MarkRefusal>,
+    /// The passwords that leads were registered with.
+    pub(crate) passwords: Vec<String>,
+}
+
+/// How an account refuses the field that marks unproven identifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MarkRefusal {
+    /// It has no such field.
+    Unknown,
+    /// The field is of another type.
+    Refused,
+    /// The field is unique, and another lead has the same mark.
+    Duplicate,
+}
+
+pub(crate) struct KnownLead {
+    pub(crate) id: LeadId,
+    pub(crate) email: String,
+    pub(crate) phone: Option<String>,
+    pub(crate) notes: Option<String>,
+    /// What says that the phone number is unproven.
+    pub(crate) mark: Option<String>,
+    pub(crate) portal_user: bool,
+}
+
+impl KnownLead {
+    /// The lead as LeadSquared returns it.
+    fn read(&self) -> Lead {
+        let Self { id, email, mark, .. } = self;
+        serde_json::from_value(serde_json::json!({"ProspectID": id, "EmailAddress": email, Marking::FIELD: mark}))
+            .unwrap()
+    }
+}
+
+impl LeadSquared {
+    pub(crate) fn add_lead(&mut self, number: u128, email: &str, phone: Option<&str>, portal_user: bool) -> LeadId {
+        let id: LeadId = Uuid::from_u128(number).to_string().parse().unwrap();
+        let (email, phone) = (email.to_owned(), phone.map(str::to_owned));
+        self.leads.push(KnownLead { id, email, phone, notes: None, mark: None, portal_user });
+        id
+    }
+
+    pub(crate) fn lead_of(&self, email: &str) -> Option<LeadId> {
+        self.leads.iter().find(|lead| lead.email == email).map(|lead| lead.id)
+    }
+
+    fn register(&mut self, registration: &Registration) -> Result<LeadId, Error> {
+        assert_eq!(registration.fields.iter().next().map(|(name, _)| name), Some("EmailAddress"));
+        let email = registration.fields.value("EmailAddress").unwrap();
+        if self.refused.contains(email) || registration.password.expose() == "too weak" {
+            let exception_type = "MXInvalidInputException".to_owned();
+            return Err(Error::Refused { exception_type, message: Default::default() });
+        }
+        if let Some(refusal) = self.mark_refusal.filter(|_| registration.fields.value(Marking::FIELD).is_some()) {
+            let field = || Marking::FIELD.to_owned();
+            return Err(match refusal {
+                MarkRefusal::Unknown => Error::UnknownAttributes(vec![field()]),
+                MarkRefusal::Duplicate => Error::Duplicate { field: DuplicateField::Other(field()) },
+                MarkRefusal::Refused => {
+                    let exception_type = "MXInvalidEntityReferenceException".to_owned();
+                    Error::Refused { exception_type, message: Default::default() }
+                }
+            });
+        }
+        let refused =
+            self.refused_value.is_some_and(|it| registration.fields.iter().any(|(_, value)| value.contains(it)));
+        if refused {
+            let exception_type = "MXXSSException".to_owned();
+            return Err(Error::Refused { exception_type, message: Default::default() });
+        }
+        let names = registration.fields.iter().map(|(name, _)| name);
+        let unknown: Vec<String> = names.filter(|name| self.unknown.contains(name)).map(str::to_owned).collect();
+        if !unknown.is_empty() {
+            return Err(Error::UnknownAttributes(unknown));
+        }
+        if let Some(lead) = self.leads.iter_mut().find(|lead| lead.email == email) {
+            if registration.register_only_new_lead {
+                return Err(Error::LeadExists);
+            }
+            // Where LeadSquared carries a call out when nobody waits for it any more, its repeat can cross with it.
+            let by_us = self.registrations.contains(&lead.id);
+            assert!(!lead.portal_user || by_us, "a portal user's password was overwritten");
+            assert_eq!(registration.fields.iter().count(), 1, "a stranger's data was overwritten");
+            lead.portal_user = true;
+            if !by_us {
+                self.registrations.push(lead.id);
+            }
+            return Ok(lead.id);
+        }
+        let phone = registration.fields.value("Phone");
+        if phone.is_some() && self.leads.iter().any(|lead| lead.phone.as_deref() == phone) {
+            return Err(Error::Duplicate { field: DuplicateField::Phone });
+        }
+        let mark = registration.fields.value(Marking::FIELD).map(str::to_owned);
+        self.passwords.push(registration.password.expose().to_owned());
+        assert!(mark.is_some() || phone.is_none(), "a number that a form typed could sign in");
+        let id = self.add_lead(1000 + self.leads.len() as u128, email, phone, true);
+        self.registrations.push(id);
+        let lead = self.leads.last_mut().unwrap();
+        lead.notes = registration.fields.value("Notes").map(str::to_owned);
+        lead.mark = mark;
+        Ok(id)
+    }
+}
+
+impl<O: Outside> Crm for Via<'_, O> {
+    async fn register(&self, registration: &Registration) -> Result<LeadId, Error> {
+        let registration = registration.clone();
+        self.0.call("register", move |leadsquared| leadsquared.register(&registration)).await
+    }
+
+    async fn leads_by_email(&self, email: &EmailAddress) -> Result<Vec<Lead>, Error> {
+        let email = email.clone();
+        let found = move |leadsquared: &mut LeadSquared| {
+            let found = leadsquared.leads.iter().filter(|lead| lead.email == email.expose());
+            Ok(found.map(KnownLead::read).collect())
+        };
+        self.0.call("leads_by_email", found).await
+    }
+
+    async fn lead_by_id(&self, lead: &LeadId) -> Result<Option<Lead>, Error> {
+        let lead = *lead;
+        let found = move |leadsquared: &mut LeadSquared| {
+            let found = leadsquared.leads.iter().find(|known| known.id == lead);
+            Ok(found.map(KnownLead::read))
+        };
+        self.0.call("lead_by_id", found).await
+    }
+
+    async fn lead_auto_login_key(&self, lead: &LeadId) -> Result<AutoLoginKey, Error> {
+        let lead = *lead;
+        let key = move |leadsquared: &mut LeadSquared| match leadsquared.leads.iter().find(|known| known.id == lead) {
+            None => Err(Error::NoSuchLead),
+            Some(known) if !known.portal_user => Err(Error::NotAPortalUser),
+            Some(_) => Ok(AutoLoginKey::from("k+/=")),
+        };
+        self.0.call("lead_auto_login_key", key).await
+    }
+}
+
+impl<O: Outside> Mail for Via<'_, O> {
+    async fn send(&self, letter: Letter<'_>) -> Result<(), MailError> {
+        let link = letter.link.expose();
+        let is_direct = link.starts_with("https://portal.example.test/?") && link.contains("authKey=k%2B%2F%3D");
+        assert!(is_direct || link.starts_with("https://api.example.test/login-links/"), "{link}");
+        let lead = letter.lead;
+        let send = move |leadsquared: &mut LeadSquared| {
+            leadsquared.mails.push(lead);
+            Ok(())
+        };
+        self.0.call("mail", send).await.map_err(|error| match error.may_have_taken_effect() {
+            true => MailError::Unknown(error),
+            false => MailError::NotSent(error),
+        })
+    }
+}
+
+/// The ledger's items.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) items: HashMap<InvitationId, Item>,
+    pub(crate) people: HashMap<PersonKey, Person>,
+    pub(crate) begun: HashMap<Date, u32>,
+    /// By the day on which an invitation was accepted, and the outcome's name or `accepted`.
+    pub(crate) counts: BTreeMap<(Date, String), i64>,
+    /// Mails of unknown fate when an invitation ended, by person.
+    pub(crate) unknown_mails: HashMap<PersonKey, u32>,
+    /// When leads were registered through us.
+    pub(crate) registered: HashMap<LeadId, OffsetDateTime>,
+    /// What became of the mark on each of them.
+    pub(crate) marks: HashMap<LeadId, MarkSent>,
+    /// When the newest link of each lead was made that was used.
+    pub(crate) links_used: HashMap<LeadId, OffsetDateTime>,
+    /// What the links in the mails point at.
+    pub(crate) pointers: Vec<Pointer>,
+    /// What it does wrong.
+    pub(crate) flaw: Option<Flaw>,
+}
+
+/// A mistake that a ledger could make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    ClaimsAreForgotten,
+    IntentIsNotKept,
+    CapsAreNotKept,
+    OutcomeIsCountedTwice,
+    RegistrationsAreForgotten,
+}
+
+#[derive(Clone)]
+pub(crate) struct Item {
+    pub(crate) payload: String,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) record: Record,
+}
+
+#[derive(Default)]
+pub(crate) struct Person {
+    version: u64,
+    begun: Vec<BegunMail>,
+    last_sent: Option<OffsetDateTime>,
+}
+
+impl Memory {
+    fn claim(&mut self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Claim {
+        let payload = invitation.payload_hash();
+        let Some(item) = self.items.get_mut(&invitation.id) else {
+            let record = Record::default();
+            self.items.insert(invitation.id, Item { payload, lease: Some(*lease), record: record.clone() });
+            self.count(invitation, "accepted", 1);
+            return Claim::Granted(record);
+        };
+        if item.payload != payload {
+            return Claim::OtherPayload;
+        }
+        if self.flaw == Some(Flaw::ClaimsAreForgotten) {
+            item.record = Record::default();
+        } else {
+            if !item.record.take_up(lease.message) {
+                return Claim::Done;
+            }
+            match item.lease {
+                Some(held) if held.until > now => return Claim::Held,
+                Some(_) => item.record.in_doubt = item.record.lead.is_none(),
+                None => {}
+            }
+        }
+        item.lease = Some(*lease);
+        Claim::Granted(item.record.clone())
+    }
+
+    fn book(&self, person: &PersonKey, now: OffsetDateTime) -> MailBook {
+        let begun_today = self.begun.get(&now.date()).copied().unwrap_or_default();
+        let Some(person) = self.people.get(person) else { return MailBook { begun_today, ..MailBook::default() } };
+        MailBook {
+            version: person.version,
+            begun: person.begun.clone(),
+            last_sent: person.last_sent,
+            begun_today,
+            link_used: None,
+        }
+    }
+
+    fn begin_mail(
+        &mut self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        booking: &Booking,
+        pointer: Option<&Pointer>,
+    ) -> Result<bool, LedgerAway> {
+        self.held(invitation, lease)?;
+        let person = self.people.entry(booking.person.clone()).or_default();
+        let begun = self.begun.entry(booking.at.date()).or_default();
+        if person.version != booking.version || booking.budget.is_some_and(|budget| *begun >= budget) {
+            return Ok(false);
+        }
+        if self.flaw != Some(Flaw::CapsAreNotKept) {
+            person.version += 1;
+            person.begun = booking.begun.clone();
+            *begun += u32::from(booking.budget.is_some());
+        }
+        if self.flaw != Some(Flaw::IntentIsNotKept) {
+            self.held(invitation, lease)?.record = record.clone();
+        }
+        self.pointers.extend(pointer.cloned());
+        self.registration(record, booking.at);
+        Ok(true)
+    }
+
+    fn registration(&mut self, record: &Record, at: OffsetDateTime) {
+        let lead = record.lead.filter(|_| record.registered && self.flaw != Some(Flaw::RegistrationsAreForgotten));
+        let Some(lead) = lead else { return };
+        if !self.registered.contains_key(&lead) {
+            self.marks.insert(lead, record.mark);
+        }
+        self.registered.entry(lead).or_insert(at);
+    }
+
+    fn end(
+        &mut self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        outcome: &Outcome,
+        now: OffsetDateTime,
+    ) -> Result<(), LedgerAway> {
+        let item = self.held(invitation, lease)?;
+        item.lease = None;
+        item.record = Record { ended: Some(Ended::new(outcome, lease)), ..record.clone() };
+        if let Some(before) = &record.ended {
+            self.count(invitation, &before.name, -1);
+        }
+        self.count(invitation, outcome.name(), if self.flaw == Some(Flaw::OutcomeIsCountedTwice) { 2 } else { 1 });
+        self.registration(record, now);
+        let person = record.person.clone().unwrap_or_else(|| invitation.person());
+        if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
+            self.people.entry(person.clone()).or_default().last_sent = Some(now);
+        }
+        *self.unknown_mails.entry(person).or_default() += record.unresolved_mails;
+        Ok(())
+    }
+
+    fn held(&mut self, invitation: &Invitation, lease: &Lease) -> Result<&mut Item, LedgerAway> {
+        self.items.get_mut(&invitation.id).filter(|item| item.lease == Some(*lease)).ok_or(LedgerAway)
+    }
+
+    fn count(&mut self, invitation: &Invitation, name: &str, by: i64) {
+        *self.counts.entry((invitation.received_at.date(), name.to_owned())).or_default() += by;
+    }
+}
+
+impl<O: Outside> Ledger for Via<'_, O> {
+    type Error = LedgerAway;
+
+    async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, LedgerAway> {
+        let (invitation, lease) = (invitation.clone(), *lease);
+        self.0.store("claim", move |memory| Ok(memory.claim(&invitation, &lease, now))).await
+    }
+
+    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, LedgerAway> {
+        let person = person.clone();
+        self.0.store("mail_book", move |memory| Ok(memory.book(&person, now))).await
+    }
+
+    async fn begin_mail(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        booking: &Booking,
+        pointer: Option<&Pointer>,
+    ) -> Result<bool, LedgerAway> {
+        let (invitation, lease, record, booking) = (invitation.clone(), *lease, record.clone(), booking.clone());
+        let pointer = pointer.cloned();
+        let begin =
+            move |memory: &mut Memory| memory.begin_mail(&invitation, &lease, &record, &booking, pointer.as_ref());
+        self.0.store("begin_mail", begin).await
+    }
+
+    async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerAway> {
+        let lead = *lead;
+        self.0.store("registered_at", move |memory| Ok(memory.registered.get(&lead).copied())).await
+    }
+
+    async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerAway> {
+        let lead = *lead;
+        self.0.store("newest_link_used", move |memory| Ok(memory.links_used.get(&lead).copied())).await
+    }
+
+    async fn release(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        now: OffsetDateTime,
+    ) -> Result<(), LedgerAway> {
+        let (invitation, lease, record) = (invitation.clone(), *lease, record.clone());
+        let release = move |memory: &mut Memory| {
+            let item = memory.held(&invitation, &lease)?;
+            item.lease = None;
+            item.record = record.clone();
+            if record.mailed {
+                let person = record.person.unwrap_or_else(|| invitation.person());
+                memory.people.entry(person).or_default().last_sent = Some(now);
+            }
+            Ok(())
+        };
+        self.0.store("release", release).await
+    }
+
+    async fn end(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        record: &Record,
+        outcome: &Outcome,
+        now: OffsetDateTime,
+    ) -> Result<(), LedgerAway> {
+        let (invitation, lease, record, outcome) = (invitation.clone(), *lease, record.clone(), outcome.clone());
+        self.0.store("end", move |memory| memory.end(&invitation, &lease, &record, &outcome, now)).await
+    }
+}
