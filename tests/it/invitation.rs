@@ -1,7 +1,7 @@
 //! The `invitation` function: what becomes of queued messages, seen from outside.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     os::unix::process::ExitStatusExt,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -20,6 +20,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use crate::{
     fixtures::{self, metrics, sqs_event},
     runtime_api::{Function, FunctionError, TRACE},
+    samples::item_of,
     stage::{self, keys},
     template::Template,
     workspace,
@@ -202,9 +203,7 @@ async fn an_item_of_the_first_version_means_what_it_meant() {
     let files = workspace::files(&workspace::root().join("events/ledger/v1"), "json");
     assert_eq!(files.len(), 4);
     for file in files {
-        let item: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        let mut item: HashMap<_, _> =
-            item.as_object().unwrap().iter().map(|(name, value)| (name.clone(), attribute(value))).collect();
+        let mut item = item_of(&serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap());
         // As old as it is, it is not to be forgotten yet.
         item.insert("expires_at".to_owned(), AttributeValue::N("4102444800".to_owned()));
         let stage = Stage::new().await;
@@ -222,18 +221,6 @@ async fn an_item_of_the_first_version_means_what_it_meant() {
         assert_eq!(done, expected, "registrations and mails, {}", file.display());
         let printed = stage.finish(function).await;
         assert_eq!(printed.matches(&format!("\"outcome\":\"{outcome}\",\"cause\"")).count(), 1, "{printed}");
-    }
-}
-
-/// An attribute of an item as DynamoDB writes it in JSON.
-fn attribute(value: &Value) -> AttributeValue {
-    let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
-    match (kind.as_str(), value) {
-        ("S", Value::String(text)) => AttributeValue::S(text.clone()),
-        ("N", Value::String(number)) => AttributeValue::N(number.clone()),
-        ("BOOL", Value::Bool(value)) => AttributeValue::Bool(*value),
-        ("L", Value::Array(values)) => AttributeValue::L(values.iter().map(attribute).collect()),
-        _ => panic!("{kind} {value}"),
     }
 }
 

@@ -27,6 +27,7 @@ mod proof;
 mod retries;
 mod runtime_api;
 mod sales_team;
+mod samples;
 mod stage;
 mod system;
 mod template;

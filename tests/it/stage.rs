@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::{
     fixtures::{self, Aws, Queue},
     runtime_api::{Function, FunctionError},
+    samples::assert_have_samples,
     template::Template,
 };
 
@@ -95,10 +96,11 @@ impl<T> Stage<T> {
         self.emulator.calls().iter().filter(|arrived| arrived.call == Some(call)).count()
     }
 
-    /// All that is in the table.
+    /// All that is in the table; there are samples of everything in it.
     pub(crate) async fn kept(&self) -> String {
-        let scan = self.aws.dynamodb().scan().table_name(&self.ledger).consistent_read(true).send();
-        format!("{:?}", scan.await.unwrap().items())
+        let scan = self.aws.dynamodb().scan().table_name(&self.ledger).consistent_read(true).send().await.unwrap();
+        assert_have_samples(scan.items());
+        format!("{:?}", scan.items())
     }
 }
 
