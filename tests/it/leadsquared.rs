@@ -2,11 +2,13 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use leadsquared::{
-    Attributes, Client, Endpoint, Error, Identifier, Keys, LeadId, Limit, Options, Paths, Registration, Sender, Verb,
+use leadsquared::crm::Sender;
+use leadsquared::portal::{Identifier, Registration};
+use leadsquared::tools::{
     doctor::{Finding, Subject, Verdict, Wanted, examine},
     webhook_setup::WebhookSetup,
 };
+use leadsquared::{Attributes, Client, Endpoint, Error, Keys, LeadId, Limit, Options, Paths, Verb};
 use leadsquared_emulator::{Call, Emulator, Role, Settings};
 use url::Url;
 

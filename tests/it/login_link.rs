@@ -14,7 +14,8 @@ use axum::body::{Body, to_bytes};
 use call_allowance::{Allowance, DynamoDb, Rules};
 use futures::future::{join, join_all};
 use hyper_util::rt::TokioExecutor;
-use leadsquared::{Admission as _, Attributes, Client, Keys, Lane, Options, Registration};
+use leadsquared::portal::Registration;
+use leadsquared::{Admission as _, Attributes, Client, Keys, Lane, Options};
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Settings};
 use onboarding::{InvitationId, LINK_TOKEN_BYTES, LinkToken, PersonKey};
 use proptest::{

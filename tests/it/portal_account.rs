@@ -15,7 +15,8 @@ use axum::{
 };
 use futures::future::join_all;
 use hyper_util::rt::TokioExecutor;
-use leadsquared::{Attributes, Client, Keys, Options, Password, Registration};
+use leadsquared::portal::Registration;
+use leadsquared::{Attributes, Client, Keys, Options, Password};
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Limit, LimitRefusal, Settings};
 use proptest::{
     collection::vec,

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use leadsquared::{Attributes, Client, Keys, Options, Password, Registration};
+use leadsquared::portal::Registration;
+use leadsquared::{Attributes, Client, Keys, Options, Password};
 use leadsquared_emulator::{Call, Effect, Fault, Limit, Settings, Tenant};
 use onboarding::{Action, Invitation, InvitationId, PASSWORD, Provenance, Source, Unproven, Whom, proof};
 use serde_json::{Value, json};

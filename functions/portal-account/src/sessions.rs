@@ -3,7 +3,8 @@
 //! LeadSquared has no call that tells (<https://apidocs.leadsquared.com/portal-api/>), and whoever changes a password must
 //! not choose where its notice goes.
 
-use leadsquared::{LeadId, Session, SessionKey};
+use leadsquared::portal::Session;
+use leadsquared::{LeadId, SessionKey};
 use time::{Duration, OffsetDateTime};
 
 use crate::answers::SESSION_SECONDS;

@@ -2,9 +2,10 @@ use std::error::Error as StdError;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use leadsquared::crm::Lead;
+use leadsquared::portal::{Registration, auto_login_link};
 use leadsquared::{
-    Attributes, AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, LoginLink, Password, PortalId,
-    Registration, auto_login_link,
+    Attributes, AutoLoginKey, DuplicateField, EmailAddress, Error, LeadId, LoginLink, Password, PortalId,
 };
 use telemetry::Metric;
 use time::OffsetDateTime;

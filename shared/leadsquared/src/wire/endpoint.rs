@@ -1,7 +1,5 @@
 //! Every call as data: host, verb, path, what it carries, and whether it may be repeated.
 
-use crate::decode::Presented;
-
 /// Which of the account's two hosts serves a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
@@ -69,6 +67,19 @@ impl Access {
             Access::TenantAndKeys => &[TENANT],
         }
     }
+}
+
+/// What a call presented to be let in, which is what a 401 is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented {
+    /// The keys.
+    Keys,
+    /// A credential derived from the keys: public key, registration token or tenant key.
+    Derived,
+    /// Derived credentials, and a portal user's password or code.
+    Password,
+    /// A signed-in portal user's private key.
+    Session,
 }
 
 /// A derived credential that a call carries: the call it is obtained with, and where it goes.

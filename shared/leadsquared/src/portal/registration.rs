@@ -3,12 +3,10 @@
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::Attributes;
 use crate::client::{Call, Client};
-use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::id::LeadId;
-use crate::secret::Password;
+use crate::values::{Attributes, LeadId, Password};
+use crate::wire::Endpoint;
 
 /// A person to be registered with the portal (<https://apidocs.leadsquared.com/register/>).
 #[derive(Clone, Debug)]

@@ -5,12 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Call, Client};
-use crate::email_address::EmailAddress;
-use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::id::LeadId;
-use crate::phone::Phone;
-use crate::secret::{CodeChallenge, CodeRecipient, OneTimeCode, Password, SessionKey};
+use crate::values::{CodeChallenge, CodeRecipient, EmailAddress, LeadId, OneTimeCode, Password, Phone, SessionKey};
+use crate::wire::Endpoint;
 
 /// By what a portal user is found. `Debug` hides the value.
 #[derive(Clone, PartialEq, Eq)]

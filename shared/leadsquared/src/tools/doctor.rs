@@ -4,14 +4,13 @@ use std::fmt;
 
 use url::Url;
 
+use crate::admission::Limit;
 use crate::client::Client;
-use crate::email_address::EmailAddress;
-use crate::endpoint::Endpoint;
-use crate::error::{Error, Limit};
-use crate::lead_fields::LeadField;
-use crate::mail::{Content, EmailToLead, Recipient, Sender};
-use crate::options::is_loopback;
-use crate::user::User;
+use crate::crm::{Content, EmailToLead, LeadField, Recipient, Sender, User};
+use crate::error::Error;
+use crate::hosts::is_loopback;
+use crate::values::EmailAddress;
+use crate::wire::Endpoint;
 
 /// What the account is supposed to be good for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

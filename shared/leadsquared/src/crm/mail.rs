@@ -6,11 +6,9 @@ use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
 use crate::client::{Call, Client};
-use crate::date_time;
-use crate::email_address::EmailAddress;
-use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::id::{LeadId, UserId};
+use crate::values::{EmailAddress, LeadId, UserId, date_time};
+use crate::wire::Endpoint;
 
 /// An e-mail to an existing lead (<https://apidocs.leadsquared.com/send-an-email-to-a-lead/>). `Debug` hides it: it may
 /// contain a login link.

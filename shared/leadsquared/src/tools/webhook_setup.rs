@@ -7,8 +7,8 @@ use serde_json::Value;
 use url::Url;
 
 use crate::client::Client;
+use crate::crm::{NewWebhook, Webhook, WebhookEvent, WebhookState};
 use crate::error::Error;
-use crate::webhooks::{NewWebhook, Webhook, WebhookEvent, WebhookState};
 
 /// What an address is to hear of. `Debug` shows neither the secret nor more of the address than its host.
 #[derive(Clone)]

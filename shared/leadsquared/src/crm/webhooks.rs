@@ -7,10 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use crate::client::{Call, Client};
-use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::leads::Success;
-use crate::lenient;
+use crate::wire::{Endpoint, Success, lenient};
 
 /// What a webhook is called for (<https://apidocs.leadsquared.com/create-a-webhook/>).
 ///

@@ -4,16 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::attributes::Attributes;
 use crate::client::{Call, Client};
-use crate::email_address::EmailAddress;
-use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::id::LeadId;
-use crate::phone::Phone;
+use crate::values::{Attributes, EmailAddress, LeadId, Phone};
+use crate::wire::{Endpoint, Success};
 
 /// A lead as it is stored. `Debug` shows the id only: the rest is personal data.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -175,13 +171,6 @@ impl Client {
         let success: Success<Written> = self.call(call).await?;
         Ok(success.message.related_id.unwrap_or(success.message.id))
     }
-}
-
-/// `{"Status":"Success","Message":…}`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Success<T = IgnoredAny> {
-    pub(crate) message: T,
 }
 
 /// Capture's `RelatedId` is what public clients use as the lead's id when it is there.

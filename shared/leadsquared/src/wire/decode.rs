@@ -6,21 +6,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::endpoint::Host;
-use crate::error::{DuplicateField, Error, HiddenText, Limit};
-
-/// What a call presented to be let in, which is what a 401 is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presented {
-    /// The keys.
-    Keys,
-    /// A credential derived from the keys: public key, registration token or tenant key.
-    Derived,
-    /// Derived credentials, and a portal user's password or code.
-    Password,
-    /// A signed-in portal user's private key.
-    Session,
-}
+use super::endpoint::{Host, Presented};
+use crate::admission::Limit;
+use crate::error::{DuplicateField, Error, HiddenText};
 
 /// Texts by which LeadSquared's answers are told apart where no type is documented.
 ///

@@ -71,7 +71,7 @@ impl fmt::Debug for Phone {
     }
 }
 
-/// A country by its calling code: 91 is India. An account's own is [`User::default_country_code`](crate::User).
+/// A country by its calling code: 91 is India. An account's own is [`User::default_country_code`](crate::crm::User).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallingCode(pub u16);
 

@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::client::{Call, Client};
-use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::id::{LeadId, PortalId};
-use crate::secret::{AutoLoginKey, LoginLink};
+use crate::values::{AutoLoginKey, LeadId, LoginLink, PortalId};
+use crate::wire::Endpoint;
 
 impl Client {
     /// Portal auto login, lead-level key: good for four hours, less where LeadSquared has shortened it for the account

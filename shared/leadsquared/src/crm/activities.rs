@@ -7,14 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use time::UtcDateTime;
 
-use crate::attributes::Attributes;
 use crate::client::{Call, Client};
-use crate::date_time;
-use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::id::{ActivityId, LeadId};
-use crate::leads::Success;
-use crate::lenient;
+use crate::values::{ActivityId, Attributes, LeadId, date_time};
+use crate::wire::{Endpoint, Success, lenient};
 
 /// An activity to be posted (<https://apidocs.leadsquared.com/post-an-activity-to-lead/>). `Debug` hides note and values.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,9 +4,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::client::{Call, Client};
-use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::lenient;
+use crate::wire::{Endpoint, lenient};
 
 /// A field of a lead (<https://apidocs.leadsquared.com/meta-data/>).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -2,12 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::sign_in::{Identifier, IdentifierBody};
 use crate::client::{Call, Client};
-use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::id::LeadId;
-use crate::secret::{Password, SessionKey, TemporaryPassword};
-use crate::sign_in::{Identifier, IdentifierBody};
+use crate::values::{LeadId, Password, SessionKey, TemporaryPassword};
+use crate::wire::Endpoint;
 
 /// A new password for somebody who has the mail that [`Client::forgot_password`] made LeadSquared send. Lead and temporary
 /// password are in the address of the link in it; under which names is not documented.
