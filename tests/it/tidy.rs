@@ -8,14 +8,14 @@ use std::{
 
 use aws_lambda_events::sqs::SqsEvent;
 use object::{Object, ObjectSymbol};
+use runtime_api::Function;
 use rustc_demangle::demangle;
 use serde_json::{Value, json};
 
 use telemetry::metric::{self, Series};
 
 use crate::{
-    fixtures::binary,
-    runtime_api::Function,
+    functions::binary,
     template::{Template, own_metrics},
     workspace::{self, root},
 };

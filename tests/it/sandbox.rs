@@ -1,35 +1,38 @@
-//! What functions that call LeadSquared work with: an AWS account with its queues and its table, and a LeadSquared account
-//! whose keys lie in its secret.
+//! The sandbox of a function that calls LeadSquared: an AWS account with queues, ledger and secret, and an emulated
+//! LeadSquared account whose keys the secret holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared_emulator::{Call, Emulator, Role, Settings};
+use runtime_api::{Function, FunctionError};
 use serde_json::json;
 
 use crate::{
-    fixtures::{self, Aws, Queue},
-    runtime_api::{Function, FunctionError},
+    aws::{Aws, Queue},
+    functions,
     samples::assert_have_samples,
     template::Template,
 };
 
-/// The stage, and what the tests of one function have on it besides.
-pub(crate) struct Stage<T> {
+/// The sandbox of one test, with what the tests of one function add to it.
+pub(crate) struct Sandbox<T> {
     pub(crate) aws: Aws,
     pub(crate) emulator: Emulator,
     pub(crate) invitations: Queue,
     pub(crate) dead_letters: Queue,
+    /// Name of the table.
     pub(crate) ledger: String,
-    /// The ARN of the secret.
+    /// ARN of the secret.
     pub(crate) secret: String,
-    pub(crate) props: T,
-    /// How many calls the LeadSquared account permits.
+    pub(crate) extras: T,
+    /// The calls that LeadSquared permits in a window, as a setting.
     allowance: String,
 }
 
-impl<T> Stage<T> {
-    /// A stage of one's own, with a LeadSquared account of these settings.
-    pub(crate) async fn set(settings: Settings, props: T) -> Self {
+impl<T> Sandbox<T> {
+    /// A new sandbox with an emulated LeadSquared account of these settings.
+    pub(crate) async fn open(settings: Settings, extras: T) -> Self {
         let aws = Aws::new().await;
         let allowance = settings.limit.calls.to_string();
         let emulator = Emulator::start(settings).await.unwrap();
@@ -37,16 +40,17 @@ impl<T> Stage<T> {
         let dead_letters = aws.queue("dead-letters").await;
         let ledger = aws.table().await;
         let secret = aws.secret(&keys(&emulator.keys())).await;
-        Self { aws, emulator, invitations, dead_letters, ledger, secret, props, allowance }
+        Self { aws, emulator, invitations, dead_letters, ledger, secret, extras, allowance }
     }
 
-    /// The same with other props.
-    pub(crate) fn furnished<U>(self, props: U) -> Stage<U> {
-        let Self { aws, emulator, invitations, dead_letters, ledger, secret, props: _, allowance } = self;
-        Stage { aws, emulator, invitations, dead_letters, ledger, secret, props, allowance }
+    /// The same sandbox with other extras.
+    pub(crate) fn with_extras<U>(self, extras: U) -> Sandbox<U> {
+        let Self { aws, emulator, invitations, dead_letters, ledger, secret, extras: _, allowance } = self;
+        Sandbox { aws, emulator, invitations, dead_letters, ledger, secret, extras, allowance }
     }
 
-    /// A function's environment: what is on the stage and the template's defaults, and these settings instead of either.
+    /// A function's environment: the template's defaults, the resources of the sandbox, and these settings instead of
+    /// either.
     pub(crate) fn environment(&self, function: &str, changes: &[(&str, &str)]) -> Vec<(String, String)> {
         let url = self.emulator.url();
         let (portal_id, portal_page) = (self.emulator.portal_id(), self.emulator.portal_page_url());
@@ -75,10 +79,10 @@ impl<T> Stage<T> {
         function: &str,
         changes: &[(&str, &str)],
     ) -> Result<Function, FunctionError> {
-        Function::start(fixtures::binary(function).await, self.environment(function, changes)).await
+        functions::start(function, self.environment(function, changes)).await
     }
 
-    /// Gives the administrators new keys, and the secret those that are used.
+    /// Gives the administrators of the LeadSquared account new keys, and puts them into the secret.
     pub(crate) async fn rotate_keys(&self) {
         self.emulator.change_users(|users| {
             for user in users.iter_mut().filter(|user| user.role == Role::Administrator) {
@@ -96,15 +100,35 @@ impl<T> Stage<T> {
         self.emulator.calls().iter().filter(|arrived| arrived.call == Some(call)).count()
     }
 
-    /// All that is in the table; there are samples of everything in it.
+    /// All items of the ledger. Fails for an item of which `events/ledger` has no sample.
+    pub(crate) async fn items(&self) -> Vec<HashMap<String, AttributeValue>> {
+        let items = self.aws.items(&self.ledger).await;
+        assert_have_samples(&items);
+        items
+    }
+
+    /// All items of the ledger as one text, to search for secrets.
     pub(crate) async fn kept(&self) -> String {
-        let scan = self.aws.dynamodb().scan().table_name(&self.ledger).consistent_read(true).send().await.unwrap();
-        assert_have_samples(scan.items());
-        format!("{:?}", scan.items())
+        format!("{:?}", self.items().await)
+    }
+
+    /// Writes an item to the ledger.
+    pub(crate) async fn put(&self, pk: &str, attributes: &[(&str, AttributeValue)]) {
+        let mut item = HashMap::from([("pk".to_owned(), AttributeValue::S(pk.to_owned()))]);
+        item.extend(attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        self.aws.put_items(&self.ledger, vec![item]).await;
+    }
+
+    /// Changes one attribute of an item of the ledger, or creates the item with it.
+    pub(crate) async fn set(&self, pk: &str, name: &str, value: AttributeValue) {
+        let update = self.aws.dynamodb().update_item().table_name(&self.ledger);
+        let update = update.key("pk", AttributeValue::S(pk.to_owned())).update_expression("SET #name = :value");
+        let update = update.expression_attribute_names("#name", name).expression_attribute_values(":value", value);
+        update.send().await.unwrap();
     }
 }
 
-/// Keys as they lie in the secret.
+/// The secret's text for an access key and a secret key.
 pub(crate) fn keys((access_key, secret_key): &(String, String)) -> String {
     json!({ "accessKey": access_key, "secretKey": secret_key }).to_string()
 }

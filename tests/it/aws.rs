@@ -1,13 +1,11 @@
-//! What the tests of the functions share: the built binaries, and an AWS account each on one MiniStack.
+//! An AWS account for each test: its queues, tables, secrets and keys, on one MiniStack that all tests share.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    path::{Path, PathBuf},
+    collections::HashMap,
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -20,30 +18,17 @@ use aws_sdk_sqs::{
     operation::receive_message::builders::ReceiveMessageFluentBuilder,
     types::{Message, MessageSystemAttributeName, QueueAttributeName},
 };
-use local_stack::{functions, ministack::MiniStack, steps::Steps};
-use serde_json::{Map, Value, json};
+use local_stack::{ministack::MiniStack, steps::Steps};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
-use crate::template::STACK;
+use crate::waiting;
 
-const REGION: &str = "us-east-1";
+pub(crate) const REGION: &str = "us-east-1";
 
-/// What outlives a single test runs here: a test's own runtime ends with it.
-static SHARED: LazyLock<Runtime> = LazyLock::new(|| {
+/// Runs what several tests share; the runtime of a single test ends with it.
+pub(crate) static SHARED: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime starts")
 });
-
-/// The built binary of a function.
-pub(crate) async fn binary(function: &str) -> &'static Path {
-    // Kept with its failure, or every test would try again what cannot work.
-    static BINARIES: OnceCell<Result<BTreeMap<String, PathBuf>, String>> = OnceCell::const_new();
-    let binaries = BINARIES.get_or_init(|| async {
-        let building = SHARED.spawn(async { functions::build(&Steps::shown()).await });
-        building.await.unwrap().map_err(|error| format!("{error:#}"))
-    });
-    let binaries = binaries.await.as_ref().unwrap_or_else(|error| panic!("{error}"));
-    binaries.get(function).unwrap_or_else(|| panic!("there is no function {function}"))
-}
 
 async fn ministack() -> &'static MiniStack {
     static MINISTACK: OnceCell<Result<MiniStack, String>> = OnceCell::const_new();
@@ -54,7 +39,7 @@ async fn ministack() -> &'static MiniStack {
     started.await.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// An AWS account that one test has to itself.
+/// An AWS account of one test.
 pub(crate) struct Aws {
     account: String,
     endpoint: String,
@@ -65,7 +50,7 @@ pub(crate) struct Aws {
 impl Aws {
     pub(crate) async fn new() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(100_000_000_000);
-        // MiniStack takes a 12-digit access key id for the account's number.
+        // MiniStack reads an access key id of 12 digits as the account's number.
         Self::at(ministack().await, LAST.fetch_add(1, Ordering::Relaxed).to_string()).await
     }
 
@@ -86,7 +71,11 @@ impl Aws {
         Self { account, endpoint, config, sqs }
     }
 
-    /// What Lambda would set so that a function's SDK finds this account.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The variables by which a function's AWS SDK finds this account.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let variables = [
             ("AWS_ACCESS_KEY_ID", self.account.as_str()),
@@ -97,13 +86,13 @@ impl Aws {
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
-    /// Every queue there is.
+    /// Every queue of the account.
     pub(crate) async fn queues(&self) -> Vec<Queue> {
         let urls = self.sqs.list_queues().send().await.unwrap().queue_urls.unwrap_or_default();
         urls.into_iter().map(|url| Queue { url, sqs: self.sqs.clone() }).collect()
     }
 
-    /// A new FIFO queue with the settings of the template's.
+    /// A new FIFO queue with the settings of the template's invitation queue.
     pub(crate) async fn queue(&self, name: &str) -> Queue {
         let attributes = [
             (QueueAttributeName::FifoQueue, "true"),
@@ -120,7 +109,7 @@ impl Aws {
         Queue { url, sqs: self.sqs.clone() }
     }
 
-    /// A new table keyed like the template's ledger; its name.
+    /// A new table with the key of the template's ledger; returns its name.
     pub(crate) async fn table(&self) -> String {
         let name = "ledger".to_owned();
         let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap();
@@ -130,26 +119,32 @@ impl Aws {
         name
     }
 
-    /// How an operator of this account reaches it.
+    /// The configuration of an SDK client of this account.
     pub(crate) fn config(&self) -> &SdkConfig {
         &self.config
     }
 
-    /// Puts items into a table, many at a time.
+    /// Writes items to a table in batches.
     pub(crate) async fn put_items(&self, table: &str, items: Vec<HashMap<String, AttributeValue>>) {
-        const AT_A_TIME: usize = 25;
-        for some in items.chunks(AT_A_TIME) {
+        const LARGEST_BATCH: usize = 25;
+        for batch in items.chunks(LARGEST_BATCH) {
             let put = |item: &HashMap<_, _>| PutRequest::builder().set_item(Some(item.clone())).build().unwrap();
-            let puts = some.iter().map(|item| WriteRequest::builder().put_request(put(item)).build()).collect();
+            let puts = batch.iter().map(|item| WriteRequest::builder().put_request(put(item)).build()).collect();
             self.dynamodb().batch_write_item().request_items(table, puts).send().await.unwrap();
         }
+    }
+
+    /// All items of a table.
+    pub(crate) async fn items(&self, table: &str) -> Vec<HashMap<String, AttributeValue>> {
+        let scan = self.dynamodb().scan().table_name(table).consistent_read(true).into_paginator().items();
+        scan.send().try_collect().await.unwrap()
     }
 
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.config)
     }
 
-    /// A new secret with this text; its ARN.
+    /// A new secret with this text; returns its ARN.
     pub(crate) async fn secret(&self, text: &str) -> String {
         let created = self.secrets_manager().create_secret().name("keys").secret_string(text).send();
         created.await.unwrap().arn.expect("a secret has an ARN")
@@ -159,7 +154,7 @@ impl Aws {
         self.secrets_manager().put_secret_value().secret_id(arn).secret_string(text).send().await.unwrap();
     }
 
-    /// A new KMS key; its ARN.
+    /// A new KMS key; returns its ARN.
     pub(crate) async fn key(&self) -> String {
         let created = aws_sdk_kms::Client::new(&self.config).create_key().send().await.unwrap();
         created.key_metadata.and_then(|key| key.arn).expect("a key has an ARN")
@@ -170,7 +165,7 @@ impl Aws {
     }
 }
 
-/// A table of one's own, and what keeps things in it.
+/// A new table in an account of its own, and the code under test that stores items in it.
 pub(crate) struct Table<T> {
     pub(crate) aws: Aws,
     pub(crate) name: String,
@@ -197,17 +192,13 @@ impl Queue {
         message.message_group_id(group).message_deduplication_id(deduplication_id).send().await.unwrap();
     }
 
-    /// Takes one message, which may still be on its way back to the queue.
+    /// Receives one message. Waits for it: a message that failed becomes visible again only after its time-out.
     pub(crate) async fn next(&self) -> Message {
-        const LONGEST_WAIT: Duration = Duration::from_secs(60);
-        let began = Instant::now();
-        while began.elapsed() < LONGEST_WAIT {
-            let received = self.request_messages(1).wait_time_seconds(1).send().await.unwrap();
-            if let Some(message) = received.messages.unwrap_or_default().pop() {
-                return message;
-            }
-        }
-        panic!("no message within {LONGEST_WAIT:?}");
+        let received = async || {
+            let request = self.request_messages(1).wait_time_seconds(1);
+            request.send().await.unwrap().messages.unwrap_or_default().pop()
+        };
+        waiting::poll("a message is on the queue", received).await
     }
 
     pub(crate) async fn delete(&self, message: &Message) {
@@ -215,7 +206,7 @@ impl Queue {
         self.sqs.delete_message().queue_url(&self.url).receipt_handle(receipt).send().await.unwrap();
     }
 
-    /// Takes all messages off the queue.
+    /// Receives and deletes all messages.
     pub(crate) async fn drain(&self) -> Vec<Message> {
         let mut all = Vec::new();
         loop {
@@ -238,49 +229,4 @@ impl Queue {
     pub(crate) async fn remove(self) {
         self.sqs.delete_queue().queue_url(self.url).send().await.unwrap();
     }
-}
-
-/// The metrics among a function's lines, each as name, dimensions and value: `("Outcomes", "outcome=invited", 1)`.
-pub(crate) fn metrics(printed: &str) -> Vec<(String, String, Value)> {
-    let documents = printed.lines().filter(|line| line.contains("\"_aws\""));
-    let documents = documents.map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
-    let mut found = Vec::new();
-    for document in documents {
-        let [directive] = &document["_aws"]["CloudWatchMetrics"].as_array().unwrap()[..] else { panic!("{document}") };
-        assert_eq!(directive["Namespace"], STACK);
-        let names = directive["Dimensions"][0].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
-        let dimensions: Vec<_> = names.map(|name| format!("{name}={}", document[name].as_str().unwrap())).collect();
-        for metric in directive["Metrics"].as_array().unwrap() {
-            let name = metric["Name"].as_str().unwrap();
-            let unit = match name {
-                "QueueAge" | "WaitingAge" => "Seconds",
-                "AllowanceWait" => "Milliseconds",
-                _ => "Count",
-            };
-            assert_eq!(metric["Unit"], unit, "{metric}");
-            found.push((name.to_owned(), dimensions.join(" "), document[name].clone()));
-        }
-    }
-    found
-}
-
-/// The event that Lambda makes of received messages.
-pub(crate) fn sqs_event(messages: &[Message]) -> Value {
-    let record = |message: &Message| {
-        let attributes: Map<_, _> = (message.attributes.iter().flatten())
-            .map(|(name, value)| (name.as_str().to_owned(), json!(value)))
-            .collect();
-        json!({
-            "messageId": message.message_id,
-            "receiptHandle": message.receipt_handle,
-            "body": message.body,
-            "attributes": attributes,
-            "messageAttributes": {},
-            "md5OfBody": message.md5_of_body,
-            "eventSource": "aws:sqs",
-            "eventSourceARN": format!("arn:aws:sqs:{REGION}:000000000000:invitations.fifo"),
-            "awsRegion": REGION,
-        })
-    };
-    json!({ "Records": messages.iter().map(record).collect::<Vec<_>>() })
 }
