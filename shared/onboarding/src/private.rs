@@ -1,8 +1,10 @@
+//! A wrapper for values about a person that keeps them out of logs, panics and error texts.
+
 use std::fmt;
 
-/// A value about a person, which no log line, panic or error text can print.
+/// A value about a person that no log line, panic or error text can print.
 ///
-/// `Debug` and `Display` write `[private]`, and there is no `Serialize`: whoever needs the value says so with
+/// `Debug` and `Display` write `[private]`, and there is no `Serialize`. Code that needs the value calls
 /// [`Private::expose`].
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Private<T>(T);
@@ -18,7 +20,7 @@ impl<T> Private<T> {
         &self.0
     }
 
-    /// The value itself, taken out.
+    /// Unwraps the value.
     pub fn into_inner(self) -> T {
         self.0
     }
