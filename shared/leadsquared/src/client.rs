@@ -14,7 +14,7 @@ use url::Url;
 
 use self::credentials::{Cached, Credentials, Fetch, Issue, Renewal};
 use crate::admission::Lane;
-use crate::error::Error;
+use crate::error::{Cause, Error, ErrorKind};
 use crate::hosts::Hosts;
 use crate::options::{Called, InvalidOptions, Options};
 use crate::values::{Attributes, Keys, SessionKey};
@@ -413,25 +413,27 @@ async fn exchange(
 ) -> Result<(u16, Vec<u8>), Error> {
     *request.timeout_mut() = Some(time);
     let sent = http.execute(request).await;
-    // A reqwest error prints the address, and the address holds the keys.
-    let mut response = sent.map_err(reqwest::Error::without_url).map_err(|error| {
+    let mut response = sent.map_err(|error| {
         if error.is_connect() || error.is_builder() {
-            Error::Unreachable(Arc::new(error))
+            Error::Unreachable(cause(error))
         } else {
-            Error::UnknownResult(Arc::new(error))
+            Error::UnknownResult(cause(error))
         }
     })?;
     let status = response.status().as_u16();
     let mut body = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| Error::UnknownResult(Arc::new(error.without_url())))?
-    {
+    while let Some(chunk) = response.chunk().await.map_err(|error| Error::UnknownResult(cause(error)))? {
         if body.len() + chunk.len() > ANSWER_LIMIT {
             return Err(Error::Undocumented { status, line: 0, column: 0 });
         }
         body.extend_from_slice(&chunk);
     }
     Ok((status, body))
+}
+
+/// A reqwest error prints the request's address, and the address holds the keys.
+fn cause(error: reqwest::Error) -> Cause {
+    Arc::new(error.without_url())
 }
 
 /// A header value that HTTP libraries keep out of their own logs.
@@ -442,11 +444,10 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
 }
 
 fn is_worth_repeating(error: &Error, repeat: Repeat) -> bool {
-    match error {
-        Error::Unreachable(_) => true,
-        Error::UnknownResult(_) | Error::ServerFault { .. } | Error::Undocumented { .. } => repeat == Repeat::Harmless,
-        // The wait for a new window is longer than anybody should be billed for sleeping; the other errors are answers.
-        _ => false,
+    match error.kind() {
+        ErrorKind::Unknown => repeat == Repeat::Harmless,
+        // After a rate limit the wait for a new window is too long: a function is billed for the time it sleeps.
+        _ => matches!(error, Error::Unreachable(_)),
     }
 }
 

@@ -123,6 +123,26 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Refused`] for an unknown type or field.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::LeadId;
+    /// use leadsquared::crm::{ActivityQuery, NewActivity};
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let lead: LeadId = "11111111-1111-4111-8111-111111111111".parse()?;
+    /// let activity = NewActivity {
+    ///     event: 201,
+    ///     note: "Paid the application fee".to_owned(),
+    ///     at: None,
+    ///     fields: vec![("mx_Custom_1".to_owned(), "1500".to_owned())],
+    /// };
+    /// client.post_activity(&lead, &activity).await?;
+    /// let page = client.activities(&lead, &ActivityQuery::default()).await?;
+    /// println!("{} activities", page.record_count);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn post_activity(&self, lead: &LeadId, activity: &NewActivity) -> Result<ActivityId, Error> {
         let body = PostBody { related_prospect_id: Some(*lead), ..PostBody::of(activity) };
         self.activity_posted(Call::new(Endpoint::PostActivity).body(&body)).await

@@ -42,6 +42,16 @@ impl Client {
     ///
     /// # Errors
     /// As for every call.
+    ///
+    /// # Examples
+    /// ```
+    /// # leadsquared_fake::run(async |client| {
+    /// for field in client.lead_fields().await?.iter().filter(|field| field.is_mandatory) {
+    ///     println!("every lead needs {} ({})", field.schema_name, field.data_type);
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn lead_fields(&self) -> Result<Vec<LeadField>, Error> {
         self.call(Call::new(Endpoint::LeadFields)).await
     }

@@ -81,6 +81,16 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::BadKeys`] when no active user has these keys.
+    ///
+    /// # Examples
+    /// ```
+    /// # leadsquared_fake::run(async |client| {
+    /// let user = client.authenticate_user().await?;
+    /// assert!(user.is_administrator());
+    /// println!("the account's API host is {}", user.api_host());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn authenticate_user(&self) -> Result<User, Error> {
         self.call(Call::new(Endpoint::AuthenticateUser)).await
     }

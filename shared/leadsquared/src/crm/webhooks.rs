@@ -8,7 +8,8 @@ use url::Url;
 
 use crate::client::{Call, Client};
 use crate::error::Error;
-use crate::wire::{Endpoint, Success, lenient};
+use crate::values::schema_name;
+use crate::wire::{Endpoint, EventType, Success, lenient};
 
 /// What a webhook is called for (<https://apidocs.leadsquared.com/create-a-webhook/>).
 ///
@@ -47,30 +48,17 @@ pub enum WebhookEvent {
 }
 
 impl WebhookEvent {
-    /// LeadSquared's name for it, in lists of webhooks and in deliveries.
-    pub fn name(&self) -> &'static str {
+    /// Its type: LeadSquared's name and number for it.
+    pub fn event_type(&self) -> EventType {
         match self {
-            WebhookEvent::LandingPageSubmission => "Landing_Page_submission",
-            WebhookEvent::ActivityCreate { .. } => "LeadActivity_Post_Create",
-            WebhookEvent::ActivityUpdate { .. } => "LeadActivity_Post_Update",
-            WebhookEvent::LeadCreate => "Lead_Post_Create",
-            WebhookEvent::LeadOwnerChange => "Lead_Owner_Change",
-            WebhookEvent::LeadUpdate => "Lead_Post_Update",
-            WebhookEvent::LeadScoreChange => "Lead_Score_Change",
-            WebhookEvent::LeadFieldChange { .. } => "Lead_Field_Change",
-        }
-    }
-
-    fn number(&self) -> &'static str {
-        match self {
-            WebhookEvent::LandingPageSubmission => "1",
-            WebhookEvent::ActivityCreate { .. } => "2",
-            WebhookEvent::LeadCreate => "3",
-            WebhookEvent::LeadOwnerChange => "4",
-            WebhookEvent::LeadUpdate => "6",
-            WebhookEvent::LeadScoreChange => "9",
-            WebhookEvent::ActivityUpdate { .. } => "15",
-            WebhookEvent::LeadFieldChange { .. } => "26",
+            WebhookEvent::LandingPageSubmission => EventType::LandingPageSubmission,
+            WebhookEvent::ActivityCreate { .. } => EventType::ActivityCreate,
+            WebhookEvent::ActivityUpdate { .. } => EventType::ActivityUpdate,
+            WebhookEvent::LeadCreate => EventType::LeadCreate,
+            WebhookEvent::LeadOwnerChange => EventType::LeadOwnerChange,
+            WebhookEvent::LeadUpdate => EventType::LeadUpdate,
+            WebhookEvent::LeadScoreChange => EventType::LeadScoreChange,
+            WebhookEvent::LeadFieldChange { .. } => EventType::LeadFieldChange,
         }
     }
 
@@ -216,6 +204,24 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Duplicate`] for a second webhook on one field's changes; [`Error::Refused`] for an address that does not answer.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::crm::{NewWebhook, WebhookEvent};
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let webhook = NewWebhook {
+    ///     description: "applications".to_owned(),
+    ///     url: "https://api.example.com/crm-events".parse()?,
+    ///     event: WebhookEvent::LeadCreate,
+    ///     headers: vec![("x-webhook-secret".to_owned(), "…".to_owned())],
+    ///     notify_on_failure: true,
+    /// };
+    /// let id = client.create_webhook(&webhook).await?;
+    /// client.delete_webhook(&id).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create_webhook(&self, new: &NewWebhook) -> Result<String, Error> {
         let created: Success<Created> =
             self.call(Call::new(Endpoint::CreateWebhook).body(&WebhookBody::of(None, new))).await?;
@@ -289,7 +295,7 @@ impl<'a> WebhookBody<'a> {
             url: new.url.as_str(),
             method: "POST",
             content_type: "application/json",
-            webhook_event: new.event.number(),
+            webhook_event: new.event.event_type().number(),
             is_specific_landing_page: false,
             notify_on_failure: new.notify_on_failure,
             webhook_properties: activity_event.as_ref().map(properties),
@@ -338,7 +344,7 @@ impl RetrieveBody {
         };
         Self {
             parameter: RetrieveParameter { r#type: "Webhook", status_code },
-            sorting: RetrieveSorting { column_name: "ModifiedOn", direction: "1" },
+            sorting: RetrieveSorting { column_name: schema_name::MODIFIED_ON, direction: "1" },
             paging: RetrievePaging { page_index: 1, page_size: 200 },
         }
     }

@@ -17,6 +17,21 @@ impl Client {
     ///
     /// # Errors
     /// Among others: [`Error::NoSuchLead`] and [`Error::NotAPortalUser`], as far as LeadSquared's texts tell them apart.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::LeadId;
+    /// use leadsquared::portal::auto_login_link;
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let lead: LeadId = "11111111-1111-4111-8111-111111111111".parse()?;
+    /// let key = client.lead_auto_login_key(&lead).await?;
+    /// let page = "https://apply.example.com/".parse()?;
+    /// let link = auto_login_link(&page, &lead, &client.options().portal_id, &key);
+    /// assert!(link.expose().starts_with("https://apply.example.com/?leadId=11111111"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn lead_auto_login_key(&self, lead: &LeadId) -> Result<AutoLoginKey, Error> {
         let body = LeadAndPortal { lead_id: lead, portal_id: &self.options().portal_id };
         let key: LeadAuthKey = self.call(Call::new(Endpoint::LeadAuthKey).body(&body)).await?;

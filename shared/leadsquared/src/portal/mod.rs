@@ -6,6 +6,6 @@ mod registration;
 mod sign_in;
 
 pub use auto_login::auto_login_link;
-pub use passwords::PasswordReset;
+pub use passwords::{PasswordReset, ResetRecipient};
 pub use registration::Registration;
 pub use sign_in::{Identifier, SentCode, Session};

@@ -20,16 +20,35 @@ pub struct PasswordReset {
     pub password: Password,
 }
 
+/// Where the mail or text with a temporary password goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResetRecipient<'a> {
+    /// Where the portal's own settings send it.
+    #[default]
+    PortalDefault,
+    /// To the phone number or e-mail address in this field of the lead, named by its schema name.
+    Field(&'a str),
+}
+
 impl Client {
     /// Forgot Password: LeadSquared sends a link with a temporary password, in words set in the portal
     /// (<https://apidocs.leadsquared.com/forgot-password/>). A repeat sends another.
     ///
-    /// `recipient_field` is the schema name of another phone or e-mail field of the lead to send it to.
-    ///
     /// # Errors
-    /// [`Error::NoSuchLead`] and the like tell who has an account: answer people the same in every case.
-    pub async fn forgot_password(&self, who: &Identifier, recipient_field: Option<&str>) -> Result<(), Error> {
-        let sent: Done = self.call(Call::new(Endpoint::ForgotPassword).body(&Forgot::of(who, recipient_field))).await?;
+    /// [`Error::NoSuchLead`] and [`Error::NotAPortalUser`] reveal who has an account. Give people one answer in every case.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::portal::{Identifier, ResetRecipient};
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let who = Identifier::Email("asha@example.com".parse()?);
+    /// client.forgot_password(&who, ResetRecipient::PortalDefault).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn forgot_password(&self, who: &Identifier, recipient: ResetRecipient<'_>) -> Result<(), Error> {
+        let sent: Done = self.call(Call::new(Endpoint::ForgotPassword).body(&Forgot::of(who, recipient))).await?;
         sent.into()
     }
 
@@ -37,8 +56,8 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub async fn forgot_password_v1(&self, who: &Identifier, recipient_field: Option<&str>) -> Result<(), Error> {
-        let call = Call::new(Endpoint::ForgotPasswordV1).body(&Forgot::of(who, recipient_field));
+    pub async fn forgot_password_v1(&self, who: &Identifier, recipient: ResetRecipient<'_>) -> Result<(), Error> {
+        let call = Call::new(Endpoint::ForgotPasswordV1).body(&Forgot::of(who, recipient));
         self.call::<Done>(call).await?.into()
     }
 
@@ -119,8 +138,11 @@ struct RecipientField<'a> {
 }
 
 impl<'a> Forgot<'a> {
-    fn of(who: &'a Identifier, recipient_field: Option<&'a str>) -> Self {
-        let recipient_field = recipient_field.map(|schema_name| RecipientField { schema_name });
+    fn of(who: &'a Identifier, recipient: ResetRecipient<'a>) -> Self {
+        let recipient_field = match recipient {
+            ResetRecipient::PortalDefault => None,
+            ResetRecipient::Field(schema_name) => Some(RecipientField { schema_name }),
+        };
         Self { who: IdentifierBody::of(who), recipient_field }
     }
 }

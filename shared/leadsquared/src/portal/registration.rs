@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{Call, Client};
 use crate::error::Error;
+use crate::values::schema_name::{PORTAL_CONFIRM_PASSWORD, PORTAL_PASSWORD};
 use crate::values::{Attributes, LeadId, Password};
 use crate::wire::Endpoint;
 
@@ -25,6 +26,25 @@ impl Client {
     ///
     /// # Errors
     /// Among others: [`Error::LeadExists`], [`Error::Duplicate`], [`Error::UnknownAttributes`].
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::portal::Registration;
+    /// use leadsquared::{Attributes, Error, schema_name};
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let fields = Attributes::new()
+    ///     .with(schema_name::EMAIL_ADDRESS, "asha@example.com")
+    ///     .with(schema_name::FIRST_NAME, "Asha");
+    /// let registration = Registration { register_only_new_lead: true, password: "Example@Pass1".into(), fields };
+    /// match client.register(&registration).await {
+    ///     Ok(lead) => println!("{lead} is a portal user"),
+    ///     Err(Error::LeadExists) => println!("the lead exists; nothing was changed"),
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn register(&self, registration: &Registration) -> Result<LeadId, Error> {
         let registered: Registered = self.call(registering(Endpoint::Register, registration)).await?;
         Ok(registered.lead_id)
@@ -77,7 +97,7 @@ impl Body {
         let password = registration.password.expose();
         // Set last, so that no field of the caller's can stand in for the password.
         let lead_fields = registration.fields.clone();
-        let lead_fields = lead_fields.with("mx_Portal_Password", password).with("mx_Portal_Confirm_Password", password);
+        let lead_fields = lead_fields.with(PORTAL_PASSWORD, password).with(PORTAL_CONFIRM_PASSWORD, password);
         Self { register_only_new_lead: registration.register_only_new_lead, lead_fields }
     }
 }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{Call, Client};
 use crate::error::Error;
-use crate::values::{CodeChallenge, CodeRecipient, EmailAddress, LeadId, OneTimeCode, Password, Phone, SessionKey};
+#[cfg(feature = "phone")]
+use crate::values::Phone;
+use crate::values::{CodeChallenge, CodeRecipient, EmailAddress, LeadId, OneTimeCode, Password, SessionKey};
 use crate::wire::Endpoint;
 
 /// By what a portal user is found. `Debug` hides the value.
@@ -80,6 +82,18 @@ impl Client {
     /// [`Error::BadPortalPassword`] for a wrong password and for somebody without a portal account. A 401 whose text is none
     /// of [`Texts`](crate::Texts) may as well be about a stale credential of ours: the client then fetches those anew, at
     /// most once in 30 seconds, and repeats the sign-in only when they have changed.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::portal::Identifier;
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let who = Identifier::Email("asha@example.com".parse()?);
+    /// let session = client.sign_in(&who, &"Example@Pass1".into()).await?;
+    /// println!("{} is signed in", session.lead_id);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn sign_in(&self, who: &Identifier, password: &Password) -> Result<Session, Error> {
         self.call(Call::new(Endpoint::SignIn).body(&WithPassword::of(who, password))).await
     }
@@ -97,6 +111,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NoSuchLead`] when nobody has the number, as far as LeadSquared's texts tell.
+    #[cfg(feature = "phone")]
     pub async fn send_sign_in_code(&self, field_schema_name: &str, phone: &Phone) -> Result<SentCode, Error> {
         self.call(Call::new(Endpoint::SignInCode).body(&CodeRequest { field_schema_name, field_content: phone })).await
     }
@@ -105,6 +120,7 @@ impl Client {
     ///
     /// # Errors
     /// As there.
+    #[cfg(feature = "phone")]
     pub async fn send_sign_in_code_v1(&self, field_schema_name: &str, phone: &Phone) -> Result<SentCode, Error> {
         let body = CodeRequest { field_schema_name, field_content: phone };
         self.call(Call::new(Endpoint::SignInCodeV1).body(&body)).await
@@ -142,6 +158,7 @@ impl<'a> WithPassword<'a> {
     }
 }
 
+#[cfg(feature = "phone")]
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct CodeRequest<'a> {

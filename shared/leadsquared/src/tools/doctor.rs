@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::crm::{Content, EmailToLead, LeadField, Recipient, Sender, User};
 use crate::error::Error;
 use crate::hosts::is_loopback;
-use crate::values::EmailAddress;
+use crate::values::{EmailAddress, schema_name};
 use crate::wire::Endpoint;
 
 /// What the account is supposed to be good for.
@@ -155,6 +155,19 @@ impl fmt::Display for Finding {
 ///
 /// A wrong host does not end the examination: it goes on at the right one. Findings come in the order of [`Subject`], one
 /// for each; what could not be looked at is [`Verdict::Unknown`].
+///
+/// # Examples
+/// ```
+/// use leadsquared::tools::doctor::{Wanted, WantedField, examine};
+///
+/// # leadsquared_fake::run(async |client| {
+/// let fields = vec![WantedField::from("EmailAddress".to_owned())];
+/// for finding in examine(&client, &Wanted { fields, ..Wanted::default() }).await {
+///     println!("{finding}");
+/// }
+/// # Ok(())
+/// # });
+/// ```
 pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
     let mut limit = None;
     let mut findings = Vec::new();
@@ -361,7 +374,7 @@ fn compare(known: &[LeadField], wanted: &[WantedField]) -> Verdict {
     }
     if !wanted.is_empty()
         && !wanted.iter().any(|WantedField { name, .. }| {
-            name == "EmailAddress" || find(name).is_some_and(|field| field.is_lead_identifier)
+            name == schema_name::EMAIL_ADDRESS || find(name).is_some_and(|field| field.is_lead_identifier)
         })
     {
         let what = "none of the wanted fields identifies a lead, and registration takes one that does".to_owned();

@@ -1,4 +1,5 @@
 //! Tools over several calls: an examination of an account, and the setup of its webhooks.
 
+#[cfg(feature = "doctor")]
 pub mod doctor;
 pub mod webhook_setup;

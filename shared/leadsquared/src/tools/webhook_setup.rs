@@ -119,6 +119,27 @@ impl WebhookSetup {
     ///
     /// # Errors
     /// As for every call.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::crm::WebhookEvent;
+    /// use leadsquared::tools::webhook_setup::WebhookSetup;
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let setup = WebhookSetup {
+    ///     url: "https://api.example.com/crm-events".parse()?,
+    ///     header: "x-webhook-secret".to_owned(),
+    ///     secret: "0123456789abcdef0123456789abcdef".to_owned().into(),
+    ///     mark: "9f86d081".to_owned(),
+    ///     events: vec![WebhookEvent::LeadCreate, "lead-field-change=ProspectStage".parse()?],
+    /// };
+    /// for step in setup.plan(&client).await? {
+    ///     println!("{step}");
+    ///     setup.carry_out(&step, &client).await?;
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn plan(&self, client: &Client) -> Result<Vec<Step>, Error> {
         let mut existing = Vec::new();
         for state in [WebhookState::Enabled, WebhookState::DisabledByHand, WebhookState::DisabledAfterFailures] {
@@ -199,7 +220,7 @@ fn is_for(webhook: &Webhook, event: &WebhookEvent) -> bool {
     };
     let described =
         || webhook.description.as_deref().unwrap_or_default().split(", ").next() == Some(&event.to_string());
-    webhook.event_code == event.name()
+    webhook.event_code == event.event_type().name()
         && match event.activity() {
             Some(event) => code().map_or_else(described, |code| code == event),
             None => event.field().is_none() || described(),
@@ -227,7 +248,7 @@ mod tests {
         let event: WebhookEvent = event.parse().unwrap();
         let properties = event.activity().map(|code| json!({"ActivityEvent": code.to_string()}).to_string());
         serde_json::from_value(
-            json!({"WebhookId": event.to_string(), "EventCode": event.name(), "URL": setup.url.as_str(),
+            json!({"WebhookId": event.to_string(), "EventCode": event.event_type().name(), "URL": setup.url.as_str(),
             "Description": setup.description(&event), "WebhookProperties": properties, "StatusCode": state}),
         )
         .unwrap()

@@ -9,6 +9,15 @@ use serde::Serialize;
 /// Order matters to LeadSquared: of several unique identifiers the *first* is the one it matches leads by
 /// (<https://apidocs.leadsquared.com/register/>). Names are schema names in their exact case; values are text, numbers and
 /// booleans included. `Debug` shows the names only.
+///
+/// ```
+/// use leadsquared::{Attributes, schema_name};
+///
+/// let mut fields = Attributes::new().with(schema_name::EMAIL_ADDRESS, "asha@example.com").with("mx_City", "Pune");
+/// fields.set("mx_City", "Delhi");
+/// assert_eq!(fields.value("mx_City"), Some("Delhi"));
+/// assert_eq!(format!("{fields:?}"), r#"Attributes["EmailAddress", "mx_City"]"#);
+/// ```
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Attributes(Vec<Attribute>);

@@ -11,6 +11,14 @@ use serde::{Deserialize, Serialize};
 /// inferred, and two spellings of one person must never become two people. At most 254 bytes.
 /// Quoted local parts and address literals (`"a b"@x`, `a@[127.0.0.1]`) are refused: applicants do not have them, and
 /// mail headers and search fields are easier to keep safe without them.
+///
+/// ```
+/// use leadsquared::EmailAddress;
+///
+/// let address: EmailAddress = " Asha@Example.com ".parse()?;
+/// assert_eq!(address.expose(), "asha@example.com");
+/// # Ok::<(), leadsquared::InvalidEmailAddress>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EmailAddress(String);

@@ -16,7 +16,16 @@ use serde::{Deserialize, Serialize};
 pub struct Phone(String);
 
 impl Phone {
-    /// Reads a number in any usual notation; one without a country is taken to be of `default_country`.
+    /// Reads a number in any usual notation. A number without a country is taken to be of `default_country`.
+    ///
+    /// ```
+    /// use leadsquared::{CallingCode, Phone};
+    ///
+    /// let india = CallingCode(91);
+    /// assert_eq!(Phone::parse("090000 00001", india)?.expose(), "+91-9000000001");
+    /// assert_eq!(Phone::parse("+1 650 253 0000", india)?.expose(), "+1-6502530000");
+    /// # Ok::<(), leadsquared::InvalidPhone>(())
+    /// ```
     ///
     /// # Errors
     /// When it cannot be a number of its country, or that country is unknown.

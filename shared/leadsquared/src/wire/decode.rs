@@ -69,6 +69,17 @@ impl Default for Texts {
 /// # Errors
 /// Whenever the answer is not a documented success; see [`Error`] for the decisions. Never [`Error::Unreachable`],
 /// [`Error::UnknownResult`], [`Error::TurnedAway`] or [`Error::OutOfTime`], which happen without an answer.
+///
+/// # Examples
+/// ```
+/// use leadsquared::wire::{Presented, decode};
+/// use leadsquared::{Error, Texts};
+///
+/// // LeadSquared reports a missing lead under HTTP 500, which says "try again" in most other APIs.
+/// let body = br#"{"Status": "Error", "ExceptionType": "MXException", "ExceptionMessage": "Lead does not exist"}"#;
+/// let answer = decode::<String>(500, body, Presented::Keys, &Texts::default());
+/// assert!(matches!(answer, Err(Error::NoSuchLead)));
+/// ```
 pub fn decode<T: DeserializeOwned>(status: u16, body: &[u8], presented: Presented, texts: &Texts) -> Result<T, Error> {
     let asked = Asked { presented, host: None, fields: &[] };
     judge(status, body, &asked, texts).map_err(|failed| failed.error)

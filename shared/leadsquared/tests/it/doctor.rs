@@ -10,8 +10,8 @@ use leadsquared::tools::doctor::{Finding, Subject, Verdict, Wanted, WantedField,
 use leadsquared::{Client, Limit};
 use tokio::net::TcpSocket;
 
-use crate::fake::{Fake, Reply, Request, credential};
 use crate::{ACCESS_KEY, PORTAL, SECRET_KEY, client, options};
+use leadsquared_fake::{Fake, Reply, Request, credential};
 
 const USER: &str = "/v2/Authentication.svc/UserByAccessKey.Get";
 const MAIL: &str = "/v2/EmailMarketing.svc/SendEmailToLead";
