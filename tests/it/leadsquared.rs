@@ -152,7 +152,7 @@ fn wanted(fields: &[&str]) -> Wanted {
 async fn wrong(client: &Client, fields: &[&str]) -> Vec<(Subject, String)> {
     let findings: Vec<Finding> = examine(client, &wanted(fields)).await;
     let wrong = findings.into_iter().filter_map(|finding| match finding.verdict {
-        Verdict::Wrong { what, mend } => Some((finding.subject, format!("{what}: {mend}"))),
+        Verdict::Wrong { what, fix } => Some((finding.subject, format!("{what}: {fix}"))),
         Verdict::Good(_) | Verdict::Unknown(_) => None,
     });
     wrong.collect()

@@ -38,7 +38,8 @@ pub trait Admission: Send + Sync {
     /// When there is no slot before the deadline. The call is then not made.
     fn admit(&self, lane: Lane, deadline: Instant) -> BoxFuture<'_, Result<(), TurnedAway>>;
 
-    /// Takes note that LeadSquared refused a call because the limit was exceeded. `limit` is the limit that its text named.
+    /// Takes note that LeadSquared refused a call because the limit was exceeded. `limit` is the limit that its text
+    /// named.
     fn throttled(&self, lane: Lane, limit: Option<Limit>) -> BoxFuture<'_, ()>;
 }
 

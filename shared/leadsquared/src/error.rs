@@ -9,9 +9,9 @@ use crate::values::schema_name;
 /// Why a call to LeadSquared did not succeed.
 ///
 /// [`kind`](Self::kind) is the decision, the variant is the reason. LeadSquared documents its errors at
-/// <https://apidocs.leadsquared.com/error-handling/>. Its application errors arrive under HTTP 500 and sometimes under 200,
-/// so only [`decode`](crate::wire::decode()) looks at status codes. No variant holds a key, a request's address or a body,
-/// and none prints LeadSquared's free text.
+/// <https://apidocs.leadsquared.com/error-handling/>. Its application errors arrive under HTTP 500 and sometimes under
+/// 200, so only [`decode`](crate::wire::decode()) looks at status codes. No variant holds a key, a request's address or
+/// a body, and none prints LeadSquared's free text.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -59,8 +59,8 @@ pub enum Error {
         /// The host to set instead: the core API's for a core call, the portal API's for a portal call.
         right_host: String,
     },
-    /// LeadSquared does not know the keys, or their user is inactive, or the user is no administrator and this is a portal
-    /// call. LeadSquared answers 401 to all three.
+    /// LeadSquared does not know the keys, or their user is inactive, or the user is no administrator and this is a
+    /// portal call. LeadSquared answers 401 to all three.
     #[error(
         "LeadSquared does not accept the keys; check that both are complete and that their user is active and, for portal calls, an administrator"
     )]
@@ -77,7 +77,8 @@ pub enum Error {
     /// The signed-in person's key has expired: they have to sign in again.
     #[error("the portal session has ended")]
     SessionEnded,
-    /// The portal user gave a wrong password or code, or has no portal account: LeadSquared's answer does not say which.
+    /// The portal user gave a wrong password or code, or has no portal account: LeadSquared's answer does not say
+    /// which.
     #[error("the portal password or code was not accepted")]
     BadPortalPassword,
     /// The sender of a mail is not a user of the account.

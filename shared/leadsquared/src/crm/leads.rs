@@ -14,7 +14,7 @@ use crate::values::schema_name::{EMAIL_ADDRESS, PROSPECT_ID, SEARCH_BY};
 use crate::values::{Attributes, EmailAddress, LeadId};
 use crate::wire::{Endpoint, Success};
 
-/// A lead as it is stored. `Debug` shows the id only: the rest is personal data.
+/// A lead as LeadSquared stores it. `Debug` shows the id only: the rest is personal data.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "BTreeMap<String, Value>")]
 pub struct Lead {
@@ -33,13 +33,13 @@ impl Lead {
         self.field(EMAIL_ADDRESS)?.parse().ok()
     }
 
-    /// A field by its schema name, whatever its case: for fields whose name comes from a setting.
+    /// A field by its schema name in any letter case: for names that come from a setting.
     pub fn field_ignoring_case(&self, name: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
-    /// A field by its schema name. LeadSquared's null, empty and absent all mean "none".
+    /// A field by its schema name. `None` stands for LeadSquared's null, for an empty text and for an absent field.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name).map(String::as_str)
     }
@@ -49,7 +49,8 @@ impl TryFrom<BTreeMap<String, Value>> for Lead {
     type Error = &'static str;
 
     fn try_from(fields: BTreeMap<String, Value>) -> Result<Self, &'static str> {
-        // Every value is documented as text or null; a number or flag would not be worth losing the lead for.
+        // Every value is documented as text or null. A number or a flag is read as text, so that it does not cost the
+        // lead.
         let texts = fields.into_iter().filter_map(|(name, value)| match value {
             Value::String(text) if !text.is_empty() => Some((name, text)),
             Value::Number(number) => Some((name, number.to_string())),
@@ -118,8 +119,8 @@ impl Client {
     /// Capture a lead: updates the one that matches by `ProspectID`, `EmailAddress` or `Phone`, in this order, and
     /// creates one otherwise (<https://apidocs.leadsquared.com/capture-lead/>).
     ///
-    /// With none of the three every call makes another lead. With a new e-mail and a known phone number it is refused
-    /// as a duplicate; adding the pseudo-attribute `SearchBy` with the value `Phone` makes it an update.
+    /// Without any of the three, every call creates another lead. LeadSquared refuses a new e-mail with a known phone
+    /// number as a duplicate; the pseudo-attribute `SearchBy` with the value `Phone` makes it an update.
     ///
     /// # Errors
     /// Among others: [`Error::Duplicate`], [`Error::UnknownAttributes`].
@@ -192,8 +193,8 @@ impl Client {
         Ok(leads.into_iter().next())
     }
 
-    /// Get leads by e-mail (<https://apidocs.leadsquared.com/get-a-lead-by-email-id/>): none, one, or several where
-    /// the account does not keep addresses unique.
+    /// Get leads by e-mail (<https://apidocs.leadsquared.com/get-a-lead-by-email-id/>). There can be several if the
+    /// account does not keep addresses unique.
     ///
     /// # Errors
     /// As for every call.
@@ -201,11 +202,11 @@ impl Client {
         self.call(Call::new(Endpoint::LeadByEmail).query("emailaddress", email.expose())).await
     }
 
-    /// Get leads by phone, looked for in `Phone` and `Mobile` (<https://apidocs.leadsquared.com/get-lead-by-phone/>):
-    /// of several, the one with the latest activity.
+    /// Get leads by phone, matched by `Phone` and `Mobile` (<https://apidocs.leadsquared.com/get-lead-by-phone/>). If
+    /// several match, LeadSquared returns the one with the latest activity. Needs the feature `phone`.
     ///
-    /// The page wants bare digits, and one account was seen to match the stored, dashed form only. This sends the
-    /// stored form first and the digits if that finds nobody, so it can be two calls.
+    /// The page asks for bare digits, and one account was seen to match the stored, dashed form only. This sends the
+    /// stored form first, and the digits if no lead was found: it can take two calls.
     ///
     /// # Errors
     /// As for every call.
@@ -225,7 +226,7 @@ impl Client {
     }
 }
 
-/// Capture's `RelatedId` is what public clients use as the lead's id when it is there.
+/// Public clients use Capture's `RelatedId`, if there is one, as the lead's id.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Written {

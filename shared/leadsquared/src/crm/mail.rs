@@ -108,8 +108,8 @@ impl fmt::Debug for Content {
     }
 }
 
-/// What LeadSquared says about a mail it has taken. That it was delivered is not among it. The shape is from public
-/// clients, so nothing of it is insisted on: an answer that is no failure is a mail that was taken.
+/// LeadSquared's receipt for a mail. It does not say whether the mail was delivered. The shape is from public clients,
+/// so every part is optional: LeadSquared has accepted the mail if the answer is no failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct SentEmail {
@@ -119,7 +119,7 @@ pub struct SentEmail {
     /// How many leads it is for.
     #[serde(rename = "MemberCount")]
     pub member_count: Option<u32>,
-    /// How many of them it is sent to; fewer when somebody unsubscribed.
+    /// How many of them it is sent to; leads that unsubscribed are not counted.
     #[serde(rename = "TotalRecipient")]
     pub total_recipient: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! Whose keys these are, and where the account lives.
+//! The user that a pair of keys belongs to, and the account.
 
 use std::fmt;
 
@@ -76,8 +76,8 @@ impl fmt::Debug for User {
 }
 
 impl Client {
-    /// Authenticate a user: whose keys these are. It is the only call that every region's host answers, so it also finds
-    /// the region of an account (<https://apidocs.leadsquared.com/user-authentication/>).
+    /// Authenticate a user: whose keys these are. It is the only call that every region's host answers, so it also
+    /// finds the region of an account (<https://apidocs.leadsquared.com/user-authentication/>).
     ///
     /// # Errors
     /// [`Error::BadKeys`] when no active user has these keys.

@@ -10,13 +10,14 @@ use crate::values::{AutoLoginKey, LeadId, LoginLink, PortalId};
 use crate::wire::Endpoint;
 
 impl Client {
-    /// Portal auto login, lead-level key: good for four hours, less where LeadSquared has shortened it for the account
+    /// Portal auto login, lead-level key: valid for four hours, or less if LeadSquared has shortened it for the account
     /// (<https://apidocs.leadsquared.com/portal-auto-login-generate-lead-level-auth-key/>).
     ///
-    /// The tenant key it takes is fetched and kept until ten minutes before its own four hours are over.
+    /// The client fetches the tenant key for it, and keeps that key until ten minutes before its four hours end.
     ///
     /// # Errors
-    /// Among others: [`Error::NoSuchLead`] and [`Error::NotAPortalUser`], as far as LeadSquared's texts tell them apart.
+    /// Among others: [`Error::NoSuchLead`] and [`Error::NotAPortalUser`], as far as LeadSquared's texts distinguish
+    /// them.
     ///
     /// # Examples
     /// ```
@@ -38,10 +39,10 @@ impl Client {
         Ok(key.auth_key)
     }
 
-    /// Portal auto login, tenant key: good for four hours
+    /// Portal auto login, tenant key: valid for four hours
     /// (<https://apidocs.leadsquared.com/portal-auto-login-generate-tenant-auth-key/>).
     ///
-    /// [`lead_auto_login_key`](Self::lead_auto_login_key) fetches and keeps it itself.
+    /// [`lead_auto_login_key`](Self::lead_auto_login_key) fetches and keeps it.
     ///
     /// # Errors
     /// [`Error::NoSuchCall`] when the path in [`Paths`](crate::Paths) is not this account's.
@@ -52,8 +53,7 @@ impl Client {
 
 /// The link that opens `portal_page` signed in as `lead` (<https://apidocs.leadsquared.com/portal-auto-login/>).
 ///
-/// A query that the page's address already has is kept in front. Every value is percent-encoded: keys contain `+`, `/`
-/// and `=`.
+/// The page's own query stays in front. Every value is percent-encoded: keys contain `+`, `/` and `=`.
 pub fn auto_login_link(portal_page: &Url, lead: &LeadId, portal: &PortalId, key: &AutoLoginKey) -> LoginLink {
     let mut link = portal_page.clone();
     link.query_pairs_mut()

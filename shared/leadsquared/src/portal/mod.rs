@@ -1,4 +1,4 @@
-//! Calls on behalf of a portal user: registration, login links, sign-in, passwords.
+//! The portal's calls: registration, login links, sign-in with a password or a code, passwords.
 
 mod auto_login;
 mod passwords;

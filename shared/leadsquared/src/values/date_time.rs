@@ -11,8 +11,8 @@ const AMERICAN: &[BorrowedFormatItem<'_>] = format_description!(
     "[month padding:none]/[day padding:none]/[year] [hour padding:none repr:12]:[minute]:[second] [period]"
 );
 
-/// Writes `2026-01-02 03:04:05`, the form of every request (<https://apidocs.leadsquared.com/overview/>). Fractions of a
-/// second are dropped.
+/// Writes `2026-01-02 03:04:05`, the form of every request (<https://apidocs.leadsquared.com/overview/>). Fractions of
+/// a second are dropped.
 ///
 /// ```
 /// use leadsquared::date_time;

@@ -53,13 +53,13 @@ pub enum What {
 pub struct Change {
     /// When the lead was modified.
     pub modified: Modified,
-    /// Whether `modified` is the time of an earlier change: an activity raises the score, and the lead's time stays as it
-    /// was.
+    /// Whether `modified` is the time of an earlier change: an activity raises the score, and the lead's time stays as
+    /// it was.
     pub is_time_older: bool,
     /// What the fields held before.
     before: Fields,
-    /// Whether `before` has every field that was not empty. If so, a field that it lacks was empty; if not, the field may
-    /// be unchanged.
+    /// Whether `before` has every field that was not empty. If so, a field that it lacks was empty; if not, the field
+    /// may be unchanged.
     before_is_whole: bool,
     /// The field that the event is named after.
     named: Option<&'static str>,
@@ -101,8 +101,8 @@ impl fmt::Debug for Modified {
 }
 
 impl Change {
-    /// Whether the field changed; `after` are the fields now. `None` if it did not, otherwise its former text. The former
-    /// text is `None` if the event does not show it.
+    /// Whether the field changed; `after` are the fields now. `None` if it did not, otherwise its former text. The
+    /// former text is `None` if the event does not show it.
     pub fn of(&self, field: &str, after: &Fields) -> Option<Option<&str>> {
         match self.before.0.get(field) {
             Some(before) => (before != after.get(field)).then_some(Some(before.as_str())),
@@ -149,8 +149,8 @@ pub enum Malformed {
     },
 }
 
-/// Reads the body of a delivery. LeadSquared sends the same JSON as `application/json`, as `text/plain` and inside a form
-/// (<https://apidocs.leadsquared.com/webhook-best-practices/>), so the content type is of no use.
+/// Reads the body of a delivery. LeadSquared sends the same JSON as `application/json`, as `text/plain` and inside a
+/// form (<https://apidocs.leadsquared.com/webhook-best-practices/>), so the content type is of no use.
 ///
 /// `event_type` is the delivery's query parameter `eventType`. Without one, the shape of an event decides what it is.
 ///
@@ -237,8 +237,8 @@ fn tolerant(json: &str) -> serde_json::Result<Value> {
     })
 }
 
-/// The JSON with a replacement character for each escaped half of a character, such as `\ud83d` without its second half;
-/// `None` if there is no such half.
+/// The JSON with a replacement character for each escaped half of a character, such as `\ud83d` without its second
+/// half; `None` if there is no such half.
 fn whole_characters(json: &str) -> Option<String> {
     const REPLACEMENT: &str = "\\ufffd";
     let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
@@ -266,8 +266,8 @@ fn whole_characters(json: &str) -> Option<String> {
     halves.then_some(repaired)
 }
 
-/// Reads a form with the JSON in its one field, or with a field for each member. LeadSquared does not document which of the
-/// two it sends.
+/// Reads a form with the JSON in its one field, or with a field for each member. LeadSquared does not document which of
+/// the two it sends.
 fn form(body: &[u8]) -> Option<Value> {
     let nested = |text: &str| tolerant(text).ok().filter(|value: &Value| value.is_object() || value.is_array());
     let pairs: Vec<_> = form_urlencoded::parse(body).collect();

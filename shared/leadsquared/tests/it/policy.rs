@@ -1,4 +1,4 @@
-//! What the client does around a call: credentials, repeats, deadlines, leave.
+//! What the client does around a call: credentials, repeats, deadlines, admission.
 
 use std::future::ready;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
