@@ -8,7 +8,8 @@ use leadsquared::tools::{
     doctor::{Finding, Subject, Verdict, Wanted, examine},
     webhook_setup::WebhookSetup,
 };
-use leadsquared::{Attributes, Client, Endpoint, Error, Keys, LeadId, Limit, Options, Paths, Verb};
+use leadsquared::wire::{Endpoint, Paths, Verb};
+use leadsquared::{Attributes, Client, Error, Keys, LeadId, Limit, Options};
 use leadsquared_emulator::{Call, Emulator, Role, Settings};
 use url::Url;
 

@@ -23,4 +23,3 @@ pub use values::{
 };
 #[cfg(feature = "phone")]
 pub use values::{CallingCode, InvalidPhone, Phone};
-pub use wire::{Endpoint, Paths, Texts, Verb};

@@ -45,7 +45,7 @@ impl Client {
     /// [`lead_auto_login_key`](Self::lead_auto_login_key) fetches and keeps it.
     ///
     /// # Errors
-    /// [`Error::NoSuchCall`] when the path in [`Paths`](crate::Paths) is not this account's.
+    /// [`Error::NoSuchCall`] when the path in [`Paths`](crate::wire::Paths) is not this account's.
     pub async fn tenant_auth_key(&self) -> Result<SecretString, Error> {
         self.call::<String>(Call::new(Endpoint::TenantAuthKey)).await.map(SecretString::from)
     }

@@ -80,7 +80,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::BadPortalPassword`] for a wrong password and for a person without a portal account. A 401 whose text is
-    /// not in [`Texts`](crate::Texts) may also mean a stale credential of the client: the client then fetches its
+    /// not in [`Texts`](crate::wire::Texts) may also mean a stale credential of the client: the client then fetches its
     /// credentials again, at most once in 30 seconds, and repeats the sign-in only if they have changed.
     ///
     /// # Examples

@@ -72,8 +72,8 @@ impl Default for Texts {
 ///
 /// # Examples
 /// ```
-/// use leadsquared::wire::{Presented, decode};
-/// use leadsquared::{Error, Texts};
+/// use leadsquared::Error;
+/// use leadsquared::wire::{Presented, Texts, decode};
 ///
 /// // LeadSquared reports a missing lead under HTTP 500, which says "try again" in most other APIs.
 /// let body = br#"{"Status": "Error", "ExceptionType": "MXException", "ExceptionMessage": "Lead does not exist"}"#;

@@ -9,9 +9,8 @@ use leadsquared::crm::{
     UpdateBehavior, WebhookEvent, WebhookState,
 };
 use leadsquared::portal::{Identifier, PasswordReset, Registration, ResetRecipient, SentCode};
-use leadsquared::{
-    Attributes, Client, DuplicateField, EmailAddress, Endpoint, Error, LeadId, Password, Paths, Phone, SessionKey,
-};
+use leadsquared::wire::{Endpoint, Paths};
+use leadsquared::{Attributes, Client, DuplicateField, EmailAddress, Error, LeadId, Password, Phone, SessionKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use time::macros::utc_datetime;

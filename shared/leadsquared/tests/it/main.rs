@@ -5,6 +5,7 @@
 mod contract;
 mod corpus;
 mod doctor;
+mod floors;
 mod policy;
 mod secrecy;
 mod webhook_setup;
