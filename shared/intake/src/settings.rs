@@ -1,27 +1,27 @@
-//! The caps as numbers: defaults in code, each of which a setting can change.
+//! The numbers of the caps: a default for each, which a setting can change.
 
 use serde::Deserialize;
 use settings::{SettingError, Variables};
 
-/// How much intake lets through. The default is what the README describes.
+/// The caps, with the defaults that the README documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Applications of one person from one network in any hour.
+    /// Applications of one person from one network, in any hour.
     pub person_and_network: u32,
-    /// Applications for one mailbox in any hour, wherever they come from.
+    /// Applications for one mailbox from any network, in any hour.
     pub mailbox: u32,
-    /// Applications from one network in a quarter of an hour.
+    /// Applications from one network, in a quarter of an hour.
     pub network: u32,
-    /// How much of the day's calls and mails one network can use, in percent.
+    /// The share of the day's calls and mails that one network can use, in percent.
     pub network_share: u32,
-    /// Applications of one form key, or one source of events, in an hour.
+    /// Applications of one form key or one event source, in an hour.
     pub form_key: u32,
-    /// How much of the day's calls and mails one form key or source can use, in percent.
+    /// The share of the day's calls and mails that one form key or event source can use, in percent.
     pub form_key_share: u32,
-    /// How many applications of one network can be held in a day.
+    /// Applications of one network that can be held, in a day.
     pub held: u32,
-    /// Requests for a login link from one network in a quarter of an hour.
+    /// Requests for a login link from one network, in a quarter of an hour.
     #[serde(skip)]
     pub link_requests: u32,
 }
@@ -41,31 +41,31 @@ impl Default for Limits {
     }
 }
 
-/// What LeadSquared's plan and the mail settings permit in one UTC day.
+/// The calls and mails of one UTC day, which the plan and the mail settings permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Day {
-    /// Calls to LeadSquared; none where the daily quota is switched off.
+    /// Calls to LeadSquared; none if the daily cap is switched off.
     pub calls: Option<u32>,
     /// Mails.
     pub mails: u32,
 }
 
-/// Every setting of intake. All are optional, so that a function runs with the settings of an earlier template.
+/// The settings of intake. All are optional, so that a function also runs with an earlier template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `LEDGER_TABLE`: the table that counts. Without it, each process counts alone.
+    /// `LEDGER_TABLE`: the table with the counters. Without it, each process counts alone.
     pub ledger_table: Option<String>,
     /// `INTAKE_LIMITS`: the caps, as JSON.
     pub limits: Limits,
-    /// What the shares of the day are taken of.
+    /// The calls and mails of the day, of which senders get a share.
     pub day: Day,
 }
 
 impl Settings {
-    /// Reads them.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// When one is there and of no use; the error names it.
+    /// When a setting is invalid. The error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const INTAKE_LIMITS: &str = "INTAKE_LIMITS";
         let limits = match variables.optional(INTAKE_LIMITS) {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn without_settings_the_smallest_plan_counts() {
+    fn without_settings_the_smallest_plan_is_assumed() {
         let all = read(&[]).unwrap();
         assert_eq!(all.limits, Limits::default());
         assert_eq!((all.ledger_table, all.day), (None, Day { calls: Some(10_000), mails: 10_000 }));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn one_cap_can_be_changed_and_a_senseless_one_is_named() {
+    fn one_cap_can_be_changed_and_an_invalid_one_is_named() {
         let limits = read(&[("INTAKE_LIMITS", r#"{"network": 900}"#)]).unwrap().limits;
         assert_eq!(limits, Limits { network: 900, ..Limits::default() });
         for (json, part) in [
