@@ -1,3 +1,5 @@
+//! The call schedule in memory, for one process on its own.
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use leadsquared::Limit;
@@ -6,7 +8,7 @@ use time::OffsetDateTime;
 use crate::line::{Answer, Ask, Line, LineError, State};
 use crate::settings::Rules;
 
-/// A line for one process that is the only one to call.
+/// A call schedule for a process that is the only one to call LeadSquared.
 #[derive(Debug)]
 pub struct InProcess {
     rules: Rules,
@@ -14,7 +16,7 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    /// A line that nobody has used yet.
+    /// A schedule without bookings.
     pub fn new(rules: Rules) -> Self {
         Self { rules, state: Mutex::new(State::NEW) }
     }

@@ -1,4 +1,4 @@
-//! The line itself: what is asked of it, what it answers, and how its state goes on.
+//! The call schedule: the trait, and the pure rules by which a booking changes its state.
 
 use std::time::Duration;
 
@@ -7,26 +7,27 @@ use time::OffsetDateTime;
 
 use crate::settings::{LONGEST, Rules};
 
-/// A line of slots that everybody who calls LeadSquared for one account books in.
+/// A schedule of slots. All callers of one LeadSquared account book their slots in it.
 ///
-/// Times are arguments: they are read on the asker's clock.
+/// Times are arguments. They are read on the caller's clock.
 pub trait Line: Send + Sync {
-    /// The rules it was made with.
+    /// The rules of the schedule.
     fn rules(&self) -> &Rules;
 
-    /// Books a slot if one can be had; otherwise nothing changes.
+    /// Books a slot if one is free. Otherwise the schedule does not change.
     ///
     /// # Errors
-    /// When the line cannot be reached or read. Nobody may call then, for nobody knows how many others do.
+    /// When the schedule is unavailable or unreadable. The caller must not call LeadSquared then, because it does not know
+    /// how many calls the others make.
     fn book(&self, ask: Ask) -> impl Future<Output = Result<Answer, LineError>> + Send;
 
-    /// LeadSquared said at `now` that there were too many calls, and perhaps which limit it counts by.
+    /// Slows the schedule down after LeadSquared refused a call at `now` as one too many, and perhaps named its limit.
     ///
-    /// No slot of the next full window is given out, and a slower limit holds for an hour. Slots that were booked
-    /// before stay with those who booked them.
+    /// No slot of the next full window is given out, and a slower limit applies for an hour. Slots that were booked before
+    /// stay booked.
     ///
     /// # Errors
-    /// As for [`book`](Self::book).
+    /// When the schedule is unavailable or unreadable.
     fn push_back(
         &self,
         now: OffsetDateTime,
@@ -34,59 +35,59 @@ pub trait Line: Send + Sync {
     ) -> impl Future<Output = Result<(), LineError>> + Send;
 }
 
-/// A wish for a slot.
+/// A request for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Who asks.
+    /// The lane of the caller.
     pub lane: Lane,
-    /// When, on the asker's clock.
+    /// The time of the request, on the caller's clock.
     pub now: OffsetDateTime,
-    /// The last moment at which a slot is still of use.
+    /// The latest slot that the caller can use.
     pub latest: OffsetDateTime,
 }
 
-/// What became of an [`Ask`].
+/// The decision about an [`Ask`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The slot is the asker's: the call is to leave then.
+    /// The slot belongs to the caller, who starts the call then.
     Leave {
-        /// On the asker's clock; not before it asked.
+        /// The time of the slot on the caller's clock, not before the request.
         slot: OffsetDateTime,
     },
-    /// Not yet; ask again then.
+    /// No slot can be booked yet. The caller asks again at this time.
     Later {
-        /// After the asking.
+        /// A time after the request.
         at: OffsetDateTime,
     },
-    /// All slots of use are taken.
+    /// No slot is free that the caller can use.
     Full {
-        /// When those that are booked now will be over.
+        /// The end of the slots that are booked now.
         until: OffsetDateTime,
     },
-    /// The day's calls are used up.
+    /// The daily cap is reached.
     DayUsedUp {
-        /// When the next day begins.
+        /// The beginning of the next day.
         until: OffsetDateTime,
     },
 }
 
-/// Why a line could not be used.
+/// Why a schedule could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
-    /// DynamoDB did not answer, or not with success.
+    /// DynamoDB failed or did not answer.
     #[error(
         "DynamoDB did not carry out the request ({cause}); if this lasts, check the table's name and the function's role"
     )]
     Unavailable {
-        /// DynamoDB's error code, or what happened on the way.
+        /// DynamoDB's error code, or how the call failed.
         cause: String,
     },
-    /// Others changed the line again and again between looking at it and booking; asking again will do.
-    #[error("the line was changed by others each time; ask again")]
+    /// Other callers changed the schedule between reading and writing it, at every attempt. The caller can try again.
+    #[error("other callers changed the call schedule at every attempt; the call is retried, no action needed")]
     Contended,
-    /// The line's item is not as this code writes it.
-    #[error("the item {pk} has no usable attribute {attribute}; delete the item and the line starts anew")]
+    /// The schedule's item lacks an attribute.
+    #[error("the item {pk} has no usable attribute {attribute}; delete the item, and the call schedule starts empty")]
     Corrupt {
         /// The item's key.
         pk: &'static str,
@@ -95,73 +96,74 @@ pub enum LineError {
     },
 }
 
-/// How long a limit that LeadSquared named instead of ours is kept to.
-const ADOPTED_FOR: Duration = Duration::from_secs(60 * 60);
+/// How long a slower limit that LeadSquared named is applied.
+const SLOWER_LIMIT_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// Nobody books so far ahead: a line that has come here was led by a clock that is wrong.
-const FAR: Duration = LONGEST.saturating_mul(4);
+/// No correct clock leads to bookings this far ahead. A schedule with such a booking was changed by a wrong clock.
+const WRONG_CLOCK: Duration = LONGEST.saturating_mul(4);
 
-/// More slots than this are never kept for the background at once: the item stays small whatever the limit is.
+/// The most slots that are reserved for the background at once, so that the item stays small under any limit.
 const MOST_RESERVED: u32 = 32;
 
-/// Where the line stands.
+/// The state of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    /// The first slot behind all those that are booked or reserved; in the past when the line is idle.
+    /// The first slot after all booked and reserved ones. It is in the past while the schedule is idle.
     pub(crate) head: OffsetDateTime,
-    /// When the background has its next turn.
+    /// The time of the background's next turn.
     pub(crate) turn: OffsetDateTime,
-    /// The day that `used` is about, counted from 1970.
+    /// The day that `used` counts, in days since 1970.
     pub(crate) day: i64,
-    /// How many slots of that day were booked.
+    /// The number of booked slots of that day.
     pub(crate) used: u32,
-    /// A slower interval than that of the rules holds...
+    /// The interval under a slower limit that LeadSquared named.
     pub(crate) slower: Duration,
-    /// ...until then.
+    /// The time until which `slower` applies.
     pub(crate) slower_until: OffsetDateTime,
-    /// What is kept for the background.
+    /// The slots that are reserved for the background.
     pub(crate) reserve: Reserve,
 }
 
-/// The slots that people have left free for the background on their way further ahead.
+/// The slots that stay free for the background when people book further ahead.
 ///
-/// Bookings count for the day and the account; reserved slots do not before somebody books them.
+/// A reserved slot counts for the daily cap only when it is booked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reserve {
-    /// How many more slots people leave free. The background earns them with each of its bookings, so that nothing is
-    /// kept for a background that has stopped asking.
+    /// How many more slots are reserved. Each booking of the background adds some, so that nothing is reserved for a
+    /// background that no longer books.
     pub(crate) left: u32,
-    /// The next reserved slot lies there or behind it.
+    /// The earliest time of the next slot to be reserved.
     pub(crate) due: OffsetDateTime,
-    /// The slots, in their order and all before the head. Those in the past are of no use to anybody.
+    /// The reserved slots in ascending order, all before the head. Slots in the past are no longer usable.
     pub(crate) slots: Vec<OffsetDateTime>,
 }
 
 impl Reserve {
-    /// Nothing is kept and nothing is to be.
+    /// No slot is reserved, and none is to be.
     pub(crate) const NONE: Self = Self { left: 0, due: OffsetDateTime::UNIX_EPOCH, slots: Vec::new() };
 
-    /// Without the slots that are over. One that keeps nothing and never will is none.
+    /// The same reserve without slots in the past. If nothing remains, [`NONE`](Self::NONE).
     fn tidied(mut self, now: OffsetDateTime) -> Self {
         self.slots.retain(|slot| *slot >= now);
         if self.left == 0 && self.slots.is_empty() { Self::NONE } else { self }
     }
 }
 
-/// A slot that can be had.
+/// A slot that can be booked.
 pub(crate) struct Booking {
     pub(crate) slot: OffsetDateTime,
-    /// How far the head moves on from the slot.
+    /// The distance from the slot to the new head.
     pub(crate) interval: Duration,
-    /// The last slot that would have been as good on the same day.
+    /// The last slot on the same day that would have served as well.
     pub(crate) last: OffsetDateTime,
-    /// It is one of the background's turns.
+    /// Whether the slot is one of the background's turns.
     pub(crate) on_turn: bool,
+    /// The state after the booking.
     pub(crate) after: State,
 }
 
 impl State {
-    /// A line that nobody has used yet.
+    /// A schedule without bookings.
     pub(crate) const NEW: Self = Self {
         head: OffsetDateTime::UNIX_EPOCH,
         turn: OffsetDateTime::UNIX_EPOCH,
@@ -172,7 +174,7 @@ impl State {
         reserve: Reserve::NONE,
     };
 
-    /// The slot for an asker, or the answer that there is none.
+    /// The slot for a request, or the reason why there is none.
     pub(crate) fn book(&self, rules: &Rules, ask: &Ask) -> Result<Booking, Answer> {
         let state = self.without_wrong_clocks(rules, ask.now);
         let (last_day, used) = (state.day, state.used);
@@ -180,7 +182,7 @@ impl State {
             Lane::Interactive => state.book_for_a_person(rules, ask),
             Lane::Background => state.book_in_background(rules, ask),
         }?;
-        // The slot's own day: the head never goes back over midnight, whoever's clock is behind.
+        // The day of the slot, not of the clock: the head never moves back over midnight, even if a clock is behind.
         let day = day_of(booking.slot);
         let used = if day == last_day { used } else { 0 };
         if rules.daily(ask.lane).is_some_and(|daily| used >= daily) {
@@ -193,20 +195,20 @@ impl State {
         })
     }
 
-    /// A slot up to the patience ahead. Those that are due to the background stay free on the way there; what it has
-    /// not booked of them at the last moment is for whoever comes then.
+    /// A slot for a person, up to the patience ahead. Slots that are due to the background stay free before it. A reserved
+    /// slot that is still free shortly before its time goes to the next person.
     fn book_for_a_person(self, rules: &Rules, ask: &Ask) -> Result<Booking, Answer> {
         let interval = self.interval(rules, ask.now);
         let head = self.head.max(ask.now);
         if let Some(slot) = self.first_reserved(ask) {
-            // Where the line is short, the background can book at its end.
+            // If few slots are booked, the background can book at the end of the schedule.
             let is_short = head <= ask.now + rules.ahead();
             if is_short || slot <= ask.now + rules.handover(interval) {
                 return Ok(self.take_reserved(slot, interval, ask.now));
             }
         }
         let last = ask.latest.min(ask.now + rules.settings().patience);
-        // A person who comes alone is not sent behind a free slot.
+        // A person who arrives alone does not have to wait for a slot behind a reserved one.
         let alone = ask.now + rules.longest_wait_alone(interval);
         let mut slot = head;
         let mut reserve = self.reserve.clone();
@@ -232,7 +234,7 @@ impl State {
         Ok(Booking { slot, interval, last: last_without_reserve, on_turn: false, after })
     }
 
-    /// A slot that people left free, or one of the nearest; on its turn one behind the people who have booked.
+    /// A slot for the background: a reserved one, or one of the nearest, or on its turn one behind the people's bookings.
     fn book_in_background(self, rules: &Rules, ask: &Ask) -> Result<Booking, Answer> {
         let interval = self.interval(rules, ask.now);
         let next_turn = ask.now.max(self.turn + rules.between_turns(interval));
@@ -240,8 +242,8 @@ impl State {
         if let Some(slot) = self.first_reserved(ask) {
             let mut booking = self.take_reserved(slot, interval, ask.now);
             booking.after.turn = next_turn;
-            // Two for one, so that the slots become more as long as all of them are used, and half as many as are used
-            // when they are not.
+            // Each booking of a reserved slot reserves two more. The reserve grows while all its slots are used, and
+            // shrinks when some expire unused.
             let reserve = &mut booking.after.reserve;
             reserve.left = reserve.left.saturating_add(2).min(most);
             return Ok(booking);
@@ -263,10 +265,10 @@ impl State {
         Ok(Booking { slot, interval, last, on_turn, after })
     }
 
-    /// The first slot kept for the background that is still of use. None of a day before the one that is counted.
+    /// The first reserved slot that the caller can use. A slot of an earlier day than the counted one is not usable.
     fn first_reserved(&self, ask: &Ask) -> Option<OffsetDateTime> {
-        let of_use = |slot: &&OffsetDateTime| **slot >= ask.now && day_of(**slot) >= self.day;
-        self.reserve.slots.iter().find(of_use).copied().filter(|slot| *slot <= ask.latest)
+        let is_usable = |slot: &&OffsetDateTime| **slot >= ask.now && day_of(**slot) >= self.day;
+        self.reserve.slots.iter().find(is_usable).copied().filter(|slot| *slot <= ask.latest)
     }
 
     fn take_reserved(self, slot: OffsetDateTime, interval: Duration, now: OffsetDateTime) -> Booking {
@@ -276,21 +278,21 @@ impl State {
         Booking { slot, interval, last: slot, on_turn: false, after }
     }
 
-    /// The line after LeadSquared complained.
+    /// The state after LeadSquared refused a call as one too many.
     pub(crate) fn pushed_back(&self, rules: &Rules, now: OffsetDateTime, limit: Option<Limit>) -> Self {
         let mut state = self.without_wrong_clocks(rules, now);
         let mut window = rules.settings().limit.window;
         if let Some((limit, slower)) = limit.and_then(|limit| Some((limit, rules.slower(limit)?))) {
             window = window.max(limit.window);
             state.slower = if state.slower_until > now { slower.max(state.slower) } else { slower };
-            state.slower_until = now + ADOPTED_FOR;
+            state.slower_until = now + SLOWER_LIMIT_LIFETIME;
         }
         state.reserve.slots.clear();
-        // Not later and later with each of the complaints that a few calls at once cause.
+        // A maximum, not a sum: several refusals at the same time delay the schedule only once.
         let after = now + window;
         if state.head < after {
             state.head = after;
-            // The first slot after it is for whoever asks first: everything before it is empty.
+            // The first slot after the pause is not reserved, because no slot before it is booked.
             state.reserve.due = state.reserve.due.max(after + state.interval(rules, now));
         }
         state.reserve = state.reserve.tidied(now);
@@ -301,19 +303,19 @@ impl State {
         if self.slower_until > now { rules.interval().max(self.slower) } else { rules.interval() }
     }
 
-    /// One clock that is hours ahead would otherwise stop everybody for hours. Who finds its traces starts anew, a
-    /// window from now.
+    /// The state without the effects of a wrong clock. A worker whose clock is hours ahead would otherwise stop all
+    /// callers for hours. The schedule then starts again one window from now.
     fn without_wrong_clocks(&self, rules: &Rules, now: OffsetDateTime) -> Self {
         let mut state = self.clone();
-        if state.head > now + FAR {
+        if state.head > now + WRONG_CLOCK {
             state.head = now + rules.settings().limit.window;
             state.reserve = Reserve::NONE;
         }
-        if state.turn > now + FAR {
+        if state.turn > now + WRONG_CLOCK {
             state.turn = now;
         }
-        if state.slower_until > now + ADOPTED_FOR + FAR {
-            state.slower_until = now + ADOPTED_FOR;
+        if state.slower_until > now + SLOWER_LIMIT_LIFETIME + WRONG_CLOCK {
+            state.slower_until = now + SLOWER_LIMIT_LIFETIME;
         }
         state
     }

@@ -1,3 +1,5 @@
+//! A fallback for people who wait, while the table with the call schedule is unavailable.
+
 use leadsquared::Limit;
 use time::OffsetDateTime;
 
@@ -5,11 +7,10 @@ use crate::in_process::InProcess;
 use crate::line::{Answer, Ask, Line, LineError};
 use crate::settings::{Rules, Settings};
 
-/// A line that this process goes on without while it cannot be reached, for people who wait: an outage of the table must
-/// not keep everybody from signing in.
+/// A call schedule with a fallback in the process: while the table is unavailable, people can still sign in.
 ///
-/// The process then has a line of its own with half of the calls. The background stands still in such an outage, as all its
-/// work needs the table, so two processes stay within the allowance; if there are more, LeadSquared turns calls away.
+/// The fallback has half of the calls. In such an outage the background makes no calls, because all its work needs the
+/// table. Two processes together thus stay within the allowance. If there are more, LeadSquared refuses some calls.
 #[derive(Debug)]
 pub struct WithSpare<L> {
     line: L,
@@ -17,11 +18,11 @@ pub struct WithSpare<L> {
 }
 
 impl<L: Line> WithSpare<L> {
-    /// This line, and a spare one made by its rules.
+    /// This schedule, with a fallback that has half of its calls.
     pub fn new(line: L) -> Self {
         let rules = line.rules();
         let half = Settings { share: rules.settings().share.div_ceil(2), ..*rules.settings() };
-        // Half of a single call is none.
+        // Half of a single call would be none.
         let spare = InProcess::new(Rules::new(half).unwrap_or(*rules));
         Self { line, spare }
     }
@@ -55,10 +56,10 @@ mod tests {
 
     use super::*;
 
-    /// A line that cannot be reached.
-    struct Away(Rules);
+    /// A schedule that is always unavailable.
+    struct Unavailable(Rules);
 
-    impl Line for Away {
+    impl Line for Unavailable {
         fn rules(&self) -> &Rules {
             &self.0
         }
@@ -86,26 +87,26 @@ mod tests {
     }
 
     #[test]
-    fn while_its_line_is_away_a_process_has_half_the_calls() {
+    fn while_the_table_is_unavailable_a_process_has_half_the_calls() {
         let now = datetime!(2026-01-02 03:04:05 UTC);
         let (whole, half) = (rules(10), rules(5));
-        assert_eq!(slots(&WithSpare::new(Away(whole)), now, 3), slots(&InProcess::new(half), now, 3));
+        assert_eq!(slots(&WithSpare::new(Unavailable(whole)), now, 3), slots(&InProcess::new(half), now, 3));
         // A limit of one call stays one.
-        assert_eq!(slots(&WithSpare::new(Away(rules(1))), now, 2), slots(&InProcess::new(rules(1)), now, 2));
+        assert_eq!(slots(&WithSpare::new(Unavailable(rules(1))), now, 2), slots(&InProcess::new(rules(1)), now, 2));
     }
 
     #[test]
-    fn a_line_that_answers_has_no_spare() {
+    fn while_the_table_is_available_the_fallback_is_not_used() {
         let now = datetime!(2026-01-02 03:04:05 UTC);
         let line = WithSpare::new(InProcess::new(rules(10)));
         assert_eq!(slots(&line, now, 3), slots(&InProcess::new(rules(10)), now, 3));
     }
 
     #[test]
-    fn a_complaint_holds_back_the_spare_as_well() {
+    fn a_rate_limit_refusal_pauses_the_fallback_too() {
         let now = datetime!(2026-01-02 03:04:05 UTC);
-        let line = WithSpare::new(Away(rules(10)));
-        assert!(block_on(line.push_back(now, None)).is_err(), "the others did not hear of it");
+        let line = WithSpare::new(Unavailable(rules(10)));
+        assert!(block_on(line.push_back(now, None)).is_err(), "the other processes were not informed");
         assert!(slots(&line, now, 1).is_empty());
     }
 }

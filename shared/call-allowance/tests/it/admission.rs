@@ -1,4 +1,4 @@
-//! The line as a client sees it: leave in time, or a refusal that says when to ask again.
+//! Tests of the allowance as a client sees it: a slot in time, or a refusal that says when to try again.
 
 use std::error::Error;
 use std::future::pending;
@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use crate::suite::{rules, settings};
 use crate::virtual_time::{Timeline, WorkerClock};
 
-/// Runs a piece of work on a clock that is right, to its end.
+/// Runs work with a correct clock, to its end.
 fn run(work: impl AsyncFnOnce(&Timeline, WorkerClock) + 'static) {
     let timeline = Timeline::new();
     let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::ZERO };
@@ -25,7 +25,7 @@ fn run(work: impl AsyncFnOnce(&Timeline, WorkerClock) + 'static) {
         in_work.set(true);
     });
     timeline.run(vec![work], Duration::from_secs(1_000_000));
-    assert!(done.get(), "the work waits for something that never comes");
+    assert!(done.get(), "the work waits for ever");
 }
 
 async fn admit(allowance: &impl Admission, timeline: &Timeline, lane: Lane, time: Duration) -> Result<(), TurnedAway> {
@@ -35,7 +35,7 @@ async fn admit(allowance: &impl Admission, timeline: &Timeline, lane: Lane, time
 const LONG: Duration = Duration::from_secs(20);
 
 #[test]
-fn leave_is_given_when_the_slot_comes() {
+fn a_call_is_admitted_at_the_time_of_its_slot() {
     run(async |timeline, clock| {
         let allowance = Allowance::with_clock(InProcess::new(rules()), clock);
         for number in 0..40 {
@@ -46,7 +46,7 @@ fn leave_is_given_when_the_slot_comes() {
 }
 
 #[test]
-fn no_leave_that_would_leave_no_time_for_the_call() {
+fn a_call_is_refused_if_its_slot_leaves_no_time_before_the_deadline() {
     run(async |timeline, clock| {
         let allowance = Allowance::with_clock(InProcess::new(rules()), clock);
         let turned_away = admit(&allowance, timeline, Lane::Interactive, Duration::from_millis(999)).await.unwrap_err();
@@ -56,14 +56,14 @@ fn no_leave_that_would_leave_no_time_for_the_call() {
             let turned_away = admit(&allowance, timeline, lane, Duration::from_millis(1_216)).await.unwrap_err();
             assert_eq!(turned_away.retry_after, Some(Duration::from_millis(217)), "{lane:?}");
         }
-        // Asking in vain took nothing.
+        // The refused requests booked no slot.
         admit(&allowance, timeline, Lane::Interactive, Duration::from_millis(1_217)).await.unwrap();
         assert_eq!(timeline.now(), rules().interval());
     });
 }
 
 #[test]
-fn after_a_complaint_everybody_waits_a_window() {
+fn after_a_rate_limit_refusal_every_call_waits_for_a_window() {
     run(async |timeline, clock| {
         let allowance = Allowance::with_clock(InProcess::new(rules()), clock);
         admit(&allowance, timeline, Lane::Background, LONG).await.unwrap();
@@ -76,7 +76,7 @@ fn after_a_complaint_everybody_waits_a_window() {
 }
 
 #[test]
-fn a_used_up_day_is_named_and_ends_at_midnight() {
+fn the_daily_cap_is_named_and_ends_at_midnight() {
     run(async |timeline, clock| {
         let rules = Rules::new(Settings { daily: Some(1), ..settings() }).unwrap();
         let allowance = Allowance::with_clock(InProcess::new(rules), clock);
@@ -91,7 +91,7 @@ fn a_used_up_day_is_named_and_ends_at_midnight() {
 }
 
 #[test]
-fn the_background_stops_before_people_do_and_both_go_on_at_midnight() {
+fn the_background_stops_before_people_do_and_both_continue_at_midnight() {
     run(async |timeline, clock| {
         let rules = Rules::new(Settings { daily: Some(10), ..settings() }).unwrap();
         let allowance = Allowance::with_clock(InProcess::new(rules), clock);
@@ -113,11 +113,11 @@ fn the_background_stops_before_people_do_and_both_go_on_at_midnight() {
         timeline.sleep(wait).await;
         admit(&allowance, timeline, Lane::Background, LONG).await.unwrap();
         let hurry = admit(&allowance, timeline, Lane::Background, Duration::from_millis(1_001)).await.unwrap_err();
-        assert_eq!(until_next_day(&hurry), None, "it is just not soon enough");
+        assert_eq!(until_next_day(&hurry), None, "the refusal is not about the daily cap");
     });
 }
 
-/// A line whose answers come so late, the first time.
+/// A schedule whose first decision arrives late.
 struct Slow {
     line: InProcess,
     timeline: Timeline,
@@ -142,7 +142,7 @@ impl Line for Slow {
 }
 
 #[test]
-fn a_slot_that_is_missed_by_much_is_given_up_for_another() {
+fn a_call_that_is_too_late_for_its_slot_takes_another() {
     // A quarter of the margin is 106.25 ms.
     for (delay, left) in [(106, 106), (107, 217)] {
         run(async move |timeline, clock| {
@@ -155,7 +155,7 @@ fn a_slot_that_is_missed_by_much_is_given_up_for_another() {
     }
 }
 
-/// A line that cannot be reached.
+/// A schedule that is always unavailable.
 struct Unreachable(Rules);
 
 impl Line for Unreachable {
@@ -173,7 +173,7 @@ impl Line for Unreachable {
 }
 
 #[test]
-fn nobody_calls_while_the_line_cannot_be_reached() {
+fn no_call_is_admitted_while_the_schedule_is_unavailable() {
     let timeline = Timeline::new();
     let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::ZERO };
     let allowance = Allowance::with_clock(Unreachable(rules()), clock);

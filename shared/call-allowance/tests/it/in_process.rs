@@ -1,4 +1,4 @@
-//! The suite on the form that lives in memory.
+//! Runs the suite on the schedule in memory.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::suite;
 
-/// What a worker holds of a line that it shares.
+/// A handle of a schedule that several workers share.
 #[derive(Clone)]
 pub(crate) struct Handle(Arc<InProcess>);
 

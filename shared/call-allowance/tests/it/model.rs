@@ -1,4 +1,4 @@
-//! A model of several workers and an account: whatever they do, no window holds too many calls and no lane starves.
+//! A model of several workers and an account: no window has too many calls, and no lane starves.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,34 +17,34 @@ use crate::in_process::Handle;
 use crate::suite::{NOON, rules, settings};
 use crate::virtual_time::{Timeline, WorkerClock};
 
-/// One worker, which makes one call after another.
+/// A worker that makes one call after another.
 #[derive(Clone, Debug)]
 struct Worker {
     lane: Lane,
-    /// By how much its clock is ahead, in milliseconds.
+    /// The error of its clock, in milliseconds. Positive: ahead.
     error: i64,
-    /// It rests up to so long after each call, in milliseconds; the longer, the more its calls come in bursts.
+    /// The longest pause after each call, in milliseconds. With longer pauses, more calls come in bursts.
     rest: u64,
-    /// The percentage of its calls in the middle of which it dies. Another takes its place a second later.
+    /// The percentage of its calls during which it crashes. A new worker replaces it a second later.
     dies: u64,
 }
 
-/// What the workers live in. Times are in milliseconds.
+/// The workers and their environment. Times are in milliseconds.
 #[derive(Clone, Debug)]
 struct World {
     rules: Rules,
     workers: Vec<Worker>,
-    /// Asking the line takes up to this.
+    /// The longest duration of a request to the schedule.
     latency: u64,
-    /// A call is under way for up to this before it arrives.
+    /// The longest time from the start of a call to its arrival.
     transit: u64,
-    /// The percentage of calls that somebody else's use of the account makes LeadSquared complain about.
+    /// The percentage of calls that LeadSquared refuses because of other callers of the account.
     complaints: u64,
     seconds: u64,
     seed: u64,
 }
 
-/// What came of it.
+/// The calls and refusals of a run.
 #[derive(Default)]
 struct Seen {
     calls: Vec<Call>,
@@ -53,14 +53,14 @@ struct Seen {
 
 struct Call {
     lane: Lane,
-    /// How long it waited for leave.
+    /// How long it waited for its slot.
     waited: Duration,
-    /// When LeadSquared saw it.
+    /// When it arrived at LeadSquared.
     arrived: Duration,
 }
 
 impl Seen {
-    /// The most calls in any window, counted as LeadSquared does: a call leaves it when it is as old as the window.
+    /// The most calls in any window, counted as LeadSquared does: a call stays in it for the length of the window.
     fn fullest(&self, window: Duration) -> usize {
         let arrivals: Vec<Duration> = self.calls.iter().map(|call| call.arrived).collect();
         fullest(&arrivals, window)
@@ -92,7 +92,7 @@ pub(crate) fn fullest(arrivals: &[Duration], window: Duration) -> usize {
     fullest
 }
 
-/// Numbers that look random and are the same for the same seed (SplitMix64).
+/// Pseudo-random numbers from a seed (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>).
 pub(crate) struct Chance(u64);
 
 impl Chance {
@@ -117,7 +117,7 @@ impl Chance {
     }
 }
 
-/// A line that takes time to reach, before and after it decides.
+/// A schedule with network latency before and after its decision.
 struct Remote<L> {
     line: L,
     timeline: Timeline,
@@ -181,7 +181,7 @@ impl World {
             let asked = timeline.now();
             let admitted = allowance.admit(worker.lane, timeline.instant() + Duration::from_secs(12));
             if chance.percent(worker.dies) {
-                // Anywhere on the way, perhaps even after leave was given and before the call is made.
+                // The crash can come at any time, also between the slot and the call.
                 let death = pin!(timeline.sleep(chance.up_to(500)));
                 if let Either::Left((_, death)) = select(admitted, death).await {
                     death.await;
@@ -210,7 +210,7 @@ impl World {
         }
     }
 
-    /// Workers of both lanes who never rest, with clocks that are right.
+    /// Workers of both lanes without pauses and with correct clocks.
     fn busy(people: usize, in_background: usize) -> Self {
         let worker = |lane| Worker { lane, error: 0, rest: 0, dies: 0 };
         let mut workers = vec![worker(Lane::Interactive); people];
@@ -219,12 +219,12 @@ impl World {
     }
 }
 
-/// What 25 calls in 5 s would be in 300 s, if they arrived without a margin.
+/// The number of calls in 300 s at 25 calls in 5 s, without a margin.
 const THEORETICAL: usize = 1500;
 
 prop_compose! {
-    /// Delays that the margin is there for, in every mixture: clocks that are all right and a slow network, or clocks
-    /// that are wrong by 200 ms either way.
+    /// Delays within the margin, in every mixture: correct clocks with a slow network, clocks that are wrong by 200 ms in
+    /// either direction, and everything between.
     fn world()(
         calls in 1_u32..=25,
         seconds in 2_u64..=6,
@@ -239,7 +239,7 @@ prop_compose! {
         let settings = Settings { share, ..Settings::new(limit) };
         let workers = workers.into_iter().map(|(waits, clock, rest, dies)| Worker {
             lane: if waits { Lane::Interactive } else { Lane::Background },
-            // Mostly at the ends, where it hurts most.
+            // Mostly at the extremes, which are the hardest cases.
             error: error * (clock * 3).clamp(-100, 100) / 100,
             rest: [0, 200, 3_000, 20_000][rest],
             dies,
@@ -262,18 +262,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn no_window_ever_holds_more_than_our_share(world in world()) {
+    fn no_window_has_more_calls_than_our_share(world in world()) {
         let Settings { limit, share, .. } = *world.rules.settings();
         let ours = limit.calls as usize * usize::from(share) / 100;
         let seen = world.run(&Handle::new(world.rules));
         prop_assert!(seen.fullest(limit.window) <= ours, "{} of {ours}", seen.fullest(limit.window));
-        // Deaths and a table slower than the lateness that is permitted may waste every slot of a short run.
+        // Crashes, or a table slower than the permitted lateness, can waste every slot of a short run.
         let is_healthy = world.latency * 4 <= 425 && world.workers.iter().all(|worker| worker.dies == 0);
-        prop_assert!(!is_healthy || !seen.calls.is_empty(), "nobody called at all");
+        prop_assert!(!is_healthy || !seen.calls.is_empty(), "no worker made a call");
     }
 }
 
-/// The same check on something that is known to be wrong.
+/// Whether the check finds a fault in a schedule that is known to be wrong.
 fn catches(broken: &(impl Line + Clone + 'static), world: &World) -> bool {
     world.run(broken).fullest(settings().limit.window) > settings().limit.calls as usize
 }
@@ -286,9 +286,9 @@ fn the_check_catches_a_token_bucket() {
 }
 
 #[test]
-fn the_check_catches_a_margin_that_is_too_small_for_the_clocks() {
+fn the_check_catches_a_margin_that_is_too_small_for_wrong_clocks() {
     let mut world = World::busy(0, 0);
-    // First only one whose clock is behind, then only one whose clock is ahead.
+    // At first only workers whose clocks are behind are active, later only those whose clocks are ahead.
     let worker = |error, rest| Worker { lane: Lane::Background, error, rest, dies: 0 };
     world.workers = vec![worker(-200, 0), worker(-200, 5_000), worker(200, 8_000), worker(200, 0)];
     (world.latency, world.transit) = (0, 0);
@@ -298,17 +298,17 @@ fn the_check_catches_a_margin_that_is_too_small_for_the_clocks() {
 }
 
 #[test]
-fn one_lane_alone_has_everything() {
+fn a_lane_alone_gets_every_slot() {
     for world in [World::busy(8, 0), World::busy(0, 8), World::busy(1, 0)] {
         let calls = world.run(&Handle::new(rules())).calls.len();
-        // A single worker waits for each call to be over before it asks for the next; the others lose the margin only.
+        // A single worker starts its next call only after the last one ended. Several workers lose only the margin.
         let least = if world.workers.len() == 1 { 85 } else { 92 };
         assert!(calls * 100 >= THEORETICAL * least, "{calls} of {THEORETICAL} in {:?}", world.workers[0].lane);
     }
 }
 
 #[test]
-fn neither_lane_starves_however_many_are_in_the_other() {
+fn neither_lane_starves_however_crowded_the_other_is() {
     for (people, in_background) in [(200, 15), (200, 200), (15, 15), (15, 200)] {
         let seen = World::busy(people, in_background).run(&Handle::new(rules()));
         let (waiting, unhurried) = (seen.of(Lane::Interactive), seen.of(Lane::Background));
@@ -320,29 +320,29 @@ fn neither_lane_starves_however_many_are_in_the_other() {
 }
 
 #[test]
-fn a_single_one_in_the_background_waits_for_the_people_before_it_and_no_longer() {
+fn a_single_background_worker_waits_no_longer_than_the_people_before_it() {
     let seen = World::busy(200, 1).run(&Handle::new(rules()));
     assert!(!seen.turned_away.contains(&Lane::Background));
     assert!(seen.longest_wait(Lane::Background) < Duration::from_secs(6), "{:?}", seen.longest_wait(Lane::Background));
 }
 
 #[test]
-fn a_person_goes_ahead_of_a_crowd_in_the_background() {
+fn a_person_gets_a_slot_before_a_crowd_in_the_background() {
     let mut world = World::busy(0, 50);
     world.workers.push(Worker { lane: Lane::Interactive, error: 0, rest: 4_000, dies: 0 });
     let seen = world.run(&Handle::new(rules()));
     assert!(seen.of(Lane::Interactive) > 80, "{} calls", seen.of(Lane::Interactive));
     assert!(!seen.turned_away.contains(&Lane::Interactive));
-    // The fifth of a window that the background books ahead, and the two slots of a turn.
+    // The background books a fifth of a window ahead, and two slots of its turns.
     let longest = seen.longest_wait(Lane::Interactive);
     assert!(longest <= Duration::from_millis(1_500), "{longest:?}");
 }
 
-/// What this crate is not: a bucket that holds a window's calls and is refilled at their rate.
+/// A faulty schedule: a token bucket that holds a window's calls and refills at their rate.
 #[derive(Clone)]
 struct Bucket {
     rules: Rules,
-    /// What is in it, and since when.
+    /// The tokens in the bucket, and the time at which they were counted.
     state: Arc<Mutex<(f64, OffsetDateTime)>>,
 }
 
