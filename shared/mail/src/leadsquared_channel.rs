@@ -1,6 +1,7 @@
 //! Sends the mail with the login link through LeadSquared.
 
-use leadsquared::{Client, Content, EmailAddress, EmailToLead, Error, Recipient, Sender};
+use leadsquared::crm::{Content, EmailToLead, Recipient, Sender};
+use leadsquared::{Client, EmailAddress, Error};
 use onboarding::{Letter, Mail, MailError};
 
 use crate::Wording;

@@ -1,7 +1,8 @@
 //! The mail that tells an applicant about a changed password.
 
 use askama::Template;
-use leadsquared::{Client, Content, EmailAddress, EmailToLead, Error, Recipient, Sender};
+use leadsquared::crm::{Content, EmailToLead, Recipient, Sender};
+use leadsquared::{Client, EmailAddress, Error};
 
 /// The notice of a changed password. The applicant gets it whoever made the change.
 ///

@@ -334,8 +334,8 @@ pub(crate) async fn a_clock_that_is_hours_ahead_does_not_stop_other_callers_for_
     let workers = lines(Rules::new(Settings { daily: Some(5), ..settings() }).unwrap(), 2).await;
     assert_eq!(person(&workers[0], HOURS).await, slot(HOURS));
     workers[0].push_back(at(HOURS), Some(Limit { calls: 1, window: Duration::from_secs(60) })).await.unwrap();
-    // The schedule starts again a full window later, because the calls before are unknown. The slower limit applies for an
-    // hour.
+    // The schedule starts again a full window later, because the calls before are unknown. The slower limit applies for
+    // an hour.
     assert_eq!(person(&workers[1], 0).await, slot(5_000));
     assert_eq!(person(&workers[1], 5_000).await, Answer::Full { until: at(5_000 + 60_425) });
     let later = 2 * 3_600_000;
