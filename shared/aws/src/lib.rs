@@ -45,8 +45,8 @@ pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     cause.to_owned()
 }
 
-/// Whether the same call may succeed later without a change by the operator: AWS did not answer, failed or throttled the
-/// call. Every other failure, such as a missing permission or resource, is for the operator.
+/// Whether the same call may succeed later without a change by the operator: AWS did not answer, failed or throttled
+/// the call. Every other failure, such as a missing permission or resource, is for the operator.
 pub fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => true,

@@ -6,8 +6,8 @@ use leadsquared::{Client, EmailAddress, Error};
 
 /// The notice of a changed password. The applicant gets it whoever made the change.
 ///
-/// It has no link. An applicant who did not make the change goes to the usual sign-in page, and does not learn to follow
-/// links in such mails, which a forger would send as well.
+/// It has no link. An applicant who did not make the change goes to the usual sign-in page, and does not learn to
+/// follow links in such mails, which a forger would send as well.
 pub struct PasswordNotice<'a> {
     /// The company's name, as applicants know it.
     pub organisation: &'a str,

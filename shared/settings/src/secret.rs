@@ -48,8 +48,8 @@ impl<T: DeserializeOwned> Secret<T> {
 
     /// The cached secret. It is read first if there is no cached value or the value is more than an hour old.
     ///
-    /// When reading an old value again fails, the old value stays in use. Keys that still work thus survive an outage of
-    /// Secrets Manager.
+    /// When reading an old value again fails, the old value stays in use. Keys that still work thus survive an outage
+    /// of Secrets Manager.
     ///
     /// # Errors
     /// When there is no cached value and the secret cannot be read.

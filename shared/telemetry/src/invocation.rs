@@ -24,8 +24,8 @@ pub(crate) fn collect(namespace: String) {
     }
 }
 
-/// Runs the work of one invocation. Its metrics are printed when it ends, also after a panic. The messages that it sends
-/// belong to the trace in `context`.
+/// Runs the work of one invocation. Its metrics are printed when it ends, also after a panic. The messages that it
+/// sends belong to the trace in `context`.
 pub async fn invocation<T>(context: &Context, work: impl Future<Output = T>) -> T {
     let _printed = PrintOnDrop;
     let trace = context.xray_trace_id.clone().filter(|trace| is_trace_header(trace));

@@ -33,20 +33,20 @@ const OUR_CRATES: [&str; 15] = [
     "settings",
 ];
 
-/// The setting with the CloudWatch namespace of the metrics. template.yaml sets the stack's name. Without the setting, no
-/// metrics are recorded.
+/// The setting with the CloudWatch namespace of the metrics. template.yaml sets the stack's name. Without the setting,
+/// no metrics are recorded.
 const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
 
 /// Starts logging and collecting metrics. Call it once, at the beginning of `main`. `variable` reads the environment.
 ///
 /// **Logs** follow Lambda's own settings `AWS_LAMBDA_LOG_FORMAT` (`JSON` or text) and `AWS_LAMBDA_LOG_LEVEL`
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>). The level applies to our own
-/// crates. Other crates never log below `INFO`, because there they print whole events and requests with everything that
-/// applicants typed. A JSON line has a `timestamp`: Lambda treats a line without one as `INFO`, whatever its level
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>). The level applies to our
+/// own crates. Other crates never log below `INFO`, because there they print whole events and requests with everything
+/// that applicants typed. A JSON line has a `timestamp`: Lambda treats a line without one as `INFO`, whatever its level
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>).
 ///
-/// **Metrics** go to the namespace in `METRICS_NAMESPACE`. They are printed among the log lines in CloudWatch's embedded
-/// metric format, so no call waits for them
+/// **Metrics** go to the namespace in `METRICS_NAMESPACE`. They are printed among the log lines in CloudWatch's
+/// embedded metric format, so no call waits for them
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 /// Lambda treats these lines as `INFO`: a log level above `INFO` drops the metrics too.
 pub fn init(variable: impl Fn(&str) -> Option<String>) {
