@@ -1,3 +1,5 @@
+//! Builds the responses that every function sends: JSON, a page, a redirect, all with the same security headers.
+
 use askama::Template;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -6,16 +8,17 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use url::Url;
 
-/// <https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag#xrobotstag>
+/// Keeps a response out of search results
+/// (<https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag#xrobotstag>).
 const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
-/// The one style sheet of our pages, which stands in each of them: that of `page.html`.
+/// The Content-Security-Policy source of the style sheet in `page.html`, the only one that our pages use.
 const STYLE: &str = "'sha256-phbm1bKBeGcT2Oy5BSKUlCvinU8w9TgH/csZK+WKO6c='";
 
-/// A JSON answer.
+/// A JSON response.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<String> {
-    let text = serde_json::to_string(body).expect("our answers are plain structs, which always serialize");
-    answer(status, "application/json", text)
+    let text = serde_json::to_string(body).expect("a body is a plain struct, which always serializes");
+    response(status, "application/json", text)
 }
 
 #[derive(Template)]
@@ -25,33 +28,33 @@ struct Notice<'a> {
     paragraphs: &'a [&'a str],
 }
 
-/// A page that tells a person something, in a heading and a few paragraphs of plain text.
+/// A page with a heading and a few paragraphs of plain text.
 pub fn notice(status: StatusCode, title: &str, paragraphs: &[&str]) -> Response<String> {
     page(status, &Notice { title, paragraphs })
 }
 
-/// An HTML answer. A template of another crate's extends `page.html`, which is among this crate's templates.
+/// An HTML response. A template in another crate can extend `page.html` from this crate's templates.
 ///
-/// The page's forms can be sent nowhere until [`allow_forms`] says so.
+/// The browser blocks every form on the page until [`allow_forms`] permits them.
 pub fn page(status: StatusCode, template: &impl Template) -> Response<String> {
     let html = template.render().expect("a compiled template renders into memory");
-    answer(status, "text/html; charset=utf-8", html)
+    response(status, "text/html; charset=utf-8", html)
 }
 
-/// 303: the browser goes on to `location` with a GET.
+/// 303 See Other: the browser requests `location` with GET.
 pub fn see_other(location: &HeaderValue) -> Response<String> {
-    let mut response = answer(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", String::new());
+    let mut response = response(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", String::new());
     response.headers_mut().insert(LOCATION, location.clone());
     response
 }
 
-/// Lets a page's forms be sent to the site it is on, and their answers lead on to the origin of `onward`.
+/// Permits the page's forms to post to the page's own site and to be redirected from there to the origin of `redirect`.
 ///
-/// Chromium holds a form's redirects against the policy of the page it was on, every one of them
-/// (<https://www.w3.org/TR/CSP3/#directive-form-action>): where `onward` itself leads on to another origin, people are
-/// stopped.
-pub fn allow_forms(response: &mut Response<String>, onward: &Url) {
-    let policy = policy(&format!("'self' {}", onward.origin().ascii_serialization()));
+/// Chromium checks every redirect after a form post against this policy
+/// (<https://www.w3.org/TR/CSP3/#directive-form-action>). If `redirect` itself redirects to a third origin, Chromium
+/// blocks the navigation.
+pub fn allow_forms(response: &mut Response<String>, redirect: &Url) {
+    let policy = policy(&format!("'self' {}", redirect.origin().ascii_serialization()));
     let policy = HeaderValue::try_from(policy).expect("an origin is plain ASCII");
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
 }
@@ -60,8 +63,9 @@ fn policy(form_action: &str) -> String {
     format!("default-src 'none'; style-src {STYLE}; frame-ancestors 'none'; base-uri 'none'; form-action {form_action}")
 }
 
-/// Any answer of ours: nothing is cached, indexed, sniffed, framed, scripted or passed on as a referrer.
-pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response<String> {
+/// The response that all others are built on. Its headers forbid caching, indexing, content sniffing, framing, scripts
+/// and referrers.
+pub(crate) fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<String> {
     const HEADERS: [(HeaderName, &str); 5] = [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -90,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_says_where_its_forms_may_lead() {
+    fn a_page_permits_its_forms_only_the_site_and_the_origin_of_the_redirect() {
         let mut page = notice(StatusCode::OK, "Title", &[]);
         let policy = |page: &Response<String>| page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
         assert!(policy(&page).ends_with("form-action 'none'"), "{}", policy(&page));
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pages_own_style_is_the_one_that_its_policy_permits() {
+    fn the_policy_permits_the_style_sheet_of_the_page() {
         let page = notice(StatusCode::OK, "Title", &[]).into_body();
         let style = page.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).unwrap().0;
         assert_eq!(STYLE, format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(style))));
