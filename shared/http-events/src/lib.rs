@@ -9,17 +9,17 @@ mod secret;
 
 use http::Response;
 use lambda_http::request::LambdaRequest;
-use lambda_http::{Adapter, Error, LambdaEvent, Request, Service, lambda_runtime, service_fn};
+use lambda_http::{Adapter, Error, LambdaEvent, Request, Service, service_fn};
 
 pub use event::without_address;
 pub use origin::{host, network_address, path, query};
 pub use secret::{InvalidHashes, SecretHashes};
 
-/// Answers requests until Lambda ends the process; what they measure is printed after each.
+/// Answers requests until Lambda ends the process. The metrics of each request are printed when it ends.
 ///
 /// # Errors
-/// When the process cannot talk to Lambda any more.
-pub async fn serve<F>(answer: impl Fn(Request) -> F) -> Result<(), Error>
+/// When the process cannot reach Lambda's runtime API any more.
+pub async fn serve<F>(answer: impl Fn(Request) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = Response<String>> + Send,
 {
@@ -27,10 +27,8 @@ where
         let answer = answer(request);
         async { Ok::<_, Error>(answer.await) }
     }));
-    let events = service_fn(|event: LambdaEvent<LambdaRequest>| {
-        let context = event.context.clone();
-        let answer = requests.call(LambdaEvent { payload: without_address(event.payload), context: event.context });
-        async move { telemetry::invocation(&context, answer).await }
-    });
-    lambda_runtime::run(events).await
+    runtime::serve(|LambdaEvent { payload, context }: LambdaEvent<LambdaRequest>| {
+        requests.call(LambdaEvent { payload: without_address(payload), context })
+    })
+    .await
 }
