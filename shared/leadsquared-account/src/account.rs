@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws::SdkConfig;
 use call_allowance::{Allowance, DynamoDb, WithSpare};
@@ -11,6 +11,11 @@ use telemetry::Metric;
 use tokio::sync::Mutex;
 
 use crate::Settings;
+
+/// Time-outs of calls that nobody waits for. Short enough that one slow call does not use up the time of a whole batch.
+/// The total includes the wait for the call allowance.
+pub const BACKGROUND_TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(8), total: Duration::from_secs(12) };
 
 /// The LeadSquared account: a client that always has the keys Secrets Manager holds.
 pub struct Account {

@@ -37,6 +37,17 @@ impl<'a> Variables<'a> {
     {
         self.required(name)?.trim().parse().map_err(|error: T::Err| SettingError::invalid(name, expected, error))
     }
+
+    /// The same for a setting that may be absent or empty.
+    ///
+    /// # Errors
+    /// When it is set and not a `T`.
+    pub fn parsed_if_set<T>(&self, name: &'static str, expected: &'static str) -> Result<Option<T>, SettingError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.optional(name).map(|_| self.parsed(name, expected)).transpose()
+    }
 }
 
 /// A setting that keeps a function from starting. Names the setting and never repeats its value.
@@ -89,6 +100,8 @@ mod tests {
     fn an_empty_setting_is_an_absent_one() {
         let variables = Variables::new(&lookup);
         assert_eq!(variables.optional("EMPTY"), None);
+        assert_eq!(variables.parsed_if_set::<u16>("EMPTY", "a port number").unwrap(), None);
+        assert!(variables.parsed_if_set::<u16>("WORD", "a port number").is_err());
         for name in ["EMPTY", "NOWHERE"] {
             assert_eq!(
                 variables.required(name).unwrap_err().to_string(),

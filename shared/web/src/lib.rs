@@ -10,4 +10,4 @@ mod problem;
 pub use answer::{allow_forms, json, notice, page, see_other};
 pub use form::{BODY_LIMIT, Form, FormError, Value};
 pub use preference::{Preference, preferred_language};
-pub use problem::{FieldError, Problem};
+pub use problem::{FieldError, Problem, retry_after};
