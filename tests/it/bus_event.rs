@@ -296,7 +296,7 @@ async fn what_is_no_good_is_laid_aside_whole_with_a_reason_that_tells_nothing_of
         bus.invoke(&unfit).await.unwrap();
     }
     let letters = bus.dead_letters.drain().await;
-    // Brought twice, laid aside once.
+    // Delivered twice, dead-lettered once.
     assert_eq!(letters.len(), 1);
     assert_eq!(read(&letters[0]), unfit);
     assert_eq!(attribute(&letters[0], "class"), "malformed");
@@ -306,7 +306,10 @@ async fn what_is_no_good_is_laid_aside_whole_with_a_reason_that_tells_nothing_of
     assert!(!format!("{:?}", letters[0].message_attributes).contains("asha"), "{:?}", letters[0].message_attributes);
 
     let printed = bus.function.stop().await;
-    assert!(printed.contains("\"level\":\"ERROR\"") && printed.contains("event refused and laid aside"), "{printed}");
+    assert!(
+        printed.contains("\"level\":\"ERROR\"") && printed.contains("event refused and dead-lettered"),
+        "{printed}"
+    );
     assert!(printed.contains("/email is missing: the person's e-mail address"), "{printed}");
     for value in ["asha.rao", "90000 00001", "e-mail\\\""] {
         assert!(!printed.contains(value), "{value} is logged: {printed}");
@@ -340,13 +343,13 @@ async fn whoever_invokes_the_function_is_told_what_is_wrong() {
         (json!([]), "nor an object with the texts detail-type"),
         (
             json!({ "Records": [{ "eventSource": "aws:sqs", "body": "c4nary" }] }),
-            "the event is neither EventBridge's nor SNS's",
+            "the event is none of: an event of EventBridge",
         ),
         (json!({ "detail-type": "ApplicationSubmitted", "id": 7 }), "the event is neither"),
         (json!({ "detail-type": "c4nary", "detail": detail }), "the detail-type is none of ApplicationSubmitted, Inv"),
         (
             json!({ "detail-type": "ApplicationSubmitted", "detail": { "version": "c4nary" } }),
-            "the version of the ApplicationSubmitted is not 1, the only one there is",
+            "the version of the ApplicationSubmitted is not 1, the only supported one",
         ),
         (
             json!({ "detail-type": "ApplicationSubmitted", "detail": detail }),

@@ -524,7 +524,7 @@ fn every_sample_event_decodes() {
             let text = std::str::from_utf8(&event).unwrap();
             if function == "bus-event" {
                 let event = serde_json::from_str(text).unwrap_or_else(|error| panic!("{file}: {error}"));
-                assert!(bus_event::Arrival::of(event, "").is_ok(), "{file}");
+                assert!(bus_event::Envelope::of(event, "").is_ok(), "{file}");
             } else if function == "key-check" {
                 let event: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{file}: {error}"));
                 assert!(event["source"].is_string() && event["detail-type"].is_string(), "{file} is from EventBridge");
