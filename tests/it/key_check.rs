@@ -41,7 +41,7 @@ const SUBJECTS: [&str; 10] = [
     "mail sender",
     "allowance",
     "held applications",
-    "held applications at their end",
+    "held applications about to expire",
 ];
 
 type Stage = stage::Stage<()>;
@@ -84,11 +84,11 @@ impl Stage {
         let errors: Vec<_> = printed.lines().filter(|line| line.contains(r#""level":"ERROR""#)).collect();
         assert_eq!(errors.len(), 1, "{printed}");
         assert_eq!(failures(&printed), [1], "{printed}");
-        for told in [subject, &text("what"), &text("mend"), &text("setting")] {
+        for told in [subject, &text("what"), &text("fix"), &text("setting")] {
             let in_json = json!(told).to_string();
             assert!(errors[0].contains(in_json.trim_matches('"')), "{told} is not in {}", errors[0]);
         }
-        (text("what"), text("mend"))
+        (text("what"), text("fix"))
     }
 }
 
@@ -101,7 +101,7 @@ fn findings(report: &Value) -> impl Iterator<Item = &Value> {
     report["findings"].as_array().unwrap().iter()
 }
 
-/// What the alarm adds up: a count for each check that found something to mend.
+/// What the alarm adds up: a count for each check that found something to fix.
 fn failures(printed: &str) -> Vec<Value> {
     let failures =
         metrics(printed).into_iter().filter(|(name, dimensions, _)| name == "KeyCheckFailed" && dimensions.is_empty());
@@ -150,7 +150,7 @@ async fn an_account_as_it_should_be_is_told_so_thing_by_thing_whatever_asks() {
     assert!(stage.emulator.calls().len() <= 6 * checks, "six calls each");
     let printed = function.stop().await;
     assert!(!printed.contains("ERROR") && failures(&printed).is_empty(), "{printed}");
-    assert_eq!(printed.matches("as it should be").count(), checks * (SUBJECTS.len() - 2), "{printed}");
+    assert_eq!(printed.matches("as required").count(), checks * (SUBJECTS.len() - 2), "{printed}");
 }
 
 #[tokio::test]
@@ -190,8 +190,8 @@ async fn hosts_and_paths_that_are_not_the_accounts_are_named_with_the_right_ones
     let stage = Stage::new().await;
     let elsewhere = stage.emulator.other_region_url();
     let hosts = [("LEADSQUARED_API_URL", elsewhere.as_str()), ("LEADSQUARED_PORTAL_API_URL", elsewhere.as_str())];
-    let (_, mend) = stage.only_wrong(&hosts, "region").await;
-    assert!(mend.contains(stage.emulator.url().authority()), "{mend}");
+    let (_, fix) = stage.only_wrong(&hosts, "region").await;
+    assert!(fix.contains(stage.emulator.url().authority()), "{fix}");
     let (what, _) = stage.only_wrong(&[("LEADSQUARED_TENANT_AUTH_KEY_PATH", "/api/elsewhere")], "login links").await;
     assert!(what.contains("HTTP 404"), "{what}");
 }
@@ -316,11 +316,11 @@ async fn held_applications_are_counted_and_reminded_of_once_a_day() {
     assert_eq!(
         of_held(&report),
         [
-            ("to-decide", "3 wait for a decision; the first is discarded by itself in 46 hours"),
-            ("to-decide", "1 are discarded by themselves within two days, unless they are accepted before"),
+            ("to-decide", "3 wait for a decision; the first one expires and is discarded in 46 hours"),
+            ("to-decide", "1 expire and are discarded within two days unless an operator accepts them"),
         ]
     );
-    assert_eq!(report["healthy"], true, "nothing is to be mended: {report}");
+    assert_eq!(report["healthy"], true, "nothing has to be fixed: {report}");
     let both = [("HeldExpiring".to_owned(), json!(1)), ("HeldWaiting".to_owned(), json!(3))];
     assert_eq!(held_metrics(&printed), both, "{printed}");
     assert!(!printed.contains("ERROR") && !printed.contains("c4nary") && failures(&printed).is_empty(), "{printed}");
@@ -343,7 +343,7 @@ async fn held_applications_are_counted_and_reminded_of_once_a_day() {
     assert!(of_held(&report)[0].1.starts_with("1 wait for a decision"), "{report}");
     ledger.held_sent(invitation(2).id).await.unwrap();
     let Checked { report, .. } = stage.check(&[]).await;
-    let none = [("good", "none waits for a decision"), ("good", "none is gone within two days")];
+    let none = [("good", "none waits for a decision"), ("good", "none expires within two days")];
     assert_eq!(of_held(&report), none);
 }
 
