@@ -5,6 +5,7 @@
 //! [`Crm`], [`Ledger`] and [`Mail`], and time and randomness come in with each [`Attempt`].
 
 mod crm;
+mod digest;
 mod flow;
 mod invitation;
 mod ledger;
@@ -17,6 +18,7 @@ mod password;
 mod unproven;
 
 pub use crm::Crm;
+pub use digest::digest;
 pub use flow::{Attempt, Flow, Portal, Postponed, give_up};
 pub use invitation::{
     Action, Invitation, InvitationId, MalformedInvitation, MalformedPersonKey, PersonKey, Provenance, RuleQuestion,
