@@ -9,7 +9,7 @@ pub struct Variables<'a> {
 }
 
 impl<'a> Variables<'a> {
-    /// Settings from a lookup function: the environment in `main.rs`, a table in tests.
+    /// Settings from a lookup function: the environment in a function, a table in tests.
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { lookup }
     }
