@@ -337,7 +337,7 @@ async fn an_applicant_resets_and_changes_the_password_and_signs_in_with_each_and
 
     page.goto(&format!("{site}/account")).await.unwrap();
     browser.submit("#sign-in", &[("who", EMAIL), ("password", "Wrong#Violin#58")]).await;
-    browser.says("#told", "Nobody can sign in with these").await;
+    browser.says("#told", "These do not match an account").await;
     browser.click("#sign-in a").await;
     browser.submit("#forgot", &[("who", EMAIL)]).await;
     browser.says("#told", "on its way").await;
@@ -394,7 +394,7 @@ async fn an_applicant_with_an_unproven_phone_enters_a_texted_code_and_then_a_mai
     let mail = stack.emulator().mails().pop().expect("a code was mailed");
     assert_eq!(mail.recipients, [EMAIL]);
     browser.submit("#verify", &[("code", "AAAAA-AAAAA")]).await;
-    browser.says("#told", "This code is not right").await;
+    browser.says("#told", "This code is wrong or no longer valid").await;
     let code = mailed_code(&mail.text).to_lowercase();
     browser.submit("#verify", &[("code", &code)]).await;
     assert_eq!(browser.text("#signed-in").await, "You are signed in");

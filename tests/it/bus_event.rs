@@ -293,7 +293,7 @@ async fn an_unfit_event_becomes_a_complete_dead_letter_whose_reason_holds_no_per
         bus.invoke(&unfit).await.unwrap();
     }
     let letters = bus.dead_letters.drain().await;
-    // The event was delivered twice.
+    // Delivered twice, dead-lettered once.
     assert_eq!(letters.len(), 1);
     assert_eq!(read(&letters[0]), unfit);
     assert_eq!(attribute(&letters[0], "class"), "malformed");
@@ -303,7 +303,10 @@ async fn an_unfit_event_becomes_a_complete_dead_letter_whose_reason_holds_no_per
     assert!(!format!("{:?}", letters[0].message_attributes).contains("asha"), "{:?}", letters[0].message_attributes);
 
     let printed = bus.function.stop().await;
-    assert!(printed.contains("\"level\":\"ERROR\"") && printed.contains("event refused and laid aside"), "{printed}");
+    assert!(
+        printed.contains("\"level\":\"ERROR\"") && printed.contains("event refused and dead-lettered"),
+        "{printed}"
+    );
     assert!(printed.contains("/email is missing: the person's e-mail address"), "{printed}");
     for value in ["asha.rao", "90000 00001", "e-mail\\\""] {
         assert!(!printed.contains(value), "{value} is logged: {printed}");
@@ -337,13 +340,13 @@ async fn a_refused_invocation_reports_what_is_wrong_with_its_event() {
         (json!([]), "nor an object with the texts detail-type"),
         (
             json!({ "Records": [{ "eventSource": "aws:sqs", "body": "c4nary" }] }),
-            "the event is neither EventBridge's nor SNS's",
+            "the event is none of: an event of EventBridge",
         ),
         (json!({ "detail-type": "ApplicationSubmitted", "id": 7 }), "the event is neither"),
         (json!({ "detail-type": "c4nary", "detail": detail }), "the detail-type is none of ApplicationSubmitted, Inv"),
         (
             json!({ "detail-type": "ApplicationSubmitted", "detail": { "version": "c4nary" } }),
-            "the version of the ApplicationSubmitted is not 1, the only one there is",
+            "the version of the ApplicationSubmitted is not 1, the only supported one",
         ),
         (
             json!({ "detail-type": "ApplicationSubmitted", "detail": detail }),

@@ -415,7 +415,7 @@ async fn without_the_ledger_people_are_still_invited() {
     send(&function, &sample("field-change")).await.assert_success();
     assert_eq!(queue.drain().await.len(), 1);
     let printed = function.stop().await;
-    assert!(printed.contains("echoes of our own registrations cannot be told from news"), "{printed}");
+    assert!(printed.contains("the ledger cannot say which events are echoes"), "{printed}");
 }
 
 #[tokio::test]

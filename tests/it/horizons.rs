@@ -12,9 +12,9 @@ use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Json, Router};
-use invitation::{Config, LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON, TIMEOUTS, Worker};
+use invitation::{Config, LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON, Worker};
 use leadsquared::Lane;
-use leadsquared_account::Account;
+use leadsquared_account::{Account, BACKGROUND_TIMEOUTS};
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Settings};
 use ledger::Ledger;
 use onboarding::{Invitation, Lease, Ledger as _, PersonKey};
@@ -87,7 +87,7 @@ impl Setup {
         let waits = Waits::new().await;
         let queue = aws_sdk_sqs::Client::new(&aws.to_builder().endpoint_url(&waits.server.url).build());
         let worker = Worker {
-            account: Account::open(&aws, &config.account, Lane::Background, TIMEOUTS).unwrap(),
+            account: Account::open(&aws, &config.account, Lane::Background, BACKGROUND_TIMEOUTS).unwrap(),
             ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone()),
             invitations: Invitations::new(queue, format!("{}/000000000000/invitations.fifo", waits.server.url)),
             passwords: Opener::new(aws_sdk_kms::Client::new(&aws)),

@@ -32,7 +32,7 @@ const SUBJECTS: [&str; 10] = [
     "mail sender",
     "allowance",
     "held applications",
-    "held applications at their end",
+    "held applications about to expire",
 ];
 
 type Sandbox = sandbox::Sandbox<()>;
@@ -75,11 +75,11 @@ impl Sandbox {
         let errors = errors(&printed);
         assert_eq!(errors.len(), 1, "{printed}");
         assert_eq!(failures(&printed), [1], "{printed}");
-        for part in [subject, &text("what"), &text("mend"), &text("setting")] {
+        for part in [subject, &text("what"), &text("fix"), &text("setting")] {
             let in_json = json!(part).to_string();
             assert!(errors[0].contains(in_json.trim_matches('"')), "{part} is not in {}", errors[0]);
         }
-        (text("what"), text("mend"))
+        (text("what"), text("fix"))
     }
 }
 
@@ -136,7 +136,7 @@ async fn a_correct_account_gets_a_good_finding_for_each_subject() {
     assert!(sandbox.emulator.calls().len() <= 6 * checks, "six calls each");
     let printed = function.stop().await;
     assert!(!printed.contains("ERROR") && failures(&printed).is_empty(), "{printed}");
-    assert_eq!(printed.matches("as it should be").count(), checks * (SUBJECTS.len() - 2), "{printed}");
+    assert_eq!(printed.matches("as required").count(), checks * (SUBJECTS.len() - 2), "{printed}");
 }
 
 #[tokio::test]
@@ -176,8 +176,8 @@ async fn wrong_hosts_and_paths_are_reported_with_the_right_ones() {
     let sandbox = Sandbox::new().await;
     let elsewhere = sandbox.emulator.other_region_url();
     let hosts = [("LEADSQUARED_API_URL", elsewhere.as_str()), ("LEADSQUARED_PORTAL_API_URL", elsewhere.as_str())];
-    let (_, mend) = sandbox.only_wrong(&hosts, "region").await;
-    assert!(mend.contains(sandbox.emulator.url().authority()), "{mend}");
+    let (_, fix) = sandbox.only_wrong(&hosts, "region").await;
+    assert!(fix.contains(sandbox.emulator.url().authority()), "{fix}");
     let (what, _) = sandbox.only_wrong(&[("LEADSQUARED_TENANT_AUTH_KEY_PATH", "/api/elsewhere")], "login links").await;
     assert!(what.contains("HTTP 404"), "{what}");
 }
@@ -297,8 +297,8 @@ async fn held_applications_are_counted_and_raise_an_alarm_once_a_day() {
     assert_eq!(
         of_held(&report),
         [
-            ("to-decide", "3 wait for a decision; the first is discarded by itself in 46 hours"),
-            ("to-decide", "1 are discarded by themselves within two days, unless they are accepted before"),
+            ("to-decide", "3 wait for a decision; the first one expires and is discarded in 46 hours"),
+            ("to-decide", "1 expire and are discarded within two days unless an operator accepts them"),
         ]
     );
     assert_eq!(report["healthy"], true, "nothing has to be fixed: {report}");
@@ -324,7 +324,7 @@ async fn held_applications_are_counted_and_raise_an_alarm_once_a_day() {
     assert!(of_held(&report)[0].1.starts_with("1 wait for a decision"), "{report}");
     ledger.held_sent(invitation(2).id).await.unwrap();
     let Checked { report, .. } = sandbox.check(&[]).await;
-    let none = [("good", "none waits for a decision"), ("good", "none is gone within two days")];
+    let none = [("good", "none waits for a decision"), ("good", "none expires within two days")];
     assert_eq!(of_held(&report), none);
 }
 

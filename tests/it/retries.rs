@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use invitation::{LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON, TIMEOUTS, TO_RECORD, WORTH_BEGINNING};
+use invitation::{LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON, TO_RECORD, WORTH_BEGINNING};
 use leadsquared::Limit;
+use leadsquared_account::BACKGROUND_TIMEOUTS;
 use serde_json::Value;
 
 use crate::template::Template;
@@ -58,9 +59,12 @@ fn span(time: time::Duration) -> Duration {
 #[test]
 fn the_slowest_invitation_fits_into_an_invocation() {
     let deployed = Deployed::read();
-    let slowest = TIMEOUTS.total * MOST_CALLS + TO_RECORD;
+    let slowest = BACKGROUND_TIMEOUTS.total * MOST_CALLS + TO_RECORD;
     assert!(slowest <= deployed.timeout, "{slowest:?} for one invitation");
-    assert!(WORTH_BEGINNING >= TO_RECORD + TIMEOUTS.connect, "the last invitation of a batch has time for a call");
+    assert!(
+        WORTH_BEGINNING >= TO_RECORD + BACKGROUND_TIMEOUTS.connect,
+        "the last invitation of a batch has time for a call"
+    );
     assert!(deployed.visibility >= 6 * deployed.timeout, "Lambda requires it of an event source");
 }
 

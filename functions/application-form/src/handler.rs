@@ -1,3 +1,5 @@
+//! Answers the requests of the application form.
+
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -17,18 +19,18 @@ use crate::{Config, sender};
 /// The longest `Idempotency-Key`, in bytes.
 const LONGEST_KEY: usize = 255;
 
-/// When a form that could not be stored may be sent again, in seconds.
-const RETRY_AFTER: u16 = 5;
+/// Wait that a client is asked for before it sends a form again that could not be stored.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 const NOT_STORED: &str = "Your application was not stored. Please send it again.";
 
-/// Where a form goes.
+/// The stores that a form passes through.
 pub struct Stores {
-    /// What decides whether it may go to the queue.
+    /// The caps that decide whether an application goes to the queue or is held.
     pub intake: Intake,
-    /// The queue.
+    /// The queue of invitations.
     pub invitations: Invitations,
-    /// What seals passwords, where the form asks for one.
+    /// Seals the chosen password, if the form has a password field.
     pub sealer: Option<Sealer>,
 }
 
@@ -38,13 +40,13 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
     match accept(config, stores, request, now).await {
         Ok(receipt) => accepted(config, preference, receipt),
         Err(problem) => {
-            tracing::info!(status = problem.status().as_u16(), "form not accepted");
+            tracing::info!(status = problem.status().as_u16(), "form not accepted, the answer says why");
             problem.respond(preference)
         }
     }
 }
 
-/// Takes a form as far as the queue.
+/// Reads a form and stores its invitation.
 async fn accept(
     config: &Config,
     stores: &Stores,
@@ -64,18 +66,18 @@ async fn accept(
     let receipt = invitation.id;
     let not_stored = |error: &dyn std::error::Error| {
         Metric::NotStored.record();
-        tracing::error!(%receipt, error = %error, "the form could not be stored");
+        tracing::error!(%receipt, error = %error, "form not stored: the sender is asked to send it again");
         Problem::try_again(NOT_STORED, RETRY_AFTER)
     };
     if sender.has_form_key() {
         invitation.provenance = Provenance::Keyed;
         if let (Some(password), Some(sealer)) = (password, &stores.sealer) {
-            // Before the caps are asked, so that a held application takes as long.
+            // Sealed before the caps are checked, so that a held application takes as long as an accepted one.
             invitation.password = Some(sealer.seal(receipt, &password).await.map_err(|error| not_stored(&error))?);
         }
     } else if password.is_some() {
         Metric::PasswordDiscarded.record();
-        tracing::info!(%receipt, "the chosen password was discarded: the form came without a form key");
+        tracing::info!(%receipt, "chosen password discarded: the form came without a form key; no action needed");
     }
     let arrival = Submission { invitation: &invitation, sender: &sender, by_robot };
     match stores.intake.take(&stores.invitations, &arrival, now).await {
@@ -83,15 +85,15 @@ async fn accept(
             tracing::info!(%receipt, source = "form", "invitation accepted");
             Ok(receipt)
         }
-        // The applicant gets the answer that everybody gets, and a robot has nothing to learn from.
+        // The same answer as for an accepted form: a robot learns nothing from it.
         IntakeDecision::Held | IntakeDecision::Dropped => Ok(receipt),
         IntakeDecision::TooMany { retry_after } => Err(Problem::too_many_requests(
             "Your application was not stored: too many came from your network. Please send it again later.",
-            seconds(retry_after),
+            retry_after,
         )),
         IntakeDecision::Busy { retry_after } => {
             Metric::NotStored.record();
-            Err(Problem::try_again(NOT_STORED, seconds(retry_after)))
+            Err(Problem::try_again(NOT_STORED, retry_after))
         }
         IntakeDecision::NotStored(error) => Err(not_stored(&error)),
         IntakeDecision::OtherPayload => Err(Problem::new(
@@ -99,19 +101,14 @@ async fn accept(
             "The Idempotency-Key was used before",
             "Another form was accepted under this Idempotency-Key. Send the corrected form with a new key, or leave the header out.",
         )
-        .with_errors(vec![FieldError {
-            field: "Idempotency-Key".to_owned(),
-            detail: "was used for another application; send a corrected one under a new key".to_owned(),
-        }])),
+        .with_errors(vec![FieldError::new(
+            "Idempotency-Key",
+            "was used for another application; send a corrected one under a new key",
+        )])),
     }
 }
 
-/// Whole seconds, rounded up: a sender that comes back then is not early.
-fn seconds(wait: Duration) -> u16 {
-    u16::try_from(wait.as_secs().saturating_add(1)).unwrap_or(u16::MAX)
-}
-
-/// The sender's own name for this application, if it has one.
+/// The `Idempotency-Key`, if the request has one.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str().map(str::trim) {
@@ -125,15 +122,15 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 #[derive(Serialize)]
-struct Accepted {
+struct StoredApplication {
     status: &'static str,
     receipt: InvitationId,
 }
 
-/// The same answer for everybody: whether the person is known already is nobody's business.
+/// The same answer for every applicant: it does not show whether LeadSquared knows the person.
 fn accepted(config: &Config, preference: Preference, receipt: InvitationId) -> Response<String> {
     match (preference, &config.thank_you_url) {
-        (Preference::Json, _) => json(StatusCode::ACCEPTED, &Accepted { status: "accepted", receipt }),
+        (Preference::Json, _) => json(StatusCode::ACCEPTED, &StoredApplication { status: "accepted", receipt }),
         (Preference::Html, Some(url)) => see_other(url),
         (Preference::Html, None) => {
             let promise =

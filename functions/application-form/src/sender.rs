@@ -1,7 +1,7 @@
-//! Who sends a form: a visitor's browser, or a form builder that proves itself with a form key.
+//! The sender of a form: a visitor's browser, or a form builder that proves itself with a form key.
 //!
-//! A form builder posts all its visitors' forms from one address. With its key it has caps of its own, and says whom
-//! it posts for; a header of anybody else proves nothing about an address.
+//! A form builder posts the forms of all its visitors from one address. With its key it has caps of its own and may
+//! name the visitor in a header. Without the key that header is ignored, because any client can send it.
 
 use http_events::SecretHashes;
 use intake::Submitter;
@@ -11,15 +11,16 @@ use throttle::Network;
 const KEY: &str = "x-form-key";
 const ADDRESS: &str = "x-visitor-address";
 
-/// The sender of a request. A wrong key counts as no key: an applicant is not lost to a mistake in a form builder's
-/// settings.
+/// The sender of a request. A wrong key counts as no key, so that a mistake in a form builder's settings loses no
+/// applicant.
 pub(crate) fn of(request: &Request, keys: &SecretHashes) -> Submitter {
     let headers = request.headers();
     match headers.get(KEY) {
         Some(key) if keys.accept(key.as_bytes()) => Submitter::form_key(key.as_bytes(), visitor(request)),
         Some(_) => {
             tracing::warn!(
-                "{KEY} is none of FORM_KEY_HASHES: the form counts as a visitor's, from the sender's own network"
+                "the form key in {KEY} is not in FORM_KEY_HASHES: the form counts as a visitor's, from the sender's \
+                 network; correct the key in the form builder"
             );
             Submitter::Visitor(http_events::network_address(request).map(Network::of))
         }
@@ -32,7 +33,7 @@ fn visitor(request: &Request) -> Option<Network> {
     let address = request.headers().get(ADDRESS)?;
     let network = address.to_str().ok().and_then(|address| address.trim().parse().ok()).map(Network::of);
     if network.is_none() {
-        tracing::warn!("{ADDRESS} is not an IP address such as 203.0.113.7: it is ignored");
+        tracing::warn!("{ADDRESS} is not an IP address such as 203.0.113.7: the form counts without a network");
     }
     network
 }

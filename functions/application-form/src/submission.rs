@@ -1,29 +1,32 @@
+//! The configured fields of a submitted form, checked, and the invitation that they become.
+
 use forms::{Field, FieldKind, Fields};
 use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone};
 use onboarding::{Action, Invitation, InvitationId, Source, Whom};
 use time::{Date, OffsetDateTime};
-use web::{FieldError, Form, Value};
+use web::{FieldError, Form};
 
-/// How long the same form counts as the same application when its sender named no key of its own, in seconds: as long
-/// as SQS itself takes a second copy for the first.
-const SAME_FORM: i64 = 5 * 60;
+/// How long a repeated form without an `Idempotency-Key` counts as the same application, in seconds: as long as the
+/// deduplication interval of an SQS FIFO queue
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>).
+const SAME_FORM_SECONDS: i64 = 5 * 60;
 
-/// A form that was filled in as it should be. `Debug` shows no personal data.
+/// A valid form. `Debug` shows no personal data.
 #[derive(Clone, Debug)]
 pub struct Submission {
     email: EmailAddress,
     attributes: Attributes,
-    /// The portal password they chose.
+    /// The portal password that the applicant chose.
     pub password: Option<Password>,
-    /// Whether a field was filled in that people do not see.
+    /// Whether a honeypot field was filled in. People do not see it; robots fill it in.
     pub by_robot: bool,
 }
 
-/// Reads the configured fields out of a form. Fields that are not configured are ignored: websites add their own. A
-/// phone number without a country is one of `default_country`.
+/// Reads the configured fields of a form and ignores all others, since websites add their own. A phone number without
+/// a calling code belongs to `default_country`.
 ///
 /// # Errors
-/// Every field that is not as it must be, in the order of the configuration. No submitted value is repeated.
+/// Every missing or invalid field, in the order of the configuration. No error repeats a submitted value.
 pub fn read(form: &Form, fields: &Fields, default_country: CallingCode) -> Result<Submission, Vec<FieldError>> {
     let mut email = None;
     let mut attributes = Attributes::new();
@@ -31,10 +34,12 @@ pub fn read(form: &Form, fields: &Fields, default_country: CallingCode) -> Resul
     let mut by_robot = false;
     let mut errors = Vec::new();
     for field in fields.iter() {
-        let outcome = text(form, field).and_then(|text| check(&text, field, default_country));
-        match (outcome, &field.attribute) {
+        let checked = text(form, field).and_then(|text| {
+            check(&text, field, default_country).map_err(|detail| FieldError::new(&field.name, detail))
+        });
+        match (checked, &field.attribute) {
             (Ok(value), _) if field.kind == FieldKind::Honeypot => by_robot |= !value.is_empty(),
-            // Whatever a robot put there: it is a robot.
+            // Only a robot sends an invalid value in a field that people do not see.
             (Err(_), _) if field.kind == FieldKind::Honeypot => by_robot = true,
             (Ok(value), _) if field.kind == FieldKind::Email => email = value.parse().ok(),
             (Ok(value), _) if field.kind == FieldKind::Password => {
@@ -42,7 +47,7 @@ pub fn read(form: &Form, fields: &Fields, default_country: CallingCode) -> Resul
             }
             (Ok(value), Some(attribute)) if !value.is_empty() => attributes.set(attribute, value),
             (Ok(_), _) => {}
-            (Err(detail), _) => errors.push(FieldError { field: field.name.clone(), detail }),
+            (Err(error), _) => errors.push(error),
         }
     }
     match email {
@@ -52,16 +57,16 @@ pub fn read(form: &Form, fields: &Fields, default_country: CallingCode) -> Resul
 }
 
 impl Submission {
-    /// The invitation it asks for, without the password: that has to be sealed for it first.
+    /// The invitation for the applicant, without the password: the caller seals it for this invitation's id first.
     ///
-    /// `key` is the sender's `Idempotency-Key`. With one, the same person's form with that key is the same invitation
-    /// whenever it comes; without one, the same form within five minutes is.
+    /// `key` is the `Idempotency-Key`. Forms of one person with the same key are one invitation, at any time. Without
+    /// a key, identical forms within the same five minutes of the clock are one invitation.
     pub fn invitation(self, key: Option<&str>, now: OffsetDateTime) -> Invitation {
         let Self { email, attributes, .. } = self;
         let id = match key {
             Some(key) => InvitationId::of([&b"form by key"[..], email.expose().as_bytes(), key.as_bytes()]),
             None => {
-                let period = now.unix_timestamp().div_euclid(SAME_FORM).to_be_bytes();
+                let period = now.unix_timestamp().div_euclid(SAME_FORM_SECONDS).to_be_bytes();
                 let head = [&b"form by content"[..], &period, email.expose().as_bytes()];
                 let fields = attributes.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
                 InvitationId::of(head.into_iter().chain(fields))
@@ -71,26 +76,17 @@ impl Submission {
     }
 }
 
-/// The one text submitted for a field, without white space around it unless it is a password; empty when there is
-/// none.
-fn text(form: &Form, field: &Field) -> Result<String, String> {
-    let values: Vec<&Value> = form.values(&field.name).collect();
-    let value = match (values.as_slice(), field.kind) {
-        ([], _) => return Ok(String::new()),
-        ([value], _) => value,
-        // The usual way to send an unticked box: a hidden field of the same name in front of it.
-        ([.., last], FieldKind::Consent) => last,
-        (several, _) => return Err(format!("was sent {} times; send it once", several.len())),
+/// The text submitted for a field, empty if there is none. White space around it is removed, except in a password.
+fn text(form: &Form, field: &Field) -> Result<String, FieldError> {
+    let text = match field.kind {
+        FieldKind::Consent => form.last_text(&field.name)?,
+        _ => form.text(&field.name)?,
     };
-    match value {
-        // White space is part of a password.
-        Value::Text(text) if field.kind == FieldKind::Password => Ok(text.expose().clone()),
-        Value::Text(text) => Ok(text.expose().trim().to_owned()),
-        Value::NotText => Err("must be text, not a file or a list".to_owned()),
-    }
+    let text = text.map_or("", |text| text.expose());
+    Ok(if field.kind == FieldKind::Password { text } else { text.trim() }.to_owned())
 }
 
-/// The value as it goes to LeadSquared, if it is what the field may hold.
+/// The value in LeadSquared's spelling, if the field may hold it.
 fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<String, String> {
     if text.is_empty() {
         return match (field.required, field.kind) {
@@ -176,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_form_becomes_attributes_in_the_settings_order() {
+    fn a_valid_form_becomes_attributes_in_the_order_of_the_settings() {
         let body = "terms=off&terms=on&course=Law&born=2001-02-28&phone=(090000)+00001&about=a%0D%0Ab&first_name=+Asha+\
                     &email=Asha%40Example.test&unknown=1";
         let submission = submit(body).unwrap();
@@ -196,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_field_is_named_in_one_answer() {
+    fn every_invalid_field_is_named_in_one_answer() {
         let body = "email=asha&first_name=Ashwini&about=%00&phone=12&born=31.1.2001&course=Chess&terms=0";
         let errors = submit(body).unwrap_err();
         let errors: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.detail.as_str())).collect();
@@ -215,32 +211,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_doubled_is_named() {
+    fn a_missing_or_repeated_field_is_named() {
         let errors = submit("first_name=A&first_name=B&terms=maybe").unwrap_err();
         let errors: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.detail.as_str())).collect();
         assert_eq!(
             errors,
             [
                 ("email", "is required"),
-                ("first_name", "was sent 2 times; send it once"),
+                ("first_name", "was sent more than once; send it once"),
                 ("terms", "must be on or off")
             ]
         );
     }
 
     #[test]
-    fn characters_are_counted_and_not_bytes() {
+    fn a_limit_counts_characters_and_not_bytes() {
         assert!(submit("email=a@example.test&terms=1&first_name=%E0%A4%86%E0%A4%B6%E0%A4%BE").is_ok());
     }
 
     #[test]
-    fn a_filled_honeypot_gives_the_robot_away() {
+    fn a_filled_honeypot_marks_a_robot() {
         assert!(submit("email=a@example.test&first_name=A&terms=1&website=x").unwrap().by_robot);
         assert!(!submit("email=a@example.test&first_name=A&terms=1&website=").unwrap().by_robot);
     }
 
     #[test]
-    fn a_password_is_kept_apart_whole_and_out_of_the_identity() {
+    fn a_password_keeps_its_white_space_and_is_no_part_of_the_invitation_id() {
         let body = "email=a@example.test&first_name=A&terms=1";
         let with = |password: &str| submit(&format!("{body}&password={password}"));
         let submission = with("+correct+horse+").unwrap();
@@ -254,15 +250,12 @@ mod tests {
             (&"x".repeat(129), "must be 8 to 128 characters long"),
             ("12345678%0A", "must be one line of plain text"),
         ] {
-            assert_eq!(
-                with(password).unwrap_err(),
-                [FieldError { field: "password".to_owned(), detail: detail.to_owned() }]
-            );
+            assert_eq!(with(password).unwrap_err(), [FieldError::new("password", detail)]);
         }
     }
 
     #[test]
-    fn the_same_form_is_the_same_invitation_for_a_while() {
+    fn a_repeated_form_is_the_same_invitation_for_five_minutes() {
         let id = |body: &str, key: Option<&str>, now| submit(body).unwrap().invitation(key, now).id;
         let body = "email=a@example.test&first_name=A&terms=1";
         let spelled_otherwise = "terms=on&first_name=A+&email=A@Example.Test";

@@ -1,22 +1,24 @@
+//! The settings of the function.
+
 use settings::{SettingError, Variables};
 
 /// Every setting this function reads.
 pub struct Config {
-    /// `INVITATIONS_QUEUE_URL`: where invitations go.
+    /// `INVITATIONS_QUEUE_URL`: the queue of invitations.
     pub invitations_queue_url: String,
-    /// `DEAD_LETTERS_QUEUE_URL`: where events go that no repeat would help.
+    /// `DEAD_LETTERS_QUEUE_URL`: the queue of dead letters, which takes refused events.
     pub dead_letters_queue_url: String,
-    /// `EVENT_SIGNING_SECRET`: ARN or name of the secret with what HTTPS senders sign with.
+    /// `EVENT_SIGNING_SECRET`: ARN or name of the secret that HTTPS senders sign with.
     pub signing_secret: String,
-    /// The caps.
+    /// The intake caps.
     pub intake: intake::IntakeSettings,
 }
 
 impl Config {
-    /// Reads them.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// When one is missing; the error names it.
+    /// When a setting is missing or invalid; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,

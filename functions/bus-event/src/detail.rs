@@ -1,3 +1,5 @@
+//! The types of events: what each may hold, and the invitation it asks for.
+
 use std::collections::BTreeMap;
 
 use jsonschema::error::ValidationErrorKind;
@@ -8,58 +10,56 @@ use serde::Deserialize;
 use serde_json::Value;
 use web::FieldError;
 
-/// What an event asks for, out of its detail. `Debug` shows no personal data.
+/// The invitation that an event asks for. `Debug` shows no personal data.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Request {
-    /// For whom.
+pub struct InvitationRequest {
+    /// The person to invite.
     pub whom: Whom,
-    /// What.
+    /// What to do for the person.
     pub action: Action,
-    /// Their lead fields, by name.
+    /// The lead's attributes, by schema name.
     pub attributes: Attributes,
-    /// The sender's own key for the event, if it has one.
+    /// The sender's own `idempotencyKey`, if the event has one.
     pub key: Option<Private<String>>,
 }
 
-/// Why an event is refused. Sending it again would not help. No text repeats a value of the event's, nor a name that
-/// its schema does not have.
+/// Why an event is refused for good. No text repeats a value of the event, nor a name that is not in its schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It is none of the shapes an event can have.
+    /// The envelope is unknown, or holds no event.
     #[error(
-        "the event is neither EventBridge's nor SNS's, nor an HTTP request, nor an object with the texts detail-type and, where there is one, id"
+        "the event is none of: an event of EventBridge, a message of SNS, an HTTP request, an object with the texts detail-type and (optional) id"
     )]
     NoEvent,
-    /// It should be JSON and is not.
+    /// A part that must be JSON is not.
     #[error("the {0} is not JSON")]
     NotJson(&'static str),
-    /// There is no such kind of event.
+    /// The type of the event is unknown.
     #[error("the detail-type is none of {}", detail_types().collect::<Vec<_>>().join(", "))]
     UnknownType,
-    /// There is such a kind, not in this version.
-    #[error("the version of the {detail_type} is not {known}, the only one there is")]
+    /// The version of the event is unknown.
+    #[error("the version of the {detail_type} is not {known}, the only supported one")]
     UnknownVersion {
-        /// The kind.
+        /// The type of the event.
         detail_type: &'static str,
-        /// The version there is.
+        /// The supported version.
         known: &'static str,
     },
-    /// Its detail is not as the schema has it.
+    /// The detail does not fit its schema.
     #[error("the detail of the {detail_type} does not fit its schema: {}", in_words(faults))]
     Detail {
-        /// The kind.
+        /// The type of the event.
         detail_type: &'static str,
-        /// What does not fit; a field is the JSON pointer to a place in the detail.
+        /// Every error in the detail; a field is the JSON pointer to a place in it.
         faults: Vec<FieldError>,
     },
-    /// An event with the same id and another content is held for an operator.
+    /// An event with the same id and other content arrived before.
     #[error("another event came with the same id or idempotencyKey: send this one under another")]
     OtherContent,
 }
 
-/// A kind of event. Its schema is published, and is what the function enforces: it is turned into code when this is
-/// compiled.
-struct Kind {
+/// A type of event. Its published schema is compiled into the function, so that the two cannot differ.
+struct EventType {
     detail_type: &'static str,
     version: &'static str,
     action: Action,
@@ -67,22 +67,22 @@ struct Kind {
     errors: for<'a> fn(&'a Value) -> ErrorIterator<'a>,
 }
 
-const KINDS: [Kind; 3] = [
-    Kind {
+const EVENT_TYPES: [EventType; 3] = [
+    EventType {
         detail_type: "ApplicationSubmitted",
         version: "1",
         action: Action::Invite,
         schema: include_str!("../../../events/schemas/ApplicationSubmitted.v1.json"),
         errors: ApplicationSubmitted::iter_errors,
     },
-    Kind {
+    EventType {
         detail_type: "InvitationRequested",
         version: "1",
         action: Action::Invite,
         schema: include_str!("../../../events/schemas/InvitationRequested.v1.json"),
         errors: InvitationRequested::iter_errors,
     },
-    Kind {
+    EventType {
         detail_type: "LoginLinkRequested",
         version: "1",
         action: Action::MailLink,
@@ -126,43 +126,42 @@ fn is_lead_id(text: &str) -> bool {
     text.parse::<LeadId>().is_ok()
 }
 
-/// The kinds of events there are.
+/// The supported types of events.
 pub fn detail_types() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().map(|kind| kind.detail_type)
+    EVENT_TYPES.iter().map(|event_type| event_type.detail_type)
 }
 
-/// Reads an event of this kind.
+/// Reads the detail of an event of this type.
 ///
 /// # Errors
-/// When there is no such kind, or the detail does not fit its schema: then with everything that does not.
-pub fn read(detail_type: &str, detail: Value) -> Result<Request, Refusal> {
-    let kind = KINDS.iter().find(|kind| kind.detail_type == detail_type).ok_or(Refusal::UnknownType)?;
-    let detail_type = kind.detail_type;
-    if detail["version"].as_str().is_some_and(|version| version != kind.version) {
-        // What else a version has that is not known here would be no faults of its own.
-        return Err(Refusal::UnknownVersion { detail_type, known: kind.version });
+/// When the type or its version is unknown, or the detail does not fit its schema; the error names every fault.
+pub fn read(detail_type: &str, detail: Value) -> Result<InvitationRequest, Refusal> {
+    let event_type = EVENT_TYPES.iter().find(|known| known.detail_type == detail_type).ok_or(Refusal::UnknownType)?;
+    let EventType { detail_type, version: known, action, .. } = *event_type;
+    if detail["version"].as_str().is_some_and(|version| version != known) {
+        // The rest may be right in that version, so it is not checked.
+        return Err(Refusal::UnknownVersion { detail_type, known });
     }
-    let faults = kind.faults(&detail);
+    let faults = event_type.faults(&detail);
     if !faults.is_empty() {
         return Err(Refusal::Detail { detail_type, faults });
     }
     let detail: Detail = serde_json::from_value(detail).map_err(|_| {
         let detail = "cannot be read, although it fits: the schema lets too much through".to_owned();
-        Refusal::Detail { detail_type, faults: vec![FieldError { field: String::new(), detail }] }
+        Refusal::Detail { detail_type, faults: vec![FieldError::new("", detail)] }
     })?;
-    Ok(Request {
+    Ok(InvitationRequest {
         whom: match detail.person {
             Person::Email(email) => Whom::Email(email),
             Person::LeadId(lead) => Whom::Lead(lead),
         },
-        action: kind.action,
+        action,
         attributes: detail.attributes.into_iter().collect(),
         key: detail.idempotency_key.map(Private::new),
     })
 }
 
-/// What the schemas let through. Fields in the order of their names: the same fields are the same content, however
-/// they are ordered.
+/// A detail that fits its schema. The attributes are sorted by name, so that their order does not matter.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Detail {
@@ -181,7 +180,7 @@ enum Person {
 }
 
 impl Refusal {
-    /// What is refused and where the fault is, short and the same for the same mistake: for counting and sorting by.
+    /// A short name of the mistake, the same for every event with the same mistake. Dead letters are grouped by it.
     pub fn cause(&self) -> String {
         match self {
             Self::NoEvent => "no event".to_owned(),
@@ -205,8 +204,8 @@ fn in_words(faults: &[FieldError]) -> String {
     faults.iter().map(words).collect::<Vec<_>>().join("; ")
 }
 
-impl Kind {
-    /// What does not fit, in the words of the schema's own descriptions and never in the event's.
+impl EventType {
+    /// Every fault of the detail, in the words of the schema's descriptions. The event's own words are not repeated.
     fn faults(&self, detail: &Value) -> Vec<FieldError> {
         let mut errors = (self.errors)(detail).peekable();
         if errors.peek().is_none() {
@@ -215,7 +214,7 @@ impl Kind {
         let schema = self.schema();
         let mut faults = Vec::new();
         for fault in errors.map(|error| fault(&schema, &error)) {
-            // Two unfit names are one fault when neither can be told.
+            // Two invalid names have the same text, because neither is repeated.
             if !faults.contains(&fault) {
                 faults.push(fault);
             }
@@ -236,21 +235,19 @@ fn fault(schema: &Value, error: &ValidationError<'_>) -> FieldError {
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             let expected = description(schema, &format!("/properties/{name}"));
-            FieldError { field: format!("{field}/{name}"), detail: format!("is missing: {expected}") }
+            FieldError::new(format!("{field}/{name}"), format!("is missing: {expected}"))
         }
         ValidationErrorKind::AdditionalProperties { .. } => {
             let names: Vec<_> = schema["properties"].as_object().into_iter().flat_map(|it| it.keys()).collect();
             let names = names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            FieldError { field, detail: format!("must have no fields other than {names}") }
+            FieldError::new(field, format!("must have no fields other than {names}"))
         }
-        _ if rule.contains("/propertyNames") => {
-            FieldError { field, detail: format!("has a name that is not {expected}") }
-        }
-        _ => FieldError { field, detail: format!("must be {expected}") },
+        _ if rule.contains("/propertyNames") => FieldError::new(field, format!("has a name that is not {expected}")),
+        _ => FieldError::new(field, format!("must be {expected}")),
     }
 }
 
-/// The JSON pointer with a `*` for every name that is not the schema's but the sender's.
+/// The JSON pointer, with a `*` for every name that is not in the schema.
 fn place(schema: &Value, pointer: &str) -> String {
     let mut known = schema;
     let mut place = String::new();
@@ -262,7 +259,7 @@ fn place(schema: &Value, pointer: &str) -> String {
     place
 }
 
-/// What the schema says is expected where this rule of its stands.
+/// The schema's description of what is expected where this rule applies.
 fn description<'a>(schema: &'a Value, rule: &str) -> &'a str {
     let ends = rule.match_indices('/').map(|(end, _)| end).chain([rule.len()]).rev();
     let mut described = ends.filter_map(|end| schema.pointer(&rule[..end])?["description"].as_str());
@@ -292,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_asks_for_its_action_for_its_person() {
+    fn each_type_asks_for_its_action_for_its_person() {
         let application = json!({
             "version": "1", "email": " Asha@Example.TEST", "idempotencyKey": "order-1",
             "attributes": {"mx_City": "Pune", "FirstName": "Asha", "Phone": "+91-9000000001", "Notes": "a\tb\r\nc \u{1F600}"},
@@ -300,11 +297,15 @@ mod tests {
         let attributes =
             [("FirstName", "Asha"), ("Notes", "a\tb\r\nc \u{1F600}"), ("Phone", "+91-9000000001"), ("mx_City", "Pune")];
         let (asha, lead) = (Whom::Email("asha@example.test".parse().unwrap()), Whom::Lead(LEAD.parse().unwrap()));
-        let request =
-            |whom: &Whom, action| Request { whom: whom.clone(), action, attributes: Attributes::new(), key: None };
+        let request = |whom: &Whom, action| InvitationRequest {
+            whom: whom.clone(),
+            action,
+            attributes: Attributes::new(),
+            key: None,
+        };
         assert_eq!(
             read("ApplicationSubmitted", application).unwrap(),
-            Request {
+            InvitationRequest {
                 attributes: attributes.into_iter().collect(),
                 key: Some(Private::new("order-1".to_owned())),
                 ..request(&asha, Action::Invite)
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_by_its_place_and_by_what_was_expected() {
+    fn every_fault_is_named_with_its_place_and_what_was_expected() {
         let detail = json!({
             "version": 1, "emal": "asha@example.test", "idempotencyKey": "",
             "attributes": {"Phone": "9000000001", "a b": "x", "ProspectID": "x", "mx_X": 3, "mx_Y": "\u{0}"},
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_for_exactly_one_person() {
+    fn a_link_request_names_exactly_one_person() {
         let both = json!({"version": "1", "email": "asha@example.test", "leadId": LEAD});
         for detail in [both, json!({"version": "1"})] {
             let expected = owned(&[("", "must be about one person, with either email or leadId")]);
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_and_what_no_mail_can_reach_is_a_fault() {
+    fn a_detail_that_is_no_object_and_an_invalid_address_are_faults() {
         for detail in [json!(null), json!("text"), json!([])] {
             assert_eq!(faults("InvitationRequested", detail)[0].0, "");
         }
@@ -379,22 +380,22 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_and_versions_are_refused_with_those_there_are() {
+    fn an_unknown_type_or_version_is_refused_with_the_supported_ones() {
         assert_eq!(
             read("ApplicationWithdrawn", json!({})).unwrap_err().to_string(),
             "the detail-type is none of ApplicationSubmitted, InvitationRequested, LoginLinkRequested"
         );
-        // Nothing is said of what else stands there: it may be right in that version.
+        // Only the version is named: the rest may be right in that version.
         let newer = json!({"version": "2", "person": {"email": "asha@example.test"}});
         assert_eq!(
             read("ApplicationSubmitted", newer).unwrap_err().to_string(),
-            "the version of the ApplicationSubmitted is not 1, the only one there is"
+            "the version of the ApplicationSubmitted is not 1, the only supported one"
         );
     }
 
     #[test]
-    fn a_schema_describes_every_rule_of_its() {
-        for kind in KINDS {
+    fn a_schema_describes_each_of_its_properties() {
+        for kind in EVENT_TYPES {
             let schema = kind.schema();
             assert_eq!(schema["title"], format!("{}, version {}", kind.detail_type, kind.version));
             for (name, property) in schema["properties"].as_object().unwrap() {
@@ -404,14 +405,14 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_worker_may_set_is_no_attribute() {
+    fn a_field_that_only_the_worker_sets_is_no_attribute() {
         for name in forms::RESERVED.into_iter().chain(["EmailAddress"]) {
             let detail = json!({"version": "1", "email": "asha@example.test", "attributes": {name: "x"}});
             assert_eq!(faults("ApplicationSubmitted", detail)[0].0, "/attributes", "{name}");
         }
     }
 
-    /// Objects that are nearly right, out of the names and values that count, and whatever else may stand there.
+    /// Objects that are nearly valid, made of the names and values that matter and of arbitrary ones.
     fn details() -> impl Strategy<Value = Value> {
         let value = prop_oneof![
             Just(json!("1")),
@@ -427,7 +428,7 @@ mod tests {
         let name = prop_oneof!["version|email|leadId|attributes|idempotencyKey", Just("c4nary".to_owned())];
         prop::collection::btree_map(name, value, 0..6).prop_map(|fields| {
             let mut detail: serde_json::Map<_, _> = fields.into_iter().collect();
-            // Mostly the right version, or nothing else would be looked at.
+            // With another version the rest would not be checked.
             detail.entry("version").or_insert(json!("1"));
             Value::Object(detail)
         })
@@ -437,14 +438,14 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_fits_is_read_and_a_refusal_repeats_nothing(
+        fn a_valid_detail_is_read_and_a_refusal_repeats_no_value(
             detail_type in "ApplicationSubmitted|InvitationRequested|LoginLinkRequested|c4nary",
             detail in details(),
         ) {
             if let Err(refusal) = read(&detail_type, detail) {
-                let told = format!("{refusal} {refusal:?} {}", refusal.cause());
-                prop_assert!(!told.to_lowercase().contains("c4nary"), "{}", told);
-                prop_assert!(!told.contains("cannot be read"), "{}", told);
+                let text = format!("{refusal} {refusal:?} {}", refusal.cause());
+                prop_assert!(!text.to_lowercase().contains("c4nary"), "{}", text);
+                prop_assert!(!text.contains("cannot be read"), "{}", text);
             }
         }
     }

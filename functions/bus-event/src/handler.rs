@@ -1,13 +1,13 @@
-//! Takes events as far as the queue, and says what became of them.
+//! Stores the invitation of each event, and answers with the outcome.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, Response, StatusCode};
-use intake::{Intake, Submission, Submitter};
+use intake::{Intake, IntakeDecision, Submission, Submitter};
 use lambda_runtime::Diagnostic;
 use onboarding::{Invitation, InvitationId, Source};
 use queue::{DeadLetterReason, DeadLetters, Delivery, Invitations, QueueError};
@@ -18,114 +18,112 @@ use telemetry::Metric;
 use time::OffsetDateTime;
 use web::{BODY_LIMIT, Preference, Problem, json};
 
-use crate::envelope::{Arrival, Delivered, Event};
-use crate::signature::Claim;
+use crate::envelope::{BusEvent, DeliveredEvent, Envelope};
+use crate::signature::SignedHeaders;
 use crate::{Refusal, SignatureError, SigningSecrets, read};
 
-/// When an event that could not be stored may be sent again, in seconds.
-const RETRY_AFTER: u16 = 5;
+/// Wait that a sender is asked for before it sends an event again that could not be stored.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Where events go, and what signatures are checked with.
+/// The stores that an event passes through, and the secrets of its senders.
 pub struct Bus {
-    /// What decides whether it may go to the queue.
+    /// The caps that decide whether an event goes to the queue or is held.
     pub intake: Intake,
-    /// The queue.
+    /// The queue of invitations.
     pub invitations: Invitations,
-    /// Where those go that no repeat would help.
+    /// The dead letters, for refused events whose sender does not wait.
     pub dead_letters: DeadLetters,
-    /// What HTTPS senders sign with.
+    /// The secrets that HTTPS senders sign with.
     pub signing_secrets: Secret<SigningSecrets>,
 }
 
-/// What whoever invoked the function is told.
+/// The answer of an invocation.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub enum Answer {
-    /// An HTTP answer, a problem document (RFC 9457) included.
+pub enum BusAnswer {
+    /// An HTTP response, which can be a problem document (RFC 9457).
     Http(Box<ApiGatewayV2httpResponse>),
-    /// What became of the event that somebody invoked the function with.
-    Invoked(Fate),
-    /// What became of each event that was brought, in order. Lambda reads none of it.
-    Delivered(Vec<Fate>),
+    /// The outcome of the event that a caller invoked the function with.
+    Invoked(EventOutcome),
+    /// The outcome of each delivered event, in order. EventBridge and SNS do not read it.
+    Delivered(Vec<EventOutcome>),
 }
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "status")]
-pub enum Fate {
-    /// It is stored.
+pub enum EventOutcome {
+    /// The invitation is stored.
     Accepted {
-        /// As the invitation with this id.
+        /// The id of the invitation.
         receipt: InvitationId,
     },
-    /// It is no good, nobody waits to be told so, and it lies among the dead letters.
-    LaidAside,
+    /// The event is refused, and is now a dead letter because its sender does not wait for an answer.
+    #[serde(rename = "laid-aside")]
+    DeadLettered,
 }
 
-/// An event that is not taken.
+/// Why an event is not accepted.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTaken {
-    /// It is no good, and never will be.
+pub enum NotAccepted {
+    /// The event is refused for good.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It could not be stored: whoever sent it has to send it again.
+    /// The event could not be stored: its sender has to send it again.
     #[error(transparent)]
     NotStored(#[from] QueueError),
-    /// The ledger could not be asked whether it may be stored: whoever sent it has to send it again.
-    #[error("the ledger could not be asked, and this process takes no more events of this kind for now")]
+    /// The ledger could not check the caps, and the limiter of this process is full: the sender has to send the event
+    /// again.
+    #[error("the ledger did not answer, and this process accepts no more such events for now")]
     Busy,
 }
 
-impl From<NotTaken> for Diagnostic {
-    /// The error type is `EventRefused` or `EventNotStored`: what a caller, such as a state machine, can decide by.
-    fn from(error: NotTaken) -> Self {
+impl From<NotAccepted> for Diagnostic {
+    /// The error type is `EventRefused` or `EventNotStored`. A caller, such as a state machine, decides by it.
+    fn from(error: NotAccepted) -> Self {
         let error_type = match error {
-            NotTaken::Refused(_) => "EventRefused",
-            NotTaken::NotStored(_) | NotTaken::Busy => "EventNotStored",
+            NotAccepted::Refused(_) => "EventRefused",
+            NotAccepted::NotStored(_) | NotAccepted::Busy => "EventNotStored",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }
 }
 
 impl Bus {
-    /// Takes whatever the function was invoked with. `request_id` is Lambda's.
+    /// Handles one invocation, with Lambda's `request_id`.
     ///
     /// # Errors
-    /// When somebody has to come again with it, or waits to be told what is wrong with it.
+    /// When the caller has to repeat the invocation, or waits for the reason of a refusal.
     pub async fn handle(
         &self,
         event: Value,
         request_id: &str,
         now: OffsetDateTime,
         instant: Instant,
-    ) -> Result<Answer, NotTaken> {
-        let arrival = Arrival::of(event, request_id).inspect_err(refused)?;
-        match arrival {
-            Arrival::Http(request) => {
+    ) -> Result<BusAnswer, NotAccepted> {
+        match Envelope::of(event, request_id).inspect_err(log_refusal)? {
+            Envelope::Http(request) => {
                 let response = match self.answer(&request, now, instant).await {
-                    Ok(receipt) => json(StatusCode::ACCEPTED, &Fate::Accepted { receipt }),
+                    Ok(receipt) => json(StatusCode::ACCEPTED, &EventOutcome::Accepted { receipt }),
                     Err(problem) => {
-                        tracing::warn!(
-                            status = problem.status().as_u16(),
-                            reason = problem.detail(),
-                            "event not accepted"
-                        );
+                        let (status, reason) = (problem.status().as_u16(), problem.detail());
+                        tracing::warn!(status, reason, "event not accepted, the answer says why");
                         problem.respond(Preference::Json)
                     }
                 };
-                Ok(Answer::Http(Box::new(api_gateway(response))))
+                Ok(BusAnswer::Http(Box::new(api_gateway(response))))
             }
-            Arrival::Delivered(delivered) => {
-                let mut fates = Vec::new();
-                for one in delivered {
-                    fates.push(self.take_delivered(one, now).await?);
+            Envelope::Delivered(events) => {
+                let mut outcomes = Vec::new();
+                for event in events {
+                    outcomes.push(self.accept_delivered(event, now).await?);
                 }
-                Ok(Answer::Delivered(fates))
+                Ok(BusAnswer::Delivered(outcomes))
             }
-            Arrival::Invoked(event) => match self.take(event, now).await {
-                Ok(receipt) => Ok(Answer::Invoked(Fate::Accepted { receipt })),
-                Err(NotTaken::Refused(refusal)) => {
-                    refused(&refusal);
+            Envelope::Invoked(event) => match self.accept(event, now).await {
+                Ok(receipt) => Ok(BusAnswer::Invoked(EventOutcome::Accepted { receipt })),
+                Err(NotAccepted::Refused(refusal)) => {
+                    log_refusal(&refusal);
                     Err(refusal.into())
                 }
                 Err(error) => Err(error),
@@ -133,9 +131,9 @@ impl Bus {
         }
     }
 
-    /// Takes an event as far as the queue.
-    async fn take(&self, event: Event, now: OffsetDateTime) -> Result<InvitationId, NotTaken> {
-        let Event { sender, id, detail_type, detail } = event;
+    /// Reads an event and stores its invitation.
+    async fn accept(&self, event: BusEvent, now: OffsetDateTime) -> Result<InvitationId, NotAccepted> {
+        let BusEvent { sender, id, detail_type, detail } = event;
         let request = read(&detail_type, detail)?;
         let (kind_of_id, id) = match &request.key {
             Some(key) => ("bus by key", key.expose()),
@@ -148,47 +146,51 @@ impl Bus {
         let receipt = invitation.id;
         let incoming = Submission { invitation: &invitation, sender: &Submitter::System(sender), by_robot: false };
         match self.intake.take(&self.invitations, &incoming, now).await {
-            intake::IntakeDecision::Accepted => {
+            IntakeDecision::Accepted => {
                 tracing::info!(%receipt, source = "bus", event = detail_type, "invitation accepted");
                 Ok(receipt)
             }
-            intake::IntakeDecision::Held | intake::IntakeDecision::Dropped => Ok(receipt),
-            intake::IntakeDecision::NotStored(error) => {
+            IntakeDecision::Held | IntakeDecision::Dropped => Ok(receipt),
+            IntakeDecision::NotStored(error) => {
                 Metric::NotStored.record();
-                tracing::error!(%receipt, error = %error, "the event could not be stored");
+                tracing::error!(%receipt, error = %error, "event not stored: its sender has to send it again");
                 Err(error.into())
             }
-            intake::IntakeDecision::Busy { .. } | intake::IntakeDecision::TooMany { .. } => {
+            IntakeDecision::Busy { .. } | IntakeDecision::TooMany { .. } => {
                 Metric::NotStored.record();
-                Err(NotTaken::Busy)
+                Err(NotAccepted::Busy)
             }
-            intake::IntakeDecision::OtherPayload => Err(Refusal::OtherContent.into()),
+            IntakeDecision::OtherPayload => Err(Refusal::OtherContent.into()),
         }
     }
 
-    /// Takes an event that nobody waits for an answer to: one that is no good is laid aside, since to refuse it would
-    /// only bring it again.
-    async fn take_delivered(&self, delivered: Delivered, now: OffsetDateTime) -> Result<Fate, NotTaken> {
-        let Delivered { by, id, whole, event } = delivered;
-        let taken = match event {
-            Ok(event) => self.take(event, now).await,
+    /// The same for an event from EventBridge or SNS. A refused one becomes a dead letter: an error would only make
+    /// them deliver it again.
+    async fn accept_delivered(&self, event: DeliveredEvent, now: OffsetDateTime) -> Result<EventOutcome, NotAccepted> {
+        let DeliveredEvent { by, id, whole, event } = event;
+        let accepted = match event {
+            Ok(event) => self.accept(event, now).await,
             Err(refusal) => Err(refusal.into()),
         };
-        let refusal = match taken {
-            Ok(receipt) => return Ok(Fate::Accepted { receipt }),
-            Err(NotTaken::Refused(refusal)) => refusal,
+        let refusal = match accepted {
+            Ok(receipt) => return Ok(EventOutcome::Accepted { receipt }),
+            Err(NotAccepted::Refused(refusal)) => refusal,
             Err(error) => return Err(error),
         };
-        // Hashed, because it may have characters that SQS does not take for an id.
+        // Hashed, because the id may have characters that SQS does not allow in a deduplication id.
         let message_id = InvitationId::of([b"refused", by.as_bytes(), id.as_bytes()]).to_string();
         let reason = DeadLetterReason { class: "malformed", cause: refusal.cause(), receipt: None };
         let delivery = Delivery::from_elsewhere(&message_id, &whole, now.into());
         self.dead_letters.send(&delivery, &reason).await.inspect_err(|error| {
             Metric::NotStored.record();
-            tracing::error!(by, message.id = id, error = %error, "an event is refused and could not be laid aside");
+            tracing::error!(
+                by, message.id = id, error = %error,
+                "refused event not dead-lettered: {by} delivers it again; if this lasts, check DEAD_LETTERS_QUEUE_URL \
+                 and the role"
+            );
         })?;
-        tracing::error!(by, message.id = id, error = %refusal, "event refused and laid aside");
-        Ok(Fate::LaidAside)
+        tracing::error!(by, message.id = id, error = %refusal, "event refused and dead-lettered");
+        Ok(EventOutcome::DeadLettered)
     }
 
     async fn answer(
@@ -202,14 +204,14 @@ impl Bus {
         }
         let body = body(request)?;
         let id = self.verify(request, &body, now, instant).await?;
-        let event = Event::of_request(&body, &id).map_err(problem)?;
-        self.take(event, now).await.map_err(|error| match error {
-            NotTaken::Refused(refusal) => problem(refusal),
-            NotTaken::NotStored(_) | NotTaken::Busy => try_again(),
+        let event = BusEvent::of_request(&body, &id).map_err(problem)?;
+        self.accept(event, now).await.map_err(|error| match error {
+            NotAccepted::Refused(refusal) => problem(refusal),
+            NotAccepted::NotStored(_) | NotAccepted::Busy => try_again(),
         })
     }
 
-    /// The id of a signed request.
+    /// The `webhook-id` of a signed request.
     async fn verify(
         &self,
         request: &ApiGatewayV2httpRequest,
@@ -218,12 +220,12 @@ impl Bus {
         instant: Instant,
     ) -> Result<String, Problem> {
         let verify = |secrets: &SigningSecrets| secrets.verify(&request.headers, body, now).map(str::to_owned);
-        // Before the secret is read: whatever is wrong with that is no matter of strangers', and no alarm.
-        Claim::read(&request.headers, now).map_err(unsigned)?;
+        // Before the secret is read: a stranger's request must not raise an alarm about a missing secret.
+        SignedHeaders::read(&request.headers, now).map_err(unsigned)?;
         let secrets = self.signing_secrets.current(instant).await.map_err(no_secret)?;
         let verified = match verify(&secrets) {
             Err(SignatureError::Mismatch | SignatureError::Secret) => {
-                // That is what it looks like when the secret was replaced since it was read.
+                // The secret may have been replaced since it was read.
                 verify(&*self.signing_secrets.renewed(&secrets, instant).await.map_err(no_newer_secret)?)
             }
             verified => verified,
@@ -231,7 +233,8 @@ impl Bus {
         verified.map_err(|error| match error {
             SignatureError::Secret => {
                 Metric::NotStored.record();
-                tracing::error!(secret = self.signing_secrets.id(), error = %error, "no signature can be checked: mend the secret");
+                let secret = self.signing_secrets.id();
+                tracing::error!(secret, error = %error, "no signature can be checked: fix the secret");
                 try_again()
             }
             error => unsigned(error),
@@ -240,30 +243,39 @@ impl Bus {
 }
 
 fn unsigned(error: SignatureError) -> Problem {
-    let detail = format!("Sign it as standardwebhooks.com has it: {error}.");
-    Problem::new(StatusCode::UNAUTHORIZED, "The signature does not count", detail)
+    let detail = format!("Sign it as standardwebhooks.com describes: {error}.");
+    Problem::new(StatusCode::UNAUTHORIZED, "The signature is not accepted", detail)
 }
 
-/// A refusal that whoever invoked the function is told, if they wait.
-fn refused(refusal: &Refusal) {
-    tracing::error!(error = %refusal, "event refused");
+fn log_refusal(refusal: &Refusal) {
+    tracing::error!(error = %refusal, "event refused: correct it at its sender");
 }
 
 fn no_secret(error: SecretError) -> Problem {
     Metric::NotStored.record();
     match error.is_transient() {
-        true => tracing::warn!(error = %error, "no signature can be checked now: the sender is told to send it again"),
-        false => tracing::error!(error = %error, "no signature can be checked"),
+        true => {
+            tracing::warn!(
+                error = %error,
+                "no signature can be checked this time: the sender is asked to send the event again; no action needed unless \
+                 this lasts"
+            )
+        }
+        false => tracing::error!(error = %error, "no signature can be checked until the secret can be read"),
     }
     try_again()
 }
 
-/// The signature is none of the secret at hand, and whether there is a newer one is not known. Most such requests are
-/// forged: while Secrets Manager fails they are told to come again, and raise no alarm.
+/// The signature does not match the known secret, and whether there is a newer one is unknown. Most such requests are
+/// forged: while Secrets Manager fails, their senders are asked to try again and no alarm is raised.
 fn no_newer_secret(error: SecretError) -> Problem {
     match error.is_transient() {
         true => {
-            tracing::warn!(error = %error, "a signature does not count, and the secret could not be read again");
+            tracing::warn!(
+                error = %error,
+                "signature not accepted, and the secret could not be read again: the sender is asked to send the event \
+                 again; no action needed"
+            );
             try_again()
         }
         false => no_secret(error),
@@ -284,7 +296,7 @@ fn problem(refusal: Refusal) -> Problem {
         }
         Refusal::OtherContent => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Another event has this id", detail),
         Refusal::NoEvent | Refusal::UnknownType | Refusal::UnknownVersion { .. } => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "There is no such event", detail)
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "This event is unknown", detail)
         }
     }
 }

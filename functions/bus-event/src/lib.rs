@@ -14,7 +14,7 @@ mod handler;
 mod signature;
 
 pub use config::Config;
-pub use detail::{Refusal, Request, detail_types, read};
-pub use envelope::{Arrival, Delivered, Event};
-pub use handler::{Answer, Bus, Fate, NotTaken};
+pub use detail::{InvitationRequest, Refusal, detail_types, read};
+pub use envelope::{BusEvent, DeliveredEvent, Envelope};
+pub use handler::{Bus, BusAnswer, EventOutcome, NotAccepted};
 pub use signature::{SignatureError, SigningSecrets};

@@ -1,3 +1,5 @@
+//! The signature of an HTTP request (<https://www.standardwebhooks.com>).
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
@@ -7,54 +9,53 @@ use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHO
 use subtle::ConstantTimeEq;
 use time::{Duration, OffsetDateTime};
 
-/// How old a request may be, and how far ahead its sender's clock.
+/// The most that a request's timestamp may differ from now, either way.
 const TOLERANCE: Duration = Duration::minutes(5);
 
-/// How many bytes a secret has, as Standard Webhooks asks.
+/// Length of a secret in bytes, as Standard Webhooks requires.
 const SECRET_LENGTH: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// The secrets that senders sign with, as they lie in Secrets Manager.
+/// The secrets that senders sign with, as Secrets Manager stores them.
 #[derive(Deserialize)]
 pub struct SigningSecrets {
     current: SecretString,
-    /// The one before, while it is being replaced.
+    /// The secret before this one, valid until every sender uses the current one.
     previous: Option<SecretString>,
 }
 
-/// Why a signature does not count.
+/// Why a signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// A header is missing, or is not what it should be.
+    /// A header is missing or invalid.
     #[error("the header {0} is missing or cannot be read")]
     Header(&'static str),
-    /// Too old, or from the future.
+    /// The timestamp is too old or in the future.
     #[error("the webhook-timestamp is more than 5 minutes from now")]
     Timestamp,
-    /// Not signed with a secret of ours, or changed on its way.
+    /// The request was signed with another secret, or changed on its way.
     #[error("the webhook-signature is not of this body, id and timestamp with the shared secret")]
     Mismatch,
-    /// There is no secret to check with.
+    /// The stored secret is invalid.
     #[error("a secret is not 24 to 64 bytes in Base64, as whsec_… has them")]
     Secret,
 }
 
 impl SigningSecrets {
-    /// What the secret must hold, in words.
+    /// The expected content of the secret, in words.
     pub const EXPECTED: &str =
         r#"a JSON object {"current": "whsec_…", "previous": "whsec_…"}, with previous while current is new"#;
 
-    /// Whether a request is signed with one of them, as <https://www.standardwebhooks.com> has it; its `webhook-id` if
-    /// it is.
+    /// The `webhook-id` of a request that is signed with one of the secrets.
     ///
     /// # Errors
-    /// When it is not, or it is not from these five minutes.
+    /// When no secret matches, or the timestamp is not within five minutes of now.
     pub fn verify<'a>(
         &self,
         headers: &'a HeaderMap,
         body: &str,
         now: OffsetDateTime,
     ) -> Result<&'a str, SignatureError> {
-        let Claim { id, signatures, timestamp } = Claim::read(headers, now)?;
+        let SignedHeaders { id, signatures, timestamp } = SignedHeaders::read(headers, now)?;
         for key in self.keys()? {
             let expected = key.sign(id, timestamp, body.as_bytes()).map_err(|_| SignatureError::Mismatch)?;
             if signatures.split(' ').any(|given| given.as_bytes().ct_eq(expected.as_bytes()).into()) {
@@ -70,18 +71,18 @@ impl SigningSecrets {
     }
 }
 
-/// What a request says of itself, before it is checked.
-pub(crate) struct Claim<'a> {
+/// The headers of a signed request, before the signature is checked.
+pub(crate) struct SignedHeaders<'a> {
     id: &'a str,
     signatures: &'a str,
     timestamp: i64,
 }
 
-impl<'a> Claim<'a> {
-    /// Reads it. What has none, as most of what strangers send, needs no secret to be refused.
+impl<'a> SignedHeaders<'a> {
+    /// Reads the headers. A request without them, as most strangers send, is refused without reading the secret.
     ///
     /// # Errors
-    /// When it is incomplete, or not from these five minutes.
+    /// When a header is missing or invalid, or the timestamp is not within five minutes of now.
     pub(crate) fn read(headers: &'a HeaderMap, now: OffsetDateTime) -> Result<Self, SignatureError> {
         let id = header(headers, HEADER_WEBHOOK_ID)?;
         let signatures = header(headers, HEADER_WEBHOOK_SIGNATURE)?;
@@ -99,7 +100,7 @@ impl<'a> Claim<'a> {
 fn key(secret: &SecretString) -> Result<Webhook, SignatureError> {
     let text = secret.expose_secret().trim();
     let bytes = BASE64_STANDARD.decode(text.strip_prefix("whsec_").unwrap_or(text));
-    // The crate would sign with a secret of any length, down to none.
+    // The crate accepts a secret of any length, an empty one too.
     let bytes = bytes.ok().filter(|bytes| SECRET_LENGTH.contains(&bytes.len())).ok_or(SignatureError::Secret)?;
     Webhook::from_bytes(bytes).map_err(|_| SignatureError::Secret)
 }
@@ -119,7 +120,7 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2022-04-07 21:39:13 UTC);
     const BODY: &str = r#"{"email":"test@example.com","username":"test_user"}"#;
     const OTHER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    /// The specification's own example.
+    /// The example of the specification.
     const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     const SIGNED: [(&str, &str); 3] = [
         ("webhook-id", "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk"),
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_specifications_example_is_accepted_for_five_minutes_either_way() {
+    fn the_example_of_the_specification_is_accepted_for_five_minutes_either_way() {
         let (secrets, headers) = (secrets(SECRET, None), headers("", ""));
         for (seconds, expected) in [
             (0, Ok("msg_27UH4WbU6Z5A5EzD8u03UvzRbpk")),
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_changed_is_noticed() {
+    fn every_change_to_a_signed_request_is_noticed() {
         let secrets = secrets(SECRET, None);
         for (name, value, error) in [
             ("webhook-id", "msg_other", SignatureError::Mismatch),
@@ -180,19 +181,19 @@ mod tests {
     }
 
     #[test]
-    fn two_secrets_count_while_one_replaces_the_other() {
+    fn two_secrets_are_accepted_while_one_replaces_the_other() {
         let signed = headers("", "");
         let is_accepted = |current, previous| secrets(current, previous).verify(&signed, BODY, NOW).is_ok();
         assert!(is_accepted(OTHER, Some(SECRET)) && is_accepted(SECRET, Some(OTHER)));
         assert!(is_accepted(SECRET, Some("")) && is_accepted(SECRET.strip_prefix("whsec_").unwrap(), None));
         assert!(!is_accepted(OTHER, None) && !is_accepted(OTHER, Some("")));
-        // Senders that replace theirs sign with both, too.
+        // A sender that replaces its secret signs with both.
         let both = headers("webhook-signature", &format!("v1,AAAA {} v2,x", SIGNED[2].1));
         assert!(secrets(SECRET, None).verify(&both, BODY, NOW).is_ok());
     }
 
     #[test]
-    fn what_is_no_secret_accepts_nothing() {
+    fn an_invalid_secret_accepts_no_request() {
         let signed = headers("", "");
         for (current, previous) in
             [("", None), ("REPLACE-ME", None), ("whsec_", None), ("whsec_c2hvcnQ=", None), (SECRET, Some("REPLACE-ME"))]

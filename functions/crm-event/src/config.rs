@@ -1,3 +1,5 @@
+//! The settings of the function.
+
 use http::{HeaderName, StatusCode};
 use http_events::SecretHashes;
 use settings::{SettingError, Variables};
@@ -7,38 +9,33 @@ use crate::rules::Rules;
 
 /// Every setting this function reads.
 pub struct Config {
-    /// `INVITATIONS_QUEUE_URL`: where invitations go.
+    /// `INVITATIONS_QUEUE_URL`: the queue of invitations.
     pub invitations_queue_url: String,
-    /// `LEDGER_TABLE`: where the worker writes down whom it registered.
+    /// `LEDGER_TABLE`: the ledger, in which the worker stores the leads it registered.
     pub ledger_table: String,
-    /// `CRM_RULES`: which event invites whom, as JSON.
+    /// `CRM_RULES`: the rules that decide which event invites whom, as JSON.
     pub rules: Rules,
-    /// `WEBHOOK_HEADER`: the header with LeadSquared's secret.
+    /// `WEBHOOK_HEADER`: the header in which LeadSquared sends its secret.
     pub header: HeaderName,
-    /// `WEBHOOK_SECRET_HASHES`, optional: SHA-256 of the accepted secrets; without any, no event is taken.
+    /// `WEBHOOK_SECRET_HASHES`, optional: SHA-256 of the accepted secrets. Without any, no event is accepted.
     pub secrets: SecretHashes,
-    /// `WEBHOOK_BAD_SECRET_STATUS`: what a request with a wrong secret is answered, 401 or 200.
+    /// `WEBHOOK_BAD_SECRET_STATUS`: status of the answer to a wrong secret, 401 or 200.
     pub bad_secret_status: StatusCode,
-    /// `MAIL_COOL_DOWN_SECONDS`: how long after we registered a lead its changes are our own doing.
+    /// `MAIL_COOL_DOWN_SECONDS`: how long after our registration of a lead its changes count as our own.
     pub cool_down: Duration,
 }
 
 impl Config {
-    /// Reads them.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// When one is missing or of no use; the error names it, and for the rules every mistake in them.
+    /// When a setting is missing or invalid; the error names it, and every mistake in the rules.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const CRM_RULES: &str = "CRM_RULES";
-        const WEBHOOK_SECRET_HASHES: &str = "WEBHOOK_SECRET_HASHES";
         const WEBHOOK_BAD_SECRET_STATUS: &str = "WEBHOOK_BAD_SECRET_STATUS";
         const BAD_SECRET_STATUS: &str = "the status 401 or 200";
         let rules = Rules::parse(&variables.required(CRM_RULES)?)
             .map_err(|error| SettingError::invalid(CRM_RULES, "a list of rules", error))?;
-        let secrets = match variables.optional(WEBHOOK_SECRET_HASHES) {
-            Some(_) => variables.parsed(WEBHOOK_SECRET_HASHES, SecretHashes::EXPECTED)?,
-            None => SecretHashes::default(),
-        };
         let bad_secret_status = match variables.parsed(WEBHOOK_BAD_SECRET_STATUS, BAD_SECRET_STATUS)? {
             401 => StatusCode::UNAUTHORIZED,
             200 => StatusCode::OK,
@@ -55,7 +52,7 @@ impl Config {
             ledger_table: variables.required("LEDGER_TABLE")?,
             rules,
             header: variables.parsed("WEBHOOK_HEADER", "the name of a header such as x-webhook-secret")?,
-            secrets,
+            secrets: variables.parsed_if_set("WEBHOOK_SECRET_HASHES", SecretHashes::EXPECTED)?.unwrap_or_default(),
             bad_secret_status,
             cool_down: Duration::seconds(
                 variables.parsed::<u32>("MAIL_COOL_DOWN_SECONDS", "a whole number of seconds")?.into(),

@@ -18,31 +18,31 @@ use time::OffsetDateTime;
 use crate::Config;
 use crate::rules::Rule;
 
-/// Questions to the ledger at the same time.
-const AT_ONCE: usize = 32;
+/// Reads of the ledger at the same time.
+const LEDGER_READS_AT_ONCE: usize = 32;
 
-/// How long the ledger may take to say whether an event is an echo. Without its word the invitation goes out, and the
-/// worker's cool-down keeps the person from a second mail.
-const LEDGER_PATIENCE: Duration = Duration::from_millis(500);
+/// Time-out of the ledger's answer whether an event is an echo of our own registration. Without an answer the
+/// invitation is stored, and the worker's cool-down prevents a second mail.
+const ECHO_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Mistakes of one request that the answer names; the rest are counted.
-const MISTAKES_TOLD: usize = 3;
+/// Mistakes of one request that the answer names; the others are counted.
+const MISTAKES_NAMED: usize = 3;
 
-/// The longest body, in bytes, that is looked into although it came without an accepted secret. Anybody can send one.
-const LONGEST_UNPROVEN: usize = 1 << 20;
+/// The longest body, in bytes, that is read although it came without an accepted secret. Any client can send one.
+const LONGEST_UNAUTHENTICATED: usize = 1 << 20;
 
-/// What the function asks on the way.
+/// The stores that a webhook passes through.
 pub struct Stores {
-    /// The queue.
+    /// The queue of invitations.
     pub invitations: Invitations,
-    /// Whom we registered.
+    /// The ledger, which knows the leads that we registered.
     pub ledger: Ledger,
 }
 
 /// Answers one request.
 pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: OffsetDateTime) -> Response<String> {
     let body = request.body().as_ref();
-    // What LeadSquared sends, without its secret, to see whether the address is there.
+    // LeadSquared sends these, without its secret, to check that the address exists.
     let is_handshake = match *request.method() {
         Method::GET | Method::HEAD => true,
         Method::POST => body.trim_ascii().is_empty(),
@@ -54,16 +54,16 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
     let secret = request.headers().get(&config.header).map_or(&b""[..], |value| value.as_bytes());
     if !config.secrets.accept(secret) {
         Metric::WebhookRefused.record();
-        let is_lost = may_be_lost(config, secret, request);
-        if is_lost {
+        let looks_like_leadsquared = may_be_leadsquared(config, secret, request);
+        if looks_like_leadsquared {
             Metric::WebhookSecret { is_wrong: true }.record();
         }
-        return bad_secret(config, is_lost);
+        return bad_secret(config, looks_like_leadsquared);
     }
     Metric::WebhookSecret { is_wrong: false }.record();
     let events = match read(body, http_events::query(request, "eventType")) {
         Ok(events) => events,
-        Err(malformed) => return mistaken(&[malformed]),
+        Err(malformed) => return unreadable(&[malformed]),
     };
     let (events, malformed): (Vec<_>, Vec<_>) = events.into_iter().partition(Result::is_ok);
     let events: Vec<Event> = events.into_iter().flatten().collect();
@@ -72,15 +72,15 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
     match invite(config, stores, &events, now).await {
         Err(cause) => {
             Metric::NotStored.record();
-            tracing::error!(error = %cause, "the webhook's invitations could not be stored: LeadSquared sends it again");
+            tracing::error!(error = %cause, "invitations of a webhook not stored: LeadSquared sends the webhook again");
             error(StatusCode::SERVICE_UNAVAILABLE, "the event could not be stored; send it again")
         }
         Ok(()) if malformed.is_empty() => success(),
-        Ok(()) => mistaken(&malformed),
+        Ok(()) => unreadable(&malformed),
     }
 }
 
-/// Takes the invitations that the events ask for as far as the queue.
+/// Stores the invitations that the rules ask for.
 async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetDateTime) -> Result<(), QueueError> {
     let mut seen = HashSet::new();
     let asked = events.iter().filter_map(|event| {
@@ -94,7 +94,7 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
     let ledger_answers = AtomicBool::new(true);
     let is_echo = asked.iter().map(|(event, _)| is_echo(config, &stores.ledger, event, &ledger_answers, now));
     let is_echo: Vec<_> = is_echo.collect();
-    let is_echo: Vec<bool> = stream::iter(is_echo).buffered(AT_ONCE).collect().await;
+    let is_echo: Vec<bool> = stream::iter(is_echo).buffered(LEDGER_READS_AT_ONCE).collect().await;
     let mut invitations = Vec::new();
     for ((_, invitation), is_echo) in asked.into_iter().zip(is_echo) {
         if is_echo {
@@ -105,7 +105,7 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
             invitations.push(invitation);
         }
     }
-    // A minute's activities come in one request.
+    // LeadSquared sends the activities of a minute in one request.
     stores.invitations.send_all(&invitations).await?;
     for invitation in &invitations {
         let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
@@ -114,13 +114,13 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
     Ok(())
 }
 
-/// What a rule asks for. Nothing of the lead is in it but its id: the worker takes the rest from LeadSquared.
+/// The invitation that a rule asks for. It holds the lead's id only: the worker reads the rest from LeadSquared.
 fn invitation(event: &Event, rule: &Rule, now: OffsetDateTime) -> Invitation {
     let invitation = Invitation::new(id(event, rule), Source::Crm, now, Whom::Lead(event.lead), rule.action);
     Invitation { rule: Some(rule.name.clone()), ..invitation }
 }
 
-/// The same for everything that tells of one event: repeats, and other webhooks on the same edit.
+/// The id of the invitation, the same for repeats of an event and for other webhooks about the same edit.
 fn id(event: &Event, rule: &Rule) -> InvitationId {
     let lead = event.lead.to_string();
     let action = rule.action.name();
@@ -134,13 +134,13 @@ fn id(event: &Event, rule: &Rule) -> InvitationId {
                 Modified::At(time) => time.unix_timestamp().to_string(),
                 Modified::Unreadable(text) => text.clone(),
             };
-            // A score can change twice while the lead's time stands still.
+            // With the value, because a score can change twice with the same modification time.
             of(&["crm-lead", &lead, &modified, field, event.fields.get(field), action])
         }
     }
 }
 
-/// Whether our own registration of the lead is what raised the event. Whoever it is has the link already.
+/// Whether our own registration of the lead raised the event. The person has a link already then.
 async fn is_echo(
     config: &Config,
     ledger: &Ledger,
@@ -152,77 +152,82 @@ async fn is_echo(
         What::Created => None,
         What::Changed(Change { is_time_older: true, .. }) => Some(now),
         What::Changed(Change { modified: Modified::At(time), .. }) => Some(*time),
-        // No registration posts an activity, and a change without a time can be of any time.
+        // A registration posts no activity, and a change without a time cannot be compared with the registration.
         What::Changed(_) | What::Activity { .. } => return false,
     };
     if !ledger_answers.load(Ordering::Relaxed) {
         return false;
     }
     let is_ours = |registered_at| changed_at.is_none_or(|time| time < registered_at + config.cool_down);
-    let cause = match tokio::time::timeout(LEDGER_PATIENCE, ledger.registered_at(&event.lead)).await {
+    let cause = match tokio::time::timeout(ECHO_TIMEOUT, ledger.registered_at(&event.lead)).await {
         Ok(Ok(registered_at)) => return registered_at.is_some_and(is_ours),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "the ledger did not answer in time".to_owned(),
     };
-    // One that is away is not waited for again and again.
+    // While the ledger is unavailable, the other events of the request do not wait for it.
     if ledger_answers.swap(false, Ordering::Relaxed) {
         tracing::warn!(
             error = cause,
-            "echoes of our own registrations cannot be told from news: they are invited again"
+            "the ledger cannot say which events are echoes of our own registrations: their invitations are stored, and \
+             the worker's cool-down prevents a second mail; no action needed unless this lasts"
         );
     }
     false
 }
 
-/// Whether a request without an accepted secret may be LeadSquared's, so that somebody is not invited who should be:
-/// this stack takes webhooks, the request has a secret, and its body has an event of LeadSquared's. What strangers
-/// send to a public address is mostly none of that.
+/// Whether a refused request may come from LeadSquared, so that a person is not invited: the stack accepts webhooks,
+/// and the request has a secret and an event in LeadSquared's format. Most requests of strangers have neither.
 ///
-/// A stranger can imitate it. So the alarm also asks that no accepted secret came in the same hour: see
-/// `WebhookSecretWrong` in the template.
-fn may_be_lost(config: &Config, secret: &[u8], request: &Request) -> bool {
+/// A stranger can imitate such a request. The alarm `WebhookSecretWrong` of the template therefore also requires that
+/// no accepted secret came in the same hour.
+fn may_be_leadsquared(config: &Config, secret: &[u8], request: &Request) -> bool {
     let body = request.body().as_ref();
     let takes_webhooks = !config.secrets.is_empty() && config.rules.iter().next().is_some();
     let has_event =
         || read(body, http_events::query(request, "eventType")).is_ok_and(|events| events.iter().any(Result::is_ok));
-    takes_webhooks && !secret.trim_ascii().is_empty() && body.len() <= LONGEST_UNPROVEN && has_event()
+    takes_webhooks && !secret.trim_ascii().is_empty() && body.len() <= LONGEST_UNAUTHENTICATED && has_event()
 }
 
-fn bad_secret(config: &Config, is_lost: bool) -> Response<String> {
+fn bad_secret(config: &Config, looks_like_leadsquared: bool) -> Response<String> {
     let cause = match config.secrets.is_empty() {
         true => "no secret is accepted: set WEBHOOK_SECRET_HASHES",
         false => "the header holds no accepted secret",
     };
-    tracing::warn!(header = config.header.as_str(), cause, looks_like_leadsquared = is_lost, "webhook refused");
+    tracing::warn!(header = config.header.as_str(), cause, looks_like_leadsquared, "webhook refused");
     let reason = format!("the header {} must hold the secret this address was set up with", config.header);
     error(config.bad_secret_status, &reason)
 }
 
-/// What cannot be read is read no better a second time, and LeadSquared switches off a webhook after ten failures: so
-/// it is answered 200, where the administrator finds it in the webhook's history, and logged for the operator.
-fn mistaken(malformed: &[Malformed]) -> Response<String> {
+/// Answers unreadable events with 200: a repeat would not help, and LeadSquared disables a webhook after ten failures
+/// (<https://apidocs.leadsquared.com/webhooks/>). The administrator finds the reason in the webhook's history, the
+/// operator in the log.
+fn unreadable(malformed: &[Malformed]) -> Response<String> {
     Metric::EventsUnreadable(malformed.len()).record();
-    let mut reasons: Vec<String> = malformed.iter().take(MISTAKES_TOLD).map(Malformed::to_string).collect();
-    if let Some(more) = malformed.len().checked_sub(MISTAKES_TOLD).filter(|more| *more > 0) {
+    let mut reasons: Vec<String> = malformed.iter().take(MISTAKES_NAMED).map(Malformed::to_string).collect();
+    if let Some(more) = malformed.len().checked_sub(MISTAKES_NAMED).filter(|more| *more > 0) {
         reasons.push(format!("and {more} more"));
     }
     let reason = reasons.join("; ");
-    tracing::error!(events = malformed.len(), error = reason, "what LeadSquared posted could not be read");
+    tracing::error!(
+        events = malformed.len(),
+        error = reason,
+        "events of a webhook could not be read and are not repeated: invite their leads by hand, correct the webhook"
+    );
     error(StatusCode::OK, &reason)
 }
 
-/// What LeadSquared shows in a webhook's history.
+/// The answer, which LeadSquared shows in the webhook's history.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer<'a> {
+struct WebhookAnswer<'a> {
     status: &'static str,
     status_reason: &'a str,
 }
 
 fn success() -> Response<String> {
-    web::json(StatusCode::OK, &Answer { status: "Success", status_reason: "" })
+    web::json(StatusCode::OK, &WebhookAnswer { status: "Success", status_reason: "" })
 }
 
 fn error(status: StatusCode, reason: &str) -> Response<String> {
-    web::json(status, &Answer { status: "Error", status_reason: reason })
+    web::json(status, &WebhookAnswer { status: "Error", status_reason: reason })
 }

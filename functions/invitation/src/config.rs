@@ -1,7 +1,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use leadsquared::{EmailAddress, PortalId, Timeouts};
+use leadsquared::{EmailAddress, PortalId};
 use leadsquared_account::AccountSettings;
 use mail::Wording;
 use onboarding::{LinkMode, MailLimits, Marking, Portal};
@@ -31,22 +31,13 @@ pub struct Config {
     pub marking: Marking,
 }
 
-/// Short enough that one slow person does not use up the time of a whole batch. The total includes the wait in the
-/// account's call line.
-pub const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(8), total: Duration::from_secs(12) };
-
 impl Config {
     /// Reads them.
     ///
     /// # Errors
     /// When one is missing or of no use; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
-        const MAIL_SENDER: &str = "MAIL_SENDER";
         let account = AccountSettings::read(variables)?;
-        let mail_sender = variables
-            .optional(MAIL_SENDER)
-            .map(|text| text.parse().map_err(|error| SettingError::invalid(MAIL_SENDER, "an e-mail address", error)));
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
             dead_letters_queue_url: variables.required("DEAD_LETTERS_QUEUE_URL")?,
@@ -56,7 +47,7 @@ impl Config {
                 organisation: variables.required("ORGANISATION")?,
                 subject: variables.required("MAIL_SUBJECT")?,
             },
-            mail_sender: mail_sender.transpose()?,
+            mail_sender: variables.parsed_if_set("MAIL_SENDER", "an e-mail address")?,
             mail_limits: mail_limits(variables)?,
             marking: marking(variables)?,
         })

@@ -15,5 +15,5 @@
 mod config;
 mod worker;
 
-pub use config::{Config, TIMEOUTS};
+pub use config::Config;
 pub use worker::{LASTING, LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON, TO_RECORD, WORTH_BEGINNING, Worker};

@@ -1,79 +1,81 @@
+//! The check of the LeadSquared account, and its report.
+
 use std::time::{Duration, Instant};
 
 use aws::SdkConfig;
 use leadsquared::tools::doctor::{Finding, Subject, Verdict, examine};
 use leadsquared::{InvalidOptions, Lane};
-use leadsquared_account::{Account, AccountError, AllowanceRules};
+use leadsquared_account::{Account, AccountError, AllowanceRules, BACKGROUND_TIMEOUTS};
 use ledger::Ledger;
 use serde::Serialize;
 use settings::SecretError;
 use telemetry::Metric;
 use time::OffsetDateTime;
 
-use crate::config::{Config, TIMEOUTS};
+use crate::Config;
 use crate::held;
 
-/// What a check found.
+/// The report of a check.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Whether there is nothing to mend.
+    /// Whether nothing has to be fixed.
     pub healthy: bool,
-    /// How each thing is that was looked at.
-    pub findings: Vec<Reported>,
-    /// The account's day, as the settings in force have it.
+    /// The state of each subject.
+    pub findings: Vec<ReportLine>,
+    /// The calls of a day that the settings permit.
     #[serde(rename = "dailyCalls")]
     pub daily_calls: DailyCalls,
 }
 
-/// How many calls there may be in a UTC day.
+/// The calls to LeadSquared that are permitted in a UTC day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct DailyCalls {
-    /// All together; without a number there is no daily cap.
+    /// All calls together; none if there is no daily cap.
     pub most: Option<u32>,
-    /// Where background work stops, so that the rest is left for people who wait.
+    /// The calls of background work, which leaves the rest for people who wait.
     pub background: Option<u32>,
-    /// The setting it is about.
+    /// The setting behind it.
     pub setting: &'static str,
 }
 
-/// How one thing is.
+/// The state of one subject.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Reported {
-    /// Which, such as `keys`.
+pub struct ReportLine {
+    /// The subject, such as `keys`.
     pub subject: String,
-    /// How it is.
-    pub state: State,
-    /// In words.
+    /// Its state.
+    pub state: SubjectState,
+    /// What was found, in words.
     pub what: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
-    /// The setting it is about.
+    pub fix: Option<String>,
+    /// The setting behind it.
     pub setting: &'static str,
 }
 
-/// How something is.
+/// The state of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// As it should be.
+pub enum SubjectState {
+    /// As required.
     Good,
-    /// To be mended.
+    /// Something has to be fixed.
     Wrong,
-    /// It could not be told.
+    /// It could not be determined.
     Unknown,
     /// An operator has to decide.
     ToDecide,
 }
 
-/// Looks at everything, and says what it found, a line for each. `time` is how long it may take; `now` and `at` are
-/// the same moment.
+/// Checks every subject and logs one line about each. The check takes at most `time`; `now` and `at` are the same
+/// moment.
 ///
-/// Keys and credentials are fetched anew each time: what an earlier check knew is what this one is about.
+/// Every check fetches the keys and credentials again, because whether they still work is what it checks.
 ///
 /// # Errors
-/// When the settings are of no use for a client.
+/// When no client can be built from the settings.
 pub async fn check(
     aws: &SdkConfig,
     config: &Config,
@@ -81,27 +83,27 @@ pub async fn check(
     at: OffsetDateTime,
     time: Duration,
 ) -> Result<Report, InvalidOptions> {
-    let account = Account::open(aws, &config.account, Lane::Background, TIMEOUTS)?;
+    let account = Account::open(aws, &config.account, Lane::Background, BACKGROUND_TIMEOUTS)?;
     let ledger = Ledger::new(aws_sdk_dynamodb::Client::new(aws), config.account.ledger_table.clone());
-    // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the compiler.
+    // Boxed: the future reaches down to the TLS handshake, and its type is too deep for the compiler.
     let of_account = Box::pin(async {
         match account.access(now).await {
             Ok(access) => {
                 let client = access.client.within(now + time);
-                examine(&client, &config.wanted()).await.into_iter().map(Reported::from).collect()
+                examine(&client, &config.wanted()).await.into_iter().map(ReportLine::from).collect()
             }
-            Err(error) => vec![Reported::from(error)],
+            Err(error) => vec![ReportLine::from(error)],
         }
     });
     let (mut findings, of_held, ()) =
-        tokio::join!(of_account, Box::pin(held::look(&ledger, at, time)), Box::pin(keep_unmarked(&ledger, time)));
+        tokio::join!(of_account, Box::pin(held::count(&ledger, at, time)), Box::pin(keep_unmarked(&ledger, time)));
     findings.extend(of_held);
     for finding in &findings {
         finding.log();
     }
     let daily_calls = DailyCalls::from(&config.account.allowance);
     daily_calls.log();
-    let healthy = findings.iter().all(|finding| finding.state != State::Wrong);
+    let healthy = findings.iter().all(|finding| finding.state != SubjectState::Wrong);
     Ok(Report { healthy, findings, daily_calls })
 }
 
@@ -110,7 +112,7 @@ impl DailyCalls {
         let Self { most, background, setting } = self;
         match (most, background) {
             (Some(most), Some(background)) => {
-                tracing::info!(most, background, setting, "calls to LeadSquared that are permitted in a UTC day");
+                tracing::info!(most, background, setting, "calls to LeadSquared permitted in a UTC day");
             }
             _ => tracing::info!(setting, "calls to LeadSquared have no daily cap"),
         }
@@ -124,54 +126,60 @@ impl From<&AllowanceRules> for DailyCalls {
     }
 }
 
-/// Has the ledger keep what only it knows of leads that earlier versions registered. A check that cannot is followed
-/// by another one a few hours later; what is kept has a year.
+/// Has the ledger keep which leads earlier versions registered without a mark: only the ledger knows it. If that fails,
+/// the next check a few hours later does it; there is a year to do it in.
 async fn keep_unmarked(ledger: &Ledger, time: Duration) {
     match tokio::time::timeout(time, ledger.keep_unmarked()).await {
         Ok(Ok(0)) => {}
-        Ok(Ok(leads)) => tracing::info!(leads, "leads that were registered unmarked are remembered for good"),
+        Ok(Ok(leads)) => tracing::info!(leads, "leads registered without a mark are kept for good now"),
         Ok(Err(error)) => {
-            tracing::warn!(error = %error, "leads that were registered unmarked: the next check sees to them")
+            tracing::warn!(
+                error = %error,
+                "not all leads registered without a mark kept yet: the next check continues; no action needed unless it \
+                 fails too"
+            )
         }
-        Err(_) => tracing::warn!("leads that were registered unmarked: the next check goes on with them"),
+        Err(_) => tracing::warn!(
+            "not all leads registered without a mark kept yet: the next check continues; no action needed"
+        ),
     }
 }
 
-impl Reported {
+impl ReportLine {
     fn log(&self) {
-        let Self { subject, state, what, mend, setting } = self;
+        let Self { subject, state, what, fix, setting } = self;
         match state {
-            State::Good => tracing::info!(subject, what, "as it should be"),
-            State::Unknown => tracing::info!(subject, what, "could not be told"),
-            State::ToDecide => tracing::warn!(subject, what, mend = mend.as_deref(), "an operator has to decide"),
-            State::Wrong => {
+            SubjectState::Good => tracing::info!(subject, what, "as required"),
+            SubjectState::Unknown => tracing::info!(subject, what, "could not be checked this time; no action needed"),
+            SubjectState::ToDecide => tracing::warn!(subject, what, fix = fix.as_deref(), "an operator has to decide"),
+            SubjectState::Wrong => {
                 Metric::KeyCheckFailed.record();
-                tracing::error!(subject, what, mend = mend.as_deref(), setting, "something has to be mended");
+                tracing::error!(subject, what, fix = fix.as_deref(), setting, "something has to be fixed");
             }
         }
     }
 }
 
-impl From<Finding> for Reported {
+impl From<Finding> for ReportLine {
     fn from(Finding { subject, verdict }: Finding) -> Self {
-        let (state, what, mend) = match verdict {
-            Verdict::Good(what) => (State::Good, what, None),
-            Verdict::Wrong { what, fix } => (State::Wrong, what, Some(fix)),
-            Verdict::Unknown(what) => (State::Unknown, what, None),
+        let (state, what, fix) = match verdict {
+            Verdict::Good(what) => (SubjectState::Good, what, None),
+            Verdict::Wrong { what, fix } => (SubjectState::Wrong, what, Some(fix)),
+            Verdict::Unknown(what) => (SubjectState::Unknown, what, None),
         };
-        Self { subject: subject.to_string(), state, what, mend, setting: setting(subject) }
+        Self { subject: subject.to_string(), state, what, fix, setting: setting(subject) }
     }
 }
 
-impl From<AccountError> for Reported {
+impl From<AccountError> for ReportLine {
     fn from(error: AccountError) -> Self {
         let state = match error {
-            AccountError::Secret(SecretError::Unavailable { .. }) => State::Unknown,
-            AccountError::Secret(_) | AccountError::Placeholders { .. } => State::Wrong,
+            AccountError::Secret(SecretError::Unavailable { .. }) => SubjectState::Unknown,
+            AccountError::Secret(_) | AccountError::Placeholders { .. } => SubjectState::Wrong,
         };
         let subject = Subject::Keys;
-        // What to do is in its words.
-        Self { subject: subject.to_string(), state, what: error.to_string(), mend: None, setting: setting(subject) }
+        // The error text says what to do.
+        Self { subject: subject.to_string(), state, what: error.to_string(), fix: None, setting: setting(subject) }
     }
 }
 

@@ -1,52 +1,46 @@
-use std::time::Duration;
+//! The settings of the function, and what they require of the LeadSquared account.
 
 use forms::{FieldKind, Fields};
+use leadsquared::EmailAddress;
 use leadsquared::crm::Sender;
 use leadsquared::tools::doctor::{FieldContent, Wanted, WantedField};
-use leadsquared::{EmailAddress, Timeouts};
 use leadsquared_account::AccountSettings;
 use onboarding::Marking;
 use settings::{SettingError, Variables};
 
 /// Every setting this function reads.
 pub struct Config {
-    /// LeadSquared, the ledger's table and the call line.
+    /// The LeadSquared account, the call allowance and the ledger's table.
     pub account: AccountSettings,
     /// `FORM_FIELDS`: the form's fields, as JSON.
     pub fields: Fields,
     /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers.
     pub unproven_field: String,
-    /// `MAIL_SENDER`, optional: the LeadSquared user the mail is from.
+    /// `MAIL_SENDER`, optional: the LeadSquared user who sends the mails.
     pub mail_sender: Option<EmailAddress>,
 }
 
-/// How long a mark gets, in characters.
+/// The longest mark, in characters.
 const MARK_LIMIT: usize = 200;
 
-/// As the worker has them. The total includes the wait in the account's call line.
-pub const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(8), total: Duration::from_secs(12) };
-
 impl Config {
-    /// Reads them.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// When one is missing or of no use; the error names it.
+    /// When a setting is missing or invalid; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const FORM_FIELDS: &str = "FORM_FIELDS";
-        const MAIL_SENDER: &str = "MAIL_SENDER";
         let fields = Fields::parse(&variables.required(FORM_FIELDS)?)
             .map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?;
-        let mail_sender = variables.optional(MAIL_SENDER).map(|_| variables.parsed(MAIL_SENDER, "an e-mail address"));
         Ok(Self {
             account: AccountSettings::read(variables)?,
             fields,
             unproven_field: variables.optional("UNPROVEN_FIELD").unwrap_or_else(|| Marking::FIELD.to_owned()),
-            mail_sender: mail_sender.transpose()?,
+            mail_sender: variables.parsed_if_set("MAIL_SENDER", "an e-mail address")?,
         })
     }
 
-    /// What the account has to be good for.
+    /// What the settings require of the account.
     pub fn wanted(&self) -> Wanted {
         let fields = self.fields.iter().filter_map(|field| {
             let content = match field.kind {
@@ -60,7 +54,7 @@ impl Config {
             };
             Some(WantedField { name: field.attribute.clone()?, content })
         });
-        // The worker writes it with every lead of a form.
+        // The worker writes the mark with every lead of a form.
         let mark = WantedField { name: self.unproven_field.clone(), content: FieldContent::Text(MARK_LIMIT) };
         Wanted {
             fields: fields.chain([mark]).collect(),

@@ -14,5 +14,5 @@ mod check;
 mod config;
 mod held;
 
-pub use check::{DailyCalls, Report, Reported, State, check};
-pub use config::{Config, TIMEOUTS};
+pub use check::{DailyCalls, Report, ReportLine, SubjectState, check};
+pub use config::Config;

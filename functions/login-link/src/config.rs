@@ -1,3 +1,5 @@
+//! The settings of the function.
+
 use std::num::NonZeroU32;
 
 use leadsquared_account::AccountSettings;
@@ -8,26 +10,25 @@ use crate::texts::Language;
 
 /// Every setting this function reads.
 pub struct Config {
-    /// `INVITATIONS_QUEUE_URL`: where requests for a link go.
+    /// `INVITATIONS_QUEUE_URL`: the queue of invitations, which takes requests for a link too.
     pub invitations_queue_url: String,
-    /// The LeadSquared account and the ledger's table.
+    /// The LeadSquared account, the call allowance and the ledger's table.
     pub account: AccountSettings,
     /// `PORTAL_URL`: the portal page that a login link opens.
     pub portal_page: Url,
-    /// `ORGANISATION`: the name applicants know the company by.
+    /// `ORGANISATION`: the company's name, as applicants know it.
     pub organisation: String,
-    /// `PAGE_LANGUAGE`: the language of the pages for readers who ask for none that there is.
+    /// `PAGE_LANGUAGE`: fallback language when the browser asks for none of the pages' languages.
     pub language: Language,
-    /// The caps on requests for a link. `ATTEMPTS_PER_ADDRESS`: how many one network address has in a quarter of an
-    /// hour.
+    /// The intake caps. `ATTEMPTS_PER_ADDRESS`: requests for a link from one network address in 15 minutes.
     pub intake: intake::IntakeSettings,
 }
 
 impl Config {
-    /// Reads them.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// When one is missing or of no use; the error names it.
+    /// When a setting is missing or invalid; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         let attempts: NonZeroU32 = variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?;
         let mut intake = intake::IntakeSettings::read(variables)?;
@@ -37,7 +38,7 @@ impl Config {
             account: AccountSettings::read(variables)?,
             portal_page: variables.parsed("PORTAL_URL", "an absolute URL")?,
             organisation: variables.required("ORGANISATION")?,
-            language: variables.parsed("PAGE_LANGUAGE", "the tag of a language that the pages are there in")?,
+            language: variables.parsed("PAGE_LANGUAGE", "the tag of a language of the pages")?,
             intake,
         })
     }

@@ -1,13 +1,15 @@
+//! Answers the requests of the login link's pages.
+
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_events::{network_address, path};
 use lambda_http::Request;
 use leadsquared::EmailAddress;
 use onboarding::LinkToken;
 use serde::Serialize;
-use web::{FieldError, Form, Preference, Problem, Value, json, preferred_language, see_other};
+use web::{FieldError, Form, Preference, Problem, json, preferred_language, see_other};
 
 use crate::links::{Asked, LoginLinks, Opened, TryAgain};
-use crate::page::{EMAIL_FIELD, FRESH_FIELD, PAGE_FIELD, Pages, Press, RETRY_SECONDS};
+use crate::page::{Button, EMAIL_FIELD, FRESH_FIELD, PAGE_FIELD, Pages, TRY_AGAIN_AFTER};
 use crate::page_id::PageId;
 use crate::place::Place;
 use crate::texts::Language;
@@ -30,20 +32,21 @@ pub async fn answer(links: &LoginLinks, request: &Request) -> Response<String> {
     }
 }
 
-/// Changes nothing: whoever follows a link need not be the person it was mailed to.
+/// Shows a page and changes nothing: a mail scanner follows links too.
 async fn look(links: &LoginLinks, pages: &Pages<'_>, place: Place) -> Response<String> {
     match place {
-        Place::Desk => pages.ask(),
+        Place::RequestPage => pages.ask(),
         Place::Link(None) => pages.dead(),
         Place::Link(Some(token)) => match links.is_live(&token).await {
             Ok(true) => pages.open(links.new_page()),
             Ok(false) => pages.dead(),
-            Err(TryAgain) => pages.later(Press::Open(links.new_page())),
+            Err(TryAgain) => pages.later(Button::Open(links.new_page())),
         },
     }
 }
 
-/// Does what was pressed. What that is stands in the form's fields; a link's own button sends at most its page's id.
+/// Does what the pressed button stands for. The form's fields name it; the button of a valid link sends at most the id
+/// of its page.
 async fn press(links: &LoginLinks, pages: &Pages<'_>, place: Place, request: &Request) -> Response<String> {
     let preference = Preference::of(request.headers());
     let form = match Form::read(request.headers(), request.body().as_ref()).await {
@@ -56,7 +59,7 @@ async fn press(links: &LoginLinks, pages: &Pages<'_>, place: Place, request: &Re
             None => open(links, pages, token, page_id(&form)).await,
             Some(_) => fresh(links, pages, token).await,
         },
-        Place::Link(_) | Place::Desk => by_email(links, pages, preference, &form, request).await,
+        Place::Link(_) | Place::RequestPage => by_email(links, pages, preference, &form, request).await,
     }
 }
 
@@ -67,7 +70,7 @@ async fn open(
     page: Option<PageId>,
 ) -> Response<String> {
     let Some(token) = token else { return pages.dead() };
-    // A press without a page is nobody's second one.
+    // A press without a page's id is a first press.
     let page = page.unwrap_or_else(|| links.new_page());
     match links.open(&token, page).await {
         Opened::Portal(link) => {
@@ -76,7 +79,7 @@ async fn open(
             see_other(&location)
         }
         Opened::Dead => pages.dead(),
-        Opened::Later => pages.later(Press::Open(page)),
+        Opened::Later => pages.later(Button::Open(page)),
         Opened::Never => pages.never(),
     }
 }
@@ -88,12 +91,12 @@ async fn fresh(links: &LoginLinks, pages: &Pages<'_>, token: Option<LinkToken>) 
     };
     match asked {
         Ok(()) => pages.sent(),
-        Err(TryAgain) => pages.later(Press::Fresh),
+        Err(TryAgain) => pages.later(Button::Fresh),
     }
 }
 
 #[derive(Serialize)]
-struct Accepted {
+struct LinkRequested {
     status: &'static str,
 }
 
@@ -110,39 +113,28 @@ async fn by_email(
     };
     match (links.ask_by_email(email, network_address(request)).await, preference) {
         (Asked::Accepted, Preference::Html) => pages.sent(),
-        (Asked::Accepted, Preference::Json) => json(StatusCode::ACCEPTED, &Accepted { status: "accepted" }),
-        (Asked::TryAgain, Preference::Html) => pages.later(Press::ByEmail),
+        (Asked::Accepted, Preference::Json) => json(StatusCode::ACCEPTED, &LinkRequested { status: "accepted" }),
+        (Asked::TryAgain, Preference::Html) => pages.later(Button::ByEmail),
         (Asked::TryAgain, Preference::Json) => {
-            Problem::try_again("The request was not stored. Please send it again.", RETRY_SECONDS).respond(preference)
+            Problem::try_again("The request was not stored. Please send it again.", TRY_AGAIN_AFTER).respond(preference)
         }
     }
 }
 
-/// The page that a form was sent from, if it says so.
+/// The id of the page that sent the form, if the form names it.
 fn page_id(form: &Form) -> Option<PageId> {
-    match form.values(PAGE_FIELD).next()? {
-        Value::Text(text) => text.expose().parse().ok(),
-        Value::NotText => None,
-    }
+    form.text(PAGE_FIELD).ok()??.expose().parse().ok()
 }
 
-/// The one address in a form.
 fn email(form: &Form) -> Result<EmailAddress, FieldError> {
-    let fault = |detail: &str| FieldError { field: EMAIL_FIELD.to_owned(), detail: detail.to_owned() };
-    let mut values = form.values(EMAIL_FIELD);
-    match (values.next(), values.next()) {
-        (None, _) => Err(fault("is required")),
-        (Some(Value::Text(text)), None) => {
-            text.expose().parse().map_err(|_| fault("must be an e-mail address such as name@example.com"))
-        }
-        (Some(Value::NotText), None) => Err(fault("must be text, not a file or a list")),
-        (Some(_), Some(_)) => Err(fault("was sent more than once; send it once")),
-    }
+    let text = form.text(EMAIL_FIELD)?.ok_or_else(|| FieldError::new(EMAIL_FIELD, "is required"))?;
+    let invalid = |_| FieldError::new(EMAIL_FIELD, "must be an e-mail address such as name@example.com");
+    text.expose().parse().map_err(invalid)
 }
 
-/// What cannot be read or is no address: a problem document, or the page with the form again.
+/// Answers an unreadable form or an invalid address: a problem document, or the page with the form again.
 fn refused(pages: &Pages<'_>, preference: Preference, problem: Problem) -> Response<String> {
-    tracing::info!(status = problem.status().as_u16(), "request for a link not accepted");
+    tracing::info!(status = problem.status().as_u16(), "request for a link not accepted, the answer says why");
     match preference {
         Preference::Json => problem.respond(preference),
         Preference::Html => pages.ask_again(problem.status()),

@@ -1,4 +1,4 @@
-//! Reads the settings, builds every client once, and serves requests.
+//! Reads the settings, builds the clients once, and answers requests.
 
 use std::time::Instant;
 
@@ -9,14 +9,11 @@ use leadsquared_account::Account;
 use ledger::Ledger;
 use login_link::{Config, LoginLinks, TIMEOUTS, answer};
 use queue::Invitations;
-use settings::Variables;
 use time::OffsetDateTime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let variable = |name: &str| std::env::var(name).ok();
-    telemetry::init(variable);
-    let config = Config::read(&Variables::new(&variable))?;
+    let config = runtime::start(Config::read)?;
     let aws = aws::config().await;
     let ledger = Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone());
     let links = &LoginLinks {
@@ -27,9 +24,8 @@ async fn main() -> anyhow::Result<()> {
         config,
         now: OffsetDateTime::now_utc,
         instant: Instant::now,
-        random: |bytes| getrandom::fill(bytes).expect("Linux gives random bytes once it is up"),
+        random: runtime::random_bytes,
     };
-    // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the compiler.
-    let answer = |request: Request| Box::pin(async move { answer(links, &request).await });
-    http_events::serve(answer).await.map_err(anyhow::Error::from_boxed)
+    // Boxed: the future reaches down to the TLS handshake, and its type is too deep for the compiler.
+    http_events::serve(|request: Request| Box::pin(async move { answer(links, &request).await })).await
 }

@@ -1,36 +1,40 @@
+//! The pages of a login link.
+
+use std::time::Duration;
+
 use askama::Template;
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 use url::Url;
-use web::{allow_forms, page};
+use web::{allow_forms, page, retry_after};
 
 use crate::page_id::PageId;
 use crate::texts::{self, Language, Text};
 
-/// The field that an e-mail address comes in.
+/// Form field with an e-mail address.
 pub(crate) const EMAIL_FIELD: &str = "email";
 
-/// The field whose presence asks for a fresh link.
+/// Form field whose presence asks for a fresh link.
 pub(crate) const FRESH_FIELD: &str = "fresh";
 
-/// The field that says which showing of a page was pressed.
+/// Form field with the id of the page whose button was pressed.
 pub(crate) const PAGE_FIELD: &str = "page";
 
-/// When to try again what did not work for a passing reason, in seconds.
-pub(crate) const RETRY_SECONDS: u16 = 5;
+/// Wait that a client is asked for after a failure that passes by itself.
+pub(crate) const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// The pages, for one reader.
+/// The pages in the language of one reader.
 pub(crate) struct Pages<'a> {
     pub(crate) language: Language,
-    /// The name applicants know the company by.
+    /// The company's name, as applicants know it.
     pub(crate) organisation: &'a str,
-    /// Where a press of the button leads.
+    /// The portal page that the button opens.
     pub(crate) portal: &'a Url,
 }
 
-/// What can be pressed on a page. Its form goes to the address that the page is at, so that no page repeats a token.
+/// The button of a page. Its form is sent to the page's own address, so that no page repeats a token.
 #[derive(Clone, Copy)]
-pub(crate) enum Press {
+pub(crate) enum Button {
     /// "Open my application", on the page with this id.
     Open(PageId),
     /// "Mail me a fresh link".
@@ -56,22 +60,22 @@ enum Form {
 }
 
 impl Pages<'_> {
-    /// A link that works: but for its id the same page for all of them.
+    /// The page of a valid link: the same for every link, except for the page's id.
     pub(crate) fn open(&self, page: PageId) -> Response<String> {
-        self.page(StatusCode::OK, &texts::OPEN_TITLE, &texts::OPEN, Some(self.form(Press::Open(page))))
+        self.page(StatusCode::OK, &texts::OPEN_TITLE, &texts::OPEN, Some(self.form(Button::Open(page))))
     }
 
-    /// A link that does not: the same page whether it is used up, expired, superseded, unknown or no link at all.
+    /// The page of a link that does not work: the same for a used, expired, superseded, unknown or malformed link.
     pub(crate) fn dead(&self) -> Response<String> {
-        self.page(StatusCode::GONE, &texts::DEAD_TITLE, &texts::DEAD, Some(self.form(Press::Fresh)))
+        self.page(StatusCode::GONE, &texts::DEAD_TITLE, &texts::DEAD, Some(self.form(Button::Fresh)))
     }
 
-    /// Where people without a link get one.
+    /// The page on which a person without a link asks for one.
     pub(crate) fn ask(&self) -> Response<String> {
-        self.page(StatusCode::OK, &texts::ASK_TITLE, &texts::ASK, Some(self.form(Press::ByEmail)))
+        self.page(StatusCode::OK, &texts::ASK_TITLE, &texts::ASK, Some(self.form(Button::ByEmail)))
     }
 
-    /// The same page after something was sent that is no e-mail address, or no form at all.
+    /// The same page after an invalid e-mail address, or a body that is no form.
     pub(crate) fn ask_again(&self, status: StatusCode) -> Response<String> {
         let fault = match status {
             StatusCode::UNPROCESSABLE_ENTITY => &texts::EMAIL_WRONG,
@@ -85,29 +89,29 @@ impl Pages<'_> {
         self.page(status, &texts::ASK_TITLE, &texts::ASK, Some(form))
     }
 
-    /// A link was asked for: the same page whether anybody gets one.
+    /// The answer to a request for a link: the same page whether or not a link is mailed.
     pub(crate) fn sent(&self) -> Response<String> {
-        self.page(StatusCode::ACCEPTED, &texts::SENT_TITLE, &texts::SENT, Some(self.form(Press::ByEmail)))
+        self.page(StatusCode::ACCEPTED, &texts::SENT_TITLE, &texts::SENT, Some(self.form(Button::ByEmail)))
     }
 
-    /// What was pressed did not work for a passing reason, and can be pressed again.
-    pub(crate) fn later(&self, press: Press) -> Response<String> {
-        let form = Some(self.form(press));
+    /// The page after a failure that passes by itself, with the same button again.
+    pub(crate) fn later(&self, button: Button) -> Response<String> {
+        let form = Some(self.form(button));
         let mut page = self.page(StatusCode::SERVICE_UNAVAILABLE, &texts::LATER_TITLE, &texts::LATER, form);
-        page.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS.into());
+        page.headers_mut().insert(RETRY_AFTER, retry_after(TRY_AGAIN_AFTER));
         page
     }
 
-    /// The link is good and the lead is not: somebody has to look.
+    /// The page of a valid link whose lead cannot be signed in: its record in LeadSquared has to be fixed.
     pub(crate) fn never(&self) -> Response<String> {
         self.page(StatusCode::CONFLICT, &texts::NEVER_TITLE, &texts::NEVER, None)
     }
 
-    fn form(&self, press: Press) -> Form {
-        match press {
-            Press::Open(page) => Form::Open { page, label: self.text(&texts::OPEN_BUTTON) },
-            Press::Fresh => Form::Fresh { label: self.text(&texts::DEAD_BUTTON) },
-            Press::ByEmail => {
+    fn form(&self, button: Button) -> Form {
+        match button {
+            Button::Open(page) => Form::Open { page, label: self.text(&texts::OPEN_BUTTON) },
+            Button::Fresh => Form::Fresh { label: self.text(&texts::DEAD_BUTTON) },
+            Button::ByEmail => {
                 Form::Email { label: self.text(&texts::EMAIL), fault: None, button: self.text(&texts::ASK_BUTTON) }
             }
         }
@@ -141,15 +145,15 @@ mod tests {
             pages.ask(),
             pages.ask_again(StatusCode::UNPROCESSABLE_ENTITY),
             pages.sent(),
-            pages.later(Press::Open(PageId::new([7; 16]))),
-            pages.later(Press::Fresh),
-            pages.later(Press::ByEmail),
+            pages.later(Button::Open(PageId::new([7; 16]))),
+            pages.later(Button::Fresh),
+            pages.later(Button::ByEmail),
             pages.never(),
         ]
     }
 
     #[test]
-    fn every_page_is_whole_in_every_language_and_runs_and_loads_nothing() {
+    fn every_page_is_complete_in_every_language_and_runs_no_script_and_loads_nothing() {
         let portal = "https://apply.example.com/home".parse().unwrap();
         for language in Language::ALL {
             for page in all(&pages(&portal, language)) {
@@ -178,7 +182,7 @@ mod tests {
         let form =
             format!("<input type=\"hidden\" name=\"page\" value=\"{page}\">\n<button>Open my application</button>");
         assert!(english.open(page).body().contains(&form), "{}", english.open(page).body());
-        assert!(english.later(Press::Open(page)).body().contains(&form));
+        assert!(english.later(Button::Open(page)).body().contains(&form));
         assert!(english.dead().body().contains("<button name=\"fresh\" value=\"yes\">Mail me a fresh link</button>"));
         assert!(english.ask_again(StatusCode::BAD_REQUEST).body().contains("aria-describedby=\"fault\""));
     }

@@ -1,10 +1,12 @@
+//! The id of one display of a link's page.
+
 use std::fmt;
 use std::str::FromStr;
 
 use uuid::{Builder, Uuid};
 
-/// Which showing of a link's page a press of its button comes from: by it, somebody who presses twice is told from a second
-/// one with the same link. 122 random bits in a hidden field, made each time the page is shown.
+/// The id of one display of a link's page. It distinguishes a reader who presses the button twice from a second reader
+/// with the same link. 122 random bits in a hidden field, new at each display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PageId(Uuid);
 
@@ -14,7 +16,7 @@ impl PageId {
         Self(Builder::from_random_bytes(random).into_uuid())
     }
 
-    /// What the ledger knows whoever has the page by.
+    /// The reader of this page, as the ledger stores them.
     pub(crate) fn holder(self) -> Uuid {
         self.0
     }

@@ -1,29 +1,31 @@
+//! The place that the path of a request names.
+
 use onboarding::LinkToken;
 
-/// What the path of a request names.
+/// A place under `/login-links`.
 pub(crate) enum Place {
-    /// `/login-links`: where links are asked for.
-    Desk,
-    /// `/login-links/{token}`; none where something stands there that is no token.
+    /// `/login-links`, where people ask for a link.
+    RequestPage,
+    /// `/login-links/{token}`; none if the text there is no token.
     Link(Option<LinkToken>),
 }
 
-/// How long a token's text is.
+/// Length of a token's text, in characters.
 const TOKEN_LENGTH: usize = 43;
 
 impl Place {
     /// Reads a path, which may have a stage in front.
     ///
-    /// Mail programs and scanners put things behind a link: a bracket, a full stop, their own parameters. A token is
-    /// known by its length, so what follows it and cannot belong to it does not count.
+    /// Mail programs and scanners add text after a link: a bracket, a full stop, their own parameters. A token has a
+    /// fixed length, so text after it that no token can hold is ignored.
     pub(crate) fn of(path: &str) -> Self {
         const ROUTE: &str = "/login-links";
         let text = path.split_once(ROUTE).map_or("", |(_, rest)| rest).trim_start_matches('/');
         if text.is_empty() {
-            return Self::Desk;
+            return Self::RequestPage;
         }
-        let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
-        let length = text.bytes().take_while(belongs).count();
+        let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+        let length = text.bytes().take_while(is_of_token).count();
         Self::Link(if length == TOKEN_LENGTH { text[..length].parse().ok() } else { None })
     }
 }
@@ -42,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_found_with_whatever_stands_around_it() {
+    fn a_token_is_found_with_text_before_and_after_it() {
         let (token, text) = token();
         assert_eq!(text.len(), TOKEN_LENGTH);
         for (before, after) in [
@@ -65,21 +67,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_a_link_all_the_same() {
+    fn a_malformed_token_is_a_link_without_a_token() {
         let (_, text) = token();
         for garbage in [&text[1..], &format!("{text}A"), &format!("A{text}"), "x", "%00", "é", "../..", "favicon.ico"]
         {
             let path = format!("/login-links/{garbage}");
             assert!(matches!(Place::of(&path), Place::Link(None)), "{path}");
         }
-        for desk in ["", "/", "/login-links", "/login-links/", "/prod/login-links", "/elsewhere"] {
-            assert!(matches!(Place::of(desk), Place::Desk), "{desk}");
+        for path in ["", "/", "/login-links", "/login-links/", "/prod/login-links", "/elsewhere"] {
+            assert!(matches!(Place::of(path), Place::RequestPage), "{path}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_path_is_too_much(path in "(/login-links/)?\\PC{0,80}") {
+        fn no_path_panics(path in "(/login-links/)?\\PC{0,80}") {
             Place::of(&path);
         }
     }

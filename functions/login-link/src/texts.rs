@@ -1,9 +1,9 @@
-//! Everything the pages say: a row for each text, a column for each language.
+//! The texts of the pages: a row for each text, a column for each language.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A language that the pages are there in.
+/// A language of the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// English.
@@ -13,10 +13,10 @@ pub enum Language {
 }
 
 impl Language {
-    /// All of them, in the order of the columns.
+    /// All languages, in the order of the columns.
     pub const ALL: [Self; 2] = [Self::English, Self::Hindi];
 
-    /// Its tag, such as `hi` (<https://www.rfc-editor.org/info/bcp47>).
+    /// The language's tag, such as `hi` (<https://www.rfc-editor.org/info/bcp47>).
     pub const fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
@@ -33,7 +33,7 @@ impl FromStr for Language {
     }
 }
 
-/// There are no pages in this language.
+/// A tag for which there are no pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownLanguage;
 

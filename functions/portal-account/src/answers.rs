@@ -1,4 +1,4 @@
-//! Every way a request can end, and what is said about it.
+//! Every outcome of a request, and its answer.
 
 use std::time::Duration;
 
@@ -10,56 +10,56 @@ use web::{FieldError, Preference, Problem, json, notice};
 
 use crate::cookie;
 
-/// How long LeadSquared's key is good, in seconds (<https://apidocs.leadsquared.com/sign-in/>).
+/// How long LeadSquared's key is valid, in seconds (<https://apidocs.leadsquared.com/sign-in/>).
 pub(crate) const SESSION_SECONDS: u32 = 4 * 60 * 60;
 
-/// What was done.
+/// A successful outcome.
 pub(crate) enum Done {
     SignedIn {
         session: Session,
         /// For how many more seconds LeadSquared's key is valid.
         expires_in: u32,
     },
-    /// The code is on its way, if the number is somebody's; `challenge` has to come back with it.
+    /// A code is texted if the number belongs to a portal user. The browser sends `challenge` with it.
     CodeSent {
         challenge: String,
         valid_for: Duration,
     },
-    /// What was sent is right, and a code is on its way to the lead's mailbox; `challenge` has to come back with it.
+    /// The sign-in is right so far, and a code is mailed to the lead. The browser sends `challenge` with it.
     CodeMailed {
         challenge: String,
         valid_for: Duration,
     },
-    /// The mail is on its way, if the person has an account.
+    /// A link is mailed if the person has an account.
     ResetMailed,
     PasswordChanged,
-    /// The browser is to forget its cookie; the key is good for as long as it would have been.
+    /// The browser removes its cookie; the key itself stays valid until it expires.
     SignedOut,
 }
 
-/// Why it was not done: a variant for each decision that whoever asked can take.
+/// Why a request was refused: a variant for each way in which the sender can react.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// The request itself is not as it must be.
+    /// The request is incomplete or invalid.
     Request(Problem),
     TooOften {
         retry_after: Duration,
     },
-    /// A wrong password, an unknown person, one without an account or with a locked one.
+    /// A wrong password, or a person who is unknown, has no account or a locked one.
     WrongCredentials,
     WrongCode,
-    /// The identifier is unproven, and this is no way to prove it.
+    /// The identifier is unproven, and this way to sign in cannot prove it.
     Unproven,
     NotSignedIn,
     WrongCurrentPassword,
     DeadResetLink,
-    /// The portal's policy wants another password in this field.
+    /// The portal's policy refuses the password in this field.
     PasswordRefused(&'static str),
-    /// LeadSquared, its keys or our table: nothing was done.
+    /// LeadSquared, its keys or the table is unavailable: nothing was done.
     Unavailable {
         retry_after: Duration,
     },
-    /// Whether the password is the new one now.
+    /// It is unknown whether the password was changed.
     OutcomeUnknown,
 }
 
@@ -73,21 +73,20 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Request(problem) => problem,
-            Refusal::TooOften { retry_after } => Self::too_many_requests(
-                "There were too many attempts. Wait before you try again.",
-                seconds(retry_after),
-            )
-            .of_type("/problems/too-many-attempts"),
+            Refusal::TooOften { retry_after } => {
+                Self::too_many_requests("There were too many attempts. Wait before you try again.", retry_after)
+                    .of_type("/problems/too-many-attempts")
+            }
             Refusal::WrongCredentials => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "Not signed in",
-                "Nobody can sign in with these. Check what you typed, or ask for a link to set a new password.",
+                "These do not match an account. Check what you typed, or ask for a link to set a new password.",
             )
             .of_type("/problems/wrong-credentials"),
             Refusal::WrongCode => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "Not signed in",
-                "This code is not right, or no longer. Check what you typed, or ask for a new code.",
+                "This code is wrong or no longer valid. Check what you typed, or ask for a new code.",
             )
             .of_type("/problems/wrong-code"),
             Refusal::Unproven => Self::new(
@@ -112,39 +111,32 @@ impl From<Refusal> for Problem {
             Refusal::DeadResetLink => Self::new(
                 StatusCode::FORBIDDEN,
                 "Password not changed",
-                "The link is not right, or no longer: each works once. Ask for a new one.",
+                "The link is wrong or no longer valid: each works once. Ask for a new one.",
             )
             .of_type("/problems/dead-reset-link"),
-            Refusal::PasswordRefused(field) => Self::fields(vec![FieldError {
-                field: field.to_owned(),
-                detail: "is not accepted by the portal; choose a longer one with letters, digits and signs".to_owned(),
-            }])
+            Refusal::PasswordRefused(field) => Self::fields(vec![FieldError::new(
+                field,
+                "is not accepted by the portal; choose a longer one with letters, digits and signs",
+            )])
             .of_type("/problems/password-refused"),
             Refusal::Unavailable { retry_after } => {
-                Self::try_again("Nothing was done. Please try again.", seconds(retry_after))
-                    .of_type("/problems/unavailable")
+                Self::try_again("Nothing was done. Please try again.", retry_after).of_type("/problems/unavailable")
             }
             Refusal::OutcomeUnknown => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Your password may have changed",
-                "Try to sign in with the new password first. If that fails, the old one still holds: start again.",
+                "Try to sign in with the new password first. If that fails, the old one is still valid: start again.",
             )
             .of_type("/problems/outcome-unknown"),
         }
     }
 }
 
-/// Whole seconds, at least one.
-fn seconds(time: Duration) -> u16 {
-    let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-    u16::try_from(whole).unwrap_or(u16::MAX).max(1)
-}
-
 #[derive(Serialize)]
 struct SignedIn<'a> {
     status: &'static str,
     lead_id: String,
-    /// Absent where it is a cookie.
+    /// Absent if the key is given as a cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_key: Option<&'a str>,
     expires_in: u32,
@@ -163,7 +155,7 @@ struct Status {
 }
 
 impl Done {
-    /// The word for it, in answers and logs.
+    /// The name of the outcome, in answers and logs.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::SignedIn { .. } => "signed-in",
@@ -174,7 +166,7 @@ impl Done {
         }
     }
 
-    /// The answer. What a program goes on with is JSON for everybody.
+    /// The answer. An answer that a program needs to continue is always JSON.
     pub(crate) fn respond(&self, preference: Preference, as_cookie: bool) -> Response<String> {
         let status = self.name();
         match (self, preference) {
@@ -240,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_has_a_type_and_says_when_to_come_back() {
+    fn every_refusal_has_a_type_and_a_retry_after_if_it_passes() {
         let minute = Duration::from_millis(59_001);
         for (refusal, status, kind, retry_after) in [
             (Refusal::fields(Vec::new()), 422, "incomplete", None),
@@ -258,8 +250,8 @@ mod tests {
             let problem = Problem::from(refusal);
             assert_eq!(problem.kind().unwrap(), format!("/problems/{kind}"));
             let response = problem.respond(Preference::Json);
-            let told = response.headers().get("retry-after").map(|value| value.to_str().unwrap());
-            assert_eq!((response.status().as_u16(), told), (status, retry_after), "{kind}");
+            let seen = response.headers().get("retry-after").map(|value| value.to_str().unwrap());
+            assert_eq!((response.status().as_u16(), seen), (status, retry_after), "{kind}");
         }
     }
 }

@@ -1,9 +1,10 @@
+//! The body of a request: its fields, each with text in it or missing.
+
 use http::HeaderMap;
 use leadsquared::Password;
-use onboarding::Private;
-use web::{FieldError, Form, FormError, Value};
+use web::{FieldError, Form, FormError};
 
-/// What was sent: JSON or a form.
+/// A body in JSON or as a form.
 #[derive(Default)]
 pub(crate) struct Body(Form);
 
@@ -12,39 +13,29 @@ impl Body {
         Form::read(headers, bytes).await.map(Self)
     }
 
-    /// The text of a field without white space around it, if there is any.
+    /// The text of a field without white space around it; none if it is empty.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, FieldError> {
-        let text = self.one(name)?.map(|text| text.expose().trim().to_owned());
+        let text = self.0.text(name)?.map(|text| text.expose().trim().to_owned());
         Ok(text.filter(|text| !text.is_empty()))
     }
 
-    /// The text of a field that must be there.
+    /// The text of a required field.
     pub(crate) fn required(&self, name: &str) -> Result<String, FieldError> {
-        self.text(name)?.ok_or_else(|| fault(name, "is required"))
+        self.text(name)?.ok_or_else(|| missing(name))
     }
 
-    /// A password, with the white space that is a part of it.
+    /// A required password. White space around it is a part of it.
     pub(crate) fn password(&self, name: &str) -> Result<Password, FieldError> {
-        let text = self.one(name)?.map(Private::into_inner).filter(|text| !text.is_empty());
-        text.map(Password::from).ok_or_else(|| fault(name, "is required"))
-    }
-
-    fn one(&self, name: &str) -> Result<Option<Private<String>>, FieldError> {
-        let mut values = self.0.values(name);
-        match (values.next(), values.next()) {
-            (None, _) => Ok(None),
-            (Some(Value::Text(text)), None) => Ok(Some(text.clone())),
-            (Some(Value::NotText), None) => Err(fault(name, "must be text, not a file or a list")),
-            (Some(_), Some(_)) => Err(fault(name, "was sent more than once; send it once")),
-        }
+        let text = self.0.text(name)?.map(|text| text.expose().clone()).filter(|text| !text.is_empty());
+        text.map(Password::from).ok_or_else(|| missing(name))
     }
 }
 
-pub(crate) fn fault(name: &str, detail: &str) -> FieldError {
-    FieldError { field: name.to_owned(), detail: detail.to_owned() }
+fn missing(name: &str) -> FieldError {
+    FieldError::new(name, "is required")
 }
 
-/// Both values, or every fault of either.
+/// Both values, or the errors of both.
 pub(crate) fn both<A, B>(one: Result<A, FieldError>, other: Result<B, FieldError>) -> Result<(A, B), Vec<FieldError>> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),

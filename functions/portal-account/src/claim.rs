@@ -1,4 +1,4 @@
-//! What somebody signs in with, and what of it may have to be proven.
+//! What a person signs in with, and which parts of it may have to be proven.
 
 use leadsquared::portal::Identifier;
 use onboarding::{PASSWORD, proof};
@@ -7,18 +7,18 @@ use crate::Identities;
 
 /// What a sign-in rests on once LeadSquared has accepted it.
 pub(crate) struct Claim<'a> {
-    /// The proof that the field needs by which the lead was identified; none for the e-mail address, which needs none.
+    /// The proof that the identifier needs; none for the e-mail address, which needs no proof.
     identifier: Option<String>,
     /// Whether a password was used.
     password: bool,
-    /// Whether the identifier could be proven by a texted code, and was not.
+    /// Whether the identifier is a phone number that this sign-in did not prove by a texted code.
     wants_text: bool,
-    /// Who it is, as attempts are counted.
+    /// The person, as attempts are counted.
     pub(crate) person: &'a str,
 }
 
 impl<'a> Claim<'a> {
-    /// A password was right.
+    /// A sign-in with the right password.
     pub(crate) fn by_password(who: &Identifier, person: &'a str, identities: &Identities) -> Self {
         let (identifier, wants_text) = match who {
             Identifier::Email(_) => (None, false),
@@ -29,17 +29,17 @@ impl<'a> Claim<'a> {
         Self { identifier, password: true, wants_text, person }
     }
 
-    /// A code was right that was texted to this number, which is in this field.
+    /// A sign-in with the right code, texted to this number in this field.
     pub(crate) fn by_text(schema_name: &str, number: &str, person: &'a str) -> Self {
         Self { identifier: Some(proof(schema_name, number)), password: false, wants_text: false, person }
     }
 
-    /// Everything it rests on that may be unproven: the identifier, and the password.
+    /// The parts that may be unproven: the identifier, and the password.
     pub(crate) fn uses(&self) -> impl Iterator<Item = &str> {
         self.identifier.as_deref().into_iter().chain(self.password.then_some(PASSWORD))
     }
 
-    /// Whether one of these is the identifier, and only a texted code proves it.
+    /// Whether the identifier is among the unproven parts, and only a texted code proves it.
     pub(crate) fn wants_text_for(&self, unproven: &[String]) -> bool {
         self.wants_text && self.identifier.as_ref().is_some_and(|identifier| unproven.contains(identifier))
     }

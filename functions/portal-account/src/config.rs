@@ -1,3 +1,5 @@
+//! The settings of the function.
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -14,83 +16,69 @@ use crate::pace::BUDGET;
 
 /// Every setting this function reads.
 pub struct Config {
-    /// LeadSquared, the ledger's table and the call line.
+    /// The LeadSquared account, the call allowance and the ledger's table.
     pub account: AccountSettings,
-    /// `SIGN_IN_FIELDS`: by what people may sign in, as JSON.
+    /// `SIGN_IN_FIELDS`: the fields by which people sign in, as JSON.
     pub identities: Identities,
-    /// `DEFAULT_COUNTRY_CODE`: the calling code of phone numbers that come without one, such as 91.
+    /// `DEFAULT_COUNTRY_CODE`: the calling code, such as 91, of phone numbers without one.
     pub default_country: CallingCode,
-    /// `PASSWORD_CLASSES`, optional: what the portal's policy wants one of in a password.
+    /// `PASSWORD_CLASSES`, optional: the classes of characters that the portal's policy requires in a password.
     pub rules: PasswordRules,
-    /// `ATTEMPTS_PER_ADDRESS`: how often one network address may try in a quarter of an hour.
+    /// `ATTEMPTS_PER_ADDRESS`: attempts from one network address in 15 minutes.
     pub attempts_per_address: NonZeroU32,
-    /// `SITE_SECRET_HASHES`, optional: SHA-256 of what the website's own server proves itself with, which then says
-    /// for which visitor it asks; without any, whoever connects is whose attempts are counted.
+    /// `SITE_SECRET_HASHES`, optional: SHA-256 of the secrets of the website's own server, which may then name the
+    /// visitor. Without any, attempts count for the network of the sender.
     pub site_secrets: SecretHashes,
-    /// `ANSWER_FLOOR_MS`: how long an answer takes at least that must not tell who has an account.
+    /// `ANSWER_FLOOR_MS`: the shortest time of an answer that must not show who has an account.
     pub floor: Duration,
-    /// `NETWORK_SHARE`, optional: how many percent of the call allowance one network may use.
+    /// `NETWORK_SHARE`, optional: percentage of the call allowance that one network may use. Default: 10.
     pub network_share: u8,
-    /// `TEXTS_PER_DAY`, optional: the most text messages in one UTC day, to all numbers together.
+    /// `TEXTS_PER_DAY`, optional: the most text messages in one UTC day, to all numbers together. Default: 1000.
     pub texts_per_day: NonZeroU32,
     /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers.
     pub unproven_field: String,
-    /// `SESSION_COOKIE`: whether the key is given as a cookie instead of in the answer.
+    /// `SESSION_COOKIE`: whether the key is given in a cookie instead of in the answer.
     pub session_cookie: bool,
-    /// `ORGANISATION`: the name applicants know the company by, for the notice.
+    /// `ORGANISATION`: the company's name, as applicants know it, for the mails.
     pub organisation: String,
-    /// `MAIL_SENDER`, optional: the LeadSquared user the notice is from.
+    /// `MAIL_SENDER`, optional: the LeadSquared user who sends the mails.
     pub mail_sender: Option<EmailAddress>,
 }
 
-/// A person waits. The total includes the wait in the account's call line.
+/// Time-outs of a call while a person waits. The total includes the wait for the call allowance.
 pub const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(3), total: BUDGET };
 
-/// A network's part of the call allowance, in percent, unless the settings say another.
-const NETWORK_SHARE: u8 = 10;
+const DEFAULT_NETWORK_SHARE: u8 = 10;
 
-/// The day's text messages, unless the settings say another number.
-const TEXTS: NonZeroU32 = NonZeroU32::new(1000).unwrap();
+const DEFAULT_TEXTS_PER_DAY: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 
 impl Config {
-    /// How much of the call allowance one network gets.
+    /// The share of the call allowance that one network may use.
     pub(crate) fn network_share(&self) -> NetworkShare {
         let allowance = self.account.allowance.settings();
         let calls = u64::from(allowance.limit.calls) * u64::from(allowance.share) / 100;
-        let ours = Limit { calls: u32::try_from(calls).unwrap_or(u32::MAX), ..allowance.limit };
-        NetworkShare::new(ours, self.network_share)
+        let usable = Limit { calls: u32::try_from(calls).unwrap_or(u32::MAX), ..allowance.limit };
+        NetworkShare::new(usable, self.network_share)
     }
 
-    /// How many requests of one network may ask LeadSquared in a UTC day, if the plan's day is known.
+    /// The requests of one network that may call LeadSquared in a UTC day; none if there is no daily cap.
     pub(crate) fn network_day(&self) -> Option<u32> {
         let daily = u64::from(self.account.allowance.settings().daily?);
         let share = daily * u64::from(self.network_share) / 100;
         Some(u32::try_from(share).unwrap_or(u32::MAX).max(NetworkShare::LEAST))
     }
 
-    /// Reads them.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// When one is missing or of no use; the error names it.
+    /// When a setting is missing or invalid; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const SIGN_IN_FIELDS: &str = "SIGN_IN_FIELDS";
-        const PASSWORD_CLASSES: &str = "PASSWORD_CLASSES";
         const ANSWER_FLOOR_MS: &str = "ANSWER_FLOOR_MS";
         const SESSION_COOKIE: &str = "SESSION_COOKIE";
-        const SITE_SECRET_HASHES: &str = "SITE_SECRET_HASHES";
-        const MAIL_SENDER: &str = "MAIL_SENDER";
-        const TEXTS_PER_DAY: &str = "TEXTS_PER_DAY";
         let identities = Identities::parse(&variables.required(SIGN_IN_FIELDS)?)
             .map_err(|error| SettingError::invalid(SIGN_IN_FIELDS, "a list of fields to sign in by", error))?;
-        let classes = match variables.optional(PASSWORD_CLASSES) {
-            Some(_) => variables.parsed(PASSWORD_CLASSES, "a list of kinds of characters")?,
-            None => Default::default(),
-        };
-        let site_secrets = match variables.optional(SITE_SECRET_HASHES) {
-            Some(_) => variables.parsed(SITE_SECRET_HASHES, SecretHashes::EXPECTED)?,
-            None => SecretHashes::default(),
-        };
         let floor = Duration::from_millis(variables.parsed(ANSWER_FLOOR_MS, "a number of milliseconds")?);
         if floor >= BUDGET {
             return Err(SettingError::invalid(ANSWER_FLOOR_MS, "a number of milliseconds", "it must be under 5000"));
@@ -100,34 +88,33 @@ impl Config {
             "no" => false,
             _ => return Err(SettingError::invalid(SESSION_COOKIE, "a switch", "it is `yes` or `no`")),
         };
-        let mail_sender = variables
-            .optional(MAIL_SENDER)
-            .map(|text| text.parse().map_err(|error| SettingError::invalid(MAIL_SENDER, "an e-mail address", error)));
         Ok(Self {
             account: AccountSettings::read(variables)?,
             identities,
             default_country: CallingCode(variables.parsed("DEFAULT_COUNTRY_CODE", "a calling code such as 91")?),
-            rules: PasswordRules { classes },
-            attempts_per_address: variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?,
-            site_secrets,
-            floor,
-            network_share: percentage(variables, "NETWORK_SHARE", NETWORK_SHARE)?,
-            texts_per_day: match variables.optional(TEXTS_PER_DAY) {
-                Some(_) => variables.parsed(TEXTS_PER_DAY, "a whole number above 0")?,
-                None => TEXTS,
+            rules: PasswordRules {
+                classes: variables
+                    .parsed_if_set("PASSWORD_CLASSES", "a list of classes of characters")?
+                    .unwrap_or_default(),
             },
+            attempts_per_address: variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?,
+            site_secrets: variables.parsed_if_set("SITE_SECRET_HASHES", SecretHashes::EXPECTED)?.unwrap_or_default(),
+            floor,
+            network_share: percentage(variables, "NETWORK_SHARE")?.unwrap_or(DEFAULT_NETWORK_SHARE),
+            texts_per_day: variables
+                .parsed_if_set("TEXTS_PER_DAY", "a whole number above 0")?
+                .unwrap_or(DEFAULT_TEXTS_PER_DAY),
             unproven_field: variables.optional("UNPROVEN_FIELD").unwrap_or_else(|| Marking::FIELD.to_owned()),
             session_cookie,
             organisation: variables.required("ORGANISATION")?,
-            mail_sender: mail_sender.transpose()?,
+            mail_sender: variables.parsed_if_set("MAIL_SENDER", "an e-mail address")?,
         })
     }
 }
 
-fn percentage(variables: &Variables<'_>, name: &'static str, default: u8) -> Result<u8, SettingError> {
-    let Some(_) = variables.optional(name) else { return Ok(default) };
-    match variables.parsed(name, "a percentage")? {
-        percent @ 1..=100 => Ok(percent),
-        _ => Err(SettingError::invalid(name, "a percentage", "it must be from 1 to 100")),
+fn percentage(variables: &Variables<'_>, name: &'static str) -> Result<Option<u8>, SettingError> {
+    match variables.parsed_if_set(name, "a percentage")? {
+        percent @ (None | Some(1..=100)) => Ok(percent),
+        Some(_) => Err(SettingError::invalid(name, "a percentage", "it must be from 1 to 100")),
     }
 }

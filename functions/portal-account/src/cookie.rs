@@ -1,6 +1,7 @@
-//! The session as a cookie, for pages on one host with the API.
+//! The session as a cookie, for pages on the same host as the API.
 //!
-//! No script can read it and no other host can use it. `__Host-` makes browsers insist on HTTPS and on this very host
+//! No script can read the cookie and no other host can use it. With the prefix `__Host-` a browser accepts it only over
+//! HTTPS and only for this host
 //! (<https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Set-Cookie#cookie_prefixes>).
 
 use http::header::{COOKIE, ORIGIN};
@@ -10,7 +11,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 const NAME: &str = "__Host-portal-session";
 
-/// `Set-Cookie` for a session of so many seconds.
+/// `Set-Cookie` for a session that lasts `seconds`.
 pub(crate) fn set(key: &SessionKey, seconds: u32) -> HeaderValue {
     let value = utf8_percent_encode(key.expose(), NON_ALPHANUMERIC);
     let cookie = format!("{NAME}={value}; Max-Age={seconds}; Path=/; Secure; HttpOnly; SameSite=Lax");
@@ -19,17 +20,17 @@ pub(crate) fn set(key: &SessionKey, seconds: u32) -> HeaderValue {
     cookie
 }
 
-/// `Set-Cookie` that has a browser forget it.
+/// `Set-Cookie` that removes the cookie.
 pub(crate) fn forget() -> HeaderValue {
     set(&SessionKey::from(""), 0)
 }
 
-/// Whether a browser says that a page of another host made it send a request to this one. A host of the same site is
-/// another: it may be anybody's who has a subdomain.
+/// Whether the browser reports that a page of another host sent the request. Another host of the same site counts too:
+/// a subdomain may belong to a third party.
 pub(crate) fn is_from_elsewhere(headers: &HeaderMap, host: Option<&str>) -> bool {
     match (headers.get("sec-fetch-site"), headers.get(ORIGIN)) {
         (Some(site), _) => site != "same-origin" && site != "none",
-        // Browsers that are too old to say that say who has them post.
+        // Browsers too old for `Sec-Fetch-Site` send the origin with a POST.
         (None, Some(origin)) => {
             let own = host.map(|host| format!("https://{host}"));
             own.is_none_or(|own| !origin.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
@@ -38,7 +39,7 @@ pub(crate) fn is_from_elsewhere(headers: &HeaderMap, host: Option<&str>) -> bool
     }
 }
 
-/// The session that a browser sent along, unless another host's page made it do so.
+/// The session in the browser's cookie, unless a page of another host sent the request.
 pub(crate) fn session(headers: &HeaderMap, host: Option<&str>) -> Option<SessionKey> {
     if is_from_elsewhere(headers, host) {
         return None;
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_comes_back_as_it_was() {
+    fn a_key_is_read_from_the_cookie_as_it_was_set() {
         let key = "ab+/=; \u{e9}\"";
         let cookie = set(&SessionKey::from(key), 14_400);
         let cookie = cookie.to_str().unwrap();
@@ -74,8 +75,9 @@ mod tests {
             assert_eq!(sent(none, "same-origin"), None, "{none}");
         }
     }
+
     #[test]
-    fn only_this_host_and_what_is_no_browser_are_from_here() {
+    fn a_request_of_this_host_or_of_a_program_is_not_from_elsewhere() {
         const HOST: Option<&str> = Some("apply.example.test");
         for (site, origin, host, is_from_elsewhere) in [
             (Some("same-origin"), Some("https://apply.example.test"), HOST, false),

@@ -1,3 +1,5 @@
+//! The fields by which people sign in, and the identifier in a request.
+
 use std::collections::HashSet;
 
 use leadsquared::portal::Identifier;
@@ -7,56 +9,56 @@ use web::FieldError;
 
 use crate::body::Body;
 
-/// The fields by which people may sign in, checked.
+/// The valid fields by which people sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identities(Vec<Field>);
+pub struct Identities(Vec<SignInField>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Field {
-    /// Its name in a request.
+struct SignInField {
+    /// The name of the field in a request.
     name: String,
-    /// The unique lead field it is, by its LeadSquared schema name.
+    /// The schema name of the unique lead field.
     attribute: String,
-    kind: Kind,
+    kind: SignInKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+enum SignInKind {
     Email,
     Phone,
     Text,
 }
 
-/// What is wrong with the list of fields.
+/// Why a list of fields is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidIdentities {
-    /// Not the JSON it should be.
+    /// The text is not the expected JSON.
     #[error("{0}")]
     NotJson(String),
-    /// None at all.
+    /// The list is empty.
     #[error("list at least one field")]
     None,
-    /// Two fields of one name.
+    /// Two fields have the same name.
     #[error("the field {0} is listed twice")]
     SameName(String),
-    /// A name that a request uses for something else.
+    /// Requests use this name for something else.
     #[error("the field {0} needs another name: requests use this one for something else")]
     Taken(String),
-    /// A field that goes nowhere.
+    /// A field has no attribute.
     #[error("the field {0} needs an attribute, the LeadSquared schema name of a unique field")]
     NoAttribute(String),
-    /// An e-mail field for another attribute, or the attribute with another kind.
+    /// A field of kind e-mail has another attribute, or the e-mail attribute another kind.
     #[error("the field {0}: the kind email and the attribute EmailAddress belong together")]
     Email(String),
 }
 
-/// Names in requests that are not a person's.
+/// Names of other fields in requests.
 const TAKEN: [&str; 8] =
     ["", "password", "current_password", "new_password", "challenge", "code", "lead_id", "temporary_password"];
 
-/// One spelling of a person, for counting.
+/// The person behind an identifier, in one spelling: attempts are counted by it.
 pub(crate) fn person(identifier: &Identifier) -> String {
     match identifier {
         Identifier::Email(email) => format!("EmailAddress {}", email.expose()),
@@ -64,7 +66,7 @@ pub(crate) fn person(identifier: &Identifier) -> String {
     }
 }
 
-/// Whose phone is to get a code.
+/// The phone that a code is texted to.
 pub(crate) struct PhoneOwner {
     pub(crate) schema_name: String,
     pub(crate) phone: Phone,
@@ -74,9 +76,9 @@ impl Identities {
     /// Reads a JSON array of `name`, `attribute` and `kind` (`email`, `phone` or `text`).
     ///
     /// # Errors
-    /// When it is not one, or the fields contradict each other; the error names the field.
+    /// When the text is no such array, or a field is invalid; the error names the field.
     pub fn parse(json: &str) -> Result<Self, InvalidIdentities> {
-        let fields: Vec<Field> =
+        let fields: Vec<SignInField> =
             serde_json::from_str(json).map_err(|error| InvalidIdentities::NotJson(error.to_string()))?;
         if fields.is_empty() {
             return Err(InvalidIdentities::None);
@@ -93,29 +95,29 @@ impl Identities {
             if field.attribute.is_empty() {
                 return Err(InvalidIdentities::NoAttribute(name()));
             }
-            if (field.kind == Kind::Email) != (field.attribute == schema_name::EMAIL_ADDRESS) {
+            if (field.kind == SignInKind::Email) != (field.attribute == schema_name::EMAIL_ADDRESS) {
                 return Err(InvalidIdentities::Email(name()));
             }
         }
         Ok(Self(fields))
     }
 
-    /// The one identity in a request.
+    /// The one identifier in a request.
     ///
     /// # Errors
-    /// When there is none, more than one, or it cannot be what it should be.
+    /// When there is none, more than one, or it is invalid.
     pub(crate) fn read(&self, body: &Body, default_country: CallingCode) -> Result<Identifier, FieldError> {
         let (field, text) = self.one(body, |_| true)?;
         Ok(match field.kind {
-            Kind::Email => Identifier::Email(email(&field.name, &text)?),
-            Kind::Phone => Identifier::Field {
+            SignInKind::Email => Identifier::Email(email(&field.name, &text)?),
+            SignInKind::Phone => Identifier::Field {
                 schema_name: field.attribute.clone(),
                 value: phone(&field.name, &text, default_country)?.into(),
             },
-            Kind::Text if text.chars().count() > 255 || text.chars().any(char::is_control) => {
-                return Err(fault(&field.name, "must be at most 255 characters of plain text"));
+            SignInKind::Text if text.chars().count() > 255 || text.chars().any(char::is_control) => {
+                return Err(FieldError::new(&field.name, "must be at most 255 characters of plain text"));
             }
-            Kind::Text => Identifier::Field { schema_name: field.attribute.clone(), value: text },
+            SignInKind::Text => Identifier::Field { schema_name: field.attribute.clone(), value: text },
         })
     }
 
@@ -124,23 +126,23 @@ impl Identities {
     /// # Errors
     /// As for [`read`](Self::read).
     pub(crate) fn read_phone(&self, body: &Body, default_country: CallingCode) -> Result<PhoneOwner, FieldError> {
-        let (field, text) = self.one(body, |kind| kind == Kind::Phone)?;
+        let (field, text) = self.one(body, |kind| kind == SignInKind::Phone)?;
         let phone = phone(&field.name, &text, default_country)?;
         Ok(PhoneOwner { schema_name: field.attribute.clone(), phone })
     }
 
-    /// Whether a field holds phone numbers, to which codes can be sent.
+    /// Whether a lead field holds phone numbers, to which codes can be texted.
     pub(crate) fn is_phone(&self, schema_name: &str) -> bool {
-        self.0.iter().any(|field| field.kind == Kind::Phone && field.attribute == schema_name)
+        self.0.iter().any(|field| field.kind == SignInKind::Phone && field.attribute == schema_name)
     }
 
-    /// Whether codes can be sent to anybody.
+    /// Whether any field holds phone numbers.
     pub(crate) fn have_phone(&self) -> bool {
-        self.0.iter().any(|field| field.kind == Kind::Phone)
+        self.0.iter().any(|field| field.kind == SignInKind::Phone)
     }
 
-    fn one(&self, body: &Body, wanted: impl Fn(Kind) -> bool) -> Result<(&Field, String), FieldError> {
-        let fields: Vec<&Field> = self.0.iter().filter(|field| wanted(field.kind)).collect();
+    fn one(&self, body: &Body, wanted: impl Fn(SignInKind) -> bool) -> Result<(&SignInField, String), FieldError> {
+        let fields: Vec<&SignInField> = self.0.iter().filter(|field| wanted(field.kind)).collect();
         let mut filled = Vec::new();
         for field in &fields {
             if let Some(text) = body.text(&field.name)? {
@@ -150,26 +152,22 @@ impl Identities {
         let all = || fields.iter().map(|field| &*field.name).collect::<Vec<_>>().join(" or ");
         match (filled.pop(), filled.pop(), &*fields) {
             (Some(one), None, _) => Ok(one),
-            (Some((other, _)), Some(_), _) => Err(fault(&other.name, &format!("send only one of {}", all()))),
-            (None, _, [field]) => Err(fault(&field.name, "is required")),
-            (None, _, [first, ..]) => Err(fault(&first.name, &format!("is required (one of {})", all()))),
-            // No field of this kind is configured; the route that asks for one is not served then.
-            (None, _, []) => Err(fault("phone", "is not among the ways to sign in")),
+            (Some((other, _)), Some(_), _) => Err(FieldError::new(&other.name, format!("send only one of {}", all()))),
+            (None, _, [field]) => Err(FieldError::new(&field.name, "is required")),
+            (None, _, [first, ..]) => Err(FieldError::new(&first.name, format!("is required (one of {})", all()))),
+            // No phone field is configured. The route that needs one is not served then.
+            (None, _, []) => Err(FieldError::new("phone", "is not among the ways to sign in")),
         }
     }
 }
 
 fn email(field: &str, text: &str) -> Result<EmailAddress, FieldError> {
-    text.parse().map_err(|_| fault(field, "must be an e-mail address such as name@example.com"))
+    text.parse().map_err(|_| FieldError::new(field, "must be an e-mail address such as name@example.com"))
 }
 
 fn phone(field: &str, text: &str, default_country: CallingCode) -> Result<Phone, FieldError> {
     let phone = Phone::parse(text, default_country);
-    phone.map_err(|_| fault(field, "must be a phone number such as +91-9000000001"))
-}
-
-fn fault(field: &str, detail: &str) -> FieldError {
-    FieldError { field: field.to_owned(), detail: detail.to_owned() }
+    phone.map_err(|_| FieldError::new(field, "must be a phone number such as +91-9000000001"))
 }
 
 #[cfg(test)]
@@ -193,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn a_person_has_one_spelling_whatever_was_typed() {
+    fn a_person_has_one_spelling_however_it_was_typed() {
         assert_eq!(read(r#"{"email":" Asha@Example.test "}"#).unwrap(), "EmailAddress asha@example.test");
         assert_eq!(read(r#"{"phone":"090000 00001","email":""}"#).unwrap(), "Phone +91-9000000001");
         assert_eq!(read(r#"{"pan":"ABCDE1234F"}"#).unwrap(), "mx_PAN_Number abcde1234f");
     }
 
     #[test]
-    fn none_several_and_impossible_ones_are_named() {
+    fn a_missing_second_or_invalid_identifier_is_named() {
         let long = format!(r#"{{"pan":"{}"}}"#, "x".repeat(256));
         for (json, field, detail) in [
             ("{}", "email", "is required (one of email or phone or pan)"),
@@ -215,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_goes_to_a_phone_alone() {
+    fn a_code_is_texted_to_a_phone_number_only() {
         let owner = |json| identities().read_phone(&Body::of_json(json), INDIA);
         let phone = owner(r#"{"phone":"9000000001","email":"a@example.test"}"#).ok().unwrap();
         assert_eq!((phone.schema_name.as_str(), phone.phone.expose()), ("Phone", "+91-9000000001"));
@@ -223,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn every_contradiction_of_the_setting_is_named() {
+    fn every_mistake_in_the_setting_is_named() {
         for (fields, expected) in [
             ("[]", "list at least one field"),
             (

@@ -29,6 +29,7 @@
 //! was changed or reset stays so when the process dies before its notice is mailed.
 
 mod answers;
+mod attempts;
 mod body;
 mod claim;
 mod codes;
@@ -39,14 +40,19 @@ mod identity;
 mod limits;
 mod networks;
 mod pace;
+mod password;
 mod proof;
+mod route;
+mod service;
 mod sessions;
+mod sign_in;
+mod sign_in_code;
 mod store;
 mod upstream;
 mod visitor;
 
 pub use config::{Config, TIMEOUTS};
-pub use handler::PortalAccount;
 pub use identity::{Identities, InvalidIdentities};
 pub use pace::{BUDGET, wait};
+pub use service::PortalAccount;
 pub use store::Store;

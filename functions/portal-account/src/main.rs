@@ -1,4 +1,4 @@
-//! Reads the settings, builds every client once, and serves requests.
+//! Reads the settings, builds the clients once, and answers requests.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,13 @@ use leadsquared::Lane;
 use leadsquared_account::Account;
 use ledger::Ledger;
 use portal_account::{Config, PortalAccount, Store, TIMEOUTS};
-use settings::Variables;
 use throttle::Throttle;
 use time::OffsetDateTime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let variable = |name: &str| std::env::var(name).ok();
-    telemetry::init(variable);
-    let config = Config::read(&Variables::new(&variable))?;
-    // Several calls have to fit into a request's five seconds, and a table that hangs must not use them up.
+    let config = runtime::start(Config::read)?;
+    // A request makes several calls to the table within its five seconds: one that hangs must not use them up.
     let aws = aws::config_within(Duration::from_millis(1500)).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let table = config.account.ledger_table.clone();
@@ -29,8 +26,7 @@ async fn main() -> anyhow::Result<()> {
         now: OffsetDateTime::now_utc,
         instant: Instant::now,
         sleep: |time| Box::pin(tokio::time::sleep(time)),
-        random: |bytes| getrandom::fill(bytes).expect("Linux gives random bytes once it is up"),
+        random: runtime::random_bytes,
     };
-    let answer = |request: Request| async move { portal_account.answer(&request).await };
-    http_events::serve(answer).await.map_err(anyhow::Error::from_boxed)
+    http_events::serve(async |request: Request| portal_account.answer(&request).await).await
 }

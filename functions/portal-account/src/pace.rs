@@ -1,13 +1,15 @@
+//! The time of a request: its budget, and the moments at which its answer may go out.
+
 use std::time::Duration;
 
-/// How long a request may take in all, the wait at its end included.
+/// The longest that a request may take, including the wait before its answer.
 pub const BUDGET: Duration = Duration::from_secs(5);
 
-/// The time kept free of LeadSquared at the end of it.
-pub(crate) const TO_ANSWER: Duration = Duration::from_millis(250);
+/// Time kept free at the end of the budget, when LeadSquared is not called any more.
+pub(crate) const TIME_TO_ANSWER: Duration = Duration::from_millis(250);
 
-/// How long to wait with an answer after `elapsed`, so that it goes out at the floor, at twice the floor and so on, and not
-/// when it happens to be ready: how long LeadSquared took would tell whether it knows the person.
+/// How long to wait with an answer that is ready after `elapsed`, so that it goes out at a multiple of `floor`. The
+/// time that LeadSquared takes would otherwise show whether it knows the person.
 pub fn wait(elapsed: Duration, floor: Duration) -> Duration {
     if floor.is_zero() {
         return Duration::ZERO;

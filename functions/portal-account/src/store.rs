@@ -120,8 +120,7 @@ fn texts_key(now: OffsetDateTime) -> String {
 
 /// The key of the item about a secret, which does not give the secret away.
 pub(crate) fn key(kind: &str, secret: impl AsRef<[u8]>) -> String {
-    let hash: String = Sha256::digest(secret).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{kind}#{hash}")
+    format!("{kind}#{}", hex::encode(Sha256::digest(secret)))
 }
 
 pub(crate) fn number(value: i64) -> AttributeValue {

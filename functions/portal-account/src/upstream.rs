@@ -1,4 +1,4 @@
-//! Asking LeadSquared, with the keys there are, within the time there is.
+//! Calls to LeadSquared, within the time of a request, and what their failures mean.
 
 use std::time::{Duration, Instant};
 
@@ -8,25 +8,25 @@ use telemetry::in_full;
 
 use crate::answers::Refusal;
 
-/// When asking again makes sense after something that nobody has measured.
-pub(crate) const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+/// Wait that a client is asked for after a failure of unknown length.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// How long after the deadline a call is cut off from outside: the client, which knows what was sent, has to be the
-/// first.
+/// How long after the deadline a call is cut off from outside. The client itself stops at the deadline, and must be the
+/// first to do so: it knows whether the request was sent.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// Why LeadSquared gave no answer that can be used.
+/// Why a call to LeadSquared failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// There are no keys.
+    /// The keys could not be read.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// It did not do what it was asked.
+    /// LeadSquared refused or failed.
     #[error(transparent)]
     LeadSquared(#[from] Error),
 }
 
-/// Makes a call, and has it over soon after the deadline.
+/// Makes a call that ends soon after the deadline at the latest.
 pub(crate) async fn ask<T, F>(
     account: &Account,
     instant: fn() -> Instant,
@@ -39,13 +39,13 @@ where
     let call = &call;
     let asked = account
         .with_client(instant, Failure::leadsquared, |client| async move { Ok(call(client.within(deadline)).await?) });
-    // The client keeps to the deadline by itself; Secrets Manager does not know it.
+    // The client keeps the deadline by itself; reading the keys from Secrets Manager does not.
     let time = (deadline + GRACE).saturating_duration_since(instant());
     tokio::time::timeout(time, asked).await.unwrap_or(Err(Failure::LeadSquared(Error::OutOfTime)))
 }
 
 impl Failure {
-    /// Whether it is about the person who was asked for, or about what they sent, and not about LeadSquared or us.
+    /// Whether the failure is about the person or about what they sent, not about LeadSquared or this function.
     pub(crate) fn is_about_the_person(&self) -> bool {
         match self {
             Self::Account(_) => false,
@@ -65,8 +65,8 @@ impl Failure {
         }
     }
 
-    /// Whether whoever sent a guess has certainly learned nothing about it. LeadSquared has its refusals under HTTP
-    /// 500 too, so an answer that is not understood may be one, and does not make guessing free.
+    /// Whether the sender of a guess has certainly learned nothing from the failure. LeadSquared sends refusals with
+    /// HTTP 500 too: an answer that is not understood may be one, so its attempt stays counted.
     pub(crate) fn says_nothing(&self) -> bool {
         match self {
             Self::LeadSquared(Error::Undocumented { .. } | Error::ServerFault { status: 500 }) => false,
@@ -74,18 +74,18 @@ impl Failure {
         }
     }
 
-    /// Whether what was asked for may have been done all the same.
+    /// Whether LeadSquared may have carried out the request all the same.
     pub(crate) fn may_have_taken_effect(&self) -> bool {
         self.leadsquared().is_some_and(Error::may_have_taken_effect)
     }
 
-    /// What to say when it is about neither the person nor an unknown outcome.
+    /// The refusal for a failure that is not about the person and changed nothing.
     pub(crate) fn unavailable(&self) -> Refusal {
         let retry_after = match self {
             Self::LeadSquared(Error::TurnedAway(turned_away)) => turned_away.retry_after,
             _ => None,
         };
-        Refusal::Unavailable { retry_after: retry_after.unwrap_or(AFTER_TROUBLE) }
+        Refusal::Unavailable { retry_after: retry_after.unwrap_or(RETRY_AFTER) }
     }
 
     /// The LeadSquared error, if it is one.
@@ -96,25 +96,42 @@ impl Failure {
         }
     }
 
-    /// Says once what happened, and what to do if somebody has to do something.
+    /// Logs the failure and what to do about it.
     pub(crate) fn report(&self, route: &'static str, account: &Account) {
         let error = in_full(self);
         match self {
             Self::Account(cause) if cause.is_transient() => {
-                tracing::warn!(route, error, "the LeadSquared keys could not be read this time");
+                tracing::warn!(
+                    route,
+                    error,
+                    "could not read the LeadSquared keys this time: the request is answered 503; no action needed unless \
+                     this lasts"
+                );
             }
-            Self::Account(_) => tracing::error!(route, error, "there are no LeadSquared keys: nobody can be served"),
+            Self::Account(_) => tracing::error!(
+                route,
+                error,
+                secret = account.keys_secret(),
+                "could not read the LeadSquared keys: every request is answered 503 until the secret is fixed"
+            ),
             Self::LeadSquared(cause) if cause.is_configuration() => tracing::error!(
                 route,
                 error,
                 cause = cause.name(),
                 secret = account.keys_secret(),
-                "LeadSquared is not set up right: nobody can be served"
+                "LeadSquared refuses the settings or keys: every request is answered 503 until they are fixed"
             ),
             Self::LeadSquared(cause) if cause.is_transient() => {
-                tracing::warn!(route, error, cause = cause.name(), "LeadSquared did not do it this time");
+                tracing::warn!(
+                    route,
+                    error,
+                    cause = cause.name(),
+                    "LeadSquared failed this time: no action needed unless this lasts"
+                );
             }
-            Self::LeadSquared(cause) => tracing::info!(route, error, cause = cause.name(), "LeadSquared refused it"),
+            Self::LeadSquared(cause) => {
+                tracing::info!(route, error, cause = cause.name(), "LeadSquared refused the request")
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Whose attempts a request counts as.
+//! The network that the attempts of a request are counted for.
 //!
-//! A website's server that asks for its visitors connects from one address for all of them. So it proves with a secret that it
-//! is that server, and says whom it asks for; what headers of anybody else say of an address is anybody's word.
+//! A website's server sends the requests of all its visitors from one address. It proves itself with a secret and names
+//! the visitor in a header. Without the secret that header is ignored, because any client can send it.
 
 use http::StatusCode;
 use http_events::SecretHashes;
@@ -12,16 +12,19 @@ use web::Problem;
 const SECRET: &str = "x-site-secret";
 const ADDRESS: &str = "x-visitor-address";
 
-/// The visitor's network, if the request is from the website's server; otherwise that of whoever connected, if the door says.
+/// The visitor's network if the request is from the website's server, otherwise the sender's network if it is known.
 ///
 /// # Errors
-/// When the website's server does not say for whom it asks.
+/// When the website's server names no visitor.
 pub(crate) fn network(request: &Request, site: &SecretHashes) -> Result<Option<Network>, Problem> {
     let headers = request.headers();
     let is_site = match headers.get(SECRET) {
         Some(secret) if site.accept(secret.as_bytes()) => true,
         Some(_) if !site.is_empty() => {
-            tracing::warn!("{SECRET} is not the secret of SITE_SECRET_HASHES: {ADDRESS} is not looked at");
+            tracing::warn!(
+                "the secret in {SECRET} is not in SITE_SECRET_HASHES: {ADDRESS} is ignored and the attempt counts for the \
+                 sender's network; correct the secret on the website's server"
+            );
             false
         }
         _ => false,
@@ -34,7 +37,7 @@ pub(crate) fn network(request: &Request, site: &SecretHashes) -> Result<Option<N
         Some(address) => Ok(Some(Network::of(address))),
         None => Err(Problem::new(
             StatusCode::BAD_REQUEST,
-            "Nobody knows for whom this is",
+            "The visitor is not named",
             "Next to x-site-secret, send the visitor's IP address such as 203.0.113.7 in x-visitor-address.",
         )
         .of_type("/problems/unreadable")),

@@ -9,7 +9,7 @@ mod secret;
 
 use http::Response;
 use lambda_http::request::LambdaRequest;
-use lambda_http::{Adapter, Error, LambdaEvent, Request, Service, lambda_runtime, service_fn};
+use lambda_http::{Adapter, Error, LambdaEvent, Request, Service, service_fn};
 
 pub use event::without_address;
 pub use origin::{host, network_address, path, query};
@@ -19,7 +19,7 @@ pub use secret::{InvalidHashes, SecretHashes};
 ///
 /// # Errors
 /// When the Lambda runtime API no longer answers.
-pub async fn serve<F>(respond: impl Fn(Request) -> F) -> Result<(), Error>
+pub async fn serve<F>(respond: impl Fn(Request) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = Response<String>> + Send,
 {
@@ -27,10 +27,8 @@ where
         let response = respond(request);
         async { Ok::<_, Error>(response.await) }
     }));
-    let events = service_fn(|event: LambdaEvent<LambdaRequest>| {
-        let context = event.context.clone();
-        let response = requests.call(LambdaEvent { payload: without_address(event.payload), context: event.context });
-        async move { telemetry::invocation(&context, response).await }
-    });
-    lambda_runtime::run(events).await
+    runtime::serve(|LambdaEvent { payload, context }: LambdaEvent<LambdaRequest>| {
+        requests.call(LambdaEvent { payload: without_address(payload), context })
+    })
+    .await
 }

@@ -49,10 +49,8 @@ impl FromStr for SecretHashes {
 }
 
 fn hash(hexadecimal: &str) -> Option<[u8; 32]> {
-    let digits: Option<Vec<u8>> = hexadecimal.chars().map(|digit| digit.to_digit(16)?.try_into().ok()).collect();
-    let (pairs, rest) = digits.as_ref()?.as_chunks::<2>();
-    let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
-    bytes.try_into().ok().filter(|_| rest.is_empty())
+    let mut hash = [0; 32];
+    hex::decode_to_slice(hexadecimal, &mut hash).ok().map(|()| hash)
 }
 
 #[cfg(test)]

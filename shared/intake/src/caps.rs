@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ledger::{Bound, Mark, Places, Sender as SenderItem};
-use onboarding::{Action, MailboxKey, Source, Whom};
+use onboarding::{Action, MailboxKey, Source, Whom, digest};
 use sha2::{Digest, Sha256};
 use throttle::Network;
 use time::OffsetDateTime;
@@ -174,10 +174,5 @@ fn largest(network: Option<&Network>) -> &[u8] {
 
 /// A hash of these parts and their kind, in hexadecimal. Equal parts of different kinds have different hashes.
 pub(crate) fn hash<'a>(kind: &'static str, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let mut hash = Sha256::new();
-    for part in std::iter::once(kind.as_bytes()).chain(parts) {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(digest(std::iter::once(kind.as_bytes()).chain(parts)))
 }

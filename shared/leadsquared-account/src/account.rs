@@ -1,7 +1,7 @@
 //! The client for the LeadSquared account, with the current keys from Secrets Manager.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws::SdkConfig;
 use call_allowance::{Allowance, DynamoDb, WithFallback};
@@ -12,7 +12,12 @@ use settings::{Secret, SecretError};
 use telemetry::Metric;
 use tokio::sync::Mutex;
 
-use crate::Settings;
+use crate::AccountSettings;
+
+/// Time-outs of calls that nobody waits for. Short enough that one slow call does not use up the time of a whole batch.
+/// The total includes the wait for the call allowance.
+pub const BACKGROUND_TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(8), total: Duration::from_secs(12) };
 
 /// The LeadSquared account: hands out a client with the current keys from Secrets Manager.
 pub struct Account {

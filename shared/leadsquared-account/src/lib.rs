@@ -6,5 +6,5 @@ mod settings;
 
 pub use call_allowance::{AllowanceRules, until_next_day};
 
-pub use account::{Access, Account, AccountError, StoredKeys};
-pub use settings::Settings;
+pub use account::{Access, Account, AccountError, BACKGROUND_TIMEOUTS, StoredKeys};
+pub use settings::AccountSettings;

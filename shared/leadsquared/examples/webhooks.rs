@@ -140,7 +140,7 @@ fn make(file: &Path) -> anyhow::Result<()> {
     };
     let mut bits = [0; 32];
     getrandom::fill(&mut bits).context("the system gave no random bits")?;
-    writeln!(made, "{}", hexadecimal(&bits)).with_context(|| format!("{} cannot be written", file.display()))
+    writeln!(made, "{}", hex::encode(bits)).with_context(|| format!("{} cannot be written", file.display()))
 }
 
 fn read(file: &Path) -> anyhow::Result<SecretString> {
@@ -158,13 +158,9 @@ fn read(file: &Path) -> anyhow::Result<SecretString> {
 }
 
 fn hash(secret: &SecretString) -> String {
-    hexadecimal(&Sha256::digest(secret.expose_secret()))
+    hex::encode(Sha256::digest(secret.expose_secret()))
 }
 
 fn print_hash(hash: &str) {
     println!("The receiver accepts the secret by its SHA-256 (WebhookSecretHashes):\n{hash}\n");
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

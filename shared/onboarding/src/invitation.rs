@@ -3,9 +3,10 @@ use std::str::FromStr;
 
 use leadsquared::{Attributes, EmailAddress, LeadId};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+use crate::digest::digest;
 
 /// "Make this person a portal user and mail them a link."
 ///
@@ -214,12 +215,12 @@ pub struct PersonKey(String);
 impl PersonKey {
     /// The person behind an address.
     pub fn of(email: &EmailAddress) -> Self {
-        Self(hex(&digest([email.expose().as_bytes()])))
+        Self(hex::encode(digest([email.expose().as_bytes()])))
     }
 
     /// A lead whose address is not known yet: another key than that of its address.
     pub fn of_lead(lead: &LeadId) -> Self {
-        Self(hex(&digest([&b"lead"[..], lead.to_string().as_bytes()])))
+        Self(hex::encode(digest([&b"lead"[..], lead.to_string().as_bytes()])))
     }
 
     /// 64 hexadecimal digits.
@@ -289,7 +290,7 @@ impl Invitation {
         // What version 3 added is hashed only where it is there, so that the hashes of earlier messages stay.
         let form = self.form.iter().flat_map(|form| [&b"\0form"[..], form.as_bytes()]);
         let portal = self.portal.iter().flat_map(|portal| [&b"\0portal"[..], portal.as_bytes()]);
-        hex(&digest(std::iter::once(whom.as_bytes()).chain(fields).chain(form).chain(portal)))
+        hex::encode(digest(std::iter::once(whom.as_bytes()).chain(fields).chain(form).chain(portal)))
     }
 
     /// The lowest version of the message that says all of it, so that a function of an earlier release can still read
@@ -471,19 +472,6 @@ impl MalformedInvitation {
     fn unreadable(error: serde_json::Error) -> Self {
         Self::Unreadable { line: error.line(), column: error.column() }
     }
-}
-
-pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! [`Crm`], [`Ledger`] and [`Mail`], and time and randomness come in with each [`Attempt`].
 
 mod crm;
+mod digest;
 mod flow;
 mod invitation;
 mod ledger;
@@ -18,6 +19,7 @@ mod private;
 mod unproven;
 
 pub use crm::Crm;
+pub use digest::digest;
 pub use flow::{Attempt, Completion, Flow, Portal, Postponed, give_up};
 pub use invitation::{
     Action, Invitation, InvitationId, MalformedInvitation, MalformedPersonKey, PersonKey, Provenance, RuleQuestion,

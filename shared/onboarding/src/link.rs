@@ -8,7 +8,7 @@ use leadsquared::{LeadId, LoginLink};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::invitation::{digest, hex};
+use crate::digest::digest;
 use crate::{InvitationId, PersonKey, Portal};
 
 /// What the link in the mail leads to.
@@ -48,7 +48,7 @@ impl LinkToken {
 
     /// What the ledger knows it by.
     pub fn hash(&self) -> LinkHash {
-        LinkHash(hex(&digest([&self.0[..]])))
+        LinkHash(hex::encode(digest([&self.0[..]])))
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use leadsquared::Attributes;
 
-use crate::invitation::{digest, hex};
+use crate::digest::digest;
 
 /// The word for the password among what can be proven; everything else there is a field's schema name.
 pub const PASSWORD: &str = "password";
@@ -14,7 +14,7 @@ pub const PASSWORD: &str = "password";
 /// The name under which the proof of a field's value is kept: its schema name and a hash of the value, so that another
 /// value that gets into the field later is unproven again. Nothing of the value shows.
 pub fn proof(schema_name: &str, value: &str) -> String {
-    let hash = hex(&digest([schema_name.as_bytes(), value.to_lowercase().as_bytes()]));
+    let hash = hex::encode(digest([schema_name.as_bytes(), value.to_lowercase().as_bytes()]));
     format!("{schema_name}#{}", &hash[..12])
 }
 

@@ -1,6 +1,6 @@
 //! Settings by name from the environment, and secrets from AWS Secrets Manager.
 //!
-//! Only a function's `main.rs` touches the environment; everything else is handed a [`Variables`].
+//! Only the crate `runtime` reads the environment; everything else gets a [`Variables`].
 
 mod secret;
 mod variables;

@@ -11,7 +11,7 @@ pub struct Variables<'a> {
 }
 
 impl<'a> Variables<'a> {
-    /// Settings from a lookup function. It reads the environment in `main.rs`, and a table in tests.
+    /// Settings from a lookup function: the environment in a function, a table in tests.
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { lookup }
     }
@@ -38,6 +38,17 @@ impl<'a> Variables<'a> {
         T: FromStr<Err: Display>,
     {
         self.required(name)?.trim().parse().map_err(|error: T::Err| SettingError::invalid(name, expected, error))
+    }
+
+    /// The same for a setting that may be absent or empty.
+    ///
+    /// # Errors
+    /// When it is set and not a `T`.
+    pub fn parsed_if_set<T>(&self, name: &'static str, expected: &'static str) -> Result<Option<T>, SettingError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.optional(name).map(|_| self.parsed(name, expected)).transpose()
     }
 }
 
@@ -91,6 +102,8 @@ mod tests {
     fn an_empty_setting_counts_as_absent() {
         let variables = Variables::new(&lookup);
         assert_eq!(variables.optional("EMPTY"), None);
+        assert_eq!(variables.parsed_if_set::<u16>("EMPTY", "a port number").unwrap(), None);
+        assert!(variables.parsed_if_set::<u16>("WORD", "a port number").is_err());
         for name in ["EMPTY", "NOWHERE"] {
             assert_eq!(
                 variables.required(name).unwrap_err().to_string(),

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use sha2::{Digest, Sha256};
+use onboarding::digest;
 
 /// What is counted together, such as the sign-ins of one person from one address.
 ///
@@ -15,12 +15,7 @@ impl ThrottleKey {
     /// The key of these parts among those of one kind, such as `"sign-in by identity"`. Keys of different kinds have
     /// nothing to do with each other. Parts that mean the same have to come in one spelling.
     pub fn new<'a>(kind: &'static str, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut hash = Sha256::new();
-        for part in std::iter::once(kind.as_bytes()).chain(parts) {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        Self { kind, hash: hash.finalize().into() }
+        Self { kind, hash: digest(std::iter::once(kind.as_bytes()).chain(parts)) }
     }
 
     /// What it is a key of.
@@ -30,8 +25,7 @@ impl ThrottleKey {
 
     /// The key of its item.
     pub(crate) fn pk(&self) -> String {
-        let hash: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("throttle#{hash}")
+        format!("throttle#{}", hex::encode(self.hash))
     }
 }
 

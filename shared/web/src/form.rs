@@ -7,7 +7,7 @@ use multer::{Constraints, Multipart, SizeLimit};
 use onboarding::Private;
 use serde_json::Value as Json;
 
-use crate::Problem;
+use crate::{FieldError, Problem};
 
 /// The largest form body, in bytes. The form becomes one SQS message, which can have 1 MiB with all characters escaped
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
@@ -72,6 +72,30 @@ impl Form {
     /// All values with this name, in the order of the body.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
         self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value)
+    }
+
+    /// The one text submitted under this name; none if nothing was.
+    ///
+    /// # Errors
+    /// When the value is not text, or there are several.
+    pub fn text<'a>(&'a self, name: &'a str) -> Result<Option<&'a Private<String>>, FieldError> {
+        match self.values(name).count() {
+            0 | 1 => self.last_text(name),
+            _ => Err(FieldError::new(name, "was sent more than once; send it once")),
+        }
+    }
+
+    /// The text submitted last under this name. A ticked box comes second: forms put a hidden field of the same name
+    /// before it, whose value is sent when the box is not ticked.
+    ///
+    /// # Errors
+    /// When the value is not text.
+    pub fn last_text<'a>(&'a self, name: &'a str) -> Result<Option<&'a Private<String>>, FieldError> {
+        match self.values(name).last() {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(Value::NotText) => Err(FieldError::new(name, "must be text, not a file or a list")),
+        }
     }
 
     fn urlencoded(body: &[u8]) -> Result<Self, FormError> {

@@ -9,5 +9,5 @@ mod response;
 
 pub use form::{BODY_LIMIT, Form, FormError, Value};
 pub use preference::{Preference, preferred_language};
-pub use problem::{FieldError, Problem};
+pub use problem::{FieldError, Problem, retry_after};
 pub use response::{allow_forms, json, notice, page, see_other};

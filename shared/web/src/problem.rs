@@ -1,6 +1,8 @@
 //! An error as the client sees it: a problem document for programs, a page for people.
 
 use askama::Template;
+use std::time::Duration;
+
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
@@ -25,7 +27,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
     #[serde(skip)]
-    retry_after: Option<u16>,
+    retry_after: Option<Duration>,
     #[serde(skip)]
     allow: Option<&'static str>,
 }
@@ -37,6 +39,19 @@ pub struct FieldError {
     pub field: String,
     /// What was expected, as the rest of a sentence that begins with the field: "must be at most 5 characters".
     pub detail: String,
+}
+
+impl FieldError {
+    /// The error of one field.
+    pub fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), detail: detail.into() }
+    }
+}
+
+/// `Retry-After`: whole seconds, at least one, rounded up so that a client that waits as long is not early.
+pub fn retry_after(time: Duration) -> HeaderValue {
+    let whole = time.as_secs().saturating_add((time.subsec_nanos() > 0).into());
+    HeaderValue::from(whole.max(1))
 }
 
 #[derive(Template)]
@@ -79,16 +94,16 @@ impl Problem {
         Self { errors, ..self }
     }
 
-    /// 503 Service Unavailable: nothing was stored, and the client can repeat the request after `seconds`.
-    pub fn try_again(detail: impl Into<String>, seconds: u16) -> Self {
+    /// 503 Service Unavailable: nothing was stored, and the client can repeat the request after `retry_after`.
+    pub fn try_again(detail: impl Into<String>, retry_after: Duration) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Please try again in a moment", detail);
-        Self { retry_after: Some(seconds), ..problem }
+        Self { retry_after: Some(retry_after), ..problem }
     }
 
-    /// 429 Too Many Requests: the client reached a limit and can repeat the request after `seconds`.
-    pub fn too_many_requests(detail: impl Into<String>, seconds: u16) -> Self {
+    /// 429 Too Many Requests: the client reached a limit and can repeat the request after `retry_after`.
+    pub fn too_many_requests(detail: impl Into<String>, retry_after: Duration) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many attempts", detail);
-        Self { retry_after: Some(seconds), ..problem }
+        Self { retry_after: Some(retry_after), ..problem }
     }
 
     /// 405 Method Not Allowed: this path serves only the methods in `allow`.
@@ -118,7 +133,7 @@ impl Problem {
             }
         };
         let headers = response.headers_mut();
-        headers.extend(self.retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
+        headers.extend(self.retry_after.map(|time| (RETRY_AFTER, retry_after(time))));
         headers.extend(self.allow.map(|methods| (ALLOW, HeaderValue::from_static(methods))));
         // HTTP requires this header with every 401 (<https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2>). Browsers
         // do not know the scheme `Portal`, so they show no password dialog of their own.
@@ -133,8 +148,8 @@ mod tests {
     use super::*;
 
     fn two_fields() -> Problem {
-        let field = |name: &str, detail: &str| FieldError { field: name.to_owned(), detail: detail.to_owned() };
-        Problem::fields(vec![field("email", "is required"), field("<b>", "must be at most 5 characters")])
+        let errors = [("email", "is required"), ("<b>", "must be at most 5 characters")];
+        Problem::fields(errors.map(|(field, detail)| FieldError::new(field, detail)).into())
     }
 
     #[test]
@@ -170,10 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn retry_after_is_rounded_up_to_a_whole_second() {
+        for (milliseconds, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (59_001, "60"), (900_000, "900")]
+        {
+            assert_eq!(retry_after(Duration::from_millis(milliseconds)), seconds, "{milliseconds} ms");
+        }
+    }
+
+    #[test]
     fn headers_say_when_and_how_to_repeat_the_request() {
-        let busy = Problem::try_again("Your form was not stored.", 5).respond(Preference::Json);
+        let busy = Problem::try_again("Your form was not stored.", Duration::from_secs(5)).respond(Preference::Json);
         assert_eq!((busy.status().as_u16(), busy.headers()["retry-after"].to_str().unwrap()), (503, "5"));
-        let often = Problem::too_many_requests("Wait a minute.", 60).respond(Preference::Json);
+        let often = Problem::too_many_requests("Wait a minute.", Duration::from_secs(60)).respond(Preference::Json);
         assert_eq!((often.status().as_u16(), often.headers()["retry-after"].to_str().unwrap()), (429, "60"));
         let unknown = Problem::new(StatusCode::UNAUTHORIZED, "Not signed in", "Sign in.").respond(Preference::Json);
         assert_eq!(

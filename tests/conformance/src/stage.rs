@@ -111,7 +111,7 @@ impl Stage {
 
 async fn start(deployed: &HttpFunction, ministack: &str) -> anyhow::Result<Function> {
     let mut settings = deployed.settings.clone();
-    let hash: String = Sha256::digest(WEBHOOK_SECRET).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::encode(Sha256::digest(WEBHOOK_SECRET));
     for (name, value) in [
         ("WEBHOOK_SECRET_HASHES", hash.as_str()),
         // Whoever asks here does not measure.

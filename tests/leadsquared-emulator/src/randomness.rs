@@ -48,8 +48,7 @@ impl Randomness {
 
     /// 64 hexadecimal digits.
     pub(crate) fn hex64(&self) -> String {
-        let bytes: [u8; 32] = self.bytes();
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(self.bytes::<32>())
     }
 
     /// A six-digit one-time code.

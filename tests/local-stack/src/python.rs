@@ -104,7 +104,7 @@ pub(crate) async fn find() -> anyhow::Result<PathBuf> {
 async fn fingerprint(system: &Path) -> anyhow::Result<String> {
     let version = run(system, ["-I", "-S", "-c", "import sys; print(sys.version, sys.executable)"]).await?;
     let digest = Sha256::new().chain_update(REQUIREMENTS).chain_update(&version.stdout).finalize();
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(digest))
 }
 
 /// Holds the lock until the file is dropped.

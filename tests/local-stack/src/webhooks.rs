@@ -16,7 +16,7 @@ impl Secret {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let mut bits = [0; 32];
         getrandom::fill(&mut bits).context("the system gave no random bits")?;
-        Ok(Self(hexadecimal(&bits)))
+        Ok(Self(hex::encode(bits)))
     }
 
     /// What goes into a header.
@@ -26,7 +26,7 @@ impl Secret {
 
     /// What the functions know of it.
     pub(crate) fn hash(&self) -> String {
-        hexadecimal(&Sha256::digest(&self.0))
+        hex::encode(Sha256::digest(&self.0))
     }
 }
 
@@ -51,8 +51,4 @@ pub(crate) async fn set_up(emulator: &Emulator, api_url: &str, secret: Secret) -
         emulator.webhooks().into_iter().filter(|webhook| webhook.status != WebhookStatus::Enabled).collect();
     ensure!(off.is_empty(), "the function crm-event does not answer LeadSquared's handshake");
     Ok(())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

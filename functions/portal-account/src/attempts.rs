@@ -1,0 +1,138 @@
+//! Counting attempts: each takes places of its person and its network before LeadSquared is asked, and gives them back
+//! if it turns out to be no guess.
+
+use leadsquared::LeadId;
+
+use crate::answers::Refusal;
+use crate::limits::{self, Attempt, Full, Places};
+use crate::service::{AccountRequest, PortalAccount};
+use crate::upstream::Failure;
+
+impl PortalAccount {
+    /// Takes places for an attempt on a person's account.
+    pub(crate) async fn admit(
+        &self,
+        request: &AccountRequest<'_>,
+        attempt: Attempt,
+        person: &str,
+    ) -> Result<Places, Refusal> {
+        match self.take_places(request, attempt, person).await {
+            Ok(places) => Ok(places),
+            Err(Full { retry_after, is_shared }) => {
+                if is_shared {
+                    // As late as an attempt that LeadSquared was asked about: the time must not show whether the
+                    // person signed in from this network.
+                    self.wait_for_floor(request).await;
+                }
+                Err(Refusal::TooOften { retry_after })
+            }
+        }
+    }
+
+    /// The same for an attempt that ends with a text or a mail to the person. None: a limit shared with strangers is
+    /// full, nothing must be sent, and the answer must not show it, because it would show whether the person signed in
+    /// from this network.
+    pub(crate) async fn admit_message(
+        &self,
+        request: &AccountRequest<'_>,
+        attempt: Attempt,
+        person: &str,
+    ) -> Result<Option<Places>, Refusal> {
+        match self.take_places(request, attempt, person).await {
+            Ok(mut places) => {
+                places.full = None;
+                Ok(Some(places))
+            }
+            Err(Full { is_shared: true, .. }) => Ok(None),
+            Err(Full { retry_after, .. }) => Err(Refusal::TooOften { retry_after }),
+        }
+    }
+
+    /// Takes places until a limit is full. A limit that strangers on other networks can fill does not stop a person on
+    /// a network they have signed in from.
+    async fn take_places(&self, request: &AccountRequest<'_>, attempt: Attempt, person: &str) -> Result<Places, Full> {
+        let (network, per_address) = (request.network.as_ref(), self.config.attempts_per_address.get());
+        let mut places = limits::admit(&self.throttle, attempt, person, network, per_address, request.now).await;
+        match places.full.take() {
+            None => Ok(places),
+            Some(full) if full.is_shared && self.is_known_network(request, person).await => {
+                places.full = Some(full);
+                Ok(places)
+            }
+            Some(full) => {
+                self.give_back(request, &places).await;
+                Err(full)
+            }
+        }
+    }
+
+    /// Takes one of the requests of a network that may call LeadSquared in a minute, and one of those in a day. It
+    /// applies on known networks too: an exception would show who has signed in from where.
+    pub(crate) async fn admit_network(&self, request: &AccountRequest<'_>, places: &Places) -> Result<(), Refusal> {
+        let network = request.network.as_ref();
+        let mut admitted = self.config.network_share().admit(&self.throttle, network, request.now).await;
+        if let (Ok(()), Some(most)) = (admitted, self.config.network_day()) {
+            // All networks of one subscriber count together: a day is long enough to use many of them.
+            let network = network.map_or(&[][..], |network| network.site().unwrap_or(network.own()));
+            match self.store.take_request(network, most, request.now).await {
+                Ok(true) => {}
+                Ok(false) => admitted = Err(limits::UNTIL_THE_DAY_IS_LATER),
+                Err(error) => tracing::warn!(
+                    error = %error,
+                    "a network's requests of the day cannot be counted: this one is admitted uncounted; no action \
+                     needed unless this lasts"
+                ),
+            }
+        }
+        match admitted {
+            Ok(()) => Ok(()),
+            Err(retry_after) => {
+                self.give_back(request, places).await;
+                Err(Refusal::TooOften { retry_after })
+            }
+        }
+    }
+
+    /// Whether the person signed in from this network within the last 30 days.
+    async fn is_known_network(&self, request: &AccountRequest<'_>, person: &str) -> bool {
+        let Some(network) = &request.network else { return false };
+        self.store.knows_network(person, network, request.now).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = %error,
+                "it cannot be read whether the person signed in from this network: it counts as unknown; no action \
+                 needed unless this lasts"
+            );
+            false
+        })
+    }
+
+    pub(crate) async fn remember_network(&self, request: &AccountRequest<'_>, person: &str, lead: &LeadId) {
+        let Some(network) = &request.network else { return };
+        if let Err(error) = self.store.remember_network(person, network, lead, request.now).await {
+            tracing::warn!(
+                error = %error,
+                "network not remembered: strangers could use up this person's attempts there; no action needed unless \
+                 this lasts"
+            );
+        }
+    }
+
+    pub(crate) async fn give_back(&self, request: &AccountRequest<'_>, places: &Places) {
+        self.in_time(request, limits::give_back(&self.throttle, places)).await;
+    }
+
+    /// The answer to a failure on a route that answers alike for known and unknown people: an error only if the failure
+    /// is certainly not about the person.
+    pub(crate) async fn conceal(
+        &self,
+        request: &AccountRequest<'_>,
+        places: &Places,
+        failure: &Failure,
+    ) -> Result<(), Refusal> {
+        if failure.is_about_the_person() || failure.may_have_taken_effect() {
+            return Ok(());
+        }
+        self.give_back(request, places).await;
+        Err(failure.unavailable())
+    }
+}

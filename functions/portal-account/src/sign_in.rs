@@ -1,0 +1,70 @@
+//! Signing in with a password, and the end of every attempt to sign in.
+
+use futures::future::join3;
+use leadsquared::portal::Session;
+
+use crate::answers::{Done, Refusal};
+use crate::body::both;
+use crate::claim::Claim;
+use crate::identity::person;
+use crate::limits::{Attempt, Places};
+use crate::service::{AccountRequest, PortalAccount};
+use crate::upstream::Failure;
+
+impl PortalAccount {
+    /// `POST /sign-in`.
+    pub(crate) async fn sign_in(&self, request: &AccountRequest<'_>) -> Result<Done, Refusal> {
+        let who = self.config.identities.read(&request.body, self.config.default_country);
+        let (who, password) = both(who, request.body.password("password")).map_err(Refusal::fields)?;
+        let person = person(&who);
+        let places = self.admit(request, Attempt::SignIn, &person).await?;
+        self.admit_network(request, &places).await?;
+        let (identifier, password) = (&who, &password);
+        match self.ask(request, |client| async move { client.sign_in(identifier, password).await }).await {
+            Ok(session) => {
+                let claim = Claim::by_password(&who, &person, &self.config.identities);
+                self.enter(request, &places, &session, &claim, None).await
+            }
+            Err(failure) => Err(self.not_signed_in(request, &places, &failure, Refusal::WrongCredentials).await),
+        }
+    }
+
+    /// Ends a successful attempt: gives its places back, remembers the session, and does `besides`.
+    pub(crate) async fn signed_in(
+        &self,
+        request: &AccountRequest<'_>,
+        places: &Places,
+        session: &Session,
+        besides: impl Future<Output = ()>,
+    ) {
+        let remembered = async {
+            if let Err(error) = self.store.remember(session, request.now).await {
+                tracing::warn!(
+                    error = %error,
+                    "session not remembered: no notice is mailed if its password is changed; no action needed"
+                );
+            }
+        };
+        join3(self.give_back(request, places), self.in_time(request, remembered), self.in_time(request, besides)).await;
+    }
+
+    /// Ends a failed attempt: its refusal, which is `refused` if the failure is about the person.
+    pub(crate) async fn not_signed_in(
+        &self,
+        request: &AccountRequest<'_>,
+        places: &Places,
+        failure: &Failure,
+        refused: Refusal,
+    ) -> Refusal {
+        if failure.says_nothing() {
+            self.give_back(request, places).await;
+        }
+        self.wait_for_floor(request).await;
+        match &places.full {
+            // The same answer as on a network that the person has not signed in from.
+            Some(full) => Refusal::TooOften { retry_after: full.retry_after },
+            None if failure.is_about_the_person() => refused,
+            None => failure.unavailable(),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Signing in with a texted code: sending it, and checking it.
+
+use futures::future::join;
+use leadsquared::portal::SentCode;
+use leadsquared::{OneTimeCode, Phone};
+
+use crate::answers::{Done, Refusal};
+use crate::body::both;
+use crate::codes::{self, Challenge, Pending, Texted};
+use crate::identity::PhoneOwner;
+use crate::limits::{Attempt, Places};
+use crate::proof::AcceptedText;
+use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
+
+impl PortalAccount {
+    /// `POST /sign-in/code`: the same answer for a known and an unknown number.
+    pub(crate) async fn send_code(&self, request: &AccountRequest<'_>) -> Result<Done, Refusal> {
+        let owner = self.config.identities.read_phone(&request.body, self.config.default_country);
+        let PhoneOwner { schema_name, phone } = owner.map_err(|error| Refusal::fields(vec![error]))?;
+        let person = format!("{schema_name} {}", phone.expose());
+        let places = self.admit_message(request, Attempt::Code, &person).await?;
+        if let Some(places) = &places {
+            self.admit_network(request, places).await?;
+        }
+        let mut random = [0; 32];
+        (self.random)(&mut random);
+        let challenge = Challenge::new(random);
+        // Stored before the code is sent, so that no code is sent that could not be used.
+        self.store.begin(&challenge, request.now).await.map_err(|error| codes_unavailable(request, &error))?;
+        let sent = self.text_code(request, places.as_ref(), &schema_name, &phone).await;
+        if let Ok(sent) = &sent {
+            let texted = Texted { sent: sent.clone(), schema_name, person };
+            let filled = async {
+                if let Err(error) = self.store.fill(&challenge, &texted).await {
+                    tracing::warn!(
+                        error = %error,
+                        "this challenge signs nobody in: its data was not stored; the person has to ask for a new code"
+                    );
+                }
+            };
+            self.in_time(request, filled).await;
+        }
+        self.wait_for_floor(request).await;
+        sent.map(|_| Done::CodeSent { challenge: challenge.into_text(), valid_for: codes::VALID_FOR })
+    }
+
+    /// Has LeadSquared text a code. Where it does not, a decoy takes the code's place, so that the answer is the same.
+    async fn text_code(
+        &self,
+        request: &AccountRequest<'_>,
+        places: Option<&Places>,
+        schema_name: &str,
+        phone: &Phone,
+    ) -> Result<SentCode, Refusal> {
+        let mut random = [0; 48];
+        (self.random)(&mut random);
+        let decoy = || codes::decoy(random, phone);
+        let Some(places) = places else { return Ok(decoy()) };
+        if !self.take_text(request).await {
+            return Ok(decoy());
+        }
+        match self.ask(request, |client| async move { client.send_sign_in_code(schema_name, phone).await }).await {
+            Ok(sent) => Ok(sent),
+            Err(failure) => {
+                if !failure.may_have_taken_effect() {
+                    self.give_text_back(request).await;
+                }
+                self.conceal(request, places, &failure).await.map(|()| decoy())
+            }
+        }
+    }
+
+    /// Takes one of the day's text messages. False if none is left, and if the table is unavailable: texts cost money.
+    async fn take_text(&self, request: &AccountRequest<'_>) -> bool {
+        match self.store.take_text(self.config.texts_per_day.get(), request.now).await {
+            Ok(true) => true,
+            Ok(false) => {
+                tracing::error!(
+                    "the day's text messages are used up: no code is texted until the next UTC day, mailed links still \
+                     work; raise TextsPerDay if this is no attack"
+                );
+                false
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "text messages cannot be counted: none is sent until they can be");
+                false
+            }
+        }
+    }
+
+    async fn give_text_back(&self, request: &AccountRequest<'_>) {
+        let given_back = async {
+            if let Err(error) = self.store.give_text_back(request.now).await {
+                tracing::warn!(
+                    error = %error,
+                    "failed to return an unsent text to the day's budget: one text fewer today; no action needed"
+                );
+            }
+        };
+        self.in_time(request, given_back).await;
+    }
+
+    /// `POST /sign-in/code/verify`: a texted code, or the mailed code that follows it.
+    pub(crate) async fn verify_code(&self, request: &AccountRequest<'_>) -> Result<Done, Refusal> {
+        let challenge = request.body.required("challenge").map(Challenge::of_text);
+        let (challenge, code) = both(challenge, request.body.required("code")).map_err(Refusal::fields)?;
+        let code = OneTimeCode::from(code);
+        // The person is known only once the challenge is found: until then attempts are counted for the challenge.
+        let places = self.admit(request, Attempt::SignIn, challenge.as_text()).await?;
+        let pending = self.store.try_code(&challenge, request.now).await;
+        match pending.map_err(|error| codes_unavailable(request, &error))? {
+            Some(Pending::Texted(texted)) => self.verify_texted(request, places, challenge, texted, &code).await,
+            Some(Pending::Accepted(accepted)) if accepted.is(&code) => {
+                self.admit_network(request, &places).await?;
+                let by = AcceptedText { challenge, code: &code, texted: accepted.texted.clone() };
+                self.enter_by_text(request, &places, accepted.session(), by).await
+            }
+            Some(Pending::Mailed(mailed)) if mailed.is(&code) => {
+                Ok(self.prove(request, &places, &challenge, &mailed).await)
+            }
+            Some(Pending::Accepted(_) | Pending::Mailed(_)) | None => {
+                self.wait_for_floor(request).await;
+                Err(Refusal::WrongCode)
+            }
+        }
+    }
+
+    /// Asks LeadSquared about a texted code.
+    async fn verify_texted(
+        &self,
+        request: &AccountRequest<'_>,
+        mut places: Places,
+        challenge: Challenge,
+        texted: Texted,
+        code: &OneTimeCode,
+    ) -> Result<Done, Refusal> {
+        if let Err(refusal) = self.admit_texted(request, &mut places, &texted).await {
+            join(self.give_try_back(request, &challenge), self.give_back(request, &places)).await;
+            return Err(refusal);
+        }
+        let sent = &texted.sent;
+        match self.ask(request, |client| async move { client.sign_in_with_code(sent, code).await }).await {
+            Ok(session) => {
+                self.enter_by_text(request, &places, session, AcceptedText { challenge, code, texted }).await
+            }
+            Err(failure) => {
+                if failure.says_nothing() {
+                    self.give_try_back(request, &challenge).await;
+                }
+                Err(self.not_signed_in(request, &places, &failure, Refusal::WrongCode).await)
+            }
+        }
+    }
+
+    /// Counts an attempt at a texted code for its person and for the network.
+    async fn admit_texted(
+        &self,
+        request: &AccountRequest<'_>,
+        places: &mut Places,
+        texted: &Texted,
+    ) -> Result<(), Refusal> {
+        // Challenges of an earlier version do not name their person: only the limits of the challenge apply to them.
+        let names_person = !texted.person.is_empty();
+        if names_person {
+            places.extend(self.admit(request, Attempt::TextedCode, &texted.person).await?);
+        }
+        self.admit_network(request, places).await
+    }
+}
