@@ -148,7 +148,7 @@ impl Client {
 
     /// Create or update a lead (<https://apidocs.leadsquared.com/create-or-update/>).
     ///
-    /// A match by `Phone` compares the text as it is stored: `+91-9000000001`, as [`Phone`](crate::Phone) writes it.
+    /// A match by `Phone` compares the text as it is stored: `+91-9000000001`, as [`Phone`] writes it.
     ///
     /// # Errors
     /// Among others: [`Error::Duplicate`], [`Error::UnknownAttributes`].
