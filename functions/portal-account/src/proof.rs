@@ -147,7 +147,7 @@ impl PortalAccount {
                 let mark: Unproven = mark.parse().map_err(|error| {
                     tracing::error!(
                         lead.id = %lead_id, field, error = %error,
-                        "the lead's mark cannot be read and nobody can sign in to the lead: correct or empty the field"
+                        "the lead's mark cannot be read and nobody can sign in to the lead: correct the field"
                     );
                     unreadable()
                 })?;
