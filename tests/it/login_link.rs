@@ -11,7 +11,7 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::body::{Body, to_bytes};
-use call_allowance::{Allowance, DynamoDb, Rules};
+use call_allowance::{Allowance, AllowanceRules, DynamoDb};
 use futures::future::{join, join_all};
 use hyper_util::rt::TokioExecutor;
 use leadsquared::portal::Registration;
@@ -649,7 +649,8 @@ async fn a_cold_press_gets_its_calls_beside_a_busy_background() {
     let lead = sandbox.emulator.add_lead(&[("EmailAddress", ASHA)]).unwrap();
     let link = sandbox.live_link(&lead).await;
     let function = sandbox.start().await;
-    let rules = Rules::new(call_allowance::Settings::new(leadsquared::Limit { calls, window })).unwrap();
+    let rules =
+        AllowanceRules::new(call_allowance::AllowanceSettings::new(leadsquared::Limit { calls, window })).unwrap();
     let slots = watch::Sender::new(0);
     let mut workers = JoinSet::new();
     // The template's number of concurrent workers.

@@ -73,11 +73,11 @@ fn full_batches_of_all_workers_get_their_calls_within_one_invocation() {
         calls: default("AllowanceCalls"),
         window: Duration::from_secs(default("AllowanceWindowSeconds").into()),
     };
-    let settings = call_allowance::Settings {
+    let settings = call_allowance::AllowanceSettings {
         share: default("AllowanceShare").try_into().unwrap(),
-        ..call_allowance::Settings::new(limit)
+        ..call_allowance::AllowanceSettings::new(limit)
     };
-    let interval = call_allowance::Rules::new(settings).unwrap().interval();
+    let interval = call_allowance::AllowanceRules::new(settings).unwrap().interval();
     let batches = interval * deployed.workers * deployed.batch * USUAL_CALLS;
     assert!(batches + WORTH_BEGINNING <= deployed.timeout, "{batches:?} of waiting for the call allowance");
 }

@@ -7,10 +7,10 @@ use aws_lambda_events::encodings::Body;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, Response, StatusCode};
-use intake::{Arrival as Incoming, Intake, Sender};
+use intake::{Intake, Submission, Submitter};
 use lambda_runtime::Diagnostic;
 use onboarding::{Invitation, InvitationId, Source};
-use queue::{DeadLetters, Delivery, Invitations, QueueError, Reason};
+use queue::{DeadLetterReason, DeadLetters, Delivery, Invitations, QueueError};
 use serde::Serialize;
 use serde_json::Value;
 use settings::{Secret, SecretError};
@@ -146,23 +146,23 @@ impl Bus {
         let invitation = Invitation::new(id, Source::Bus, now, request.whom, request.action);
         let invitation = Invitation { attributes: request.attributes, ..invitation };
         let receipt = invitation.id;
-        let incoming = Incoming { invitation: &invitation, sender: &Sender::System(sender), by_robot: false };
+        let incoming = Submission { invitation: &invitation, sender: &Submitter::System(sender), by_robot: false };
         match self.intake.take(&self.invitations, &incoming, now).await {
-            intake::Fate::Accepted => {
+            intake::IntakeDecision::Accepted => {
                 tracing::info!(%receipt, source = "bus", event = detail_type, "invitation accepted");
                 Ok(receipt)
             }
-            intake::Fate::Held | intake::Fate::Dropped => Ok(receipt),
-            intake::Fate::NotStored(error) => {
+            intake::IntakeDecision::Held | intake::IntakeDecision::Dropped => Ok(receipt),
+            intake::IntakeDecision::NotStored(error) => {
                 Metric::NotStored.record();
                 tracing::error!(%receipt, error = %error, "the event could not be stored");
                 Err(error.into())
             }
-            intake::Fate::Busy { .. } | intake::Fate::TooMany { .. } => {
+            intake::IntakeDecision::Busy { .. } | intake::IntakeDecision::TooMany { .. } => {
                 Metric::NotStored.record();
                 Err(NotTaken::Busy)
             }
-            intake::Fate::OtherPayload => Err(Refusal::OtherContent.into()),
+            intake::IntakeDecision::OtherPayload => Err(Refusal::OtherContent.into()),
         }
     }
 
@@ -181,7 +181,7 @@ impl Bus {
         };
         // Hashed, because it may have characters that SQS does not take for an id.
         let message_id = InvitationId::of([b"refused", by.as_bytes(), id.as_bytes()]).to_string();
-        let reason = Reason { class: "malformed", cause: refusal.cause(), receipt: None };
+        let reason = DeadLetterReason { class: "malformed", cause: refusal.cause(), receipt: None };
         let delivery = Delivery::from_elsewhere(&message_id, &whole, now.into());
         self.dead_letters.send(&delivery, &reason).await.inspect_err(|error| {
             Metric::NotStored.record();

@@ -13,8 +13,8 @@ use onboarding::{
 };
 use password_sealing::{OpenError, Opener};
 use queue::{
-    AFTER_PANIC, DeadLetters, Delivery, Invitations, LAST_RECEIVE, Reason, Verdict, after_no_time, after_throttling,
-    backoff, before_retention_ends, each_record,
+    AFTER_PANIC, DeadLetterReason, DeadLetters, Delivery, Disposition, Invitations, LAST_RECEIVE, after_no_time,
+    after_throttling, backoff, before_retention_ends, each_record,
 };
 use telemetry::{Metric, in_full};
 use time::OffsetDateTime;
@@ -74,13 +74,13 @@ impl Worker {
         // compiler.
         let handle = async |delivery| Box::pin(self.deliver(delivery, deadline)).await;
         let panicked = async |delivery| Box::pin(self.after_panic(delivery)).await;
-        let returns = each_record(event, handle, panicked).await;
-        self.invitations.put_off(&returns).await;
-        returns.response()
+        let retries = each_record(event, handle, panicked).await;
+        self.invitations.postpone(&retries).await;
+        retries.response()
     }
 
     /// One message, from its text to what becomes of it.
-    async fn deliver(&self, delivery: Delivery<'_>, deadline: OffsetDateTime) -> Verdict {
+    async fn deliver(&self, delivery: Delivery<'_>, deadline: OffsetDateTime) -> Disposition {
         let now = (self.now)();
         let invitation = match Invitation::decode(delivery.body) {
             Ok(invitation) => Some(invitation),
@@ -91,7 +91,7 @@ impl Worker {
             Err(error) => {
                 tracing::error!(message.id = delivery.message_id, error = %error, "malformed message dead-lettered");
                 Metric::Malformed.record();
-                let reason = Reason { class: "malformed", cause: error.to_string(), receipt: None };
+                let reason = DeadLetterReason { class: "malformed", cause: error.to_string(), receipt: None };
                 return self.dead_letter(&delivery, &reason, now).await;
             }
         };
@@ -107,7 +107,7 @@ impl Worker {
     }
 
     /// After the handling of a message panicked. Touches as little as can be: what panicked may panic again.
-    async fn after_panic(&self, delivery: Delivery<'_>) -> Verdict {
+    async fn after_panic(&self, delivery: Delivery<'_>) -> Disposition {
         let now = (self.now)();
         let receipt = InvitationId::of_message(delivery.body);
         self.postpone(&delivery, None, receipt, Failure::Panicked, now, now).await
@@ -125,12 +125,12 @@ impl Worker {
         failure: Failure,
         deadline: OffsetDateTime,
         now: OffsetDateTime,
-    ) -> Verdict {
+    ) -> Disposition {
         let age = delivery.age(now.into());
         self.report(receipt, delivery, &failure, age.unwrap_or_default());
         let is_young = age.is_some_and(|age| age < failure.horizon()) && delivery.receive_count < LAST_RECEIVE;
         if is_young {
-            return Verdict::ComeBack(failure.wait(delivery.receive_count, now, &|| self.random_number()));
+            return Disposition::RetryAfter(failure.wait(delivery.receive_count, now, &|| self.random_number()));
         }
         let given_up = match invitation {
             Some(invitation) if !matches!(failure, Failure::NoTime) => {
@@ -160,7 +160,7 @@ impl Worker {
         invitation: Option<&Invitation>,
         receipt: Option<InvitationId>,
         outcome: Outcome,
-    ) -> Verdict {
+    ) -> Disposition {
         let now = (self.now)();
         let cause = outcome.cause().unwrap_or_default();
         let is_dead = match (&outcome, invitation) {
@@ -169,10 +169,10 @@ impl Worker {
             _ => false,
         };
         if is_dead {
-            let reason = Reason { class: outcome.name(), cause: cause.to_string(), receipt };
-            let verdict = self.dead_letter(delivery, &reason, now).await;
-            if verdict != Verdict::Done {
-                return verdict;
+            let reason = DeadLetterReason { class: outcome.name(), cause: cause.to_string(), receipt };
+            let disposition = self.dead_letter(delivery, &reason, now).await;
+            if disposition != Disposition::Done {
+                return disposition;
             }
             if matches!(outcome, Outcome::Rejected(_)) {
                 Metric::Rejected.record();
@@ -194,7 +194,7 @@ impl Worker {
                 tracing::info!(receipt, source, rule, outcome, cause = &*cause, attempts, trace, "invitation ended")
             }
         }
-        Verdict::Done
+        Disposition::Done
     }
 
     /// Takes an invitation through the flow.
@@ -207,7 +207,7 @@ impl Worker {
         let chosen_password = self.chosen_password(invitation).await?;
         let chosen_password = chosen_password.as_ref();
         let run = |client| async move { Ok(self.run(&client, invitation, delivery, chosen_password, deadline).await?) };
-        self.account.ask(self.instant, Failure::leadsquared, run).await
+        self.account.with_client(self.instant, Failure::leadsquared, run).await
     }
 
     /// The password they chose, if they chose one and it can be had.
@@ -272,13 +272,18 @@ impl Worker {
     }
 
     /// Writes a dead letter; until that is certain the message has to come back.
-    async fn dead_letter(&self, delivery: &Delivery<'_>, reason: &Reason, now: OffsetDateTime) -> Verdict {
-        let Err(error) = self.dead_letters.send(delivery, reason).await else { return Verdict::Done };
+    async fn dead_letter(
+        &self,
+        delivery: &Delivery<'_>,
+        reason: &DeadLetterReason,
+        now: OffsetDateTime,
+    ) -> Disposition {
+        let Err(error) = self.dead_letters.send(delivery, reason).await else { return Disposition::Done };
         let age = delivery.age(now.into()).unwrap_or_default();
-        let to_be_mended = !error.is_transient() || age >= LASTING;
-        Metric::ComesBack { cause: "DeadLetterQueue", to_be_mended, age }.record();
+        let needs_operator = !error.is_transient() || age >= LASTING;
+        Metric::Retry { cause: "DeadLetterQueue", needs_operator, age }.record();
         let (message, attempts) = (delivery.message_id, delivery.receive_count);
-        match to_be_mended {
+        match needs_operator {
             true => tracing::error!(
                 message.id = message, attempts, error = %error,
                 "the dead letter could not be written and the message comes back: check DEAD_LETTERS_QUEUE_URL and the role"
@@ -288,7 +293,7 @@ impl Worker {
                 "the dead letter could not be written: the message comes back, no action needed unless this lasts"
             ),
         }
-        Verdict::ComeBack(match age >= OPERATOR_HORIZON {
+        Disposition::RetryAfter(match age >= OPERATOR_HORIZON {
             true => before_retention_ends(delivery.receive_count, age),
             false => backoff(delivery.receive_count, self.random_number()),
         })
@@ -298,14 +303,14 @@ impl Worker {
     fn report(&self, receipt: Option<InvitationId>, delivery: &Delivery<'_>, failure: &Failure, age: Duration) {
         let attempts = delivery.receive_count;
         let error = in_full(failure);
-        let to_be_mended = failure.is_to_be_mended(age);
-        Metric::ComesBack { cause: failure.name(), to_be_mended, age }.record();
+        let needs_operator = failure.is_to_be_mended(age);
+        Metric::Retry { cause: failure.name(), needs_operator, age }.record();
         if let Failure::Postponed(Postponed::MailUnknown(_)) = failure {
             Metric::MailUnknown.record();
         }
         let (message, receipt) = (delivery.message_id, receipt.map(tracing::field::display));
         match failure {
-            Failure::Account(_) if to_be_mended => {
+            Failure::Account(_) if needs_operator => {
                 tracing::error!(
                     receipt,
                     attempts,
@@ -313,7 +318,7 @@ impl Worker {
                     "there are no LeadSquared keys: the invitation waits until there are"
                 );
             }
-            Failure::Password(_) if to_be_mended => {
+            Failure::Password(_) if needs_operator => {
                 tracing::error!(
                     receipt,
                     attempts,
@@ -321,7 +326,7 @@ impl Worker {
                     "the chosen password cannot be opened: the invitation waits until it can"
                 );
             }
-            Failure::Postponed(Postponed::Ledger(_)) if to_be_mended => {
+            Failure::Postponed(Postponed::Ledger(_)) if needs_operator => {
                 tracing::error!(
                     receipt,
                     attempts,

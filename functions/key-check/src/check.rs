@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use aws::SdkConfig;
 use leadsquared::tools::doctor::{Finding, Subject, Verdict, examine};
 use leadsquared::{InvalidOptions, Lane};
-use leadsquared_account::{Account, AccountError, Rules};
+use leadsquared_account::{Account, AccountError, AllowanceRules};
 use ledger::Ledger;
 use serde::Serialize;
 use settings::SecretError;
@@ -117,8 +117,8 @@ impl DailyCalls {
     }
 }
 
-impl From<&Rules> for DailyCalls {
-    fn from(rules: &Rules) -> Self {
+impl From<&AllowanceRules> for DailyCalls {
+    fn from(rules: &AllowanceRules) -> Self {
         let [most, background] = [Lane::Interactive, Lane::Background].map(|lane| rules.daily(lane));
         Self { most, background, setting: "ALLOWANCE_DAILY" }
     }

@@ -2,7 +2,7 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use intake::{Arrival, Dropped, Fate, Intake, Sender};
+use intake::{DropOverCap, Intake, IntakeDecision, Submission, Submitter};
 use leadsquared::portal::{Registration, auto_login_link};
 use leadsquared::{Attributes, AutoLoginKey, Client, EmailAddress, Endpoint, Error, LeadId, LoginLink, Timeouts};
 use leadsquared_account::{Account, AccountError};
@@ -42,7 +42,7 @@ pub struct LoginLinks {
     /// Where fresh ones are asked for.
     pub invitations: Invitations,
     /// How many may be asked for.
-    pub intake: Intake<Dropped>,
+    pub intake: Intake<DropOverCap>,
     /// The settings.
     pub config: Config,
     /// What time it is.
@@ -165,21 +165,21 @@ impl LoginLinks {
         let now = (self.now)();
         let text = email.expose().to_owned();
         let invitation = request(Whom::Email(email), &text, now);
-        let sender = Sender::Visitor(from.map(Network::of));
-        let arrival = Arrival { invitation: &invitation, sender: &sender, by_robot: false };
+        let sender = Submitter::Visitor(from.map(Network::of));
+        let arrival = Submission { invitation: &invitation, sender: &sender, by_robot: false };
         let receipt = invitation.id;
         match self.intake.take(&self.invitations, &arrival, now).await {
-            Fate::Accepted => {
+            IntakeDecision::Accepted => {
                 tracing::info!(%receipt, source = invitation.source.name(), "invitation accepted");
                 Asked::Accepted
             }
-            Fate::Dropped | Fate::Held => Asked::Accepted,
-            Fate::NotStored(error) => {
+            IntakeDecision::Dropped | IntakeDecision::Held => Asked::Accepted,
+            IntakeDecision::NotStored(error) => {
                 Metric::NotStored.record();
                 tracing::error!(%receipt, error = %error, "the request for a link could not be stored");
                 Asked::TryAgain
             }
-            Fate::Busy { .. } | Fate::TooMany { .. } | Fate::OtherPayload => {
+            IntakeDecision::Busy { .. } | IntakeDecision::TooMany { .. } | IntakeDecision::OtherPayload => {
                 Metric::NotStored.record();
                 Asked::TryAgain
             }
@@ -209,7 +209,7 @@ impl LoginLinks {
     /// The link into the portal.
     async fn portal_link(&self, pointer: &Pointer) -> Result<LoginLink, Failure> {
         let deadline = (self.instant)() + PATIENCE;
-        let key = self.account.ask(self.instant, Failure::leadsquared, |client| async move {
+        let key = self.account.with_client(self.instant, Failure::leadsquared, |client| async move {
             self.auto_login_key(&client.within(deadline), pointer).await
         });
         let Config { portal_page, account, .. } = &self.config;

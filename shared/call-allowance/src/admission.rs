@@ -7,10 +7,10 @@ use leadsquared::{Admission, BoxFuture, Lane, Limit, TurnedAway};
 use time::OffsetDateTime;
 
 use crate::clock::{Clock, SystemClock};
-use crate::line::{Answer, Ask, Line};
+use crate::schedule::{CallSchedule, SlotDecision, SlotRequest};
 
-/// The time that a call needs between its slot and its deadline. With less time the call would be cut off, and its result
-/// would be unknown.
+/// The time that a call needs between its slot and its deadline. With less time the call would be cut off, and its
+/// result would be unknown.
 const CALL_TIME: Duration = Duration::from_secs(1);
 
 /// When a caller should try again after the schedule was unavailable.
@@ -19,21 +19,21 @@ const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Admits each call in a slot of a schedule. Used as [`Options::admission`](leadsquared::Options::admission).
 #[derive(Debug)]
 pub struct Allowance<L, C = SystemClock> {
-    line: L,
+    schedule: L,
     clock: C,
 }
 
-impl<L: Line> Allowance<L> {
+impl<L: CallSchedule> Allowance<L> {
     /// Admits calls by the machine's clock.
-    pub fn new(line: L) -> Self {
-        Self::with_clock(line, SystemClock)
+    pub fn new(schedule: L) -> Self {
+        Self::with_clock(schedule, SystemClock)
     }
 }
 
-impl<L: Line, C: Clock> Allowance<L, C> {
+impl<L: CallSchedule, C: Clock> Allowance<L, C> {
     /// Admits calls by another clock.
-    pub fn with_clock(line: L, clock: C) -> Self {
-        Self { line, clock }
+    pub fn with_clock(schedule: L, clock: C) -> Self {
+        Self { schedule, clock }
     }
 
     async fn wait_for_slot(&self, lane: Lane, deadline: Instant) -> Result<(), TurnedAway> {
@@ -43,22 +43,22 @@ impl<L: Line, C: Clock> Allowance<L, C> {
             let Some(time) = remaining.checked_sub(CALL_TIME) else {
                 return Err(TurnedAway { retry_after: None, source: None });
             };
-            let answer = self.line.book(Ask { lane, now, latest: now.saturating_add(span(time)) }).await;
+            let decision = self.schedule.book(SlotRequest { lane, now, latest: now.saturating_add(span(time)) }).await;
             let now = self.clock.time();
-            match answer {
-                Ok(Answer::Leave { slot }) => {
+            match decision {
+                Ok(SlotDecision::Granted { slot }) => {
                     self.clock.sleep(until(slot, now)).await;
                     // If DynamoDB or a busy machine delayed the call by more than this, it gives up its slot. It would
                     // come too close to the calls after it.
-                    if self.clock.time() <= slot + self.line.rules().lateness() {
+                    if self.clock.time() <= slot + self.schedule.rules().lateness() {
                         return Ok(());
                     }
                 }
-                Ok(Answer::Later { at }) => self.clock.sleep(until(at, now).max(Duration::from_millis(1))).await,
-                Ok(Answer::Full { until: free }) => {
+                Ok(SlotDecision::Later { at }) => self.clock.sleep(until(at, now).max(Duration::from_millis(1))).await,
+                Ok(SlotDecision::Full { until: free }) => {
                     return Err(TurnedAway { retry_after: Some(until(free, now)), source: None });
                 }
-                Ok(Answer::DayUsedUp { until: tomorrow }) => {
+                Ok(SlotDecision::DayUsedUp { until: tomorrow }) => {
                     let source = match lane {
                         Lane::Interactive => Arc::new(DayUsedUp) as _,
                         Lane::Background => Arc::new(BackgroundDayUsedUp) as _,
@@ -74,7 +74,7 @@ impl<L: Line, C: Clock> Allowance<L, C> {
     }
 }
 
-impl<L: Line, C: Clock> Admission for Allowance<L, C> {
+impl<L: CallSchedule, C: Clock> Admission for Allowance<L, C> {
     fn admit(&self, lane: Lane, deadline: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
         Box::pin(self.wait_for_slot(lane, deadline))
     }
@@ -82,7 +82,7 @@ impl<L: Line, C: Clock> Admission for Allowance<L, C> {
     fn throttled(&self, _: Lane, limit: Option<Limit>) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             // A failure is ignored: while the schedule is unavailable, no caller gets a slot from it either.
-            let _ = self.line.push_back(self.clock.time(), limit).await;
+            let _ = self.schedule.back_off(self.clock.time(), limit).await;
         })
     }
 }

@@ -6,7 +6,7 @@ use leadsquared::{Lane, Limit};
 
 /// The part of the account's allowance that this system uses, and how its two lanes share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct AllowanceSettings {
     /// The limit of the whole account, for all callers together (<https://apidocs.leadsquared.com/rate-limits/>).
     pub limit: Limit,
     /// Our share of the limit, in percent. The rest is for other callers of the account.
@@ -27,12 +27,12 @@ pub struct Settings {
     pub patience: Duration,
 }
 
-impl Settings {
-    /// The whole of `limit`, 40 % of it guaranteed for the background, no daily cap, 10 % of a cap reserved for people, a
-    /// margin of 425 ms and a patience of 5 s.
+impl AllowanceSettings {
+    /// The whole of `limit`, 40 % of it guaranteed for the background, no daily cap, 10 % of a cap reserved for people,
+    /// a margin of 425 ms and a patience of 5 s.
     ///
-    /// The margin covers clocks that are up to 200 ms wrong in either direction, and another 25 ms. If the clocks agree,
-    /// it also covers the time to connect. With a window of 5 s it costs 7.8 % of the throughput.
+    /// The margin covers clocks that are up to 200 ms wrong in either direction, and another 25 ms. If the clocks
+    /// agree, it also covers the time to connect. With a window of 5 s it costs 7.8 % of the throughput.
     pub fn new(limit: Limit) -> Self {
         Self {
             limit,
@@ -49,8 +49,8 @@ impl Settings {
 /// The value of the setting `ALLOWANCE_DAILY` that switches the daily cap off.
 pub const NO_DAILY_CAP: &str = "none";
 
-/// The daily cap that follows from the plan: `share` percent of 10,000 calls on LeadSquared's Pro plan, which permits 10
-/// calls in 5 s, and of 100,000 calls on larger plans (<https://apidocs.leadsquared.com/rate-limits/>).
+/// The daily cap that follows from the plan: `share` percent of 10,000 calls on LeadSquared's Pro plan, which permits
+/// 10 calls in 5 s, and of 100,000 calls on larger plans (<https://apidocs.leadsquared.com/rate-limits/>).
 pub fn plan_daily(calls: u32, share: u8) -> u32 {
     let day: u32 = if calls <= 10 { 10_000 } else { 100_000 };
     (day / 100 * u32::from(share)).max(1)
@@ -59,7 +59,7 @@ pub fn plan_daily(calls: u32, share: u8) -> u32 {
 /// Why settings are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidSettings {
+pub enum InvalidAllowance {
     /// Our share is less than one call in a window.
     #[error("{share} % of {calls} calls is less than one call in a window; raise the share")]
     NoCalls {
@@ -95,43 +95,43 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
 /// Checked settings, and the interval between slots that follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
-    settings: Settings,
+pub struct AllowanceRules {
+    settings: AllowanceSettings,
     interval: Duration,
 }
 
-impl Rules {
+impl AllowanceRules {
     /// Checks the settings.
     ///
     /// # Errors
     /// When they permit no call, or a percentage or a time is out of range.
-    pub fn new(settings: Settings) -> Result<Self, InvalidSettings> {
+    pub fn new(settings: AllowanceSettings) -> Result<Self, InvalidAllowance> {
         for (name, value, most) in [("share", settings.share, 100), ("background", settings.background, 99)] {
             if !(1..=most).contains(&value) {
-                return Err(InvalidSettings::Percentage { name, most });
+                return Err(InvalidAllowance::Percentage { name, most });
             }
         }
         for (name, time) in [("window", settings.limit.window), ("patience", settings.patience)] {
             if time.is_zero() || time > LONGEST {
-                return Err(InvalidSettings::Time { name });
+                return Err(InvalidAllowance::Time { name });
             }
         }
         if settings.margin.is_zero() || settings.margin > settings.limit.window {
-            return Err(InvalidSettings::Time { name: "margin" });
+            return Err(InvalidAllowance::Time { name: "margin" });
         }
         if settings.daily_reserve > 99 {
-            return Err(InvalidSettings::DailyReserve);
+            return Err(InvalidAllowance::DailyReserve);
         }
         if settings.daily == Some(0) {
-            return Err(InvalidSettings::NoDailyCalls);
+            return Err(InvalidAllowance::NoDailyCalls);
         }
         let interval = interval(&settings, settings.limit)
-            .ok_or(InvalidSettings::NoCalls { calls: settings.limit.calls, share: settings.share })?;
+            .ok_or(InvalidAllowance::NoCalls { calls: settings.limit.calls, share: settings.share })?;
         Ok(Self { settings, interval })
     }
 
     /// The settings.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &AllowanceSettings {
         &self.settings
     }
 
@@ -142,8 +142,8 @@ impl Rules {
 
     /// The time from one slot to the next under a limit that LeadSquared named, if that is longer than the interval.
     ///
-    /// A limit with a window of hours is a daily limit. It is ignored: to spread it evenly would slow down every call for
-    /// no reason.
+    /// A limit with a window of hours is a daily limit. It is ignored: to spread it evenly would slow down every call
+    /// for no reason.
     pub(crate) fn slower(&self, limit: Limit) -> Option<Duration> {
         if limit.window.is_zero() || limit.window > LONGEST {
             return None;
@@ -165,7 +165,8 @@ impl Rules {
         }
     }
 
-    /// How far ahead the background can book outside its turns. A person who arrives now waits at most this long for it.
+    /// How far ahead the background can book outside its turns. A person who arrives now waits at most this long for
+    /// it.
     pub(crate) fn ahead(&self) -> Duration {
         (self.settings.limit.window / 5).min(self.settings.patience / 2)
     }
@@ -193,7 +194,8 @@ impl Rules {
         (interval / 2).min(self.ahead())
     }
 
-    /// The longest wait of a person who arrives alone: behind what the background has booked ahead and two of its turns.
+    /// The longest wait of a person who arrives alone: behind what the background has booked ahead and two of its
+    /// turns.
     pub(crate) fn longest_wait_alone(&self, interval: Duration) -> Duration {
         self.ahead() + interval * 3
     }
@@ -205,8 +207,9 @@ impl Rules {
 }
 
 /// The distance between slots at which no window has more calls than our share, if each call is delayed by up to the
-/// margin. One call more would start at least `window + margin` after the first, and so arrive at least `window` after it.
-fn interval(settings: &Settings, limit: Limit) -> Option<Duration> {
+/// margin. One call more would start at least `window + margin` after the first, and so arrive at least `window` after
+/// it.
+fn interval(settings: &AllowanceSettings, limit: Limit) -> Option<Duration> {
     let calls = u128::from(limit.calls) * u128::from(settings.share) / 100;
     let nanoseconds = (limit.window + settings.margin).as_nanos().checked_add(calls.checked_sub(1)?)? / calls;
     u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
@@ -216,50 +219,58 @@ fn interval(settings: &Settings, limit: Limit) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn settings() -> Settings {
-        Settings::new(Limit { calls: 25, window: Duration::from_secs(5) })
+    fn settings() -> AllowanceSettings {
+        AllowanceSettings::new(Limit { calls: 25, window: Duration::from_secs(5) })
     }
 
     #[test]
     fn the_interval_follows_from_limit_share_and_margin() {
-        assert_eq!(Rules::new(settings()).unwrap().interval(), Duration::from_millis(217));
-        let half = Settings { share: 50, ..settings() };
+        assert_eq!(AllowanceRules::new(settings()).unwrap().interval(), Duration::from_millis(217));
+        let half = AllowanceSettings { share: 50, ..settings() };
         // Half of 25 calls is 12.
-        assert_eq!(Rules::new(half).unwrap().interval(), Duration::from_nanos(452_083_334));
+        assert_eq!(AllowanceRules::new(half).unwrap().interval(), Duration::from_nanos(452_083_334));
     }
 
     #[test]
     fn the_default_margin_costs_less_than_a_twelfth_of_the_throughput() {
-        let rate = 1.0 / Rules::new(settings()).unwrap().interval().as_secs_f64();
+        let rate = 1.0 / AllowanceRules::new(settings()).unwrap().interval().as_secs_f64();
         assert!(rate / 5.0 > 0.92, "{rate} calls a second of 5");
     }
 
     #[test]
     fn invalid_settings_are_refused_by_name() {
         let refused = [
-            (Settings { daily_reserve: 100, ..settings() }, InvalidSettings::DailyReserve),
-            (Settings { share: 3, ..settings() }, InvalidSettings::NoCalls { calls: 25, share: 3 }),
-            (Settings { share: 0, ..settings() }, InvalidSettings::Percentage { name: "share", most: 100 }),
-            (Settings { share: 101, ..settings() }, InvalidSettings::Percentage { name: "share", most: 100 }),
-            (Settings { background: 100, ..settings() }, InvalidSettings::Percentage { name: "background", most: 99 }),
-            (Settings { patience: Duration::ZERO, ..settings() }, InvalidSettings::Time { name: "patience" }),
-            (Settings { margin: Duration::ZERO, ..settings() }, InvalidSettings::Time { name: "margin" }),
-            (Settings { margin: Duration::from_secs(6), ..settings() }, InvalidSettings::Time { name: "margin" }),
+            (AllowanceSettings { daily_reserve: 100, ..settings() }, InvalidAllowance::DailyReserve),
+            (AllowanceSettings { share: 3, ..settings() }, InvalidAllowance::NoCalls { calls: 25, share: 3 }),
+            (AllowanceSettings { share: 0, ..settings() }, InvalidAllowance::Percentage { name: "share", most: 100 }),
+            (AllowanceSettings { share: 101, ..settings() }, InvalidAllowance::Percentage { name: "share", most: 100 }),
             (
-                Settings { limit: Limit { calls: 25, window: Duration::from_secs(61) }, ..settings() },
-                InvalidSettings::Time { name: "window" },
+                AllowanceSettings { background: 100, ..settings() },
+                InvalidAllowance::Percentage { name: "background", most: 99 },
             ),
-            (Settings { daily: Some(0), ..settings() }, InvalidSettings::NoDailyCalls),
+            (AllowanceSettings { patience: Duration::ZERO, ..settings() }, InvalidAllowance::Time { name: "patience" }),
+            (AllowanceSettings { margin: Duration::ZERO, ..settings() }, InvalidAllowance::Time { name: "margin" }),
+            (
+                AllowanceSettings { margin: Duration::from_secs(6), ..settings() },
+                InvalidAllowance::Time { name: "margin" },
+            ),
+            (
+                AllowanceSettings { limit: Limit { calls: 25, window: Duration::from_secs(61) }, ..settings() },
+                InvalidAllowance::Time { name: "window" },
+            ),
+            (AllowanceSettings { daily: Some(0), ..settings() }, InvalidAllowance::NoDailyCalls),
         ];
         for (settings, error) in refused {
-            assert_eq!(Rules::new(settings), Err(error), "{settings:?}");
+            assert_eq!(AllowanceRules::new(settings), Err(error), "{settings:?}");
         }
     }
 
     #[test]
     fn the_background_stops_at_the_daily_reserve_for_people() {
         let background = |daily, daily_reserve| {
-            Rules::new(Settings { daily, daily_reserve, ..settings() }).unwrap().daily(Lane::Background)
+            AllowanceRules::new(AllowanceSettings { daily, daily_reserve, ..settings() })
+                .unwrap()
+                .daily(Lane::Background)
         };
         assert_eq!(background(None, 10), None);
         for (daily, reserve, expected) in
@@ -271,7 +282,7 @@ mod tests {
 
     #[test]
     fn only_a_slower_limit_with_a_short_window_counts() {
-        let rules = Rules::new(settings()).unwrap();
+        let rules = AllowanceRules::new(settings()).unwrap();
         let limit = |calls, seconds| Limit { calls, window: Duration::from_secs(seconds) };
         assert_eq!(rules.slower(limit(10, 5)), Some(Duration::from_micros(542_500)));
         assert_eq!(rules.slower(limit(0, 5)), Some(Duration::from_millis(5_425)));

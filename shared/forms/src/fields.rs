@@ -18,7 +18,7 @@ pub struct Field {
     #[serde(default)]
     pub attribute: Option<String>,
     /// Which values are valid.
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// Whether the field must be present and not empty.
     #[serde(default)]
     pub required: bool,
@@ -33,7 +33,7 @@ pub struct Field {
 /// Which values of a field are valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum FieldKind {
     /// One line of text.
     Text,
     /// Text of several lines.
@@ -54,7 +54,7 @@ pub enum Kind {
     Honeypot,
 }
 
-impl Kind {
+impl FieldKind {
     /// Whether the value becomes an attribute of the lead.
     fn has_attribute(self) -> bool {
         !matches!(self, Self::Password | Self::Honeypot)
@@ -141,25 +141,25 @@ impl Fields {
                 attribute if !attributes.insert(attribute) => {
                     return Err(InvalidFields::SameAttribute(attribute.to_owned()));
                 }
-                attribute if (attribute == EMAIL_ADDRESS) != (field.kind == Kind::Email) => {
+                attribute if (attribute == EMAIL_ADDRESS) != (field.kind == FieldKind::Email) => {
                     return Err(InvalidFields::Email);
                 }
                 _ => {}
             }
-            if (field.kind == Kind::Choice) == field.options.is_empty() {
+            if (field.kind == FieldKind::Choice) == field.options.is_empty() {
                 return Err(InvalidFields::Options(name()));
             }
-            if field.kind == Kind::Honeypot && field.required {
+            if field.kind == FieldKind::Honeypot && field.required {
                 return Err(InvalidFields::RequiredHoneypot(name()));
             }
             if !(1..=4000).contains(&field.limit) {
                 return Err(InvalidFields::Limit(name()));
             }
         }
-        if fields.iter().filter(|field| field.kind == Kind::Password).count() > 1 {
+        if fields.iter().filter(|field| field.kind == FieldKind::Password).count() > 1 {
             return Err(InvalidFields::Passwords);
         }
-        let mut emails = fields.iter().filter(|field| field.kind == Kind::Email);
+        let mut emails = fields.iter().filter(|field| field.kind == FieldKind::Email);
         match (emails.next(), emails.next()) {
             (Some(email), None) if email.required => Ok(Self(fields)),
             _ => Err(InvalidFields::Email),
@@ -168,7 +168,7 @@ impl Fields {
 
     /// Whether one of the fields is a password.
     pub fn have_password(&self) -> bool {
-        self.0.iter().any(|field| field.kind == Kind::Password)
+        self.0.iter().any(|field| field.kind == FieldKind::Password)
     }
 
     /// The fields in the order of the setting.
@@ -190,7 +190,7 @@ mod tests {
         );
         let fields = Fields::parse(&json).unwrap();
         let city = fields.iter().nth(1).unwrap();
-        assert_eq!((city.kind, city.required, city.limit), (Kind::Text, false, 255));
+        assert_eq!((city.kind, city.required, city.limit), (FieldKind::Text, false, 255));
     }
 
     #[test]

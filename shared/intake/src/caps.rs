@@ -8,14 +8,14 @@ use sha2::{Digest, Sha256};
 use throttle::Network;
 use time::OffsetDateTime;
 
-use crate::settings::{Day, Limits};
-use crate::{Arrival, Sender};
+use crate::settings::{DailyBudget, IntakeLimits};
+use crate::{Submission, Submitter};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
 
-/// The number of counters of an IPv6 site (a /48). Each /64 network of the site belongs to one of them. With a counter for
-/// each /64, one site could fill the item.
+/// The number of counters of an IPv6 site (a /48). Each /64 network of the site belongs to one of them. With a counter
+/// for each /64, one site could fill the item.
 const COUNTERS_OF_A_SITE: u8 = 16;
 
 /// The caps of one application.
@@ -45,29 +45,34 @@ pub(crate) struct Caps {
 }
 
 impl Caps {
-    pub(crate) fn of(arrival: &Arrival<'_>, limits: &Limits, day: &Day, now: OffsetDateTime) -> Self {
-        let Arrival { invitation, sender, by_robot } = *arrival;
+    pub(crate) fn of(
+        submission: &Submission<'_>,
+        limits: &IntakeLimits,
+        day: &DailyBudget,
+        now: OffsetDateTime,
+    ) -> Self {
+        let Submission { invitation, sender, by_robot } = *submission;
         let source = invitation.source.name();
         let second_of_day = now.unix_timestamp().rem_euclid(24 * 60 * 60).unsigned_abs();
         let date = now.unix_timestamp().div_euclid(24 * 60 * 60).to_be_bytes();
         let (kind, identity, window, share, causes, held_most) = match sender {
-            Sender::Visitor(network) => {
+            Submitter::Visitor(network) => {
                 let causes = ["network", "network-day"];
                 let share = limits.network_share;
                 ("network", largest(network.as_ref()), QUARTER_OF_AN_HOUR, share, causes, limits.held)
             }
-            Sender::FormKey { hash, .. } => {
+            Submitter::FormKey { hash, .. } => {
                 let causes = ["form-key", "form-key-day"];
                 ("form key", hash.as_bytes(), HOUR, limits.form_key_share, causes, limits.form_key)
             }
-            Sender::System(name) => {
+            Submitter::System(name) => {
                 ("source", name.as_bytes(), HOUR, limits.form_key_share, ["source", "source-day"], u32::MAX)
             }
         };
         let slot = second_of_day / window.as_secs();
         let of_window = match (sender, invitation.source) {
-            (Sender::Visitor(_), Source::LinkRequest) => limits.link_requests,
-            (Sender::Visitor(_), _) => limits.network,
+            (Submitter::Visitor(_), Source::LinkRequest) => limits.link_requests,
+            (Submitter::Visitor(_), _) => limits.network,
             _ => limits.form_key,
         };
         let mut bounds = Vec::new();
@@ -77,7 +82,7 @@ impl Caps {
             names.push(cause);
         };
         match sender {
-            Sender::Visitor(Some(network)) if network.site().is_some() => {
+            Submitter::Visitor(Some(network)) if network.site().is_some() => {
                 let part = Sha256::digest(network.own())[0] % COUNTERS_OF_A_SITE;
                 bound(format!("{source}-{slot}-{part:x}"), 1, of_window, causes[0]);
                 bound(format!("{source}-{slot}"), 1, of_window.saturating_mul(Network::OF_A_SITE), causes[0]);
@@ -96,8 +101,8 @@ impl Caps {
         bound("mails".to_owned(), mails, share(day.mails, mails), causes[1]);
 
         let visitor = match sender {
-            Sender::Visitor(network) | Sender::FormKey { visitor: network, .. } => network.as_ref(),
-            Sender::System(_) => None,
+            Submitter::Visitor(network) | Submitter::FormKey { visitor: network, .. } => network.as_ref(),
+            Submitter::System(_) => None,
         };
         // Without a visitor, the form key or the event source takes the place of the network.
         let (kind_of_origin, origin) = match visitor {

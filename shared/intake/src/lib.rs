@@ -39,7 +39,7 @@ use time::OffsetDateTime;
 use crate::caps::{Caps, hash};
 use crate::limiter::{Cap, Limiter, LimiterDecision};
 
-pub use crate::settings::{Day, Limits, Settings};
+pub use crate::settings::{DailyBudget, IntakeLimits, IntakeSettings};
 
 /// Time limit for the decision of the table. The applicant waits for it, and the limiter in the process can decide too.
 const TABLE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -52,7 +52,7 @@ const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
 /// Who sent an application.
 #[derive(Clone)]
-pub enum Sender {
+pub enum Submitter {
     /// A visitor of a website, with the visitor's network if the entry point reports it.
     Visitor(Option<Network>),
     /// A sender with a form key, which can name the visitor's network.
@@ -66,7 +66,7 @@ pub enum Sender {
     System(String),
 }
 
-impl Sender {
+impl Submitter {
     /// The sender with this form key, and the visitor's network if the sender named it.
     pub fn form_key(key: &[u8], visitor: Option<Network>) -> Self {
         Self::FormKey { hash: hash("form key", [key]), visitor }
@@ -79,18 +79,18 @@ impl Sender {
 }
 
 /// An application, a link request or another system's event that has arrived.
-pub struct Arrival<'a> {
+pub struct Submission<'a> {
     /// The invitation that it asks for. A password in it is sealed.
     pub invitation: &'a Invitation,
     /// Who sent it.
-    pub sender: &'a Sender,
+    pub sender: &'a Submitter,
     /// Whether a robot filled in the honeypot. The application is then held, whatever the caps permit.
     pub by_robot: bool,
 }
 
-/// Intake's decision about an arrival.
+/// Intake's decision about a submission.
 #[derive(Debug)]
-pub enum Fate {
+pub enum IntakeDecision {
     /// It is on the queue.
     Accepted,
     /// It is held for an operator.
@@ -114,7 +114,7 @@ pub enum Fate {
 }
 
 /// What happens to an application over a cap: it is held or dropped.
-pub trait OverCap {
+pub trait OverCapPolicy {
     /// Whether it is held.
     const HOLDS: bool;
 
@@ -127,13 +127,13 @@ pub trait OverCap {
 }
 
 /// Holds it for an operator. For applications and events.
-pub struct Kept;
+pub struct HoldOverCap;
 
 /// Drops it. For link requests, because the applicant can ask again. A function that only drops needs no permission for
 /// `dynamodb:PutItem`.
-pub struct Dropped;
+pub struct DropOverCap;
 
-impl OverCap for Kept {
+impl OverCapPolicy for HoldOverCap {
     const HOLDS: bool = true;
 
     async fn hold(ledger: &Ledger, hold: &Hold<'_>, now: OffsetDateTime) -> Result<Holding, LedgerError> {
@@ -141,7 +141,7 @@ impl OverCap for Kept {
     }
 }
 
-impl OverCap for Dropped {
+impl OverCapPolicy for DropOverCap {
     const HOLDS: bool = false;
 
     async fn hold(_: &Ledger, _: &Hold<'_>, _: OffsetDateTime) -> Result<Holding, LedgerError> {
@@ -150,17 +150,17 @@ impl OverCap for Dropped {
 }
 
 /// Decides about arrivals by the caps, and puts the accepted ones on the queue.
-pub struct Intake<O = Kept> {
+pub struct Intake<O = HoldOverCap> {
     table: Option<Ledger>,
     limiter: Mutex<Limiter>,
-    limits: Limits,
-    day: Day,
+    limits: IntakeLimits,
+    day: DailyBudget,
     /// Whether the process has logged at `ERROR` that it counts alone.
     has_reported: AtomicBool,
     over_cap: PhantomData<O>,
 }
 
-/// The decision of the caps about an arrival.
+/// The decision of the caps about a submission.
 enum CapDecision {
     /// It can go to the queue. The counter has counted it.
     Admitted(Counter),
@@ -185,9 +185,10 @@ enum Counter {
     Process,
 }
 
-impl<O: OverCap> Intake<O> {
-    /// Intake with these settings and counters in this ledger. Without a ledger, each process counts alone and logs that.
-    pub fn new(table: Option<Ledger>, settings: &Settings) -> Self {
+impl<O: OverCapPolicy> Intake<O> {
+    /// Intake with these settings and counters in this ledger. Without a ledger, each process counts alone and logs
+    /// that.
+    pub fn new(table: Option<Ledger>, settings: &IntakeSettings) -> Self {
         if table.is_none() {
             tracing::error!(
                 "LEDGER_TABLE is not set: each process counts the caps alone and no application can be held; \
@@ -205,28 +206,30 @@ impl<O: OverCap> Intake<O> {
         }
     }
 
-    /// Decides about an arrival, and puts it on the queue if it is within all caps.
-    pub async fn take(&self, queue: &Invitations, arrival: &Arrival<'_>, now: OffsetDateTime) -> Fate {
-        let invitation = arrival.invitation;
+    /// Decides about a submission, and puts it on the queue if it is within all caps.
+    pub async fn take(&self, queue: &Invitations, submission: &Submission<'_>, now: OffsetDateTime) -> IntakeDecision {
+        let invitation = submission.invitation;
         let (receipt, source) = (invitation.id, invitation.source.name());
-        let caps = Caps::of(arrival, &self.limits, &self.day, now);
-        match self.decide(arrival, &caps, now).await {
+        let caps = Caps::of(submission, &self.limits, &self.day, now);
+        match self.decide(submission, &caps, now).await {
             CapDecision::Admitted(counter) => match queue.send(invitation).await {
-                Ok(()) => Fate::Accepted,
+                Ok(()) => IntakeDecision::Accepted,
                 Err(error) => {
                     self.give_back(counter, &caps, now).await;
-                    Fate::NotStored(error)
+                    IntakeDecision::NotStored(error)
                 }
             },
-            CapDecision::Repeat => queue.send(invitation).await.map_or_else(Fate::NotStored, |()| Fate::Accepted),
-            CapDecision::Held => Fate::Held,
+            CapDecision::Repeat => {
+                queue.send(invitation).await.map_or_else(IntakeDecision::NotStored, |()| IntakeDecision::Accepted)
+            }
+            CapDecision::Held => IntakeDecision::Held,
             CapDecision::Over("honeypot") => {
                 Metric::Ended { outcome: "suppressed", source, age: Duration::ZERO }.record();
                 tracing::warn!(
                     %receipt, source, outcome = "suppressed", cause = "honeypot",
                     "dropped a robot's application, because it cannot be held; no action needed"
                 );
-                Fate::Dropped
+                IntakeDecision::Dropped
             }
             CapDecision::Over(cause) => {
                 Metric::LinkRequestDropped.record();
@@ -234,14 +237,14 @@ impl<O: OverCap> Intake<O> {
                     %receipt, source, cause,
                     "dropped a link request that is over a cap; the applicant can ask again later; no action needed"
                 );
-                Fate::Dropped
+                IntakeDecision::Dropped
             }
             CapDecision::TooMany(retry_after) => {
                 tracing::warn!(
                     %receipt, source, retry_after = retry_after.as_secs(),
                     "refused an application: its network has reached the cap of held applications; no action needed"
                 );
-                Fate::TooMany { retry_after }
+                IntakeDecision::TooMany { retry_after }
             }
             CapDecision::Busy(retry_after) => {
                 tracing::warn!(
@@ -249,7 +252,7 @@ impl<O: OverCap> Intake<O> {
                     "refused an application without storing it, because the ledger is unavailable or overloaded; \
                      its sender is asked to repeat it; if this lasts, check the table"
                 );
-                Fate::Busy { retry_after }
+                IntakeDecision::Busy { retry_after }
             }
             CapDecision::OtherPayload => {
                 tracing::warn!(
@@ -257,18 +260,18 @@ impl<O: OverCap> Intake<O> {
                     "refused an application: another one with the same id and other content arrived before; \
                      if this lasts, check how its sender forms ids"
                 );
-                Fate::OtherPayload
+                IntakeDecision::OtherPayload
             }
         }
     }
 
-    async fn decide(&self, arrival: &Arrival<'_>, caps: &Caps, now: OffsetDateTime) -> CapDecision {
-        let Some(table) = &self.table else { return self.decide_in_process(arrival, caps, now, None) };
-        match within(TABLE_TIMEOUT, self.decide_in_table(table, arrival, caps, now)).await {
+    async fn decide(&self, submission: &Submission<'_>, caps: &Caps, now: OffsetDateTime) -> CapDecision {
+        let Some(table) = &self.table else { return self.decide_in_process(submission, caps, now, None) };
+        match within(TABLE_TIMEOUT, self.decide_in_table(table, submission, caps, now)).await {
             Ok(decision) => decision,
             // The process must not decide in this case: a sender could pass the caps by throttling the table.
-            Err(error) if error.is_throttled() => not_held(arrival, &error),
-            Err(error) => self.decide_in_process(arrival, caps, now, Some(&error)),
+            Err(error) if error.is_throttled() => not_held(submission, &error),
+            Err(error) => self.decide_in_process(submission, caps, now, Some(&error)),
         }
     }
 
@@ -277,14 +280,14 @@ impl<O: OverCap> Intake<O> {
     async fn decide_in_table(
         &self,
         table: &Ledger,
-        arrival: &Arrival<'_>,
+        submission: &Submission<'_>,
         caps: &Caps,
         now: OffsetDateTime,
     ) -> Result<CapDecision, LedgerError> {
         let began = tokio::time::Instant::now();
         let counted = table.count_sender(&caps.sender, &caps.bounds).await?;
         // A robot's form uses up neither the caps of its network nor those of the person whose address it typed.
-        let cause = if arrival.by_robot { Some("honeypot") } else { counted.over.map(|bound| caps.over(bound).0) };
+        let cause = if submission.by_robot { Some("honeypot") } else { counted.over.map(|bound| caps.over(bound).0) };
         if let Some(cause) = cause {
             let counted_bounds = if counted.over.is_none() { &caps.bounds[..] } else { &[] };
             if !O::HOLDS {
@@ -298,12 +301,12 @@ impl<O: OverCap> Intake<O> {
                 false => Ok(false),
             };
             return Ok(match has_room {
-                Ok(true) => self.hold(table, arrival, caps, cause, now).await,
+                Ok(true) => self.hold(table, submission, caps, cause, now).await,
                 Ok(false) => {
                     self.uncount(table, caps, counted_bounds).await;
                     CapDecision::TooMany(wait)
                 }
-                Err(error) => not_held(arrival, &error),
+                Err(error) => not_held(submission, &error),
             });
         }
 
@@ -319,7 +322,7 @@ impl<O: OverCap> Intake<O> {
             }
             TakenPlaces::Repeat { is_held: true } => {
                 // The held copy still exists, or it is held again.
-                let hold = self.hold(table, arrival, caps, "repeat", now);
+                let hold = self.hold(table, submission, caps, "repeat", now);
                 return Ok(join(hold, self.uncount(table, caps, &caps.bounds)).await.0);
             }
             TakenPlaces::Full { first, retry_after } => (caps.full(first), retry_after),
@@ -335,7 +338,7 @@ impl<O: OverCap> Intake<O> {
             return Ok(CapDecision::TooMany(wait));
         }
         let counts = table.uncount_sender(&caps.sender, &caps.bounds, Some(caps.held_most));
-        let (held, has_room) = join(self.hold(table, arrival, caps, cause, now), counts).await;
+        let (held, has_room) = join(self.hold(table, submission, caps, cause, now), counts).await;
         // If others have reached the cap of held applications meanwhile, this one stays held: it is stored already.
         if !has_room.unwrap_or(true) {
             self.uncount(table, caps, &caps.bounds).await;
@@ -343,17 +346,17 @@ impl<O: OverCap> Intake<O> {
         Ok(held)
     }
 
-    /// Holds an application that is over a cap. If this fails, its sender must repeat it. The process must not decide in
-    /// this case: a sender could pass the caps by making the table fail.
+    /// Holds an application that is over a cap. If this fails, its sender must repeat it. The process must not decide
+    /// in this case: a sender could pass the caps by making the table fail.
     async fn hold(
         &self,
         table: &Ledger,
-        arrival: &Arrival<'_>,
+        submission: &Submission<'_>,
         caps: &Caps,
         cause: &'static str,
         now: OffsetDateTime,
     ) -> CapDecision {
-        let invitation = arrival.invitation;
+        let invitation = submission.invitation;
         let hold = Hold { invitation, cause, network: caps.network.as_deref(), mark: &caps.mark };
         match O::hold(table, &hold, now).await {
             Ok(Holding::Now) => {
@@ -368,14 +371,14 @@ impl<O: OverCap> Intake<O> {
             Ok(Holding::Already) => CapDecision::Held,
             Ok(Holding::WasAccepted) => CapDecision::Repeat,
             Ok(Holding::OtherPayload) => CapDecision::OtherPayload,
-            Err(error) => not_held(arrival, &error),
+            Err(error) => not_held(submission, &error),
         }
     }
 
     /// Decides by the counters in the process, while the table is unavailable.
     fn decide_in_process(
         &self,
-        arrival: &Arrival<'_>,
+        submission: &Submission<'_>,
         caps: &Caps,
         now: OffsetDateTime,
         error: Option<&LedgerError>,
@@ -392,7 +395,7 @@ impl<O: OverCap> Intake<O> {
                 }
             }
         }
-        if arrival.by_robot {
+        if submission.by_robot {
             // Without a table, the form can never be held. With one, it can be held when the table is available again.
             return if error.is_none() {
                 CapDecision::Over("honeypot")
@@ -448,8 +451,8 @@ impl<O: OverCap> Intake<O> {
 }
 
 /// The decision about an application over a cap that could not be held.
-fn not_held(arrival: &Arrival<'_>, error: &LedgerError) -> CapDecision {
-    let receipt = arrival.invitation.id;
+fn not_held(submission: &Submission<'_>, error: &LedgerError) -> CapDecision {
+    let receipt = submission.invitation.id;
     tracing::warn!(
         %receipt, error = %error,
         "could not hold an application that is over a cap: its sender is asked to repeat it; if this lasts, check the table"

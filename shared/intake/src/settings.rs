@@ -6,7 +6,7 @@ use settings::{SettingError, Variables};
 /// The caps, with the defaults that the README documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
+pub struct IntakeLimits {
     /// Applications of one person from one network, in any hour.
     pub person_and_network: u32,
     /// Applications for one mailbox from any network, in any hour.
@@ -26,7 +26,7 @@ pub struct Limits {
     pub link_requests: u32,
 }
 
-impl Default for Limits {
+impl Default for IntakeLimits {
     fn default() -> Self {
         Self {
             person_and_network: 3,
@@ -43,7 +43,7 @@ impl Default for Limits {
 
 /// The calls and mails of one UTC day, which the plan and the mail settings permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Day {
+pub struct DailyBudget {
     /// Calls to LeadSquared; none if the daily cap is switched off.
     pub calls: Option<u32>,
     /// Mails.
@@ -52,16 +52,16 @@ pub struct Day {
 
 /// The settings of intake. All are optional, so that a function also runs with an earlier template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct IntakeSettings {
     /// `LEDGER_TABLE`: the table with the counters. Without it, each process counts alone.
     pub ledger_table: Option<String>,
     /// `INTAKE_LIMITS`: the caps, as JSON.
-    pub limits: Limits,
+    pub limits: IntakeLimits,
     /// The calls and mails of the day, of which senders get a share.
-    pub day: Day,
+    pub day: DailyBudget,
 }
 
-impl Settings {
+impl IntakeSettings {
     /// Reads the settings.
     ///
     /// # Errors
@@ -71,17 +71,17 @@ impl Settings {
         let limits = match variables.optional(INTAKE_LIMITS) {
             Some(json) => {
                 let expected = "a JSON object of caps";
-                let limits: Limits = serde_json::from_str(&json)
+                let limits: IntakeLimits = serde_json::from_str(&json)
                     .map_err(|error| SettingError::invalid(INTAKE_LIMITS, expected, error))?;
                 limits.checked().map_err(|reason| SettingError::invalid(INTAKE_LIMITS, expected, reason))?
             }
-            None => Limits::default(),
+            None => IntakeLimits::default(),
         };
-        Ok(Self { ledger_table: variables.optional("LEDGER_TABLE"), limits, day: Day::read(variables)? })
+        Ok(Self { ledger_table: variables.optional("LEDGER_TABLE"), limits, day: DailyBudget::read(variables)? })
     }
 }
 
-impl Limits {
+impl IntakeLimits {
     fn checked(self) -> Result<Self, String> {
         let Self { person_and_network, mailbox, network, network_share, form_key, form_key_share, held, .. } = self;
         let all = [
@@ -100,7 +100,7 @@ impl Limits {
     }
 }
 
-impl Day {
+impl DailyBudget {
     fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const ALLOWANCE_DAILY: &str = "ALLOWANCE_DAILY";
         let number = |name: &'static str, default: u32| match variables.optional(name) {
@@ -121,16 +121,16 @@ impl Day {
 mod tests {
     use super::*;
 
-    fn read(settings: &[(&str, &str)]) -> Result<Settings, String> {
+    fn read(settings: &[(&str, &str)]) -> Result<IntakeSettings, String> {
         let lookup = |name: &str| settings.iter().find(|(its, _)| *its == name).map(|(_, value)| (*value).to_owned());
-        Settings::read(&Variables::new(&lookup)).map_err(|error| error.to_string())
+        IntakeSettings::read(&Variables::new(&lookup)).map_err(|error| error.to_string())
     }
 
     #[test]
     fn without_settings_the_smallest_plan_is_assumed() {
         let all = read(&[]).unwrap();
-        assert_eq!(all.limits, Limits::default());
-        assert_eq!((all.ledger_table, all.day), (None, Day { calls: Some(10_000), mails: 10_000 }));
+        assert_eq!(all.limits, IntakeLimits::default());
+        assert_eq!((all.ledger_table, all.day), (None, DailyBudget { calls: Some(10_000), mails: 10_000 }));
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn one_cap_can_be_changed_and_an_invalid_one_is_named() {
         let limits = read(&[("INTAKE_LIMITS", r#"{"network": 900}"#)]).unwrap().limits;
-        assert_eq!(limits, Limits { network: 900, ..Limits::default() });
+        assert_eq!(limits, IntakeLimits { network: 900, ..IntakeLimits::default() });
         for (json, part) in [
             (r#"{"network": 0}"#, "network must be from 1"),
             (r#"{"mailbox": 101}"#, "mailbox must be from 1 to 100"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aws::SdkConfig;
-use call_allowance::{Allowance, DynamoDb, WithSpare};
+use call_allowance::{Allowance, DynamoDb, WithFallback};
 use leadsquared::{Called, Client, Error, InvalidOptions, Keys, Lane, Options, Timeouts};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -12,13 +12,13 @@ use settings::{Secret, SecretError};
 use telemetry::Metric;
 use tokio::sync::Mutex;
 
-use crate::Settings;
+use crate::AccountSettings;
 
 /// The LeadSquared account: hands out a client with the current keys from Secrets Manager.
 pub struct Account {
     keys: Secret<StoredKeys>,
-    /// The last client and its keys. The client caches credentials that are derived from the keys, so it is replaced only
-    /// when the keys change.
+    /// The last client and its keys. The client caches credentials that are derived from the keys, so it is replaced
+    /// only when the keys change.
     client: Mutex<(Option<Arc<StoredKeys>>, Client)>,
 }
 
@@ -69,17 +69,22 @@ impl Account {
     /// What the secret must contain, for error messages.
     pub const KEYS: &str = r#"a JSON object {"accessKey": "…", "secretKey": "…"}"#;
 
-    /// The account with these settings, with keys from Secrets Manager and the call allowance in the ledger's table. Its
-    /// calls use `lane` and `timeouts`, and each is recorded as a metric. This reads and sends nothing yet.
+    /// The account with these settings, with keys from Secrets Manager and the call allowance in the ledger's table.
+    /// Its calls use `lane` and `timeouts`, and each is recorded as a metric. This reads and sends nothing yet.
     ///
     /// # Errors
     /// When the settings are invalid.
-    pub fn open(aws: &SdkConfig, settings: &Settings, lane: Lane, timeouts: Timeouts) -> Result<Self, InvalidOptions> {
+    pub fn open(
+        aws: &SdkConfig,
+        settings: &AccountSettings,
+        lane: Lane,
+        timeouts: Timeouts,
+    ) -> Result<Self, InvalidOptions> {
         let dynamodb = aws_sdk_dynamodb::Client::new(aws);
         let line = DynamoDb::new(dynamodb, settings.ledger_table.clone(), settings.allowance);
         let mut options = settings.leadsquared.clone();
         options.admission = match lane {
-            Lane::Interactive => Arc::new(Allowance::new(WithSpare::new(line))),
+            Lane::Interactive => Arc::new(Allowance::new(WithFallback::new(line))),
             Lane::Background => Arc::new(Allowance::new(line)),
         };
         options.timeouts = timeouts;
@@ -121,8 +126,8 @@ impl Account {
         self.access_with(keys).await
     }
 
-    /// Reads the secret again after LeadSquared refused the keys, which may have been rotated. Returns a client with the
-    /// new keys, or none if the keys are the same.
+    /// Reads the secret again after LeadSquared refused the keys, which may have been rotated. Returns a client with
+    /// the new keys, or none if the keys are the same.
     ///
     /// # Errors
     /// When the keys cannot be read.
@@ -132,13 +137,13 @@ impl Account {
         Ok((!access.keys.is_same(&refused.keys)).then_some(access))
     }
 
-    /// Runs `work` with a client. If LeadSquared refuses the keys and the secret has new ones, runs `work` a second time
-    /// at once. `cause` extracts LeadSquared's error from an error of `work`. Every call takes its slot from the call
-    /// allowance, also those of the second run.
+    /// Runs `work` with a client. If LeadSquared refuses the keys and the secret has new ones, runs `work` a second
+    /// time at once. `cause` extracts LeadSquared's error from an error of `work`. Every call takes its slot from the
+    /// call allowance, also those of the second run.
     ///
     /// # Errors
     /// The error of the last run of `work`, or the reason why the keys are not available.
-    pub async fn ask<T, E: From<AccountError>, F: Future<Output = Result<T, E>>>(
+    pub async fn with_client<T, E: From<AccountError>, F: Future<Output = Result<T, E>>>(
         &self,
         now: fn() -> Instant,
         cause: impl Fn(&E) -> Option<&Error>,

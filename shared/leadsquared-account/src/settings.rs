@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use call_allowance::Rules;
+use call_allowance::AllowanceRules;
 use leadsquared::{Limit, Options};
 use settings::{SettingError, Variables};
 
 /// The settings of every function that calls LeadSquared.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct AccountSettings {
     /// `LEADSQUARED_API_URL`, `LEADSQUARED_PORTAL_API_URL`, `LEADSQUARED_TENANT_AUTH_KEY_PATH` (optional) and
     /// `PORTAL_ID`.
     pub leadsquared: Options,
@@ -16,13 +16,13 @@ pub struct Settings {
     pub keys_secret: String,
     /// `LEDGER_TABLE`: the DynamoDB table that holds the call allowance.
     pub ledger_table: String,
-    /// `ALLOWANCE_CALLS`, `ALLOWANCE_WINDOW_SECONDS`, `ALLOWANCE_SHARE` and, optional, `ALLOWANCE_DAILY`: the calls that
-    /// this system can make. Default of the daily cap: what the plan permits ([`call_allowance::plan_daily`]). `none`
-    /// switches the daily cap off.
-    pub allowance: Rules,
+    /// `ALLOWANCE_CALLS`, `ALLOWANCE_WINDOW_SECONDS`, `ALLOWANCE_SHARE` and, optional, `ALLOWANCE_DAILY`: the calls
+    /// that this system can make. Default of the daily cap: what the plan permits ([`call_allowance::plan_daily`]).
+    /// `none` switches the daily cap off.
+    pub allowance: AllowanceRules,
 }
 
-impl Settings {
+impl AccountSettings {
     /// Reads the settings.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Settings {
     }
 }
 
-fn allowance(variables: &Variables<'_>) -> Result<Rules, SettingError> {
+fn allowance(variables: &Variables<'_>) -> Result<AllowanceRules, SettingError> {
     const CALLS: &str = "ALLOWANCE_CALLS";
     const DAILY: &str = "ALLOWANCE_DAILY";
     const NUMBER: &str = "a whole number above 0";
@@ -62,8 +62,8 @@ fn allowance(variables: &Variables<'_>) -> Result<Rules, SettingError> {
         Some(text) if text.trim().eq_ignore_ascii_case(call_allowance::NO_DAILY_CAP) => None,
         Some(_) => Some(variables.parsed(DAILY, NUMBER_OR_NONE)?),
     };
-    let settings = call_allowance::Settings { share, daily, ..call_allowance::Settings::new(limit) };
-    Rules::new(settings)
+    let settings = call_allowance::AllowanceSettings { share, daily, ..call_allowance::AllowanceSettings::new(limit) };
+    AllowanceRules::new(settings)
         .map_err(|error| SettingError::invalid(CALLS, "valid together with the other ALLOWANCE settings", error))
 }
 

@@ -16,14 +16,14 @@ pub const LENGTH: RangeInclusive<usize> = 8..=128;
 
 /// The rules for a new password.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
+pub struct PasswordRules {
     /// The classes of characters that the portal's policy requires.
     pub classes: Classes,
 }
 
 /// Why a new password is refused. The text is for the applicant, as the rest of a sentence that begins with the field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum PasswordFault {
     /// The password is too short or too long.
     #[error("must be {} to {} characters long", LENGTH.start(), LENGTH.end())]
     Length,
@@ -41,30 +41,30 @@ pub enum Fault {
 /// Checks only the length and the kind of characters.
 ///
 /// # Errors
-/// [`Fault::Length`] or [`Fault::NotPlainText`].
-pub fn check_shape(password: &str) -> Result<(), Fault> {
+/// [`PasswordFault::Length`] or [`PasswordFault::NotPlainText`].
+pub fn check_shape(password: &str) -> Result<(), PasswordFault> {
     if !LENGTH.contains(&password.chars().count()) {
-        return Err(Fault::Length);
+        return Err(PasswordFault::Length);
     }
     if password.chars().any(char::is_control) {
-        return Err(Fault::NotPlainText);
+        return Err(PasswordFault::NotPlainText);
     }
     Ok(())
 }
 
-impl Rules {
+impl PasswordRules {
     /// Checks a new password against every rule.
     ///
     /// # Errors
     /// The first rule that the password breaks.
-    pub fn check(&self, password: &str) -> Result<(), Fault> {
+    pub fn check(&self, password: &str) -> Result<(), PasswordFault> {
         check_shape(password)?;
         let missing = self.classes.missing_in(password);
         if !missing.is_empty() {
-            return Err(Fault::Classes(missing));
+            return Err(PasswordFault::Classes(missing));
         }
         if common::is_common(password) {
-            return Err(Fault::Common);
+            return Err(PasswordFault::Common);
         }
         Ok(())
     }
@@ -76,8 +76,8 @@ mod tests {
 
     use super::*;
 
-    fn rules(classes: &str) -> Rules {
-        Rules { classes: classes.parse().unwrap() }
+    fn rules(classes: &str) -> PasswordRules {
+        PasswordRules { classes: classes.parse().unwrap() }
     }
 
     #[test]

@@ -32,16 +32,16 @@ pub struct Delivery<'a> {
 
 /// What happens to a delivered message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Disposition {
     /// The message is finished: the queue can delete it.
     Done,
     /// The message is delivered again after this wait.
-    ComeBack(Duration),
+    RetryAfter(Duration),
 }
 
 /// The messages of a batch that are delivered again, each with its wait.
 #[derive(Default)]
-pub struct Returns<'a> {
+pub struct Retries<'a> {
     pub(crate) messages: Vec<(Delivery<'a>, Duration)>,
     /// Whether one of them has no id. Lambda can then only be asked to deliver the whole batch again.
     pub(crate) whole_batch: bool,
@@ -49,25 +49,25 @@ pub struct Returns<'a> {
 
 /// Passes the records of a batch to `handle` one after another.
 ///
-/// If a record is to be retried, the later records of its group are retried with it, without being handled: a FIFO queue
-/// must not deliver them out of order. Other groups are not affected.
+/// If a record is to be retried, the later records of its group are retried with it, without being handled: a FIFO
+/// queue must not deliver them out of order. Other groups are not affected.
 ///
-/// A panic in `handle` is a bug, and costs only the record that caused it one delivery. `panicked` then decides about that
-/// record. It should do less than `handle` does: if it panics too, the record is retried.
+/// A panic in `handle` is a bug, and costs only the record that caused it one delivery. `panicked` then decides about
+/// that record. It should do less than `handle` does: if it panics too, the record is retried.
 pub async fn each_record<'a>(
     event: &'a SqsEvent,
-    handle: impl AsyncFn(Delivery<'a>) -> Verdict,
-    panicked: impl AsyncFn(Delivery<'a>) -> Verdict,
-) -> Returns<'a> {
-    let mut returns = Returns::default();
+    handle: impl AsyncFn(Delivery<'a>) -> Disposition,
+    panicked: impl AsyncFn(Delivery<'a>) -> Disposition,
+) -> Retries<'a> {
+    let mut retries = Retries::default();
     let mut held_up: HashMap<&str, Duration> = HashMap::new();
     for record in &event.records {
         let delivery = Delivery::of(record);
         let id = delivery.message_id;
-        let verdict = match held_up.get(delivery.group) {
-            Some(wait) => Verdict::ComeBack(*wait),
+        let disposition = match held_up.get(delivery.group) {
+            Some(wait) => Disposition::RetryAfter(*wait),
             None => match AssertUnwindSafe(handle(delivery)).catch_unwind().await {
-                Ok(verdict) => verdict,
+                Ok(disposition) => disposition,
                 Err(_) => {
                     tracing::error!(
                         message.id = id,
@@ -75,25 +75,25 @@ pub async fn each_record<'a>(
                         "handling a message panicked: it is retried; the others of its batch continue; report this bug"
                     );
                     let decided = AssertUnwindSafe(panicked(delivery)).catch_unwind().await;
-                    decided.unwrap_or(Verdict::ComeBack(AFTER_PANIC))
+                    decided.unwrap_or(Disposition::RetryAfter(AFTER_PANIC))
                 }
             },
         };
-        if let Verdict::ComeBack(wait) = verdict {
+        if let Disposition::RetryAfter(wait) = disposition {
             if id.is_empty() {
                 tracing::error!(
                     "a record to be retried has no message id: the whole batch is retried; check what calls the function"
                 );
-                returns.whole_batch = true;
+                retries.whole_batch = true;
             } else {
-                returns.messages.push((delivery, wait));
+                retries.messages.push((delivery, wait));
             }
             if !delivery.group.is_empty() {
                 held_up.insert(delivery.group, wait);
             }
         }
     }
-    returns
+    retries
 }
 
 /// The wait before a record is retried whose handling panicked. A bug is not fixed within seconds.
@@ -103,8 +103,8 @@ pub const AFTER_PANIC: Duration = Duration::from_secs(5 * 60);
 const MOST_CLOCK_DIFFERENCE: Duration = Duration::from_secs(60 * 60);
 
 impl<'a> Delivery<'a> {
-    /// A delivery of a message that did not come from this queue, such as another system's event. It forms a group of its
-    /// own. The id must be letters, digits and punctuation
+    /// A delivery of a message that did not come from this queue, such as another system's event. It forms a group of
+    /// its own. The id must be letters, digits and punctuation
     /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>).
     pub fn from_elsewhere(id: &'a str, body: &'a str, at: SystemTime) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl<'a> Delivery<'a> {
     }
 }
 
-impl Returns<'_> {
+impl Retries<'_> {
     /// The response to Lambda: the messages that it must not delete.
     ///
     /// Lambda reads it only if the event source mapping has `ReportBatchItemFailures`. An empty identifier marks the
@@ -193,20 +193,20 @@ mod tests {
         let handle = async |delivery: Delivery<'_>| {
             handled.borrow_mut().push(format!("{} {}", delivery.body, delivery.receive_count));
             match delivery.body {
-                "good" => Verdict::Done,
-                "bad" => Verdict::ComeBack(Duration::from_secs(7)),
+                "good" => Disposition::Done,
+                "bad" => Disposition::RetryAfter(Duration::from_secs(7)),
                 other => panic!("{other}"),
             }
         };
         let panicked = async |delivery: Delivery<'_>| match delivery.body {
-            "oops" => Verdict::ComeBack(Duration::from_secs(9)),
-            "oops at last" => Verdict::Done,
+            "oops" => Disposition::RetryAfter(Duration::from_secs(9)),
+            "oops at last" => Disposition::Done,
             other => panic!("{other} again"),
         };
-        let returns = block_on(each_record(&event, handle, panicked));
-        let waits = returns.messages.iter().map(|(_, wait)| wait.as_secs()).collect();
+        let retries = block_on(each_record(&event, handle, panicked));
+        let waits = retries.messages.iter().map(|(_, wait)| wait.as_secs()).collect();
         let failed =
-            returns.response().batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+            retries.response().batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         (handled.into_inner(), failed, waits)
     }
 

@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use onboarding::{Invitation, InvitationId};
 use telemetry::Metric;
 
-use crate::{Delivery, Returns};
+use crate::{Delivery, Retries};
 
 /// The FIFO queue of invitations.
 #[derive(Clone, Debug)]
@@ -30,8 +30,8 @@ pub struct DeadLetters {
     url: String,
 }
 
-/// A call to SQS failed, or its result is unknown. Sending again is safe, because a FIFO queue drops the second copy. The
-/// cause is the service's error code, never its text.
+/// A call to SQS failed, or its result is unknown. Sending again is safe, because a FIFO queue drops the second copy.
+/// The cause is the service's error code, never its text.
 #[derive(Debug, thiserror::Error)]
 #[error("SQS did not carry out {operation} ({cause}); if this lasts, check the queue's URL and the function's role")]
 pub struct QueueError {
@@ -59,8 +59,8 @@ impl Invitations {
 
     /// Puts an invitation on the queue. When this succeeds, the invitation is stored durably.
     ///
-    /// The message group is the person, so one person's invitations run one after another. The deduplication id consists
-    /// of the invitation's id and a hash of its payload: SQS drops a second copy within five minutes
+    /// The message group is the person, so one person's invitations run one after another. The deduplication id
+    /// consists of the invitation's id and a hash of its payload: SQS drops a second copy within five minutes
     /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>),
     /// and the ledger recognises a later one. The message carries the trace of the current invocation.
     ///
@@ -116,8 +116,8 @@ impl Invitations {
     /// Sets when SQS delivers these messages again, in whole seconds.
     ///
     /// A failure is only logged: SQS then delivers the messages again after the queue's visibility time-out.
-    pub async fn put_off(&self, returns: &Returns<'_>) {
-        for some in returns.messages.chunks(BATCH) {
+    pub async fn postpone(&self, retries: &Retries<'_>) {
+        for some in retries.messages.chunks(BATCH) {
             let entries = some.iter().enumerate().map(|(position, (delivery, wait))| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(position.to_string())
@@ -142,8 +142,8 @@ impl Invitations {
 }
 
 /// The same JSON with the two characters escaped that JSON permits and SQS refuses
-/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>). They occur only inside
-/// strings, so they can be escaped.
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>). They occur only
+/// inside strings, so they can be escaped.
 fn sendable(json: &str) -> Cow<'_, str> {
     match json.contains(['\u{fffe}', '\u{ffff}']) {
         true => json.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff").into(),
@@ -163,7 +163,7 @@ const BATCH: usize = 10;
 const CONCURRENT_BATCHES: usize = 8;
 
 /// Why a message was dead-lettered. It contains no personal data, because operators sort and share dead letters by it.
-pub struct Reason {
+pub struct DeadLetterReason {
     /// `malformed`, `rejected` or `exhausted`.
     pub class: &'static str,
     /// The exact cause, for example `refused: MXInvalidInputException`.
@@ -183,7 +183,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// When the dead letter is possibly not stored. The caller must then have the message delivered again.
-    pub async fn send(&self, delivery: &Delivery<'_>, reason: &Reason) -> Result<(), QueueError> {
+    pub async fn send(&self, delivery: &Delivery<'_>, reason: &DeadLetterReason) -> Result<(), QueueError> {
         let attribute = |data_type: &str, value: &str| {
             let value = MessageAttributeValue::builder().data_type(data_type).string_value(value).build();
             value.expect("the data type, its one required field, is set")
@@ -201,8 +201,8 @@ impl DeadLetters {
             .send_message()
             .queue_url(&self.url)
             .message_group_id(if delivery.group.is_empty() { &id } else { delivery.group })
-            // The same message, dead-lettered twice, is one dead letter. A message that was put back has a new id, so SQS
-            // does not drop its next dead letter as a duplicate within five minutes.
+            // The same message, dead-lettered twice, is one dead letter. A message that was put back has a new id, so
+            // SQS does not drop its next dead letter as a duplicate within five minutes.
             .message_deduplication_id(&id)
             .message_body(sendable(delivery.body))
             .message_attributes("class", text(reason.class))

@@ -7,5 +7,5 @@ mod invitations;
 pub use backoff::{
     LAST_RECEIVE, MOST_RECEIVES, RETENTION, after_no_time, after_throttling, backoff, before_retention_ends,
 };
-pub use batch::{AFTER_PANIC, Delivery, Returns, Verdict, each_record};
-pub use invitations::{DeadLetters, Invitations, QueueError, Reason};
+pub use batch::{AFTER_PANIC, Delivery, Disposition, Retries, each_record};
+pub use invitations::{DeadLetterReason, DeadLetters, Invitations, QueueError};

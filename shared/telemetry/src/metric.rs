@@ -35,11 +35,11 @@ pub enum Metric {
     /// A webhook reported only a change that this system made itself, and was ignored.
     Echo,
     /// An attempt at an invitation failed and will be repeated.
-    ComesBack {
+    Retry {
         /// Why it failed.
         cause: &'static str,
         /// Whether an operator must fix something before an attempt can succeed.
-        to_be_mended: bool,
+        needs_operator: bool,
         /// The time since the invitation was put on the queue.
         age: Duration,
     },
@@ -107,11 +107,12 @@ const LINK_REQUESTS_DROPPED: Series<[&str; 0]> = series("LinkRequestsDropped", [
 const PASSWORDS_DISCARDED: Series<[&str; 0]> = series("PasswordsDiscarded", [], Unit::Count);
 // Not an outcome: no message ended, and alarms compare shares of all outcomes.
 const ECHOES: Series<[&str; 0]> = series("Echoes", [], Unit::Count);
-const COMES_BACK: Series<[&str; 1]> = series("ComesBack", ["cause"], Unit::Count);
+// The CloudWatch names `ComesBack` and `ToBeMended` stay: dashboards and alarms of deployed stacks use them.
+const RETRIES: Series<[&str; 1]> = series("ComesBack", ["cause"], Unit::Count);
 // SQS excludes messages that were received often from its own age metric
 // (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>).
 const WAITING_AGE: Series<[&str; 0]> = series("WaitingAge", [], Unit::Seconds);
-const TO_BE_MENDED: Series<[&str; 0]> = series("ToBeMended", [], Unit::Count);
+const NEEDS_OPERATOR: Series<[&str; 0]> = series("ToBeMended", [], Unit::Count);
 const MALFORMED: Series<[&str; 0]> = series("Malformed", [], Unit::Count);
 const UPSTREAM_CALLS: Series<[&str; 2]> = series("UpstreamCalls", ["call", "result"], Unit::Count);
 const RATE_LIMITED: Series<[&str; 0]> = series("RateLimited", [], Unit::Count);
@@ -137,9 +138,9 @@ pub const ALL: [Series<&[&str]>; 25] = [
     LINK_REQUESTS_DROPPED.listed(),
     PASSWORDS_DISCARDED.listed(),
     ECHOES.listed(),
-    COMES_BACK.listed(),
+    RETRIES.listed(),
     WAITING_AGE.listed(),
-    TO_BE_MENDED.listed(),
+    NEEDS_OPERATOR.listed(),
     MALFORMED.listed(),
     UPSTREAM_CALLS.listed(),
     RATE_LIMITED.listed(),
@@ -175,10 +176,10 @@ impl Metric {
             Self::LinkRequestDropped => LINK_REQUESTS_DROPPED.count(1, []),
             Self::PasswordDiscarded => PASSWORDS_DISCARDED.count(1, []),
             Self::Echo => ECHOES.count(1, []),
-            Self::ComesBack { cause, to_be_mended, age } => {
-                COMES_BACK.count(1, [cause]);
+            Self::Retry { cause, needs_operator, age } => {
+                RETRIES.count(1, [cause]);
                 WAITING_AGE.measure(age.as_secs_f64());
-                TO_BE_MENDED.count(to_be_mended.into(), []);
+                NEEDS_OPERATOR.count(needs_operator.into(), []);
             }
             Self::Malformed => MALFORMED.count(1, []),
             Self::Called { call, result, waited } => {

@@ -5,7 +5,8 @@ use std::future::pending;
 use std::time::Duration;
 
 use call_allowance::{
-    Allowance, Answer, Ask, BackgroundDayUsedUp, DayUsedUp, InProcess, Line, LineError, Rules, Settings, until_next_day,
+    Allowance, AllowanceRules, AllowanceSettings, BackgroundDayUsedUp, CallSchedule, DayUsedUp, InProcess,
+    ScheduleError, SlotDecision, SlotRequest, until_next_day,
 };
 use futures::executor::block_on;
 use leadsquared::{Admission, Lane, Limit, TurnedAway};
@@ -85,7 +86,7 @@ fn after_a_rate_limit_refusal_every_call_waits_for_a_window() {
 #[test]
 fn the_daily_cap_is_named_and_ends_at_midnight() {
     run(async |true_time, clock| {
-        let rules = Rules::new(Settings { daily: Some(1), ..settings() }).unwrap();
+        let rules = AllowanceRules::new(AllowanceSettings { daily: Some(1), ..settings() }).unwrap();
         let allowance = Allowance::with_clock(InProcess::new(rules), clock);
         admit(&allowance, true_time, Lane::Background, LONG).await.unwrap();
         let turned_away = admit(&allowance, true_time, Lane::Interactive, LONG).await.unwrap_err();
@@ -100,7 +101,7 @@ fn the_daily_cap_is_named_and_ends_at_midnight() {
 #[test]
 fn the_background_stops_before_people_do_and_both_continue_at_midnight() {
     run(async |true_time, clock| {
-        let rules = Rules::new(Settings { daily: Some(10), ..settings() }).unwrap();
+        let rules = AllowanceRules::new(AllowanceSettings { daily: Some(10), ..settings() }).unwrap();
         let allowance = Allowance::with_clock(InProcess::new(rules), clock);
         for _ in 0..9 {
             admit(&allowance, true_time, Lane::Background, LONG).await.unwrap();
@@ -131,20 +132,20 @@ struct Slow {
     first: std::sync::Mutex<Duration>,
 }
 
-impl Line for Slow {
-    fn rules(&self) -> &Rules {
+impl CallSchedule for Slow {
+    fn rules(&self) -> &AllowanceRules {
         self.line.rules()
     }
 
-    async fn book(&self, ask: Ask) -> Result<Answer, LineError> {
+    async fn book(&self, ask: SlotRequest) -> Result<SlotDecision, ScheduleError> {
         let answer = self.line.book(ask).await;
         let delay = std::mem::take(&mut *self.first.lock().unwrap());
         self.true_time.sleep(delay).await;
         answer
     }
 
-    async fn push_back(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), LineError> {
-        self.line.push_back(now, limit).await
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
+        self.line.back_off(now, limit).await
     }
 }
 
@@ -163,18 +164,18 @@ fn a_call_that_is_too_late_for_its_slot_takes_another() {
 }
 
 /// A schedule that is always unavailable.
-struct Unreachable(Rules);
+struct Unreachable(AllowanceRules);
 
-impl Line for Unreachable {
-    fn rules(&self) -> &Rules {
+impl CallSchedule for Unreachable {
+    fn rules(&self) -> &AllowanceRules {
         &self.0
     }
 
-    async fn book(&self, _: Ask) -> Result<Answer, LineError> {
-        Err(LineError::Unavailable { cause: "not reached".to_owned() })
+    async fn book(&self, _: SlotRequest) -> Result<SlotDecision, ScheduleError> {
+        Err(ScheduleError::Unavailable { cause: "not reached".to_owned() })
     }
 
-    async fn push_back(&self, _: OffsetDateTime, _: Option<Limit>) -> Result<(), LineError> {
+    async fn back_off(&self, _: OffsetDateTime, _: Option<Limit>) -> Result<(), ScheduleError> {
         pending().await
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use call_allowance::{Allowance, Answer, Ask, Line, Rules, Settings};
+use call_allowance::{Allowance, AllowanceRules, AllowanceSettings, CallSchedule, SlotDecision, SlotRequest};
 use leadsquared::{Admission, Lane, Limit};
 use virtual_clock::{Chance, Task, VirtualClock};
 
@@ -78,8 +78,8 @@ impl Scene {
         Self { limit, crowds: vec![crowd], workers, call: 300, rest: 0, sign_ins: None, seconds: 300, seed: 7 }
     }
 
-    fn rules(&self) -> Rules {
-        Rules::new(Settings::new(self.limit)).unwrap()
+    fn rules(&self) -> AllowanceRules {
+        AllowanceRules::new(AllowanceSettings::new(self.limit)).unwrap()
     }
 
     /// The number of all slots during the scene.
@@ -163,8 +163,9 @@ async fn rush(crowd: Crowd, line: Handle, true_time: VirtualClock, mut chance: C
             }
             recent.push_back(now);
         }
-        let ask = Ask { lane: Lane::Interactive, now: NOON + now, latest: NOON + now + crowd.patience - CALL_TIME };
-        if let Answer::Leave { slot } = line.book(ask).await.unwrap() {
+        let ask =
+            SlotRequest { lane: Lane::Interactive, now: NOON + now, latest: NOON + now + crowd.patience - CALL_TIME };
+        if let SlotDecision::Granted { slot } = line.book(ask).await.unwrap() {
             let mut seen = seen.borrow_mut();
             seen.arrivals.push(Duration::try_from(slot - NOON).unwrap());
             seen.crowd += 1;

@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use call_allowance::{Allowance, Answer, Ask, Line, LineError, Rules, Settings};
+use call_allowance::{
+    Allowance, AllowanceRules, AllowanceSettings, CallSchedule, ScheduleError, SlotDecision, SlotRequest,
+};
 use futures::future::{Either, select};
 use leadsquared::{Admission, Lane, Limit};
 use proptest::prelude::*;
@@ -33,7 +35,7 @@ struct Worker {
 /// The workers and their environment. Times are in milliseconds.
 #[derive(Clone, Debug)]
 struct World {
-    rules: Rules,
+    rules: AllowanceRules,
     workers: Vec<Worker>,
     /// The longest duration of a request to the schedule.
     latency: u64,
@@ -101,12 +103,12 @@ struct Remote<L> {
     latency: u64,
 }
 
-impl<L: Line> Line for Remote<L> {
-    fn rules(&self) -> &Rules {
+impl<L: CallSchedule> CallSchedule for Remote<L> {
+    fn rules(&self) -> &AllowanceRules {
         self.line.rules()
     }
 
-    async fn book(&self, ask: Ask) -> Result<Answer, LineError> {
+    async fn book(&self, ask: SlotRequest) -> Result<SlotDecision, ScheduleError> {
         let (there, all) = {
             let mut chance = self.chance.lock().unwrap();
             let all = up_to(&mut chance, self.latency);
@@ -118,13 +120,13 @@ impl<L: Line> Line for Remote<L> {
         answer
     }
 
-    async fn push_back(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), LineError> {
-        self.line.push_back(now, limit).await
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
+        self.line.back_off(now, limit).await
     }
 }
 
 impl World {
-    fn run<L: Line + Clone + 'static>(&self, line: &L) -> Seen {
+    fn run<L: CallSchedule + Clone + 'static>(&self, line: &L) -> Seen {
         let true_time = new_run(self.seed);
         let seen = Rc::new(RefCell::new(Seen::default()));
         let tasks = self.workers.iter().zip(0..).map(|(worker, number)| {
@@ -136,7 +138,7 @@ impl World {
         seen.take()
     }
 
-    async fn work<L: Line + 'static>(
+    async fn work<L: CallSchedule + 'static>(
         self,
         worker: Worker,
         line: L,
@@ -212,7 +214,7 @@ prop_compose! {
         seed in any::<u64>(),
     ) -> World {
         let limit = Limit { calls: calls.max(100_u32.div_ceil(share.into())), window: Duration::from_secs(seconds) };
-        let settings = Settings { share, ..Settings::new(limit) };
+        let settings = AllowanceSettings { share, ..AllowanceSettings::new(limit) };
         let workers = workers.into_iter().map(|(waits, clock, rest, dies)| Worker {
             lane: if waits { Lane::Interactive } else { Lane::Background },
             // Mostly at the extremes, which are the hardest cases.
@@ -223,7 +225,7 @@ prop_compose! {
         let left = u64::try_from(settings.margin.as_millis()).unwrap() - 2 * u64::try_from(error).unwrap();
         let latency = left * latency / 100;
         World {
-            rules: Rules::new(settings).unwrap(),
+            rules: AllowanceRules::new(settings).unwrap(),
             workers: workers.collect(),
             latency,
             transit: left - latency,
@@ -239,7 +241,7 @@ proptest! {
 
     #[test]
     fn no_window_has_more_calls_than_our_share(world in world()) {
-        let Settings { limit, share, .. } = *world.rules.settings();
+        let AllowanceSettings { limit, share, .. } = *world.rules.settings();
         let ours = limit.calls as usize * usize::from(share) / 100;
         let seen = world.run(&Handle::new(world.rules));
         prop_assert!(seen.fullest(limit.window) <= ours, "{} of {ours}", seen.fullest(limit.window));
@@ -250,7 +252,7 @@ proptest! {
 }
 
 /// Whether the check finds a fault in a schedule that is known to be wrong.
-fn catches(broken: &(impl Line + Clone + 'static), world: &World) -> bool {
+fn catches(broken: &(impl CallSchedule + Clone + 'static), world: &World) -> bool {
     world.run(broken).fullest(settings().limit.window) > settings().limit.calls as usize
 }
 
@@ -268,7 +270,7 @@ fn the_check_catches_a_margin_that_is_too_small_for_wrong_clocks() {
     let worker = |error, rest| Worker { lane: Lane::Background, error, rest, dies: 0 };
     world.workers = vec![worker(-200, 0), worker(-200, 5_000), worker(200, 8_000), worker(200, 0)];
     (world.latency, world.transit) = (0, 0);
-    let hopeful = Rules::new(Settings { margin: Duration::from_millis(1), ..settings() }).unwrap();
+    let hopeful = AllowanceRules::new(AllowanceSettings { margin: Duration::from_millis(1), ..settings() }).unwrap();
     assert!((0..50).any(|seed| catches(&Handle::new(hopeful), &World { seed, ..world.clone() })));
     assert!(!(0..50).any(|seed| catches(&Handle::new(rules()), &World { seed, ..world.clone() })));
 }
@@ -317,24 +319,24 @@ fn a_person_gets_a_slot_before_a_crowd_in_the_background() {
 /// A faulty schedule: a token bucket that holds a window's calls and refills at their rate.
 #[derive(Clone)]
 struct Bucket {
-    rules: Rules,
+    rules: AllowanceRules,
     /// The tokens in the bucket, and the time at which they were counted.
     state: Arc<Mutex<(f64, OffsetDateTime)>>,
 }
 
 impl Bucket {
-    fn new(rules: Rules) -> Self {
+    fn new(rules: AllowanceRules) -> Self {
         let full = f64::from(rules.settings().limit.calls);
         Self { rules, state: Arc::new(Mutex::new((full, NOON))) }
     }
 }
 
-impl Line for Bucket {
-    fn rules(&self) -> &Rules {
+impl CallSchedule for Bucket {
+    fn rules(&self) -> &AllowanceRules {
         &self.rules
     }
 
-    async fn book(&self, ask: Ask) -> Result<Answer, LineError> {
+    async fn book(&self, ask: SlotRequest) -> Result<SlotDecision, ScheduleError> {
         let Limit { calls, window } = self.rules.settings().limit;
         let rate = f64::from(calls) / window.as_secs_f64();
         let mut state = self.state.lock().unwrap();
@@ -342,13 +344,13 @@ impl Line for Bucket {
         let tokens = f64::from(calls).min(tokens + (ask.now - since).as_seconds_f64() * rate);
         if tokens < 1.0 {
             *state = (tokens, ask.now);
-            return Ok(Answer::Later { at: ask.now + Duration::from_secs_f64((1.0 - tokens) / rate) });
+            return Ok(SlotDecision::Later { at: ask.now + Duration::from_secs_f64((1.0 - tokens) / rate) });
         }
         *state = (tokens - 1.0, ask.now);
-        Ok(Answer::Leave { slot: ask.now })
+        Ok(SlotDecision::Granted { slot: ask.now })
     }
 
-    async fn push_back(&self, _: OffsetDateTime, _: Option<Limit>) -> Result<(), LineError> {
+    async fn back_off(&self, _: OffsetDateTime, _: Option<Limit>) -> Result<(), ScheduleError> {
         Ok(())
     }
 }

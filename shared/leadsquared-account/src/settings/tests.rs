@@ -4,7 +4,7 @@ use leadsquared::Lane;
 
 use super::*;
 
-fn read(calls: &str, share: &str, daily: Option<&str>) -> Result<Rules, SettingError> {
+fn read(calls: &str, share: &str, daily: Option<&str>) -> Result<AllowanceRules, SettingError> {
     let lookup = |name: &str| match name {
         "ALLOWANCE_CALLS" => Some(calls.to_owned()),
         "ALLOWANCE_WINDOW_SECONDS" => Some("5".to_owned()),

@@ -5,39 +5,39 @@ use std::time::Duration;
 use leadsquared::{Lane, Limit};
 use time::OffsetDateTime;
 
-use crate::settings::{LONGEST, Rules};
+use crate::settings::{AllowanceRules, LONGEST};
 
 /// A schedule of slots. All callers of one LeadSquared account book their slots in it.
 ///
 /// Times are arguments. They are read on the caller's clock.
-pub trait Line: Send + Sync {
+pub trait CallSchedule: Send + Sync {
     /// The rules of the schedule.
-    fn rules(&self) -> &Rules;
+    fn rules(&self) -> &AllowanceRules;
 
     /// Books a slot if one is free. Otherwise the schedule does not change.
     ///
     /// # Errors
-    /// When the schedule is unavailable or unreadable. The caller must not call LeadSquared then, because it does not know
-    /// how many calls the others make.
-    fn book(&self, ask: Ask) -> impl Future<Output = Result<Answer, LineError>> + Send;
+    /// When the schedule is unavailable or unreadable. The caller must not call LeadSquared then, because it does not
+    /// know how many calls the others make.
+    fn book(&self, request: SlotRequest) -> impl Future<Output = Result<SlotDecision, ScheduleError>> + Send;
 
     /// Slows the schedule down after LeadSquared refused a call at `now` as one too many, and perhaps named its limit.
     ///
-    /// No slot of the next full window is given out, and a slower limit applies for an hour. Slots that were booked before
-    /// stay booked.
+    /// No slot of the next full window is given out, and a slower limit applies for an hour. Slots that were booked
+    /// before stay booked.
     ///
     /// # Errors
     /// When the schedule is unavailable or unreadable.
-    fn push_back(
+    fn back_off(
         &self,
         now: OffsetDateTime,
         limit: Option<Limit>,
-    ) -> impl Future<Output = Result<(), LineError>> + Send;
+    ) -> impl Future<Output = Result<(), ScheduleError>> + Send;
 }
 
 /// A request for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct SlotRequest {
     /// The lane of the caller.
     pub lane: Lane,
     /// The time of the request, on the caller's clock.
@@ -46,11 +46,11 @@ pub struct Ask {
     pub latest: OffsetDateTime,
 }
 
-/// The decision about an [`Ask`].
+/// The decision about a [`SlotRequest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum SlotDecision {
     /// The slot belongs to the caller, who starts the call then.
-    Leave {
+    Granted {
         /// The time of the slot on the caller's clock, not before the request.
         slot: OffsetDateTime,
     },
@@ -74,7 +74,7 @@ pub enum Answer {
 /// Why a schedule could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum LineError {
+pub enum ScheduleError {
     /// DynamoDB failed or did not answer.
     #[error(
         "DynamoDB did not carry out the request ({cause}); if this lasts, check the table's name and the function's role"
@@ -107,7 +107,7 @@ const MOST_RESERVED: u32 = 32;
 
 /// The state of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct State {
+pub(crate) struct ScheduleState {
     /// The first slot after all booked and reserved ones. It is in the past while the schedule is idle.
     pub(crate) head: OffsetDateTime,
     /// The time of the background's next turn.
@@ -150,7 +150,7 @@ impl Reserve {
 }
 
 /// A slot that can be booked.
-pub(crate) struct Booking {
+pub(crate) struct SlotBooking {
     pub(crate) slot: OffsetDateTime,
     /// The distance from the slot to the new head.
     pub(crate) interval: Duration,
@@ -159,10 +159,10 @@ pub(crate) struct Booking {
     /// Whether the slot is one of the background's turns.
     pub(crate) on_turn: bool,
     /// The state after the booking.
-    pub(crate) after: State,
+    pub(crate) after: ScheduleState,
 }
 
-impl State {
+impl ScheduleState {
     /// A schedule without bookings.
     pub(crate) const NEW: Self = Self {
         head: OffsetDateTime::UNIX_EPOCH,
@@ -175,48 +175,48 @@ impl State {
     };
 
     /// The slot for a request, or the reason why there is none.
-    pub(crate) fn book(&self, rules: &Rules, ask: &Ask) -> Result<Booking, Answer> {
-        let state = self.without_wrong_clocks(rules, ask.now);
+    pub(crate) fn book(&self, rules: &AllowanceRules, request: &SlotRequest) -> Result<SlotBooking, SlotDecision> {
+        let state = self.without_wrong_clocks(rules, request.now);
         let (last_day, used) = (state.day, state.used);
-        let booking = match ask.lane {
-            Lane::Interactive => state.book_for_a_person(rules, ask),
-            Lane::Background => state.book_in_background(rules, ask),
+        let booking = match request.lane {
+            Lane::Interactive => state.book_for_a_person(rules, request),
+            Lane::Background => state.book_in_background(rules, request),
         }?;
         // The day of the slot, not of the clock: the head never moves back over midnight, even if a clock is behind.
         let day = day_of(booking.slot);
         let used = if day == last_day { used } else { 0 };
-        if rules.daily(ask.lane).is_some_and(|daily| used >= daily) {
-            return Err(Answer::DayUsedUp { until: end_of(day) });
+        if rules.daily(request.lane).is_some_and(|daily| used >= daily) {
+            return Err(SlotDecision::DayUsedUp { until: end_of(day) });
         }
-        Ok(Booking {
+        Ok(SlotBooking {
             last: booking.last.min(end_of(day) - Duration::from_nanos(1)),
             after: Self { day, used: used.saturating_add(1), ..booking.after },
             ..booking
         })
     }
 
-    /// A slot for a person, up to the patience ahead. Slots that are due to the background stay free before it. A reserved
-    /// slot that is still free shortly before its time goes to the next person.
-    fn book_for_a_person(self, rules: &Rules, ask: &Ask) -> Result<Booking, Answer> {
-        let interval = self.interval(rules, ask.now);
-        let head = self.head.max(ask.now);
-        if let Some(slot) = self.first_reserved(ask) {
+    /// A slot for a person, up to the patience ahead. Slots that are due to the background stay free before it. A
+    /// reserved slot that is still free shortly before its time goes to the next person.
+    fn book_for_a_person(self, rules: &AllowanceRules, request: &SlotRequest) -> Result<SlotBooking, SlotDecision> {
+        let interval = self.interval(rules, request.now);
+        let head = self.head.max(request.now);
+        if let Some(slot) = self.first_reserved(request) {
             // If few slots are booked, the background can book at the end of the schedule.
-            let is_short = head <= ask.now + rules.ahead();
-            if is_short || slot <= ask.now + rules.handover(interval) {
-                return Ok(self.take_reserved(slot, interval, ask.now));
+            let is_short = head <= request.now + rules.ahead();
+            if is_short || slot <= request.now + rules.handover(interval) {
+                return Ok(self.take_reserved(slot, interval, request.now));
             }
         }
-        let last = ask.latest.min(ask.now + rules.settings().patience);
+        let last = request.latest.min(request.now + rules.settings().patience);
         // A person who arrives alone does not have to wait for a slot behind a reserved one.
-        let alone = ask.now + rules.longest_wait_alone(interval);
+        let alone = request.now + rules.longest_wait_alone(interval);
         let mut slot = head;
         let mut reserve = self.reserve.clone();
         let mut last_without_reserve = last;
         if reserve.left > 0 {
             let from = reserve.due.max(alone + Duration::from_nanos(1));
             if head >= from {
-                reserve = reserve.tidied(ask.now);
+                reserve = reserve.tidied(request.now);
                 while reserve.left > 0 && slot >= reserve.due && slot <= last {
                     reserve.left -= 1;
                     reserve.slots.push(slot);
@@ -228,19 +228,20 @@ impl State {
             }
         }
         if slot > last {
-            return Err(Answer::Full { until: head });
+            return Err(SlotDecision::Full { until: head });
         }
         let after = Self { head: slot + interval, reserve, ..self };
-        Ok(Booking { slot, interval, last: last_without_reserve, on_turn: false, after })
+        Ok(SlotBooking { slot, interval, last: last_without_reserve, on_turn: false, after })
     }
 
-    /// A slot for the background: a reserved one, or one of the nearest, or on its turn one behind the people's bookings.
-    fn book_in_background(self, rules: &Rules, ask: &Ask) -> Result<Booking, Answer> {
-        let interval = self.interval(rules, ask.now);
-        let next_turn = ask.now.max(self.turn + rules.between_turns(interval));
+    /// A slot for the background: a reserved one, or one of the nearest, or on its turn one behind the people's
+    /// bookings.
+    fn book_in_background(self, rules: &AllowanceRules, request: &SlotRequest) -> Result<SlotBooking, SlotDecision> {
+        let interval = self.interval(rules, request.now);
+        let next_turn = request.now.max(self.turn + rules.between_turns(interval));
         let most = rules.most_reserved(interval).min(MOST_RESERVED);
-        if let Some(slot) = self.first_reserved(ask) {
-            let mut booking = self.take_reserved(slot, interval, ask.now);
+        if let Some(slot) = self.first_reserved(request) {
+            let mut booking = self.take_reserved(slot, interval, request.now);
             booking.after.turn = next_turn;
             // Each booking of a reserved slot reserves two more. The reserve grows while all its slots are used, and
             // shrinks when some expire unused.
@@ -248,38 +249,42 @@ impl State {
             reserve.left = reserve.left.saturating_add(2).min(most);
             return Ok(booking);
         }
-        let slot = self.head.max(ask.now);
-        let is_near = slot <= ask.now + rules.ahead();
-        let on_turn = !is_near && self.turn <= ask.now;
+        let slot = self.head.max(request.now);
+        let is_near = slot <= request.now + rules.ahead();
+        let on_turn = !is_near && self.turn <= request.now;
         if !is_near && !on_turn {
             let at = self.turn.min(slot - rules.ahead());
-            return Err(if at < ask.latest { Answer::Later { at } } else { Answer::Full { until: slot } });
+            return Err(if at < request.latest {
+                SlotDecision::Later { at }
+            } else {
+                SlotDecision::Full { until: slot }
+            });
         }
-        let last = ask.latest.min(ask.now + if on_turn { rules.ahead_on_turn() } else { rules.ahead() });
+        let last = request.latest.min(request.now + if on_turn { rules.ahead_on_turn() } else { rules.ahead() });
         if slot > last {
-            return Err(Answer::Full { until: slot });
+            return Err(SlotDecision::Full { until: slot });
         }
         let turn = if on_turn { next_turn } else { self.turn };
         let reserve = Reserve { left: self.reserve.left.max(most), ..self.reserve };
         let after = Self { head: slot + interval, turn, reserve, ..self };
-        Ok(Booking { slot, interval, last, on_turn, after })
+        Ok(SlotBooking { slot, interval, last, on_turn, after })
     }
 
     /// The first reserved slot that the caller can use. A slot of an earlier day than the counted one is not usable.
-    fn first_reserved(&self, ask: &Ask) -> Option<OffsetDateTime> {
-        let is_usable = |slot: &&OffsetDateTime| **slot >= ask.now && day_of(**slot) >= self.day;
-        self.reserve.slots.iter().find(is_usable).copied().filter(|slot| *slot <= ask.latest)
+    fn first_reserved(&self, request: &SlotRequest) -> Option<OffsetDateTime> {
+        let is_usable = |slot: &&OffsetDateTime| **slot >= request.now && day_of(**slot) >= self.day;
+        self.reserve.slots.iter().find(is_usable).copied().filter(|slot| *slot <= request.latest)
     }
 
-    fn take_reserved(self, slot: OffsetDateTime, interval: Duration, now: OffsetDateTime) -> Booking {
+    fn take_reserved(self, slot: OffsetDateTime, interval: Duration, now: OffsetDateTime) -> SlotBooking {
         let mut reserve = self.reserve;
         reserve.slots.retain(|other| *other != slot);
         let after = Self { reserve: reserve.tidied(now), ..self };
-        Booking { slot, interval, last: slot, on_turn: false, after }
+        SlotBooking { slot, interval, last: slot, on_turn: false, after }
     }
 
     /// The state after LeadSquared refused a call as one too many.
-    pub(crate) fn pushed_back(&self, rules: &Rules, now: OffsetDateTime, limit: Option<Limit>) -> Self {
+    pub(crate) fn backed_off(&self, rules: &AllowanceRules, now: OffsetDateTime, limit: Option<Limit>) -> Self {
         let mut state = self.without_wrong_clocks(rules, now);
         let mut window = rules.settings().limit.window;
         if let Some((limit, slower)) = limit.and_then(|limit| Some((limit, rules.slower(limit)?))) {
@@ -299,13 +304,13 @@ impl State {
         state
     }
 
-    fn interval(&self, rules: &Rules, now: OffsetDateTime) -> Duration {
+    fn interval(&self, rules: &AllowanceRules, now: OffsetDateTime) -> Duration {
         if self.slower_until > now { rules.interval().max(self.slower) } else { rules.interval() }
     }
 
     /// The state without the effects of a wrong clock. A worker whose clock is hours ahead would otherwise stop all
     /// callers for hours. The schedule then starts again one window from now.
-    fn without_wrong_clocks(&self, rules: &Rules, now: OffsetDateTime) -> Self {
+    fn without_wrong_clocks(&self, rules: &AllowanceRules, now: OffsetDateTime) -> Self {
         let mut state = self.clone();
         if state.head > now + WRONG_CLOCK {
             state.head = now + rules.settings().limit.window;
