@@ -11,22 +11,22 @@ const TWELVE_HOURS: StaticFormatDescription = format_description!(
 const TO_THE_MILLISECOND: StaticFormatDescription =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]");
 
-/// As requests, activities and webhooks write it.
+/// The format of requests, activities and webhooks.
 pub(crate) fn to_the_second(time: OffsetDateTime) -> String {
     time.format(TO_THE_SECOND).unwrap_or_default()
 }
 
-/// As the inner fields of a listed activity write it.
+/// The format of the inner fields of a listed activity.
 pub(crate) fn of_an_inner_field(time: OffsetDateTime) -> String {
     time.format(TWELVE_HOURS).unwrap_or_default()
 }
 
-/// As leads are read back: seconds are all that is kept.
+/// The format of leads that are read back; only whole seconds are stored.
 pub(crate) fn of_a_lead(time: OffsetDateTime) -> String {
     time.replace_nanosecond(0).ok().and_then(|time| time.format(TO_THE_MILLISECOND).ok()).unwrap_or_default()
 }
 
-/// Reads what a request may send.
+/// Reads a date of a request.
 pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
     let read =
         PrimitiveDateTime::parse(text, TO_THE_SECOND).or_else(|_| PrimitiveDateTime::parse(text, TO_THE_MILLISECOND));

@@ -1,10 +1,9 @@
-//! Webhooks: who wants to hear of what, and what they are told.
+//! Webhooks: which events they listen for, and the bodies that are delivered.
 //!
 //! - <https://apidocs.leadsquared.com/webhooks/>
 //! - <https://support.leadsquared.com/support/solutions/articles/3000074525-overview-on-how-to-write-webhook-in-lsq>
 //!
-//! What is to be told is written in the transaction that causes it, so neither can be without the other; sending is
-//! [`crate::deliveries`]' business.
+//! A delivery is stored in the transaction of the change that raises it. [`crate::deliveries`] sends it.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -18,7 +17,7 @@ use crate::leads::{self, Lead, Writer};
 use crate::store::stamp;
 use crate::tenant::ActivityType;
 
-/// The events that can be listened for, by the number that calls use.
+/// The events that a webhook can listen for. Calls name them by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     ActivityCreate,
@@ -28,12 +27,12 @@ pub(crate) enum Event {
     LeadUpdate,
     ScoreChange,
     FieldChange,
-    /// A number that LeadSquared knows for something that the emulator has not: tasks, opportunities, landing pages.
+    /// An event of something that the emulator does not have: tasks, opportunities, landing pages.
     NeverHere(&'static str),
 }
 
 impl Event {
-    /// The event of a number; stage change (5) cannot be listened for through the API, field change can.
+    /// The event of a number. The API has no webhooks for stage changes (5), only for field changes.
     pub(crate) fn of_number(number: &str) -> Option<Self> {
         Some(match number {
             "1" => Self::NeverHere("Landing_Page_submission"),
@@ -70,13 +69,13 @@ impl Event {
         }
     }
 
-    /// Whether listening for it needs the code of an activity type.
+    /// Whether a webhook for it needs the code of an activity type.
     pub(crate) fn is_of_activities(self) -> bool {
         matches!(self, Self::ActivityCreate | Self::ActivityUpdate)
     }
 }
 
-/// What a webhook was created with.
+/// The body of the call that created a webhook.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Description {
@@ -99,7 +98,7 @@ pub(crate) struct Description {
     pub(crate) custom_headers: Option<Vec<Header>>,
 }
 
-/// A header that every delivery carries; LeadSquared signs nothing, so this is the receiver's only proof.
+/// A header of every delivery. LeadSquared does not sign deliveries: a secret header is the receiver's only proof.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Header {
@@ -114,14 +113,14 @@ impl Description {
     }
 }
 
-/// Whether a webhook is delivered to.
+/// Whether a webhook gets deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum WebhookStatus {
     /// Deliveries are made.
     Enabled,
-    /// Somebody switched it off.
+    /// An administrator disabled it.
     Disabled,
-    /// LeadSquared switched it off because its address did not answer.
+    /// LeadSquared disabled it because its address did not answer.
     Failed,
 }
 
@@ -150,15 +149,15 @@ pub struct Webhook {
     pub id: String,
     /// The event it listens for, by name.
     pub event: String,
-    /// Where it is delivered, without the query, which may hold the receiver's secret.
+    /// The receiver's address without its query, which may hold a secret.
     pub address: String,
-    /// Whether it is delivered to.
+    /// Whether it gets deliveries.
     pub status: WebhookStatus,
-    /// Deliveries that failed since the last that did not.
+    /// The number of failed deliveries since the last successful one.
     pub failures: u32,
 }
 
-/// A webhook with all it was created with.
+/// A webhook with its complete description.
 pub(crate) struct Stored {
     pub(crate) id: String,
     pub(crate) description: Description,
@@ -185,7 +184,7 @@ pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<Stored>> {
     db.prepare_cached(&format!("{COLUMNS} ORDER BY number"))?.query_map([], read)?.collect()
 }
 
-/// The webhook of that id.
+/// The webhook with this id.
 pub(crate) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<Stored>> {
     db.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?.query_row([id.to_ascii_lowercase()], read).optional()
 }
@@ -196,7 +195,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored { id: row.get(0)?, description, status: WebhookStatus::of_code(row.get(2)?), failures: row.get(3)? })
 }
 
-/// Creates the webhook, or replaces the one of that id.
+/// Creates a webhook, or replaces the one with its id.
 pub(crate) fn save(db: &Connection, webhook: &Stored, now: time::OffsetDateTime) -> Result<(), Failure> {
     let description = serde_json::to_string(&webhook.description).map_err(|_| Failure::internal())?;
     db.prepare_cached(
@@ -207,7 +206,8 @@ pub(crate) fn save(db: &Connection, webhook: &Stored, now: time::OffsetDateTime)
     Ok(())
 }
 
-/// Switches a webhook on or off, as somebody does by hand; on, its failures are forgotten. Says whether there is one.
+/// Enables or disables a webhook, as an administrator does by hand. Enabling resets its count of failures. Returns
+/// whether the webhook exists.
 pub(crate) fn switch(db: &Connection, id: &str, enabled: bool, now: time::OffsetDateTime) -> Result<bool, Failure> {
     let Some(mut webhook) = by_id(db, id)? else { return Ok(false) };
     webhook.status = if enabled { WebhookStatus::Enabled } else { WebhookStatus::Disabled };
@@ -216,20 +216,20 @@ pub(crate) fn switch(db: &Connection, id: &str, enabled: bool, now: time::Offset
     Ok(true)
 }
 
-/// Deletes the webhook with its deliveries; says whether there was one.
+/// Deletes a webhook with its deliveries; returns whether it existed.
 pub(crate) fn delete(db: &Connection, id: &str) -> rusqlite::Result<bool> {
     Ok(db.execute("DELETE FROM webhook WHERE id = ?1", [id.to_ascii_lowercase()])? > 0)
 }
 
-/// Tells who listens that a lead was created: one flat object.
+/// Raises the event of a created lead. The body is one flat object.
 pub(crate) fn lead_created(writer: &Writer<'_>, lead: &Lead) -> Result<(), Failure> {
-    tell(writer, &Value::Object(snapshot(writer, lead)), |event, _| event == Event::LeadCreate)
+    raise(writer, &Value::Object(snapshot(writer, lead)), |event, _| event == Event::LeadCreate)
 }
 
-/// Tells who listens that a lead was written: what it was before, and what it is now.
+/// Raises the events of a changed lead. The body holds the values before and after.
 pub(crate) fn lead_updated(writer: &Writer<'_>, before: &Lead, after: &Lead) -> Result<(), Failure> {
     let changed = |field: &str| before.field(field) != after.field(field);
-    tell_change(writer, before, after, |event, description| match event {
+    raise_change(writer, before, after, |event, description| match event {
         Event::LeadUpdate => true,
         Event::OwnerChange => changed("OwnerId"),
         Event::ScoreChange => changed("Score"),
@@ -238,12 +238,12 @@ pub(crate) fn lead_updated(writer: &Writer<'_>, before: &Lead, after: &Lead) -> 
     })
 }
 
-/// Tells who listens that an activity raised or lowered a lead's score; nobody wrote to the lead itself.
+/// Raises the event of a score that an activity changed. The lead itself was not written.
 pub(crate) fn score_changed(writer: &Writer<'_>, before: &Lead, after: &Lead) -> Result<(), Failure> {
-    tell_change(writer, before, after, |event, _| event == Event::ScoreChange)
+    raise_change(writer, before, after, |event, _| event == Event::ScoreChange)
 }
 
-fn tell_change(
+fn raise_change(
     writer: &Writer<'_>,
     before: &Lead,
     after: &Lead,
@@ -255,10 +255,10 @@ fn tell_change(
         let always = ["ProspectID", "OwnerId", "ModifiedBy", "ModifiedOn"].contains(&name.as_str());
         always || now.get(name).unwrap_or(&Value::Null) != value
     });
-    tell(writer, &json!({ "Before": old, "After": now }), listens)
+    raise(writer, &json!({ "Before": old, "After": now }), listens)
 }
 
-/// Fields with a value, and the two phones in any case; dates to the second.
+/// The fields with a value, and both phone fields even without one. Dates are to the second.
 fn snapshot(writer: &Writer<'_>, lead: &Lead) -> Map<String, Value> {
     let mut flat = every_field(writer, lead);
     flat.retain(|name, value| !value.is_null() || name == "Phone" || name == "Mobile");
@@ -269,7 +269,7 @@ fn every_field(writer: &Writer<'_>, lead: &Lead) -> Map<String, Value> {
     leads::flat(&writer.account.tenant, &writer.account.users(), lead, dates::to_the_second)
 }
 
-fn tell(writer: &Writer<'_>, body: &Value, listens: impl Fn(Event, &Description) -> bool) -> Result<(), Failure> {
+fn raise(writer: &Writer<'_>, body: &Value, listens: impl Fn(Event, &Description) -> bool) -> Result<(), Failure> {
     for webhook in all(writer.db)? {
         let event = webhook.description.event().filter(|event| listens(*event, &webhook.description));
         if let Some(event) = event.filter(|_| webhook.status == WebhookStatus::Enabled) {
@@ -285,7 +285,7 @@ fn tell(writer: &Writer<'_>, body: &Value, listens: impl Fn(Event, &Description)
     Ok(())
 }
 
-/// Tells who listens that an activity was posted or changed; those of about a minute go together, as a list.
+/// Raises the event of a posted or changed activity. Activities of about a minute are delivered together as a list.
 pub(crate) fn activity_written(
     writer: &Writer<'_>,
     event: Event,
@@ -294,7 +294,7 @@ pub(crate) fn activity_written(
 ) -> Result<(), Failure> {
     let mut data = json!(activity.fields);
     data["Note"] = json!(activity.note);
-    let told = json!({
+    let body = json!({
         "ProspectActivityId": activity.id,
         "RelatedProspectId": activity.lead_id,
         "ActivityEvent": activity.code.to_string(),
@@ -310,7 +310,7 @@ pub(crate) fn activity_written(
             && webhook.status == WebhookStatus::Enabled
             && webhook.description.activity_event.as_deref() == Some(&activity.code.to_string());
         if concerns {
-            gather(writer, event, &webhook.id, &told)?;
+            gather(writer, event, &webhook.id, &body)?;
         }
     }
     Ok(())
