@@ -1,4 +1,5 @@
-//! How a function reads its LeadSquared keys: when it reads the secret, and when it reads it again. Time is an argument.
+//! How a function reads its LeadSquared keys: when it reads the secret, and when it reads it again. Time is an
+//! argument.
 
 use std::{
     sync::{

@@ -1,4 +1,5 @@
-//! Every message leaves the queue before SQS deletes it: the worker's own code in this process, with time as an argument.
+//! Every message leaves the queue before SQS deletes it: the worker's own code in this process, with time as an
+//! argument.
 
 use std::{
     sync::{

@@ -637,8 +637,8 @@ async fn a_press_is_answered_before_the_functions_time_out_when_leadsquared_hang
     sandbox.finish(function).await;
 }
 
-/// The first press on a cold function, for a lead that is not yet a portal user, while background invitations use up the
-/// call allowance of LeadSquared's smallest plan.
+/// The first press on a cold function, for a lead that is not yet a portal user, while background invitations use up
+/// the call allowance of LeadSquared's smallest plan.
 #[tokio::test]
 async fn a_cold_press_gets_its_calls_beside_a_busy_background() {
     let template = Template::read();

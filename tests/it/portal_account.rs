@@ -101,8 +101,8 @@ impl Sandbox {
         (pairs["leadId"].clone(), pairs["temporaryPassword"].clone())
     }
 
-    /// Stops the function. Asserts that no password, code, key, personal data or one of `secrets` is in its output or in
-    /// the ledger.
+    /// Stops the function. Asserts that no password, code, key, personal data or one of `secrets` is in its output or
+    /// in the ledger.
     async fn finish(self, secrets: &[&str]) -> String {
         let kept = self.kept().await;
         let printed = self.extras.function.stop().await;

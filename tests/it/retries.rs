@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::template::Template;
 
-/// LeadSquared calls of one invitation: usually, and at most (a duplicate phone, a known lead that has to be made a portal
-/// user, the link, the mail).
+/// LeadSquared calls of one invitation: usually, and at most (a duplicate phone, a known lead that has to be made a
+/// portal user, the link, the mail).
 const USUAL_CALLS: u32 = 3;
 const MOST_CALLS: u32 = 4;
 

@@ -1,4 +1,4 @@
-//! How large the functions are, and how long a process takes from its start to its first request for an event.
+//! Sizes of the functions, and times from the start of a process to its first request for an event.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -12,38 +12,40 @@ use local_stack::yaml;
 use runtime_api::Function;
 use serde_json::Value;
 
-/// What the functions are compared with; it comes first.
-const FLOOR: &str = "echo";
+/// The reference function; it is measured first.
+const REFERENCE: &str = "echo";
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// How often to start each.
+    /// How often to start each function.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
     starts: u32,
 }
 
-/// A built function and how long its starts took.
+/// A built function and its start-up times.
 struct Subject {
     name: String,
     bootstrap: PathBuf,
     times: Vec<Duration>,
-    /// How often it has called somebody before its first event.
+    /// The number of connections that it made before its first event.
     calls: usize,
 }
 
-/// Builds, starts each in turns, and prints a table.
+/// Builds the functions, starts each in turns, and prints a table.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let workspace =
-        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("two folders up is the workspace")?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .context("this package is not two folders below the workspace")?;
     let template = yaml::read(&std::fs::read_to_string(workspace.join("template.yaml"))?)?;
     let functions: Vec<&Value> = template["Resources"]
         .as_object()
-        .context("template.yaml has resources")?
+        .context("template.yaml has no resources")?
         .values()
         .filter(|resource| resource["Type"] == "AWS::Serverless::Function")
         .collect();
     let names = functions.iter().filter_map(|function| function["Metadata"]["BuildProperties"]["Binary"].as_str());
-    let names: Vec<&str> = [FLOOR].into_iter().chain(names).collect();
+    let names: Vec<&str> = [REFERENCE].into_iter().chain(names).collect();
     let built = build(workspace, &names)?;
     let subject = |name: &&str| Subject {
         name: (*name).to_owned(),
@@ -53,14 +55,14 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let mut subjects: Vec<Subject> = names.iter().map(subject).collect();
 
-    // Whoever a function may call is here, and never answers.
+    // Every address that a function may call leads to this listener, which never answers.
     let outside = TcpListener::bind("127.0.0.1:0")?;
     outside.set_nonblocking(true)?;
     let environment = environment(&template, &functions, &format!("http://{}/", outside.local_addr()?));
     for start in 0..=arguments.starts {
         for subject in &mut subjects {
             let time = start_once(subject, &environment).await?;
-            // The first start reads the file from the disk, which is not what is compared.
+            // The first start also reads the file from the disk.
             if start > 0 {
                 subject.times.push(time);
             }
@@ -70,19 +72,19 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     print(&mut subjects)
 }
 
-/// Builds these binaries as `sam build` does, and says where they are.
+/// Builds these binaries as `sam build` does; returns their folder.
 fn build(workspace: &Path, names: &[&str]) -> anyhow::Result<PathBuf> {
     let mut command = Command::new("cargo");
     command.args(["lambda", "build", "--release", "--locked"]).current_dir(workspace);
     command.args(names.iter().flat_map(|name| ["--bin", name]));
-    let built = command.status().context("cargo does not start")?;
-    ensure!(built.success(), "the build failed; it takes cargo-lambda on the PATH: pip install cargo-lambda ziglang");
+    let built = command.status().context("could not start cargo")?;
+    ensure!(built.success(), "the build failed; it needs cargo-lambda on PATH: pip install cargo-lambda ziglang");
     // This program is in <target>/debug.
     let program = std::env::current_exe()?;
-    Ok(program.ancestors().nth(2).context("this program is in cargo's target folder")?.join("lambda"))
+    Ok(program.ancestors().nth(2).context("this program is not in cargo's target folder")?.join("lambda"))
 }
 
-/// One environment for all: every setting with its default in the template, and where it has none with `address`.
+/// One environment for all functions: every setting with its default in the template, or `address` without a default.
 fn environment(template: &Value, functions: &[&Value], address: &str) -> Vec<(String, String)> {
     let settings = functions.iter().flat_map(|function| function["Properties"]["Environment"]["Variables"].as_object());
     let settings = settings.flatten().map(|(name, value)| {
@@ -100,7 +102,7 @@ fn environment(template: &Value, functions: &[&Value], address: &str) -> Vec<(St
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_REGION", "us-east-1"),
         ("AWS_ENDPOINT_URL", address),
-        ("METRICS_NAMESPACE", FLOOR),
+        ("METRICS_NAMESPACE", REFERENCE),
     ];
     settings.chain(aws.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
 }
@@ -109,12 +111,12 @@ async fn start_once(subject: &Subject, environment: &[(String, String)]) -> anyh
     let began = Instant::now();
     let function = Function::start(&subject.bootstrap, environment.to_owned()).await;
     let time = began.elapsed();
-    let function = function.map_err(|error| anyhow!("{} does not start: {error:?}", subject.name))?;
+    let function = function.map_err(|error| anyhow!("could not start {}: {error:?}", subject.name))?;
     function.stop().await;
     Ok(time)
 }
 
-/// How many connections have come in since the last time.
+/// The number of connections since the last count.
 fn arrived(listener: &TcpListener) -> anyhow::Result<usize> {
     let mut connections = 0;
     loop {
@@ -133,22 +135,22 @@ fn print(subjects: &mut [Subject]) -> anyhow::Result<()> {
         "{:<18} {:>8} {:>8} {:>10} {:>8} {:>8} {:>7}",
         "", "size", "zipped", "median", "least", "to echo", "calls"
     );
-    let mut floor = None;
+    let mut reference = None;
     for subject in subjects {
         subject.times.sort();
         let median = milliseconds(subject.times[subject.times.len() / 2]);
         let least = milliseconds(subject.times[0]);
-        let floor = *floor.get_or_insert(median);
+        let reference = *reference.get_or_insert(median);
         let size = megabytes(std::fs::read(&subject.bootstrap)?.len());
         let zipped =
-            Command::new("gzip").arg("--stdout").arg(&subject.bootstrap).output().context("gzip does not start")?;
-        let (zipped, ratio) = (megabytes(zipped.stdout.len()), median / floor);
+            Command::new("gzip").arg("--stdout").arg(&subject.bootstrap).output().context("could not start gzip")?;
+        let (zipped, ratio) = (megabytes(zipped.stdout.len()), median / reference);
         let Subject { name, calls, .. } = subject;
         println!("{name:<18} {size:>5.2} MB {zipped:>5.2} MB {median:>7.1} ms {least:>5.1} ms {ratio:>8.1} {calls:>7}");
     }
     println!(
-        "From the start of the process to its first request for an event; `calls` are connections made until then. Whoever \
-         made none fetches secrets and shakes hands over TLS when the first event needs it."
+        "Times from the start of the process to its first request for an event; `calls` are connections until then. A \
+         function without calls reads secrets and makes TLS handshakes during its first event."
     );
     Ok(())
 }

@@ -1,9 +1,8 @@
-//! Measurements of the built functions: `cargo run -p benchmark -- timing` and `init`.
-
-#![expect(clippy::print_stdout, reason = "this program's output is what it is for")]
+#![doc = include_str!("../README.md")]
+#![expect(clippy::print_stdout, reason = "the program reports to a person")]
 
 mod init;
-mod stage;
+mod sandbox;
 mod timing;
 mod welch;
 
@@ -15,22 +14,22 @@ use clap::{Parser, Subcommand};
 #[command(about = "Measures the built functions, with LeadSquared and AWS emulated on this machine.")]
 struct Arguments {
     #[command(subcommand)]
-    what: What,
+    measurement: Measurement,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// Whether the time that `portal-account` takes tells who has an account.
+enum Measurement {
+    /// Whether the time of an answer of `portal-account` reveals who has an account.
     Timing(timing::Arguments),
-    /// How large the functions are as `sam build` makes them, and how long they take to start. Builds them first.
+    /// Size and start-up time of the functions as `sam build` makes them. Builds them first.
     Init(init::Arguments),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let passed = match Arguments::parse().what {
-        What::Timing(arguments) => timing::run(&arguments).await?,
-        What::Init(arguments) => {
+    let passed = match Arguments::parse().measurement {
+        Measurement::Timing(arguments) => timing::run(&arguments).await?,
+        Measurement::Init(arguments) => {
             init::run(&arguments).await?;
             true
         }

@@ -1,11 +1,11 @@
-//! Welch's t-test, as far as a timing leak needs it.
+//! Welch's t-test for timing leaks.
 
-/// Times of one kind, and what is known of their distribution.
+/// Count, mean and variance of the times of one kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample {
     count: f64,
     mean: f64,
-    /// The sum of squared differences from the mean, kept up by Welford's method: large numbers lose nothing.
+    /// The sum of squared differences from the mean, updated by Welford's method, which loses no precision.
     squares: f64,
 }
 
@@ -42,7 +42,7 @@ impl Sample {
     }
 }
 
-/// By how many standard errors two means differ. Above 4.5 a difference is taken for proven where leaks are looked for
+/// The difference of two means in standard errors. Tests for leaks take a difference above 4.5 for proven
 /// (<https://csrc.nist.gov/csrc/media/events/non-invasive-attack-testing-workshop/documents/08_goodwill.pdf>).
 pub(crate) fn t(one: &Sample, other: &Sample) -> f64 {
     let error = |sample: &Sample| sample.squares / (sample.count - 1.0) / sample.count;
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_example_comes_out_right() {
+    fn a_published_example_gives_the_published_result() {
         let one = sample(&[27.5, 21.0, 19.0, 23.6, 17.0, 17.9, 16.9, 20.1, 21.9, 22.6, 23.1, 19.6, 19.0, 21.7, 21.4]);
         let other = sample(&[27.1, 22.0, 20.8, 23.4, 23.4, 23.5, 25.8, 22.0, 24.8, 20.2, 21.9, 22.1, 22.9, 30.5, 28.8]);
         assert_eq!((one.count() as u32, (one.mean() * 1e4).round() / 1e4), (15, 20.82));

@@ -1,4 +1,4 @@
-"""What schemathesis cannot know: what only people here have, how events are signed, and rules that no document can have."""
+"""What schemathesis cannot know: secrets of portal users, the signature of events, and rules that OpenAPI cannot express."""
 
 import base64
 import hashlib
@@ -16,11 +16,11 @@ from hypothesis import strategies
 
 SECRETS = json.loads(pathlib.Path(os.environ["SECRETS"]).read_text(encoding="utf-8"))
 
-# Which phone numbers there can be, which passwords are common or break the portal's policy, and which keys were used
-# before.
-UNSAYABLE = {"phone", "password", "new_password", "Idempotency-Key"}
+# Fields with rules that OpenAPI cannot express: possible phone numbers, common passwords and the portal's policy, and keys
+# that were used before.
+INEXPRESSIBLE = {"phone", "password", "new_password", "Idempotency-Key"}
 
-# The same of an event's id, which may be in a header or in the body.
+# Title of the refusal of an event id that was used before. The id may be in a header or in the body.
 ID_WAS_USED = "Another event has this id"
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -32,7 +32,7 @@ IGNORED_AUTH = "ST401"
 
 @schemathesis.hook
 def before_load_schema(context, document):
-    """Adds what only people here can send to the document's examples."""
+    """Adds requests with the secrets of portal users to the document's examples."""
     operations = [operation for item in document["paths"].values() for operation in item.values()]
     by_id = {operation["operationId"]: operation for operation in operations if isinstance(operation, dict)}
     for name, bodies in SECRETS["bodies"].items():
@@ -46,28 +46,28 @@ def before_load_schema(context, document):
 
 @schemathesis.hook.apply_to(path="/login-links/{proxy}")
 def before_generate_path_parameters(context, strategy):
-    """Mixes links that work with those that never were."""
+    """Mixes valid login links with generated ones."""
     links = SECRETS["links"][context.operation.definition.raw["operationId"]]
     return strategy | strategies.sampled_from(links).map(lambda link: {"proxy": link})
 
 
 @schemathesis.hook
 def filter_case(context, case):
-    """Leaves out what a body cannot hold in its encoding, and what a schema forbids only because it cannot say "trimmed"."""
+    """Leaves out bodies that their encoding cannot express, and texts that are invalid only before they are trimmed."""
     if not isinstance(case.body, dict):
         return True
     if case.media_type == "application/json":
         texts = [value for value in case.body.values() if isinstance(value, str)]
         return case.meta.generation.mode.is_positive or all(text == text.strip() for text in texts)
-    # The text "null" is no null, and a part's header has no room for control characters in its name.
+    # A form has no null, and the name of a part cannot hold control characters.
     return None not in case.body.values() and not any(CONTROL.search(name) for name in case.body)
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Makes a quarter of the requests a browser's, which is answered with pages, and signs events."""
+    """Makes a quarter of the requests ask for pages, as browsers do, and signs events."""
     if isinstance(case.body, dict):
-        # A word of a dictionary may have mended what was wrong with it: assigned, it is looked at again.
+        # A word of a dictionary may have made an invalid body valid. Assigning the body makes schemathesis check it again.
         case.body = case.body
     if zlib.crc32(repr((case.path_parameters, case.body)).encode()) % 4 == 0:
         case.headers["Accept"] = "text/html"
@@ -76,7 +76,7 @@ def before_call(context, case, kwargs):
 
 
 def sign(case):
-    """As https://www.standardwebhooks.com has it, now."""
+    """Signs a request with the current time: https://www.standardwebhooks.com."""
     case.headers["webhook-timestamp"] = str(int(time.time()))
     body = requests.Request(**case.as_transport_kwargs(base_url="http://127.0.0.1")).prepare().body or b""
     body = body.encode() if isinstance(body, str) else body
@@ -88,18 +88,18 @@ def sign(case):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Keeps a failure, unless it is about a rule that no document can have."""
+    """Keeps a failure unless it is about a rule that OpenAPI cannot express."""
     if failure.code == REJECTED_POSITIVE_DATA and response.status_code == 422:
-        # A page does not say for programs which field it is about.
+        # A page does not name its field in a form that programs can read.
         is_page = response.headers["content-type"][0].startswith("text/html")
         if is_page or response.json()["title"] == ID_WAS_USED:
             return False
-        return not {error["field"] for error in response.json().get("errors", [])} & UNSAYABLE
+        return not {error["field"] for error in response.json().get("errors", [])} & INEXPRESSIBLE
     # LeadSquared's handshake has no body and needs no secret.
     return not (failure.code == IGNORED_AUTH and case.path == "/crm-events" and not response.request.body)
 
 
 @schemathesis.deserializer("text/html")
 def page(context, response):
-    """A page is its text."""
+    """Reads a page as its text."""
     return response.text

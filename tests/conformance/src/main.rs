@@ -1,10 +1,9 @@
-//! Holds `functions/openapi.yaml` against the built functions: `cargo run -p conformance`.
+#![doc = include_str!("../README.md")]
+#![expect(clippy::print_stdout, reason = "the program reports to a person")]
 
-#![expect(clippy::print_stdout, reason = "this program's output is what it is for")]
-
-mod front;
-mod people;
-mod stage;
+mod api_gateway;
+mod deployment;
+mod portal_users;
 mod tally;
 
 use std::path::{Path, PathBuf};
@@ -17,56 +16,59 @@ use local_stack::yaml;
 use serde_json::Value;
 use tokio::process::Command;
 
-use stage::{Stage, WEBHOOK_SECRET};
+use deployment::{Deployment, WEBHOOK_SECRET};
 
-/// Has schemathesis ask the built functions for everything that functions/openapi.yaml has, and for much that it has not.
+/// Checks the built functions against functions/openapi.yaml with schemathesis.
 #[derive(Parser)]
 struct Arguments {
-    /// The program; unless said, the one that `bash tests/run` installs.
+    /// The schemathesis program. Default: the one that `bash tests/run` installs.
     #[arg(long, value_name = "PATH")]
     schemathesis: Option<PathBuf>,
-    /// Handed on to `schemathesis run`, such as `--include-operation-id signIn`.
+    /// Options for `schemathesis run`, such as `--include-operation-id signIn`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
     more: Vec<String>,
 }
 
-/// What the functions logged, beside the folder of this program.
+/// File for the functions' logs, beside the folder of this program.
 const LOGS: &str = "conformance.log";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let schemathesis = arguments.schemathesis.map_or_else(installed, Ok)?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("this package is two folders down")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .context("this package is not two folders below the root")?;
     let document = root.join("functions/openapi.yaml");
 
     let steps = Steps::shown();
-    let stage = Stage::start(&steps).await?;
-    let secrets = people::secrets(&stage, &steps).await?;
-    // What it took to get there is not what is counted.
-    stage.tally.clear();
-    let status = ask(&schemathesis, &document, &stage.url, &secrets, &arguments.more).await?;
-    let report = stage.tally.report(&yaml::read(&std::fs::read_to_string(&document)?)?)?;
+    let deployment = Deployment::start(&steps).await?;
+    let secrets = portal_users::secrets(&deployment, &steps).await?;
+    // The requests of the preparation do not count.
+    deployment.tally.clear();
+    let status = check(&schemathesis, &document, &deployment.url, &secrets, &arguments.more).await?;
+    let report = deployment.tally.report(&yaml::read(&std::fs::read_to_string(&document)?)?)?;
     let logs = folder(LOGS)?;
-    std::fs::write(&logs, stage.end().await?).with_context(|| format!("{} cannot be written", logs.display()))?;
+    std::fs::write(&logs, deployment.end().await?).with_context(|| format!("could not write {}", logs.display()))?;
 
     println!("\n{report}\n{} requests", report.requests());
-    // Whoever asks for a part asks for no more than that.
+    // A run with options may check only some of the operations.
     let unreached = if arguments.more.is_empty() { report.never_succeeded() } else { Vec::new() };
     if status.success() && unreached.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     if !unreached.is_empty() {
-        println!("Never a success, so that nothing is known of what they are for: {}", unreached.join(", "));
+        println!("Operations without a single successful answer: {}", unreached.join(", "));
     }
-    println!("FAILED. What the functions logged is in {}.", logs.display());
-    println!("The same again: cargo run -p conformance");
-    println!("One operation:  cargo run -p conformance -- --include-operation-id signIn");
+    println!("FAILED. The functions' logs are in {}.", logs.display());
+    println!("Run it again:  cargo run -p conformance");
+    println!("One operation: cargo run -p conformance -- --include-operation-id signIn");
     Ok(ExitCode::FAILURE)
 }
 
-/// Runs schemathesis, which shows its progress and what it finds.
-async fn ask(
+/// Runs schemathesis, which prints its progress and its findings.
+async fn check(
     schemathesis: &Path,
     document: &Path,
     url: &str,
@@ -85,24 +87,24 @@ async fn ask(
         .arg(document)
         .args(more);
     command.env("SCHEMATHESIS_HOOKS", own.join("hooks.py")).env("SECRETS", known);
-    command.env("PRIVATE_KEY", secrets["private_key"].as_str().context("signing in gives a key")?);
+    command.env("PRIVATE_KEY", secrets["private_key"].as_str().context("the sign-in returned no key")?);
     command.env("TO_BE_SIGNED", "hooks.py signs this").env("WEBHOOK_SECRET", WEBHOOK_SECRET);
     let status = command.current_dir(place.path()).kill_on_drop(true).status().await;
-    status.with_context(|| format!("{} does not start", schemathesis.display()))
+    status.with_context(|| format!("could not start {}", schemathesis.display()))
 }
 
-/// A path beside the folder of this program, which is one of cargo's.
+/// A path beside cargo's folder of this program.
 fn folder(path: &str) -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe()?;
-    Ok(program.ancestors().nth(2).context("this program is in a folder of cargo's")?.join(path))
+    Ok(program.ancestors().nth(2).context("this program is not in cargo's target folder")?.join(path))
 }
 
-/// Where `tests/run` puts it.
+/// The schemathesis that `tests/run` installs.
 fn installed() -> anyhow::Result<PathBuf> {
     let schemathesis = folder("schemathesis/bin/schemathesis")?;
     ensure!(
         schemathesis.exists(),
-        "{} is not there: run `bash tests/run` once, or say --schemathesis",
+        "{} does not exist: run `bash tests/run` once, or use --schemathesis",
         schemathesis.display()
     );
     Ok(schemathesis)

@@ -1,4 +1,4 @@
-//! How often each operation gave which answer.
+//! Counts the statuses that each operation answered with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use serde_json::Value;
 
-/// Counts answers by route and status; clones share their counts.
+/// The number of answers by route and status. Clones share their counts.
 #[derive(Clone, Default)]
 pub(crate) struct Tally(Arc<Mutex<BTreeMap<(String, u16), u64>>>);
 
@@ -16,15 +16,15 @@ impl Tally {
         *self.counts().entry((route.to_owned(), status)).or_default() += 1;
     }
 
-    /// Forgets what was counted so far.
+    /// Resets all counts.
     pub(crate) fn clear(&self) {
         self.counts().clear();
     }
 
-    /// What was counted, by the operations of an OpenAPI document.
+    /// The counts by operation of an OpenAPI document.
     ///
     /// # Errors
-    /// When the document has an operation without an id or answers.
+    /// When an operation of the document has no id or no answers.
     pub(crate) fn report(&self, document: &Value) -> anyhow::Result<Report> {
         const METHODS: [&str; 3] = ["get", "head", "post"];
         let counts = self.counts();
@@ -54,7 +54,7 @@ impl Tally {
     }
 }
 
-/// A table of operations and the statuses they answered with.
+/// A table of operations with the statuses of their answers.
 pub(crate) struct Report(Vec<Operation>);
 
 struct Operation {
@@ -68,7 +68,7 @@ impl Report {
         self.0.iter().flat_map(|operation| operation.seen.values()).sum()
     }
 
-    /// The operations that never did what they are for: nothing that was looked at says anything about that.
+    /// The operations without a documented successful answer: their success was not checked.
     pub(crate) fn never_succeeded(&self) -> Vec<&str> {
         let is_success = |status: &u16| (200..400).contains(status);
         let failed = self.0.iter().filter(|operation| {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn operations_that_never_succeeded_are_told_from_those_that_did() {
+    fn the_report_names_operations_that_never_succeeded() {
         let operation = |id: &str| json!({"operationId": id, "responses": {"200": {}, "410": {}}});
         let document = json!({"paths": {
             "/a/{b}": {"parameters": [], "get": operation("look"), "post": operation("press")},

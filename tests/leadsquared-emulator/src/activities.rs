@@ -1,4 +1,4 @@
-//! What happened to a lead, and the kinds of things that can.
+//! The activities of leads, and the activity types of the account.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ pub struct Activity {
 /// First code of an account's own activity types.
 const FIRST_OWN_CODE: u32 = 202;
 
-/// The account's activity types: those it started with and those that were created since.
+/// The account's activity types: the initial ones and the created ones.
 pub(crate) fn types(db: &Connection, tenant: &Tenant) -> Result<Vec<ActivityType>, Failure> {
     let mut created = db.prepare_cached("SELECT description FROM activity_type ORDER BY code")?;
     let created = created.query_map([], |row| row.get::<_, String>(0))?;
@@ -52,7 +52,7 @@ pub(crate) fn types(db: &Connection, tenant: &Tenant) -> Result<Vec<ActivityType
     Ok(types)
 }
 
-/// Creates a type and returns its code.
+/// Creates a type; returns its code.
 pub(crate) fn create_type(
     db: &Connection,
     tenant: &Tenant,
@@ -83,7 +83,7 @@ pub(crate) struct New {
     pub(crate) fields: BTreeMap<String, String>,
 }
 
-/// Posts an activity on a lead and returns its id; the same twice makes two.
+/// Posts an activity on a lead; returns its id. Posting it twice makes two.
 pub(crate) fn post(writer: &Writer<'_>, lead_id: &str, new: New) -> Result<String, Failure> {
     let db = writer.db;
     let lead = leads::existing(db, lead_id)?;
@@ -130,7 +130,7 @@ pub(crate) fn post(writer: &Writer<'_>, lead_id: &str, new: New) -> Result<Strin
     Ok(activity.id)
 }
 
-/// Writes fields over those of an activity that exists.
+/// Changes fields of an existing activity.
 pub(crate) fn update(writer: &Writer<'_>, id: &str, fields: BTreeMap<String, String>) -> Result<(), Failure> {
     let db = writer.db;
     let mut activity = by_id(db, id)?.ok_or_else(unknown)?;
@@ -153,12 +153,12 @@ fn check_fields(kind: &ActivityType, fields: &BTreeMap<String, String>) -> Resul
     }
 }
 
-/// The refusal of an id that no activity has.
+/// The refusal of an unknown activity id.
 pub(crate) fn unknown() -> Failure {
     Failure::application("MXUnknownProspectActivityException", "Activity does not exist in the system")
 }
 
-/// The refusal of a code that no type has.
+/// The refusal of an unknown activity code.
 pub(crate) fn invalid_code() -> Failure {
     Failure::application("MXInvalidActivityException", "Event Code is invalid or empty").marked()
 }
@@ -171,7 +171,7 @@ pub(crate) fn of_lead(db: &Connection, lead_id: &str) -> rusqlite::Result<Vec<Ac
     activities.query_map([lead_id.to_ascii_lowercase()], read)?.collect()
 }
 
-/// The activity of that id.
+/// The activity with this id.
 pub(crate) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<Activity>> {
     let mut activity = db.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?;
     activity.query_row([id.to_ascii_lowercase()], read).optional()

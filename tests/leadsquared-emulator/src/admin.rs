@@ -1,4 +1,4 @@
-//! Looking inside and setting faults, for people and programs: `/_admin` and, as JSON, `/_admin/api/…`.
+//! The admin page `/_admin` and the JSON API `/_admin/api/…`: they show the emulator's state and set faults.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,10 +31,10 @@ use crate::mails::{self, Mail};
 use crate::world::{Account, World};
 use crate::{deliveries, portal_users, webhooks};
 
-/// Rows of each kind that the page shows, newest first; the API gives all.
+/// The number of rows of each kind that the page shows, newest first. The API returns all.
 const SHOWN: usize = 50;
 
-/// The field that people in the CRM move leads along by.
+/// The field that holds a lead's stage.
 const STAGE: &str = schema_name::PROSPECT_STAGE;
 
 pub(crate) fn router() -> Router<Arc<World>> {
@@ -66,12 +66,12 @@ pub(crate) fn router() -> Router<Arc<World>> {
 
 type Shared = State<Arc<World>>;
 
-/// Refuses what another site could make a browser send: foreign host names, and writes from foreign pages.
+/// Refuses requests that another site could make a browser send: foreign host names, and writes from foreign pages.
 async fn only_from_here(request: Request, next: Next) -> Response {
     if is_from_here(request.method(), request.headers()) {
         next.run(request).await
     } else {
-        (StatusCode::FORBIDDEN, "This page is for this machine only: open it by 127.0.0.1 or localhost.\n")
+        (StatusCode::FORBIDDEN, "This page is for this machine only: open it at 127.0.0.1 or localhost.\n")
             .into_response()
     }
 }
@@ -137,11 +137,11 @@ fn described(fault: &Fault) -> Value {
     })
 }
 
-/// A fault switch as a form or as JSON.
+/// A fault, as a form or as JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FaultForm {
-    /// A call's name; every call when empty.
+    /// The name of a call. Empty: every call.
     #[serde(default)]
     call: String,
     effect: String,
@@ -158,12 +158,12 @@ struct FaultForm {
     after_work: Input,
     #[serde(default)]
     times: Input,
-    /// From 0 to 1; always when absent.
+    /// From 0 to 1. Absent: always.
     #[serde(default)]
     chance: Input,
 }
 
-/// What a form sends as text and a program as a number or a boolean.
+/// A value that a form sends as text, and a program as a number or a boolean.
 #[derive(Default, Deserialize)]
 #[serde(transparent)]
 struct Input(crate::body::Text);
@@ -235,7 +235,7 @@ struct Advance {
 }
 
 async fn advance_clock(State(world): Shared, headers: HeaderMap, body: Bytes) -> Response {
-    /// A year at a time, so that no number of requests of sensible size leaves the calendar.
+    /// One year for each request, so that no reasonable number of requests exceeds the calendar.
     const MOST: u64 = 366 * 24 * 3600;
     let seconds = read::<Advance>(&headers, &body).and_then(|form| form.seconds.number::<u64>("seconds"));
     match seconds {
@@ -247,7 +247,7 @@ async fn advance_clock(State(world): Shared, headers: HeaderMap, body: Bytes) ->
     }
 }
 
-/// Fields of a lead by schema name, as a form or as JSON; what is left empty is not written.
+/// Fields of a lead by schema name, as a form or as JSON. Empty ones are left out.
 fn lead_fields(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Attribute>, String> {
     let fields: BTreeMap<String, Text> = read(headers, body)?;
     let filled = fields.into_iter().filter(|(_, value)| value.as_deref().is_some());
@@ -290,7 +290,7 @@ async fn switch_webhook(
     if webhooks::switch(&first(&world).store.connection(), &id, enabled, world.now())? {
         Ok(done(&headers))
     } else {
-        Ok((StatusCode::NOT_FOUND, "There is no such webhook.\n").into_response())
+        Ok((StatusCode::NOT_FOUND, "no webhook has this id\n").into_response())
     }
 }
 
@@ -305,7 +305,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, String> {
-    // curl calls what it is given with -d a form, also when it is JSON; no form begins with a brace.
+    // curl -d sends JSON with the content type of a form. No form begins with a brace.
     if is_form(headers) && !body.trim_ascii_start().starts_with(b"{") {
         let pairs =
             form_urlencoded::parse(body).map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())));
@@ -314,7 +314,7 @@ fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Stri
     serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
-/// People go back to the page, programs go on.
+/// A form is redirected to the page; a program gets an empty answer.
 fn done(headers: &HeaderMap) -> Response {
     if is_form(headers) { Redirect::to("/_admin").into_response() } else { StatusCode::NO_CONTENT.into_response() }
 }
@@ -438,7 +438,7 @@ fn fault_row(fault: &Fault) -> FaultRow {
     let effect = match &fault.effect {
         Effect::Latency(latency) => format!("{} ms later", latency.as_millis()),
         Effect::Answer { status, .. } => format!("answers {status}"),
-        Effect::LimitReached(refusal) => format!("limit spent, {}", refusal.status().as_u16()),
+        Effect::LimitReached(refusal) => format!("limit reached, {}", refusal.status().as_u16()),
         Effect::Cut => "connection cut".to_owned(),
         Effect::Truncate => "answer cut in half".to_owned(),
         Effect::Drip { every } => format!("a byte every {} ms", every.as_millis()),
@@ -447,17 +447,17 @@ fn fault_row(fault: &Fault) -> FaultRow {
     FaultRow {
         call: fault.call.map_or("every call", Call::name),
         effect,
-        when: if fault.after_work || always_after { "after the work" } else { "before the work" },
+        when: if fault.after_work || always_after { "after it took effect" } else { "before it takes effect" },
         times: fault.times.map_or("always".to_owned(), |times| format!("{times} more")),
         chance: format!("{}%", fault.chance * 100.0),
     }
 }
 
-/// One mail as its recipient would see it: no script, nothing but pictures loaded, links open in the whole window.
+/// One mail as its recipient sees it: no scripts, only pictures are loaded, links open in the whole window.
 async fn mail(State(world): Shared, Path(id): Path<String>) -> Result<Response, Failure> {
     let mails: Vec<Mail> = mails::all(&first(&world).store.connection())?;
     let Some(mail) = mails.into_iter().find(|mail| mail.id == id) else {
-        return Ok((StatusCode::NOT_FOUND, "There is no such mail.\n").into_response());
+        return Ok((StatusCode::NOT_FOUND, "no mail has this id\n").into_response());
     };
     let headers = [
         (

@@ -1,4 +1,4 @@
-//! Letting a call in: whose keys, headers and tokens it carries, and whether the account may still call.
+//! Admission of a call: its keys, headers and tokens, and the account's call limit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::store::{self, Holder, Kind};
 use crate::tenant::{Role, User};
 use crate::world::{Account, World};
 
-/// A request as it came in.
+/// A received request.
 pub(crate) struct Request {
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-/// Query parameters; names compare without case, the first of a name counts.
+/// Query parameters. Names are case-insensitive; the first value of a name counts.
 #[derive(Default)]
 pub(crate) struct Query(HashMap<String, String>);
 
@@ -35,20 +35,20 @@ impl Query {
         Self(parameters)
     }
 
-    /// The parameter of that lower-case name.
+    /// The parameter with this lower-case name.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 }
 
-/// A call that was let in.
+/// An admitted call.
 pub(crate) struct Admitted {
     pub(crate) world: Arc<World>,
     pub(crate) account: Arc<Account>,
-    /// Whose keys the call carries; the account's first administrator where it carries none.
+    /// The user whose keys the call carries; the account's first administrator for a call without keys.
     pub(crate) user: User,
-    /// The portal that the call is about, in lower case: `x-lsq-portalid`, else that of the session, else the account's
-    /// first. Calls that carry nothing but keys are about none.
+    /// The portal of the call, in lower case: `x-lsq-portalid`, or the portal of the session, or the account's first.
+    /// `None` for calls with keys only.
     pub(crate) portal_id: Option<String>,
     /// The lead whose private key the call carries.
     pub(crate) signed_in: Option<String>,
@@ -63,13 +63,13 @@ impl Admitted {
         Writer { world: &self.world, account: &self.account, db, user: &self.user, now: self.now, raises }
     }
 
-    /// The portal among whose users the call finds its own; none where they are the whole account's.
+    /// The portal whose users the call can find; `None` when portal users belong to the whole account.
     pub(crate) fn users_of(&self) -> Option<&str> {
         self.portal_id.as_deref().filter(|_| self.world.settings.switches.users_per_portal)
     }
 }
 
-/// Lets a call in.
+/// Admits a call, or returns LeadSquared's refusal.
 pub(crate) fn admit(world: &Arc<World>, call: Call, request: Request) -> Result<Admitted, Failure> {
     let now = world.now();
     let mut session = Holder::default();
@@ -114,7 +114,7 @@ pub(crate) fn admit(world: &Arc<World>, call: Call, request: Request) -> Result<
     Ok(Admitted { world, account, user, portal_id, signed_in, query: request.query, body: request.body, now })
 }
 
-/// The refusal of a spent limit; its status is set where it is sent, since LeadSquared uses three.
+/// The refusal of a call over the limit. Its status is set where it is sent: LeadSquared uses three.
 pub(crate) fn limit_reached(world: &World) -> Failure {
     let limit = &world.settings.limit;
     let message = format!("API calls exceeded the limit of {} in {} second(s)", limit.calls, limit.window.as_secs());
@@ -124,7 +124,7 @@ pub(crate) fn limit_reached(world: &World) -> Failure {
 /// The refusal of a call to another region's host, which names the right host of the same API.
 pub(crate) fn wrong_host(world: &World, call: Call) -> Failure {
     let host = &world.settings.right_host;
-    // `api-in21` and `portalapi-in21`: the region's suffix is the same on every host.
+    // `api-in21` and `portalapi-in21`: every host has the same suffix for the region.
     let is_of_portal = call.is_of_portal() && host.starts_with("api");
     let host = if is_of_portal { format!("portal{host}") } else { host.clone() };
     unauthorized(world, &world.settings.texts.wrong_host.replace("{host}", &host))
@@ -153,7 +153,7 @@ fn administrator(world: &World, request: &Request) -> Result<(Arc<Account>, User
     }
 }
 
-/// The account that issued the key in `Authorization`, and what it was issued for.
+/// The account that issued the key in `Authorization`, and the key's holder.
 fn by_authorization(
     world: &World,
     request: &Request,
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn query_names_have_no_case_and_values_decode_as_forms_do() {
+    fn query_names_are_case_insensitive_and_values_are_decoded_like_forms() {
         let query = Query::parse(Some("accessKey=u%24r1&ACCESSKEY=other&authkey=a+b%2Bc&empty&bad=%zz%ff"));
         assert_eq!(query.get("accesskey"), Some("u$r1"));
         assert_eq!(query.get("authkey"), Some("a b+c"));

@@ -1,4 +1,4 @@
-//! Request bodies: the JSON shapes of the calls, read from whatever bytes arrive.
+//! Request bodies: reads the JSON shape of a call from any bytes.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -15,7 +15,7 @@ pub(crate) struct Attribute {
     pub(crate) value: Text,
 }
 
-/// A value that may come as text, number, boolean or null; empty text is the same as null.
+/// A value that may be text, a number, a boolean or null. Empty text equals null.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Text(pub(crate) Option<String>);
 
@@ -40,7 +40,7 @@ impl Text {
 /// Reads a body of the shape `T`.
 ///
 /// # Errors
-/// A 400 that gives the position and, since a body may hold a password, nothing of the text.
+/// A 400 with the position and without the text, which may hold a password.
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(body).map_err(|error| Failure::unreadable(error.line(), error.column()))
 }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_come_as_text_number_boolean_or_null_and_keep_their_order() {
+    fn values_of_every_type_are_read_in_their_order() {
         let body = br#"[{"Attribute":"A","Value":"x"},{"Attribute":"B","Value":7},{"Attribute":"C","Value":true},
             {"Attribute":"D","Value":null},{"Attribute":"E","Value":""},{"Attribute":"F"}]"#;
         let read: Vec<Attribute> = read(body).unwrap();
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_body_is_refused_with_a_position_and_none_of_its_text() {
+    fn an_unreadable_body_is_refused_with_a_position_and_without_its_text() {
         for body in ["", "{", "[{\"Attribute\":", "[{\"Attribute\":\"A\",\"Value\":{}}]", "\"S3cret\"", "\u{feff}[]"] {
             let failure = read::<Vec<Attribute>>(body.as_bytes()).unwrap_err();
             assert_eq!(failure.status, 400, "{body}");

@@ -1,14 +1,14 @@
-//! The calls that the emulator answers: names, addresses and what each must be signed with.
+//! The calls that the emulator answers: names, methods, paths and required credentials.
 
 use std::fmt;
 
 use http::Method;
 use serde::{Serialize, Serializer};
 
-/// What a call must carry to be let in.
+/// The credentials that a call must carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// A user's keys, on whichever region's host.
+    /// A user's keys, on the host of any region.
     KeysAnywhere,
     /// A user's keys, as headers or in the query: <https://apidocs.leadsquared.com/authentication/>.
     Keys,
@@ -28,7 +28,7 @@ pub(crate) enum Access {
 
 macro_rules! calls {
     ($($(#[doc = $doc:literal])+ $call:ident $name:literal $method:ident $path:literal $access:ident;)+) => {
-        /// A call of LeadSquared's API; its documentation names the page that describes it.
+        /// A call of LeadSquared's API, documented by the address of its page.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Call {
@@ -70,17 +70,19 @@ calls! {
     RegisterV1 "register-v1" POST "/api/Authentication/Register" PublicKey;
     /// <https://apidocs.leadsquared.com/register/>, second version
     Register "register" POST "/api/Authentication/v2/Register" ThreeHeadersAndKeys;
-    /// <https://apidocs.leadsquared.com/sign-in/> and <https://apidocs.leadsquared.com/sign-in-with-otp/>, first version
+    /// <https://apidocs.leadsquared.com/sign-in/> and <https://apidocs.leadsquared.com/sign-in-with-otp/>, first
+    /// version
     SignInV1 "sign-in-v1" POST "/api/Authentication/Signin" PublicKey;
-    /// <https://apidocs.leadsquared.com/sign-in/> and <https://apidocs.leadsquared.com/sign-in-with-otp/>, second version
+    /// <https://apidocs.leadsquared.com/sign-in/> and <https://apidocs.leadsquared.com/sign-in-with-otp/>, second
+    /// version
     SignIn "sign-in" POST "/api/Authentication/v2/Signin" ThreeHeaders;
     /// <https://apidocs.leadsquared.com/get-sign-in-otp/>, first version
     SignInCodeV1 "sign-in-code-v1" POST "/api/Authentication/SigninOTP/Get" PublicKey;
-    /// <https://apidocs.leadsquared.com/get-sign-in-otp/>, second version; its path is inferred, the first one works too
+    /// <https://apidocs.leadsquared.com/get-sign-in-otp/>, second version; its path is inferred
     SignInCode "sign-in-code" POST "/api/Authentication/v2/SigninOTP/Get" ThreeHeaders;
     /// <https://apidocs.leadsquared.com/forgot-password/>, first version
     ForgotPasswordV1 "forgot-password-v1" POST "/api/Authentication/SecureForgotPassword" PublicKey;
-    /// <https://apidocs.leadsquared.com/forgot-password/>, second version; its path is inferred, the first one works too
+    /// <https://apidocs.leadsquared.com/forgot-password/>, second version; its path is inferred
     ForgotPassword "forgot-password" POST "/api/Authentication/v2/SecureForgotPassword" ThreeHeaders;
     /// <https://apidocs.leadsquared.com/reset-password/>, first version
     ResetPasswordV1 "reset-password-v1" POST "/api/Authentication/ResetPassword" PublicKey;
@@ -90,7 +92,7 @@ calls! {
     ChangePasswordV1 "change-password-v1" POST "/api/Settings/ChangePassword" PrivateKey;
     /// <https://apidocs.leadsquared.com/change-password/>, second version
     ChangePassword "change-password" POST "/api/Settings/v2/ChangePassword" ThreeHeadersPrivate;
-    /// <https://apidocs.leadsquared.com/portal-auto-login-generate-tenant-auth-key/>; path and method are assumed and a setting
+    /// <https://apidocs.leadsquared.com/portal-auto-login-generate-tenant-auth-key/>; path and method are settings
     TenantAuthKey "tenant-auth-key" GET "/api/AutoLogin/GenerateTenantAuthKey" AdministratorKeys;
     /// <https://apidocs.leadsquared.com/portal-auto-login-generate-lead-level-auth-key/>
     LeadAuthKey "lead-auth-key" POST "/api/AutoLogin/Generate" AdministratorKeys;
@@ -137,12 +139,12 @@ calls! {
 }
 
 impl Call {
-    /// Whether it belongs to the portal API, which has hosts of its own: <https://apidocs.leadsquared.com/portal-api/>.
+    /// Whether it belongs to the portal API, which has its own hosts: <https://apidocs.leadsquared.com/portal-api/>.
     pub fn is_of_portal(self) -> bool {
         !matches!(self.access(), Access::KeysAnywhere | Access::Keys)
     }
 
-    /// The call of that [`Call::name`].
+    /// The call with this [`Call::name`].
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|call| call.name() == name)
     }
@@ -160,12 +162,12 @@ impl fmt::Display for Call {
     }
 }
 
-/// Where each call is served.
+/// Method and path of each call.
 pub(crate) struct Routes {
     tenant_auth_key: (Method, String),
 }
 
-/// Why an address is none of ours.
+/// Why a request matches no call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoRoute {
     UnknownPath,
@@ -177,7 +179,7 @@ impl Routes {
         Self { tenant_auth_key }
     }
 
-    /// Finds a call; paths compare without case, as on LeadSquared's hosts.
+    /// Finds a call. Paths are case-insensitive, as on LeadSquared's hosts.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Call, NoRoute> {
         let path = path.trim_end_matches('/');
         let mut answer = Err(NoRoute::UnknownPath);

@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use tokio::sync::watch;
 
-/// Where advancing ends, so that lifetimes can still be added to the time.
+/// The latest time of a clock, so that lifetimes can still be added to it.
 const END: OffsetDateTime = datetime!(9000-01-01 00:00:00 UTC);
 
-/// What every lifetime, limit and timestamp of the emulator is measured with; clones share the same time.
+/// The clock for every lifetime, limit and timestamp of the emulator. Clones share the same time.
 #[derive(Clone)]
 pub struct Clock(Arc<Inner>);
 
@@ -37,7 +37,7 @@ impl Clock {
         started.saturating_add((*self.0.advanced.borrow()).try_into().unwrap_or(time::Duration::MAX)).min(END)
     }
 
-    /// Moves the clock ahead for everybody who shares it, and wakes whatever has become due.
+    /// Moves the clock ahead for all its clones, and wakes tasks whose time has come.
     pub fn advance(&self, by: Duration) {
         self.0.advanced.send_modify(|advanced| *advanced = advanced.saturating_add(by));
     }
@@ -52,7 +52,7 @@ impl Clock {
                 return;
             }
             match self.0.stopped_at {
-                // The sender lives in `self`, so `changed` cannot report that it is gone.
+                // The sender lives in `self`: `changed` cannot report that it is gone.
                 Some(_) => drop(advanced.changed().await),
                 None => drop(tokio::time::timeout(missing, advanced.changed()).await),
             }

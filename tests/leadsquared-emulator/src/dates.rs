@@ -3,22 +3,22 @@
 use leadsquared::date_time;
 use time::OffsetDateTime;
 
-/// As requests, activities and webhooks write it.
+/// The format of requests, activities and webhooks.
 pub(crate) fn to_the_second(time: OffsetDateTime) -> String {
     date_time::write(time.to_utc())
 }
 
-/// As the inner fields of a listed activity write it.
+/// The format of the inner fields of a listed activity.
 pub(crate) fn of_an_inner_field(time: OffsetDateTime) -> String {
     date_time::write_american(time.to_utc())
 }
 
-/// As leads are read back: LeadSquared keeps seconds only.
+/// The format of leads that are read back; only whole seconds are stored.
 pub(crate) fn of_a_lead(time: OffsetDateTime) -> String {
     format!("{}.000", to_the_second(time))
 }
 
-/// Reads what a request may send, which always begins with the year.
+/// Reads a date of a request, which always begins with the year.
 pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
     let begins_with_year = text.as_bytes().get(4) == Some(&b'-');
     begins_with_year.then(|| date_time::read(text))?.map(OffsetDateTime::from)

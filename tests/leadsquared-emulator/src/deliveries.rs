@@ -19,18 +19,18 @@ use crate::tenant::Role;
 use crate::webhooks::{self, Stored, WebhookStatus};
 use crate::world::{Account, World};
 
-/// What has become of a delivery.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum DeliveryState {
-    /// Will be tried, or tried again.
+    /// Waits for its first or next attempt.
     Waiting,
-    /// Is being tried.
+    /// An attempt is under way.
     Sending,
     /// Was answered with 200.
     Delivered,
-    /// Was not, as often as it is tried.
+    /// Every attempt failed.
     Failed,
-    /// Fell due while the webhook was disabled; such deliveries are not made up for.
+    /// Was due while the webhook was disabled; LeadSquared does not deliver it later.
     Dropped,
 }
 
@@ -48,7 +48,7 @@ impl DeliveryState {
     }
 }
 
-/// Something that a webhook is told.
+/// The delivery of one event to a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Delivery {
     /// GUID of the webhook.
@@ -57,9 +57,9 @@ pub struct Delivery {
     pub event: String,
     /// Attempts so far.
     pub attempts: u32,
-    /// Status of the last answer; absent without one.
+    /// Status of the last answer; `None` without an answer.
     pub status: Option<u16>,
-    /// What has become of it.
+    /// State of the delivery.
     pub state: DeliveryState,
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<Delivery>> {
         .collect()
 }
 
-/// The client that webhooks are delivered with. It follows no redirect and asks no proxy.
+/// The HTTP client for deliveries. It follows no redirects and uses no proxy.
 pub(crate) fn http_client() -> Option<Client> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
@@ -96,25 +96,25 @@ pub(crate) fn http_client() -> Option<Client> {
     Client::builder().tls_backend_preconfigured(tls).redirect(Policy::none()).no_proxy().build().ok()
 }
 
-/// Whether an address answers 200 to a request without a body; LeadSquared asks that when a webhook is saved.
+/// Whether an address answers 200 to a HEAD request, which LeadSquared sends when a webhook is saved.
 pub(crate) async fn handshake(world: &World, address: &str) -> bool {
     let request = world.http.head(address).timeout(world.settings.webhooks.timeout);
     request.send().await.is_ok_and(|answer| answer.status() == 200)
 }
 
-/// What a previous run was in the middle of is due again.
+/// Makes deliveries due that were under way when the previous run ended.
 pub(crate) fn resume(db: &Connection, now: OffsetDateTime) -> rusqlite::Result<()> {
     db.execute("UPDATE delivery SET state = 'waiting', due_at = ?1 WHERE state = 'sending'", [stamp(now)])?;
     Ok(())
 }
 
-/// Delivers what is due, when it is due, until told to stop.
+/// Makes each delivery when it is due, until `stop` changes.
 pub(crate) async fn run(world: Arc<World>, mut stop: watch::Receiver<bool>) {
     let mut under_way = JoinSet::new();
     loop {
         let mut next = None;
         for account in &world.accounts {
-            // A database that fails here fails the calls, too, where it can be reported.
+            // A failing database also fails the calls, which report it.
             for job in take_due(account, world.now()).unwrap_or_default() {
                 under_way.spawn(attempt(world.clone(), account.clone(), job));
             }
@@ -177,7 +177,7 @@ async fn attempt(world: Arc<World>, account: Arc<Account>, job: Job) {
     let webhook = webhooks::by_id(&account.store.connection(), &job.webhook_id);
     let Ok(Some(webhook)) = webhook else { return };
     if webhook.status != WebhookStatus::Enabled {
-        // Nothing to undo when this fails: the next start finds it in the middle and drops it again.
+        // When this fails, the delivery stays under way, and the next start drops it.
         let _ = record(&account, &job, job.attempts, None, DeliveryState::Dropped, None);
     } else {
         let status = post(&world, &webhook, &job).await;
@@ -206,8 +206,8 @@ async fn post(world: &World, webhook: &Stored, job: &Job) -> Option<u16> {
     Some(answer.status().as_u16())
 }
 
-/// A JSON body as a form: a pair for each member of an object, one named `data` for a list. What is nested stays JSON.
-/// That forms are sent is documented, what they look like is not.
+/// A JSON body as a form: a pair for each member of an object, or one pair `data` for a list. Nested values stay JSON.
+/// LeadSquared documents that forms are sent, but not their layout.
 fn form(json: &str) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     match serde_json::from_str(json) {
@@ -266,7 +266,7 @@ fn record(
     Ok(())
 }
 
-/// Tells every administrator that a webhook was disabled.
+/// Mails every administrator that a webhook was disabled.
 fn notify(world: &World, account: &Account, db: &Connection, webhook: &Stored) -> Result<(), Failure> {
     let administrators = account.users().into_iter().filter(|user| user.active && user.role == Role::Administrator);
     let text = format!("The webhook {} was disabled because its address did not answer with 200.", webhook.id);

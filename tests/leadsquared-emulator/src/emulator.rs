@@ -44,11 +44,11 @@ pub struct Emulator {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The port cannot be listened on.
-    #[error("the port could not be opened on 127.0.0.1; choose another, or none for a free one")]
+    /// The port cannot be opened.
+    #[error("could not open the port on 127.0.0.1; choose another one, or leave it out to get a free one")]
     Port(#[source] io::Error),
-    /// The data folder cannot be made.
-    #[error("the data folder could not be created")]
+    /// The data folder cannot be created.
+    #[error("could not create the data folder")]
     DataFolder(#[source] io::Error),
     /// An account's database cannot be used.
     #[error(transparent)]
@@ -58,15 +58,15 @@ pub enum StartError {
     Settings(&'static str),
 }
 
-/// The database belongs to this process alone and its statements are constant, so reading it fails only by a bug.
-const READS: &str = "the emulator's own database answers its own statements";
+/// The database belongs to this process alone and its statements are constant: reading it fails only because of a bug.
+const READS: &str = "the emulator can read its own database";
 
 impl Emulator {
-    /// Starts on 127.0.0.1, on two ports: the right region's host and another one; on three when the portal API is to have
-    /// its own.
+    /// Starts on two ports of 127.0.0.1: the host of the account's region and the host of another region. Starts on a
+    /// third one when the portal API has a port of its own.
     ///
     /// # Errors
-    /// When the port is taken, the data folder is not usable, or the settings contradict themselves.
+    /// When the port is in use, the data folder is not usable, or the settings contradict themselves.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let port = settings.port.unwrap_or(0);
         let world = Arc::new(World::new(settings)?);
@@ -99,22 +99,23 @@ impl Emulator {
         Ok(Self { world, url, portal_api_url, other_region_url, stop, listeners })
     }
 
-    /// Answers a request in this process, as a connection to [`Emulator::url`] would; only a cut cannot be seen.
+    /// Answers a request in this process as it would be answered at [`Emulator::url`], except that it cannot show a cut
+    /// connection.
     pub async fn answer(&self, request: http::Request<Vec<u8>>) -> http::Response<Vec<u8>> {
         server::answer(self.world.clone(), Host::first(&self.world), request.map(Body::from)).await
     }
 
-    /// Where it listens; core API, hosted portal page and, unless it was given a port of its own, the portal API are below.
+    /// The address of the core API, the hosted portal page and, unless it has a port of its own, the portal API.
     pub fn url(&self) -> Url {
         self.url.clone()
     }
 
-    /// Where the portal API is: [`Emulator::url`], or its own port by [`Settings::portal_port`].
+    /// The address of the portal API: [`Emulator::url`], or its own port with [`Settings::portal_port`].
     pub fn portal_api_url(&self) -> Url {
         self.portal_api_url.clone()
     }
 
-    /// A host of another region: refuses every call but Authenticate a User and names the right host.
+    /// The host of another region. It refuses every call except Authenticate a User and names the right host.
     pub fn other_region_url(&self) -> Url {
         self.other_region_url.clone()
     }
@@ -124,14 +125,14 @@ impl Emulator {
         self.keys_of(Role::Administrator).unwrap_or_default()
     }
 
-    /// Access key and secret key of a user of that role.
+    /// Access key and secret key of a user with this role.
     pub fn keys_of(&self, role: Role) -> Option<(String, String)> {
         let user = self.account().users().into_iter().find(|user| user.active && user.role == role)?;
         Some((user.access_key, user.secret_key))
     }
 
-    /// Every key and session of the first account that was given out, and the keys of its users: nothing that anybody may
-    /// find anywhere.
+    /// Every key and session that the first account has issued, and the keys of its users: the secrets that a test
+    /// looks for in logs and stores.
     pub fn issued_keys(&self) -> Vec<String> {
         let mut keys = store::all_keys(&self.account().store.connection()).expect(READS);
         keys.extend(self.account().users().into_iter().flat_map(|user| [user.access_key, user.secret_key]));
@@ -150,14 +151,14 @@ impl Emulator {
         url
     }
 
-    /// The page that shows what arrived and sets faults; below it, the same as JSON.
+    /// The admin page, which shows what arrived and sets faults. The JSON API is below it.
     pub fn admin_url(&self) -> Url {
         let mut url = self.url();
         url.set_path("/_admin");
         url
     }
 
-    /// The time.
+    /// The emulator's clock.
     pub fn clock(&self) -> &Clock {
         &self.world.settings.clock
     }
@@ -172,7 +173,7 @@ impl Emulator {
         leads::all(&self.account().store.connection()).expect(READS)
     }
 
-    /// The lead with that e-mail address.
+    /// The lead with this e-mail address.
     pub fn lead_by_email(&self, email: &str) -> Option<Lead> {
         let db = self.account().store.connection();
         let id = leads::with_value(&db, schema_name::EMAIL_ADDRESS, email).expect(READS)?;
@@ -184,7 +185,7 @@ impl Emulator {
         portal_users::all(&self.account().store.connection()).expect(READS)
     }
 
-    /// Whether that is the lead's password at one of the portals; no call gives it out.
+    /// Whether this is the lead's password at one of the portals. No call returns a password.
     pub async fn has_password(&self, lead_id: &str, password: &str) -> bool {
         for user in self.portal_users().into_iter().filter(|user| user.lead_id == lead_id) {
             let hash = {
@@ -205,7 +206,7 @@ impl Emulator {
         self.mails_after(0)
     }
 
-    /// The mails after the first so many, oldest first: for whoever looks again and again.
+    /// The mails after the first `seen`, oldest first.
     pub fn mails_after(&self, seen: usize) -> Vec<Mail> {
         mails::after(&self.account().store.connection(), seen).expect(READS)
     }
@@ -226,23 +227,23 @@ impl Emulator {
         webhooks.iter().map(Stored::shown).collect()
     }
 
-    /// What webhooks were or will be told, oldest first.
+    /// Every past and planned webhook delivery, oldest first.
     pub fn deliveries(&self) -> Vec<Delivery> {
         deliveries::all(&self.account().store.connection()).expect(READS)
     }
 
-    /// When somebody was signed in to the hosted page by an auto-login link, oldest first; not kept over a restart.
+    /// The times of sign-ins to the hosted page by an auto-login link, oldest first. A restart forgets them.
     pub fn openings(&self) -> Vec<OffsetDateTime> {
         self.account().openings()
     }
 
-    /// The calls that arrived, oldest first; the last 100 000 are kept.
+    /// The calls that arrived, oldest first. The last 100,000 are kept.
     pub fn calls(&self) -> Vec<RecordedCall> {
         self.world.log.calls()
     }
 
-    /// The most calls that arrived within any window of the limit's length: refused ones, addresses that are none, every
-    /// account's and those to the wrong region's host included, so that no account can have received more.
+    /// The largest number of calls that arrived in any window of the limit's length. Counts every request: refused
+    /// calls, unknown paths, calls of all accounts and calls to the wrong region. No account can have received more.
     pub fn window_max(&self) -> usize {
         self.world.log.window_max()
     }
@@ -257,7 +258,7 @@ impl Emulator {
         }
     }
 
-    /// Adds a lead as somebody working in the CRM would; returns its id.
+    /// Adds a lead as a user of the CRM does; returns its id.
     ///
     /// # Errors
     /// LeadSquared's refusal, as `ExceptionType: ExceptionMessage`.
@@ -265,7 +266,7 @@ impl Emulator {
         refusal_in_words(self.world.add_lead(&attributes(fields)))
     }
 
-    /// Changes fields of a lead as somebody working in the CRM would; webhooks hear of it.
+    /// Changes fields of a lead as a user of the CRM does, which raises webhooks.
     ///
     /// # Errors
     /// LeadSquared's refusal, as `ExceptionType: ExceptionMessage`.
@@ -273,7 +274,7 @@ impl Emulator {
         refusal_in_words(self.world.update_lead(lead_id, &attributes(fields)))
     }
 
-    /// Changes fields of an activity as somebody working in the CRM would; webhooks hear of it.
+    /// Changes fields of an activity as a user of the CRM does, which raises webhooks.
     ///
     /// # Errors
     /// LeadSquared's refusal, as `ExceptionType: ExceptionMessage`.
@@ -282,24 +283,24 @@ impl Emulator {
         refusal_in_words(self.world.in_the_crm(|writer| activities::update(writer, activity_id, fields)))
     }
 
-    /// Switches a webhook on or off as an administrator does by hand, which is the only way back for one that LeadSquared
-    /// disabled; says whether there is one of that id.
+    /// Enables or disables a webhook as an administrator does by hand. There is no other way to enable one that
+    /// LeadSquared disabled. Returns whether a webhook has this id.
     pub fn switch_webhook(&self, webhook_id: &str, enabled: bool) -> bool {
         let db = self.account().store.connection();
         webhooks::switch(&db, webhook_id, enabled, self.world.now()).expect(READS)
     }
 
-    /// Changes the users: rotates keys, deactivates somebody, takes a role away. Does not outlive the process.
+    /// Changes the users: their keys, roles or whether they are active. A restart forgets the changes.
     pub fn change_users(&self, change: impl FnOnce(&mut Vec<User>)) {
         self.account().change_users(change);
     }
 
-    /// Makes every public key, registration token and tenant auto-login key worthless; asking for them gives new ones.
+    /// Revokes every public key, registration token and tenant auto-login key. The calls for them then issue new ones.
     pub fn revoke_credentials(&self) {
         self.account().revoke_credentials().expect(READS);
     }
 
-    /// Stops listening and returns when the answers under way are sent, or after two seconds.
+    /// Stops listening. Returns when the current requests are answered, or after two seconds.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         let finished = async { while self.listeners.join_next().await.is_some() {} };
@@ -321,7 +322,7 @@ fn refusal_in_words<T>(done: Result<T, Failure>) -> Result<T, String> {
     done.map_err(|failure| format!("{}: {}", failure.exception_type, failure.message))
 }
 
-/// Says where it listens, and no key.
+/// Shows the address and no key.
 impl std::fmt::Debug for Emulator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Emulator").field("url", &self.url.as_str()).finish_non_exhaustive()
@@ -330,5 +331,5 @@ impl std::fmt::Debug for Emulator {
 
 fn url_of(listener: &TcpListener) -> Result<Url, StartError> {
     let address = listener.local_addr().map_err(StartError::Port)?;
-    Url::parse(&format!("http://{address}/")).map_err(|_| StartError::Settings("the listening address is no URL"))
+    Url::parse(&format!("http://{address}/")).map_err(|_| StartError::Settings("the listening address is not a URL"))
 }

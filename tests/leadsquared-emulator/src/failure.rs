@@ -16,7 +16,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// What the application itself refuses goes out under 500, and would be refused again.
+    /// A refusal by the application, which LeadSquared sends under 500. A retry is refused again.
     pub(crate) fn application(exception_type: &str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, exception_type, message)
     }
@@ -50,14 +50,14 @@ impl Failure {
         Self::application("MXInvalidEntityException", "Lead does not exist in the system")
     }
 
-    /// A body that is not the JSON the call takes.
+    /// A body that is not the JSON of the call.
     pub(crate) fn unreadable(line: usize, column: usize) -> Self {
         let message =
             format!("Unexpected character encountered while parsing value. Path '', line {line}, position {column}.");
         Self::new(StatusCode::BAD_REQUEST, "JsonReaderException", message)
     }
 
-    /// The emulator's own trouble; says nothing that a caller could act on.
+    /// A failure of the emulator itself.
     pub(crate) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "An error occurred in the emulator.")
     }
@@ -77,7 +77,7 @@ impl Failure {
     }
 }
 
-/// The store's failures are bugs or a full disk: the caller learns only that it was not its fault.
+/// A failure of the store is a bug or a full disk. The caller cannot act on it and gets no detail.
 impl From<rusqlite::Error> for Failure {
     fn from(_: rusqlite::Error) -> Self {
         Self::internal()

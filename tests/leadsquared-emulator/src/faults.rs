@@ -1,4 +1,4 @@
-//! Trouble on demand: what goes wrong, with which call, when, and how often.
+//! Faults on demand: what goes wrong, with which call, when, and how often.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,73 +7,73 @@ use crate::call::Call;
 use crate::limit::LimitRefusal;
 use crate::randomness::Randomness;
 
-/// Something that goes wrong.
+/// The effect of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The answer takes that much longer, in real time.
+    /// The answer takes this much longer, in real time.
     Latency(Duration),
-    /// This answer instead of the right one; LeadSquared's gateways answer without an envelope.
+    /// The call gets this answer. LeadSquared's gateways answer without an envelope.
     Answer {
         /// HTTP status.
         status: u16,
         /// Content type of the body.
         content_type: String,
-        /// The body, as it stands.
+        /// The body, unchanged.
         body: String,
     },
-    /// The limit is said to be spent.
+    /// The call is refused as if the limit were reached.
     LimitReached(LimitRefusal),
     /// The connection is closed without an answer.
     Cut,
-    /// The work is done, and the connection closed after half of the answer's body.
+    /// The call takes effect, and the connection is closed after half of the answer's body.
     Truncate,
-    /// The work is done, and the answer's body comes byte by byte.
+    /// The call takes effect, and the answer's body is sent byte by byte.
     Drip {
         /// Real time between two bytes.
         every: Duration,
     },
 }
 
-/// One fault switch.
+/// One fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
-    /// The call it concerns; every call when absent.
+    /// The call that it strikes; `None` for every call.
     pub call: Option<Call>,
     /// What goes wrong.
     pub effect: Effect,
-    /// Whether the call has taken effect by then.
+    /// Whether the call takes effect before the fault.
     pub after_work: bool,
-    /// How many more calls it strikes; all when absent.
+    /// How many more calls it strikes; `None` for no limit.
     pub times: Option<u32>,
-    /// The probability with which it strikes a call that it concerns; from 0 for never to 1 for always.
+    /// The probability with which it strikes a matching call, from 0 (never) to 1 (always).
     pub chance: f64,
 }
 
 impl Fault {
-    /// `effect` on every use of `call`, before the work is done.
+    /// A fault that strikes every use of `call` before it takes effect.
     pub fn on(call: Call, effect: Effect) -> Self {
         Self { call: Some(call), ..Self::everywhere(effect) }
     }
 
-    /// `effect` on every call, before the work is done.
+    /// A fault that strikes every call before it takes effect.
     pub fn everywhere(effect: Effect) -> Self {
         Self { call: None, effect, after_work: false, times: None, chance: 1.0 }
     }
 
-    /// The same, after the work is done: the caller cannot know whether it was.
+    /// Strikes after the call has taken effect, which the caller cannot know.
     #[must_use]
     pub fn after_work(self) -> Self {
         Self { after_work: true, ..self }
     }
 
-    /// The same, for the next `times` calls only.
+    /// Strikes the next `times` calls only.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { times: Some(times), ..self }
     }
 
-    /// The same, for some calls only: each is struck with probability `chance`, whatever became of the others. An
-    /// emulator with [`Settings::seed`](crate::Settings::seed) strikes the same calls of the same sequence again.
+    /// Strikes each call with probability `chance`, independently of the others. With the same
+    /// [`Settings::seed`](crate::Settings::seed), it strikes the same calls of a sequence.
     #[must_use]
     pub fn with_chance(self, chance: f64) -> Self {
         Self { chance, ..self }
@@ -91,14 +91,14 @@ impl Effect {
     }
 }
 
-/// The fault switches that are set.
+/// The faults that are set.
 pub struct Faults {
     switches: Mutex<Vec<Fault>>,
-    /// Drawn from for switches that strike by chance; its own, so that they change no id.
+    /// Random numbers for faults that strike by chance. Separate from those of ids, which faults must not change.
     dice: Randomness,
 }
 
-/// What goes wrong with one call.
+/// The faults that strike one call.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
     pub(crate) latency_before: Duration,
@@ -112,27 +112,27 @@ impl Faults {
         Self { switches: Mutex::default(), dice }
     }
 
-    /// Sets one more switch; for one call the first that strikes it wins, and latencies add up.
+    /// Sets one more fault. The first fault that strikes a call wins; latencies add up.
     pub fn add(&self, fault: Fault) {
         self.switches().push(fault);
     }
 
-    /// Unsets all switches.
+    /// Removes all faults.
     pub fn clear(&self) {
         self.switches().clear();
     }
 
-    /// The switches that still have calls to strike.
+    /// The faults that can still strike calls.
     pub fn list(&self) -> Vec<Fault> {
         self.switches().clone()
     }
 
-    /// What goes wrong with a use of `call` that happens now.
+    /// The faults that strike a use of `call` now.
     pub(crate) fn strike(&self, call: Call) -> Trouble {
         let mut trouble = Trouble::default();
         let mut switches = self.switches();
         for fault in switches.iter_mut().filter(|fault| fault.concerns(call)) {
-            // One draw for each switch and call, so that what one switch does shifts nothing for the next.
+            // One draw for each fault and call: a fault does not change the draws of the next one.
             if fault.chance < 1.0 && self.dice.unit() >= fault.chance {
                 continue;
             }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_strikes_its_call_as_often_as_it_says_and_one_at_a_time() {
+    fn a_fault_strikes_its_call_the_set_number_of_times_and_one_fault_strikes_at_a_time() {
         let faults = none_set();
         faults.add(Fault::on(Call::Register, Effect::Cut).times(2));
         faults.add(Fault::everywhere(Effect::gateway(502)).after_work().times(1));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn latencies_add_up_and_leave_room_for_another_effect() {
+    fn latencies_add_up_and_combine_with_another_effect() {
         let faults = none_set();
         faults.add(Fault::everywhere(Effect::Latency(Duration::from_secs(1))));
         faults.add(Fault::on(Call::Register, Effect::Latency(Duration::from_secs(2))));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chance_strikes_about_as_often_as_it_says_and_the_same_calls_with_the_same_seed() {
+    fn a_chance_strikes_with_its_probability_and_the_same_calls_with_the_same_seed() {
         let strikes = |seed, chance| {
             let faults = Faults::new(Randomness::seeded(seed, &[]));
             faults.add(Fault::everywhere(Effect::Cut).with_chance(chance));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chance_that_misses_uses_up_no_strike_and_leaves_the_call_to_the_next_switch() {
+    fn a_chance_that_misses_uses_up_no_strike_and_leaves_the_call_to_the_next_fault() {
         let faults = none_set();
         faults.add(Fault::everywhere(Effect::Cut).with_chance(0.0).times(1));
         faults.add(Fault::everywhere(Effect::gateway(502)));

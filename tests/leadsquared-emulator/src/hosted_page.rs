@@ -1,7 +1,6 @@
 //! The portal page that LeadSquared hosts: opens a login link, or asks for e-mail and password.
 //!
-//! How the real page redeems a link is not documented beyond
-//! <https://apidocs.leadsquared.com/portal-auto-login/>: it logs the lead in and shows the page.
+//! <https://apidocs.leadsquared.com/portal-auto-login/> documents only that the real page signs the lead in.
 
 use std::sync::Arc;
 
@@ -80,13 +79,13 @@ async fn open(
             Ok(([(SET_COOKIE, cookie)], page).into_response())
         }
         None => {
-            let message = "This login link is not valid, or no longer. Sign in below, or ask for a new link.";
+            let message = "This login link is not valid. Sign in below, or ask for a new link.";
             Ok(page(&account, query.get("portalid"), None, Some(message), String::new()))
         }
     }
 }
 
-/// The lead that a link signs in, and the session's cookie. All three values of the link must belong together.
+/// The lead of a link and the cookie of its new session. All three values of the link must belong together.
 fn redeem(world: &World, account: &Account, query: &Query, key: &str) -> Result<Option<(Lead, String)>, Failure> {
     let now = world.now();
     let named = |name| query.get(name).map(str::to_ascii_lowercase);
@@ -138,7 +137,7 @@ struct NewPassword {
     password: String,
 }
 
-/// Where reset links lead unless the settings say otherwise.
+/// The page behind a reset link with the default settings.
 async fn ask_new_password(RawQuery(query): RawQuery) -> Response {
     let query = Query::parse(query.as_deref());
     let named = |name| query.get(name).unwrap_or_default().to_owned();
@@ -191,7 +190,7 @@ fn start_session(world: &World, db: &rusqlite::Connection, holder: &Holder) -> R
     Ok(format!("{COOKIE_NAME}={value}; Path=/portal; Max-Age={}; HttpOnly; SameSite=Lax", lifetime.as_secs()))
 }
 
-/// Who is signed in at the portal that is asked for, or at any, and at which.
+/// The lead that is signed in at the requested portal, or at any, and that portal.
 fn session(world: &World, headers: &HeaderMap, asked: Option<&str>) -> Result<Option<(Lead, Option<String>)>, Failure> {
     let Some(value) = cookie(headers) else { return Ok(None) };
     for account in &world.accounts {
@@ -214,7 +213,7 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value)
 }
 
-/// The account whose portal that is; the first account for any other.
+/// The account of this portal; the first account for an unknown one.
 fn account_of(world: &World, portal_id: Option<&str>) -> Arc<Account> {
     let of_portal = portal_id.and_then(|id| world.accounts.iter().find(|account| account.has_portal(id)));
     of_portal.unwrap_or(&world.accounts[0]).clone()
@@ -246,7 +245,7 @@ fn page(
     html(page.render())
 }
 
-/// A page that loads nothing, runs nothing, is not kept, and does not tell others the address it was opened with.
+/// A page that loads and runs nothing, is not cached, and sends no referrer.
 pub(crate) fn html(rendered: askama::Result<String>) -> Response {
     let Ok(rendered) = rendered else { return Failure::internal().into_response() };
     let headers = [

@@ -1,4 +1,4 @@
-//! Lead records: what a write may hold, which leads it collides with, and how a lead is read back.
+//! Lead records: the check of a write, the search for duplicates, and how a lead is read back.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::world::{Account, World};
 /// A lead as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lead {
-    /// GUID; also called prospect id.
+    /// GUID, also called prospect id.
     pub id: String,
     /// `ProspectAutoId`.
     pub auto_id: i64,
@@ -44,7 +44,7 @@ impl Lead {
         self.fields.get(schema_name).map(String::as_str)
     }
 
-    /// First and last name, or the e-mail address without them.
+    /// First and last name; the e-mail address when both are empty.
     pub fn display_name(&self) -> String {
         let names = [self.field(schema_name::FIRST_NAME), self.field(schema_name::LAST_NAME)];
         let name = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -52,7 +52,7 @@ impl Lead {
     }
 }
 
-/// A checked list of new values in the order they were sent; a field without one is emptied.
+/// A checked list of new values in the order of the call. A field without a value is emptied.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Changes(Vec<(String, Option<String>)>);
 
@@ -65,20 +65,20 @@ impl Changes {
         })
     }
 
-    /// The value that is written for a field.
+    /// The new value of a field.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(its, _)| its == name).and_then(|(_, value)| value.as_deref())
     }
 }
 
 impl Changes {
-    /// Keeps the changes of those fields that `keep` wants.
+    /// Keeps only the changes of fields for which `keep` is true.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.0.retain(|(name, _)| keep(name));
     }
 }
 
-/// Checks attributes against the account's fields; one unknown name refuses them all.
+/// Checks attributes against the account's fields. One unknown name refuses all of them.
 pub(crate) fn check(tenant: &Tenant, switches: &Switches, attributes: &[Attribute]) -> Result<Changes, Failure> {
     let field_of = |name: &str| tenant.fields.iter().find(|field| field.schema_name == name);
     let unknown: Vec<&str> =
@@ -132,7 +132,7 @@ fn check_value(field: &Field, tenant: &Tenant, switches: &Switches, value: &str)
     })
 }
 
-/// Written as `true` or `false`, read back as `1` or `0`.
+/// Calls write `true` or `false` and read `1` or `0`.
 fn boolean(value: &str) -> Option<&'static str> {
     match value.to_ascii_lowercase().as_str() {
         "true" | "1" => Some("1"),
@@ -145,7 +145,7 @@ fn is_date(value: &str) -> bool {
     dates::parse(value).or_else(|| dates::parse(&format!("{value} 00:00:00"))).is_some()
 }
 
-/// `+<country>-<national>`; numbers of ten digits or fewer get the account's country.
+/// A number as `+<country>-<national>`. Numbers of ten digits or fewer get the account's country code.
 fn normal_phone(value: &str, country_code: &str) -> String {
     if value.starts_with('+') && value.contains('-') {
         return value.to_owned();
@@ -158,24 +158,24 @@ fn normal_phone(value: &str, country_code: &str) -> String {
     format!("+{country_code}-{national}")
 }
 
-/// Writes leads in one transaction, in the name of one user, and raises the webhooks that follow from it.
+/// Writes leads in one transaction, in the name of one user, and raises webhooks.
 pub(crate) struct Writer<'a> {
     pub(crate) world: &'a World,
     pub(crate) account: &'a Account,
     pub(crate) db: &'a Connection,
     pub(crate) user: &'a User,
     pub(crate) now: OffsetDateTime,
-    /// Whether webhooks hear of it.
+    /// Whether the writes raise webhooks.
     pub(crate) raises: bool,
 }
 
 impl Writer<'_> {
-    /// Creates a lead of checked values and returns its id.
+    /// Creates a lead with checked values; returns its id.
     pub(crate) fn create(&self, changes: &Changes) -> Result<String, Failure> {
         self.create_as(self.world.randomness.guid(), changes)
     }
 
-    /// The same with an id that is given.
+    /// Creates a lead with this id.
     pub(crate) fn create_as(&self, id: String, changes: &Changes) -> Result<String, Failure> {
         let tenant = &self.account.tenant;
         let missing = tenant.fields.iter().find(|field| field.mandatory && changes.value(&field.schema_name).is_none());
@@ -203,7 +203,7 @@ impl Writer<'_> {
         Ok(id)
     }
 
-    /// Writes checked values over those of a lead that exists.
+    /// Writes checked values to an existing lead.
     pub(crate) fn update(&self, id: &str, changes: &Changes) -> Result<(), Failure> {
         let before = existing(self.db, id)?;
         let tenant = &self.account.tenant;
@@ -238,7 +238,7 @@ impl Writer<'_> {
     }
 }
 
-/// The lead of that id, or the refusal that there is none.
+/// The lead with this id, or a refusal.
 pub(crate) fn existing(db: &Connection, id: &str) -> Result<Lead, Failure> {
     by_id(db, id)?.ok_or_else(Failure::no_such_lead)
 }
@@ -250,7 +250,7 @@ fn write_values(db: &Connection, id: &str, changes: &Changes) -> Result<(), Fail
     Ok(())
 }
 
-/// Writes or empties one value, also one that LeadSquared keeps itself.
+/// Writes or empties one value, including values that LeadSquared maintains itself.
 pub(crate) fn write_value(db: &Connection, id: &str, name: &str, value: Option<&str>) -> rusqlite::Result<()> {
     match value {
         Some(value) => db
@@ -261,7 +261,7 @@ pub(crate) fn write_value(db: &Connection, id: &str, name: &str, value: Option<&
     Ok(())
 }
 
-/// The oldest lead whose field has that value; case does not matter.
+/// The oldest lead with this value in a field, case-insensitive.
 pub(crate) fn with_value(db: &Connection, field: &str, value: &str) -> rusqlite::Result<Option<String>> {
     db.prepare_cached(
         "SELECT lead.id FROM lead_value JOIN lead ON lead.id = lead_id
@@ -271,7 +271,7 @@ pub(crate) fn with_value(db: &Connection, field: &str, value: &str) -> rusqlite:
     .optional()
 }
 
-/// The leads whose phone number, of either kind, has those digits with or without the country code.
+/// The leads whose phone or mobile number has these digits, with or without the country code.
 pub(crate) fn with_phone_digits(db: &Connection, tenant: &Tenant, phone: &str) -> rusqlite::Result<Vec<String>> {
     let national = |text: &str| {
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
@@ -296,7 +296,7 @@ pub(crate) fn with_phone_digits(db: &Connection, tenant: &Tenant, phone: &str) -
     Ok(found)
 }
 
-/// The lead of that id.
+/// The lead with this id.
 pub(crate) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<Lead>> {
     let lead = db
         .prepare_cached("SELECT id, auto_id, created_at, created_by, modified_at, modified_by FROM lead WHERE id = ?1")?
@@ -329,7 +329,7 @@ pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<Lead>> {
     Ok(leads)
 }
 
-/// A lead as calls return it: one flat object whose every value is text or null.
+/// A lead as calls return it: one flat object of texts and nulls.
 pub(crate) fn flat(
     tenant: &Tenant,
     users: &[User],
@@ -375,7 +375,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn phones_take_one_form_whichever_they_came_in() {
+    fn phone_numbers_of_every_spelling_get_one_form() {
         for sent in ["9000000001", "919000000001", "+919000000001", "+91-9000000001", "90000 00001"] {
             assert_eq!(normal_phone(sent, "91"), "+91-9000000001", "{sent}");
         }

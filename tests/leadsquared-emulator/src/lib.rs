@@ -1,21 +1,4 @@
-//! A LeadSquared account on one machine: the portal and core API calls that an onboarding system makes, the hosted
-//! portal page that opens login links, and the mails.
-//!
-//! It is written from LeadSquared's public documentation (<https://apidocs.leadsquared.com/>) and independent of any
-//! client. Points that the documentation leaves open are [`Switches`] and [`Texts`]. Everything runs on loopback.
-//!
-//! ```no_run
-//! # async fn example() -> Result<(), leadsquared_emulator::StartError> {
-//! use leadsquared_emulator::{Call, Effect, Emulator, Fault, Settings};
-//!
-//! let emulator = Emulator::start(Settings::for_tests()).await?;
-//! emulator.faults().add(Fault::on(Call::Register, Effect::Cut).after_work().times(1));
-//! // … let the system under test call `emulator.url()` …
-//! assert_eq!(emulator.portal_users().len(), 1);
-//! emulator.shutdown().await;
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod activities;
 mod admin;

@@ -1,4 +1,4 @@
-//! The account's call limit: at most so many calls in *any* window of so many seconds.
+//! The account's call limit, which holds for *every* sliding window.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// How many calls an account may make, and how LeadSquared says that it made too many.
+/// The call limit of an account, and the form of the refusal.
 ///
-/// The published limits are per account, whichever user's keys are used:
+/// The published limits are per account, across the keys of all users:
 /// <https://apidocs.leadsquared.com/rate-limits/>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -19,7 +19,7 @@ pub struct Limit {
     /// Length of the sliding window.
     #[serde(with = "crate::settings::seconds")]
     pub window: Duration,
-    /// The shape of the refusal.
+    /// The form of the refusal.
     pub refusal: LimitRefusal,
 }
 
@@ -29,15 +29,15 @@ impl Default for Limit {
     }
 }
 
-/// Which of the statuses seen for a spent limit is used; the envelope is the same under each.
+/// The status of the refusal: three were observed, with the same envelope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LimitRefusal {
-    /// HTTP 429, the documented one.
+    /// HTTP 429, as documented.
     #[default]
     TooManyRequests,
-    /// HTTP 403, as one public client expects it.
+    /// HTTP 403, as one public client expects.
     Forbidden,
-    /// HTTP 200 with `Status: "Error"`, as users report it.
+    /// HTTP 200 with `Status: "Error"`, as users report.
     UnderOk,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct SlidingWindow {
 }
 
 impl SlidingWindow {
-    /// Counts a call at `now` unless that would make more than `limit` in a window; says whether it did.
+    /// Counts a call at `now` unless that would exceed `limit` in a window; returns whether it was counted.
     pub(crate) fn admit(&mut self, limit: &Limit, now: OffsetDateTime) -> bool {
         self.forget_before(limit.window, now);
         let admitted = self.calls.len() < limit.calls as usize;
@@ -68,7 +68,7 @@ impl SlidingWindow {
         admitted
     }
 
-    /// Counts a call at `now` whatever the limit, and returns how many the window ending there holds.
+    /// Counts a call at `now` without a limit; returns the number of calls in the window that ends there.
     pub(crate) fn count(&mut self, window: Duration, now: OffsetDateTime) -> usize {
         self.forget_before(window, now);
         self.calls.push_back(now);
@@ -98,7 +98,7 @@ mod tests {
                 now += Duration::from_millis(gap);
                 let inside = admitted.iter().filter(|call| now - **call < limit.window).count();
                 let answer = window.admit(&limit, now);
-                // Neither too many nor too few: a call is refused only when the window is really full.
+                // A call is refused only when the window is full.
                 prop_assert_eq!(answer, inside < 5);
                 if answer {
                     admitted.push(now);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_at_the_edge_of_two_windows_is_still_one_window() {
+    fn a_burst_across_the_edge_of_two_fixed_windows_counts_as_one_window() {
         let limit = Limit::default();
         let mut window = SlidingWindow::default();
         let start = OffsetDateTime::UNIX_EPOCH;

@@ -1,4 +1,4 @@
-//! The mails and text messages that the emulator "sent".
+//! The mails and text messages that the emulator keeps instead of sending them.
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
@@ -6,16 +6,16 @@ use time::OffsetDateTime;
 
 use crate::store::{stamp, time_of};
 
-/// A mail as its recipient would see it.
+/// A mail as its recipient sees it.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Mail {
     /// GUID.
     pub id: String,
-    /// GUID of the lead it is for; absent in LeadSquared's notices to administrators.
+    /// GUID of the lead; `None` for LeadSquared's notices to administrators.
     pub lead_id: Option<String>,
-    /// Address of the user it comes from.
+    /// Address of the sending user.
     pub sender: String,
-    /// Addresses it goes to.
+    /// Addresses of the recipients.
     pub recipients: Vec<String>,
     /// Addresses that get a copy.
     pub cc: Vec<String>,
@@ -25,12 +25,12 @@ pub struct Mail {
     pub html: String,
     /// Body as text.
     pub text: String,
-    /// When it is sent: at once, or as scheduled.
+    /// The time of sending, now or as scheduled.
     #[serde(with = "time::serde::rfc3339")]
     pub sent_at: OffsetDateTime,
 }
 
-/// Mails hold login links: printing one shows which it is and nothing that it says.
+/// Mails hold login links: the debug output shows the id and no content.
 impl std::fmt::Debug for Mail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Mail").field("id", &self.id).field("sent_at", &self.sent_at).finish_non_exhaustive()
@@ -88,18 +88,18 @@ pub(crate) fn after(db: &Connection, seen: usize) -> rusqlite::Result<Vec<Mail>>
 /// A text message to a phone.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct TextMessage {
-    /// GUID of the lead it is for.
+    /// GUID of the lead.
     pub lead_id: String,
-    /// The number it goes to.
+    /// The phone number of the recipient.
     pub recipient: String,
-    /// What it says.
+    /// The text.
     pub text: String,
-    /// When it is sent.
+    /// The time of sending.
     #[serde(with = "time::serde::rfc3339")]
     pub sent_at: OffsetDateTime,
 }
 
-/// Text messages hold one-time codes: printing one shows only when it was sent.
+/// Text messages hold one-time codes: the debug output shows only the time of sending.
 impl std::fmt::Debug for TextMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TextMessage").field("sent_at", &self.sent_at).finish_non_exhaustive()

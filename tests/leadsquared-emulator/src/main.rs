@@ -1,6 +1,6 @@
 //! Runs the emulator until Ctrl-C.
-#![expect(clippy::print_stdout, reason = "the addresses and keys are what a person starts it for")]
-#![expect(clippy::print_stderr, reason = "why it does not run is for a person, too")]
+#![expect(clippy::print_stdout, reason = "a person who starts it needs the addresses and keys")]
+#![expect(clippy::print_stderr, reason = "a person who starts it needs the reason of a failure")]
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -14,22 +14,22 @@ use serde::de::DeserializeOwned;
 /// A LeadSquared account on this machine.
 #[derive(Parser)]
 struct Arguments {
-    /// Port on 127.0.0.1; a free one when absent.
+    /// Port on 127.0.0.1. Default: a free one.
     #[arg(long)]
     port: Option<u16>,
-    /// Folder that keeps the data from one run to the next; in memory when absent.
+    /// Folder that keeps the data over a restart. Default: data is in memory.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// JSON file that describes the account; --print-account shows the default one to start from.
+    /// JSON file that describes the account; --print-account prints the default one.
     #[arg(long, value_name = "FILE")]
     account: Option<PathBuf>,
-    /// JSON file with settings: switches, wordings, lifetimes, limit …; --print-settings shows the default ones.
+    /// JSON file with settings (switches, wordings, lifetimes, limit, …); --print-settings prints the default ones.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Prints the account as JSON, and ends.
+    /// Print the account as JSON and exit.
     #[arg(long)]
     print_account: bool,
-    /// Prints the settings as JSON, and ends.
+    /// Print the settings as JSON and exit.
     #[arg(long)]
     print_settings: bool,
 }
@@ -37,11 +37,11 @@ struct Arguments {
 /// Why the emulator does not run.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("the file {0} cannot be read")]
+    #[error("could not read the file {0}")]
     File(PathBuf, #[source] std::io::Error),
-    #[error("the file {0} is not the JSON that --print-account or --print-settings shows")]
+    #[error("the file {0} does not have the form that --print-account or --print-settings prints")]
     Json(PathBuf, #[source] serde_json::Error),
-    #[error("it cannot be printed")]
+    #[error("could not print the output")]
     Print(#[source] std::io::Error),
     #[error(transparent)]
     Start(#[from] StartError),
@@ -87,7 +87,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     println!("  secret key           {secret_key}");
     println!("  portal id            {}", emulator.portal_id());
     println!("Press Ctrl-C to stop.");
-    // Without a signal handler the default one ends the process just as well.
+    // Without a handler, Ctrl-C ends the process by default.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -95,7 +95,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a file says, or the default without one.
+/// Reads a JSON file; returns the default without one.
 fn read<T: DeserializeOwned + Default>(file: Option<PathBuf>) -> Result<T, Failure> {
     let Some(file) = file else { return Ok(T::default()) };
     match std::fs::read(&file) {
@@ -108,7 +108,7 @@ fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let printed = serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from);
     match printed.and_then(|()| out.write_all(b"\n")) {
-        // Whoever reads has seen enough, as `head` does.
+        // The reader has closed the pipe, as `head` does.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => printed.map_err(Failure::Print),
     }

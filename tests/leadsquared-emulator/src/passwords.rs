@@ -1,4 +1,4 @@
-//! Portal passwords: hashed with Argon2id, checked off the asynchronous threads.
+//! Portal passwords: hashed with Argon2id and checked on threads for blocking work.
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
@@ -20,7 +20,7 @@ pub(crate) async fn hash(cost: PasswordHashing, salt: [u8; 16], password: String
     hash.await.ok().and_then(Result::ok).ok_or_else(Failure::internal)
 }
 
-/// Whether a password is the one that was hashed.
+/// Whether a password matches a hash.
 pub(crate) async fn matches(hash: String, password: String) -> bool {
     let check = tokio::task::spawn_blocking(move || {
         Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok()
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_the_right_password_matches_under_either_cost() {
+    async fn only_the_right_password_matches_at_either_cost() {
         for cost in [PasswordHashing::Cheap, PasswordHashing::Standard] {
             let hashed = hash(cost, [7; 16], "Example@Pass1".to_owned()).await.unwrap();
             assert!(hashed.starts_with("$argon2id$") && !hashed.contains("Example"));

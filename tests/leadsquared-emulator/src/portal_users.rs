@@ -1,6 +1,6 @@
 //! Portal users: leads with a portal password.
 //!
-//! Where a `portal` is asked for, none stands for any portal of the account.
+//! Functions with the argument `portal` read `None` as any portal of the account.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -8,21 +8,21 @@ use time::OffsetDateTime;
 
 use crate::store::{stamp, time_of};
 
-/// A lead with a portal password. The password itself is never given out.
+/// A lead with a portal password, which no call returns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PortalUser {
     /// GUID of the lead.
     pub lead_id: String,
-    /// GUID of the portal it registered at; the account's first where the call named none.
+    /// GUID of the portal that it registered at; the account's first when the call named none.
     pub portal_id: String,
     /// When it became a portal user.
     #[serde(with = "time::serde::rfc3339")]
     pub registered_at: OffsetDateTime,
-    /// How often it was registered; more than one means that somebody's password was replaced.
+    /// How often it was registered. More than once means that its password was replaced.
     pub registrations: u32,
 }
 
-/// Makes the lead a user of the portal, or that user's password new.
+/// Makes a lead a user of a portal, or replaces that user's password.
 pub(crate) fn register(
     db: &Connection,
     lead_id: &str,
@@ -39,7 +39,7 @@ pub(crate) fn register(
     Ok(())
 }
 
-/// Gives a portal user another password.
+/// Changes the password of a portal user.
 pub(crate) fn change_password(
     db: &Connection,
     lead_id: &str,

@@ -1,4 +1,4 @@
-//! Where ids, keys and codes come from.
+//! The source of ids, keys and codes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,7 +18,7 @@ impl Randomness {
         Ok(Self { seed, drawn: AtomicU64::new(0) })
     }
 
-    /// Repeatable; `starts` tells apart the runs that share a data folder, so that none draws the ids of another.
+    /// Repeatable numbers. `starts` differs between runs with the same data folder: no run draws the ids of another.
     pub(crate) fn seeded(seed: u64, starts: &[u64]) -> Self {
         let mut mixed = Sha256::new().chain_update(seed.to_le_bytes());
         starts.iter().for_each(|start| mixed.update(start.to_le_bytes()));

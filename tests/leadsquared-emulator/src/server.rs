@@ -1,4 +1,4 @@
-//! HTTP: listening, answering, and going wrong on demand.
+//! The HTTP server: listening, answering calls, and carrying out faults.
 
 use std::convert::Infallible;
 use std::io;
@@ -31,28 +31,28 @@ use crate::limit::LimitRefusal;
 use crate::portal_api::{access, auto_login, one_time_code, password, register, sign_in};
 use crate::world::World;
 
-/// Longest request body; LeadSquared's own limit is not documented.
+/// Longest request body. LeadSquared's own limit is not documented.
 const MAX_BODY: usize = 8 * 1024 * 1024;
 
-/// Which host a listener stands for.
+/// The region of a listener's host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Region {
     Right,
     Wrong,
 }
 
-/// What a listener stands for.
+/// The host that a listener stands for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Host {
     pub(crate) region: Region,
-    /// Whether it has the core API.
+    /// Whether it serves the core API.
     pub(crate) core: bool,
-    /// Whether it has the portal API.
+    /// Whether it serves the portal API.
     pub(crate) portal: bool,
 }
 
 impl Host {
-    /// The host that there always is.
+    /// The host of the account's region.
     pub(crate) fn first(world: &World) -> Self {
         Self { region: Region::Right, core: true, portal: world.settings.portal_port.is_none() }
     }
@@ -62,10 +62,10 @@ impl Host {
     }
 }
 
-/// A router that answers LeadSquared's calls for whatever `own` does not.
+/// Adds LeadSquared's calls to a router, for requests that `own` does not handle.
 pub(crate) fn calls(own: Router<Arc<World>>, host: Host, world: Arc<World>) -> Router {
     own.fallback(move |State(world): State<Arc<World>>, request: http::Request<Body>| async move {
-        // In a task of its own: work goes on when the caller hangs up, as it does on a real server.
+        // In a task of its own: the work continues when the caller disconnects, as on a real server.
         let answer = tokio::spawn(answer_request(world, host, request));
         answer.await.unwrap_or_else(|_| Failure::internal().into_response())
     })
@@ -118,7 +118,7 @@ async fn answer_call(world: &Arc<World>, region: Region, call: Call, parts: Part
     let trouble = world.faults.strike(call);
     pause(trouble.latency_before).await;
     if let Some(effect) = &trouble.before {
-        return spoilt(world, effect, StatusCode::OK.into_response()).await;
+        return apply(world, effect, StatusCode::OK.into_response()).await;
     }
     let right_host = region == Region::Right || call == Call::AuthenticateUser;
     let done = if right_host { serve(world, call, request).await } else { Err(admission::wrong_host(world, call)) };
@@ -128,7 +128,7 @@ async fn answer_call(world: &Arc<World>, region: Region, call: Call, parts: Part
     };
     pause(trouble.latency_after).await;
     match &trouble.after {
-        Some(effect) => spoilt(world, effect, response).await,
+        Some(effect) => apply(world, effect, response).await,
         None => response,
     }
 }
@@ -182,11 +182,11 @@ async fn pause(latency: Duration) {
     }
 }
 
-/// Marks a response that is not to be sent: the connection is closed instead.
+/// Marks a response that must not be sent: the connection is closed instead.
 #[derive(Clone, Copy)]
 struct Cut;
 
-async fn spoilt(world: &World, effect: &Effect, response: Response) -> Response {
+async fn apply(world: &World, effect: &Effect, response: Response) -> Response {
     match effect {
         Effect::Latency(_) => response,
         Effect::Answer { status, content_type, body } => {
@@ -209,7 +209,7 @@ fn limit_reached(world: &World, refusal: LimitRefusal) -> Failure {
     Failure { status: refusal.status(), ..admission::limit_reached(world) }
 }
 
-/// Sends a body byte by byte and, where `sent` is less than its length, breaks off there.
+/// Sends a body byte by byte, and closes the connection after `sent` bytes when the body is longer.
 async fn slowly(response: Response, every: Duration, sent: fn(usize) -> usize) -> Response {
     let (mut parts, body) = response.into_parts();
     let whole = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
@@ -219,21 +219,21 @@ async fn slowly(response: Response, every: Duration, sent: fn(usize) -> usize) -
     let drops = (0..end).map(move |at| Ok(whole.slice(at..at + 1))).chain(broken);
     let dripping = futures::stream::iter(drops).then(move |drop| async move {
         pause(every).await;
-        // Lets the connection send what it has before the next byte, or the break, comes.
+        // Lets the connection send this byte before the next one or the break.
         tokio::task::yield_now().await;
         drop
     });
     Response::from_parts(parts, Body::from_stream(dripping))
 }
 
-/// Accepts connections until told to stop.
+/// Accepts connections until `stop` changes.
 pub(crate) async fn listen(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => { connections.spawn(converse(stream, router.clone(), stop.clone())); }
-                // Out of file descriptors, mostly: others must finish first.
+                // Usually out of file descriptors: other connections must close first.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },
             Some(_) = connections.join_next() => {}
@@ -244,7 +244,7 @@ pub(crate) async fn listen(listener: TcpListener, router: Router, mut stop: watc
 }
 
 async fn converse(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
-    // Small answers must not wait for the peer's acknowledgement.
+    // Without this, a small answer waits for the peer's acknowledgement.
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |request| {
@@ -264,7 +264,7 @@ async fn converse(stream: TcpStream, router: Router, mut stop: watch::Receiver<b
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
-        // An error here is the peer's going away, or a cut that a fault asked for.
+        // An error here means that the peer disconnected, or that a fault cut the connection.
         _ = connection.as_mut() => return,
         _ = stop.changed() => connection.as_mut().graceful_shutdown(),
     }

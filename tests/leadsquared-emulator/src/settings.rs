@@ -1,4 +1,4 @@
-//! What an emulator is started with.
+//! The settings of an emulator.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,60 +10,61 @@ use crate::clock::Clock;
 use crate::limit::Limit;
 use crate::tenant::Tenant;
 
-/// Everything that can be chosen about an emulator; the default is one account with two users and one portal.
+/// The settings of an emulator. The default is one account with two users and one portal.
 ///
-/// Serialises, so that the binary can be given one as a file; [`port`](Self::port), [`tenant`](Self::tenant) and
-/// [`data`](Self::data) are not in it, since they are arguments of their own there, and the clock is the machine's.
-/// Lengths of time are seconds.
+/// The binary reads them from a JSON file, in which lengths of time are seconds. [`port`](Self::port),
+/// [`tenant`](Self::tenant) and [`data`](Self::data) are not part of the file: the binary has arguments for them. Its
+/// clock is the machine's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The port on 127.0.0.1; a free one when absent.
+    /// The port on 127.0.0.1. Default: a free one.
     #[serde(skip)]
     pub port: Option<u16>,
-    /// A port of its own for the portal API, 0 for a free one. Absent, both APIs share a host, and nothing notices that
-    /// somebody took the one for the other; with it that is 404, as on LeadSquared's hosts:
-    /// <https://apidocs.leadsquared.com/portal-api/>.
+    /// A port of its own for the portal API; 0 means a free one. A call to the wrong API's port then gets 404, as on
+    /// LeadSquared's hosts: <https://apidocs.leadsquared.com/portal-api/>. Default: both APIs share a host, which hides
+    /// such mistakes.
     pub portal_port: Option<u16>,
-    /// The account that [`Emulator`](crate::Emulator)'s methods speak of.
+    /// The account that the methods of [`Emulator`](crate::Emulator) are about.
     #[serde(skip)]
     pub tenant: Tenant,
     /// Further accounts on the same host; their short codes must differ.
     pub other_tenants: Vec<Tenant>,
-    /// The time that lifetimes, limits and timestamps are measured with.
+    /// The clock for lifetimes, limits and timestamps.
     #[serde(skip)]
     pub clock: Clock,
     /// The call limit of each account.
     pub limit: Limit,
-    /// How long each credential lives.
+    /// For how long each credential is valid.
     pub lifetimes: Lifetimes,
-    /// What portal passwords must look like.
+    /// The rules for portal passwords.
     pub password_policy: PasswordPolicy,
-    /// What a portal password costs to check.
+    /// The cost of checking a portal password.
     pub password_hashing: PasswordHashing,
-    /// Answers to what LeadSquared's documentation leaves open.
+    /// One switch for each point that LeadSquared's documentation leaves open.
     pub switches: Switches,
     /// The wording of refusals that no public page records.
     pub texts: Texts,
-    /// The core API's host that a wrong region's refusal names; a portal call's names the portal host that goes with it.
+    /// The core API's host that a refusal for the wrong region names. The refusal of a portal call names the portal
+    /// host of the same region.
     pub right_host: String,
-    /// `LSQCommonServiceURLs.api` in the answer to Authenticate a User; the emulator's own `host:port` when absent.
+    /// `LSQCommonServiceURLs.api` in the answer to Authenticate a User. Default: the emulator's own `host:port`.
     pub api_host: Option<String>,
-    /// Where the call is served whose path every copy of its page lost:
+    /// Method and path of the call for a tenant auto-login key. Its documentation lost the path:
     /// <https://apidocs.leadsquared.com/portal-auto-login-generate-tenant-auth-key/>.
     #[serde(with = "address")]
     pub tenant_auth_key: (Method, String),
     /// The rules of webhook delivery.
     pub webhooks: WebhookRules,
-    /// Wrong one-time codes that one challenge takes.
+    /// The number of wrong one-time codes after which a challenge is invalid.
     pub code_attempts: u32,
-    /// Where forgotten-password mails lead; `{portal}`, `{leadId}` and `{temporaryPassword}` are filled in.
+    /// The link in forgotten-password mails; `{portal}`, `{leadId}` and `{temporaryPassword}` are filled in.
     pub reset_link: String,
-    /// A folder that keeps every account's data; in memory when absent. How far the clock was advanced is not kept.
+    /// A folder that keeps the data of all accounts; the clock's advance is not kept. Default: data is in memory.
     #[serde(skip)]
     pub data: Option<PathBuf>,
-    /// Makes ids, keys, codes and chances repeatable; random when absent. With a data folder each start draws others, and
-    /// the same sequence of starts the same ones.
+    /// Makes ids, keys, codes and chances repeatable. With a data folder, each start draws new ones, and the same
+    /// sequence of starts draws the same ones. Default: random.
     pub seed: Option<u64>,
 }
 
@@ -94,13 +95,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The default with the cheapest password hashing, for tests that are not about passwords.
+    /// The default settings with the cheapest password hashing.
     pub fn for_tests() -> Self {
         Self { password_hashing: PasswordHashing::Cheap, ..Self::default() }
     }
 }
 
-/// How long the credentials live. Four hours are documented for sign-in and auto-login keys
+/// For how long the credentials are valid. Four hours are documented for sign-in and auto-login keys
 /// (<https://apidocs.leadsquared.com/portal-auto-login/>); the last two are assumptions.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -111,7 +112,7 @@ pub struct Lifetimes {
     /// The tenant's auto-login key.
     #[serde(with = "seconds")]
     pub tenant_auth_key: Duration,
-    /// A lead's auto-login key, and the session that the hosted page makes of it.
+    /// A lead's auto-login key, and the session that it opens on the hosted page.
     #[serde(with = "seconds")]
     pub lead_auth_key: Duration,
     /// The temporary password of a reset mail.
@@ -139,16 +140,15 @@ impl Default for Lifetimes {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookRules {
-    /// Waiting times before the second and each further attempt; their number plus one is that of the attempts.
-    /// Three attempts are documented, the times are not.
+    /// Waiting times before the second and each further attempt. Three attempts are documented, the times are not.
     #[serde(with = "lists_of_seconds")]
     pub gaps: Vec<Duration>,
-    /// Longest wait for an answer, in real time; undocumented.
+    /// Longest wait for an answer, in real time. Undocumented.
     #[serde(with = "seconds")]
     pub timeout: Duration,
-    /// Failed deliveries in a row that disable a webhook.
+    /// The number of failed deliveries in a row that disables a webhook.
     pub disable_after: u32,
-    /// Activities of this long are posted together.
+    /// Activities within this length of time are delivered together.
     #[serde(with = "seconds")]
     pub activity_batch: Duration,
 }
@@ -164,7 +164,7 @@ impl Default for WebhookRules {
     }
 }
 
-/// What a portal password must have. Undocumented; the default is what every sample of the documentation follows.
+/// The rules for portal passwords. Undocumented: every sample in the documentation follows the default.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PasswordPolicy {
@@ -198,7 +198,7 @@ pub enum PasswordHashing {
     /// The recommended parameters of the `argon2` crate.
     #[default]
     Standard,
-    /// The least that the algorithm allows.
+    /// The lowest cost that the algorithm allows.
     Cheap,
 }
 
@@ -208,21 +208,21 @@ pub enum PasswordHashing {
 pub struct Switches {
     /// Registering a portal user again without `RegisterOnlyNewLead` replaces the password.
     pub register_replaces_password: bool,
-    /// Whoever registered at one portal of the account is a user of that one only, with a password of its own there. Calls
-    /// of the first version, which name no portal, go to the account's first.
+    /// A person is a user of each portal separately, with a password for each. Calls of the first version name no
+    /// portal and go to the account's first.
     pub users_per_portal: bool,
-    /// A lead-level auto-login key is made for portal users only.
+    /// A lead-level auto-login key is issued for portal users only.
     pub auto_login_needs_portal_user: bool,
     /// Get Public Auth Key and Get Portal Registration Token return a new value each time; old ones stay valid.
     pub keys_change_per_call: bool,
-    /// The portal API takes access and secret key as headers too, as the core API does.
+    /// The portal API also accepts access and secret key as headers, as the core API does.
     pub portal_takes_key_headers: bool,
-    /// Phone numbers are stored as `+<country>-<national>` whatever form they came in. Off, they are stored and
-    /// compared as sent, which is how integrators come by duplicates.
+    /// Phone numbers are stored as `+<country>-<national>`. Off: they are stored and compared as sent, which leads to
+    /// duplicates.
     pub normalise_phones: bool,
-    /// The forms of a number that lead by phone finds a lead by.
+    /// How lead by phone compares numbers.
     pub phone_lookup: PhoneLookup,
-    /// Lead.Capture reports a duplicate under 200 instead of 500; both were seen.
+    /// Lead.Capture reports a duplicate under 200 instead of 500. Both were observed.
     pub capture_duplicate_under_ok: bool,
     /// A reset or change that is refused answers 200 with `IsSuccessful: false` instead of an envelope.
     pub refused_change_under_ok: bool,
@@ -253,20 +253,20 @@ impl Default for Switches {
     }
 }
 
-/// How lead by phone compares numbers. Its page (<https://apidocs.leadsquared.com/get-lead-by-phone/>) and what integrators
-/// saw contradict each other.
+/// How lead by phone compares numbers. Its page (<https://apidocs.leadsquared.com/get-lead-by-phone/>) and the reports
+/// of integrators contradict each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PhoneLookup {
-    /// By their digits, with or without the country code, whatever is written between them.
+    /// By their digits, with or without the country code; other characters are ignored.
     #[default]
     AnyForm,
-    /// By their digits, with or without the country code; what holds anything but digits finds nothing, as documented.
+    /// By their digits, with or without the country code. A search with other characters finds nothing, as documented.
     DigitsOnly,
-    /// As the text that is stored, hyphen and all, as one account was seen to do.
+    /// As the stored text, hyphen included, as observed in one account.
     StoredText,
 }
 
-/// Wordings that no public page records, so that a client can be tried against others.
+/// Wordings that no public page records. A test can change them to try a client against others.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Texts {
@@ -278,7 +278,7 @@ pub struct Texts {
     pub bad_keys: String,
     /// Another region's host; `{host}` is the right one.
     pub wrong_host: String,
-    /// Portal calls with the keys of a user who is no administrator.
+    /// Portal calls with the keys of a user who is not an administrator.
     pub not_an_administrator: String,
     /// Missing, unknown or expired public key, private key, registration token or tenant key.
     pub stale_credential: String,
@@ -286,16 +286,16 @@ pub struct Texts {
     pub unknown_portal: String,
     /// Register with `RegisterOnlyNewLead` and a lead that exists.
     pub already_exists: String,
-    /// A value of a unique field that another lead has; `{field}` is the field's display name, `{schema}` its schema name
-    /// and `{value}` the value. `Duplicate entry '{value}' for key 'UQ_Prospect_Base_{schema}'` was seen, too.
+    /// A value of a unique field that another lead has. `{field}` is the field's display name, `{schema}` its schema
+    /// name and `{value}` the value. `Duplicate entry '{value}' for key 'UQ_Prospect_Base_{schema}'` was also observed.
     pub duplicate: String,
     /// Password and confirmation differ.
     pub passwords_differ: String,
-    /// The password is against the policy.
+    /// The password does not meet the policy.
     pub weak_password: String,
     /// Sign-in of a lead that is unknown or has no portal password.
     pub no_account: String,
-    /// A code or a reset link for somebody who is no portal user.
+    /// A code or a reset link for a person who is not a portal user.
     pub no_such_user: String,
     /// Sign-in or change with a wrong password.
     pub wrong_password: String,
@@ -303,7 +303,7 @@ pub struct Texts {
     pub wrong_code: String,
     /// Unknown or expired temporary password.
     pub wrong_temporary_password: String,
-    /// A lead-level key for a lead that is no portal user.
+    /// A lead-level key for a lead that is not a portal user.
     pub not_a_portal_user: String,
 }
 
@@ -331,7 +331,7 @@ impl Default for Texts {
     }
 }
 
-/// A length of time as a number of seconds; up to a hundred years, so that it can be added to any time of the clock.
+/// A length of time as a number of seconds, up to a hundred years: it can be added to any time of the clock.
 pub(crate) mod seconds {
     use std::time::Duration;
 
@@ -405,7 +405,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_survive_being_written_to_a_file_and_a_file_may_hold_a_few_of_them() {
+    fn settings_are_read_back_from_a_file_that_may_hold_only_a_few() {
         let written = serde_json::to_value(Settings::default()).unwrap();
         let read: Settings = serde_json::from_value(written.clone()).unwrap();
         assert_eq!(serde_json::to_value(read).unwrap(), written);

@@ -116,22 +116,22 @@ CREATE INDEX delivery_by_due ON delivery (due_at) WHERE due_at IS NOT NULL;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// SQLite refused; a folder that is missing or not writable is the usual reason.
-    #[error("the account's database could not be opened; is the data folder writable?")]
+    /// SQLite could not open the file. Usually the folder is missing or not writable.
+    #[error("could not open the account's database; check that the data folder is writable")]
     Sqlite(#[from] rusqlite::Error),
     /// The file was written by another version of the emulator.
     #[error("the data folder was written by another version of the emulator; choose an empty one")]
     OtherVersion,
 }
 
-/// One account's database. Every use is short, so one lock serves all.
+/// One account's database. Every use is short: one lock is enough.
 pub(crate) struct Store {
     connection: Mutex<Connection>,
     starts: u64,
 }
 
 impl Store {
-    /// Opens the file, or memory without one, and creates the tables where they are missing.
+    /// Opens the file, or a database in memory without one, and creates missing tables.
     pub(crate) fn open(file: Option<&Path>) -> Result<Self, StoreError> {
         let connection = match file {
             Some(file) => Connection::open(file)?,
@@ -154,17 +154,17 @@ impl Store {
         Ok(Self { connection: Mutex::new(connection), starts: starts.unsigned_abs() })
     }
 
-    /// How often the database was opened, this time included.
+    /// How often the database was opened, including this time.
     pub(crate) fn starts(&self) -> u64 {
         self.starts
     }
 
-    /// For reading, and for single statements.
+    /// The connection, for reading and for single statements.
     pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does `work` wholly or, when it fails, not at all.
+    /// Runs `work` in a transaction, which is rolled back when it fails.
     pub(crate) fn transaction<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
@@ -177,7 +177,7 @@ impl Store {
     }
 }
 
-/// What a stored credential is good for.
+/// The kind of a stored credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     PublicKey,
@@ -203,14 +203,14 @@ impl Kind {
     }
 }
 
-/// Whom a credential was made for.
+/// The lead and the portal that a credential was issued for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) lead_id: Option<String>,
     pub(crate) portal_id: Option<String>,
 }
 
-/// Stores a credential; without a lifetime it never expires.
+/// Stores a credential. Without a lifetime it never expires.
 pub(crate) fn issue(
     db: &Connection,
     kind: Kind,
@@ -233,7 +233,7 @@ pub(crate) fn issue(
     Ok(())
 }
 
-/// Finds a credential that is valid at `now`.
+/// Finds the holder of a credential that is valid at `now`.
 pub(crate) fn redeem(
     db: &Connection,
     kind: Kind,
@@ -250,27 +250,27 @@ pub(crate) fn redeem(
     .optional()
 }
 
-/// The credential of that kind that was issued last.
+/// The newest credential of this kind.
 pub(crate) fn latest(db: &Connection, kind: Kind) -> rusqlite::Result<Option<String>> {
     db.prepare_cached("SELECT value FROM credential WHERE kind = ?1 ORDER BY issued_at DESC, rowid DESC LIMIT 1")?
         .query_row([kind.name()], |row| row.get(0))
         .optional()
 }
 
-/// Every credential that was issued and not revoked, but for temporary passwords, which are mailed on purpose.
+/// Every issued credential that was not revoked. Leaves out temporary passwords, which are mailed on purpose.
 pub(crate) fn all_keys(db: &Connection) -> rusqlite::Result<Vec<String>> {
     db.prepare_cached("SELECT value FROM credential WHERE kind != ?1")?
         .query_map([Kind::TemporaryPassword.name()], |row| row.get(0))?
         .collect()
 }
 
-/// Makes every credential of the kind worthless.
+/// Revokes every credential of this kind.
 pub(crate) fn revoke(db: &Connection, kind: Kind) -> rusqlite::Result<()> {
     db.execute("DELETE FROM credential WHERE kind = ?1", [kind.name()])?;
     Ok(())
 }
 
-/// Makes one credential worthless.
+/// Revokes one credential.
 pub(crate) fn revoke_one(db: &Connection, kind: Kind, value: &str) -> rusqlite::Result<()> {
     db.execute("DELETE FROM credential WHERE kind = ?1 AND value = ?2", [kind.name(), value])?;
     Ok(())
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_credential_is_good_until_its_last_moment_and_only_for_its_kind() {
+    fn a_credential_is_valid_until_it_expires_and_for_its_kind_only() {
         let store = Store::open(None).unwrap();
         let db = store.connection();
         let holder = Holder { lead_id: Some("lead".to_owned()), portal_id: None };
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_transaction_leaves_nothing_behind() {
+    fn a_failed_transaction_changes_nothing() {
         let store = Store::open(None).unwrap();
         let now = OffsetDateTime::UNIX_EPOCH;
         let failed: Result<(), Failure> = store.transaction(|db| {

@@ -5,9 +5,7 @@ use std::fmt;
 use leadsquared::schema_name;
 use serde::{Deserialize, Serialize};
 
-/// One LeadSquared account and the settings that its administrator made.
-///
-/// Serialises, so that the binary can be given one as a file.
+/// One LeadSquared account with its administrator's settings. The binary reads it from a JSON file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tenant {
@@ -15,21 +13,21 @@ pub struct Tenant {
     pub organisation: String,
     /// GUID of the organisation.
     pub org_id: String,
-    /// Five digits; also the end of the tokens that LeadSquared makes.
+    /// Five digits. The account's tokens end with them.
     pub short_code: String,
-    /// Country code of phone numbers that come without one.
+    /// Country code of phone numbers without one.
     pub country_code: String,
     /// IANA name of the account's time zone.
     pub time_zone: String,
-    /// The people who use the CRM.
+    /// The users of the CRM.
     pub users: Vec<User>,
     /// The portals.
     pub portals: Vec<Portal>,
     /// The lead fields.
     pub fields: Vec<Field>,
-    /// Names of the e-mail templates in the library.
+    /// The e-mail templates in the library.
     pub email_templates: Vec<EmailTemplate>,
-    /// Categories that a mail may name.
+    /// The categories that a mail may have.
     pub email_categories: Vec<String>,
     /// Whether the account may deliver mail (credits, verified domain).
     pub can_deliver_mail: bool,
@@ -37,7 +35,7 @@ pub struct Tenant {
     pub activity_types: Vec<ActivityType>,
 }
 
-/// A user of the CRM; API keys belong to one and stop working when it is deactivated.
+/// A user of the CRM. API keys belong to a user and stop working when the user is deactivated.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
@@ -55,7 +53,7 @@ pub struct User {
     pub secret_key: String,
     /// Keys of an inactive user are refused.
     pub active: bool,
-    /// Whether the user may read leads out.
+    /// Whether the user may export leads.
     #[serde(default = "yes")]
     pub may_export: bool,
 }
@@ -112,23 +110,23 @@ pub struct Portal {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmailTemplate {
-    /// What `EmailLibraryName` names.
+    /// The name that `EmailLibraryName` refers to.
     pub name: String,
-    /// Subject unless the call gives one.
+    /// Subject of mails whose call has none.
     pub subject: String,
     /// Body as HTML.
     pub html: String,
 }
 
-/// An activity type; its code is what calls name.
+/// An activity type. Calls refer to it by its code.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActivityType {
-    /// Built-in codes are below 200, an account's own begin there.
+    /// Built-in codes are below 200, an account's own start at 200.
     pub code: u32,
-    /// Shown in the lead's history.
+    /// The name in the lead's history.
     pub name: String,
-    /// Added to the lead's score.
+    /// The points that it adds to the lead's score.
     #[serde(default)]
     pub score: i32,
     /// Names of the custom fields an activity of this type may carry (`mx_Custom_1` …).
@@ -136,7 +134,7 @@ pub struct ActivityType {
     pub fields: Vec<String>,
 }
 
-/// What a lead field holds: <https://apidocs.leadsquared.com/meta-data/>.
+/// The type of a lead field: <https://apidocs.leadsquared.com/meta-data/>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DataType {
     /// Free text.
@@ -180,32 +178,32 @@ impl DataType {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Field {
-    /// The name that calls use, case and all.
+    /// The name that calls use, case-sensitive.
     pub schema_name: String,
-    /// The name that people see.
+    /// The name that users see.
     pub display_name: String,
-    /// What it holds.
+    /// The type of its values.
     pub data_type: DataType,
-    /// Enforced when a lead is created.
+    /// Whether a new lead must have a value.
     pub mandatory: bool,
-    /// No two leads may share a value; such a field identifies a lead.
+    /// Whether two leads cannot have the same value: such a field identifies a lead.
     pub unique: bool,
-    /// Most characters; 0 stands for no limit.
+    /// The largest number of characters; 0 means no limit.
     pub max_length: usize,
     /// The choices of a [`DataType::Select`].
     pub options: Vec<String>,
-    /// Whether values outside `options` are refused; LeadSquared does so for some fields and not for others.
+    /// Whether values outside `options` are refused, as LeadSquared does for some fields.
     pub strict_options: bool,
-    /// Refuses a new value once it has one.
+    /// Whether a value cannot be changed later.
     pub lock_after_create: bool,
-    /// Kept by LeadSquared itself; what a call sends for it is ignored.
+    /// Whether LeadSquared maintains the value itself and ignores values in calls.
     pub kept_by_system: bool,
-    /// Taken from a call, never returned by one.
+    /// Whether calls can set the value but never return it.
     pub write_only: bool,
 }
 
 impl Default for Tenant {
-    /// An academy in India: an administrator, a sales user, one portal, the standard fields and a few of its own.
+    /// An academy in India: an administrator, a sales user, one portal, the standard fields and a few custom ones.
     fn default() -> Self {
         Self {
             organisation: "Example Academy".to_owned(),
@@ -253,7 +251,7 @@ impl Default for Tenant {
 }
 
 impl Field {
-    /// A text field of up to 255 characters that everything can be added to.
+    /// An optional text field of up to 255 characters.
     pub fn text(schema_name: &str, display_name: &str) -> Self {
         Self {
             schema_name: schema_name.to_owned(),
@@ -360,7 +358,7 @@ impl Field {
 }
 
 impl ActivityType {
-    /// Some built-in types and one of an account's own.
+    /// A few built-in types and one custom type.
     pub fn standard() -> Vec<Self> {
         let of = |code, name: &str, score| Self { code, name: name.to_owned(), score, fields: Vec::new() };
         let mut types = vec![
@@ -384,14 +382,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tenant_survives_being_written_to_a_file() {
+    fn a_tenant_is_read_back_from_a_file() {
         let written = serde_json::to_string(&Tenant::default()).unwrap();
         let read: Tenant = serde_json::from_str(&written).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), written);
     }
 
     #[test]
-    fn a_misspelt_name_in_an_account_is_refused_and_told() {
+    fn a_misspelt_name_in_an_account_is_refused_and_named() {
         let written = serde_json::to_value(Tenant::default()).unwrap();
         for place in ["", "/users/0", "/portals/0", "/fields/0", "/email_templates/0", "/activity_types/0"] {
             let mut misspelt = written.clone();

@@ -1,10 +1,9 @@
-//! Webhooks: who wants to hear of what, and what they are told.
+//! Webhooks: which events they listen for, and the bodies that are delivered.
 //!
 //! - <https://apidocs.leadsquared.com/webhooks/>
 //! - <https://support.leadsquared.com/support/solutions/articles/3000074525-overview-on-how-to-write-webhook-in-lsq>
 //!
-//! What is to be told is written in the transaction that causes it, so neither can be without the other; sending is
-//! [`crate::deliveries`]' business.
+//! A delivery is stored in the transaction of the change that raises it. [`crate::deliveries`] sends it.
 
 use leadsquared::schema_name::{MOBILE, MODIFIED_BY, MODIFIED_ON, OWNER_ID, PHONE, PROSPECT_ID, SCORE};
 use leadsquared::wire::EventType;
@@ -20,17 +19,17 @@ use crate::leads::{self, Lead, Writer};
 use crate::store::stamp;
 use crate::tenant::ActivityType;
 
-/// The event of a number that calls use. Stage change cannot be listened for through the API, field change can.
+/// The event of a number in a call. The API has no webhooks for stage changes, only for field changes.
 pub(crate) fn event_of_number(number: &str) -> Option<EventType> {
     EventType::of_number(number).filter(|event| *event != EventType::LeadStageChange)
 }
 
-/// Whether listening for an event needs the code of an activity type.
+/// Whether a webhook for the event needs the code of an activity type.
 pub(crate) fn is_of_activities(event: EventType) -> bool {
     matches!(event, EventType::ActivityCreate | EventType::ActivityUpdate)
 }
 
-/// What a webhook was created with.
+/// The body of the call that created a webhook.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Description {
@@ -53,7 +52,7 @@ pub(crate) struct Description {
     pub(crate) custom_headers: Option<Vec<Header>>,
 }
 
-/// A header that every delivery carries; LeadSquared signs nothing, so this is the receiver's only proof.
+/// A header of every delivery. LeadSquared does not sign deliveries: a secret header is the receiver's only proof.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Header {
@@ -68,14 +67,14 @@ impl Description {
     }
 }
 
-/// Whether a webhook is delivered to.
+/// Whether a webhook gets deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum WebhookStatus {
     /// Deliveries are made.
     Enabled,
-    /// Somebody switched it off.
+    /// An administrator disabled it.
     Disabled,
-    /// LeadSquared switched it off because its address did not answer.
+    /// LeadSquared disabled it because its address did not answer.
     Failed,
 }
 
@@ -104,15 +103,15 @@ pub struct Webhook {
     pub id: String,
     /// The event it listens for, by name.
     pub event: String,
-    /// Where it is delivered, without the query, which may hold the receiver's secret.
+    /// The receiver's address without its query, which may hold a secret.
     pub address: String,
-    /// Whether it is delivered to.
+    /// Whether it gets deliveries.
     pub status: WebhookStatus,
-    /// Deliveries that failed since the last that did not.
+    /// The number of failed deliveries since the last successful one.
     pub failures: u32,
 }
 
-/// A webhook with all it was created with.
+/// A webhook with its complete description.
 pub(crate) struct Stored {
     pub(crate) id: String,
     pub(crate) description: Description,
@@ -139,7 +138,7 @@ pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<Stored>> {
     db.prepare_cached(&format!("{COLUMNS} ORDER BY number"))?.query_map([], read)?.collect()
 }
 
-/// The webhook of that id.
+/// The webhook with this id.
 pub(crate) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<Stored>> {
     db.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?.query_row([id.to_ascii_lowercase()], read).optional()
 }
@@ -150,7 +149,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored { id: row.get(0)?, description, status: WebhookStatus::of_code(row.get(2)?), failures: row.get(3)? })
 }
 
-/// Creates the webhook, or replaces the one of that id.
+/// Creates a webhook, or replaces the one with its id.
 pub(crate) fn save(db: &Connection, webhook: &Stored, now: time::OffsetDateTime) -> Result<(), Failure> {
     let description = serde_json::to_string(&webhook.description).map_err(|_| Failure::internal())?;
     db.prepare_cached(
@@ -161,7 +160,8 @@ pub(crate) fn save(db: &Connection, webhook: &Stored, now: time::OffsetDateTime)
     Ok(())
 }
 
-/// Switches a webhook on or off, as somebody does by hand; on, its failures are forgotten. Says whether there is one.
+/// Enables or disables a webhook, as an administrator does by hand. Enabling resets its count of failures. Returns
+/// whether the webhook exists.
 pub(crate) fn switch(db: &Connection, id: &str, enabled: bool, now: time::OffsetDateTime) -> Result<bool, Failure> {
     let Some(mut webhook) = by_id(db, id)? else { return Ok(false) };
     webhook.status = if enabled { WebhookStatus::Enabled } else { WebhookStatus::Disabled };
@@ -170,20 +170,20 @@ pub(crate) fn switch(db: &Connection, id: &str, enabled: bool, now: time::Offset
     Ok(true)
 }
 
-/// Deletes the webhook with its deliveries; says whether there was one.
+/// Deletes a webhook with its deliveries; returns whether it existed.
 pub(crate) fn delete(db: &Connection, id: &str) -> rusqlite::Result<bool> {
     Ok(db.execute("DELETE FROM webhook WHERE id = ?1", [id.to_ascii_lowercase()])? > 0)
 }
 
-/// Tells who listens that a lead was created: one flat object.
+/// Raises the event of a created lead. The body is one flat object.
 pub(crate) fn lead_created(writer: &Writer<'_>, lead: &Lead) -> Result<(), Failure> {
-    tell(writer, &Value::Object(snapshot(writer, lead)), |event, _| event == EventType::LeadCreate)
+    raise(writer, &Value::Object(snapshot(writer, lead)), |event, _| event == EventType::LeadCreate)
 }
 
-/// Tells who listens that a lead was written: what it was before, and what it is now.
+/// Raises the events of a changed lead. The body holds the values before and after.
 pub(crate) fn lead_updated(writer: &Writer<'_>, before: &Lead, after: &Lead) -> Result<(), Failure> {
     let changed = |field: &str| before.field(field) != after.field(field);
-    tell_change(writer, before, after, |event, description| match event {
+    raise_change(writer, before, after, |event, description| match event {
         EventType::LeadUpdate => true,
         EventType::LeadOwnerChange => changed(OWNER_ID),
         EventType::LeadScoreChange => changed(SCORE),
@@ -192,12 +192,12 @@ pub(crate) fn lead_updated(writer: &Writer<'_>, before: &Lead, after: &Lead) -> 
     })
 }
 
-/// Tells who listens that an activity raised or lowered a lead's score; nobody wrote to the lead itself.
+/// Raises the event of a score that an activity changed. The lead itself was not written.
 pub(crate) fn score_changed(writer: &Writer<'_>, before: &Lead, after: &Lead) -> Result<(), Failure> {
-    tell_change(writer, before, after, |event, _| event == EventType::LeadScoreChange)
+    raise_change(writer, before, after, |event, _| event == EventType::LeadScoreChange)
 }
 
-fn tell_change(
+fn raise_change(
     writer: &Writer<'_>,
     before: &Lead,
     after: &Lead,
@@ -209,10 +209,10 @@ fn tell_change(
         let always = [PROSPECT_ID, OWNER_ID, MODIFIED_BY, MODIFIED_ON].contains(&name.as_str());
         always || now.get(name).unwrap_or(&Value::Null) != value
     });
-    tell(writer, &json!({ "Before": old, "After": now }), listens)
+    raise(writer, &json!({ "Before": old, "After": now }), listens)
 }
 
-/// Fields with a value, and the two phones in any case; dates to the second.
+/// The fields with a value, and both phone fields even without one. Dates are to the second.
 fn snapshot(writer: &Writer<'_>, lead: &Lead) -> Map<String, Value> {
     let mut flat = every_field(writer, lead);
     flat.retain(|name, value| !value.is_null() || name == PHONE || name == MOBILE);
@@ -223,7 +223,7 @@ fn every_field(writer: &Writer<'_>, lead: &Lead) -> Map<String, Value> {
     leads::flat(&writer.account.tenant, &writer.account.users(), lead, dates::to_the_second)
 }
 
-fn tell(writer: &Writer<'_>, body: &Value, listens: impl Fn(EventType, &Description) -> bool) -> Result<(), Failure> {
+fn raise(writer: &Writer<'_>, body: &Value, listens: impl Fn(EventType, &Description) -> bool) -> Result<(), Failure> {
     for webhook in all(writer.db)? {
         let event = webhook.description.event().filter(|event| listens(*event, &webhook.description));
         if let Some(event) = event.filter(|_| webhook.status == WebhookStatus::Enabled) {
@@ -239,7 +239,7 @@ fn tell(writer: &Writer<'_>, body: &Value, listens: impl Fn(EventType, &Descript
     Ok(())
 }
 
-/// Tells who listens that an activity was posted or changed; those of about a minute go together, as a list.
+/// Raises the event of a posted or changed activity. Activities of about a minute are delivered together as a list.
 pub(crate) fn activity_written(
     writer: &Writer<'_>,
     event: EventType,
@@ -248,7 +248,7 @@ pub(crate) fn activity_written(
 ) -> Result<(), Failure> {
     let mut data = json!(activity.fields);
     data["Note"] = json!(activity.note);
-    let told = json!({
+    let body = json!({
         "ProspectActivityId": activity.id,
         "RelatedProspectId": activity.lead_id,
         "ActivityEvent": activity.code.to_string(),
@@ -264,7 +264,7 @@ pub(crate) fn activity_written(
             && webhook.status == WebhookStatus::Enabled
             && webhook.description.activity_event.as_deref() == Some(&activity.code.to_string());
         if concerns {
-            gather(writer, event, &webhook.id, &told)?;
+            gather(writer, event, &webhook.id, &body)?;
         }
     }
     Ok(())

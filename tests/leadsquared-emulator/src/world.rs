@@ -1,4 +1,4 @@
-//! Everything the emulator holds while it runs.
+//! The state of a running emulator: its accounts, its call log and what they share.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -30,23 +30,23 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) log: CallLog,
     pub(crate) randomness: Randomness,
-    /// Delivers webhooks.
+    /// The HTTP client for webhook deliveries.
     pub(crate) http: reqwest::Client,
     /// Wakes the delivery of webhooks: there may be something to deliver.
     pub(crate) deliverable: Notify,
     /// Reports every change to [`Emulator::reached`](crate::Emulator::reached).
     pub(crate) changed: watch::Sender<()>,
-    /// Where the emulator listens; set once it does.
+    /// The emulator's address; set once it listens.
     pub(crate) base: OnceLock<Url>,
 }
 
-/// One account: its settings, its data and its share of the limit.
+/// One account: its settings, its data and its call limit.
 pub(crate) struct Account {
     pub(crate) tenant: Tenant,
     users: RwLock<Vec<User>>,
     pub(crate) store: Store,
     window: Mutex<SlidingWindow>,
-    /// When somebody was signed in by an auto-login link.
+    /// The times of sign-ins by an auto-login link.
     openings: Mutex<Vec<OffsetDateTime>>,
 }
 
@@ -100,21 +100,21 @@ impl World {
         self.base.get().map(|base| format!("{base}portal")).unwrap_or_default()
     }
 
-    /// Adds a lead as somebody working in the CRM would; its id.
+    /// Adds a lead as a user of the CRM does; returns its id.
     pub(crate) fn add_lead(&self, attributes: &[Attribute]) -> Result<String, Failure> {
         self.in_the_crm(|writer| {
             writer.create(&leads::check(&writer.account.tenant, &self.settings.switches, attributes)?)
         })
     }
 
-    /// Changes a lead as somebody working in the CRM would.
+    /// Changes a lead as a user of the CRM does.
     pub(crate) fn update_lead(&self, id: &str, attributes: &[Attribute]) -> Result<(), Failure> {
         self.in_the_crm(|writer| {
             writer.update(id, &leads::check(&writer.account.tenant, &self.settings.switches, attributes)?)
         })
     }
 
-    /// Does `work` on the first account in the name of its first user; webhooks hear of it.
+    /// Runs `work` on the first account in the name of its first user, which raises webhooks.
     pub(crate) fn in_the_crm<T>(&self, work: impl FnOnce(&Writer<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
         let (account, now) = (&*self.accounts[0], self.now());
         let user = account.users().into_iter().next().ok_or_else(Failure::internal)?;
@@ -124,13 +124,13 @@ impl World {
         done
     }
 
-    /// Wakes the delivery of webhooks and whoever waits for a state of the emulator.
+    /// Wakes the delivery of webhooks and the tasks that wait for a state of the emulator.
     pub(crate) fn report_change(&self) {
         self.deliverable.notify_one();
         self.changed.send_replace(());
     }
 
-    /// The account that a user's keys belong to, and that user.
+    /// The account and the user of these keys.
     pub(crate) fn by_keys(&self, access_key: &str, secret_key: &str) -> Option<(&Arc<Account>, User)> {
         self.accounts.iter().find_map(|account| {
             let users = account.users();
@@ -155,7 +155,7 @@ fn check(tenant: &Tenant, others: &[Arc<Account>]) -> Result<(), StartError> {
 }
 
 impl Account {
-    /// The users as they are now.
+    /// The current users.
     pub(crate) fn users(&self) -> Vec<User> {
         self.users.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -166,12 +166,12 @@ impl Account {
 
     /// Counts one call of the account at the current time, unless its limit is spent.
     pub(crate) fn admit(&self, world: &World) -> bool {
-        // The time is read under the lock, so that calls enter the window in their order.
+        // The time is read under the lock: calls enter the window in the order of their times.
         let mut window = lock(&self.window);
         window.admit(&world.settings.limit, world.now())
     }
 
-    /// Makes public keys, registration tokens and tenant auto-login keys worthless.
+    /// Revokes public keys, registration tokens and tenant auto-login keys.
     pub(crate) fn revoke_credentials(&self) -> rusqlite::Result<()> {
         let db = self.store.connection();
         [Kind::PublicKey, Kind::RegistrationToken, Kind::TenantAuthKey]
@@ -197,17 +197,17 @@ impl Account {
     }
 }
 
-/// A call as it was answered. Holds nothing of what was sent.
+/// A call and its answer, without anything that was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordedCall {
     /// When it arrived.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// Which call it was; absent for an address that is none.
+    /// The call; `None` for an unknown path.
     pub call: Option<Call>,
-    /// Status of the answer; absent while there is none, and after a connection was cut.
+    /// Status of the answer; `None` before it is sent, and for a cut connection.
     pub status: Option<u16>,
-    /// Whether it came to the wrong region's host.
+    /// Whether it arrived at the wrong region's host.
     pub wrong_region: bool,
 }
 
@@ -224,7 +224,7 @@ struct Log {
 }
 
 impl CallLog {
-    /// Calls that are kept; older ones only count.
+    /// The number of calls that are kept; older ones are only counted.
     const KEPT: usize = 100_000;
 
     /// Records an arrival and returns its number.
@@ -261,7 +261,7 @@ impl CallLog {
         lock(&self.0).arrived
     }
 
-    /// The most calls that any window held since the start.
+    /// The largest number of calls in any window since the start.
     pub(crate) fn window_max(&self) -> usize {
         lock(&self.0).window_max
     }

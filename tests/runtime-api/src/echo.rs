@@ -1,4 +1,4 @@
-//! Answers every event with itself: what a function costs that does nothing.
+//! A function that answers every event with itself: the least that a function can be.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;

@@ -1,8 +1,4 @@
-//! A small Lambda Runtime API: it runs a built `bootstrap` as Lambda does and hands it events.
-//!
-//! The protocol is the one in <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>. Each process has its own
-//! listener, so that a dead process is known to have taken its own invocation with it; all processes of a [`Function`]
-//! draw on one queue of events. It is for tests: what must not happen in one ends it.
+#![doc = include_str!("../README.md")]
 
 use std::{
     collections::HashMap,
@@ -32,10 +28,10 @@ use tokio::{
     task::JoinSet,
 };
 
-/// How long a process may take from its start to its first request for an event.
+/// The longest time from the start of a process to its first request for an event.
 const INIT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Why an event has no answer.
+/// The reason why an event has no answer.
 #[derive(Debug)]
 pub enum FunctionError {
     /// The function reported an error for this event.
@@ -45,22 +41,22 @@ pub enum FunctionError {
         /// Its `errorMessage`.
         message: String,
     },
-    /// The process was gone before it asked for an event: what it reported and printed about that.
+    /// The process ended before it asked for an event.
     Init {
-        /// That.
+        /// Its exit status, its report of the failure, and its output.
         message: String,
     },
     /// The process ended while it held this event.
     Exited(ExitStatus),
-    /// No process is left to take the event.
+    /// The function has no process that could take the event.
     NoProcess,
-    /// The answer was not there by the deadline; the process was killed, as Lambda does.
+    /// The process did not answer by the deadline and was killed, as Lambda does.
     TimedOut,
     /// The answer is not JSON.
     NotJson,
 }
 
-/// A built function: one or more processes that take events from one queue. Its processes die with it.
+/// A built function: one or more processes that take events from one queue. Dropping it kills its processes.
 pub struct Function {
     binary: PathBuf,
     environment: Vec<(String, String)>,
@@ -73,7 +69,7 @@ pub struct Function {
 impl Function {
     /// Starts one process and waits for it to ask for its first event.
     ///
-    /// The process sees Lambda's own variables and `environment`, and nothing of this process's environment.
+    /// The process sees Lambda's own variables and `environment`, and nothing of the caller's environment.
     pub async fn start(binary: &Path, environment: Vec<(String, String)>) -> Result<Self, FunctionError> {
         let (events, queue) = mpsc::unbounded_channel();
         let mut function = Self {
@@ -88,7 +84,7 @@ impl Function {
         Ok(function)
     }
 
-    /// Starts one more process on the same events.
+    /// Starts one more process that takes events from the same queue.
     pub async fn add_process(&mut self) -> Result<(), FunctionError> {
         let process =
             Process::start(&self.binary, &self.environment, Arc::clone(&self.queue), self.printed.clone()).await?;
@@ -96,14 +92,14 @@ impl Function {
         Ok(())
     }
 
-    /// Hands the function an event and waits for what becomes of it.
+    /// Gives the function an event and waits for the answer.
     ///
-    /// `timeout` counts from the moment a process takes the event; that process also sees it as its deadline.
+    /// `timeout` starts when a process takes the event. The process sees its end as the deadline.
     pub async fn invoke(&self, event: &Value, timeout: Duration) -> Result<Value, FunctionError> {
         self.invoke_bytes(Bytes::from(event.to_string()), timeout).await
     }
 
-    /// Like [`Self::invoke`], with an event that need not be JSON.
+    /// Like [`Self::invoke`], for an event that may not be JSON.
     pub async fn invoke_bytes(&self, event: Bytes, timeout: Duration) -> Result<Value, FunctionError> {
         let (answer, answered) = oneshot::channel();
         let invocation = Invocation { id: request_id(), event, timeout, answer };
@@ -118,16 +114,16 @@ impl Function {
         }
     }
 
-    /// Kills every process as `kill -9` does and waits until they are gone. What they held fails with
+    /// Kills every process as `kill -9` does, and waits until they have ended. The events that they held fail with
     /// [`FunctionError::Exited`].
     pub async fn kill(&self) {
         for process in &self.processes {
-            process.desk.kill();
+            process.api.kill();
         }
         self.all_gone().await;
     }
 
-    /// Kills every process and returns all that they ever wrote to standard output and standard error.
+    /// Kills every process; returns everything that they wrote to standard output and standard error.
     pub async fn stop(mut self) -> String {
         self.kill().await;
         for process in &mut self.processes {
@@ -143,7 +139,7 @@ impl Function {
     }
 }
 
-/// An event and whoever waits for its answer.
+/// An event, and the channel for its answer.
 struct Invocation {
     id: String,
     event: Bytes,
@@ -153,7 +149,7 @@ struct Invocation {
 
 type Queue = tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>;
 
-/// All that the processes wrote.
+/// The output of all processes.
 #[derive(Clone, Default)]
 struct Printed(Arc<Mutex<Vec<u8>>>);
 
@@ -170,13 +166,13 @@ impl Printed {
     }
 }
 
-/// One running `bootstrap` and the listener it talks to.
+/// One running `bootstrap` and its listener.
 struct Process {
-    desk: Arc<Desk>,
+    api: Arc<ProcessApi>,
     exit: watch::Receiver<Option<ExitStatus>>,
-    /// Readers of what the process writes: they end when it does.
+    /// The readers of its output, which end when the process does.
     tasks: JoinSet<()>,
-    /// The listener and the supervisor, which owns the child: dropping them closes the one and kills the other.
+    /// The listener, and the supervisor that owns the child. Dropping them closes the listener and kills the child.
     _supervision: JoinSet<()>,
 }
 
@@ -191,7 +187,7 @@ impl Process {
         let address = listener.local_addr().expect("a bound listener has an address");
         let (ready, mut is_ready) = watch::channel(false);
         let (kill, killed) = watch::channel(false);
-        let desk = Arc::new(Desk {
+        let api = Arc::new(ProcessApi {
             queue,
             ready,
             kill,
@@ -225,69 +221,70 @@ impl Process {
 
         let (exited, exit) = watch::channel(None);
         let mut supervision = JoinSet::new();
-        supervision.spawn(supervise(child, killed, Arc::clone(&desk), exited));
-        let service = router(Arc::clone(&desk));
+        supervision.spawn(supervise(child, killed, Arc::clone(&api), exited));
+        let service = router(Arc::clone(&api));
         supervision.spawn(async move {
             axum::serve(listener, service).await.expect("a listener on loopback keeps working");
         });
 
-        let mut process = Self { desk, exit, tasks, _supervision: supervision };
+        let mut process = Self { api, exit, tasks, _supervision: supervision };
         let asks_for_events = async {
-            is_ready.wait_for(|ready| *ready).await.expect("the desk lives as long as the process");
+            is_ready.wait_for(|ready| *ready).await.expect("the API lives as long as the process");
         };
         tokio::select! {
             biased;
             () = asks_for_events => Ok(process),
             status = process.exited() => {
                 process.all_printed().await;
-                let reported = lock(&process.desk.init_error).take().unwrap_or_default();
+                let reported = lock(&process.api.init_error).take().unwrap_or_default();
                 Err(FunctionError::Init { message: format!("{status} {reported} {}", printed.text()) })
             }
             () = tokio::time::sleep(INIT_LIMIT) => Err(FunctionError::TimedOut),
         }
     }
 
-    /// Returns once everything is read that the process wrote before it ended.
+    /// Waits until the complete output of an ended process is read.
     async fn all_printed(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
 
     async fn exited(&self) -> ExitStatus {
         let mut exit = self.exit.clone();
-        let status = exit.wait_for(Option::is_some).await.expect("the supervisor tells before it ends");
-        status.expect("waited for it")
+        let status =
+            exit.wait_for(Option::is_some).await.expect("the supervisor reports the exit status before it ends");
+        status.expect("the exit status is known")
     }
 }
 
-/// Waits for the process's end, which may be asked for, and fails what it held.
+/// Waits for the end of a process, which it kills on request. Then fails the events that the process held.
 async fn supervise(
     mut child: Child,
     mut killed: watch::Receiver<bool>,
-    desk: Arc<Desk>,
+    api: Arc<ProcessApi>,
     exited: watch::Sender<Option<ExitStatus>>,
 ) {
-    let told_to = async {
-        // An error means that the desk is gone, and with it the function: the same end.
+    let kill_request = async {
+        // An error means that the function was dropped, which also ends the process.
         let _ = killed.wait_for(|killed| *killed).await;
     };
     let status = tokio::select! {
         status = child.wait() => status,
-        () = told_to => {
-            // It may have ended by itself in the meantime.
+        () = kill_request => {
+            // The process may have ended in the meantime.
             let _ = child.start_kill();
             child.wait().await
         }
     };
     let status = status.expect("a child can be waited for");
-    desk.close(status);
+    api.close(status);
     exited.send_replace(Some(status));
 }
 
-/// The X-Ray trace of every invocation.
+/// The X-Ray trace header of every invocation.
 pub const TRACE: &str = "Root=1-5e1b4151-5ac6c58f5b5dde7f5d9b3a5f;Parent=53995c3f42cd8ad8;Sampled=1";
 
-/// What one process is served from, and what it holds.
-struct Desk {
+/// The Runtime API of one process, and the events that the process holds.
+struct ProcessApi {
     queue: Arc<Queue>,
     ready: watch::Sender<bool>,
     kill: watch::Sender<bool>,
@@ -296,20 +293,20 @@ struct Desk {
     init_error: Mutex<Option<String>>,
 }
 
-impl Desk {
+impl ProcessApi {
     fn kill(&self) {
         self.kill.send_replace(true);
     }
 
-    /// Passes on the end of an invocation; false when the process does not hold it.
+    /// Ends an invocation. Returns false when the process does not hold it.
     fn settle(&self, id: &str, end: Result<Bytes, FunctionError>) -> bool {
         let Some(answer) = lock(&self.held).remove(id) else { return false };
-        // Nobody waits any more when the test gave up on the invocation.
+        // Sending fails when the test no longer waits for the answer.
         let _ = answer.send(end);
         true
     }
 
-    /// Takes no more events and fails those in hand.
+    /// Stops taking events, and fails the events that the process holds.
     fn close(&self, status: ExitStatus) {
         self.closed.send_replace(Some(status));
         for (_, answer) in lock(&self.held).drain() {
@@ -317,7 +314,7 @@ impl Desk {
         }
     }
 
-    /// The next event somebody still waits for; none once the process or the function is gone.
+    /// The next event whose caller still waits; `None` after the end of the process or the function.
     async fn take(&self) -> Option<Invocation> {
         let mut closed = self.closed.subscribe();
         let next = async {
@@ -338,7 +335,7 @@ impl Desk {
 
     fn hold(&self, id: &str, answer: oneshot::Sender<Result<Bytes, FunctionError>>) {
         lock(&self.held).insert(id.to_owned(), answer);
-        // The process may have ended between taking the event and this line, and then nobody else fails it.
+        // When the process ended after it took the event, `close` has not seen this event.
         let closed = *self.closed.borrow();
         if let Some(status) = closed {
             self.settle(id, Err(FunctionError::Exited(status)));
@@ -346,23 +343,23 @@ impl Desk {
     }
 }
 
-fn router(desk: Arc<Desk>) -> Router {
+fn router(api: Arc<ProcessApi>) -> Router {
     Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next))
         .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
         .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
         .route("/2018-06-01/runtime/init/error", post(init_error))
         .layer(DefaultBodyLimit::disable())
-        .with_state(desk)
+        .with_state(api)
 }
 
-async fn next(State(desk): State<Arc<Desk>>) -> Response {
-    desk.ready.send_replace(true);
-    let Some(Invocation { id, event, timeout, answer }) = desk.take().await else {
+async fn next(State(api): State<Arc<ProcessApi>>) -> Response {
+    api.ready.send_replace(true);
+    let Some(Invocation { id, event, timeout, answer }) = api.take().await else {
         return StatusCode::GONE.into_response();
     };
-    desk.hold(&id, answer);
-    tokio::spawn(end_at_deadline(Arc::clone(&desk), id.clone(), timeout));
+    api.hold(&id, answer);
+    tokio::spawn(end_at_deadline(Arc::clone(&api), id.clone(), timeout));
     let deadline = SystemTime::now() + timeout;
     let deadline_ms = deadline.duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_millis();
     let headers = [
@@ -375,25 +372,25 @@ async fn next(State(desk): State<Arc<Desk>>) -> Response {
     (headers, event).into_response()
 }
 
-async fn end_at_deadline(desk: Arc<Desk>, id: String, timeout: Duration) {
+async fn end_at_deadline(api: Arc<ProcessApi>, id: String, timeout: Duration) {
     tokio::time::sleep(timeout).await;
-    if desk.settle(&id, Err(FunctionError::TimedOut)) {
-        desk.kill();
+    if api.settle(&id, Err(FunctionError::TimedOut)) {
+        api.kill();
     }
 }
 
-async fn response(State(desk): State<Arc<Desk>>, UrlPath(id): UrlPath<String>, body: Bytes) -> StatusCode {
-    accepted(desk.settle(&id, Ok(body)))
+async fn response(State(api): State<Arc<ProcessApi>>, UrlPath(id): UrlPath<String>, body: Bytes) -> StatusCode {
+    accepted(api.settle(&id, Ok(body)))
 }
 
-async fn error(State(desk): State<Arc<Desk>>, UrlPath(id): UrlPath<String>, body: Bytes) -> StatusCode {
+async fn error(State(api): State<Arc<ProcessApi>>, UrlPath(id): UrlPath<String>, body: Bytes) -> StatusCode {
     let (error_type, message) = error_report(&body);
-    accepted(desk.settle(&id, Err(FunctionError::Reported { error_type, message })))
+    accepted(api.settle(&id, Err(FunctionError::Reported { error_type, message })))
 }
 
-async fn init_error(State(desk): State<Arc<Desk>>, body: Bytes) -> StatusCode {
+async fn init_error(State(api): State<Arc<ProcessApi>>, body: Bytes) -> StatusCode {
     let (error_type, message) = error_report(&body);
-    *lock(&desk.init_error) = Some(format!("{error_type}: {message}"));
+    *lock(&api.init_error) = Some(format!("{error_type}: {message}"));
     accepted(true)
 }
 

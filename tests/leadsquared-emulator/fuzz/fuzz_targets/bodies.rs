@@ -1,4 +1,4 @@
-//! Any bytes as the body of any call: an answer in LeadSquared's shape, and never a panic.
+//! Fuzz target: any bytes as the body of any call get an answer in LeadSquared's shape and cause no panic.
 //!
 //! An input is a call's name, a line feed, and the body. `cargo +nightly fuzz run bodies -- -max_total_time=60`.
 #![no_main]
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
-/// Inputs that one account sees; then a new one takes its place, so that it does not fill up.
+/// The number of inputs of one account. A new one then replaces it, so that it does not fill up.
 const INPUTS_PER_ACCOUNT: u32 = 5_000;
 
 struct Account {
@@ -68,7 +68,7 @@ thread_local! {
 fuzz_target!(|input: &[u8]| {
     let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
     let Some(call) = std::str::from_utf8(&input[..end]).ok().and_then(Call::named) else { return };
-    // Saving a webhook asks its address for an answer, which is nobody's to be fuzzed.
+    // Saving a webhook sends a request to its address, which fuzzing must not do.
     if [Call::CreateWebhook, Call::UpdateWebhook].contains(&call) {
         return;
     }

@@ -1,4 +1,4 @@
-//! Whose keys these are, and where the account lives: <https://apidocs.leadsquared.com/user-authentication/>.
+//! The user of a pair of keys, and the hosts of the account: <https://apidocs.leadsquared.com/user-authentication/>.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ pub(crate) fn authenticate_user(call: &Admitted) -> Value {
         "Class": "1", "Group": "1", "SubRegionId": "1",
         "Id": user.id,
         "Name": user.name,
-        // The login address is here; the field of that name is empty.
+        // The login address is here; LeadSquared leaves the field `EmailAddress` empty.
         "PassPhrase": user.email,
         "EmailAddress": null,
         "Role": user.role.name(),
@@ -35,7 +35,7 @@ pub(crate) fn authenticate_user(call: &Admitted) -> Value {
         },
         "LSQCommonServiceURLs": {
             "api": api, "app": own, "tracking": own, "telephony": own, "analyticsapi": own,
-            // The one with a scheme, as in the documentation's sample.
+            // Only this address has a scheme, as in the documentation's sample.
             "loginApp": format!("http://{own}"),
         },
         "AllowedClusters": null, "AllowedRegions": null,

@@ -35,7 +35,7 @@ struct Email {
     email_category: Text,
 }
 
-/// Checks in the order that was observed: the sender, the lead, whether the account may deliver.
+/// Checks the sender, the lead, and whether the account may deliver mail: the observed order.
 pub(crate) fn send_email_to_lead(call: &Admitted) -> Result<Value, Failure> {
     let asked: Email = body::read(&call.body)?;
     let tenant = &call.account.tenant;
@@ -59,7 +59,7 @@ pub(crate) fn send_email_to_lead(call: &Admitted) -> Result<Value, Failure> {
     Ok(json!({ "ID": mail.id, "MemberCount": 1, "TotalRecipient": count }))
 }
 
-/// The user that the call names; `None` stands for the lead's owner.
+/// The sender that the call names; `None` means the lead's owner.
 fn sender(call: &Admitted, asked: &Email) -> Result<Option<User>, Failure> {
     let named = asked.sender.as_deref().unwrap_or_default();
     let is_named: fn(&User, &str) -> bool = match asked.sender_type.as_deref() {
@@ -98,7 +98,7 @@ fn recipient(db: &Connection, asked: &Email) -> Result<Lead, Failure> {
     })
 }
 
-/// The lead's addresses: those of the fields that the call names, or all it has.
+/// The lead's addresses in the fields that the call names, or all of them.
 fn addresses(call: &Admitted, asked: &Email, lead: &Lead) -> Result<Vec<String>, Failure> {
     let fields = &call.account.tenant.fields;
     let mut addresses: Vec<String> = Vec::new();

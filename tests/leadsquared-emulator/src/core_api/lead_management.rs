@@ -1,4 +1,4 @@
-//! Writing and reading leads: `LeadManagement.svc`.
+//! Calls that write and read leads: `LeadManagement.svc`.
 
 use http::StatusCode;
 use leadsquared::schema_name;
@@ -14,7 +14,7 @@ use crate::randomness::is_guid;
 use crate::settings::PhoneLookup;
 use crate::tenant::{DataType, Field};
 
-/// An attribute list with the pseudo-attributes taken out.
+/// An attribute list without its pseudo-attributes, which are separate fields here.
 struct Write {
     changes: Changes,
     search_by: Option<String>,
@@ -54,12 +54,12 @@ pub(crate) fn capture(call: &Admitted) -> Result<Value, Failure> {
     }
 }
 
-/// Finds the lead by the rules of Lead.Capture, and updates it or creates one.
+/// Finds a lead by the rules of Lead.Capture and updates it, or creates one.
 pub(crate) fn capture_lead(call: &Admitted, db: &Connection, attributes: Vec<Attribute>) -> Result<String, Failure> {
     let mut write = read(call, attributes)?;
     let writer = call.writer(db, true);
     let Some(known) = captured(db, &write)? else {
-        // An id that no lead has is an anonymous visitor's, and becomes the lead's.
+        // An unknown id belongs to an anonymous visitor, and becomes the id of the new lead.
         return match write.prospect_id.filter(|id| is_guid(id)) {
             Some(visitor) if leads::by_id(db, &visitor)?.is_none() => {
                 writer.create_as(visitor.to_ascii_lowercase(), &write.changes)
@@ -77,7 +77,7 @@ pub(crate) fn capture_lead(call: &Admitted, db: &Connection, attributes: Vec<Att
         "DoNotUpdateUniqueFields" => write.changes.retain(|name| !is_unique(name)),
         _ => return Err(Failure::invalid_input("Invalid Input! Parameter Name: LeadUpdateBehavior")),
     }
-    // A lead keeps the source it first came from.
+    // A lead keeps its first source.
     write.changes.retain(|name| name != schema_name::SOURCE || lead.field(name).is_none());
     writer.update(&known, &write.changes)?;
     Ok(known)
@@ -100,7 +100,8 @@ fn captured(db: &Connection, write: &Write) -> Result<Option<String>, Failure> {
         return Ok(same_email.then_some(lead.id));
     }
     match (email, phone) {
-        // A new address with a known phone is not matched: creating it then fails as a duplicate, as users report.
+        // A new address with a known phone number matches no lead. Creating one then fails as a duplicate, as users
+        // report.
         (Some(email), _) => Ok(leads::with_value(db, schema_name::EMAIL_ADDRESS, email)?),
         (None, Some(phone)) => Ok(leads::with_value(db, schema_name::PHONE, phone)?),
         (None, None) => Ok(None),
@@ -134,7 +135,7 @@ pub(crate) fn create(call: &Admitted) -> Result<Value, Failure> {
     Ok(success(json!({ "Id": id })))
 }
 
-/// <https://apidocs.leadsquared.com/update-a-lead/>; webhooks hear of it only with `postUpdatedLead=true`.
+/// <https://apidocs.leadsquared.com/update-a-lead/>; raises webhooks only with `postUpdatedLead=true`.
 pub(crate) fn update(call: &Admitted) -> Result<Value, Failure> {
     let id = call.query.get("leadid").filter(|id| !id.is_empty());
     let id = id.ok_or_else(|| Failure::missing("'leadId' is mandatory for updating lead"))?;
@@ -193,7 +194,7 @@ pub(crate) fn by_email(call: &Admitted) -> Result<Value, Failure> {
     list(call, id)
 }
 
-/// <https://apidocs.leadsquared.com/get-lead-by-phone/>; of several leads, the one that was active last.
+/// <https://apidocs.leadsquared.com/get-lead-by-phone/>; of several leads, the most recently active one.
 pub(crate) fn by_phone(call: &Admitted) -> Result<Value, Failure> {
     let phone = call.query.get("phone").unwrap_or_default();
     let id = {

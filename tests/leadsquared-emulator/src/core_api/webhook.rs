@@ -27,7 +27,8 @@ struct Update {
     description: Description,
 }
 
-/// <https://apidocs.leadsquared.com/update-a-webhook/>; what is switched off stays so, until somebody enables it by hand.
+/// <https://apidocs.leadsquared.com/update-a-webhook/>; a disabled webhook stays disabled until an administrator
+/// enables it by hand.
 pub(crate) async fn update(call: &Admitted) -> Result<Value, Failure> {
     let asked: Update = body::read(&call.body)?;
     let known = webhooks::by_id(&call.account.store.connection(), &asked.id)?;
@@ -36,7 +37,7 @@ pub(crate) async fn update(call: &Admitted) -> Result<Value, Failure> {
     Ok(success(json!({ "AffectedRows": 1 })))
 }
 
-/// Checks and saves; an address that does not answer the handshake is saved and not delivered to.
+/// Checks and saves a webhook. One whose address does not answer the handshake is saved as failed.
 async fn save(call: &Admitted, id: String, description: Description, known: Option<Stored>) -> Result<(), Failure> {
     check(call, &id, &description)?;
     let answers = deliveries::handshake(&call.world, &description.url).await;
@@ -76,7 +77,7 @@ fn check(call: &Admitted, id: &str, description: &Description) -> Result<(), Fai
     Ok(())
 }
 
-/// A field change is listened for once per field.
+/// An account has one webhook for each changed field.
 fn check_field(call: &Admitted, id: &str, field: Option<&str>) -> Result<(), Failure> {
     let field = field.ok_or_else(|| Failure::missing("ChangedLeadField is mandatory."))?;
     if !call.account.tenant.fields.iter().any(|known| known.schema_name == field) {

@@ -1,4 +1,4 @@
-//! The account's two lasting portal credentials.
+//! The two lasting portal credentials of an account: public key and registration token.
 //!
 //! - <https://apidocs.leadsquared.com/get-public-auth-key/>
 //! - <https://apidocs.leadsquared.com/get-portal-registration-token/>
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::store::{self, Holder, Kind};
 
 pub(crate) fn public_auth_key(call: &Admitted) -> Result<Value, Failure> {
-    // Decodes to text that is Base64 again, as the real ones do.
+    // Decodes to text that is again Base64, as real keys do.
     let inner = BASE64_STANDARD.encode(call.world.randomness.bytes::<180>());
     let key = lasting(call, Kind::PublicKey, BASE64_STANDARD.encode(inner))?;
     Ok(json!({ "PublicAuthKey": key }))
@@ -27,7 +27,7 @@ pub(crate) fn token(call: &Admitted) -> String {
     format!("{}MX{}", call.world.randomness.hex64(), call.account.tenant.short_code)
 }
 
-/// The credential issued before, unless every call gets a new one.
+/// The current credential, or a new one when each call gets its own.
 fn lasting(call: &Admitted, kind: Kind, new: String) -> Result<String, Failure> {
     call.account.store.transaction(|db| {
         if !call.world.settings.switches.keys_change_per_call

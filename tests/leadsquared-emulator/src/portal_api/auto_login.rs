@@ -51,8 +51,8 @@ pub(crate) fn lead_auth_key(call: &Admitted) -> Result<Value, Failure> {
     Ok(json!({ "AuthKey": key, "LeadId": lead.id }))
 }
 
-/// About 200 characters of Base64. The first bytes are such that every key has `+`, `/` and `=`: a link that was not
-/// percent-encoded fails each time, not now and then.
+/// About 200 characters of Base64. The first bytes make every key contain `+`, `/` and `=`: a link without
+/// percent-encoding always fails.
 fn lead_key(call: &Admitted) -> String {
     let mut bytes: [u8; 152] = call.world.randomness.bytes();
     bytes[..3].copy_from_slice(&[0xfb, 0xff, 0xbf]);

@@ -21,7 +21,7 @@ struct Request {
     field_content: String,
 }
 
-/// What sign-in sends back: the code, and the challenge unchanged.
+/// The fields of sign-in with a code: the code, and the challenge unchanged.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Answer {
@@ -72,12 +72,12 @@ pub(crate) fn send(call: &Admitted) -> Result<Value, Failure> {
     Ok(json!({ "Code": challenge, "FieldContent": asked.field_content, "Message": null, "Status": "Success" }))
 }
 
-/// The refusal to send anything to somebody who is no portal user.
+/// The refusal of a message to a person who is not a portal user.
 pub(crate) fn no_such_user(call: &Admitted) -> Failure {
     Failure::application("MXInvalidEntityException", &call.world.settings.texts.no_such_user)
 }
 
-/// The lead that a right code signs in; the code is good once, and a challenge takes only so many wrong ones.
+/// The lead of a right code. A code is valid once, and a challenge has a limited number of wrong codes.
 pub(crate) fn redeem(call: &Admitted, answer: &Answer) -> Result<String, Failure> {
     let settings = &call.world.settings;
     let refused = || unauthorized(&call.world, &settings.texts.wrong_code);

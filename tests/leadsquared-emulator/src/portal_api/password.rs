@@ -1,4 +1,4 @@
-//! Forgotten, reset and changed passwords.
+//! Calls for forgotten, reset and changed passwords.
 //!
 //! - <https://apidocs.leadsquared.com/forgot-password/>
 //! - <https://apidocs.leadsquared.com/reset-password/>
@@ -49,7 +49,7 @@ struct Change {
     new_password: String,
 }
 
-/// Sends a link with a temporary password; the link reaches the applicant by mail or text message only.
+/// Sends a link with a temporary password by mail or text message.
 pub(crate) fn forgot(call: &Admitted) -> Result<Value, Failure> {
     let asked: Forgot = body::read(&call.body)?;
     let settings = &call.world.settings;
@@ -104,7 +104,7 @@ pub(crate) async fn reset(call: &Admitted) -> Result<Value, Failure> {
     replaced.map_or_else(|failure| refused(call, failure), |()| Ok(changed()))
 }
 
-/// Sets a new password with a temporary one, which is good once.
+/// Sets a new password with a temporary one, which is valid once.
 pub(crate) async fn replace(world: &World, account: &Account, asked: Reset) -> Result<(), Failure> {
     let texts = &world.settings.texts;
     let hash = hash(world, asked.password).await?;
@@ -139,7 +139,7 @@ pub(crate) async fn change(call: &Admitted) -> Result<Value, Failure> {
     Ok(changed())
 }
 
-/// The hash of a new password that follows the policy.
+/// The hash of a new password that meets the policy.
 async fn hash(world: &World, password: String) -> Result<String, Failure> {
     let settings = &world.settings;
     if !settings.password_policy.accepts(&password) {

@@ -27,7 +27,7 @@ pub(crate) async fn register_v1(call: &Admitted) -> Result<Value, Failure> {
     make_portal_user(call, asked).await
 }
 
-/// The second version: any unique field will do, and the first in the list finds the lead.
+/// The second version: any unique field is enough, and the first one in the list finds the lead.
 pub(crate) async fn register(call: &Admitted) -> Result<Value, Failure> {
     let asked: Register = body::read(&call.body)?;
     make_portal_user(call, asked).await

@@ -1,4 +1,4 @@
-//! Signing in with a password or a one-time code.
+//! Sign-in with a password or a one-time code.
 //!
 //! - <https://apidocs.leadsquared.com/sign-in/>
 //! - <https://apidocs.leadsquared.com/sign-in-with-otp/>
@@ -17,7 +17,7 @@ use crate::portal_api::one_time_code::{self, Answer};
 use crate::store::{self, Holder, Kind};
 use crate::{leads, passwords, portal_users};
 
-/// Whom a portal call is about: by e-mail address or by any unique field.
+/// The person of a portal call, by e-mail address or by any unique field.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Who {
@@ -34,7 +34,7 @@ struct SearchKey {
 }
 
 impl Who {
-    /// The field and value that are searched for.
+    /// The field and the value to search for.
     pub(crate) fn key(&self, call: &Admitted) -> Result<(&str, &str), Failure> {
         match (&self.search_key_data, self.email_address.as_deref()) {
             (Some(key), _) => {
@@ -48,7 +48,7 @@ impl Who {
         }
     }
 
-    /// The portal user, if there is one.
+    /// The portal user of this person, if there is one.
     pub(crate) fn portal_user(&self, call: &Admitted, db: &Connection) -> Result<Option<String>, Failure> {
         let (field, value) = self.key(call)?;
         let Some(lead_id) = leads::with_value(db, field, value)? else { return Ok(None) };

@@ -1,3 +1,5 @@
+//! Activities: posting, listing, and types.
+
 use leadsquared_emulator::Call;
 use serde_json::{Value, json};
 
@@ -8,7 +10,7 @@ async fn post(account: &Account, body: Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn activities_are_posted_listed_newest_first_and_move_the_lead() {
+async fn a_posted_activity_is_listed_newest_first_and_changes_its_lead() {
     let account = Account::new().await;
     let lead = account.emulator.add_lead(&[("EmailAddress", "asha@example.test")]).unwrap();
     for note in ["first", "second"] {
@@ -44,7 +46,7 @@ async fn activities_are_posted_listed_newest_first_and_move_the_lead() {
 }
 
 #[tokio::test]
-async fn bad_activities_are_refused_as_observed() {
+async fn impossible_activities_are_refused_in_leadsquareds_words() {
     let account = Account::new().await;
     let lead = account.emulator.add_lead(&[("EmailAddress", "asha@example.test")]).unwrap();
     for code in [json!(999), json!("x"), json!(-1)] {
@@ -61,8 +63,8 @@ async fn bad_activities_are_refused_as_observed() {
     let (_, body) = post(&account, json!({"RelatedProspectId": lead, "ActivityEvent": 201, "Fields": field})).await;
     assert_eq!(body["ExceptionType"], "MXInvalidActivityFieldsException");
     let unknown = "11111111-1111-4111-8111-111111111111";
-    let nobody = post(&account, json!({"RelatedProspectId": unknown, "ActivityEvent": 201})).await;
-    assert_refused(nobody, 500, "MXInvalidEntityException", "Lead does not exist in the system");
+    let no_lead = post(&account, json!({"RelatedProspectId": unknown, "ActivityEvent": 201})).await;
+    assert_refused(no_lead, 500, "MXInvalidEntityException", "Lead does not exist in the system");
     let too_many = account.call(Call::Activities).query(&[("leadId", &lead)]);
     let too_many = account.send(too_many.json(&json!({"Paging": {"RowCount": "1001"}}))).await;
     assert_refused(too_many, 500, "MXInvalidInputException", "Invalid Input! Parameter Name: activity");
@@ -70,7 +72,7 @@ async fn bad_activities_are_refused_as_observed() {
 }
 
 #[tokio::test]
-async fn an_activity_may_bring_its_lead_along() {
+async fn an_activity_can_be_posted_together_with_its_lead() {
     let account = Account::new().await;
     let body = json!({"EmailAddress": "asha@example.test", "FirstName": "Asha", "ActivityEvent": 21});
     assert_eq!(post(&account, body).await.0, 200);
@@ -80,7 +82,7 @@ async fn an_activity_may_bring_its_lead_along() {
     let (_, posted) = account.ok(account.call(Call::PostLeadAndActivity).json(&body)).await;
     assert_eq!(posted["Message"]["RelatedId"], json!(lead.id));
     assert_eq!(account.emulator.activities(&lead.id).len(), 2);
-    // Neither without the other: a refused activity leaves no lead behind.
+    // A refused activity creates no lead.
     let details = attributes(&[("EmailAddress", "ravi@example.test")]);
     let body = json!({"LeadDetails": details, "Activity": {"ActivityEvent": 999}});
     assert_eq!(account.send(account.call(Call::PostLeadAndActivity).json(&body)).await.0, 500);
@@ -88,7 +90,7 @@ async fn an_activity_may_bring_its_lead_along() {
 }
 
 #[tokio::test]
-async fn a_new_activity_type_gets_a_code_and_can_be_used() {
+async fn a_created_activity_type_gets_a_code_and_can_be_used() {
     let account = Account::new().await;
     let body = json!({"ActivityEventName": "Fee paid", "Score": 20, "Fields": [{"SchemaName": "mx_Custom_1"}]});
     let (_, created) = account.ok(account.call(Call::CreateActivityType).json(&body)).await;

@@ -1,3 +1,5 @@
+//! The admin page and its JSON API.
+
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal};
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -58,7 +60,7 @@ async fn the_page_and_the_api_show_leads_calls_mails_and_the_fullest_window() {
 }
 
 #[tokio::test]
-async fn faults_are_set_as_a_form_or_as_json_and_cleared() {
+async fn faults_are_set_by_a_form_or_by_json_and_cleared() {
     let account = Account::new().await;
     let fields = [("call", "register"), ("effect", "latency"), ("milliseconds", "250"), ("status", ""), ("times", "3")];
     let set = form(&account, "faults", &fields).await;
@@ -88,7 +90,7 @@ async fn faults_are_set_as_a_form_or_as_json_and_cleared() {
     assert!(
         page.contains("250 ms later")
             && page.contains("3 more")
-            && page.contains("after the work")
+            && page.contains("after it took effect")
             && page.contains("25%")
     );
     let listed = read(&account, "faults").await;
@@ -98,7 +100,7 @@ async fn faults_are_set_as_a_form_or_as_json_and_cleared() {
 }
 
 #[tokio::test]
-async fn leads_are_added_and_moved_as_in_the_crm() {
+async fn leads_are_added_and_moved_to_a_stage() {
     let account = Account::new().await;
     let fields = [("FirstName", "Asha"), ("LastName", ""), ("EmailAddress", "asha@example.test")];
     assert_eq!(form(&account, "leads", &fields).await.status(), 303);
@@ -116,7 +118,7 @@ async fn leads_are_added_and_moved_as_in_the_crm() {
 }
 
 #[tokio::test]
-async fn json_that_curl_calls_a_form_is_read_as_json() {
+async fn json_with_the_content_type_of_a_form_is_read_as_json() {
     let account = Account::new().await;
     let request =
         account.http.post(api(&account, "faults")).header("content-type", "application/x-www-form-urlencoded");
@@ -126,7 +128,7 @@ async fn json_that_curl_calls_a_form_is_read_as_json() {
 }
 
 #[tokio::test]
-async fn a_fault_that_makes_no_sense_is_refused_with_the_reason() {
+async fn an_impossible_fault_is_refused_with_the_reason() {
     let account = Account::new().await;
     for (fault, reason) in [
         (json!({"effect": "explode"}), "effect must be latency, answer, limit, cut, truncate or drip"),
@@ -148,7 +150,7 @@ async fn a_fault_that_makes_no_sense_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn the_clock_moves_and_credentials_are_revoked_from_outside() {
+async fn the_api_advances_the_clock_and_revokes_credentials() {
     let account = Account::new().await;
     let before = account.emulator.clock().now();
     assert_eq!(form(&account, "clock", &[("seconds", "90")]).await.status(), 303);

@@ -1,3 +1,5 @@
+//! Auto-login keys, and the hosted page that they open.
+
 use std::time::Duration;
 
 use leadsquared_emulator::Call;
@@ -29,7 +31,7 @@ fn session_cookie(response: &Response) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_link_signs_its_lead_in_for_four_hours_and_again() {
+async fn a_link_signs_its_lead_in_several_times_for_four_hours() {
     let account = Account::new().await;
     let lead = account.portal_user("asha@example.test").await;
     let (status, body) = account.lead_key(&account.tenant_key().await, &lead).await;
@@ -50,7 +52,7 @@ async fn a_link_signs_its_lead_in_for_four_hours_and_again() {
 }
 
 #[tokio::test]
-async fn a_link_with_any_part_of_another_signs_nobody_in() {
+async fn a_link_that_mixes_parts_of_two_links_signs_nobody_in() {
     let account = Account::new().await;
     let (asha, ravi) = (account.portal_user("asha@example.test").await, account.portal_user("ravi@example.test").await);
     let tenant_key = account.tenant_key().await;
@@ -68,7 +70,7 @@ async fn a_link_with_any_part_of_another_signs_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_portal_user_signs_in_with_the_password_and_out_again() {
+async fn a_portal_user_signs_in_with_the_password_and_signs_out() {
     let account = Account::new().await;
     account.portal_user("asha@example.test").await;
     let page = account.emulator.portal_page_url();
@@ -97,7 +99,7 @@ async fn a_portal_user_signs_in_with_the_password_and_out_again() {
 }
 
 #[tokio::test]
-async fn the_tenant_key_is_needed_and_lasts_four_hours() {
+async fn a_lead_key_requires_the_tenant_key_which_lasts_four_hours() {
     let account = Account::new().await;
     let lead = account.portal_user("asha@example.test").await;
     let stale = "MXUnAuthorizedAccessException";
@@ -113,7 +115,7 @@ async fn the_tenant_key_is_needed_and_lasts_four_hours() {
 }
 
 #[tokio::test]
-async fn no_key_is_made_for_an_unknown_lead_or_portal_or_a_lead_that_is_no_portal_user() {
+async fn an_unknown_lead_or_portal_and_a_lead_without_a_portal_get_no_key() {
     let account = Account::new().await;
     let key = account.tenant_key().await;
     let unknown = "11111111-1111-4111-8111-111111111111";

@@ -1,4 +1,4 @@
-//! The binary's arguments and files.
+//! The binary: its arguments and files.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -23,7 +23,7 @@ fn write(folder: &Path, name: &str, json: &Value) -> String {
     file.into_os_string().into_string().unwrap()
 }
 
-/// Ends with the test, however that ends.
+/// A running emulator, which ends with the test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -33,7 +33,7 @@ impl Drop for Running {
     }
 }
 
-/// Starts it and reads what it says, by the words that it begins each line with.
+/// Starts the emulator; returns a function that finds a printed value by the name on its line.
 fn start(arguments: &[&str]) -> (Running, impl Fn(&str) -> String + use<>) {
     let mut running = Running(emulator().args(arguments).stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = Vec::new();
@@ -51,7 +51,7 @@ fn start(arguments: &[&str]) -> (Running, impl Fn(&str) -> String + use<>) {
 }
 
 #[test]
-fn what_it_prints_as_account_and_settings_it_takes_again() {
+fn printed_accounts_and_settings_can_be_read_back() {
     let folder = tempfile::tempdir().unwrap();
     for (print, take) in [("--print-account", "--account"), ("--print-settings", "--settings")] {
         let printed = run(&[print]);
@@ -62,7 +62,7 @@ fn what_it_prints_as_account_and_settings_it_takes_again() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_closed_pipe_is_no_failure() {
     let mut child = emulator().arg("--print-account").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let ended = child.wait_with_output().unwrap();
@@ -70,7 +70,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[tokio::test]
-async fn a_settings_file_reaches_switches_wordings_limit_and_paths() {
+async fn a_settings_file_changes_switches_wordings_limit_and_paths() {
     let folder = tempfile::tempdir().unwrap();
     let settings = write(
         folder.path(),
@@ -104,12 +104,12 @@ async fn a_settings_file_reaches_switches_wordings_limit_and_paths() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_named_with_the_reason() {
+fn an_unusable_file_is_named_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     for argument in ["--account", "--settings"] {
         let missing = run(&[argument, "/nowhere.json"]);
         let said = String::from_utf8(missing.stderr).unwrap();
-        assert!(!missing.status.success() && said.starts_with("the file /nowhere.json cannot be read: "), "{said}");
+        assert!(!missing.status.success() && said.starts_with("could not read the file /nowhere.json: "), "{said}");
         let misspelt = run(&[argument, &write(folder.path(), "file.json", &json!({"swithces": {}}))]);
         let said = String::from_utf8(misspelt.stderr).unwrap();
         assert!(!misspelt.status.success() && said.contains("unknown field `swithces`"), "{said}");

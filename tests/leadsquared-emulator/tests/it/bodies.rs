@@ -1,3 +1,5 @@
+//! Any bytes as a request body.
+
 use http::Method;
 use leadsquared_emulator::Call;
 use proptest::prelude::*;
@@ -6,7 +8,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::Account;
 
-/// A body that happens to be right may be accepted; every other answer is a refusal in the envelope.
+/// Asserts an answer of 200, which a valid body gets, or a refusal in LeadSquared's envelope.
 async fn assert_answered(account: &Account, call: Call, body: Vec<u8>) {
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
     let may_be_right = is_json || (body.is_empty() && call == Call::Activities);
@@ -21,7 +23,7 @@ async fn assert_answered(account: &Account, call: Call, body: Vec<u8>) {
     assert_ne!(answer["ExceptionType"], "InternalServerError", "{call}: {shown}");
 }
 
-/// JSON that is about right, so that reading gets past the first byte.
+/// JSON that resembles the bodies of calls, so that reading gets past the first byte.
 fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
     let value = prop_oneof![
         Just("null".to_owned()),
@@ -73,7 +75,7 @@ async fn a_body_over_eight_mebibytes_is_refused() {
 }
 
 #[tokio::test]
-async fn what_fuzzing_kept_gets_an_answer_too() {
+async fn every_input_of_the_fuzzing_corpus_gets_an_answer() {
     let account = Account::new().await;
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/bodies");
     for file in std::fs::read_dir(folder).unwrap() {

@@ -1,6 +1,5 @@
-//! The catalogue of LeadSquared's refusals (<https://apidocs.leadsquared.com/error-handling/> and what integrators
-//! report), each brought about once. A refusal that no longer can be fails here, not in somebody's client, which is held
-//! to the same table.
+//! The catalogue of LeadSquared's refusals (<https://apidocs.leadsquared.com/error-handling/> and reports of
+//! integrators). The emulator gives each refusal once. The client has a test against the same table.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +30,7 @@ fn catalogue() -> Vec<Row> {
     serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
 }
 
-/// An account that refuses whatever an account can be made to refuse, in the words of `message`.
+/// The settings of an account that gives all refusals that settings can cause, in the words of `message`.
 fn strict(status: u16, message: &str) -> Settings {
     let mut settings = settings();
     settings.limit = Limit::default();
@@ -47,8 +46,8 @@ fn strict(status: u16, message: &str) -> Settings {
     settings
 }
 
-/// A request that is refused as the row says, and the account that refuses it.
-async fn bring_about(row: &Row) -> (Account, RequestBuilder) {
+/// A request that gets the refusal of this row, and the account that refuses it.
+async fn refused_request(row: &Row) -> (Account, RequestBuilder) {
     let message = row.message.as_deref().unwrap_or_default();
     let account = Account::with(strict(row.status, message)).await;
     let lead = account.emulator.add_lead(&[EMAIL, PHONE]).unwrap();
@@ -91,7 +90,7 @@ async fn bring_about(row: &Row) -> (Account, RequestBuilder) {
         ("CaptureLead", "A Lead with same Phone Number already exists.") => {
             leads(Call::CaptureLead, &[("EmailAddress", "new@example.test"), PHONE])
         }
-        // The id of one lead with the address of another: a new lead, by the rules of Lead.Capture.
+        // The id of one lead with the address of another one creates a new lead, by the rules of Lead.Capture.
         ("CaptureLead", "A Lead with same Email already exists.") => leads(Call::CaptureLead, &with_id),
         ("CaptureLead", "Duplicate entry 'asha@example.test' for key 'UQ_Prospect_Base_EmailAddress'") => {
             leads(Call::CaptureLead, &with_id)
@@ -107,7 +106,7 @@ async fn bring_about(row: &Row) -> (Account, RequestBuilder) {
         ("Activities", "Invalid Input! Parameter Name: activity") => {
             core(Call::Activities, json!({"Paging": {"RowCount": "5000"}}))
         }
-        // Said of an activity's id, which no call of the client carries.
+        // A refusal of an activity id, which no call of the client carries.
         ("Activities", "Activity does not exist") => account.call(Call::ActivityDetails),
         ("PostActivity", "You have not passed ActivityEvent.") => core(Call::PostActivity, json!({})),
         ("PostActivity", "Event Code is invalid or empty") => {
@@ -201,15 +200,15 @@ async fn bring_about(row: &Row) -> (Account, RequestBuilder) {
             let request = core(Call::LeadAuthKey, json!({"LeadId": lead, "PortalId": emulator.portal_id()}));
             request.query(&[("authkey", account.tenant_key().await)])
         }
-        (call, message) => panic!("nothing here brings about that {call} says {message}"),
+        (call, message) => panic!("no request gets the refusal {message:?} from {call}"),
     };
     (account, request)
 }
 
 #[tokio::test]
-async fn every_refusal_of_the_catalogue_can_be_brought_about_and_leaves_nothing_behind() {
+async fn the_emulator_gives_every_refusal_of_the_catalogue_and_changes_nothing() {
     for row in catalogue() {
-        let (account, request) = bring_about(&row).await;
+        let (account, request) = refused_request(&row).await;
         let before = account.emulator.leads();
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
@@ -224,7 +223,7 @@ async fn every_refusal_of_the_catalogue_can_be_brought_about_and_leaves_nothing_
 }
 
 #[tokio::test]
-async fn a_switch_hides_duplicates_under_200() {
+async fn a_switch_reports_duplicates_under_200() {
     let mut settings = settings();
     settings.switches.capture_duplicate_under_ok = true;
     let account = Account::with(settings).await;

@@ -1,5 +1,5 @@
-//! The exchanges that a client of LeadSquared's API is tested against, from the other side: the request is one the
-//! emulator takes, and its answer has the recorded shape.
+//! The recorded exchanges that the LeadSquared client is tested against: the emulator accepts each request and gives an
+//! answer of the recorded shape.
 
 use std::fs;
 use std::path::Path;
@@ -25,10 +25,10 @@ fn recorded(name: &str) -> Value {
     serde_json::from_str(&text.unwrap_or_else(|error| panic!("{file}: {error}"))).unwrap()
 }
 
-/// The account as the recorded request finds it, with what its recorded values stand for.
+/// Prepares the account for a recorded request; returns the values that replace the recorded ones.
 async fn prepare(account: &Account, call: Call) -> Vec<(String, String)> {
     let of = |recorded: &str, real: String| (recorded.to_owned(), real);
-    // Nothing listens there: the webhook is saved, and found disabled.
+    // No server listens at this address: the webhook is saved as failed.
     let mut values = vec![of("https://example.test/hooks/lsq", "http://127.0.0.1:9/".to_owned())];
     if [Call::Register, Call::RegisterV1, Call::CreateOrUpdateLead].contains(&call) {
         return values;
@@ -62,7 +62,7 @@ async fn prepare(account: &Account, call: Call) -> Vec<(String, String)> {
     values
 }
 
-/// The recorded request with the account's own credentials and values, and none that it does not have.
+/// The recorded request, with the account's own credentials and values in the recorded places.
 async fn request(account: &Account, call: Call, recorded: &Value, values: &[(String, String)]) -> RequestBuilder {
     let real = |text: &str| {
         values.iter().fold(text.to_owned(), |text, (recorded, real)| text.replace(recorded.as_str(), real))
@@ -94,7 +94,7 @@ async fn request(account: &Account, call: Call, recorded: &Value, values: &[(Str
             "x-lsq-portalid" => account.emulator.portal_id(),
             "x-lsq-accesskey" => access_key.clone(),
             "x-lsq-secretkey" => secret_key.clone(),
-            other => panic!("{call} carries a header the documentation does not know: {other}"),
+            other => panic!("{call} carries an undocumented header: {other}"),
         };
         request = request.header(name, value);
     }
@@ -104,7 +104,8 @@ async fn request(account: &Account, call: Call, recorded: &Value, values: &[(Str
     }
 }
 
-/// Everything recorded is there, in the same kind; a list is as good as its first entry, null fits all.
+/// Asserts that every recorded value has an answered one of the same type. Of a list the first entry counts; null
+/// matches everything.
 fn assert_shape(place: &str, recorded: &Value, answered: &Value) {
     match (recorded, answered) {
         (Value::Null, _) | (_, Value::Null) => {}
@@ -123,16 +124,17 @@ fn assert_shape(place: &str, recorded: &Value, answered: &Value) {
         _ => assert_eq!(
             std::mem::discriminant(recorded),
             std::mem::discriminant(answered),
-            "{place}: {recorded} and {answered} are not of one kind"
+            "{place}: {recorded} and {answered} differ in type"
         ),
     }
 }
 
 #[tokio::test]
-async fn every_recorded_request_is_taken_and_its_answer_has_the_recorded_shape() {
-    // Two calls here are none that the client makes, and it has names of its own for signing in with a code.
-    let beyond = [Call::CreateLead, Call::ActivityDetails];
-    let calls = Call::ALL.iter().copied().filter(|call| !beyond.contains(call)).map(|call| (format!("{call:?}"), call));
+async fn every_recorded_request_is_accepted_and_its_answer_has_the_recorded_shape() {
+    // The client does not make these two calls, and has its own names for sign-in with a code.
+    let not_in_client = [Call::CreateLead, Call::ActivityDetails];
+    let calls =
+        Call::ALL.iter().copied().filter(|call| !not_in_client.contains(call)).map(|call| (format!("{call:?}"), call));
     let with_code = [("SignInWithCode", Call::SignIn), ("SignInWithCodeV1", Call::SignInV1)];
     for (name, call) in calls.chain(with_code.map(|(name, call)| (name.to_owned(), call))) {
         let mut settings = settings();
@@ -149,10 +151,10 @@ async fn every_recorded_request_is_taken_and_its_answer_has_the_recorded_shape()
 }
 
 #[test]
-fn every_recorded_exchange_is_of_a_call_that_the_emulator_answers() {
+fn every_recorded_exchange_belongs_to_a_call_of_the_emulator() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/leadsquared/contract");
     let mut known: Vec<String> = Call::ALL.iter().map(|call| format!("{call:?}.json")).collect();
-    // Two clients' names for what is sign-in here, and the refusals that no one call owns.
+    // The client's two names for sign-in with a code, and the refusals of no particular call.
     known.extend(["SignInWithCode.json", "SignInWithCodeV1.json", "catalogue.json"].map(str::to_owned));
     for file in fs::read_dir(folder).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();

@@ -1,3 +1,5 @@
+//! Faults: what a client sees of each effect.
+
 use std::time::{Duration, Instant};
 
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal};
@@ -12,7 +14,7 @@ fn registration(account: &Account) -> reqwest::RequestBuilder {
 }
 
 #[tokio::test]
-async fn a_connection_is_cut_before_the_work_or_after_it() {
+async fn a_cut_happens_before_the_call_takes_effect_or_after_it() {
     let account = Account::new().await;
     account.emulator.faults().add(Fault::on(Call::Register, Effect::Cut).times(1));
     account.emulator.faults().add(Fault::on(Call::Register, Effect::Cut).after_work().times(1));
@@ -25,7 +27,7 @@ async fn a_connection_is_cut_before_the_work_or_after_it() {
 }
 
 #[tokio::test]
-async fn a_gateways_answer_has_no_envelope_and_may_come_after_the_work() {
+async fn a_gateways_answer_has_no_envelope_and_can_follow_a_call_that_took_effect() {
     let account = Account::new().await;
     account.emulator.faults().add(Fault::on(Call::Register, Effect::gateway(503)).times(1));
     account.emulator.faults().add(Fault::on(Call::Register, Effect::gateway(504)).after_work().times(1));
@@ -37,7 +39,7 @@ async fn a_gateways_answer_has_no_envelope_and_may_come_after_the_work() {
 }
 
 #[tokio::test]
-async fn the_limit_can_be_said_to_be_spent() {
+async fn a_fault_refuses_a_call_for_the_limit() {
     let account = Account::new().await;
     let text = "API calls exceeded the limit of 1000000 in 5 second(s)";
     for (refusal, status) in
@@ -50,7 +52,7 @@ async fn the_limit_can_be_said_to_be_spent() {
 }
 
 #[tokio::test]
-async fn a_truncated_answer_breaks_off_after_the_work() {
+async fn a_truncated_answer_follows_a_call_that_took_effect() {
     let account = Account::new().await;
     account.emulator.faults().add(Fault::on(Call::Register, Effect::Truncate).times(1));
     let response = registration(&account).send().await.unwrap();
@@ -60,7 +62,7 @@ async fn a_truncated_answer_breaks_off_after_the_work() {
 }
 
 #[tokio::test]
-async fn a_dripping_answer_arrives_whole_and_late() {
+async fn a_dripping_answer_arrives_complete_and_late() {
     let account = Account::new().await;
     account.emulator.faults().add(Fault::on(Call::Register, Effect::Drip { every: Duration::from_millis(2) }));
     let begun = Instant::now();
@@ -70,7 +72,7 @@ async fn a_dripping_answer_arrives_whole_and_late() {
 }
 
 #[tokio::test]
-async fn latency_delays_the_answer_and_a_caller_that_hangs_up_does_not_undo_the_work() {
+async fn a_call_takes_effect_when_its_caller_disconnects_during_a_latency() {
     let account = Account::new().await;
     account.emulator.faults().add(Fault::on(Call::Register, Effect::Latency(Duration::from_millis(80))).times(1));
     let impatient = registration(&account).timeout(Duration::from_millis(20)).send().await;

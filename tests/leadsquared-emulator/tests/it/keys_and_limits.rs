@@ -1,3 +1,5 @@
+//! Credentials, hosts and the call limit.
+
 use std::time::Duration;
 
 use leadsquared_emulator::{Call, Emulator, Limit, LimitRefusal, Role, Settings};
@@ -9,7 +11,7 @@ use crate::{Account, assert_refused, http_client, settings};
 const UNAUTHORIZED: &str = "MXUnAuthorizedAccessException";
 
 #[tokio::test]
-async fn the_lasting_keys_look_as_documented_and_stay_the_same() {
+async fn public_key_and_registration_token_look_as_documented_and_stay_the_same() {
     let account = Account::new().await;
     assert!(account.public_key.len() > 200);
     assert_eq!(account.registration_token.len(), 71);
@@ -21,7 +23,7 @@ async fn the_lasting_keys_look_as_documented_and_stay_the_same() {
 }
 
 #[tokio::test]
-async fn a_switch_changes_the_lasting_keys_per_call_and_the_old_ones_stay_good() {
+async fn a_switch_issues_new_keys_for_each_call_and_old_ones_stay_valid() {
     let mut settings = settings();
     settings.switches.keys_change_per_call = true;
     let account = Account::with(settings).await;
@@ -31,7 +33,7 @@ async fn a_switch_changes_the_lasting_keys_per_call_and_the_old_ones_stay_good()
 }
 
 #[tokio::test]
-async fn only_an_active_administrators_keys_open_the_portal_api() {
+async fn the_portal_api_accepts_only_the_keys_of_an_active_administrator() {
     let account = Account::new().await;
     let keys = async |access_key: &str, secret_key: &str| {
         let query = [("accessKey", access_key), ("secretKey", secret_key)];
@@ -42,7 +44,7 @@ async fn only_an_active_administrators_keys_open_the_portal_api() {
     for (access, secret) in [(access_key.as_str(), "wrong"), ("wrong", secret_key.as_str()), ("", "")] {
         assert_refused(keys(access, secret).await, 401, UNAUTHORIZED, "Invalid User Details!");
     }
-    // What is left of the key when a shell has had its way with the `$`.
+    // The key after a shell has expanded its `$`.
     let mangled = access_key.replace("$r", "");
     assert_refused(keys(&mangled, &secret_key).await, 401, UNAUTHORIZED, "Invalid User Details!");
     let (access, secret) = account.emulator.keys_of(Role::SalesUser).unwrap();
@@ -53,7 +55,7 @@ async fn only_an_active_administrators_keys_open_the_portal_api() {
 }
 
 #[tokio::test]
-async fn the_portal_takes_keys_in_the_query_and_the_core_api_either_way() {
+async fn the_portal_api_reads_keys_from_the_query_and_the_core_api_also_from_headers() {
     let account = Account::new().await;
     let (access_key, secret_key) = account.emulator.keys();
     let in_headers = |call| {
@@ -88,7 +90,7 @@ async fn register_needs_the_keys_and_each_of_the_three_headers() {
         }
         account.send(request.json(&json!({"LeadFields": []}))).await
     };
-    assert_eq!(send("", "").await.0, 500, "let in, and refused for its empty list");
+    assert_eq!(send("", "").await.0, 500, "admitted, and refused for its empty list");
     assert_refused(send("keys", "").await, 401, UNAUTHORIZED, "Invalid User Details!");
     for (header, text) in [
         ("authorization", "Invalid or expired auth key."),
@@ -103,7 +105,7 @@ async fn register_needs_the_keys_and_each_of_the_three_headers() {
 }
 
 #[tokio::test]
-async fn another_regions_host_names_the_right_one_and_answers_only_authenticate_a_user() {
+async fn the_host_of_another_region_names_the_right_one_and_answers_only_authenticate_a_user() {
     let account = Account::new().await;
     let (access_key, secret_key) = account.emulator.keys();
     for call in Call::ALL {
@@ -122,7 +124,7 @@ async fn another_regions_host_names_the_right_one_and_answers_only_authenticate_
 }
 
 #[tokio::test]
-async fn with_a_port_of_its_own_the_portal_api_is_nowhere_else_and_the_core_api_not_there() {
+async fn with_a_separate_portal_port_each_api_has_only_its_own_port() {
     let emulator = Emulator::start(Settings { portal_port: Some(0), ..settings() }).await.unwrap();
     assert_ne!(emulator.portal_api_url(), emulator.url());
     let (access_key, secret_key) = emulator.keys();
@@ -145,7 +147,7 @@ async fn with_a_port_of_its_own_the_portal_api_is_nowhere_else_and_the_core_api_
 }
 
 #[tokio::test]
-async fn any_window_holds_at_most_the_limit_and_the_refusal_says_so_in_three_ways() {
+async fn no_window_exceeds_the_limit_and_the_refusal_has_three_statuses() {
     for (refusal, status) in
         [(LimitRefusal::TooManyRequests, 429), (LimitRefusal::Forbidden, 403), (LimitRefusal::UnderOk, 200)]
     {
@@ -162,12 +164,12 @@ async fn any_window_holds_at_most_the_limit_and_the_refusal_says_so_in_three_way
             assert_refused(refused, status, "MXAPIRateLimitExceededException", text);
         };
         spent().await;
-        // Keys of another user do not help: the limit is the account's.
+        // The keys of another user share the account's limit.
         let (access_key, secret_key) = account.emulator.keys_of(Role::SalesUser).unwrap();
         let query = [("accessKey", access_key), ("secretKey", secret_key)];
         let seller = account.send(account.http.get(account.url(Call::LeadById)).query(&query)).await;
         assert_eq!((seller.0, &seller.1["Status"]), (status, &json!("Error")));
-        // A second later the two calls of the start leave the window, and just those.
+        // A second later the first two calls, and only those, leave the window.
         account.emulator.clock().advance(Duration::from_secs(1));
         account.ok(account.call(Call::LeadById)).await;
         account.ok(account.call(Call::LeadById)).await;
@@ -177,7 +179,7 @@ async fn any_window_holds_at_most_the_limit_and_the_refusal_says_so_in_three_way
 }
 
 #[tokio::test]
-async fn every_call_is_recorded_with_its_time_and_answer() {
+async fn every_call_is_recorded_with_its_time_and_status() {
     let account = Account::new().await;
     account.emulator.clock().advance(Duration::from_secs(1));
     assert_eq!(account.send(account.http.get(account.url(Call::LeadById))).await.0, 401);

@@ -1,3 +1,5 @@
+//! Calls that write leads, and lead by phone.
+
 use leadsquared_emulator::{Call, DataType, Field, PhoneLookup};
 use serde_json::{Value, json};
 
@@ -14,7 +16,7 @@ async fn capture(account: &Account, fields: &[(&str, &str)]) -> (u16, Value) {
     write(account, Call::CaptureLead, &[], fields).await
 }
 
-/// The id that an accepted write returned.
+/// The id in the answer to an accepted write.
 #[track_caller]
 fn id((status, body): (u16, Value)) -> String {
     assert_eq!((status, &body["Status"]), (200, &json!("Success")), "{body}");
@@ -22,7 +24,7 @@ fn id((status, body): (u16, Value)) -> String {
 }
 
 #[tokio::test]
-async fn capture_matches_by_the_documented_rules() {
+async fn capture_finds_leads_by_the_documented_rules() {
     let account = Account::new().await;
     let asha = id(capture(&account, &[("EmailAddress", EMAIL), ("Phone", PHONE)]).await);
     let same = |fields: &'static [(&'static str, &'static str)]| fields.to_vec();
@@ -55,12 +57,12 @@ async fn capture_matches_by_the_documented_rules() {
 }
 
 #[tokio::test]
-async fn an_anonymous_visitor_becomes_a_lead_under_the_id_it_had() {
+async fn an_anonymous_visitor_becomes_a_lead_with_the_same_id() {
     const VISITOR: &str = "99999999-9999-4999-8999-999999999999";
     let account = Account::new().await;
     let first = [("ProspectID", "99999999-9999-4999-8999-99999999999A"), ("EmailAddress", EMAIL)];
     assert_eq!(id(capture(&account, &first).await), first[0].1.to_lowercase());
-    // Who is known by the address keeps the id of the lead, and what is no id makes none.
+    // A known address keeps the id of its lead, and a malformed id is ignored.
     assert_eq!(id(capture(&account, &[("ProspectID", VISITOR), first[1]]).await), first[0].1.to_lowercase());
     assert_ne!(id(capture(&account, &[("ProspectID", "visitor"), ("FirstName", "Ravi")]).await), "visitor");
     let without_address = id(capture(&account, &[("ProspectID", VISITOR), ("FirstName", "Ravi")]).await);
@@ -68,7 +70,7 @@ async fn an_anonymous_visitor_becomes_a_lead_under_the_id_it_had() {
 }
 
 #[tokio::test]
-async fn to_search_by_a_field_that_does_not_exist_is_refused() {
+async fn a_search_by_an_unknown_field_is_refused() {
     let account = Account::new().await;
     for call in [Call::CaptureLead, Call::CreateOrUpdateLead] {
         let refused = write(&account, call, &[], &[("EmailAddress", EMAIL), ("SearchBy", "mx_Nothing")]).await;
@@ -85,12 +87,12 @@ async fn a_new_address_with_a_known_phone_is_a_duplicate_unless_searched_by_phon
         capture(&account, &[("EmailAddress", "new@example.test"), ("Phone", PHONE), ("FirstName", "A")]).await;
     assert_refused(refused, 500, "MXDuplicateEntryException", "A Lead with same Phone Number already exists.");
     assert_eq!(account.emulator.leads().len(), 1);
-    // Another form of the same number is another text: so duplicates come about.
+    // Another spelling of the same number is another text, which is how duplicates arise.
     assert_eq!(capture(&account, &[("EmailAddress", "new@example.test"), ("Phone", "9000000001")]).await.0, 200);
 }
 
 #[tokio::test]
-async fn a_switch_stores_phones_in_one_form() {
+async fn a_switch_stores_phone_numbers_in_one_form() {
     let mut settings = settings();
     settings.switches.normalise_phones = true;
     let account = Account::with(settings).await;
@@ -101,7 +103,7 @@ async fn a_switch_stores_phones_in_one_form() {
 }
 
 #[tokio::test]
-async fn capture_updates_as_much_as_it_is_asked_to_and_keeps_the_source() {
+async fn capture_updates_the_requested_fields_and_keeps_the_source() {
     let account = Account::new().await;
     capture(&account, &[("EmailAddress", EMAIL), ("FirstName", "Asha"), ("Source", "Form")]).await;
     let fields =
@@ -122,19 +124,19 @@ async fn capture_updates_as_much_as_it_is_asked_to_and_keeps_the_source() {
 }
 
 #[tokio::test]
-async fn create_needs_a_name_an_address_or_a_phone_that_is_not_taken() {
+async fn create_requires_a_name_an_address_or_an_unused_phone_number() {
     let account = Account::new().await;
     let created = write(&account, Call::CreateLead, &[], &[("EmailAddress", EMAIL)]).await;
     assert_eq!(created.1["Message"], json!({"Id": account.emulator.leads()[0].id}));
     let again = write(&account, Call::CreateLead, &[], &[("EmailAddress", EMAIL)]).await;
     assert_refused(again, 500, "MXDuplicateEntryException", "A Lead with same Email already exists.");
-    let nobody = write(&account, Call::CreateLead, &[], &[("mx_City", "Pune")]).await;
+    let no_identifier = write(&account, Call::CreateLead, &[], &[("mx_City", "Pune")]).await;
     let message = "FirstName, LastName, EmailAddress or Phone is mandatory.";
-    assert_refused(nobody, 500, "MXMandatoryAttributeMissingException", message);
+    assert_refused(no_identifier, 500, "MXMandatoryAttributeMissingException", message);
 }
 
 #[tokio::test]
-async fn update_changes_what_is_sent_of_the_lead_that_is_named() {
+async fn update_changes_the_sent_fields_of_the_named_lead() {
     let account = Account::new().await;
     let lead = account.emulator.add_lead(&[("EmailAddress", EMAIL), ("FirstName", "Asha")]).unwrap();
     let missing = write(&account, Call::UpdateLead, &[], &[("FirstName", "A")]).await;
@@ -152,7 +154,7 @@ async fn update_changes_what_is_sent_of_the_lead_that_is_named() {
 }
 
 #[tokio::test]
-async fn create_or_update_searches_by_address_then_phone_or_by_the_field_it_is_told() {
+async fn create_or_update_searches_by_address_then_phone_or_by_a_given_field() {
     let account = Account::new().await;
     let asha = id(write(&account, Call::CreateOrUpdateLead, &[], &[("EmailAddress", EMAIL), ("Phone", PHONE)]).await);
     for fields in [
@@ -172,7 +174,7 @@ async fn create_or_update_searches_by_address_then_phone_or_by_the_field_it_is_t
 }
 
 #[tokio::test]
-async fn values_are_checked_by_the_kind_of_their_field() {
+async fn values_are_checked_by_the_type_of_their_field() {
     let mut settings = settings();
     let fields = &mut settings.tenant.fields;
     fields.push(Field { data_type: DataType::Number, ..Field::text("mx_Score", "Score") });
@@ -216,7 +218,7 @@ async fn values_are_checked_by_the_kind_of_their_field() {
 }
 
 #[tokio::test]
-async fn a_lead_is_found_by_phone_in_any_form_the_latest_first() {
+async fn a_phone_number_of_any_spelling_finds_the_most_recently_active_lead() {
     let account = Account::new().await;
     account.emulator.add_lead(&[("Phone", PHONE)]).unwrap();
     account.emulator.clock().advance(std::time::Duration::from_secs(1));
@@ -232,7 +234,7 @@ async fn a_lead_is_found_by_phone_in_any_form_the_latest_first() {
 }
 
 #[tokio::test]
-async fn a_switch_finds_a_lead_by_digits_alone_or_by_the_stored_text_alone() {
+async fn a_switch_limits_lead_by_phone_to_digits_or_to_the_stored_text() {
     for (phone_lookup, finding) in
         [(PhoneLookup::DigitsOnly, ["9000000001", "919000000001"].as_slice()), (PhoneLookup::StoredText, &[PHONE])]
     {

@@ -1,3 +1,5 @@
+//! Calls that read leads and send mails.
+
 use leadsquared_emulator::Call;
 use serde_json::{Value, json};
 
@@ -22,7 +24,7 @@ async fn send(account: &Account, changes: Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn authenticate_a_user_tells_the_role_the_host_and_the_login_address() {
+async fn authenticate_a_user_returns_the_role_the_host_and_the_login_address() {
     let account = Account::new().await;
     let (_, user) = account.ok(account.call(Call::AuthenticateUser)).await;
     let own = account.emulator.url().authority().to_owned();
@@ -39,7 +41,7 @@ async fn authenticate_a_user_tells_the_role_the_host_and_the_login_address() {
 }
 
 #[tokio::test]
-async fn leads_read_back_flat_with_every_value_text_or_null() {
+async fn leads_are_returned_flat_with_texts_and_nulls_only() {
     let account = Account::new().await;
     let id = account.emulator.add_lead(LEAD).unwrap();
     let (_, by_id) = account.ok(account.call(Call::LeadById).query(&[("id", &id)])).await;
@@ -75,7 +77,7 @@ async fn an_unknown_lead_or_a_misspelt_parameter_gives_an_empty_list() {
 }
 
 #[tokio::test]
-async fn a_mail_is_kept_as_its_recipient_would_see_it() {
+async fn a_mail_is_kept_as_its_recipient_sees_it() {
     let account = Account::new().await;
     let lead = account.emulator.add_lead(LEAD).unwrap();
     let (status, body) = send(&account, json!({"CCEmailAddress": "desk@example.test, two@example.test"})).await;
@@ -114,7 +116,7 @@ async fn senders_recipients_and_kinds_of_mail_work_as_documented() {
 }
 
 #[tokio::test]
-async fn without_named_fields_every_address_of_the_lead_gets_the_mail() {
+async fn a_mail_without_named_fields_goes_to_every_address_of_the_lead() {
     let account = Account::new().await;
     let mut lead = LEAD.to_vec();
     lead.push(("mx_Alternate_Email", "asha.rao@example.test"));
@@ -125,7 +127,7 @@ async fn without_named_fields_every_address_of_the_lead_gets_the_mail() {
 }
 
 #[tokio::test]
-async fn refusals_come_in_the_observed_order_sender_lead_deliverability() {
+async fn sender_lead_and_deliverability_are_checked_in_this_order() {
     let mut settings = settings();
     settings.tenant.can_deliver_mail = false;
     let account = Account::with(settings).await;
@@ -143,7 +145,7 @@ async fn refusals_come_in_the_observed_order_sender_lead_deliverability() {
 }
 
 #[tokio::test]
-async fn a_lead_that_wants_no_mail_gets_none() {
+async fn a_lead_that_opted_out_gets_no_mail() {
     let account = Account::new().await;
     let mut lead = LEAD.to_vec();
     lead.push(("DoNotEmail", "true"));
@@ -154,7 +156,7 @@ async fn a_lead_that_wants_no_mail_gets_none() {
 }
 
 #[tokio::test]
-async fn a_switch_fills_merge_fields_in() {
+async fn a_switch_fills_in_merge_fields() {
     let mut settings = settings();
     settings.switches.expand_merge_fields = true;
     let account = Account::with(settings).await;

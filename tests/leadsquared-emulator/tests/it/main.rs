@@ -1,5 +1,6 @@
-//! The emulator from outside: what a client sees over HTTP, call by call.
-#![expect(clippy::unwrap_used, reason = "helpers outside #[test] functions fail tests by panicking, too")]
+//! Black-box tests of the emulator: what a client sees over HTTP, call by call.
+
+#![expect(clippy::unwrap_used, reason = "an unexpected value fails the test, in its helpers as well")]
 
 mod activities;
 mod admin;
@@ -32,7 +33,7 @@ const START: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 /// Bound of every wait for the emulator.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// An emulator and a client that holds what its calls need.
+/// An emulator, and a client with the credentials for its calls.
 struct Account {
     emulator: Emulator,
     http: Client,
@@ -40,7 +41,7 @@ struct Account {
     registration_token: String,
 }
 
-/// Settings with cheap passwords, a stopped clock and a limit that is not in the way.
+/// Settings with cheap password hashing, a stopped clock and a limit that no test reaches.
 fn settings() -> Settings {
     let mut settings = Settings { clock: Clock::stopped_at(START), seed: Some(1), ..Settings::for_tests() };
     settings.limit.calls = 1_000_000;
@@ -72,7 +73,7 @@ impl Account {
         format!("{}{}", self.emulator.url(), &call.path()[1..])
     }
 
-    /// A request with nothing but an administrator's keys, where the documentation puts them.
+    /// A request with an administrator's keys, where the documentation puts them.
     fn call(&self, call: Call) -> RequestBuilder {
         let request = self.http.request(call.method(), self.url(call));
         let (access_key, secret_key) = self.emulator.keys();
@@ -83,7 +84,7 @@ impl Account {
         }
     }
 
-    /// The same with the three headers of the portal's second version.
+    /// A request with keys and the three headers of the portal API's second version.
     fn portal_call(&self, call: Call) -> RequestBuilder {
         self.call(call)
             .header("Authorization", &self.public_key)
@@ -114,7 +115,7 @@ impl Account {
         self.send(self.portal_call(Call::Register).json(&body)).await
     }
 
-    /// Registers somebody and returns the lead's id.
+    /// Registers a person; returns the lead's id.
     async fn portal_user(&self, email: &str) -> String {
         let (status, body) = self.register(true, &[("EmailAddress", email), ("FirstName", "Asha")]).await;
         assert_eq!(status, 200, "{body}");
@@ -141,7 +142,7 @@ fn attributes(fields: &[(&str, &str)]) -> Value {
     fields.iter().map(|(name, value)| json!({"Attribute": name, "Value": value})).collect()
 }
 
-/// Follows no redirect, keeps no cookie and asks no proxy.
+/// A client that follows no redirects, keeps no cookies and uses no proxy.
 fn http_client() -> Client {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)

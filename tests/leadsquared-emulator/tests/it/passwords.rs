@@ -1,3 +1,5 @@
+//! Passwords and one-time codes of portal users.
+
 use std::time::Duration;
 
 use leadsquared_emulator::{Call, Settings};
@@ -17,7 +19,7 @@ async fn registered(settings: Settings) -> (Account, String) {
     (account, lead)
 }
 
-/// What the first version of a portal call carries: one header.
+/// A portal call of the first version, which carries one header.
 fn v1(account: &Account, call: Call) -> reqwest::RequestBuilder {
     account.http.post(account.url(call)).header("Authorization", &account.public_key)
 }
@@ -41,8 +43,8 @@ async fn a_password_signs_in_by_e_mail_or_any_unique_field_in_both_versions() {
     let wrong = sign_in(&account, json!({"EmailAddress": EMAIL, "Password": "Example@Pass2"})).await;
     assert_refused(wrong, 401, UNAUTHORIZED, "Invalid username or password.");
     account.emulator.add_lead(&[("EmailAddress", "ravi@example.test")]).unwrap();
-    for nobody in ["ravi@example.test", "nobody@example.test"] {
-        let refused = sign_in(&account, json!({"EmailAddress": nobody, "Password": "Example@Pass1"})).await;
+    for unknown in ["ravi@example.test", "nobody@example.test"] {
+        let refused = sign_in(&account, json!({"EmailAddress": unknown, "Password": "Example@Pass1"})).await;
         assert_refused(refused, 401, UNAUTHORIZED, "Account does not exist.");
     }
     let not_unique = json!({"Password": "x", "SearchKeyData": {"SchemaName": "FirstName", "Value": "Asha"}});
@@ -77,7 +79,7 @@ fn answer(sent: &Value, otp: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_one_time_code_comes_by_text_message_and_signs_in_once() {
+async fn a_one_time_code_is_texted_and_signs_in_once() {
     let (account, lead) = registered(settings()).await;
     let (sent, otp) = code(&account).await;
     assert_eq!(
@@ -89,13 +91,13 @@ async fn a_one_time_code_comes_by_text_message_and_signs_in_once() {
     assert_eq!((status, &signed_in["LeadId"]), (200, &json!(lead)));
     let again = sign_in(&account, answer(&sent, &otp)).await;
     assert_refused(again, 401, UNAUTHORIZED, "Invalid or expired OTP.");
-    // The unversioned address takes the three headers as well: the second one's path is an assumption.
+    // The path without a version also accepts the three headers: the second version's path is an assumption.
     let body = json!({"FieldSchemaName": "Phone", "FieldContent": PHONE});
     account.ok(account.portal_call(Call::SignInCodeV1).json(&body)).await;
 }
 
 #[tokio::test]
-async fn a_one_time_code_expires_and_takes_five_wrong_answers() {
+async fn a_one_time_code_expires_and_is_invalid_after_five_wrong_answers() {
     let (account, _) = registered(settings()).await;
     let (sent, otp) = code(&account).await;
     account.emulator.clock().advance(Duration::from_secs(600));
@@ -123,7 +125,7 @@ fn reset_values(text: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_forgotten_password_is_reset_once_by_the_link_that_was_sent() {
+async fn a_reset_link_resets_a_password_once() {
     let (account, lead) = registered(settings()).await;
     let (_, sent) = account.ok(account.portal_call(Call::ForgotPassword).json(&json!({"EmailAddress": EMAIL}))).await;
     assert_eq!(sent, json!({"Status": "Success", "Message": "Reset link sent successfully"}));
@@ -147,7 +149,7 @@ async fn a_forgotten_password_is_reset_once_by_the_link_that_was_sent() {
 }
 
 #[tokio::test]
-async fn the_reset_links_page_sets_the_password() {
+async fn the_page_of_a_reset_link_sets_the_password() {
     let (account, lead) = registered(settings()).await;
     account.ok(account.portal_call(Call::ForgotPassword).json(&json!({"EmailAddress": EMAIL}))).await;
     let mail = account.emulator.mails().pop().unwrap();
@@ -169,7 +171,7 @@ async fn the_reset_links_page_sets_the_password() {
     let (status, done) = submit("Example@Pass2").await;
     assert!(status == 200 && done.contains("Your password is set"));
     assert!(account.emulator.has_password(&lead, "Example@Pass2").await);
-    assert_eq!(submit("Example@Pass3").await.0, 422, "a temporary password is good once");
+    assert_eq!(submit("Example@Pass3").await.0, 422, "a temporary password is valid once");
 }
 
 #[tokio::test]
@@ -184,12 +186,12 @@ async fn a_reset_link_goes_to_the_phone_on_request_and_expires() {
     let refused = account.send(v1(&account, Call::ResetPasswordV1).json(&body)).await;
     assert_refused(refused, 401, UNAUTHORIZED, "Invalid or expired temporary password.");
     let body = json!({"EmailAddress": "nobody@example.test"});
-    let nobody = account.send(account.portal_call(Call::ForgotPassword).json(&body)).await;
-    assert_refused(nobody, 500, "MXInvalidEntityException", "Lead does not exist in the system");
+    let unknown = account.send(account.portal_call(Call::ForgotPassword).json(&body)).await;
+    assert_refused(unknown, 500, "MXInvalidEntityException", "Lead does not exist in the system");
 }
 
 #[tokio::test]
-async fn a_password_is_changed_with_the_private_key_and_the_old_password() {
+async fn a_change_of_the_password_requires_the_private_key_and_the_old_password() {
     let (account, lead) = registered(settings()).await;
     let (_, signed_in) = sign_in(&account, json!({"EmailAddress": EMAIL, "Password": "Example@Pass1"})).await;
     let private_key = signed_in["AuthKey"].as_str().unwrap();
@@ -217,7 +219,7 @@ async fn a_password_is_changed_with_the_private_key_and_the_old_password() {
 }
 
 #[tokio::test]
-async fn a_switch_refuses_resets_under_200() {
+async fn a_switch_sends_refused_resets_under_200() {
     let mut settings = settings();
     settings.switches.refused_change_under_ok = true;
     let (account, lead) = registered(settings).await;

@@ -1,10 +1,12 @@
+//! Data folders, seeds, further accounts, and secrets in debug output.
+
 use leadsquared_emulator::{Call, Clock, Emulator, Role, Settings, StartError, Tenant};
 use serde_json::json;
 
 use crate::{Account, START, settings};
 
 #[tokio::test]
-async fn what_a_data_folder_holds_survives_a_restart() {
+async fn data_in_a_folder_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let settings = || Settings { data: Some(folder.path().join("data")), seed: None, ..settings() };
     let account = Account::with(settings()).await;
@@ -25,7 +27,7 @@ async fn what_a_data_folder_holds_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn a_seed_draws_other_ids_at_each_start_with_the_same_data_and_the_same_for_the_same_starts() {
+async fn a_seed_draws_new_ids_at_each_start_and_repeats_them_for_the_same_starts() {
     let two_starts = async || {
         let folder = tempfile::tempdir().unwrap();
         let settings = || Settings { data: Some(folder.path().to_owned()), seed: Some(7), ..settings() };
@@ -44,7 +46,7 @@ async fn a_seed_draws_other_ids_at_each_start_with_the_same_data_and_the_same_fo
 }
 
 #[tokio::test]
-async fn accounts_on_one_host_have_nothing_in_common() {
+async fn accounts_on_one_host_are_separate() {
     let mut other = Tenant { short_code: "54321".to_owned(), ..Tenant::default() };
     other.users.truncate(1);
     other.users[0].access_key = "u$r0000000000000000000000000000other".to_owned();
@@ -62,13 +64,13 @@ async fn accounts_on_one_host_have_nothing_in_common() {
     for _ in 0..4 {
         assert_eq!(account.ok(read()).await.1, json!([]));
     }
-    // The limit of one account is spent, the other's is not.
+    // One account has reached its limit, the other has not.
     assert_eq!(account.send(read()).await.0, 429);
     account.ok(account.call(Call::LeadById)).await;
 }
 
 #[tokio::test]
-async fn settings_that_contradict_themselves_do_not_start() {
+async fn contradictory_settings_do_not_start() {
     let start = async |change: &dyn Fn(&mut Settings)| {
         let mut settings = Settings { clock: Clock::stopped_at(START), ..Settings::for_tests() };
         change(&mut settings);
@@ -91,7 +93,7 @@ async fn settings_that_contradict_themselves_do_not_start() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_printed_for_debugging_holds_a_secret() {
+async fn no_debug_output_holds_a_secret() {
     let account = Account::new().await;
     account.portal_user("asha@example.test").await;
     let (access_key, secret_key) = account.emulator.keys();

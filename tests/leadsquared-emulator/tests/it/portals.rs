@@ -40,7 +40,7 @@ fn credentials(password: &str) -> Value {
 }
 
 #[tokio::test]
-async fn who_registered_at_one_portal_is_no_user_of_another() {
+async fn a_user_of_one_portal_is_not_a_user_of_another() {
     let account = Account::with(two_portals()).await;
     let first = account.emulator.portal_id();
     let (_, registered) = register(&account, &first, "Example@Pass1").await;
@@ -68,7 +68,7 @@ async fn who_registered_at_one_portal_is_no_user_of_another() {
 }
 
 #[tokio::test]
-async fn at_each_portal_a_person_has_a_password_of_its_own() {
+async fn a_person_has_a_separate_password_for_each_portal() {
     let account = Account::with(two_portals()).await;
     let first = account.emulator.portal_id();
     register(&account, &first, "Example@Pass1").await;
@@ -101,7 +101,7 @@ async fn at_each_portal_a_person_has_a_password_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_code_signs_in_at_the_portal_that_sent_it_only() {
+async fn a_code_signs_in_only_at_the_portal_that_sent_it() {
     let account = Account::with(two_portals()).await;
     let first = account.emulator.portal_id();
     for portal in [&first, OTHER] {
@@ -117,7 +117,7 @@ async fn a_code_signs_in_at_the_portal_that_sent_it_only() {
 }
 
 #[tokio::test]
-async fn a_switch_makes_portal_users_those_of_the_whole_account() {
+async fn a_switch_makes_portal_users_valid_for_the_whole_account() {
     let mut settings = two_portals();
     settings.switches.users_per_portal = false;
     let account = Account::with(settings).await;
@@ -135,7 +135,7 @@ async fn a_switch_makes_portal_users_those_of_the_whole_account() {
 }
 
 #[tokio::test]
-async fn the_hosted_page_signs_in_at_one_portal_only() {
+async fn the_hosted_page_signs_in_at_one_portal() {
     let account = Account::with(two_portals()).await;
     let first = account.emulator.portal_id();
     register(&account, OTHER, "Example@Pass1").await;

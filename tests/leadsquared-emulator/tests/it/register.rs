@@ -1,3 +1,5 @@
+//! Registration at the portal.
+
 use leadsquared_emulator::{Call, Field};
 use serde_json::json;
 
@@ -7,7 +9,7 @@ const ASHA: &[(&str, &str)] =
     &[("EmailAddress", "asha@example.test"), ("FirstName", "Asha"), ("Phone", "+91-9000000001")];
 
 #[tokio::test]
-async fn a_new_lead_is_registered_and_its_password_is_in_no_answer() {
+async fn a_new_lead_is_registered_and_no_answer_holds_its_password() {
     let account = Account::new().await;
     let (status, body) = account.register(true, ASHA).await;
     assert_eq!(status, 200);
@@ -27,7 +29,7 @@ async fn a_new_lead_is_registered_and_its_password_is_in_no_answer() {
 }
 
 #[tokio::test]
-async fn an_existing_lead_registers_only_without_the_only_new_flag_and_then_its_password_is_replaced() {
+async fn an_existing_lead_registers_only_without_the_flag_for_new_leads_which_replaces_its_password() {
     let account = Account::new().await;
     let lead = account.emulator.add_lead(&[("EmailAddress", "asha@example.test")]).unwrap();
     assert_refused(account.register(true, ASHA).await, 500, "MXException", "User already exists.");
@@ -41,7 +43,7 @@ async fn an_existing_lead_registers_only_without_the_only_new_flag_and_then_its_
 }
 
 #[tokio::test]
-async fn a_switch_keeps_the_password_of_a_portal_user_that_registers_again() {
+async fn a_switch_keeps_the_password_of_a_portal_user_who_registers_again() {
     let mut settings = settings();
     settings.switches.register_replaces_password = false;
     let account = Account::with(settings).await;
@@ -60,7 +62,7 @@ async fn the_first_identifier_in_list_order_finds_the_lead() {
 }
 
 #[tokio::test]
-async fn a_phone_of_another_lead_is_a_duplicate_and_nothing_is_kept() {
+async fn a_phone_number_of_another_lead_is_a_duplicate_and_creates_nothing() {
     let account = Account::new().await;
     account.emulator.add_lead(&[("Phone", "+91-9000000001")]).unwrap();
     let refused = account.register(true, ASHA).await;
@@ -80,14 +82,14 @@ async fn unknown_attributes_refuse_the_whole_call_and_are_all_named() {
 }
 
 #[tokio::test]
-async fn what_is_mandatory_is_asked_for() {
+async fn missing_mandatory_fields_are_named() {
     let mut settings = settings();
     settings.tenant.fields.push(Field { mandatory: true, ..Field::text("mx_Intake", "Intake") });
     let account = Account::with(settings).await;
     let missing = "MXMandatoryAttributeMissingException";
     assert_refused(account.register(true, ASHA).await, 500, missing, "Intake is mandatory.");
-    let nobody = account.register(true, &[("FirstName", "Asha"), ("mx_Intake", "2026")]).await;
-    assert_refused(nobody, 500, missing, "At least one unique lead identifier is mandatory.");
+    let no_identifier = account.register(true, &[("FirstName", "Asha"), ("mx_Intake", "2026")]).await;
+    assert_refused(no_identifier, 500, missing, "At least one unique lead identifier is mandatory.");
     let body = json!({"LeadFields": attributes(ASHA)});
     let no_password = account.send(account.portal_call(Call::Register).json(&body)).await;
     assert_refused(no_password, 500, missing, "mx_Portal_Password is mandatory.");

@@ -1,3 +1,5 @@
+//! Webhooks: deliveries and their administration.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,12 +137,12 @@ async fn an_update_is_delivered_as_before_and_after_only_when_the_call_asks_for_
     let city = posts.iter().find(|(.., body)| body["Before"]["mx_City"] == "Pune").unwrap();
     assert_eq!(city.2["After"]["mx_City"], "Delhi");
     assert!(city.2["Before"].get("LastName").is_none(), "unchanged fields are left out");
-    let stage = posts.iter().find(|(query, ..)| query.ends_with("Lead_Field_Change")).unwrap();
+    let moved = posts.iter().find(|(query, ..)| query.ends_with("Lead_Field_Change")).unwrap();
     assert_eq!(
-        (&stage.2["Before"]["ProspectStage"], &stage.2["After"]["ProspectStage"]),
+        (&moved.2["Before"]["ProspectStage"], &moved.2["After"]["ProspectStage"]),
         (&json!("Prospect"), &json!("Applied"))
     );
-    assert_eq!(stage.2["Before"].get("LastName"), Some(&Value::Null), "what was empty before says so");
+    assert_eq!(moved.2["Before"].get("LastName"), Some(&Value::Null), "an empty value before the change is null");
 }
 
 #[tokio::test]

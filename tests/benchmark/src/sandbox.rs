@@ -1,4 +1,4 @@
-//! `portal-account` as it is built, with an emulated LeadSquared that knows half of the people.
+//! The built `portal-account` with an emulated LeadSquared account, in which half of the people are portal users.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const REGION: &str = "us-east-1";
 const SIGN_IN_FIELDS: &str = r#"[{"name":"email","attribute":"EmailAddress","kind":"email"},
     {"name":"phone","attribute":"Phone","kind":"phone"}]"#;
 
-pub(crate) struct Stage {
+pub(crate) struct Sandbox {
     ministack: MiniStack,
     emulator: Emulator,
     table: String,
@@ -31,12 +31,12 @@ pub(crate) struct Stage {
     sample: Value,
 }
 
-impl Stage {
-    /// With so many portal users, [`known`] of a number each.
+impl Sandbox {
+    /// Starts a sandbox with this number of portal users, [`known`] by number.
     pub(crate) async fn new(people: usize) -> anyhow::Result<Self> {
         let steps = Steps::shown();
         let binaries = functions::build(&steps).await?;
-        let binary = binaries.get("portal-account").context("there is no function portal-account")?.clone();
+        let binary = binaries.get("portal-account").context("no function portal-account was built")?.clone();
         let ministack = MiniStack::start(None, &steps).await?;
         let config = aws_config::defaults(BehaviorVersion::latest())
             .endpoint_url(ministack.url())
@@ -44,7 +44,7 @@ impl Stage {
             .credentials_provider(Credentials::new("test", "test", None, None, "benchmark"))
             .load()
             .await;
-        // Hashing costs what it costs in earnest: that is what would tell known people from others.
+        // Passwords are hashed at full cost, which makes answers about portal users slower.
         let limit = Limit { calls: 1_000_000, ..Limit::default() };
         let settings = Settings { limit, password_hashing: PasswordHashing::Standard, ..Settings::default() };
         let emulator = Emulator::start(settings).await?;
@@ -64,7 +64,7 @@ impl Stage {
         })
     }
 
-    /// So many processes of the function with this floor.
+    /// Starts the function with this floor and number of processes.
     pub(crate) async fn function(&self, floor: Duration, processes: usize) -> anyhow::Result<Function> {
         let (url, portal_id) = (self.emulator.url().to_string(), self.emulator.portal_id());
         let (ministack, floor) = (self.ministack.url(), floor.as_millis().to_string());
@@ -77,7 +77,7 @@ impl Stage {
             ("LEADSQUARED_KEYS_SECRET", &self.secret),
             ("LEADSQUARED_API_URL", &url),
             ("LEADSQUARED_PORTAL_API_URL", &url),
-            // The line must not be what is measured.
+            // The call allowance must not delay answers.
             ("ALLOWANCE_CALLS", "1000000"),
             ("ALLOWANCE_WINDOW_SECONDS", "5"),
             ("ALLOWANCE_SHARE", "100"),
@@ -92,7 +92,7 @@ impl Stage {
             ("ORGANISATION", "Admissions"),
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let failed = |error: FunctionError| anyhow::anyhow!("the function does not start: {error:?}");
+        let failed = |error: FunctionError| anyhow::anyhow!("could not start the function: {error:?}");
         let mut function = Function::start(&self.binary, environment.into()).await.map_err(failed)?;
         for _ in 1..processes {
             function.add_process().await.map_err(failed)?;
@@ -100,7 +100,7 @@ impl Stage {
         Ok(function)
     }
 
-    /// The answer's status and body.
+    /// Posts a request from this address; returns status and body of the answer.
     pub(crate) async fn ask(
         &self,
         function: &Function,
@@ -125,12 +125,12 @@ impl Stage {
     }
 }
 
-/// The address of a portal user.
+/// The e-mail address of the portal user with this number.
 pub(crate) fn known(number: usize) -> String {
     format!("known{number:05}@example.test")
 }
 
-/// A number that is a portal user's, or nobody's.
+/// The phone number of a portal user, or one that no lead has.
 pub(crate) fn phone(is_known: bool, number: usize) -> String {
     format!("+91-{}{number:05}", if is_known { 90000 } else { 91000 })
 }

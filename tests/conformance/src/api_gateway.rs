@@ -1,5 +1,5 @@
-//! What an HTTP API of API Gateway does between a client and a function, with events of payload format 2.0:
-//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>.
+//! An HTTP server that does what API Gateway's HTTP API does between client and function, with events of payload format
+//! 2.0: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -27,29 +27,29 @@ use time::macros::format_description;
 
 use crate::tally::Tally;
 
-/// The largest request: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>.
+/// The largest request body: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>.
 const LARGEST: usize = 10 * 1024 * 1024;
 
-/// A function and what API Gateway knows of it.
+/// A function with its routes and its time-out.
 pub(crate) struct Integration {
     pub(crate) function: Arc<Function>,
-    /// Such as `POST /applications`.
+    /// For example `POST /applications`.
     pub(crate) routes: Vec<String>,
     pub(crate) timeout: Duration,
 }
 
-/// Serves the functions' routes; counts each answer, and says what a function fails with.
+/// Serves the functions' routes. Counts each answer, and prints the failures of a function.
 ///
 /// # Errors
-/// When a route is none.
+/// When a route is malformed.
 pub(crate) fn router(integrations: &[Integration], tally: &Tally, steps: &Steps) -> anyhow::Result<Router> {
     let requests = Arc::new(AtomicU32::new(0));
     let mut router = Router::new();
     for Integration { function, routes, timeout } in integrations {
         for route in routes {
-            let (method, path) = route.split_once(' ').with_context(|| format!("{route} is no route"))?;
+            let (method, path) = route.split_once(' ').with_context(|| format!("the route {route} has no method"))?;
             let method = MethodFilter::try_from(method.parse::<Method>()?)?;
-            let door = Door {
+            let endpoint = Endpoint {
                 route: route.clone(),
                 function: function.clone(),
                 timeout: *timeout,
@@ -57,30 +57,30 @@ pub(crate) fn router(integrations: &[Integration], tally: &Tally, steps: &Steps)
                 tally: tally.clone(),
                 steps: steps.clone(),
             };
-            // A parameter of many parts, `{proxy+}`, is `{*link}` to axum.
+            // axum writes the parameter `{proxy+}` of several segments as `{*proxy}`.
             let path = match path.strip_suffix("+}").and_then(|path| path.rsplit_once('{')) {
                 Some((before, name)) => format!("{before}{{*{name}}}"),
                 None => path.to_owned(),
             };
-            router = router.route(&path, on(method, move |request: Request| door.pass(request)));
+            router = router.route(&path, on(method, move |request: Request| endpoint.serve(request)));
         }
     }
-    // API Gateway has no 405: a method that no route has is as unknown as a path.
+    // API Gateway has no 405: it answers an unknown method like an unknown path.
     Ok(router.fallback(not_found).method_not_allowed_fallback(not_found))
 }
 
 async fn not_found() -> Response {
-    told(StatusCode::NOT_FOUND, "Not Found")
+    own_answer(StatusCode::NOT_FOUND, "Not Found")
 }
 
-/// API Gateway's own answer.
-fn told(status: StatusCode, message: &str) -> Response {
+/// An answer of API Gateway itself.
+fn own_answer(status: StatusCode, message: &str) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], json!({ "message": message }).to_string()).into_response()
 }
 
-/// One route.
+/// One route and its function.
 #[derive(Clone)]
-struct Door {
+struct Endpoint {
     route: String,
     function: Arc<Function>,
     timeout: Duration,
@@ -89,8 +89,8 @@ struct Door {
     steps: Steps,
 }
 
-impl Door {
-    async fn pass(self, request: Request) -> Response {
+impl Endpoint {
+    async fn serve(self, request: Request) -> Response {
         let response = self.answer(request).await;
         self.tally.count(&self.route, response.status().as_u16());
         response
@@ -99,27 +99,27 @@ impl Door {
     async fn answer(&self, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         let Ok(body) = to_bytes(body, LARGEST).await else {
-            return told(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+            return own_answer(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         };
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let event = event(&self.route, &parts, &body, number, OffsetDateTime::now_utc());
         let failure = match self.function.invoke(&event, self.timeout).await {
             Ok(answer) => match response(&answer) {
                 Some(response) => return response,
-                None => "its answer is no HTTP response".to_owned(),
+                None => "its answer is not an HTTP response".to_owned(),
             },
             Err(error) => format!("{error:?}"),
         };
         self.steps.say(&format!("{}: {failure}", self.route));
-        told(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+        own_answer(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
     }
 }
 
-/// What the function is handed. Each request is from a network address of its own: limits per address are not what is
-/// looked at here, and would answer nearly everything.
+/// The event for the function. Each request comes from a network address of its own: the limits per address would
+/// refuse most requests.
 fn event(route: &str, parts: &Parts, body: &[u8], number: u32, now: OffsetDateTime) -> Value {
     let address = Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() | number).to_string();
-    // Decoded, as real events have it; the query is not.
+    // Real events have a decoded path and an encoded query.
     let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy();
     let query = parts.uri.query().unwrap_or_default();
 
@@ -184,12 +184,12 @@ fn event(route: &str, parts: &Parts, body: &[u8], number: u32, now: OffsetDateTi
     event
 }
 
-/// A header's value; bytes that are no ASCII as Latin-1, which HTTP had them for once.
+/// A header's value. Bytes that are not ASCII are read as Latin-1.
 fn text(value: &HeaderValue) -> String {
     value.as_bytes().iter().copied().map(char::from).collect()
 }
 
-/// What comes several times is one text, with commas.
+/// Adds a value; several values of a name are joined with commas.
 fn add(all: &mut BTreeMap<String, String>, name: &str, value: &str) {
     all.entry(name.to_owned())
         .and_modify(|values| {
@@ -199,7 +199,7 @@ fn add(all: &mut BTreeMap<String, String>, name: &str, value: &str) {
         .or_insert_with(|| value.to_owned());
 }
 
-/// The client's answer; none where the function's is not in format 2.0.
+/// The response to the client; `None` for an answer that is not in format 2.0.
 fn response(answer: &Value) -> Option<Response> {
     let status = u16::try_from(answer["statusCode"].as_u64()?).ok()?;
     let body = answer["body"].as_str().unwrap_or_default();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_becomes_an_event_as_api_gateway_makes_it() {
+    fn a_request_becomes_an_event_of_format_2() {
         let request = Request::post("/login-links/a%2Fb%20%C3%A9/c?x=1&y=%20&x=2")
             .header("Content-Type", "application/json")
             .header("x-many", "a")
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_text_where_its_type_says_so_and_base64_elsewhere() {
+    fn a_body_is_text_or_base64_by_its_content_type() {
         for (kind, body, sent) in [
             ("application/json; charset=utf-8", &b"{}"[..], json!(["{}", false])),
             ("text/plain", b"a", json!(["a", false])),
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_becomes_no_response() {
+    fn a_malformed_answer_becomes_no_response() {
         for answer in [
             json!({}),
             json!({"statusCode": 99}),

@@ -1,5 +1,5 @@
-//! The local stack, with its HTTP functions taken out of MiniStack, whose own HTTP API takes 100 ms for a request, and put
-//! behind a front of ours.
+//! The local stack with its HTTP functions outside MiniStack, behind [`crate::api_gateway`]: MiniStack's own HTTP API
+//! takes 100 ms for a request.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -24,15 +24,16 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::front::{self, Integration};
+use crate::api_gateway::{self, Integration};
 use crate::tally::Tally;
 
-/// What LeadSquared's webhooks prove themselves with.
+/// The secret that webhooks carry.
 pub(crate) const WEBHOOK_SECRET: &str = "a-secret-of-no-importance";
 
-pub(crate) struct Stage {
+/// The running system of one conformance run.
+pub(crate) struct Deployment {
     pub(crate) stack: LocalStack,
-    /// Where the front is.
+    /// Address of the functions' HTTP API.
     pub(crate) url: String,
     pub(crate) tally: Tally,
     functions: Vec<Arc<Function>>,
@@ -41,12 +42,12 @@ pub(crate) struct Stage {
     server: JoinHandle<std::io::Result<()>>,
 }
 
-impl Stage {
+impl Deployment {
     pub(crate) async fn start(steps: &Steps) -> anyhow::Result<Self> {
-        // LeadSquared's limit is not what is looked at here.
+        // A run makes more calls than LeadSquared's limit permits.
         let limit = Limit { calls: 1_000_000, ..Limit::default() };
         let stack = LocalStack::start(Options { limit, steps: steps.clone(), ..Options::default() }).await?;
-        let step = steps.begin("The HTTP functions behind a front");
+        let step = steps.begin("The HTTP functions and their API");
         let mut integrations = Vec::new();
         for deployed in stack.http_functions() {
             let function = Arc::new(start(deployed, &stack.ministack().url()).await?);
@@ -55,10 +56,10 @@ impl Stage {
         }
         let tally = Tally::default();
         let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("there is no free port on 127.0.0.1")?;
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("could not open a port on 127.0.0.1")?;
         let url = format!("http://{}", listener.local_addr()?);
         let (end, ended) = oneshot::channel();
-        let served = axum::serve(listener, front::router(&integrations, &tally, steps)?);
+        let served = axum::serve(listener, api_gateway::router(&integrations, &tally, steps)?);
         let served = served.with_graceful_shutdown(async { drop(ended.await) });
         let server = tokio::spawn(served.into_future());
         let functions = integrations.into_iter().map(|integration| integration.function).collect();
@@ -67,7 +68,7 @@ impl Stage {
         Ok(Self { stack, url, tally, functions, client, end, server })
     }
 
-    /// Posts JSON to the front, which must answer with a success.
+    /// Posts JSON to a function, which must answer with success.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let request = Request::post(format!("{}{path}", self.url))
             .header(CONTENT_TYPE, "application/json")
@@ -80,7 +81,7 @@ impl Stage {
         serde_json::from_slice(&body).with_context(|| format!("the answer of {path}"))
     }
 
-    /// What other systems sign events with, read as one of them would get it.
+    /// The secret with which other systems sign events, read from Secrets Manager.
     pub(crate) async fn signing_secret(&self) -> anyhow::Result<String> {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .endpoint_url(self.stack.ministack().url())
@@ -88,14 +89,15 @@ impl Stage {
             .credentials_provider(Credentials::new("test", "test", None, None, "conformance"))
             .load()
             .await;
-        let secret = self.stack.output("EventSigningSecretArn").context("the template has no such output")?;
+        let secret =
+            self.stack.output("EventSigningSecretArn").context("the template has no output EventSigningSecretArn")?;
         let client = aws_sdk_secretsmanager::Client::new(&config);
         let secret = client.get_secret_value().secret_id(secret).send().await?.secret_string;
-        let secret: Value = serde_json::from_str(&secret.context("the secret is no text")?)?;
-        Ok(secret["current"].as_str().context("the secret holds no current one")?.to_owned())
+        let secret: Value = serde_json::from_str(&secret.context("the signing secret is not text")?)?;
+        Ok(secret["current"].as_str().context("the signing secret has no `current`")?.to_owned())
     }
 
-    /// Stops everything; returns all that the functions logged.
+    /// Stops the system; returns the logs of the functions.
     pub(crate) async fn end(self) -> anyhow::Result<String> {
         drop(self.end);
         self.server.await??;
@@ -114,7 +116,7 @@ async fn start(deployed: &HttpFunction, ministack: &str) -> anyhow::Result<Funct
     let hash = hex::encode(Sha256::digest(WEBHOOK_SECRET));
     for (name, value) in [
         ("WEBHOOK_SECRET_HASHES", hash.as_str()),
-        // Whoever asks here does not measure.
+        // The delay against timing attacks would only slow the run down.
         ("ANSWER_FLOOR_MS", "0"),
     ] {
         if let Some(setting) = settings.get_mut(name) {
@@ -129,5 +131,5 @@ async fn start(deployed: &HttpFunction, ministack: &str) -> anyhow::Result<Funct
     ];
     settings.extend(aws.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let started = Function::start(&deployed.binary, settings.into_iter().collect()).await;
-    started.map_err(|error| anyhow!("{} does not start: {error:?}", deployed.binary.display()))
+    started.map_err(|error| anyhow!("could not start {}: {error:?}", deployed.binary.display()))
 }
