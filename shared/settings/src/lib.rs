@@ -1,6 +1,4 @@
-//! Settings by name from the environment, and secrets from AWS Secrets Manager.
-//!
-//! Only a function's `main.rs` touches the environment; everything else is handed a [`Variables`].
+#![doc = include_str!("../README.md")]
 
 mod secret;
 mod variables;
