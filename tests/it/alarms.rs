@@ -1,4 +1,4 @@
-//! Alarms about metrics of ours, and what the built functions print when the things happen that they are for.
+//! Alarms on the functions' own metrics: each fault that an alarm is for makes the built function print its metric.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the worker prints about one invitation that has an attribute of this name.
+/// What the worker prints for one invitation with an attribute of this name.
 async fn invitation(attribute: &str, prepare: impl AsyncFnOnce(&Sandbox<()>)) -> String {
     let stage = Sandbox::open(Settings::for_tests(), ()).await;
     prepare(&stage).await;
@@ -42,7 +42,7 @@ async fn key_check(prepare: impl AsyncFnOnce(&Sandbox<()>)) -> String {
     function.stop().await
 }
 
-/// What application-form prints about one form.
+/// What application-form prints for one form.
 async fn form(settings: &[(&str, &str)]) -> String {
     let stage = Sandbox::open(Settings::for_tests(), ()).await;
     let function = stage.start_function("application-form", settings).await.unwrap();
@@ -51,7 +51,7 @@ async fn form(settings: &[(&str, &str)]) -> String {
     function.stop().await
 }
 
-/// What crm-event prints about one webhook with this secret, and this body instead of the sample's.
+/// What crm-event prints for one webhook with this secret, and with this body if one is given.
 async fn webhook(secret: &str, body: Option<&str>) -> String {
     let stage = Sandbox::open(Settings::for_tests(), ()).await;
     // SHA-256 of the sample's secret.
@@ -69,7 +69,7 @@ async fn webhook(secret: &str, body: Option<&str>) -> String {
 
 const RIGHT_SECRET: &str = "sample-webhook-secret-0123456789abcdef";
 
-/// An application that has been held for so many days.
+/// Stores an application that has been held for this many days.
 async fn held_for(stage: &Sandbox<()>, days: i64) {
     let whom = Whom::Email("asha@example.com".parse().unwrap());
     let at = OffsetDateTime::now_utc() - time::Duration::days(days);
@@ -87,20 +87,20 @@ async fn refused(stage: &Sandbox<()>) {
     stage.emulator.faults().add(Fault::on(Call::Register, refusal));
 }
 
-async fn turned_away(stage: &Sandbox<()>) {
+async fn rate_limited(stage: &Sandbox<()>) {
     stage.emulator.faults().add(Fault::everywhere(Effect::LimitReached(LimitRefusal::TooManyRequests)));
 }
 
 #[tokio::test]
-async fn an_alarm_hears_of_what_it_is_for_and_of_nothing_while_all_is_well() {
+async fn an_alarm_gets_its_metric_from_its_fault_and_none_in_normal_operation() {
     let none = async |_: &Sandbox<()>| {};
-    let all_is_well = [
+    let normal = [
         invitation("FirstName", none).await,
         key_check(none).await,
         form(&[]).await,
         webhook(RIGHT_SECRET, None).await,
     ];
-    let all_is_well: Vec<_> = all_is_well.iter().flat_map(|printed| metrics(printed)).collect();
+    let normal: Vec<_> = normal.iter().flat_map(|printed| metrics(printed)).collect();
     let cases = [
         ("ToBeMended", invitation("FirstName", wrong_keys).await),
         ("InvitationsWait", invitation("FirstName", wrong_keys).await),
@@ -109,7 +109,7 @@ async fn an_alarm_hears_of_what_it_is_for_and_of_nothing_while_all_is_well() {
         ("HeldExpiring", key_check(async |stage| held_for(stage, 13).await).await),
         ("FieldsLeftOut", invitation("mx_Nowhere", none).await),
         ("ManyRejected", invitation("FirstName", refused).await),
-        ("OftenRateLimited", invitation("FirstName", turned_away).await),
+        ("OftenRateLimited", invitation("FirstName", rate_limited).await),
         ("NotStored", form(&[("INVITATIONS_QUEUE_URL", "http://127.0.0.1:9/none.fifo")]).await),
         ("EventsUnreadable", webhook(RIGHT_SECRET, Some("{\"ProspectID\":\"none\"}")).await),
         ("WebhookSecretWrong", webhook("changed in one place only", None).await),
@@ -120,16 +120,16 @@ async fn an_alarm_hears_of_what_it_is_for_and_of_nothing_while_all_is_well() {
     assert_eq!(
         ours,
         cases.iter().map(|(id, _)| *id).collect(),
-        "template.yaml's alarms (left) have each a case (right)"
+        "each alarm of template.yaml (left) has a case (right)"
     );
-    // What a share is of is measured in any case; so is that of which the smallest counts.
+    // The denominator of a share is always measured, and so is a metric whose minimum counts.
     let denominators = ["QueueAge", "AllowanceWait", "WebhookSecretWrong"];
     let smallest = |value: &Value| {
         let values = value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap());
         values.fold(f64::INFINITY, f64::min)
     };
     for (id, printed) in cases {
-        let told = metrics(&printed);
+        let found = metrics(&printed);
         for metric in own_metrics(template.resource(id)) {
             let name = metric["MetricName"].as_str().unwrap();
             let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
@@ -138,18 +138,18 @@ async fn an_alarm_hears_of_what_it_is_for_and_of_nothing_while_all_is_well() {
                 dimensions.map(|one| format!("{}={}", text(&one["Name"]), text(&one["Value"]))).collect();
             let is_it = |(its, with, _): &&(String, String, Value)| *its == name && *with == dimensions.join(" ");
             let value =
-                told.iter().find(is_it).unwrap_or_else(|| panic!("{id}: no {name} {dimensions:?} in {printed}"));
+                found.iter().find(is_it).unwrap_or_else(|| panic!("{id}: no {name} {dimensions:?} in {printed}"));
             let is_denominator = denominators.contains(&name);
-            // A count, or what was measured.
+            // A count is above 0; a measured value is a list.
             assert!(value.2.as_u64().is_none_or(|count| count > 0), "{id}: {value:?}");
-            assert_eq!(all_is_well.iter().any(|one| is_it(&one)), is_denominator, "{id}: {name} while all is well");
+            assert_eq!(normal.iter().any(|one| is_it(&one)), is_denominator, "{id}: {name} in normal operation");
             if metric["Statistic"] == "Minimum" {
                 let threshold = metric["Threshold"].as_f64().unwrap();
                 assert!(smallest(&value.2) >= threshold, "{id}: {value:?}");
-                let well = all_is_well.iter().filter(is_it).map(|one| smallest(&one.2));
+                let well = normal.iter().filter(is_it).map(|one| smallest(&one.2));
                 assert!(
                     well.clone().count() > 0 && well.fold(f64::INFINITY, f64::min) < threshold,
-                    "{id}: all is well"
+                    "{id}: normal operation"
                 );
             }
         }

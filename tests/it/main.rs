@@ -28,6 +28,7 @@ mod portal_account;
 mod portal_users;
 mod processes;
 mod proof;
+mod readme;
 mod retries;
 mod sales_team;
 mod samples;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::workspace;
 
-/// The name of the stack, as far as tests deploy one.
+/// Name of the stack that tests deploy.
 pub(crate) const STACK: &str = "applicants";
 
 /// The deployment template, with CloudFormation's short tags written out: `!Ref X` is `{"Ref": "X"}`.
@@ -24,7 +24,7 @@ impl Template {
         self.functions_by_id().into_iter().map(|(_, binary, properties)| (binary, properties)).collect()
     }
 
-    /// The same, with what the template calls each function.
+    /// The same, each with its logical id before it.
     pub(crate) fn functions_by_id(&self) -> Vec<(&str, &str, &Value)> {
         let functions = self.resources("AWS::Serverless::Function");
         functions
@@ -48,7 +48,7 @@ impl Template {
         routes.map(|route| (text(&route["Method"]), text(&route["Path"]))).collect()
     }
 
-    /// The limits of the HTTP API's single routes, by method and path.
+    /// The throttling of single routes of the HTTP API, by method and path.
     pub(crate) fn route_limits(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.resources("AWS::Serverless::HttpApi")
             .flat_map(|(_, api)| api["Properties"]["RouteSettings"].as_object().into_iter().flatten())
@@ -65,12 +65,12 @@ impl Template {
         parameters.filter(|(_, parameter)| parameter["Default"].is_null()).map(|(name, _)| name.as_str())
     }
 
-    /// A resource of this name, which need not be there.
+    /// The resource with this id; `Null` if there is none.
     pub(crate) fn resource(&self, id: &str) -> &Value {
         &self.0["Resources"][id]
     }
 
-    /// A property of a function, from `Globals` if it has none of its own.
+    /// A property of a function, from `Globals` by default.
     pub(crate) fn property<'a>(&'a self, function: &'a Value, name: &str) -> &'a Value {
         function.get(name).unwrap_or(&self.0["Globals"]["Function"][name])
     }
@@ -86,7 +86,7 @@ impl Template {
         variables
     }
 
-    /// Whether a function is given this setting.
+    /// Whether the template sets this environment variable of a function.
     pub(crate) fn gives(&self, function: &str, setting: &str) -> bool {
         self.environment(self.function(function)).contains_key(setting)
     }
@@ -104,20 +104,20 @@ impl Template {
         environment.iter().map(|(name, reference)| (name.clone(), value(name, reference))).collect()
     }
 
-    /// What a setting is with the parameters' defaults.
+    /// The value of a setting with the parameters' defaults.
     fn by_default(&self, name: &str, value: &Value) -> String {
         match (value, &value["Ref"], &value["Fn::If"][2], &value["Fn::Sub"]) {
             (Value::String(text), ..) => text.clone(),
             (_, Value::String(name), ..) if name == "AWS::StackName" => STACK.to_owned(),
             (_, Value::String(parameter), ..) => self.default(parameter),
-            // Every condition of a setting is off by default.
+            // Every condition of a setting is false by default.
             (_, _, otherwise, _) if !otherwise.is_null() => self.by_default(name, otherwise),
             (_, _, _, Value::String(address)) => address.replace("${Api.ApiEndpoint}", "https://api.example.test"),
             _ => panic!("{name}: a setting without a value is a parameter, an address or has a condition"),
         }
     }
 
-    /// What a function's role permits, with every condition.
+    /// The statements of a function's role, conditional ones included.
     pub(crate) fn statements(&self, function: &Value) -> Vec<&Value> {
         let role = self.target(&function["Role"]);
         assert_eq!(role["Type"], "AWS::IAM::Role");
@@ -132,8 +132,8 @@ impl Template {
         &self.0["Resources"][name.unwrap_or_else(|| panic!("{reference} is not a reference"))]
     }
 
-    /// The queues for what nobody took: dead letters and destinations of failures.
-    pub(crate) fn laid_aside_in(&self) -> BTreeSet<&str> {
+    /// The queues of dead letters and of failed events.
+    pub(crate) fn dead_letter_queues(&self) -> BTreeSet<&str> {
         fn collect<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
             for (name, inner) in value.as_object().into_iter().flatten() {
                 let target = match name.as_str() {
@@ -162,20 +162,45 @@ impl Template {
         }
     }
 
-    /// The largest number that a parameter takes.
+    /// The largest value of a parameter.
     pub(crate) fn most(&self, parameter: &str) -> i64 {
         let most = self.0["Parameters"][parameter]["MaxValue"].as_i64();
         most.unwrap_or_else(|| panic!("the parameter {parameter} has no MaxValue"))
     }
 
-    /// All resources of a type, by name.
+    /// The parameters that decide about a value: those it refers to, and those of its conditions.
+    pub(crate) fn parameters_of(&self, value: &Value) -> BTreeSet<String> {
+        fn collect(template: &Value, value: &Value, found: &mut BTreeSet<String>) {
+            if let Some(name) = value["Ref"].as_str() {
+                found.insert(name.to_owned());
+            }
+            if let Some(condition) = value["Fn::If"][0].as_str() {
+                collect(template, &template["Conditions"][condition], found);
+            }
+            value.as_object().into_iter().flatten().for_each(|(_, inner)| collect(template, inner, found));
+            value.as_array().into_iter().flatten().for_each(|inner| collect(template, inner, found));
+        }
+        let mut found = BTreeSet::new();
+        collect(&self.0, value, &mut found);
+        let parameters: BTreeSet<_> = self.names("Parameters").collect();
+        found.retain(|name| parameters.contains(name.as_str()));
+        found
+    }
+
+    /// The types of all resources.
+    pub(crate) fn resource_types(&self) -> BTreeSet<&str> {
+        let resources = self.0["Resources"].as_object().expect("the template has resources");
+        resources.values().filter_map(|resource| resource["Type"].as_str()).collect()
+    }
+
+    /// All resources of a type, by id.
     pub(crate) fn resources(&self, kind: &str) -> impl Iterator<Item = (&String, &Value)> {
         let resources = self.0["Resources"].as_object().expect("the template has resources");
         resources.iter().filter(move |(_, resource)| resource["Type"] == kind)
     }
 }
 
-/// The metrics that an alarm looks at and our functions print.
+/// The metrics of an alarm that our functions print.
 pub(crate) fn own_metrics(alarm: &Value) -> Vec<&Value> {
     let alarm = &alarm["Properties"];
     let metrics = match alarm["Metrics"].as_array() {

@@ -1,4 +1,4 @@
-//! Rules about the whole workspace.
+//! Rules for the whole workspace: template, permissions, sample events, imports and file conventions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,23 +17,20 @@ use telemetry::metric::{self, Series};
 use crate::{
     functions::binary,
     template::{Template, own_metrics},
-    workspace::{self, root},
+    workspace::{self, packages, root},
 };
 
 #[test]
-fn a_function_has_its_resource_its_events_its_tests_and_its_row() {
+fn a_function_has_its_resource_its_events_and_its_tests() {
     let functions: BTreeSet<_> = workspace::functions().into_iter().collect();
     let template = Template::read();
     let deployed: BTreeSet<_> = template.functions().into_iter().map(|(name, _)| name.to_owned()).collect();
     assert_eq!(deployed, functions, "template.yaml (left) deploys the folders in functions/ (right)");
 
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
     for function in &functions {
         assert!(!workspace::events(function).is_empty(), "events/{function}/ has a sample event");
         let tests = format!("tests/it/{}.rs", function.replace('-', "_"));
         assert!(root().join(&tests).exists(), "{function} has black-box tests in {tests}");
-        let row = format!("| [{function}](functions/{function}) |");
-        assert!(readme.lines().any(|line| line.starts_with(&row)), "README.md has a table row starting {row:?}");
     }
     for folder in fs::read_dir(root().join("events")).unwrap() {
         let name = folder.unwrap().file_name().into_string().unwrap();
@@ -45,9 +42,8 @@ fn a_function_has_its_resource_its_events_its_tests_and_its_row() {
 }
 
 #[test]
-fn a_function_is_given_exactly_the_settings_it_reads() {
+fn the_template_sets_exactly_the_settings_that_a_function_reads() {
     let template = Template::read();
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
     for (function, properties) in template.functions() {
         let path = root().join("functions").join(function).join("src/config.rs");
         let config = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -60,18 +56,15 @@ fn a_function_is_given_exactly_the_settings_it_reads() {
             code += settings.split("#[cfg(test)]").next().unwrap_or_default();
         }
         code += &fs::read_to_string(root().join("shared/telemetry/src/lib.rs")).unwrap();
-        // Those that begin so are Lambda's own.
+        // Lambda sets those with this prefix.
         let read: BTreeSet<_> = setting_names(&code).filter(|name| !name.starts_with("AWS_")).collect();
         let environment = template.environment(properties);
         let given: BTreeSet<_> = environment.keys().map(String::as_str).collect();
         assert_eq!(given, read, "template.yaml gives {function} (left) what its config.rs reads (right)");
-        for name in read {
-            assert!(readme.contains(&format!("`{name}`")), "README.md tells what {name} means");
-        }
     }
 }
 
-/// As `cargo lambda watch --env-file` reads them.
+/// The sample is read as `cargo lambda watch --env-file` reads it.
 #[tokio::test]
 async fn a_function_starts_with_its_sample_settings_and_without_aws() {
     let mut samples = 0;
@@ -92,7 +85,7 @@ async fn a_function_starts_with_its_sample_settings_and_without_aws() {
         let started = Function::start(binary(&function).await, environment).await;
         started.unwrap_or_else(|error| panic!("{function} does not start with its sample.env: {error:?}")).stop().await;
     }
-    assert!(samples > 2, "functions that need nobody else to try them have a sample.env");
+    assert!(samples > 2, "functions that start without LeadSquared have a sample.env");
 }
 
 /// The string literals that look like the name of an environment variable.
@@ -105,7 +98,7 @@ fn setting_names(code: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn a_queue_trigger_reports_item_failures_and_outlives_its_function() {
+fn a_queue_trigger_reports_item_failures_and_hides_messages_for_longer_than_the_time_out() {
     let template = Template::read();
     let mut triggers = 0;
     for (function, properties) in template.functions() {
@@ -130,7 +123,7 @@ fn a_queue_trigger_reports_item_failures_and_outlives_its_function() {
 }
 
 #[test]
-fn a_function_is_watched_and_its_log_does_not_stay_for_ever() {
+fn a_function_has_alarms_and_its_log_expires() {
     let template = Template::read();
     for (id, _, properties) in template.functions_by_id() {
         let logs = format!("{id}Logs");
@@ -142,15 +135,15 @@ fn a_function_is_watched_and_its_log_does_not_stay_for_ever() {
         let alarm = &template.resource(&errors)["Properties"];
         assert_eq!((&alarm["Namespace"], &alarm["MetricName"]), (&json!("AWS/Lambda"), &json!("Errors")), "{errors}");
         let of_it = json!([{"Name": "FunctionName", "Value": {"Ref": id}}]);
-        assert_eq!(alarm["Dimensions"], of_it, "{errors} is about {id}");
+        assert_eq!(alarm["Dimensions"], of_it, "{errors} watches {id}");
         let throttled = template.resource("Throttled")["Properties"]["Metrics"].as_array().unwrap();
         let is_of_it = |metric: &Value| metric["MetricStat"]["Metric"]["Dimensions"] == of_it;
-        assert!(throttled.iter().any(is_of_it), "Throttled looks at {id}");
+        assert!(throttled.iter().any(is_of_it), "Throttled watches {id}");
     }
 }
 
 #[test]
-fn an_event_whose_sender_does_not_wait_is_not_lost() {
+fn an_event_whose_sender_waits_for_no_answer_is_kept_when_it_fails() {
     let template = Template::read();
     for (id, _, properties) in template.functions_by_id() {
         let events = properties["Events"].as_object().into_iter().flatten();
@@ -159,16 +152,16 @@ fn an_event_whose_sender_does_not_wait_is_not_lost() {
         let Some((name, _)) = unanswered.next() else { continue };
         let config = &properties["EventInvokeConfig"];
         let kept = !config["DestinationConfig"]["OnFailure"].is_null() || !properties["DeadLetterQueue"].is_null();
-        // A check that is made again anyway says so by asking for no retries.
+        // A function without retries repeats its work by itself, on its schedule.
         let made_again = config["MaximumRetryAttempts"] == 0;
         assert!(kept || made_again, "{id}: {name} has an OnFailure destination, a dead letter queue or no retries");
     }
 }
 
 #[test]
-fn what_is_laid_aside_raises_an_alarm() {
+fn the_first_dead_letter_raises_an_alarm() {
     let template = Template::read();
-    let queues = template.laid_aside_in();
+    let queues = template.dead_letter_queues();
     assert!(queues.len() >= 2, "{queues:?}");
     let watched: Vec<_> = template
         .resources("AWS::CloudWatch::Alarm")
@@ -178,22 +171,20 @@ fn what_is_laid_aside_raises_an_alarm() {
         .collect();
     for queue in queues {
         let of_it = json!([{"Name": "QueueName", "Value": {"Fn::GetAtt": format!("{queue}.QueueName")}}]);
-        assert!(watched.contains(&&of_it), "an alarm tells of the first message on {queue}");
+        assert!(watched.contains(&&of_it), "an alarm watches for the first message on {queue}");
     }
 }
 
 #[test]
-fn an_alarm_tells_of_something_there_is_and_the_readme_what_to_do() {
+fn an_alarm_watches_metrics_that_are_printed_and_notifies_the_topic() {
     let template = Template::read();
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let functions: Vec<_> = template.functions_by_id().into_iter().map(|(id, ..)| format!("{id}Errors")).collect();
     let mut alarms = 0;
     for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
         alarms += 1;
         let own_metrics = own_metrics(alarm);
         let alarm = &alarm["Properties"];
-        assert_eq!(alarm["AlarmActions"], json!([{"Ref": "Alarms"}]), "{id} tells the topic");
-        assert_eq!(alarm["TreatMissingData"], "notBreaching", "{id}: when nobody applies there are no numbers");
+        assert_eq!(alarm["AlarmActions"], json!([{"Ref": "Alarms"}]), "{id} notifies the topic");
+        assert_eq!(alarm["TreatMissingData"], "notBreaching", "{id}: without traffic there are no values");
         assert!(alarm["AlarmDescription"].is_string(), "{id} says what it means");
         for metric in own_metrics {
             let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
@@ -202,22 +193,11 @@ fn an_alarm_tells_of_something_there_is_and_the_readme_what_to_do() {
                 |series: &Series<&[&str]>| metric["MetricName"] == series.name && dimensions == series.dimensions;
             assert!(metric::ALL.iter().any(is_it), "{id}: no function counts {metric}");
         }
-        let has_row = |name: &str| readme.contains(&format!("| `{name}` |"));
-        let is_told = has_row(id) || functions.contains(id) && has_row("…FunctionErrors");
-        assert!(is_told, "README.md has a table row for the alarm `{id}`");
     }
-    assert!(alarms > functions.len(), "template.yaml has alarms");
-    for series in metric::ALL {
-        let row = readme
-            .lines()
-            .find(|line| line.starts_with(&format!("| `{}` |", series.name)) && line.matches('|').count() == 4);
-        let row = row.unwrap_or_else(|| panic!("README.md has a table row for the metric {}", series.name));
-        let missing: Vec<_> = series.dimensions.iter().filter(|name| !row.contains(&format!("`{name}`"))).collect();
-        assert!(missing.is_empty(), "README.md tells of the dimensions {missing:?} of {}", series.name);
-    }
+    assert!(alarms > template.functions().len(), "template.yaml has alarms");
 }
 
-/// One that looks back less far goes off and on while nothing changes.
+/// An alarm with a shorter period would switch off and on between two attempts.
 #[test]
 fn an_alarm_lasts_from_one_attempt_to_the_next() {
     let template = Template::read();
@@ -236,17 +216,16 @@ fn an_alarm_lasts_from_one_attempt_to_the_next() {
     assert!(seconds("KeyCheckFailed") > hours * 60 * 60, "checks are {hours} h apart");
 }
 
-/// What is recorded once a day is over before the next day's, so that it goes off again; and it stays for most of the
-/// day.
+/// Its metric is recorded once a day: the alarm lasts most of a day, and ends before the next record.
 #[test]
-fn an_alarm_about_held_applications_goes_off_once_a_day() {
+fn an_alarm_about_held_applications_is_raised_once_a_day() {
     let template = Template::read();
     for id in ["HeldWaiting", "HeldExpiring"] {
         let alarm = &template.resource(id)["Properties"];
         assert_eq!((&alarm["DatapointsToAlarm"], &alarm["Threshold"]), (&json!(1), &json!(1)), "{id}");
         let hours = alarm["Period"].as_u64().unwrap() * alarm["EvaluationPeriods"].as_u64().unwrap() / 3600;
         assert!((12..23).contains(&hours), "{id} is on for {hours} hours");
-        assert!(alarm["OKActions"].is_null(), "{id} is over for the day, and not because somebody decided");
+        assert!(alarm["OKActions"].is_null(), "{id} ends after a day, and not because an operator decided");
     }
 }
 
@@ -279,9 +258,9 @@ fn the_dashboard_shows_metrics_there_are_and_every_alarm() {
     assert_eq!(alarms, known.iter().map(String::as_str).collect(), "the dashboard (left) shows every alarm (right)");
 }
 
-/// The linker keeps only what a binary can reach, so that its symbols are the calls its code makes.
+/// The linker keeps only reachable code, so a binary's symbols are the calls that it can make.
 #[tokio::test]
-async fn a_function_may_do_exactly_what_its_code_does() {
+async fn a_role_permits_exactly_the_calls_of_its_function() {
     let template = Template::read();
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     for (function, properties) in template.functions() {
@@ -290,18 +269,18 @@ async fn a_function_may_do_exactly_what_its_code_does() {
         let names = binary.symbols().filter_map(|symbol| symbol.name().ok());
         let names = names.filter(|name| name.contains("aws_sdk_")).map(|name| format!("{:#}", demangle(name)));
         let mut calls: BTreeSet<_> = names.filter_map(|name| action_of(&name)).collect();
-        // On Lambda the credentials are in the environment; what would fetch them elsewhere is not a call of ours.
+        // On Lambda the credentials are in the environment, so the calls that would fetch them elsewhere are never made.
         calls.retain(|action| manifest.contains(&format!("\naws-sdk-{} = ", action.split(':').next().unwrap())));
         calls.extend(calls_of_lambda(properties).map(str::to_owned));
         assert_eq!(
             actions_of(&template, properties),
             calls,
-            "template.yaml lets {function} do (left) what is linked into it, and what Lambda does for it (right)"
+            "template.yaml permits {function} (left) the calls that are linked into it, and those of Lambda (right)"
         );
     }
 }
 
-/// The IAM actions that Lambda needs to do its own part in the function's name.
+/// The IAM actions that Lambda itself needs in the function's role.
 fn calls_of_lambda(function: &Value) -> impl Iterator<Item = &'static str> {
     let has_queue = function["Events"].as_object().into_iter().flatten().any(|(_, event)| event["Type"] == "SQS");
     let has_destination = !function["EventInvokeConfig"]["DestinationConfig"].is_null();
@@ -312,11 +291,11 @@ fn calls_of_lambda(function: &Value) -> impl Iterator<Item = &'static str> {
     always.chain(polling.filter(move |_| has_queue)).chain(destination)
 }
 
-/// The IAM action that the call of this symbol needs; none when it is no call.
+/// The IAM action that the call of this symbol needs; none if it is no call.
 fn action_of(symbol: &str) -> Option<String> {
     let path: Vec<_> = symbol.split("::").map(|part| part.trim_matches(['<', '>'])).collect();
     let (service, action) = match path[..] {
-        // What a transaction needs are its parts.
+        // A transaction needs the actions of its parts.
         ["aws_sdk_dynamodb", "operation", _, "TransactWriteItems", _] => return None,
         [service, "operation", _, operation, "orchestrate"] => {
             (service, operation.trim_end_matches("Batch").to_owned())
@@ -336,43 +315,7 @@ fn actions_of(template: &Template, function: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_readme_and_samconfig_name_parameters_and_outputs_there_are() {
-    let template = Template::read();
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let parameters: BTreeSet<_> = template.names("Parameters").collect();
-    let outputs: BTreeSet<_> = template.names("Outputs").collect();
-    for name in &parameters {
-        assert!(readme.contains(&format!("`{name}`")), "README.md tells what the parameter {name} is for");
-    }
-    let section = |title: &str| {
-        let after = readme
-            .split(&format!("\n## {title}\n"))
-            .nth(1)
-            .unwrap_or_else(|| panic!("README.md has a section {title}"));
-        after.split("\n## ").next().unwrap()
-    };
-    // What is in capitals within a word is a name of ours: `FormFields`, <KeysSecretArn>, PortalId=….
-    let deploy = section("Deploy");
-    let words = deploy.split(|letter: char| !letter.is_ascii_alphanumeric());
-    let is_name = |word: &&str| {
-        word.starts_with(|letter: char| letter.is_ascii_uppercase())
-            && word[1..].contains(|letter: char| letter.is_ascii_uppercase())
-            && word.contains(|letter: char| letter.is_ascii_lowercase())
-    };
-    let vendors = ["LeadSquared", "SendEmailToLead", "CloudFormation", "CloudWatch", "CloudTrail", "DynamoDB"];
-    let mut named = 0;
-    for name in words.filter(is_name).filter(|word| !vendors.contains(word)) {
-        assert!(
-            parameters.contains(name) || outputs.contains(name),
-            "README.md, Deploy: template.yaml has no parameter and no output {name}"
-        );
-        named += 1;
-    }
-    assert!(named > 5, "the section names parameters and outputs");
-}
-
-#[test]
-fn what_an_operator_sets_lasts() {
+fn samconfig_sets_every_required_parameter_and_only_known_ones() {
     let template = Template::read();
     let parameters: BTreeSet<_> = template.names("Parameters").collect();
     let samconfig = fs::read_to_string(root().join("samconfig.toml")).unwrap();
@@ -386,16 +329,11 @@ fn what_an_operator_sets_lasts() {
         let missing: Vec<_> = template.required().filter(|name| !given.contains(name)).collect();
         assert!(missing.is_empty(), "samconfig.toml has no place for {missing:?} of {stage}, which must be given");
     }
-    // On the command line of a deployment a value is gone with the next one.
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let before = readme.split("--parameter-overrides").map(|text| text.trim_end().ends_with("sam build"));
-    let (mentions, builds) = (readme.matches("--parameter-overrides").count(), before.filter(|builds| *builds).count());
-    assert_eq!(mentions, builds, "README.md sets parameters in samconfig.toml");
 }
 
 /// The SAM CLI asks about each route of an API without the property, and a guided deployment ends at the first Enter.
 #[test]
-fn an_api_says_that_it_is_for_everybody() {
+fn an_api_is_declared_public() {
     let template = Template::read();
     let apis: Vec<_> = template.resources("AWS::Serverless::HttpApi").collect();
     assert!(!apis.is_empty());
@@ -405,28 +343,28 @@ fn an_api_says_that_it_is_for_everybody() {
 }
 
 #[test]
-fn the_access_log_is_json_and_about_nobody() {
+fn the_access_log_is_json_without_personal_data() {
     let template = Template::read();
     for (id, api) in template.resources("AWS::Serverless::HttpApi") {
         let format = api["Properties"]["AccessLogSettings"]["Format"].as_str().expect("an API has an access log");
         let fields: BTreeMap<String, String> =
             serde_json::from_str(format).unwrap_or_else(|error| panic!("{id}: {error}"));
         for field in fields.values() {
-            let told = field.strip_prefix("$context.").unwrap_or_else(|| panic!("{id}: {field}"));
-            let about_somebody = ["path", "identity", "authorizer", "domain", "customDomain"];
-            assert!(!about_somebody.iter().any(|name| told.starts_with(name)), "{id} logs {field}");
+            let variable = field.strip_prefix("$context.").unwrap_or_else(|| panic!("{id}: {field}"));
+            let personal = ["path", "identity", "authorizer", "domain", "customDomain"];
+            assert!(!personal.iter().any(|name| variable.starts_with(name)), "{id} logs {field}");
         }
     }
 }
 
-/// `cargo lambda deploy` goes by the one, SAM by the other.
+/// `cargo lambda deploy` reads Cargo.toml, SAM the template.
 #[test]
-fn a_function_has_the_same_memory_and_time_both_ways() {
+fn a_function_has_the_same_memory_and_time_out_in_cargo_toml_and_template() {
     let template = Template::read();
     for (function, properties) in template.functions() {
         let manifest = fs::read_to_string(root().join("functions").join(function).join("Cargo.toml")).unwrap();
         let metadata = manifest.split("\n[package.metadata.lambda.deploy]\n").nth(1);
-        let metadata = metadata.unwrap_or_else(|| panic!("{function}: Cargo.toml says how it is deployed"));
+        let metadata = metadata.unwrap_or_else(|| panic!("{function}: Cargo.toml has deployment metadata"));
         let metadata: BTreeMap<_, _> = metadata
             .lines()
             .take_while(|line| !line.starts_with('['))
@@ -439,7 +377,7 @@ fn a_function_has_the_same_memory_and_time_both_ways() {
     }
 }
 
-/// What no rule lets through never comes to the function.
+/// An event that no rule matches never reaches the function.
 #[test]
 fn the_sample_events_of_a_bus_fit_its_rules() {
     let template = Template::read();
@@ -450,11 +388,11 @@ fn the_sample_events_of_a_bus_fit_its_rules() {
         let patterns: Vec<_> = patterns.map(|event| &event["Properties"]["Pattern"]).collect();
         let samples = workspace::events(function).into_iter().map(|(file, text)| (file, serde_json::from_slice(&text)));
         let samples: Vec<(String, Value)> = samples.filter_map(|(file, event)| Some((file, event.ok()?))).collect();
-        // What is from elsewhere has no source, and a schedule asks no rule.
+        // Events of other transports have no source, and a schedule has no pattern.
         let from_bus =
             samples.iter().filter(|(_, event)| event["source"].as_str().is_some_and(|it| it != "aws.events"));
         for (file, event) in from_bus.clone() {
-            assert!(patterns.iter().any(|pattern| fits(pattern, event)), "{function}: no rule lets {file} through");
+            assert!(patterns.iter().any(|pattern| fits(pattern, event)), "{function}: no rule matches {file}");
         }
         for pattern in patterns {
             rules += 1;
@@ -464,9 +402,9 @@ fn the_sample_events_of_a_bus_fit_its_rules() {
     assert!(rules > 2, "template.yaml has rules");
 }
 
-/// As EventBridge has it, as far as the template goes: one of the listed values at each place
-/// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns.html>). What is known only once it is
-/// deployed is a secret's ARN.
+/// Whether an event matches a pattern, for the kinds of patterns in the template: one of the listed values at each place
+/// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns.html>). A value that is known only after
+/// deployment is a secret's ARN.
 fn fits(pattern: &Value, event: &Value) -> bool {
     let is_arn = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("arn:aws:secretsmanager:"));
     match pattern {
@@ -477,7 +415,7 @@ fn fits(pattern: &Value, event: &Value) -> bool {
 }
 
 #[test]
-fn whoever_logs_is_known_as_one_of_ours() {
+fn telemetry_lists_every_crate_that_logs() {
     let telemetry = fs::read_to_string(root().join("shared/telemetry/src/lib.rs")).unwrap();
     let ours = telemetry.split("OUR_CRATES").nth(1).unwrap().split("];").next().unwrap();
     let ours: Vec<_> = ours.split('"').skip(1).step_by(2).collect();
@@ -495,20 +433,24 @@ fn whoever_logs_is_known_as_one_of_ours() {
 }
 
 #[test]
-fn no_policy_has_a_wildcard() {
+fn a_policy_has_no_wildcard() {
     let template = Template::read();
     let xray = json!(["xray:PutTraceSegments", "xray:PutTelemetryRecords"]);
     for (id, function, properties) in template.functions_by_id() {
         let role = &template.target(&properties["Role"])["Properties"];
         let attached = [&role["ManagedPolicyArns"], &properties["Policies"]];
-        assert!(attached.iter().all(|policies| policies.is_null()), "{function}: its role says itself what it permits");
+        assert!(
+            attached.iter().all(|policies| policies.is_null()),
+            "{function}: its role has all its permissions inline"
+        );
         let logs = json!({"Fn::GetAtt": format!("{id}Logs.Arn")});
         for statement in template.statements(properties) {
             let (action, resource) = (&statement["Action"], &statement["Resource"]);
             assert!(!action.is_null() && !resource.is_null(), "{function}: {statement}");
-            assert!(!action.to_string().contains('*'), "{function} may do too much: {action}");
-            // These are about no resource.
-            assert!(!resource.to_string().contains('*') || *action == xray, "{function} may do too much: {statement}");
+            assert!(!action.to_string().contains('*'), "{function} has too many permissions: {action}");
+            // X-Ray's actions apply to no resource.
+            let is_named = !resource.to_string().contains('*') || *action == xray;
+            assert!(is_named, "{function} has too many permissions: {statement}");
             if action.to_string().contains("logs:") {
                 assert_eq!(*resource, logs, "{function} writes to its own log and no other");
             }
@@ -550,7 +492,7 @@ fn every_sample_event_decodes() {
     }
 }
 
-/// One bad record must not take its batch along, and cargo-lambda has panics abort unless the profile says something.
+/// A panic must fail its own record and not the batch, and cargo-lambda makes panics abort by default.
 #[test]
 fn panics_unwind_in_what_is_deployed() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
@@ -560,8 +502,8 @@ fn panics_unwind_in_what_is_deployed() {
 }
 
 #[test]
-fn nothing_is_left_to_do() {
-    // Put together here, so that this file does not hold them.
+fn no_code_is_unfinished() {
+    // Joined here, so that this file does not contain them.
     let marks = [["todo", "!("], ["unimplemented", "!("], ["#[", "ignore"]].map(|parts| parts.concat());
     for path in sources() {
         let code = fs::read_to_string(&path).unwrap();
@@ -583,9 +525,9 @@ fn only_the_runtime_crate_reads_the_environment() {
     }
 }
 
-/// `tests -> functions -> shared`, and the client knows nothing of ours nor of AWS.
+/// `tests -> functions -> shared`; the LeadSquared client imports no crate of this repository and none of AWS.
 #[test]
-fn the_arrows_point_one_way() {
+fn imports_run_one_way() {
     let functions = workspace::functions();
     let tests = packages("tests");
     let forbidden_to = |manifest: &Path, names: &mut dyn Iterator<Item = &String>| {
@@ -606,12 +548,6 @@ fn the_arrows_point_one_way() {
     for name in client {
         assert!(!ours.contains(&name) && !name.starts_with("aws"), "the LeadSquared client depends on {name}");
     }
-}
-
-fn packages(folder: &str) -> Vec<String> {
-    let manifests = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
-    let names = manifests.filter(|path| path.join("Cargo.toml").exists());
-    names.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
 /// The names under `[dependencies]`.

@@ -1,11 +1,11 @@
-//! The workspace's own files.
+//! The files of this repository.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// The folder of the workspace.
+/// The repository's top folder.
 pub(crate) fn root() -> &'static Path {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
     root.expect("this package is two folders down")
@@ -22,6 +22,18 @@ pub(crate) fn events(function: &str) -> Vec<(String, Vec<u8>)> {
     let folder = root().join("events").join(function);
     let files = files(&folder, "json").into_iter();
     files.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())).collect()
+}
+
+/// The packages in a folder, such as `shared`, by folder name.
+pub(crate) fn packages(folder: &str) -> Vec<String> {
+    let packages = entries(&root().join(folder)).into_iter().filter(|path| path.join("Cargo.toml").exists());
+    packages.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+/// Every page of documentation.
+pub(crate) fn pages() -> Vec<PathBuf> {
+    let folders = ["functions", "shared", "tests"].into_iter().flat_map(|folder| files(&root().join(folder), "md"));
+    folders.chain([root().join("README.md")]).collect()
 }
 
 /// All files with this extension in a folder and its subfolders.

@@ -1,4 +1,4 @@
-//! How our functions talk to AWS: one set of time-outs, and errors without what was sent.
+#![doc = include_str!("../README.md")]
 
 use std::time::Duration;
 

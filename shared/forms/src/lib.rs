@@ -1,4 +1,4 @@
-//! The application form's fields as the setting `FORM_FIELDS` has them: what the form takes, and where it goes.
+#![doc = include_str!("../README.md")]
 
 mod fields;
 

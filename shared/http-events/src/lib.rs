@@ -1,7 +1,4 @@
-//! Requests as AWS's front doors hand them to a function: an HTTP API (payload 2.0), a REST API or a Function URL.
-//!
-//! Whoever sends a request chooses its address, and its text must not end the process: the address is left out of what
-//! `lambda_http` makes of the event, and [`path`], [`query`], [`host`] and [`network_address`] say what of it counts.
+#![doc = include_str!("../README.md")]
 
 mod event;
 mod origin;

@@ -1,23 +1,4 @@
-//! Decides once, before the queue, what becomes of an application, a request for a link or another system's event.
-//!
-//! The queue's backlog of one person, the day's mails and the plan's daily calls are shared by everybody, so no sender
-//! may use them up. An application is counted by its sender, by the person together with where it came from, and by
-//! the mailbox. What goes over a cap is *held* for an operator, and its sender gets the answer that everybody gets.
-//!
-//! | cap | default |
-//! | --- | --- |
-//! | one person from one network | 3 an hour |
-//! | one mailbox | 20 an hour |
-//! | one network | 300 in a quarter of an hour (an IPv6 /48: five times that), and 5 % of the day's calls and mails |
-//! | one form key, or one source of events | 5,000 an hour, and half of the day |
-//!
-//! Two calls to DynamoDB decide about an application: a conditional update of the sender's counter, and a transaction
-//! over the places of the person and of the mailbox together with a mark of the application. An identical repeat finds
-//! the mark: it is answered the same and not counted. An application that is queued and one that is held take three
-//! requests to AWS each, one after the other, so that the time of the answer does not tell which it was.
-//!
-//! While the table cannot be asked, a limiter within the process holds the same caps for a person and for a network.
-//! What goes over those is told to try again, because it cannot be held.
+#![doc = include_str!("../README.md")]
 
 mod caps;
 mod limiter;

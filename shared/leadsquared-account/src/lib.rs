@@ -1,5 +1,4 @@
-//! The LeadSquared account as our functions use it: keys from Secrets Manager, kept up to date, and every call in
-//! line.
+#![doc = include_str!("../README.md")]
 
 mod account;
 mod settings;

@@ -1,5 +1,4 @@
-//! The mails we write, and the channels they go out by: the one with the link, the notice of a changed password, and
-//! the code that proves a mailbox.
+#![doc = include_str!("../README.md")]
 
 mod leadsquared_channel;
 mod password_notice;

@@ -1,9 +1,4 @@
-//! Passwords on their way through the queue: sealed by the function that takes them, opened by the one that uses them.
-//!
-//! What is sealed can be opened only with AWS KMS, by a role that may, and only as part of the invitation it was
-//! sealed for: the invitation's id is the encryption context
-//! (<https://docs.aws.amazon.com/kms/latest/developerguide/encrypt_context.html>). So a password lies in no queue,
-//! dead letter or backup that somebody could read, and moving one to another person's invitation makes it useless.
+#![doc = include_str!("../README.md")]
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::error::ProvideErrorMetadata;

@@ -1,8 +1,4 @@
-//! What a new portal password must be like, told before LeadSquared is asked.
-//!
-//! Long enough, free of the passwords that everybody tries first, and what the portal's own policy asks for: LeadSquared
-//! documents none, so that is a setting. Nothing else is asked, as in
-//! <https://pages.nist.gov/800-63-4/sp800-63b.html#passwordver>.
+#![doc = include_str!("../README.md")]
 
 mod classes;
 mod common;

@@ -1,4 +1,4 @@
-//! The queue of invitations: putting them on, taking batches off, coming back later, giving up.
+#![doc = include_str!("../README.md")]
 
 mod backoff;
 mod batch;

@@ -1,6 +1,4 @@
-//! Settings by name from the environment, and secrets from AWS Secrets Manager.
-//!
-//! Only the crate `runtime` reads the environment; everything else gets a [`Variables`].
+#![doc = include_str!("../README.md")]
 
 mod secret;
 mod variables;

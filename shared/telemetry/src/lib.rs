@@ -1,4 +1,4 @@
-//! What may be seen from outside: logs, metrics and traces, and errors in full.
+#![doc = include_str!("../README.md")]
 
 mod error;
 mod invocation;

@@ -1,18 +1,4 @@
-//! How often something may be done by one person, or from one network address: counted in the ledger's table.
-//!
-//! One item for each key, `pk = throttle#<hash>`:
-//!
-//! | attribute | meaning |
-//! | --- | --- |
-//! | `times` | when it was admitted, in Unix milliseconds: those of one window, and older ones until their places are needed |
-//! | `expires_at` | when DynamoDB may delete the item, in Unix seconds |
-//!
-//! The window slides: in *any* stretch of its length at most [`Limit::count`] are admitted, however many ask at once and
-//! wherever. Room is taken with one conditional update; a second one is made only where all places are taken and some of
-//! them are old. What is refused is not counted, so that nobody who keeps asking is kept out for longer than the window.
-//!
-//! A place costs nine bytes, so this is for limits of up to a few hundred. The role needs `dynamodb:UpdateItem`, and
-//! `dynamodb:GetItem` for [`Throttle::give_back`].
+#![doc = include_str!("../README.md")]
 
 mod key;
 mod network;

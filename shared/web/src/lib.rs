@@ -1,6 +1,4 @@
-//! The HTTP side of our functions: forms in, answers out.
-//!
-//! Knows nothing of Lambda: requests and answers are the `http` crate's types.
+#![doc = include_str!("../README.md")]
 
 mod form;
 mod preference;
