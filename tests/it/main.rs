@@ -21,6 +21,7 @@ mod leadsquared;
 mod ledger;
 mod login_link;
 mod openapi;
+mod operator;
 mod passwords;
 mod portal_account;
 mod proof;

@@ -6,7 +6,9 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use local_stack::{LocalStack, Options, Place, explain, steps::Steps};
+use local_stack::{LocalStack, Options};
+use onboarding::InvitationId;
+use operator::{Place, explain};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -54,10 +56,11 @@ async fn a_lead_that_is_moved_to_a_stage_gets_a_mail_and_the_timeline_names_the_
     assert!(mail.html.contains("href=\"http"), "the mail has a link: {}", mail.html);
 
     let receipt = until("the function has logged", async || receipts(&stack).await.pop()).await;
-    let place = Place::Here(stack.ministack().url());
+    let receipt: InvitationId = receipt.parse().unwrap();
+    let deployed = Place::Local(stack.ministack().url()).stack().await.unwrap();
     let timeline = until("the timeline ends", async || {
-        let course = explain::look_up(&place, &receipt, &Steps::hidden()).await.unwrap();
-        let timeline = explain::timeline(&course, &receipt, OffsetDateTime::now_utc());
+        let explanation = explain::look_up(&deployed, receipt, OffsetDateTime::now_utc()).await.unwrap();
+        let timeline = explain::timeline(&explanation, receipt, OffsetDateTime::now_utc());
         timeline.contains("done: invited").then_some(timeline)
     });
     let timeline = timeline.await;
