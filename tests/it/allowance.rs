@@ -25,7 +25,7 @@ use proptest::{
 use time::OffsetDateTime;
 
 use self::suite::NOON;
-use crate::fixtures::Aws;
+use crate::aws::Aws;
 
 #[path = "../../shared/call-allowance/tests/it/suite.rs"]
 mod suite;

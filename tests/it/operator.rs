@@ -1,7 +1,10 @@
 //! The operator's commands on real queues and a real table: what they look at stays, what they change happens once, and
 //! what they restore gives nobody a right that was used before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageAttributeValue};
@@ -21,7 +24,11 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
-use crate::fixtures::{Aws, Queue};
+use crate::{
+    aws::{Aws, Queue},
+    samples::item_of,
+    workspace,
+};
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -296,6 +303,32 @@ async fn forget_reports_that_leadsquared_could_not_be_asked_and_erases_the_rest(
         "{out}"
     );
     assert!(out.contains("--lead ID") && desk.keys().await.is_empty(), "{out}");
+}
+
+/// The type of an item, by its key.
+fn item_type(pk: &str) -> &str {
+    pk.split('#').next().unwrap()
+}
+
+#[tokio::test]
+async fn forget_knows_every_type_of_item_and_erases_the_samples_of_their_person() {
+    let desk = Desk::new().await;
+    let samples = workspace::files(&workspace::root().join("events/ledger"), "json");
+    // Several samples are states of one item: one of each has to do.
+    let items = samples.iter().map(|path| item_of(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap()));
+    let items: BTreeMap<_, _> = items.map(|item| (item["pk"].as_s().unwrap().clone(), item)).collect();
+    for pk in items.keys() {
+        assert!(forget::coverage(item_type(pk)).is_some(), "forget does not know what to do with {pk}");
+    }
+    desk.put(items.into_values()).await;
+    let person = forget::Request {
+        email: Some("asha.rao@example.com".parse().unwrap()),
+        leads: vec!["5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44".parse().unwrap()],
+    };
+    forget::forget(&desk.stack(), &person, true, &Stopped).await.unwrap();
+    let kept = desk.keys().await;
+    let forgotten = kept.iter().find(|pk| forget::coverage(item_type(pk)) == Some(forget::Coverage::Erased));
+    assert_eq!(forgotten, None, "of {kept:?}");
 }
 
 const LEAD: &str = "11111111-1111-4111-8111-111111111111";

@@ -1,4 +1,4 @@
-//! That time-outs, batches, waits and retention fit each other: the template's numbers and the worker's.
+//! Time-outs, batches, waits and retention fit together: the template's numbers against the worker's.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use crate::template::Template;
 
-/// LeadSquared calls of one invitation: usually, and when everything is in the way (a duplicate phone, a lead that is
-/// known and has to be made a portal user, the link, the mail).
+/// LeadSquared calls of one invitation: usually, and at most (a duplicate phone, a known lead that has to be made a portal
+/// user, the link, the mail).
 const USUAL_CALLS: u32 = 3;
 const MOST_CALLS: u32 = 4;
 
-/// Chance's middle: what a message waits on average.
+/// The middle of the random range: with it a message waits for the average time.
 const MEAN: u32 = u32::MAX / 2;
 
 /// The worker as it is deployed, and its queues.
@@ -56,16 +56,16 @@ fn span(time: time::Duration) -> Duration {
 }
 
 #[test]
-fn the_slowest_invitation_fits_into_an_invocation_and_the_last_of_a_batch_is_not_cut_off() {
+fn the_slowest_invitation_fits_into_an_invocation() {
     let deployed = Deployed::read();
     let slowest = TIMEOUTS.total * MOST_CALLS + TO_RECORD;
     assert!(slowest <= deployed.timeout, "{slowest:?} for one invitation");
-    assert!(WORTH_BEGINNING >= TO_RECORD + TIMEOUTS.connect, "what is begun last has time for a call");
-    assert!(deployed.visibility >= 6 * deployed.timeout, "as Lambda asks of an event source");
+    assert!(WORTH_BEGINNING >= TO_RECORD + TIMEOUTS.connect, "the last invitation of a batch has time for a call");
+    assert!(deployed.visibility >= 6 * deployed.timeout, "Lambda requires it of an event source");
 }
 
 #[test]
-fn full_batches_of_all_workers_get_through_the_line_in_one_invocation() {
+fn full_batches_of_all_workers_get_their_calls_within_one_invocation() {
     let deployed = Deployed::read();
     let template = Template::read();
     let default = |parameter| template.default(parameter).parse::<u32>().unwrap();
@@ -79,7 +79,7 @@ fn full_batches_of_all_workers_get_through_the_line_in_one_invocation() {
     };
     let interval = call_allowance::Rules::new(settings).unwrap().interval();
     let batches = interval * deployed.workers * deployed.batch * USUAL_CALLS;
-    assert!(batches + WORTH_BEGINNING <= deployed.timeout, "{batches:?} in line");
+    assert!(batches + WORTH_BEGINNING <= deployed.timeout, "{batches:?} of waiting for the call allowance");
 }
 
 #[test]
@@ -88,9 +88,9 @@ fn the_worker_gives_up_before_the_queue_does() {
     assert_eq!(
         (deployed.receives, deployed.retention),
         (queue::MOST_RECEIVES, queue::RETENTION),
-        "the code knows them"
+        "the queue crate has the template's numbers"
     );
-    // Each way to wait, and the longest that a message is tried for which waits so.
+    // Each kind of wait, and the horizon of the messages that wait in this way.
     type Wait = fn(u32, u32) -> Duration;
     let ways: [(Wait, time::Duration); 4] = [
         (queue::backoff, OPERATOR_HORIZON),
@@ -102,11 +102,11 @@ fn the_worker_gives_up_before_the_queue_does() {
         let deliveries = 1..=queue::LAST_RECEIVE;
         let until_the_queue_gives_up: Duration = deliveries.map(|received| wait(received, MEAN)).sum();
         let margin = span(horizon).mul_f64(1.2);
-        assert!(until_the_queue_gives_up > margin, "{until_the_queue_gives_up:?} of waits, {horizon} of trying");
+        assert!(until_the_queue_gives_up > margin, "{until_the_queue_gives_up:?} of waits, {horizon} of retries");
     }
     assert!(RETRY_HORIZON >= time::Duration::hours(24));
-    // The other side of it: whatever the last wait within the horizon was, SQS has not deleted the message by then.
-    // Those behind it in its group are younger, and are judged in the same or the next invocations.
+    // After the longest wait that starts within the horizon, SQS still has the message. Messages behind it in its group
+    // are younger and are handled in the same invocation or the next ones.
     let longest_tried = span(OPERATOR_HORIZON.max(RETRY_HORIZON));
     assert!(longest_tried + LONGEST_WAIT + deployed.visibility <= deployed.retention);
     // SQS keeps a delivered message invisible for twelve hours in all.

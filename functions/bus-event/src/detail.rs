@@ -3,10 +3,9 @@ use std::collections::BTreeMap;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ErrorIterator, ValidationError};
 use leadsquared::{Attributes, EmailAddress, LeadId};
-use onboarding::{Action, Whom};
+use onboarding::{Action, Private, Whom};
 use serde::Deserialize;
 use serde_json::Value;
-use telemetry::Private;
 use web::FieldError;
 
 /// What an event asks for, out of its detail. `Debug` shows no personal data.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use leadsquared::WebhookEvent;
+use leadsquared::crm::WebhookEvent;
 use onboarding::Action;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};

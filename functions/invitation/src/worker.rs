@@ -253,7 +253,9 @@ impl Worker {
             chosen_password: chosen_password.cloned(),
             token: LinkToken::new(token),
         };
-        flow.run(invitation, attempt).await
+        let completion = flow.run(invitation, attempt).await?;
+        Metric::FieldsLeftOut(completion.fields_left_out).record();
+        Ok(completion.outcome)
     }
 
     /// The right to work on an invitation until the invocation ends.

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use aws::SdkConfig;
-use leadsquared::doctor::{Finding, Subject, Verdict, examine};
+use leadsquared::tools::doctor::{Finding, Subject, Verdict, examine};
 use leadsquared::{InvalidOptions, Lane};
 use leadsquared_account::{Account, AccountError, Rules};
 use ledger::Ledger;

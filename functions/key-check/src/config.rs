@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use forms::{Fields, Kind};
-use leadsquared::doctor::{FieldContent, Wanted, WantedField};
-use leadsquared::{EmailAddress, Sender, Timeouts};
+use leadsquared::crm::Sender;
+use leadsquared::tools::doctor::{FieldContent, Wanted, WantedField};
+use leadsquared::{EmailAddress, Timeouts};
 use leadsquared_account::Settings;
 use onboarding::Marking;
 use settings::{SettingError, Variables};

@@ -3,10 +3,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use intake::{Arrival, Dropped, Fate, Intake, Sender};
-use leadsquared::{
-    Attributes, AutoLoginKey, Client, EmailAddress, Endpoint, Error, LeadId, LoginLink, Registration, Timeouts,
-    auto_login_link,
-};
+use leadsquared::portal::{Registration, auto_login_link};
+use leadsquared::{Attributes, AutoLoginKey, Client, EmailAddress, Endpoint, Error, LeadId, LoginLink, Timeouts};
 use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{

@@ -1,6 +1,6 @@
 use http::HeaderMap;
 use leadsquared::Password;
-use telemetry::Private;
+use onboarding::Private;
 use web::{FieldError, Form, FormError, Value};
 
 /// What was sent: JSON or a form.

@@ -6,10 +6,8 @@ use futures::future::{join, join3};
 use http::header::AUTHORIZATION;
 use http::{Method, Response, StatusCode};
 use lambda_http::Request;
-use leadsquared::{
-    BoxFuture, Client, Error, Identifier, LeadId, OneTimeCode, Password, PasswordReset, Session, SessionKey,
-    TemporaryPassword,
-};
+use leadsquared::portal::{Identifier, PasswordReset, Session};
+use leadsquared::{BoxFuture, Client, Error, LeadId, OneTimeCode, Password, SessionKey, TemporaryPassword};
 use leadsquared_account::Account;
 use ledger::Ledger;
 use mail::PasswordNotice;

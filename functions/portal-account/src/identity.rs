@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
-use leadsquared::{CallingCode, EmailAddress, Identifier, Phone};
+use leadsquared::portal::Identifier;
+use leadsquared::{CallingCode, EmailAddress, Phone};
 use serde::Deserialize;
 use web::FieldError;
 

@@ -1,7 +1,9 @@
 //! From LeadSquared's session to the browser's: what a form typed has to be proven in between.
 
 use futures::future::{join3, join4};
-use leadsquared::{Attributes, Error, Lead, LeadId, OneTimeCode, Session};
+use leadsquared::crm::Lead;
+use leadsquared::portal::Session;
+use leadsquared::{Attributes, Error, LeadId, OneTimeCode};
 use ledger::Registered;
 use mail::SignInCode;
 use onboarding::Unproven;

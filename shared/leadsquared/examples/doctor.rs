@@ -16,8 +16,9 @@ use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leadsquared::doctor::{Finding, Verdict, Wanted, WantedField, examine};
-use leadsquared::{Limit, Sender};
+use leadsquared::Limit;
+use leadsquared::crm::Sender;
+use leadsquared::tools::doctor::{Finding, Verdict, Wanted, WantedField, examine};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {

@@ -11,7 +11,8 @@ mod settings;
 use std::env;
 
 use anyhow::bail;
-use leadsquared::{Attributes, CallingCode, EmailAddress, Phone, UpdateBehavior};
+use leadsquared::crm::UpdateBehavior;
+use leadsquared::{Attributes, CallingCode, EmailAddress, Phone};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

@@ -11,7 +11,8 @@ mod settings;
 use std::env;
 
 use anyhow::bail;
-use leadsquared::{Attributes, EmailAddress, Error, Registration, auto_login_link};
+use leadsquared::portal::{Registration, auto_login_link};
+use leadsquared::{Attributes, EmailAddress, Error};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

@@ -22,8 +22,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
-use leadsquared::webhook_setup::{Step, WebhookSetup};
-use leadsquared::{Client, Error, WebhookEvent};
+use leadsquared::crm::WebhookEvent;
+use leadsquared::tools::webhook_setup::{Step, WebhookSetup};
+use leadsquared::{Client, Error};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;

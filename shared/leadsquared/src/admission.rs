@@ -4,8 +4,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::Limit;
-
 /// Who is asking for a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lane {
@@ -14,6 +12,15 @@ pub enum Lane {
     Interactive,
     /// Nobody waits; the work comes from a queue or a schedule.
     Background,
+}
+
+/// How many calls LeadSquared permits in how much time, for the whole account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many calls.
+    pub calls: u32,
+    /// In any period of this length.
+    pub window: Duration,
 }
 
 /// A boxed future, so that [`Admission`] can be used as a trait object.

@@ -1,5 +1,7 @@
 //! The one way a call is made: leave, credentials, request, answer, and at most a few repeats.
 
+mod credentials;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,15 +12,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use self::credentials::{Cached, Credentials, Fetch, Issue, Renewal};
 use crate::admission::Lane;
-use crate::attributes::Attributes;
-use crate::credentials::{Cached, Credentials, Fetch, Issue, Renewal};
-use crate::decode::{Asked, Failed, judge};
-use crate::endpoint::{Endpoint, Host, Need, Place, Repeat, Verb};
 use crate::error::Error;
-use crate::options::{InvalidOptions, Options};
-use crate::secret::{Keys, SessionKey};
-use crate::user::Hosts;
+use crate::hosts::Hosts;
+use crate::options::{Called, InvalidOptions, Options};
+use crate::values::{Attributes, Keys, SessionKey};
+use crate::wire::{Asked, Endpoint, Failed, Host, Need, Place, Repeat, Verb, judge};
 
 /// LeadSquared makes a tenant key for four hours and can shorten that for an account; a key used in its last ten minutes
 /// would make links that die in the mailbox.
@@ -37,20 +37,6 @@ pub struct Client {
     shared: Arc<Shared>,
     lane: Lane,
     deadline: Option<Instant>,
-}
-
-/// A call that is over. Holds nothing of what was sent or answered.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Called {
-    /// Which call.
-    pub endpoint: Endpoint,
-    /// `Ok`, or the error's [name](Error::name). Of those, `TurnedAway` and `OutOfTime` mean that nothing was sent.
-    pub outcome: &'static str,
-    /// How long it waited for [`Admission`](crate::Admission).
-    pub waited: Duration,
-    /// How long the call itself took.
-    pub took: Duration,
 }
 
 struct Shared {
@@ -104,7 +90,7 @@ impl Client {
         Self { lane: self.lane, deadline: self.deadline, ..Self::from_shared(shared) }
     }
 
-    /// The same client for an account in another region; see [`User::hosts`](crate::User::hosts).
+    /// The same client for an account in another region; see [`User::hosts`](crate::crm::User::hosts).
     ///
     /// # Errors
     /// As for [`new`](Self::new).

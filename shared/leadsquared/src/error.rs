@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::admission::TurnedAway;
+use crate::admission::{Limit, TurnedAway};
 
 /// Why a call to LeadSquared did not succeed.
 ///
 /// What LeadSquared documents about errors is at <https://apidocs.leadsquared.com/error-handling/>; application errors
-/// arrive under HTTP 500 and sometimes under 200, so nobody but [`decode`](crate::decode()) looks at status codes. No
+/// arrive under HTTP 500 and sometimes under 200, so nobody but [`decode`](crate::wire::decode()) looks at status codes. No
 /// variant holds a key, an address of a request or a body, and none prints LeadSquared's free text.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -277,15 +276,6 @@ impl fmt::Display for DuplicateField {
             DuplicateField::Unnamed => "unique field",
         })
     }
-}
-
-/// So many calls in so much time, for the whole account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// How many.
-    pub calls: u32,
-    /// In any stretch of this length.
-    pub window: Duration,
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use url::{Host, Url};
+use url::Url;
 
 use crate::admission::{Admission, Unlimited};
-use crate::client::Called;
-use crate::decode::Texts;
-use crate::endpoint::{Endpoint, Paths};
-use crate::id::PortalId;
+use crate::hosts::is_loopback;
+use crate::values::PortalId;
+use crate::wire::{Endpoint, Paths, Texts};
 
 /// Everything a [`Client`](crate::Client) is told, except the keys.
 #[derive(Clone)]
@@ -84,15 +83,6 @@ impl Options {
     }
 }
 
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
@@ -122,6 +112,20 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self { connect: Duration::from_secs(2), attempt: Duration::from_secs(10), total: Duration::from_secs(25) }
     }
+}
+
+/// A call that is over. Holds nothing of what was sent or answered.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Called {
+    /// Which call.
+    pub endpoint: Endpoint,
+    /// `Ok`, or the error's [name](crate::Error::name). Of those, `TurnedAway` and `OutOfTime` mean that nothing was sent.
+    pub outcome: &'static str,
+    /// How long it waited for [`Admission`].
+    pub waited: Duration,
+    /// How long the call itself took.
+    pub took: Duration,
 }
 
 /// Why a client could not be made.

@@ -1,4 +1,5 @@
-use leadsquared::{Client, Content, EmailAddress, EmailToLead, Error, Recipient, Sender};
+use leadsquared::crm::{Content, EmailToLead, Recipient, Sender};
+use leadsquared::{Client, EmailAddress, Error};
 use onboarding::{Letter, Mail, MailError};
 
 use crate::Wording;

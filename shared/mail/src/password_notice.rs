@@ -1,5 +1,6 @@
 use askama::Template;
-use leadsquared::{Client, Content, EmailAddress, EmailToLead, Error, Recipient, Sender};
+use leadsquared::crm::{Content, EmailToLead, Recipient, Sender};
+use leadsquared::{Client, EmailAddress, Error};
 
 /// The mail that says that somebody's password is another one: the owner hears of it whoever did it.
 ///

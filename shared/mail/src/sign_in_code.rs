@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use askama::Template;
-use leadsquared::{Client, Content, EmailAddress, EmailToLead, Error, OneTimeCode, Recipient, Sender};
+use leadsquared::crm::{Content, EmailToLead, Recipient, Sender};
+use leadsquared::{Client, EmailAddress, Error, OneTimeCode};
 
 /// The mail with a code to be typed where somebody began to sign in.
 ///

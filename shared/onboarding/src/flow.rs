@@ -2,11 +2,11 @@ use std::error::Error as StdError;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use leadsquared::crm::Lead;
+use leadsquared::portal::{Registration, auto_login_link};
 use leadsquared::{
-    Attributes, AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, LoginLink, Password, PortalId,
-    Registration, auto_login_link,
+    Attributes, AutoLoginKey, DuplicateField, EmailAddress, Error, LeadId, LoginLink, Password, PortalId,
 };
-use telemetry::Metric;
 use time::OffsetDateTime;
 use url::Url;
 
@@ -21,6 +21,16 @@ const UNRESOLVED_MAILS: u32 = 2;
 
 /// How often one attempt may call Register: once for each thing that can be left out, and once without them.
 const REGISTRATIONS: usize = 7;
+
+/// How an attempt ended its invitation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Attributes that this invitation lost because LeadSquared has no such field or refused the value. An operator
+    /// can change that, so phone numbers of another lead and passwords that the portal refuses are not counted.
+    pub fields_left_out: usize,
+}
 
 /// Takes invitations through their steps.
 pub struct Flow<'a, C, L, M> {
@@ -156,18 +166,18 @@ impl Stop {
 }
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
-    /// Takes an invitation as far as it goes, from wherever an earlier attempt left it.
+    /// Takes an invitation as far as it goes, from where the earlier attempt stopped.
     ///
     /// # Errors
-    /// When it is not done and has to come back.
-    pub async fn run(&self, invitation: &Invitation, attempt: Attempt) -> Result<Outcome, Postponed> {
+    /// When it is not done and has to be tried again.
+    pub async fn run(&self, invitation: &Invitation, attempt: Attempt) -> Result<Completion, Postponed> {
         if invitation.action == Action::Activity {
             return Err(Postponed::NotSupported);
         }
         let lease = attempt.lease;
         let mut record = match begin(self.ledger, invitation, &lease, attempt.now).await? {
             ControlFlow::Continue(record) => record,
-            ControlFlow::Break(outcome) => return Ok(outcome),
+            ControlFlow::Break(outcome) => return Ok(Completion { outcome, fields_left_out: 0 }),
         };
         let outcome = match self.invite(invitation, &attempt, &lease, &mut record).await {
             Ok(outcome) => outcome,
@@ -178,11 +188,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             }
         };
         let outcome = end(self.ledger, invitation, &lease, &record, outcome, attempt.now).await?;
-        // What LeadSquared does not have. A number that is another lead's is in the lead's notes, and anybody can type
-        // one; nor can the operator do anything about a password that the portal refuses.
-        let is_missing = |name: &&String| !["Phone", "Mobile", "password"].contains(&name.as_str());
-        Metric::FieldsLeftOut(record.left_out.iter().filter(is_missing).count()).record();
-        Ok(outcome)
+        Ok(Completion { outcome, fields_left_out: fields_left_out(&record) })
     }
 
     async fn invite(
@@ -672,6 +678,12 @@ fn leave_bare(fields: &mut Attributes, record: &mut Record) {
 fn add_note(fields: &mut Attributes, note: String) {
     let notes = fields.value("Notes").map_or(note.clone(), |notes| format!("{notes}\n{note}"));
     fields.set("Notes", notes);
+}
+
+/// The attributes that [`Completion::fields_left_out`] counts.
+fn fields_left_out(record: &Record) -> usize {
+    let is_for_operator = |name: &&String| !["Phone", "Mobile", "password"].contains(&name.as_str());
+    record.left_out.iter().filter(is_for_operator).count()
 }
 
 fn invited(record: &Record) -> Outcome {

@@ -14,10 +14,11 @@ mod mail_limits;
 mod mailbox;
 mod outcome;
 mod password;
+mod private;
 mod unproven;
 
 pub use crm::Crm;
-pub use flow::{Attempt, Flow, Portal, Postponed, give_up};
+pub use flow::{Attempt, Completion, Flow, Portal, Postponed, give_up};
 pub use invitation::{
     Action, Invitation, InvitationId, MalformedInvitation, MalformedPersonKey, PersonKey, Provenance, RuleQuestion,
     SealedPassword, Source, Whom,
@@ -29,4 +30,5 @@ pub use mail_limits::{BegunMail, Booking, MailBook, MailLimits};
 pub use mailbox::MailboxKey;
 pub use outcome::{Outcome, Rejection, Suppression};
 pub use password::{PASSWORD_BYTES, generated_password};
+pub use private::Private;
 pub use unproven::{Marking, PASSWORD, Unproven, UnreadableMark, proof};

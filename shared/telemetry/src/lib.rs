@@ -1,10 +1,8 @@
-//! What may be seen from outside: logs, metrics and traces, errors in full, and a type that
-//! cannot print what it holds.
+//! What may be seen from outside: logs, metrics and traces, and errors in full.
 
 mod error;
 mod invocation;
 pub mod metric;
-mod private;
 
 use lambda_runtime::tracing::subscriber::Layer;
 use lambda_runtime::tracing::subscriber::filter::{LevelFilter, Targets};
@@ -15,7 +13,6 @@ use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
 pub use error::in_full;
 pub use invocation::{invocation, print_metrics, trace};
 pub use metric::Metric;
-pub use private::Private;
 
 /// Our crates that log, as they name themselves.
 const OURS: [&str; 15] = [

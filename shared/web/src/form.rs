@@ -2,8 +2,8 @@ use futures::stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use multer::{Constraints, Multipart, SizeLimit};
+use onboarding::Private;
 use serde_json::Value as Json;
-use telemetry::Private;
 
 use crate::Problem;
 

@@ -246,6 +246,16 @@ impl Emulator {
         self.world.log.window_max()
     }
 
+    /// Waits until `condition` holds. It is checked now, and again after each call that arrives or takes effect, each
+    /// change made in the CRM, each attempt to deliver a webhook and each sign-in to the hosted page.
+    pub async fn reached(&self, condition: impl Fn(&Self) -> bool) {
+        let mut changed = self.world.changed.subscribe();
+        while !condition(self) {
+            // The sender lives in `self`: `changed` cannot report that it is gone.
+            let _ = changed.changed().await;
+        }
+    }
+
     /// Adds a lead as somebody working in the CRM would; returns its id.
     ///
     /// # Errors

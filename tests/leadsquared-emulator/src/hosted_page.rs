@@ -74,6 +74,7 @@ async fn open(
     match redeem(&world, &account, &query, key)? {
         Some((lead, cookie)) => {
             account.opened(world.now());
+            world.changed.send_replace(());
             let page = page(&account, query.get("portalid"), Some(lead), None, String::new());
             Ok(([(SET_COOKIE, cookie)], page).into_response())
         }

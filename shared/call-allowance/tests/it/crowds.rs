@@ -4,17 +4,17 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use call_allowance::{Allowance, Answer, Ask, Line, Rules, Settings};
 use leadsquared::{Admission, Lane, Limit};
+use virtual_clock::{Chance, Task, VirtualClock};
 
 use crate::in_process::Handle;
-use crate::model::{Chance, fullest};
+use crate::model::fullest;
 use crate::suite::NOON;
-use crate::virtual_time::{Timeline, WorkerClock};
+use crate::worker_clock::{WorkerClock, new_run, up_to};
 
 /// What portal-account and login-link give LeadSquared, and what each keeps free for the call itself.
 const SIGN_IN: Duration = Duration::from_secs(5);
@@ -88,44 +88,43 @@ impl Scene {
     }
 
     fn run(&self) -> Seen {
-        let timeline = Timeline::new();
+        let true_time = new_run(self.seed);
         let line = Handle::new(self.rules());
         let seen = Rc::new(RefCell::new(Seen::default()));
-        let mut tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
+        let mut tasks: Vec<Task> = Vec::new();
         let mut chances = (0..).map(|number: u64| Chance::new(self.seed ^ (number << 32)));
         for crowd in &self.crowds {
             let chance = chances.next().unwrap();
-            tasks.push(Box::pin(rush(*crowd, line.clone(), timeline.clone(), chance, seen.clone())));
+            tasks.push(Box::pin(rush(*crowd, line.clone(), true_time.clone(), chance, seen.clone())));
         }
         for _ in 0..self.workers {
             let (scene, chance) = (self.clone(), chances.next().unwrap());
-            tasks.push(Box::pin(scene.work(line.clone(), timeline.clone(), chance, seen.clone())));
+            tasks.push(Box::pin(scene.work(line.clone(), true_time.clone(), chance, seen.clone())));
         }
         if let Some(interval) = self.sign_ins {
             for number in 0..self.seconds * 1000 / u64::try_from(interval.as_millis()).unwrap() {
-                let delay = interval * u32::try_from(number).unwrap() + chances.next().unwrap().up_to(1_000);
-                tasks.push(Box::pin(sign_in(delay, line.clone(), timeline.clone(), seen.clone())));
+                let delay = interval * u32::try_from(number).unwrap() + up_to(&mut chances.next().unwrap(), 1_000);
+                tasks.push(Box::pin(sign_in(delay, line.clone(), true_time.clone(), seen.clone())));
             }
         }
-        timeline.run(tasks, Duration::from_secs(self.seconds));
+        true_time.run_until(tasks, Duration::from_secs(self.seconds));
         let seen = seen.take();
         let fullest = fullest(&seen.arrivals, self.limit.window);
         assert!(fullest <= self.limit.calls as usize, "{fullest} calls in a window: {self:?}");
         seen
     }
 
-    async fn work(self, line: Handle, timeline: Timeline, mut chance: Chance, seen: Rc<RefCell<Seen>>) {
-        let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::ZERO };
-        let allowance = Allowance::with_clock(line, clock);
+    async fn work(self, line: Handle, true_time: VirtualClock, mut chance: Chance, seen: Rc<RefCell<Seen>>) {
+        let allowance = Allowance::with_clock(line, WorkerClock::exact(&true_time));
         loop {
-            match allowance.admit(Lane::Background, timeline.instant() + WORKER_CALL).await {
+            match allowance.admit(Lane::Background, true_time.instant() + WORKER_CALL).await {
                 Ok(()) => {
-                    seen.borrow_mut().arrivals.push(timeline.now());
+                    seen.borrow_mut().arrivals.push(true_time.now());
                     seen.borrow_mut().background += 1;
-                    timeline.sleep(chance.up_to(self.call) + Duration::from_millis(self.rest)).await;
+                    true_time.sleep(up_to(&mut chance, self.call) + Duration::from_millis(self.rest)).await;
                 }
                 Err(turned_away) => {
-                    timeline.sleep(turned_away.retry_after.unwrap_or(Duration::from_millis(100))).await;
+                    true_time.sleep(turned_away.retry_after.unwrap_or(Duration::from_millis(100))).await;
                 }
             }
         }
@@ -141,7 +140,7 @@ fn as_float(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap())
 }
 
-async fn rush(crowd: Crowd, line: Handle, timeline: Timeline, mut chance: Chance, seen: Rc<RefCell<Seen>>) {
+async fn rush(crowd: Crowd, line: Handle, true_time: VirtualClock, mut chance: Chance, seen: Rc<RefCell<Seen>>) {
     let mut recent: HashMap<u64, VecDeque<Duration>> = HashMap::new();
     let mean = 1_000_000.0 / crowd.attempts;
     loop {
@@ -152,8 +151,8 @@ async fn rush(crowd: Crowd, line: Handle, timeline: Timeline, mut chance: Chance
             reason = "a positive number of microseconds"
         )]
         let pause = chance.below((2.0 * mean) as u64 + 1);
-        timeline.sleep(Duration::from_micros(pause)).await;
-        let now = timeline.now();
+        true_time.sleep(Duration::from_micros(pause)).await;
+        let now = true_time.now();
         if let Some(cap) = crowd.cap {
             let recent = recent.entry(chance.below(crowd.networks as u64)).or_default();
             while recent.front().is_some_and(|first| now - *first >= Duration::from_secs(60)) {
@@ -174,17 +173,17 @@ async fn rush(crowd: Crowd, line: Handle, timeline: Timeline, mut chance: Chance
 }
 
 /// One attempt of a real person: a single call, as with warm credentials.
-async fn sign_in(delay: Duration, line: Handle, timeline: Timeline, seen: Rc<RefCell<Seen>>) {
-    timeline.sleep(delay).await;
-    let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::ZERO };
-    let asked = timeline.now();
-    let admitted = Allowance::with_clock(line, clock).admit(Lane::Interactive, timeline.instant() + SIGN_IN).await;
+async fn sign_in(delay: Duration, line: Handle, true_time: VirtualClock, seen: Rc<RefCell<Seen>>) {
+    true_time.sleep(delay).await;
+    let clock = WorkerClock { true_time: true_time.clone(), error: time::Duration::ZERO };
+    let asked = true_time.now();
+    let admitted = Allowance::with_clock(line, clock).admit(Lane::Interactive, true_time.instant() + SIGN_IN).await;
     let mut seen = seen.borrow_mut();
     seen.people += 1;
     if admitted.is_ok() {
         seen.people_admitted += 1;
-        seen.arrivals.push(timeline.now());
-        seen.longest_wait = seen.longest_wait.max(timeline.now() - asked);
+        seen.arrivals.push(true_time.now());
+        seen.longest_wait = seen.longest_wait.max(true_time.now() - asked);
     }
 }
 

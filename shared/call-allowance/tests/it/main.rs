@@ -7,4 +7,4 @@ mod crowds;
 mod in_process;
 mod model;
 mod suite;
-mod virtual_time;
+mod worker_clock;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,10 +12,11 @@ use futures::future::{Either, select};
 use leadsquared::{Admission, Lane, Limit};
 use proptest::prelude::*;
 use time::OffsetDateTime;
+use virtual_clock::{Chance, Task, VirtualClock};
 
 use crate::in_process::Handle;
 use crate::suite::{NOON, rules, settings};
-use crate::virtual_time::{Timeline, WorkerClock};
+use crate::worker_clock::{WorkerClock, new_run, up_to};
 
 /// One worker, which makes one call after another.
 #[derive(Clone, Debug)]
@@ -92,35 +93,10 @@ pub(crate) fn fullest(arrivals: &[Duration], window: Duration) -> usize {
     fullest
 }
 
-/// Numbers that look random and are the same for the same seed (SplitMix64).
-pub(crate) struct Chance(u64);
-
-impl Chance {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (value ^ (value >> 31)) % end.max(1)
-    }
-
-    pub(crate) fn up_to(&mut self, milliseconds: u64) -> Duration {
-        Duration::from_micros(self.below(milliseconds * 1000 + 1))
-    }
-
-    fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
-
 /// A line that takes time to reach, before and after it decides.
 struct Remote<L> {
     line: L,
-    timeline: Timeline,
+    true_time: VirtualClock,
     chance: Mutex<Chance>,
     latency: u64,
 }
@@ -133,12 +109,12 @@ impl<L: Line> Line for Remote<L> {
     async fn book(&self, ask: Ask) -> Result<Answer, LineError> {
         let (there, all) = {
             let mut chance = self.chance.lock().unwrap();
-            let all = chance.up_to(self.latency);
+            let all = up_to(&mut chance, self.latency);
             (all * u32::try_from(chance.below(101)).unwrap() / 100, all)
         };
-        self.timeline.sleep(there).await;
+        self.true_time.sleep(there).await;
         let answer = self.line.book(ask).await;
-        self.timeline.sleep(all - there).await;
+        self.true_time.sleep(all - there).await;
         answer
     }
 
@@ -149,14 +125,14 @@ impl<L: Line> Line for Remote<L> {
 
 impl World {
     fn run<L: Line + Clone + 'static>(&self, line: &L) -> Seen {
-        let timeline = Timeline::new();
+        let true_time = new_run(self.seed);
         let seen = Rc::new(RefCell::new(Seen::default()));
         let tasks = self.workers.iter().zip(0..).map(|(worker, number)| {
-            let chance = Chance(self.seed ^ (number << 32));
-            let work = self.clone().work(worker.clone(), line.clone(), timeline.clone(), chance, seen.clone());
-            Box::pin(work) as Pin<Box<dyn Future<Output = ()>>>
+            let chance = Chance::new(self.seed ^ (number << 32));
+            let work = self.clone().work(worker.clone(), line.clone(), true_time.clone(), chance, seen.clone());
+            Box::pin(work) as Task
         });
-        timeline.run(tasks.collect(), Duration::from_secs(self.seconds));
+        true_time.run_until(tasks.collect(), Duration::from_secs(self.seconds));
         seen.take()
     }
 
@@ -164,47 +140,47 @@ impl World {
         self,
         worker: Worker,
         line: L,
-        timeline: Timeline,
+        true_time: VirtualClock,
         mut chance: Chance,
         seen: Rc<RefCell<Seen>>,
     ) {
-        let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::milliseconds(worker.error) };
+        let clock = WorkerClock { true_time: true_time.clone(), error: time::Duration::milliseconds(worker.error) };
         let line = Remote {
             line,
-            timeline: timeline.clone(),
-            chance: Mutex::new(Chance(chance.below(u64::MAX))),
+            true_time: true_time.clone(),
+            chance: Mutex::new(Chance::new(chance.number())),
             latency: self.latency,
         };
         let allowance = Allowance::with_clock(line, clock);
         loop {
-            timeline.sleep(chance.up_to(worker.rest)).await;
-            let asked = timeline.now();
-            let admitted = allowance.admit(worker.lane, timeline.instant() + Duration::from_secs(12));
-            if chance.percent(worker.dies) {
+            true_time.sleep(up_to(&mut chance, worker.rest)).await;
+            let asked = true_time.now();
+            let admitted = allowance.admit(worker.lane, true_time.instant() + Duration::from_secs(12));
+            if chance.in_a_thousand(10 * worker.dies) {
                 // Anywhere on the way, perhaps even after leave was given and before the call is made.
-                let death = pin!(timeline.sleep(chance.up_to(500)));
+                let death = pin!(true_time.sleep(up_to(&mut chance, 500)));
                 if let Either::Left((_, death)) = select(admitted, death).await {
                     death.await;
                 }
-                timeline.sleep(Duration::from_secs(1)).await;
+                true_time.sleep(Duration::from_secs(1)).await;
                 continue;
             }
             match admitted.await {
                 Ok(()) => {
-                    let now = timeline.now();
-                    let transit = chance.up_to(self.transit);
+                    let now = true_time.now();
+                    let transit = up_to(&mut chance, self.transit);
                     let call = Call { lane: worker.lane, waited: now - asked, arrived: now + transit };
                     seen.borrow_mut().calls.push(call);
-                    timeline.sleep(transit).await;
-                    if chance.percent(self.complaints) {
+                    true_time.sleep(transit).await;
+                    if chance.in_a_thousand(10 * self.complaints) {
                         let calls = 10 + u32::try_from(chance.below(20)).unwrap();
                         let limit = Limit { calls, window: self.rules.settings().limit.window };
-                        allowance.throttled(worker.lane, chance.percent(50).then_some(limit)).await;
+                        allowance.throttled(worker.lane, chance.in_a_thousand(500).then_some(limit)).await;
                     }
                 }
                 Err(turned_away) => {
                     seen.borrow_mut().turned_away.push(worker.lane);
-                    timeline.sleep(turned_away.retry_after.unwrap_or(Duration::from_millis(100))).await;
+                    true_time.sleep(turned_away.retry_after.unwrap_or(Duration::from_millis(100))).await;
                 }
             }
         }

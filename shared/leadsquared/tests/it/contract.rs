@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use leadsquared::crm::{
+    ActivityQuery, Content, EmailToLead, NewActivity, NewActivityType, NewWebhook, Recipient, UpdateBehavior,
+    WebhookEvent, WebhookState,
+};
+use leadsquared::portal::{Identifier, PasswordReset, Registration, SentCode};
 use leadsquared::{
-    ActivityQuery, Attributes, Client, Content, DuplicateField, EmailAddress, EmailToLead, Endpoint, Error, Identifier,
-    LeadId, NewActivity, NewActivityType, NewWebhook, Password, PasswordReset, Paths, Phone, Recipient, Registration,
-    SentCode, SessionKey, UpdateBehavior, WebhookEvent, WebhookState,
+    Attributes, Client, DuplicateField, EmailAddress, Endpoint, Error, LeadId, Password, Paths, Phone, SessionKey,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -5,8 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leadsquared::doctor::{Finding, Subject, Verdict, Wanted, WantedField, examine};
-use leadsquared::{Client, Limit, Sender};
+use leadsquared::crm::Sender;
+use leadsquared::tools::doctor::{Finding, Subject, Verdict, Wanted, WantedField, examine};
+use leadsquared::{Client, Limit};
 use tokio::net::TcpSocket;
 
 use crate::fake::{Fake, Reply, Request, credential};

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use leadsquared::{
-    Admission, Attributes, BoxFuture, EmailAddress, Error, Identifier, Keys, Lane, LeadId, Limit, Registration,
-    TurnedAway,
-};
+use leadsquared::portal::{Identifier, Registration};
+use leadsquared::{Admission, Attributes, BoxFuture, EmailAddress, Error, Keys, Lane, LeadId, Limit, TurnedAway};
 use tokio::net::TcpSocket;
 
 use crate::fake::{Fake, Reply, credential};

@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use futures::FutureExt;
-use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, Lead, LeadId, Password, Registration};
+use leadsquared::crm::Lead;
+use leadsquared::portal::Registration;
+use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Password};
 use onboarding::{
     Action, Attempt, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, MarkSent,
     Marking, Outcome, Postponed, Rejection, Source, Suppression, Whom, generated_password, give_up,
@@ -106,7 +108,8 @@ impl World {
             chosen_password: self.chosen_password.borrow().clone(),
             token: LinkToken::new([7; LINK_TOKEN_BYTES]),
         };
-        flow.run(invitation, attempt).now_or_never()
+        let completion = flow.run(invitation, attempt).now_or_never()?;
+        Some(completion.map(|completion| completion.outcome))
     }
 
     /// Deliveries as the queue makes them, two minutes apart, until one is done with.
@@ -249,7 +252,7 @@ fn a_lead_with_another_address_never_gets_a_link() {
         chosen_password: None,
         token: LinkToken::new([7; LINK_TOKEN_BYTES]),
     };
-    let outcome = flow.run(&asha(), attempt).now_or_never().unwrap().unwrap();
+    let outcome = flow.run(&asha(), attempt).now_or_never().unwrap().unwrap().outcome;
     assert_eq!(outcome, Outcome::Rejected(Rejection::IdentityMismatch));
     assert_eq!(world.mails(), 0);
 }

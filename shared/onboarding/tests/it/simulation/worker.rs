@@ -220,7 +220,7 @@ impl Process {
             chosen_password: None,
             token: LinkToken::new([self.system.dice().number() as u8; LINK_TOKEN_BYTES]),
         };
-        flow.run(&message.invitation, attempt).await
+        Ok(flow.run(&message.invitation, attempt).await?.outcome)
     }
 
     fn lease(&self, message: &Message) -> Lease {
