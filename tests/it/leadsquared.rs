@@ -8,7 +8,8 @@ use leadsquared::tools::{
     doctor::{Finding, Subject, Verdict, Wanted, examine},
     webhook_setup::WebhookSetup,
 };
-use leadsquared::{Attributes, Client, Endpoint, Error, Keys, LeadId, Limit, Options, Paths, Verb};
+use leadsquared::wire::{Endpoint, Paths, Verb};
+use leadsquared::{Attributes, Client, Error, Keys, LeadId, Limit, Options};
 use leadsquared_emulator::{Call, Emulator, Role, Settings};
 use url::Url;
 
@@ -153,7 +154,7 @@ fn wanted(fields: &[&str]) -> Wanted {
 async fn wrong(client: &Client, fields: &[&str]) -> Vec<(Subject, String)> {
     let findings: Vec<Finding> = examine(client, &wanted(fields)).await;
     let wrong = findings.into_iter().filter_map(|finding| match finding.verdict {
-        Verdict::Wrong { what, mend } => Some((finding.subject, format!("{what}: {mend}"))),
+        Verdict::Wrong { what, fix } => Some((finding.subject, format!("{what}: {fix}"))),
         Verdict::Good(_) | Verdict::Unknown(_) => None,
     });
     wrong.collect()

@@ -1,6 +1,7 @@
 //! Portal users of the emulated LeadSquared account, and the codes that they are sent.
 
-use leadsquared::{Attributes, Client, Keys, LeadId, Options, Password, Registration};
+use leadsquared::portal::Registration;
+use leadsquared::{Attributes, Client, Keys, LeadId, Options, Password};
 use leadsquared_emulator::Emulator;
 
 /// A LeadSquared client with an administrator's keys.

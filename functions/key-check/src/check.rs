@@ -156,7 +156,7 @@ impl From<Finding> for Reported {
     fn from(Finding { subject, verdict }: Finding) -> Self {
         let (state, what, mend) = match verdict {
             Verdict::Good(what) => (State::Good, what, None),
-            Verdict::Wrong { what, mend } => (State::Wrong, what, Some(mend)),
+            Verdict::Wrong { what, fix } => (State::Wrong, what, Some(fix)),
             Verdict::Unknown(what) => (State::Unknown, what, None),
         };
         Self { subject: subject.to_string(), state, what, mend, setting: setting(subject) }

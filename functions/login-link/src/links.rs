@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use intake::{Arrival, Dropped, Fate, Intake, Sender};
 use leadsquared::portal::{Registration, auto_login_link};
-use leadsquared::{Attributes, AutoLoginKey, Client, EmailAddress, Endpoint, Error, LeadId, LoginLink, Timeouts};
+use leadsquared::wire::Endpoint;
+use leadsquared::{Attributes, AutoLoginKey, Client, EmailAddress, Error, LeadId, LoginLink, Timeouts};
 use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use leadsquared::portal::{SentCode, Session};
-use leadsquared::{CodeChallenge, CodeRecipient, LeadId, OneTimeCode, Phone};
+use leadsquared::{CodeChallenge, CodeRecipient, LeadId, OneTimeCode, Phone, schema_name};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
@@ -114,7 +114,7 @@ pub(crate) struct Texted {
 
 impl Texted {
     fn phone() -> String {
-        "Phone".to_owned()
+        schema_name::PHONE.to_owned()
     }
 }
 

@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use leadsquared::schema_name::{EMAIL_ADDRESS, PORTAL_CONFIRM_PASSWORD, PORTAL_PASSWORD, PROSPECT_ID};
 use serde::Deserialize;
 
 /// The form's fields, checked. Exactly one of them is the person's e-mail address.
@@ -63,11 +64,8 @@ fn default_limit() -> usize {
     255
 }
 
-/// The attribute of the person's e-mail address.
-const EMAIL_ADDRESS: &str = "EmailAddress";
-
 /// Attributes that nobody but the worker sets.
-pub const RESERVED: [&str; 3] = ["mx_Portal_Password", "mx_Portal_Confirm_Password", "ProspectID"];
+pub const RESERVED: [&str; 3] = [PORTAL_PASSWORD, PORTAL_CONFIRM_PASSWORD, PROSPECT_ID];
 
 /// What is wrong with the list of fields.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -29,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let lead = match client.register(&registration).await {
         Ok(lead) => lead,
-        // Registering again with `false` could replace the password of somebody who is not the one asking.
+        // A second registration with `false` could replace the password of another person.
         Err(Error::LeadExists) => client.leads_by_email(&email).await?.first().ok_or(Error::NoSuchLead)?.id(),
         Err(error) => return Err(error.into()),
     };

@@ -1,4 +1,4 @@
-//! The two hosts of an account, and which hosts are this machine's own.
+//! The two hosts of an account, and which addresses are this machine's own.
 
 use url::{Host, Url};
 
@@ -12,9 +12,11 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// From a core API host such as `api-in21.leadsquared.com`. That the portal's host has the same region suffix is
-    /// inferred from <https://apidocs.leadsquared.com/portal-api/>, where it holds for every region listed. On this machine
-    /// one server plays both parts. Of any other host nothing is known.
+    /// Both addresses, from a core API host such as `api-in21.leadsquared.com`; `None` for a host of another form.
+    ///
+    /// The portal's host has the same region suffix: this is inferred from
+    /// <https://apidocs.leadsquared.com/portal-api/>, where it holds for every region listed. A host of this machine
+    /// serves both APIs.
     pub fn of_api_host(host: &str) -> Option<Self> {
         let region = host.strip_prefix("api").and_then(|rest| rest.strip_suffix(".leadsquared.com"));
         if region.is_some_and(|region| region.is_empty() || region.starts_with('-')) {
@@ -26,6 +28,7 @@ impl Hosts {
     }
 }
 
+/// Whether an address is on this machine, where a request needs no encryption.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, macros::datetime};
 
 use super::{assert_is_sample, samples};
-use crate::fixtures::Aws;
+use crate::aws::Aws;
 
 const AT: OffsetDateTime = datetime!(2026-11-22 09:30:00 UTC);
 

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration as Wait};
 use aws_sdk_dynamodb::types::AttributeValue;
 use call_allowance::{Answer, Ask, DynamoDb, Line, Rules, Settings};
 use intake::{Arrival, Day, Fate, Intake, Kept, Limits, Sender};
-use leadsquared::{Attributes, Lane, LeadId, Limit, Session};
+use leadsquared::portal::Session;
+use leadsquared::{Attributes, Lane, LeadId, Limit};
 use ledger::{Bound, Held, HeldDecision, HeldMessage, Ledger, Link, Mark, Places, Registered, Standing, Taken};
 use onboarding::{
     Action, BegunMail, Booking, Claim, Ended, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _,
@@ -19,7 +20,7 @@ use time::{Duration, OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
 use super::{Item, NEWEST, assert_is_sample, item_of, json_of, samples};
-use crate::fixtures::Aws;
+use crate::aws::Aws;
 
 const NOW: OffsetDateTime = datetime!(2026-11-22 09:30:00 UTC);
 const MESSAGE: Uuid = Uuid::from_u128(0x0c9b_e07d_5f0a_4f3f_8a0f_1d8b_4a2c_6e11);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use leadsquared::schema_name;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -174,7 +175,7 @@ impl Emulator {
     /// The lead with that e-mail address.
     pub fn lead_by_email(&self, email: &str) -> Option<Lead> {
         let db = self.account().store.connection();
-        let id = leads::with_value(&db, "EmailAddress", email).expect(READS)?;
+        let id = leads::with_value(&db, schema_name::EMAIL_ADDRESS, email).expect(READS)?;
         leads::by_id(&db, &id).expect(READS)
     }
 

@@ -1,4 +1,4 @@
-//! Credentials that are obtained with the keys and kept for as long as they are good.
+//! Credentials that the client derives from its keys, and keeps as long as they are valid.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use tokio::sync::Mutex;
 use crate::admission::BoxFuture;
 use crate::error::Error;
 
-/// A fetch that has not begun; it never does when there is a good credential.
+/// A fetch that has not begun. It never begins if there is a valid credential.
 pub(crate) type Fetch<'a> = BoxFuture<'a, Result<SecretString, Error>>;
 
-/// A credential is fetched anew at most this often, however often it is refused.
+/// The shortest time between two renewals of a credential, however often it is refused.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
-/// What a client derives from its keys. A new pair of keys starts with none of it.
+/// The credentials of one pair of keys. A new pair starts without any.
 #[derive(Default)]
 pub(crate) struct Credentials {
     pub(crate) public_auth_key: Cached,
@@ -24,7 +24,7 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Forgets everything, because the keys it came from are refused.
+    /// Forgets every credential: the keys they were derived from are refused.
     pub(crate) fn forget(&self) {
         for cached in [&self.public_auth_key, &self.registration_token, &self.tenant_auth_key] {
             cached.epoch.fetch_add(1, Ordering::SeqCst);
@@ -32,13 +32,13 @@ impl Credentials {
     }
 }
 
-/// One credential, fetched by one caller at a time while the others wait for what that one gets.
+/// One credential. One caller at a time fetches it; the others wait for the result.
 #[derive(Default)]
 pub(crate) struct Cached {
     slot: Mutex<Slot>,
     failures: AtomicU64,
-    /// What was fetched in an earlier epoch is forgotten. Not behind the lock: whoever finds the keys refused may be the
-    /// very fetch that holds it.
+    /// A credential of an earlier epoch is forgotten. It is not behind the lock: the fetch that finds the keys refused
+    /// may hold that lock.
     epoch: AtomicU64,
 }
 
@@ -52,7 +52,7 @@ struct Slot {
 
 struct Held {
     secret: SecretString,
-    good_until: Option<Instant>,
+    valid_until: Option<Instant>,
     epoch: u64,
 }
 
@@ -63,37 +63,37 @@ pub(crate) struct Issue {
     serial: u64,
 }
 
-/// What became of a credential that was refused.
+/// The result of renewing a refused credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Renewal {
-    /// There is another one now: the call is worth repeating.
+    /// There is another one: repeat the call.
     Changed,
-    /// LeadSquared issued the same one again: the call would be refused again.
+    /// LeadSquared issued the same one: a repeat would be refused again.
     Same,
-    /// It was renewed moments ago.
+    /// It was renewed less than [`RENEWAL_PAUSE`] ago.
     TooSoon,
 }
 
 impl Cached {
-    /// The credential, fetched if there is none or it has run out `lifetime` after it was fetched.
+    /// The credential. It is fetched if there is none or if its `lifetime` has ended.
     pub(crate) async fn get(&self, now: Instant, lifetime: Option<Duration>, fetch: Fetch<'_>) -> Result<Issue, Error> {
         let failures_before = self.failures.load(Ordering::SeqCst);
         let mut slot = self.slot.lock().await;
         if let Some(held) = &slot.held
-            && held.good_until.is_none_or(|end| now < end)
+            && held.valid_until.is_none_or(|end| now < end)
             && held.epoch == self.epoch.load(Ordering::SeqCst)
         {
             return Ok(Issue { secret: held.secret.clone(), serial: slot.serial });
         }
         match &slot.last_failure {
-            // Whoever waited while the fetch failed would only fail once more, one after another.
+            // The fetch failed while this caller waited: a second fetch would fail too, one caller after another.
             Some((number, error)) if *number > failures_before => Err(error.clone()),
             _ => self.fetch(&mut slot, now, lifetime, fetch).await,
         }
     }
 
-    /// Replaces a credential that was refused, unless somebody else just did. The old one stays until there is another:
-    /// what refused it may have meant something else.
+    /// Replaces a refused credential, unless another caller just did. The old one stays until there is a new one: the
+    /// refusal may have had another reason.
     pub(crate) async fn renew(
         &self,
         refused: &Issue,
@@ -126,15 +126,15 @@ impl Cached {
             Ok(secret) => {
                 let is_same =
                     slot.held.as_ref().is_some_and(|held| held.secret.expose_secret() == secret.expose_secret());
-                // Whoever was refused with this very secret must not take it for another one.
+                // A caller that was refused with this secret must not take it for a new one.
                 if !is_same {
                     slot.serial += 1;
                 }
-                let good_until = lifetime.map(|lifetime| now + lifetime);
-                slot.held = Some(Held { secret: secret.clone(), good_until, epoch });
+                let valid_until = lifetime.map(|lifetime| now + lifetime);
+                slot.held = Some(Held { secret: secret.clone(), valid_until, epoch });
                 Ok(Issue { secret, serial: slot.serial })
             }
-            // These two are about the time of the caller that fetched; the next one may have more.
+            // These two are about this caller's deadline; the next caller may have more time.
             Err(error @ (Error::OutOfTime | Error::TurnedAway(_))) => Err(error),
             Err(error) => {
                 let number = self.failures.fetch_add(1, Ordering::SeqCst) + 1;

@@ -1,4 +1,4 @@
-//! What happened to a lead.
+//! Activities: what happened to a lead.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,14 +12,14 @@ use crate::error::Error;
 use crate::values::{ActivityId, Attributes, LeadId, date_time};
 use crate::wire::{Endpoint, Success, lenient};
 
-/// An activity to be posted (<https://apidocs.leadsquared.com/post-an-activity-to-lead/>). `Debug` hides note and values.
+/// An activity to post (<https://apidocs.leadsquared.com/post-an-activity-to-lead/>). `Debug` hides note and values.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewActivity {
     /// The code of its type; an account's own types start around 200.
     pub event: u32,
     /// Free text.
     pub note: String,
-    /// When it happened; now, when absent.
+    /// When it happened. Default: now.
     pub at: Option<UtcDateTime>,
     /// Its fields by schema name, such as `mx_Custom_1`.
     pub fields: Vec<(String, String)>,
@@ -31,7 +31,7 @@ impl fmt::Debug for NewActivity {
     }
 }
 
-/// An activity as it is stored. `Debug` hides its data.
+/// An activity as LeadSquared stores it. `Debug` hides its data.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 #[non_exhaustive]
@@ -80,32 +80,32 @@ impl fmt::Debug for Datum {
     }
 }
 
-/// Some of a lead's activities, and how many there are.
+/// One page of a lead's activities.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ActivityPage {
-    /// How many match in all.
+    /// How many activities match, on all pages.
     pub record_count: u64,
-    /// This page's.
+    /// The activities of this page.
     #[serde(rename = "ProspectActivities", deserialize_with = "lenient::list")]
     pub activities: Vec<Activity>,
 }
 
-/// Which of a lead's activities are wanted.
+/// Which of a lead's activities to get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ActivityQuery {
-    /// Only those of this type.
+    /// Only activities of this type. Default: every type.
     pub event: Option<u32>,
     /// The page, from 0; LeadSquared calls it "Offset".
     pub page: u32,
-    /// How many to a page, at most 1000; 25, when absent.
+    /// How many on a page, at most 1000. Default: 25.
     pub rows: Option<u32>,
 }
 
-/// A type of activity to be made (<https://apidocs.leadsquared.com/create-new-activity-type-api/>).
+/// An activity type to create (<https://apidocs.leadsquared.com/create-new-activity-type-api/>).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewActivityType {
-    /// Its name, which has to be new.
+    /// Its name. No other type may have it.
     pub name: String,
     /// What it is for.
     pub description: String,
@@ -118,17 +118,38 @@ pub struct NewActivityType {
 }
 
 impl Client {
-    /// Post an activity on a lead (<https://apidocs.leadsquared.com/post-an-activity-to-lead/>). Not to be repeated
-    /// blindly: a repeat is a second activity.
+    /// Post an activity on a lead (<https://apidocs.leadsquared.com/post-an-activity-to-lead/>). A repeat is a second
+    /// activity: look first.
     ///
     /// # Errors
     /// [`Error::Refused`] for an unknown type or field.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::LeadId;
+    /// use leadsquared::crm::{ActivityQuery, NewActivity};
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let lead: LeadId = "11111111-1111-4111-8111-111111111111".parse()?;
+    /// let activity = NewActivity {
+    ///     event: 201,
+    ///     note: "Paid the application fee".to_owned(),
+    ///     at: None,
+    ///     fields: vec![("mx_Custom_1".to_owned(), "1500".to_owned())],
+    /// };
+    /// client.post_activity(&lead, &activity).await?;
+    /// let page = client.activities(&lead, &ActivityQuery::default()).await?;
+    /// println!("{} activities", page.record_count);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn post_activity(&self, lead: &LeadId, activity: &NewActivity) -> Result<ActivityId, Error> {
         let body = PostBody { related_prospect_id: Some(*lead), ..PostBody::of(activity) };
         self.activity_posted(Call::new(Endpoint::PostActivity).body(&body)).await
     }
 
-    /// Create or update a lead and post an activity on it (<https://apidocs.leadsquared.com/create-lead-and-activity/>).
+    /// Create or update a lead and post an activity on it
+    /// (<https://apidocs.leadsquared.com/create-lead-and-activity/>).
     ///
     /// # Errors
     /// As for [`post_activity`](Self::post_activity) and [`capture_lead`](Self::capture_lead).
@@ -149,7 +170,7 @@ impl Client {
         self.call(Call::new(Endpoint::Activities).query("leadId", lead).body(&body)).await
     }
 
-    /// Create an activity type and learn its code (<https://apidocs.leadsquared.com/create-new-activity-type-api/>).
+    /// Create an activity type; returns its code (<https://apidocs.leadsquared.com/create-new-activity-type-api/>).
     ///
     /// # Errors
     /// As for every call.
@@ -173,8 +194,8 @@ impl Client {
         Ok(created.message.id)
     }
 
-    /// The activity types of the account by code. The call is in LeadSquared's PHP library
-    /// (<https://github.com/LeadSquared/php-library>) and on no page; the names in its answer are inferred.
+    /// The activity types of the account by code. The call is on no page but in LeadSquared's PHP library
+    /// (<https://github.com/LeadSquared/php-library>). The names in its answer are inferred.
     ///
     /// # Errors
     /// As for every call.
@@ -293,7 +314,7 @@ struct ActivityType {
     activity_event_name: String,
 }
 
-/// A type's code is a number here and a text there.
+/// LeadSquared writes the code of a type as a number in some answers and as a text in others.
 fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let code = match Value::deserialize(deserializer)? {
         Value::String(text) => text.parse().ok(),

@@ -1,4 +1,4 @@
-//! What fields a lead has in this account.
+//! The fields that a lead has in an account.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -26,10 +26,10 @@ pub struct LeadField {
     /// Whether leads can be matched by it.
     #[serde(default, deserialize_with = "lenient::flag")]
     pub is_lead_identifier: bool,
-    /// Whether it refuses updates once a lead exists. It is a number in the samples, where other flags are booleans.
+    /// Whether it refuses updates after the lead was created. It is a number in the samples; other flags are booleans.
     #[serde(default, deserialize_with = "lenient::flag")]
     pub lock_after_create: bool,
-    /// How many characters fit, where that is set.
+    /// How many characters fit. `None` if the account sets no limit.
     #[serde(default, deserialize_with = "length")]
     pub max_length: Option<u32>,
     /// The values of a `Select`.
@@ -42,12 +42,22 @@ impl Client {
     ///
     /// # Errors
     /// As for every call.
+    ///
+    /// # Examples
+    /// ```
+    /// # leadsquared_fake::run(async |client| {
+    /// for field in client.lead_fields().await?.iter().filter(|field| field.is_mandatory) {
+    ///     println!("every lead needs {} ({})", field.schema_name, field.data_type);
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn lead_fields(&self) -> Result<Vec<LeadField>, Error> {
         self.call(Call::new(Endpoint::LeadFields)).await
     }
 }
 
-/// `"10"` in the samples; a bare number would mean the same, and anything else that no limit is known.
+/// The samples have `"10"`. A bare number means the same; anything else means that no limit is known.
 fn length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text.parse().ok(),

@@ -7,7 +7,7 @@ use time::UtcDateTime;
 
 use crate::client::{Call, Client};
 use crate::error::Error;
-use crate::values::{EmailAddress, LeadId, UserId, date_time};
+use crate::values::{EmailAddress, LeadId, UserId, date_time, schema_name};
 use crate::wire::Endpoint;
 
 /// An e-mail to an existing lead (<https://apidocs.leadsquared.com/send-an-email-to-a-lead/>). `Debug` hides it: it may
@@ -40,7 +40,7 @@ impl EmailToLead {
         Self {
             sender: Sender::ApiCaller,
             recipient,
-            recipient_fields: vec!["EmailAddress".to_owned()],
+            recipient_fields: vec![schema_name::EMAIL_ADDRESS.to_owned()],
             cc: None,
             subject: subject.into(),
             content,
@@ -108,8 +108,8 @@ impl fmt::Debug for Content {
     }
 }
 
-/// What LeadSquared says about a mail it has taken. That it was delivered is not among it. The shape is from public
-/// clients, so nothing of it is insisted on: an answer that is no failure is a mail that was taken.
+/// LeadSquared's receipt for a mail. It does not say whether the mail was delivered. The shape is from public clients,
+/// so every part is optional: LeadSquared has accepted the mail if the answer is no failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct SentEmail {
@@ -119,7 +119,7 @@ pub struct SentEmail {
     /// How many leads it is for.
     #[serde(rename = "MemberCount")]
     pub member_count: Option<u32>,
-    /// How many of them it is sent to; fewer when somebody unsubscribed.
+    /// How many of them it is sent to; leads that unsubscribed are not counted.
     #[serde(rename = "TotalRecipient")]
     pub total_recipient: Option<u32>,
 }
@@ -129,6 +129,18 @@ impl Client {
     ///
     /// # Errors
     /// Among others: [`Error::BadSender`], [`Error::NoSuchLead`], [`Error::MailNotDeliverable`].
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::crm::{Content, EmailToLead, Recipient};
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let content = Content::Html { html: "<p>Welcome!</p>".to_owned(), text: "Welcome!".to_owned() };
+    /// let to = Recipient::LeadEmail("asha@example.com".parse()?);
+    /// client.send_email_to_lead(&EmailToLead::new(to, "Your application", content)).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn send_email_to_lead(&self, email: &EmailToLead) -> Result<SentEmail, Error> {
         self.call(Call::new(Endpoint::SendEmailToLead).body(&Body::of(email))).await
     }

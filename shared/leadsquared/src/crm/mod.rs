@@ -9,7 +9,7 @@ mod webhooks;
 
 pub use activities::{Activity, ActivityPage, ActivityQuery, Datum, NewActivity, NewActivityType};
 pub use lead_fields::LeadField;
-pub use leads::{Lead, UpdateBehavior};
+pub use leads::{Lead, Notify, SearchBy, UpdateBehavior};
 pub use mail::{Content, EmailToLead, Recipient, Sender, SentEmail};
 pub use users::User;
 pub use webhooks::{InvalidWebhookEvent, NewWebhook, Webhook, WebhookEvent, WebhookState};

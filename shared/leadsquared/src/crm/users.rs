@@ -1,4 +1,4 @@
-//! Whose keys these are, and where the account lives.
+//! The user that a pair of keys belongs to, and the account.
 
 use std::fmt;
 
@@ -76,11 +76,21 @@ impl fmt::Debug for User {
 }
 
 impl Client {
-    /// Authenticate a user: whose keys these are. It is the only call that every region's host answers, so it also finds
-    /// the region of an account (<https://apidocs.leadsquared.com/user-authentication/>).
+    /// Authenticate a user: whose keys these are. It is the only call that every region's host answers, so it also
+    /// finds the region of an account (<https://apidocs.leadsquared.com/user-authentication/>).
     ///
     /// # Errors
     /// [`Error::BadKeys`] when no active user has these keys.
+    ///
+    /// # Examples
+    /// ```
+    /// # leadsquared_fake::run(async |client| {
+    /// let user = client.authenticate_user().await?;
+    /// assert!(user.is_administrator());
+    /// println!("the account's API host is {}", user.api_host());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn authenticate_user(&self) -> Result<User, Error> {
         self.call(Call::new(Endpoint::AuthenticateUser)).await
     }

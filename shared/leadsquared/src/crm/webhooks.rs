@@ -1,4 +1,4 @@
-//! What LeadSquared calls when something happens.
+//! Webhooks: the addresses that LeadSquared calls when something happens.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,12 +8,13 @@ use url::Url;
 
 use crate::client::{Call, Client};
 use crate::error::Error;
-use crate::wire::{Endpoint, Success, lenient};
+use crate::values::schema_name;
+use crate::wire::{Endpoint, EventType, Success, lenient};
 
 /// What a webhook is called for (<https://apidocs.leadsquared.com/create-a-webhook/>).
 ///
-/// Lead stage change could not be created through the API on the one account known; use [`LeadFieldChange`] of
-/// `ProspectStage`. Opportunity events are left out: the page and that account disagree on their numbers.
+/// A webhook for a lead's stage could not be created through the API on the one account known: use [`LeadFieldChange`]
+/// of `ProspectStage`. Opportunity events are left out: the page and that account disagree on their numbers.
 ///
 /// [`LeadFieldChange`]: Self::LeadFieldChange
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,30 +48,17 @@ pub enum WebhookEvent {
 }
 
 impl WebhookEvent {
-    /// LeadSquared's name for it, in lists of webhooks and in deliveries.
-    pub fn name(&self) -> &'static str {
+    /// Its type: LeadSquared's name and number for it.
+    pub fn event_type(&self) -> EventType {
         match self {
-            WebhookEvent::LandingPageSubmission => "Landing_Page_submission",
-            WebhookEvent::ActivityCreate { .. } => "LeadActivity_Post_Create",
-            WebhookEvent::ActivityUpdate { .. } => "LeadActivity_Post_Update",
-            WebhookEvent::LeadCreate => "Lead_Post_Create",
-            WebhookEvent::LeadOwnerChange => "Lead_Owner_Change",
-            WebhookEvent::LeadUpdate => "Lead_Post_Update",
-            WebhookEvent::LeadScoreChange => "Lead_Score_Change",
-            WebhookEvent::LeadFieldChange { .. } => "Lead_Field_Change",
-        }
-    }
-
-    fn number(&self) -> &'static str {
-        match self {
-            WebhookEvent::LandingPageSubmission => "1",
-            WebhookEvent::ActivityCreate { .. } => "2",
-            WebhookEvent::LeadCreate => "3",
-            WebhookEvent::LeadOwnerChange => "4",
-            WebhookEvent::LeadUpdate => "6",
-            WebhookEvent::LeadScoreChange => "9",
-            WebhookEvent::ActivityUpdate { .. } => "15",
-            WebhookEvent::LeadFieldChange { .. } => "26",
+            WebhookEvent::LandingPageSubmission => EventType::LandingPageSubmission,
+            WebhookEvent::ActivityCreate { .. } => EventType::ActivityCreate,
+            WebhookEvent::ActivityUpdate { .. } => EventType::ActivityUpdate,
+            WebhookEvent::LeadCreate => EventType::LeadCreate,
+            WebhookEvent::LeadOwnerChange => EventType::LeadOwnerChange,
+            WebhookEvent::LeadUpdate => EventType::LeadUpdate,
+            WebhookEvent::LeadScoreChange => EventType::LeadScoreChange,
+            WebhookEvent::LeadFieldChange { .. } => EventType::LeadFieldChange,
         }
     }
 
@@ -89,7 +77,8 @@ impl WebhookEvent {
     }
 }
 
-/// As people write it, such as `lead-create`, `activity-create=201` or `lead-field-change=ProspectStage`.
+/// The form for settings and command lines, such as `lead-create`, `activity-create=201` or
+/// `lead-field-change=ProspectStage`.
 impl fmt::Display for WebhookEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -105,7 +94,7 @@ impl fmt::Display for WebhookEvent {
     }
 }
 
-/// The text is no event that a webhook can be for.
+/// The text names no event that a webhook can be for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be lead-create, lead-update, lead-owner-change, lead-score-change, lead-field-change=<schema name>, activity-create=<code>, activity-update=<code> or landing-page-submission"
@@ -118,7 +107,7 @@ impl FromStr for WebhookEvent {
     /// Reads what `Display` writes.
     ///
     /// # Errors
-    /// When it is something else.
+    /// When the text is anything else.
     fn from_str(text: &str) -> Result<Self, InvalidWebhookEvent> {
         let (name, of) = text.split_once('=').map_or((text, None), |(name, of)| (name, Some(of)));
         let code = || of?.parse().ok();
@@ -139,18 +128,18 @@ impl FromStr for WebhookEvent {
     }
 }
 
-/// A webhook to be made. `Debug` hides the headers and all of the address but its host: receivers keep secrets there.
+/// A webhook to create. `Debug` hides the headers, and the address except its host: receivers keep secrets there.
 #[derive(Clone)]
 pub struct NewWebhook {
     /// What it is for.
     pub description: String,
-    /// What is called; it has to answer an empty request with 200 before it is accepted.
+    /// The address to call. LeadSquared accepts it only if it answers an empty request with 200.
     pub url: Url,
-    /// What it is called for.
+    /// The event that it is called for.
     pub event: WebhookEvent,
     /// Headers of every delivery, at most ten. LeadSquared signs nothing: a secret in here is the only proof of origin.
     pub headers: Vec<(String, String)>,
-    /// Whether the account's administrators are told when it is switched off after failures.
+    /// Whether LeadSquared notifies the account's administrators when it switches the webhook off after failures.
     pub notify_on_failure: bool,
 }
 
@@ -163,17 +152,17 @@ impl fmt::Debug for NewWebhook {
     }
 }
 
-/// A webhook as it is stored. `Debug` hides all of the address but its host.
+/// A webhook as LeadSquared stores it. `Debug` hides the address except its host.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct Webhook {
     /// Its id.
     pub webhook_id: String,
-    /// What it is called for, by LeadSquared's name, such as `Lead_Post_Create`.
+    /// LeadSquared's name of the event that it is called for, such as `Lead_Post_Create`.
     #[serde(default, deserialize_with = "lenient::text")]
     pub event_code: String,
-    /// What is called.
+    /// The address that is called.
     #[serde(rename = "URL", default, deserialize_with = "lenient::text")]
     pub url: String,
     /// What it is for.
@@ -182,7 +171,7 @@ pub struct Webhook {
     /// `WebhookProperties`: JSON inside a text, such as the code of the activity type it is called for.
     #[serde(rename = "WebhookProperties", default, deserialize_with = "lenient::optional_text")]
     pub properties: Option<String>,
-    /// Whether it is called at all.
+    /// Whether it is switched on.
     #[serde(rename = "StatusCode", deserialize_with = "state")]
     pub state: WebhookState,
 }
@@ -199,23 +188,43 @@ impl fmt::Debug for Webhook {
     }
 }
 
-/// Whether a webhook is called (<https://apidocs.leadsquared.com/retrieve-a-webhook/>).
+/// Whether a webhook is switched on (<https://apidocs.leadsquared.com/retrieve-a-webhook/>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebhookState {
-    /// It is.
+    /// It is switched on.
     Enabled,
-    /// Somebody switched it off.
+    /// A person switched it off.
     DisabledByHand,
-    /// LeadSquared switched it off after failures. What it missed meanwhile is lost; switching it on again is by hand.
+    /// LeadSquared switched it off after failures. The events since then are lost. Only a person can switch it on
+    /// again.
     DisabledAfterFailures,
 }
 
 impl Client {
-    /// Create a webhook and learn its id (<https://apidocs.leadsquared.com/create-a-webhook/>). Read it back: LeadSquared's
-    /// event numbers are not the same everywhere.
+    /// Create a webhook; returns its id (<https://apidocs.leadsquared.com/create-a-webhook/>). Read it back afterwards:
+    /// LeadSquared's event numbers are not the same in every account.
     ///
     /// # Errors
-    /// [`Error::Duplicate`] for a second webhook on one field's changes; [`Error::Refused`] for an address that does not answer.
+    /// [`Error::Duplicate`] for a second webhook on one field's changes; [`Error::Refused`] for an address that does
+    /// not answer.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::crm::{NewWebhook, WebhookEvent};
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let webhook = NewWebhook {
+    ///     description: "applications".to_owned(),
+    ///     url: "https://api.example.com/crm-events".parse()?,
+    ///     event: WebhookEvent::LeadCreate,
+    ///     headers: vec![("x-webhook-secret".to_owned(), "…".to_owned())],
+    ///     notify_on_failure: true,
+    /// };
+    /// let id = client.create_webhook(&webhook).await?;
+    /// client.delete_webhook(&id).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create_webhook(&self, new: &NewWebhook) -> Result<String, Error> {
         let created: Success<Created> =
             self.call(Call::new(Endpoint::CreateWebhook).body(&WebhookBody::of(None, new))).await?;
@@ -280,7 +289,7 @@ struct HeaderBody<'a> {
 impl<'a> WebhookBody<'a> {
     fn of(webhook_id: Option<&'a str>, new: &'a NewWebhook) -> Self {
         let activity_event = new.event.activity().map(|event| event.to_string());
-        // JSON inside a text, and the code outside it as well: one without the other is refused.
+        // LeadSquared needs the code twice: as JSON inside a text, and as a member of its own.
         let properties =
             |event: &String| format!(r#"{{"ActivityEvent":"{event}","ActivityData":"[]","WebPageNames":"[]"}}"#);
         Self {
@@ -289,7 +298,7 @@ impl<'a> WebhookBody<'a> {
             url: new.url.as_str(),
             method: "POST",
             content_type: "application/json",
-            webhook_event: new.event.number(),
+            webhook_event: new.event.event_type().number(),
             is_specific_landing_page: false,
             notify_on_failure: new.notify_on_failure,
             webhook_properties: activity_event.as_ref().map(properties),
@@ -338,7 +347,7 @@ impl RetrieveBody {
         };
         Self {
             parameter: RetrieveParameter { r#type: "Webhook", status_code },
-            sorting: RetrieveSorting { column_name: "ModifiedOn", direction: "1" },
+            sorting: RetrieveSorting { column_name: schema_name::MODIFIED_ON, direction: "1" },
             paging: RetrievePaging { page_index: 1, page_size: 200 },
         }
     }

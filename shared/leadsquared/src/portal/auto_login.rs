@@ -10,26 +10,42 @@ use crate::values::{AutoLoginKey, LeadId, LoginLink, PortalId};
 use crate::wire::Endpoint;
 
 impl Client {
-    /// Portal auto login, lead-level key: good for four hours, less where LeadSquared has shortened it for the account
+    /// Portal auto login, lead-level key: valid for four hours, or less if LeadSquared has shortened it for the account
     /// (<https://apidocs.leadsquared.com/portal-auto-login-generate-lead-level-auth-key/>).
     ///
-    /// The tenant key it takes is fetched and kept until ten minutes before its own four hours are over.
+    /// The client fetches the tenant key for it, and keeps that key until ten minutes before its four hours end.
     ///
     /// # Errors
-    /// Among others: [`Error::NoSuchLead`] and [`Error::NotAPortalUser`], as far as LeadSquared's texts tell them apart.
+    /// Among others: [`Error::NoSuchLead`] and [`Error::NotAPortalUser`], as far as LeadSquared's texts distinguish
+    /// them.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::LeadId;
+    /// use leadsquared::portal::auto_login_link;
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let lead: LeadId = "11111111-1111-4111-8111-111111111111".parse()?;
+    /// let key = client.lead_auto_login_key(&lead).await?;
+    /// let page = "https://apply.example.com/".parse()?;
+    /// let link = auto_login_link(&page, &lead, &client.options().portal_id, &key);
+    /// assert!(link.expose().starts_with("https://apply.example.com/?leadId=11111111"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn lead_auto_login_key(&self, lead: &LeadId) -> Result<AutoLoginKey, Error> {
         let body = LeadAndPortal { lead_id: lead, portal_id: &self.options().portal_id };
         let key: LeadAuthKey = self.call(Call::new(Endpoint::LeadAuthKey).body(&body)).await?;
         Ok(key.auth_key)
     }
 
-    /// Portal auto login, tenant key: good for four hours
+    /// Portal auto login, tenant key: valid for four hours
     /// (<https://apidocs.leadsquared.com/portal-auto-login-generate-tenant-auth-key/>).
     ///
-    /// [`lead_auto_login_key`](Self::lead_auto_login_key) fetches and keeps it itself.
+    /// [`lead_auto_login_key`](Self::lead_auto_login_key) fetches and keeps it.
     ///
     /// # Errors
-    /// [`Error::NoSuchCall`] when the path in [`Paths`](crate::Paths) is not this account's.
+    /// [`Error::NoSuchCall`] when the path in [`Paths`](crate::wire::Paths) is not this account's.
     pub async fn tenant_auth_key(&self) -> Result<SecretString, Error> {
         self.call::<String>(Call::new(Endpoint::TenantAuthKey)).await.map(SecretString::from)
     }
@@ -37,8 +53,7 @@ impl Client {
 
 /// The link that opens `portal_page` signed in as `lead` (<https://apidocs.leadsquared.com/portal-auto-login/>).
 ///
-/// A query that the page's address already has is kept in front. Every value is percent-encoded: keys contain `+`, `/`
-/// and `=`.
+/// The page's own query stays in front. Every value is percent-encoded: keys contain `+`, `/` and `=`.
 pub fn auto_login_link(portal_page: &Url, lead: &LeadId, portal: &PortalId, key: &AutoLoginKey) -> LoginLink {
     let mut link = portal_page.clone();
     link.query_pairs_mut()

@@ -8,28 +8,49 @@ use crate::error::Error;
 use crate::values::{LeadId, Password, SessionKey, TemporaryPassword};
 use crate::wire::Endpoint;
 
-/// A new password for somebody who has the mail that [`Client::forgot_password`] made LeadSquared send. Lead and temporary
-/// password are in the address of the link in it; under which names is not documented.
+/// A new password for a portal user who has the mail of [`Client::forgot_password`]. The link in that mail holds the
+/// lead and the temporary password; LeadSquared does not document under which names.
 #[derive(Clone, Debug)]
 pub struct PasswordReset {
-    /// Whose.
+    /// The lead whose password it is.
     pub lead: LeadId,
-    /// The proof.
+    /// The proof from the mail.
     pub temporary_password: TemporaryPassword,
-    /// The new one.
+    /// The new password.
     pub password: Password,
 }
 
+/// Where the mail or text with a temporary password goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResetRecipient<'a> {
+    /// Where the portal's own settings send it.
+    #[default]
+    PortalDefault,
+    /// To the phone number or e-mail address in this field of the lead, named by its schema name.
+    Field(&'a str),
+}
+
 impl Client {
-    /// Forgot Password: LeadSquared sends a link with a temporary password, in words set in the portal
-    /// (<https://apidocs.leadsquared.com/forgot-password/>). A repeat sends another.
-    ///
-    /// `recipient_field` is the schema name of another phone or e-mail field of the lead to send it to.
+    /// Forgot Password: LeadSquared sends a link with a temporary password
+    /// (<https://apidocs.leadsquared.com/forgot-password/>). The portal's settings hold the text. A repeat sends
+    /// another link.
     ///
     /// # Errors
-    /// [`Error::NoSuchLead`] and the like tell who has an account: answer people the same in every case.
-    pub async fn forgot_password(&self, who: &Identifier, recipient_field: Option<&str>) -> Result<(), Error> {
-        let sent: Done = self.call(Call::new(Endpoint::ForgotPassword).body(&Forgot::of(who, recipient_field))).await?;
+    /// [`Error::NoSuchLead`] and [`Error::NotAPortalUser`] reveal who has an account. Give people one answer in every
+    /// case.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::portal::{Identifier, ResetRecipient};
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let who = Identifier::Email("asha@example.com".parse()?);
+    /// client.forgot_password(&who, ResetRecipient::PortalDefault).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn forgot_password(&self, who: &Identifier, recipient: ResetRecipient<'_>) -> Result<(), Error> {
+        let sent: Done = self.call(Call::new(Endpoint::ForgotPassword).body(&Forgot::of(who, recipient))).await?;
         sent.into()
     }
 
@@ -37,16 +58,16 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub async fn forgot_password_v1(&self, who: &Identifier, recipient_field: Option<&str>) -> Result<(), Error> {
-        let call = Call::new(Endpoint::ForgotPasswordV1).body(&Forgot::of(who, recipient_field));
+    pub async fn forgot_password_v1(&self, who: &Identifier, recipient: ResetRecipient<'_>) -> Result<(), Error> {
+        let call = Call::new(Endpoint::ForgotPasswordV1).body(&Forgot::of(who, recipient));
         self.call::<Done>(call).await?.into()
     }
 
     /// Reset Password (<https://apidocs.leadsquared.com/reset-password/>).
     ///
     /// # Errors
-    /// [`Error::BadPortalPassword`] when the temporary password is wrong or has been used, [`Error::Refused`] when the new
-    /// one is against the portal's policy.
+    /// [`Error::BadPortalPassword`] when the temporary password is wrong or has been used, [`Error::Refused`] when the
+    /// new one is against the portal's policy.
     pub async fn reset_password(&self, reset: &PasswordReset) -> Result<(), Error> {
         self.call::<Done>(Call::new(Endpoint::ResetPassword).body(&Reset::of(reset))).await?.into()
     }
@@ -59,10 +80,11 @@ impl Client {
         self.call::<Done>(Call::new(Endpoint::ResetPasswordV1).body(&Reset::of(reset))).await?.into()
     }
 
-    /// Change Password of somebody who is signed in (<https://apidocs.leadsquared.com/change-password/>).
+    /// Change Password of a signed-in portal user (<https://apidocs.leadsquared.com/change-password/>).
     ///
     /// # Errors
-    /// [`Error::BadPortalPassword`] for a wrong current password, [`Error::SessionEnded`] when they have to sign in again.
+    /// [`Error::BadPortalPassword`] for a wrong current password, [`Error::SessionEnded`] when they have to sign in
+    /// again.
     pub async fn change_password(&self, session: &SessionKey, current: &Password, new: &Password) -> Result<(), Error> {
         let call = Call::new(Endpoint::ChangePassword).session(session).body(&Change::of(current, new));
         self.call::<Done>(call).await?.into()
@@ -83,8 +105,8 @@ impl Client {
     }
 }
 
-/// `{"Status":"Success",…}` or `{"IsSuccessful":true,…}`; the opposite of either never gets past decoding, and a body with
-/// neither is no confirmation of anything.
+/// `{"Status":"Success",…}` or `{"IsSuccessful":true,…}`. Decoding turns the opposite of either into an error. A body
+/// with neither confirms nothing.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Done {
@@ -119,8 +141,11 @@ struct RecipientField<'a> {
 }
 
 impl<'a> Forgot<'a> {
-    fn of(who: &'a Identifier, recipient_field: Option<&'a str>) -> Self {
-        let recipient_field = recipient_field.map(|schema_name| RecipientField { schema_name });
+    fn of(who: &'a Identifier, recipient: ResetRecipient<'a>) -> Self {
+        let recipient_field = match recipient {
+            ResetRecipient::PortalDefault => None,
+            ResetRecipient::Field(schema_name) => Some(RecipientField { schema_name }),
+        };
         Self { who: IdentifierBody::of(who), recipient_field }
     }
 }

@@ -1,4 +1,4 @@
-//! Signing in to the portal, with a password or a one-time code.
+//! Sign-in to the portal with a password or a one-time code.
 
 use std::fmt;
 
@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{Call, Client};
 use crate::error::Error;
-use crate::values::{CodeChallenge, CodeRecipient, EmailAddress, LeadId, OneTimeCode, Password, Phone, SessionKey};
+#[cfg(feature = "phone")]
+use crate::values::Phone;
+use crate::values::{CodeChallenge, CodeRecipient, EmailAddress, LeadId, OneTimeCode, Password, SessionKey};
 use crate::wire::Endpoint;
 
-/// By what a portal user is found. `Debug` hides the value.
+/// What identifies a portal user. `Debug` hides the value.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Identifier {
-    /// The lead's main address.
+    /// The lead's main e-mail address.
     Email(EmailAddress),
     /// Any unique field, such as `Phone`.
     Field {
@@ -32,7 +34,7 @@ impl fmt::Debug for Identifier {
     }
 }
 
-/// How LeadSquared spells an [`Identifier`] in a body.
+/// How a request writes an [`Identifier`].
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) enum IdentifierBody<'a> {
@@ -53,21 +55,21 @@ impl<'a> IdentifierBody<'a> {
     }
 }
 
-/// A person who is signed in.
+/// A signed-in portal user.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Session {
-    /// Their private key, good for four hours.
+    /// Their private key, valid for four hours.
     pub auth_key: SessionKey,
     /// Their lead.
     pub lead_id: LeadId,
 }
 
-/// A one-time code that was sent: give both parts back unchanged together with what the person typed.
+/// A one-time code that LeadSquared sent. Signing in takes both parts unchanged, together with what the person typed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SentCode {
-    /// What LeadSquared recognises the code by. How long it lasts is not documented.
+    /// By this LeadSquared recognises the code. How long it is valid is not documented.
     pub code: CodeChallenge,
     /// The number it was sent to, as LeadSquared wrote it.
     pub field_content: CodeRecipient,
@@ -77,9 +79,21 @@ impl Client {
     /// Sign in with a password (<https://apidocs.leadsquared.com/sign-in/>).
     ///
     /// # Errors
-    /// [`Error::BadPortalPassword`] for a wrong password and for somebody without a portal account. A 401 whose text is none
-    /// of [`Texts`](crate::Texts) may as well be about a stale credential of ours: the client then fetches those anew, at
-    /// most once in 30 seconds, and repeats the sign-in only when they have changed.
+    /// [`Error::BadPortalPassword`] for a wrong password and for a person without a portal account. A 401 whose text is
+    /// not in [`Texts`](crate::wire::Texts) may also mean a stale credential of the client: the client then fetches its
+    /// credentials again, at most once in 30 seconds, and repeats the sign-in only if they have changed.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::portal::Identifier;
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let who = Identifier::Email("asha@example.com".parse()?);
+    /// let session = client.sign_in(&who, &"Example@Pass1".into()).await?;
+    /// println!("{} is signed in", session.lead_id);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn sign_in(&self, who: &Identifier, password: &Password) -> Result<Session, Error> {
         self.call(Call::new(Endpoint::SignIn).body(&WithPassword::of(who, password))).await
     }
@@ -93,10 +107,11 @@ impl Client {
     }
 
     /// Get Sign In OTP: LeadSquared sends a code to the phone number in a unique field
-    /// (<https://apidocs.leadsquared.com/get-sign-in-otp/>). A repeat sends another.
+    /// (<https://apidocs.leadsquared.com/get-sign-in-otp/>). A repeat sends another code. Needs the feature `phone`.
     ///
     /// # Errors
-    /// [`Error::NoSuchLead`] when nobody has the number, as far as LeadSquared's texts tell.
+    /// [`Error::NoSuchLead`] if no lead has the number and LeadSquared's text says so.
+    #[cfg(feature = "phone")]
     pub async fn send_sign_in_code(&self, field_schema_name: &str, phone: &Phone) -> Result<SentCode, Error> {
         self.call(Call::new(Endpoint::SignInCode).body(&CodeRequest { field_schema_name, field_content: phone })).await
     }
@@ -105,13 +120,14 @@ impl Client {
     ///
     /// # Errors
     /// As there.
+    #[cfg(feature = "phone")]
     pub async fn send_sign_in_code_v1(&self, field_schema_name: &str, phone: &Phone) -> Result<SentCode, Error> {
         let body = CodeRequest { field_schema_name, field_content: phone };
         self.call(Call::new(Endpoint::SignInCodeV1).body(&body)).await
     }
 
-    /// Sign in with a one-time code (<https://apidocs.leadsquared.com/sign-in-with-otp/>). There is no call that checks a
-    /// code without signing in.
+    /// Sign in with a one-time code (<https://apidocs.leadsquared.com/sign-in-with-otp/>). There is no call that checks
+    /// a code without signing in.
     ///
     /// # Errors
     /// [`Error::BadPortalPassword`] for a wrong or expired code.
@@ -142,6 +158,7 @@ impl<'a> WithPassword<'a> {
     }
 }
 
+#[cfg(feature = "phone")]
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct CodeRequest<'a> {

@@ -1,4 +1,4 @@
-//! What is wrong with an account's settings, and how to mend it.
+//! Examines an account: what is wrong with its settings, and how to fix it.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use crate::client::Client;
 use crate::crm::{Content, EmailToLead, LeadField, Recipient, Sender, User};
 use crate::error::Error;
 use crate::hosts::is_loopback;
-use crate::values::EmailAddress;
+use crate::values::{EmailAddress, schema_name};
 use crate::wire::Endpoint;
 
-/// What the account is supposed to be good for.
+/// What the account is going to be used for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The lead fields that are going to be written.
     pub fields: Vec<WantedField>,
-    /// Who mails to leads are going to be from, if any are.
+    /// The sender of mails to leads, if there are going to be any.
     pub sender: Option<Sender>,
-    /// The calls that are going to be made at most.
+    /// The most calls that are going to be made.
     pub allowance: Option<Limit>,
 }
 
@@ -32,13 +32,13 @@ pub struct WantedField {
     pub content: FieldContent,
 }
 
-/// What can be going to be written to a lead field.
+/// The kind of content that is going to be written to a lead field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FieldContent {
-    /// That is not known: any field will do.
+    /// Unknown: any field will do.
     #[default]
     Unknown,
-    /// Whatever people write, up to so many characters.
+    /// Any text, up to so many characters.
     Text(usize),
     /// An e-mail address.
     EmailAddress,
@@ -58,16 +58,16 @@ impl From<String> for WantedField {
     }
 }
 
-/// What one look found.
+/// The result of one examination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What was looked at.
+    /// What was examined.
     pub subject: Subject,
-    /// How it is.
+    /// The result.
     pub verdict: Verdict,
 }
 
-/// What is looked at, in this order.
+/// What is examined, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subject {
@@ -77,11 +77,12 @@ pub enum Subject {
     Region,
     /// May the keys' user use the portal calls?
     Role,
-    /// Can the credentials of the portal calls be had?
+    /// Can the credentials of the portal calls be fetched?
     Portal,
     /// Can login links be made?
     AutoLogin,
-    /// Does the account have the wanted fields, do they take what is going to be written, and does it insist on no others?
+    /// Does the account have the wanted fields, do they accept what is going to be written, and are no others
+    /// mandatory?
     Fields,
     /// Can mails be sent from the wanted sender?
     Sender,
@@ -89,19 +90,19 @@ pub enum Subject {
     Allowance,
 }
 
-/// How something is. The texts are for a person to read; they contain no secret and nothing personal.
+/// The result of an examination. The texts are for a person to read. They contain no secret and no personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// As it should be.
+    /// It is as it should be.
     Good(String),
-    /// Not as it should be.
+    /// It is not as it should be.
     Wrong {
         /// What is wrong.
         what: String,
-        /// What to do about it.
-        mend: String,
+        /// How to fix it.
+        fix: String,
     },
-    /// It could not be told, for this reason.
+    /// It could not be examined, for this reason.
     Unknown(String),
 }
 
@@ -134,7 +135,7 @@ impl fmt::Display for Subject {
 }
 
 impl Finding {
-    /// Whether there is something to mend.
+    /// Whether there is something to fix.
     pub fn is_wrong(&self) -> bool {
         matches!(self.verdict, Verdict::Wrong { .. })
     }
@@ -145,16 +146,29 @@ impl fmt::Display for Finding {
         let subject = self.subject;
         match &self.verdict {
             Verdict::Good(how) => write!(f, "good     {subject}: {how}"),
-            Verdict::Wrong { what, mend } => write!(f, "WRONG    {subject}: {what}\n         -> {mend}"),
+            Verdict::Wrong { what, fix } => write!(f, "WRONG    {subject}: {what}\n         -> {fix}"),
             Verdict::Unknown(why) => write!(f, "unknown  {subject}: {why}"),
         }
     }
 }
 
-/// Looks at everything that can be looked at without changing anything: at most six calls.
+/// Examines everything that can be examined without a change to the account, in six calls at most.
 ///
-/// A wrong host does not end the examination: it goes on at the right one. Findings come in the order of [`Subject`], one
-/// for each; what could not be looked at is [`Verdict::Unknown`].
+/// After a wrong host, the examination continues at the right one. There is one finding for each [`Subject`], in that
+/// order. A subject that could not be examined is [`Verdict::Unknown`].
+///
+/// # Examples
+/// ```
+/// use leadsquared::tools::doctor::{Wanted, WantedField, examine};
+///
+/// # leadsquared_fake::run(async |client| {
+/// let fields = vec![WantedField::from("EmailAddress".to_owned())];
+/// for finding in examine(&client, &Wanted { fields, ..Wanted::default() }).await {
+///     println!("{finding}");
+/// }
+/// # Ok(())
+/// # });
+/// ```
 pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
     let mut limit = None;
     let mut findings = Vec::new();
@@ -179,7 +193,7 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
         find(
             Subject::Portal,
             match portal {
-                // No call asks for the portal's id without changing something.
+                // No call checks the portal's id without a change to the account.
                 Ok(()) => Verdict::Unknown(format!(
                     "its credentials can be had; whether {} is its id shows at the first registration",
                     client.options().portal_id
@@ -192,8 +206,8 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
         find(Subject::AutoLogin, login_links(tenant_key));
     } else {
         let what = "the keys' user is not an administrator, and portal calls work for no other role".to_owned();
-        let mend = "create keys for an administrator and use those".to_owned();
-        find(Subject::Role, Verdict::Wrong { what, mend });
+        let fix = "create keys for an administrator and use those".to_owned();
+        find(Subject::Role, Verdict::Wrong { what, fix });
         for subject in [Subject::Portal, Subject::AutoLogin] {
             find(subject, Verdict::Unknown("it takes an administrator's keys to see".to_owned()));
         }
@@ -221,16 +235,16 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
     findings
 }
 
-/// What is left to say when it cannot be asked whose keys these are.
+/// The findings if LeadSquared does not say whose keys these are.
 fn without_user(error: &Error, wanted: &Wanted) -> Vec<Finding> {
     let (blamed, verdict) = match error {
         Error::BadKeys => {
             let what = "LeadSquared knows no active user with these keys".to_owned();
-            let mend =
+            let fix =
                 "copy both again from My Account > Settings > API and Webhooks; an access key usually has a '$' in it, \
                  which shells and .env files swallow unless it is quoted"
                     .to_owned();
-            (Subject::Keys, Verdict::Wrong { what, mend })
+            (Subject::Keys, Verdict::Wrong { what, fix })
         }
         Error::Unreachable(_) => {
             let why = "the core API's host could not be reached; if that lasts, check its name, and that this machine may \
@@ -254,7 +268,7 @@ fn without_user(error: &Error, wanted: &Wanted) -> Vec<Finding> {
     Subject::ALL.map(of).to_vec()
 }
 
-/// Where the account lives, and a client that asks there.
+/// The account's region, and a client for its hosts.
 fn region(client: &Client, user: &User) -> (Client, Verdict) {
     let options = client.options();
     let Some(hosts) = user.hosts() else {
@@ -267,11 +281,11 @@ fn region(client: &Client, user: &User) -> (Client, Verdict) {
         return (client.clone(), Verdict::Good(format!("the account lives at {}", user.api_host())));
     }
     let what = format!("the account lives at {}", user.api_host());
-    let mend = format!("set the core API to {} and the portal API to {}", hosts.api, hosts.portal_api);
-    (client.with_hosts(hosts).unwrap_or_else(|_| client.clone()), Verdict::Wrong { what, mend })
+    let fix = format!("set the core API to {} and the portal API to {}", hosts.api, hosts.portal_api);
+    (client.with_hosts(hosts).unwrap_or_else(|_| client.clone()), Verdict::Wrong { what, fix })
 }
 
-/// On this machine one server has several names.
+/// Whether two addresses are one place. A server on this machine has several names.
 fn is_same_place(one: &Url, other: &Url) -> bool {
     one == other
         || is_loopback(one) && is_loopback(other) && one.port_or_known_default() == other.port_or_known_default()
@@ -284,7 +298,7 @@ fn login_links(tenant_key: Result<(), Error>) -> Verdict {
             what: format!(
                 "the call that gets their key has another address (HTTP {status}); its page lost the right one"
             ),
-            mend: "ask LeadSquared's support for path and verb of \"Generate tenant auth key\" and set \
+            fix: "ask LeadSquared's support for path and verb of \"Generate tenant auth key\" and set \
                    Paths::tenant_auth_key and Paths::tenant_auth_key_verb"
                 .to_owned(),
         },
@@ -292,11 +306,11 @@ fn login_links(tenant_key: Result<(), Error>) -> Verdict {
     }
 }
 
-/// What LeadSquared has against a mail to a lead there is not. It looks at the sender first, and then finds that there is no
-/// such lead: nothing is sent. No call asks for a user by address
-/// (<https://apidocs.leadsquared.com/send-an-email-to-a-lead/>; the order is what a live account showed).
+/// Why LeadSquared refuses a mail to a lead that does not exist. It checks the sender first, then the lead: nothing is
+/// sent. No call finds a user by address (<https://apidocs.leadsquared.com/send-an-email-to-a-lead/>; a live account
+/// showed the order).
 async fn refusal_of_a_mail_to_nobody(client: &Client, sender: &Sender) -> Option<Error> {
-    // No address ever ends like this: https://www.rfc-editor.org/rfc/rfc2606#section-2.
+    // No real address has this ending: https://www.rfc-editor.org/rfc/rfc2606#section-2.
     let nobody: EmailAddress = "no-lead@nowhere.invalid".parse().expect("it has the form of an address");
     let content = Content::Html { html: "<p>Nobody gets this.</p>".to_owned(), text: "Nobody gets this.".to_owned() };
     let mut mail = EmailToLead::new(Recipient::LeadEmail(nobody), "Nobody gets this", content);
@@ -309,12 +323,12 @@ fn sender(refusal: Option<Error>) -> Verdict {
         Some(Error::NoSuchLead) => Verdict::Good("it is a user of the account".to_owned()),
         Some(Error::BadSender) => Verdict::Wrong {
             what: "it is no active user of the account".to_owned(),
-            mend: "name the address that a LeadSquared user signs in with, or nobody to send as the keys' own user"
+            fix: "name the address that a LeadSquared user signs in with, or nobody to send as the keys' own user"
                 .to_owned(),
         },
         Some(Error::MailNotDeliverable) => Verdict::Wrong {
             what: "the account cannot deliver mail".to_owned(),
-            mend: "look at its mail credits and its sending domain".to_owned(),
+            fix: "look at its mail credits and its sending domain".to_owned(),
         },
         Some(error) => verdict_of(&error, Endpoint::SendEmailToLead),
         None => Verdict::Unknown("LeadSquared did not mind a mail to nobody".to_owned()),
@@ -337,15 +351,15 @@ fn compare(known: &[LeadField], wanted: &[WantedField]) -> Verdict {
             "the account has no lead fields named {}; one of them is enough for LeadSquared to refuse a lead",
             missing.join(", ")
         );
-        let mend =
+        let fix =
             "create them under My Account > Settings > Leads > Lead Fields, or take them out of the mapping".to_owned();
-        return Verdict::Wrong { what, mend };
+        return Verdict::Wrong { what, fix };
     }
     let misfits: Vec<String> =
         wanted.iter().filter_map(|wanted| misfit(find(&wanted.name)?, &wanted.content)).collect();
     if !misfits.is_empty() {
-        let mend = "give each of these another field, or let the form ask for what the field takes".to_owned();
-        return Verdict::Wrong { what: misfits.join("; "), mend };
+        let fix = "give each of these another field, or let the form ask for what the field takes".to_owned();
+        return Verdict::Wrong { what: misfits.join("; "), fix };
     }
     let insisted: Vec<&str> = known
         .iter()
@@ -356,21 +370,22 @@ fn compare(known: &[LeadField], wanted: &[WantedField]) -> Verdict {
         let what = format!("the account insists on {}, which nothing supplies", insisted.join(", "));
         return Verdict::Wrong {
             what,
-            mend: "ask for them in the form, or make them optional in LeadSquared".to_owned(),
+            fix: "ask for them in the form, or make them optional in LeadSquared".to_owned(),
         };
     }
     if !wanted.is_empty()
         && !wanted.iter().any(|WantedField { name, .. }| {
-            name == "EmailAddress" || find(name).is_some_and(|field| field.is_lead_identifier)
+            name == schema_name::EMAIL_ADDRESS || find(name).is_some_and(|field| field.is_lead_identifier)
         })
     {
         let what = "none of the wanted fields identifies a lead, and registration takes one that does".to_owned();
-        return Verdict::Wrong { what, mend: "add EmailAddress to the mapping".to_owned() };
+        return Verdict::Wrong { what, fix: "add EmailAddress to the mapping".to_owned() };
     }
     Verdict::Good(format!("the account has all {} of them", wanted.len()))
 }
 
-/// Why a field would refuse some of what is going to be written to it. Types that are not documented refuse nothing.
+/// Why a field would refuse the content that is going to be written to it. A type that is not documented is not
+/// checked.
 fn misfit(field: &LeadField, content: &FieldContent) -> Option<String> {
     let LeadField { schema_name, data_type, max_length, options, .. } = field;
     let (written, fits): (_, &[&str]) = match content {
@@ -406,8 +421,8 @@ fn misfit(field: &LeadField, content: &FieldContent) -> Option<String> {
     })
 }
 
-/// The limit itself can be read nowhere; only a call that goes beyond it tells. One that others reached is no fault of the
-/// settings, as long as it does not happen all the time.
+/// Compares the limit with the wanted allowance. LeadSquared shows the limit only in a refusal. A limit that other
+/// programs reached is no fault of the settings, unless it happens often.
 fn allowance(seen: Option<Option<Limit>>, wanted: Option<Limit>) -> Verdict {
     let rate = |limit: Limit| f64::from(limit.calls) / limit.window.as_secs_f64();
     let refused = |limit: Option<Limit>| match limit {
@@ -418,7 +433,7 @@ fn allowance(seen: Option<Option<Limit>>, wanted: Option<Limit>) -> Verdict {
     };
     match (seen, wanted) {
         (Some(Some(limit)), Some(wanted)) if rate(wanted) > rate(limit) => {
-            Verdict::Wrong { what: refused(Some(limit)), mend: "set the allowance to no more than that".to_owned() }
+            Verdict::Wrong { what: refused(Some(limit)), fix: "set the allowance to no more than that".to_owned() }
         }
         (Some(limit), _) => Verdict::Unknown(format!(
             "{}, which others use as well; if that happens often, set the allowance lower, so that other programs and \
@@ -446,7 +461,7 @@ fn verdict_of(error: &Error, endpoint: Endpoint) -> Verdict {
     if error.is_transient() {
         return Verdict::Unknown(format!("{error}; ask again in a minute"));
     }
-    Verdict::Wrong { what: error.to_string(), mend: format!("see {}", endpoint.page()) }
+    Verdict::Wrong { what: error.to_string(), fix: format!("see {}", endpoint.page()) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Tools over several calls: an examination of an account, and the setup of its webhooks.
+//! Tools that make several calls: `doctor` examines an account, `webhook_setup` sets up its webhooks.
 
+#[cfg(feature = "doctor")]
 pub mod doctor;
 pub mod webhook_setup;

@@ -1,4 +1,4 @@
-//! Bringing an account's webhooks to where an address hears of the events it wants, and of no others.
+//! Sets up an account's webhooks, so that an address receives the wanted events and no others.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ use crate::client::Client;
 use crate::crm::{NewWebhook, Webhook, WebhookEvent, WebhookState};
 use crate::error::Error;
 
-/// What an address is to hear of. `Debug` shows neither the secret nor more of the address than its host.
+/// The events that an address should receive. `Debug` hides the secret, and the address except its host.
 #[derive(Clone)]
 pub struct WebhookSetup {
-    /// The address; it has to answer an empty request with 200.
+    /// The address. It must answer an empty request with 200.
     pub url: Url,
-    /// The header that proves to it where a delivery comes from.
+    /// The header that proves to the address where a delivery comes from.
     pub header: String,
-    /// What that header holds.
+    /// The value of that header.
     pub secret: SecretString,
-    /// A few characters by which a person tells this secret from the one before it, such as the start of its hash. They
-    /// stand in each webhook's description, since LeadSquared does not give the headers back.
+    /// A few characters that identify the secret, such as the start of its hash. Each webhook's description holds them,
+    /// because LeadSquared does not list the headers.
     pub mark: String,
     /// The events.
     pub events: Vec<WebhookEvent>,
@@ -37,26 +37,26 @@ impl fmt::Debug for WebhookSetup {
     }
 }
 
-/// What there is to do about one webhook. `Display` is a line or two for a person.
+/// What to do about one webhook. `Display` is a line or two for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// There is none for the event.
+    /// The event has no webhook.
     Create(WebhookEvent),
-    /// There is one, with another secret or description.
+    /// The webhook has another secret or description.
     Update {
         /// Its id.
         webhook_id: String,
         /// What it is for.
         event: WebhookEvent,
     },
-    /// It is as it should be.
+    /// The webhook is as it should be.
     Keep {
         /// Its id.
         webhook_id: String,
         /// What it is for.
         event: WebhookEvent,
     },
-    /// It is switched off, and only a person can switch it on.
+    /// The webhook is switched off, and only a person can switch it on.
     SwitchOn {
         /// Its id.
         webhook_id: String,
@@ -65,7 +65,7 @@ pub enum Step {
         /// Who switched it off.
         state: WebhookState,
     },
-    /// It calls the address for something that is not wanted. A person decides what becomes of it.
+    /// The webhook calls the address for an event that is not wanted. A person decides what to do with it.
     Surplus {
         /// Its id.
         webhook_id: String,
@@ -97,7 +97,7 @@ impl fmt::Display for Step {
             Self::SwitchOn { webhook_id, event, state } => {
                 let why = match state {
                     WebhookState::DisabledAfterFailures => "LeadSquared switched it off, because the address failed",
-                    _ => "somebody switched it off",
+                    _ => "a person switched it off",
                 };
                 write!(
                     f,
@@ -113,12 +113,32 @@ impl fmt::Display for Step {
 }
 
 impl WebhookSetup {
-    /// What there is to do, from what the account has: for each event in its order, and then for what is left over.
-    ///
-    /// Webhooks that call other addresses are none of its business.
+    /// Compares the account's webhooks with the wanted events: one step for each event in its order, then the surplus.
+    /// Webhooks that call other addresses are left alone.
     ///
     /// # Errors
     /// As for every call.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::crm::WebhookEvent;
+    /// use leadsquared::tools::webhook_setup::WebhookSetup;
+    ///
+    /// # leadsquared_fake::run(async |client| {
+    /// let setup = WebhookSetup {
+    ///     url: "https://api.example.com/crm-events".parse()?,
+    ///     header: "x-webhook-secret".to_owned(),
+    ///     secret: "0123456789abcdef0123456789abcdef".to_owned().into(),
+    ///     mark: "9f86d081".to_owned(),
+    ///     events: vec![WebhookEvent::LeadCreate, "lead-field-change=ProspectStage".parse()?],
+    /// };
+    /// for step in setup.plan(&client).await? {
+    ///     println!("{step}");
+    ///     setup.carry_out(&step, &client).await?;
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn plan(&self, client: &Client) -> Result<Vec<Step>, Error> {
         let mut existing = Vec::new();
         for state in [WebhookState::Enabled, WebhookState::DisabledByHand, WebhookState::DisabledAfterFailures] {
@@ -127,7 +147,7 @@ impl WebhookSetup {
         Ok(self.steps(existing))
     }
 
-    /// Does what one step asks for; nothing, for what is done by hand.
+    /// Carries out one step. A step for a person does nothing.
     ///
     /// # Errors
     /// [`Error::Duplicate`] for a field that another webhook listens to, since each field can have one.
@@ -143,7 +163,7 @@ impl WebhookSetup {
         existing.retain(|webhook| Url::parse(&webhook.url).is_ok_and(|url| url == self.url));
         let mut steps = Vec::new();
         for (number, event) in self.events.iter().enumerate() {
-            // One that was asked for twice is still one webhook.
+            // An event that is listed twice is one webhook.
             if self.events[..number].contains(event) {
                 continue;
             }
@@ -181,14 +201,14 @@ impl WebhookSetup {
         }
     }
 
-    /// All that a list of webhooks does not give back otherwise: the field, the header and which secret it is.
+    /// What a list of webhooks does not show otherwise: the field, the header and the mark of the secret.
     fn description(&self, event: &WebhookEvent) -> String {
         format!("{event}, {} {}", self.header, self.mark)
     }
 }
 
-/// Whether a webhook is for an event. Which field a webhook listens to is in no list: its description has to say it, as it
-/// does for an activity type that the properties do not name.
+/// Whether a webhook is for an event. LeadSquared does not list the field that a webhook is about, and not always the
+/// activity type: then the description decides.
 fn is_for(webhook: &Webhook, event: &WebhookEvent) -> bool {
     let code = || -> Option<u32> {
         let properties: Value = serde_json::from_str(webhook.properties.as_deref()?).ok()?;
@@ -199,7 +219,7 @@ fn is_for(webhook: &Webhook, event: &WebhookEvent) -> bool {
     };
     let described =
         || webhook.description.as_deref().unwrap_or_default().split(", ").next() == Some(&event.to_string());
-    webhook.event_code == event.name()
+    webhook.event_code == event.event_type().name()
         && match event.activity() {
             Some(event) => code().map_or_else(described, |code| code == event),
             None => event.field().is_none() || described(),
@@ -227,7 +247,7 @@ mod tests {
         let event: WebhookEvent = event.parse().unwrap();
         let properties = event.activity().map(|code| json!({"ActivityEvent": code.to_string()}).to_string());
         serde_json::from_value(
-            json!({"WebhookId": event.to_string(), "EventCode": event.name(), "URL": setup.url.as_str(),
+            json!({"WebhookId": event.to_string(), "EventCode": event.event_type().name(), "URL": setup.url.as_str(),
             "Description": setup.description(&event), "WebhookProperties": properties, "StatusCode": state}),
         )
         .unwrap()
@@ -291,7 +311,7 @@ mod tests {
         assert!(steps[1].to_string().starts_with("BY HAND    lead-create (lead-create): LeadSquared switched it off"));
         let by_hand = new.steps(vec![listed(&new, "lead-create", 1)]);
         assert_eq!(by_hand.len(), 1);
-        assert!(by_hand[0].to_string().contains("somebody switched it off") && by_hand[0].is_by_hand());
+        assert!(by_hand[0].to_string().contains("a person switched it off") && by_hand[0].is_by_hand());
     }
 
     #[test]

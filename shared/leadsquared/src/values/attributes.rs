@@ -1,4 +1,4 @@
-//! The ordered attribute list of every write.
+//! The attributes of a lead, in the order in which they are sent.
 
 use std::fmt;
 
@@ -6,9 +6,18 @@ use serde::Serialize;
 
 /// Lead attributes in the order they are sent.
 ///
-/// Order matters to LeadSquared: of several unique identifiers the *first* is the one it matches leads by
-/// (<https://apidocs.leadsquared.com/register/>). Names are schema names in their exact case; values are text, numbers and
-/// booleans included. `Debug` shows the names only.
+/// Order matters: LeadSquared matches leads by the *first* unique identifier in the list
+/// (<https://apidocs.leadsquared.com/register/>). Names are schema names in their exact case; values are text, numbers
+/// and booleans included. `Debug` shows the names only.
+///
+/// ```
+/// use leadsquared::{Attributes, schema_name};
+///
+/// let mut fields = Attributes::new().with(schema_name::EMAIL_ADDRESS, "asha@example.com").with("mx_City", "Pune");
+/// fields.set("mx_City", "Delhi");
+/// assert_eq!(fields.value("mx_City"), Some("Delhi"));
+/// assert_eq!(format!("{fields:?}"), r#"Attributes["EmailAddress", "mx_City"]"#);
+/// ```
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Attributes(Vec<Attribute>);
@@ -27,7 +36,7 @@ impl Attributes {
         Self::default()
     }
 
-    /// Appends an attribute, or gives one that is already there its new value in its old place.
+    /// Appends an attribute. One that is in the list keeps its place and gets the new value.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         let (name, value) = (name.into(), value.into());
         match self.0.iter_mut().find(|attribute| attribute.name == name) {
@@ -43,7 +52,7 @@ impl Attributes {
         self
     }
 
-    /// Takes an attribute out, and its value with it.
+    /// Removes an attribute and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         let position = self.0.iter().position(|attribute| attribute.name == name)?;
         Some(self.0.remove(position).value)
@@ -59,7 +68,7 @@ impl Attributes {
         self.0.iter().map(|attribute| (attribute.name.as_str(), attribute.value.as_str()))
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! LeadSquared's date-times, all of them UTC.
+//! LeadSquared's spellings of a date-time. All of them are UTC.
 
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -11,17 +11,30 @@ const AMERICAN: &[BorrowedFormatItem<'_>] = format_description!(
     "[month padding:none]/[day padding:none]/[year] [hour padding:none repr:12]:[minute]:[second] [period]"
 );
 
-/// Writes `2026-01-02 03:04:05`, the one form LeadSquared takes (<https://apidocs.leadsquared.com/overview/>). Fractions of
+/// Writes `2026-01-02 03:04:05`, the form of every request (<https://apidocs.leadsquared.com/overview/>). Fractions of
 /// a second are dropped.
+///
+/// ```
+/// use leadsquared::date_time;
+/// use time::macros::utc_datetime;
+///
+/// assert_eq!(date_time::write(utc_datetime!(2026-01-02 03:04:05)), "2026-01-02 03:04:05");
+/// assert_eq!(date_time::read("1/2/2026 3:04:05 AM"), Some(utc_datetime!(2026-01-02 03:04:05)));
+/// ```
 pub fn write(at: UtcDateTime) -> String {
     at.format(PLAIN).expect("every component of the format exists in every date-time")
 }
 
-/// Reads any of the forms LeadSquared answers with: `2026-01-02 03:04:05`, the same with `.000`,
+/// Writes `1/2/2026 3:04:05 AM`, as LeadSquared does in the data of a listed activity. No request takes this form.
+pub fn write_american(at: UtcDateTime) -> String {
+    at.format(AMERICAN).expect("every component of the format exists in every date-time")
+}
+
+/// Reads every form that LeadSquared answers with: `2026-01-02 03:04:05`, the same with `.000`,
 /// `/Date(1417453996000+0000)/` and `1/2/2026 3:04:05 AM`.
 pub fn read(text: &str) -> Option<UtcDateTime> {
     if let Some(legacy) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
-        // The offset only says how to show it; the number is UTC already.
+        // The offset is only for display; the number is UTC already.
         let digits = legacy.get(1..).and_then(|tail| tail.find(['+', '-'])).map_or(legacy, |end| &legacy[..=end]);
         return UtcDateTime::from_unix_timestamp_nanos(i128::from(digits.parse::<i64>().ok()?) * 1_000_000).ok();
     }

@@ -1,22 +1,29 @@
-//! One spelling for every e-mail address.
+//! E-mail addresses, in one spelling each.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// An e-mail address, checked and in its one normal spelling: no surrounding white space, all in lower case.
+/// An e-mail address, checked and in its normal spelling: lower case, no surrounding white space, at most 254 bytes.
 ///
-/// The local part is lowered as well. Mail servers may tell `Asha@` from `asha@`; that LeadSquared's match does not is
-/// inferred, and two spellings of one person must never become two people. At most 254 bytes.
-/// Quoted local parts and address literals (`"a b"@x`, `a@[127.0.0.1]`) are refused: applicants do not have them, and
-/// mail headers and search fields are easier to keep safe without them.
+/// The part before the `@` is in lower case too. LeadSquared's match is inferred to ignore the case, and two spellings
+/// of one person must never become two people. Quoted local parts and address literals (`"a b"@x`, `a@[127.0.0.1]`) are
+/// refused: applicants do not have them, and mail headers and search fields are safer without them.
+///
+/// ```
+/// use leadsquared::EmailAddress;
+///
+/// let address: EmailAddress = " Asha@Example.com ".parse()?;
+/// assert_eq!(address.expose(), "asha@example.com");
+/// # Ok::<(), leadsquared::InvalidEmailAddress>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EmailAddress(String);
 
 impl EmailAddress {
-    /// The address as text. It is personal data: mail headers and LeadSquared may have it, logs may not.
+    /// The address as text. It is personal data: send it to LeadSquared and in mail headers, never to a log.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -28,7 +35,7 @@ impl FromStr for EmailAddress {
     /// Checks and normalises.
     ///
     /// # Errors
-    /// When no mail could be addressed this way.
+    /// When the text is no such address.
     fn from_str(text: &str) -> Result<Self, InvalidEmailAddress> {
         let text = text.trim().to_lowercase();
         let rules =
@@ -62,7 +69,8 @@ impl fmt::Debug for EmailAddress {
     }
 }
 
-/// The text is not an e-mail address. It is not repeated here, since it may be one all the same.
+/// The text is not an e-mail address. The error does not repeat it: with a typing mistake it is personal data all the
+/// same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an e-mail address of the form name@example.com")]
 pub struct InvalidEmailAddress;

@@ -1,4 +1,4 @@
-//! The GUIDs by which LeadSquared names things.
+//! Ids: the GUIDs of leads, portals, users and activities.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Declares the identifier of one kind of record, so that no call can be handed the id of another kind.
+/// Declares the id of one kind of record, so that a call cannot take the id of another kind.
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -1,4 +1,4 @@
-//! One spelling for every phone number.
+//! Phone numbers, in one spelling each.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,25 +8,34 @@ use serde::{Deserialize, Serialize};
 
 /// A phone number in the form LeadSquared stores and shows: `+91-9000000001`.
 ///
-/// LeadSquared matches `SearchBy: Phone` by the exact text, so a second spelling would be a second lead. What counts as a
-/// number is Google's libphonenumber data; only the length is insisted on, because new ranges are in use before they are
-/// in anybody's data. An extension is dropped: LeadSquared's field has no place for it.
+/// LeadSquared matches `SearchBy: Phone` by the exact text, so a second spelling would be a second lead. Google's
+/// libphonenumber data decide what a number is. Only its length is checked: new ranges are in use before they are in
+/// the data. An extension is dropped, because LeadSquared's field has no place for it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Phone(String);
 
 impl Phone {
-    /// Reads a number in any usual notation; one without a country is taken to be of `default_country`.
+    /// Reads a number in any usual notation. A number without a country is taken to be of `default_country`.
+    ///
+    /// ```
+    /// use leadsquared::{CallingCode, Phone};
+    ///
+    /// let india = CallingCode(91);
+    /// assert_eq!(Phone::parse("090000 00001", india)?.expose(), "+91-9000000001");
+    /// assert_eq!(Phone::parse("+1 650 253 0000", india)?.expose(), "+1-6502530000");
+    /// # Ok::<(), leadsquared::InvalidPhone>(())
+    /// ```
     ///
     /// # Errors
-    /// When it cannot be a number of its country, or that country is unknown.
+    /// When it cannot be a number of its country, or the country is unknown.
     pub fn parse(text: &str, default_country: CallingCode) -> Result<Self, InvalidPhone> {
-        // The default is for numbers without a country; an unknown one must not make up a country for them.
+        // With an unknown default country, a number without a country is refused.
         let region = PHONE_NUMBER_UTIL.get_region_for_country_code(i32::from(default_country.0));
         Self::normalise(PHONE_NUMBER_UTIL.parse(text, region).map_err(|_| InvalidPhone)?)
     }
 
-    /// The number as text. It is personal data: LeadSquared may have it, logs may not.
+    /// The number as text. It is personal data: send it to LeadSquared, never to a log.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -45,7 +54,7 @@ impl FromStr for Phone {
     /// Reads a number that names its country, such as one that was normalised before.
     ///
     /// # Errors
-    /// When it names none, or cannot be a number of it.
+    /// When it names no country, or cannot be a number of that country.
     fn from_str(text: &str) -> Result<Self, InvalidPhone> {
         Self::normalise(PHONE_NUMBER_UTIL.parse(text, None).map_err(|_| InvalidPhone)?)
     }
@@ -81,7 +90,7 @@ impl FromStr for CallingCode {
     /// Reads `91` or `+91`.
     ///
     /// # Errors
-    /// When it is no country's code.
+    /// When no country has this code.
     fn from_str(text: &str) -> Result<Self, InvalidPhone> {
         let digits = text.trim().trim_start_matches('+');
         let code = digits.parse().map_err(|_| InvalidPhone)?;
@@ -89,7 +98,8 @@ impl FromStr for CallingCode {
     }
 }
 
-/// The text is not a phone number. It is not repeated here, since it may be one all the same.
+/// The text is not a phone number. The error does not repeat it: with a typing mistake it is personal data all the
+/// same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a phone number; write it with its country, such as +91-9000000001")]
 pub struct InvalidPhone;

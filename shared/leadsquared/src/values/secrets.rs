@@ -1,12 +1,12 @@
-//! Values that are shown to nobody: keys, tokens and passwords.
+//! Secrets: keys, tokens and passwords, in types that never print them.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// The two keys of one LeadSquared user; portal calls want an administrator's.
+/// The two keys of a LeadSquared user. Portal calls need an administrator's.
 ///
-/// See <https://apidocs.leadsquared.com/authentication/>. The access key usually contains a `$`, which shells and `.env`
-/// files like to eat: a key without one is worth a second look.
+/// See <https://apidocs.leadsquared.com/authentication/>. The access key usually contains a `$`, which shells and
+/// `.env` files expand unless it is quoted: check a key without one.
 #[derive(Clone, Debug)]
 pub struct Keys {
     /// "AccessKey" in LeadSquared's settings.
@@ -15,7 +15,7 @@ pub struct Keys {
     pub secret_key: SecretString,
 }
 
-/// Declares a secret text: read with `expose`, hidden everywhere else, wiped when dropped.
+/// Declares a secret text: only `expose` shows it, and its memory is wiped when it is dropped.
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -24,7 +24,7 @@ macro_rules! secret {
         pub struct $name(SecretString);
 
         impl $name {
-            /// The secret itself. Whatever it is put into becomes secret as well.
+            /// The secret itself. Keep every value that holds it secret too.
             pub fn expose(&self) -> &str {
                 self.0.expose_secret()
             }
@@ -56,21 +56,21 @@ secret! {
 }
 
 secret! {
-    /// A lead's auto-login key: whoever holds it is that lead in the portal, for four hours after it was made.
+    /// A lead's auto-login key: its holder acts as that lead in the portal, for four hours after it was made.
     ///
     /// See <https://apidocs.leadsquared.com/portal-auto-login-generate-lead-level-auth-key/>.
     AutoLoginKey
 }
 
 secret! {
-    /// A signed-in portal user's private key, good for four hours; LeadSquared documents no way to end it sooner.
+    /// A signed-in portal user's private key, valid for four hours. LeadSquared documents no way to revoke it.
     ///
     /// See <https://apidocs.leadsquared.com/sign-in/>.
     SessionKey
 }
 
 secret! {
-    /// The proof in a password-reset mail, 64 hexadecimal digits. How long it lasts is not documented.
+    /// The proof in a password-reset mail, 64 hexadecimal digits. How long it is valid is not documented.
     ///
     /// See <https://apidocs.leadsquared.com/forgot-password/>.
     TemporaryPassword
@@ -82,7 +82,7 @@ secret! {
 }
 
 secret! {
-    /// What LeadSquared recognises a sent code by. It is of no use without the code.
+    /// By this LeadSquared recognises a code that it sent. It is useless without the code.
     CodeChallenge
 }
 
@@ -93,7 +93,7 @@ impl Serialize for CodeChallenge {
 }
 
 secret! {
-    /// Where a code was sent, in LeadSquared's own spelling: signing in with the code takes it unchanged.
+    /// The number that a code was sent to, in LeadSquared's spelling. Signing in with the code takes it unchanged.
     CodeRecipient
 }
 

@@ -1,4 +1,4 @@
-//! From a status and a body to a value or a decision. Pure.
+//! Decodes an answer: from a status and a body to a value or an error. Pure.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::endpoint::{Host, Presented};
 use crate::admission::Limit;
 use crate::error::{DuplicateField, Error, HiddenText};
 
-/// Texts by which LeadSquared's answers are told apart where no type is documented.
+/// Texts that identify an answer of LeadSquared where no type is documented.
 ///
-/// A text matches when the answer contains it, in any letter case. The defaults were seen in public client code or are
-/// guesses, as each field says; put the texts of your account here when they differ.
+/// A text matches if the answer contains it, in any letter case. Each field says where its defaults come from; replace
+/// them if your account has other texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Texts {
-    /// Register was asked for new leads only. Seen in a public client.
+    /// The registration was for a new lead only, and the lead exists. Seen in a public client.
     pub lead_exists: Vec<String>,
     /// No lead has the id or address. Seen on live accounts.
     pub no_such_lead: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Texts {
     pub bad_portal_password: Vec<String>,
     /// A derived credential, or a signed-in person's private key, is refused. Guesses.
     pub stale_credential: Vec<String>,
-    /// The rate limit was exceeded, whatever the status. Documented.
+    /// The rate limit was exceeded, under any status. Documented.
     pub rate_limited: Vec<String>,
     /// The sender of a mail is no user of the account. Seen on a live account.
     pub bad_sender: Vec<String>,
@@ -62,19 +62,30 @@ impl Default for Texts {
     }
 }
 
-/// Reads an answer: the body first, since LeadSquared's own errors travel under almost any status.
+/// Reads an answer: the body first, because LeadSquared's own errors have almost any status.
 ///
-/// The client itself knows more than this takes: it also names the other host of a pair and the fields that were sent.
+/// The client decides more exactly than this function: it also knows which host it asked and which fields it sent.
 ///
 /// # Errors
 /// Whenever the answer is not a documented success; see [`Error`] for the decisions. Never [`Error::Unreachable`],
 /// [`Error::UnknownResult`], [`Error::TurnedAway`] or [`Error::OutOfTime`], which happen without an answer.
+///
+/// # Examples
+/// ```
+/// use leadsquared::Error;
+/// use leadsquared::wire::{Presented, Texts, decode};
+///
+/// // LeadSquared reports a missing lead under HTTP 500, which says "try again" in most other APIs.
+/// let body = br#"{"Status": "Error", "ExceptionType": "MXException", "ExceptionMessage": "Lead does not exist"}"#;
+/// let answer = decode::<String>(500, body, Presented::Keys, &Texts::default());
+/// assert!(matches!(answer, Err(Error::NoSuchLead)));
+/// ```
 pub fn decode<T: DeserializeOwned>(status: u16, body: &[u8], presented: Presented, texts: &Texts) -> Result<T, Error> {
     let asked = Asked { presented, host: None, fields: &[] };
     judge(status, body, &asked, texts).map_err(|failed| failed.error)
 }
 
-/// What was asked, as far as the answer is judged by it.
+/// The parts of a call that decide what its answer means.
 pub(crate) struct Asked<'a> {
     pub(crate) presented: Presented,
     /// The host that answers: which of the two, and its name.
@@ -87,7 +98,7 @@ pub(crate) struct Asked<'a> {
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) error: Error,
-    /// Whether the call carried a person's secret and ours, and the answer does not say which of them is wrong.
+    /// Whether the call carried a person's secret and the client's, and the answer does not say which of them is wrong.
     pub(crate) unclear: bool,
 }
 
@@ -97,23 +108,23 @@ impl From<Error> for Failed {
     }
 }
 
-/// [`decode`] for an answer of which it is known what was asked.
+/// [`decode`] for the answer to a known call.
 pub(crate) fn judge<T: DeserializeOwned>(
     status: u16,
     body: &[u8],
     asked: &Asked<'_>,
     texts: &Texts,
 ) -> Result<T, Failed> {
-    // .NET writes a byte order mark where it is asked for UTF-8, and JSON has no place for one.
+    // .NET starts UTF-8 with a byte order mark, which JSON does not allow.
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-    // The message of a serde_json error quotes the value it stumbled over; its place tells enough.
+    // The message of a serde_json error quotes the value that it failed on. Line and column do not.
     let undocumented = |error: serde_json::Error| {
         Failed::from(Error::Undocumented { status, line: error.line(), column: error.column() })
     };
     let is_success = (200..300).contains(&status);
     let envelope = match Envelope::read(body) {
         Ok(envelope) => envelope,
-        // It may say anything, failure included.
+        // A body that cannot be read may report a failure.
         Err(error) if is_success => return Err(undocumented(error)),
         Err(_) => Envelope::default(),
     };
@@ -139,7 +150,7 @@ fn failure(status: u16, body: &[u8], envelope: &Envelope, asked: &Asked<'_>, tex
     error.into()
 }
 
-/// Any type of LeadSquared's own that means something else goes before the text: it may be about the limit of a field.
+/// A type of LeadSquared's own with another meaning takes precedence: the text may be about the limit of a field.
 fn is_rate_limit(status: u16, exception_type: &str, message: &str, texts: &Texts) -> bool {
     let is_untyped = !exception_type.starts_with("MX") || exception_type == "MXException";
     status == 429
@@ -163,11 +174,11 @@ fn unauthorized(message: &str, asked: &Asked<'_>, texts: &Texts) -> Failed {
     }
 }
 
-/// What the text decides. The portal's types are documented nowhere, so there it has to.
+/// The error that the text names. The types of the portal's errors are documented nowhere: only the text is left.
 fn failure_by_text(exception_type: &str, message: &str, presented: Presented, texts: &Texts) -> Option<Failed> {
     let says = |any_of: &[String]| contains_any(message, any_of);
     match exception_type {
-        // These mean one thing each, and their texts quote what was sent, which may be anything.
+        // Each of these has one meaning, and its text quotes what was sent, which may be anything.
         "MXInvalidDataTypeException"
         | "MXInvalidEntityReferenceException"
         | "MXInvalidActivityException"
@@ -220,9 +231,9 @@ fn failure_by_type(
         other => match status {
             403 => Error::NotPermitted,
             404 | 405 => Error::NoSuchCall { status },
-            // An error in LeadSquared's own form is its application's, type or no type; a gateway's has none.
+            // LeadSquared's application writes errors in its own form, with or without a type. A gateway does not.
             500 if other.is_empty() && envelope.denies() => refused(format!("HTTP {status}"), message),
-            // 408 is a proxy's word for a time-out, not LeadSquared's for a bad call.
+            // A proxy answers 408 for a time-out; LeadSquared does not use it for a bad call.
             408 | 500..=599 => Error::ServerFault { status },
             400..=499 if other.is_empty() => refused(format!("HTTP {status}"), message),
             200..=299 if other.is_empty() => refused("unnamed".to_owned(), message),
@@ -232,7 +243,8 @@ fn failure_by_type(
     }
 }
 
-/// The parts of an answer that tell failure from success. Values, not texts: one odd part must not hide the others.
+/// The parts of an answer that distinguish failure from success. They are values, not texts: one odd part must not hide
+/// the others.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct Envelope {
@@ -245,7 +257,7 @@ struct Envelope {
 }
 
 impl Envelope {
-    /// An empty one of what is no JSON object, such as a list of leads.
+    /// Empty for a body that is no JSON object, such as a list of leads.
     fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
         if body.trim_ascii_start().starts_with(b"{") { serde_json::from_slice(body) } else { Ok(Self::default()) }
     }
@@ -258,7 +270,7 @@ impl Envelope {
         self.denies() || self.is_successful == Value::Bool(false) || self.exception_type.is_string()
     }
 
-    /// Kept only when it looks like a type's name, because it is printed.
+    /// The type, if it has the form of a type's name. It is printed, so nothing else may pass.
     fn exception_type(&self) -> String {
         let name = self.exception_type.as_str().unwrap_or_default();
         let plain = name.len() <= 80 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_');
@@ -285,12 +297,12 @@ fn limit_in(message: &str) -> Option<Limit> {
     let (calls, rest) = rest.split_once(" in ")?;
     let (seconds, _) = rest.split_once(' ')?;
     let (calls, seconds) = (calls.trim().parse().ok()?, seconds.trim().parse().ok()?);
-    // None at all, or in no time, is no limit that anybody could keep.
+    // Zero calls, or a period of zero seconds, is no limit.
     (calls > 0 && seconds > 0).then(|| Limit { calls, window: Duration::from_secs(seconds) })
 }
 
-/// The host that a text names instead of the one that was asked. LeadSquared may name the core API's to somebody who asked
-/// the portal's: the region is what counts.
+/// The host that a text names instead of the one that was asked. LeadSquared may name the core API's host in an answer
+/// of the portal API: only the region counts.
 fn right_host(message: &str, asked: Option<(Host, &str)>) -> Option<String> {
     let Some((host, name)) = asked else { return api_hosts_in(message).next() };
     let counterpart = |named: String| {
@@ -300,11 +312,11 @@ fn right_host(message: &str, asked: Option<(Host, &str)>) -> Option<String> {
             Host::Portal => format!("portal{core}"),
         }
     };
-    // A text that names the very host that was asked means that something else is wrong.
+    // If the text names the host that was asked, something else is wrong.
     api_hosts_in(message).map(counterpart).find(|right| right != name)
 }
 
-/// Core and portal API hosts named in a text. Other hosts of LeadSquared's, such as its documentation's, do not count.
+/// Core and portal API hosts named in a text. LeadSquared's other hosts, such as its documentation's, do not count.
 fn api_hosts_in(message: &str) -> impl Iterator<Item = String> {
     message
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'))
@@ -318,7 +330,7 @@ fn api_hosts_in(message: &str) -> impl Iterator<Item = String> {
 
 /// "A Lead with same Phone Number already exists." or "Duplicate entry 'x' for key 'UQ_Prospect_Base_EmailAddress'".
 fn duplicate_name_in(message: &str) -> Option<&str> {
-    // The quoted value comes first and may contain anything, so the key is looked for from the end.
+    // The quoted value comes first and may contain anything: search for the key from the end.
     match message.rsplit_once("for key '") {
         Some((_, rest)) => rest.split_once('\'').map(|(key, _)| key.strip_prefix("UQ_Prospect_Base_").unwrap_or(key)),
         None => message
@@ -328,8 +340,8 @@ fn duplicate_name_in(message: &str) -> Option<&str> {
     }
 }
 
-/// The field that a text names, by its schema name. The text may give the name people see, or quote a value: only a field
-/// that was sent is taken for one.
+/// The field that a text names, by its schema name. The text may have the display name or quote a value: only a field
+/// that was sent counts.
 fn duplicate_field_in(message: &str, sent: &[String]) -> DuplicateField {
     match duplicate_name_in(message).map(str::trim) {
         Some("Email" | "Email Address" | "EmailAddress") => DuplicateField::EmailAddress,
@@ -351,7 +363,7 @@ fn is_name_of(name: &str, field: &str) -> bool {
     plain(name) == plain(field)
 }
 
-/// The names in "Attribute(s) does not exist - mx_Foo,mx_Bar.": those that were sent, and those that can only be names.
+/// The names in "Attribute(s) does not exist - mx_Foo,mx_Bar.": names that were sent, and texts that can only be names.
 fn attributes_in(message: &str, sent: &[String]) -> Vec<String> {
     let Some((_, names)) = message.split_once(" - ") else { return Vec::new() };
     let is_schema_name = |name: &str| {

@@ -1,4 +1,4 @@
-//! Every call as data: host, verb, path, what it carries, and whether it may be repeated.
+//! Every call as data: host, verb, path, the credentials it carries, and whether a repeat does harm.
 
 /// Which of the account's two hosts serves a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Access {
     }
 }
 
-/// What a call presented to be let in, which is what a 401 is about.
+/// The credentials that a call presented. A 401 is about these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presented {
     /// The keys.
@@ -123,10 +123,10 @@ macro_rules! endpoints {
         }
 
         impl Endpoint {
-            /// Every call there is: the list to check coverage against.
+            /// Every call.
             pub const ALL: &'static [Endpoint] = &[$(Endpoint::$name),*];
 
-            /// Its name as written here: a stable word for logs and metrics.
+            /// Its name: a stable word for logs and metrics.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Endpoint::$name => stringify!($name),)*
@@ -212,7 +212,8 @@ endpoints! {
     PostLeadAndActivity: Api Post "/v2/ProspectActivity.svc/CreateCustom" Keys Keys Harmful "create-lead-and-activity"
     /// Get the activities of a lead.
     Activities: Api Post "/v2/ProspectActivity.svc/Retrieve" Keys Keys Harmless "get-activities-of-a-lead"
-    /// Get the activity types. It is in LeadSquared's PHP library and on no page; the page given is that of creating one.
+    /// Get the activity types. It is in LeadSquared's PHP library and on no page; the page given is that of creating
+    /// one.
     ActivityTypes: Api Get "/v2/ProspectActivity.svc/ActivityTypes.Get" Keys Keys Harmless "create-new-activity-type-api"
     /// Create an activity type.
     CreateActivityType: Api Post "/v2/ProspectActivity.svc/CreateType" Keys Keys Harmful "create-new-activity-type-api"
@@ -259,8 +260,8 @@ impl Endpoint {
 
 /// Paths and verbs that LeadSquared's documentation does not give, or gives only for another version of a call.
 ///
-/// The defaults are the likeliest ones. When a call answers [`NoSuchCall`](crate::Error::NoSuchCall), ask LeadSquared's
-/// support for the right one and set it here.
+/// The defaults are the likeliest ones. When a call fails with [`NoSuchCall`](crate::Error::NoSuchCall), ask
+/// LeadSquared's support for the right one and set it here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Paths {

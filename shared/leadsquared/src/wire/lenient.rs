@@ -1,4 +1,4 @@
-//! Reading parts of an answer that are good to have: null, a number for a text or a text for a flag must not cost the rest.
+//! Reads optional parts of an answer: a null, a number for a text or a text for a flag must not cost the rest.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -8,7 +8,7 @@ pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     Ok(optional_text(deserializer)?.unwrap_or_default())
 }
 
-/// A text, or none for null.
+/// A text; `None` for null.
 pub(crate) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => Some(text),

@@ -1,4 +1,4 @@
-//! The envelope of most answers of the core API.
+//! The envelope of the core API's answers.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;

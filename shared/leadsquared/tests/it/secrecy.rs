@@ -6,8 +6,8 @@ use leadsquared::crm::{
 use leadsquared::portal::{Identifier, PasswordReset, Registration, SentCode, Session};
 use leadsquared::{Attributes, AutoLoginKey, LoginLink, OneTimeCode, Password, SessionKey, TemporaryPassword};
 
-use crate::fake::Fake;
 use crate::{PRIVATE, client, keys, options};
+use leadsquared_fake::Fake;
 
 #[test]
 fn no_value_prints_what_it_holds() {

@@ -1,41 +1,57 @@
-//! A server that plays LeadSquared's part: it keeps what it was sent and answers as it is told, badly where asked.
+//! A server in LeadSquared's place, for the tests and examples of the client.
+//!
+//! It records what it is sent. It answers as a test says, broken answers included, or as the files in `contract/` say.
 
+#![expect(clippy::unwrap_used, reason = "a server that cannot be set up fails the test that asked for it")]
+
+use std::fs;
+
+use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use leadsquared::{Client, Keys, Options};
+use serde_json::Value;
 use url::Url;
 
 /// One request as it came over the wire.
 #[derive(Clone)]
-pub(crate) struct Request {
-    pub(crate) method: String,
+pub struct Request {
+    /// `GET` or `POST`.
+    pub method: String,
     /// Path and query, still encoded.
-    pub(crate) target: String,
+    pub target: String,
     /// Names in lower case.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: String,
+    pub headers: Vec<(String, String)>,
+    /// The body, as text.
+    pub body: String,
 }
 
 impl Request {
-    pub(crate) fn path(&self) -> &str {
+    /// The path, without the query.
+    pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    pub(crate) fn query(&self) -> Vec<(String, String)> {
+    /// The query, decoded.
+    pub fn query(&self) -> Vec<(String, String)> {
         let (_, query) = self.target.split_once('?').unwrap_or_default();
         url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    /// A header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// How the server reacts to a request.
-pub(crate) enum Reply {
+pub enum Reply {
+    /// Answers with this status and body.
     Answer(u16, String),
     /// Reads the request, then closes the connection.
     Cut,
@@ -46,15 +62,16 @@ pub(crate) enum Reply {
 }
 
 /// The server; it stops when dropped.
-pub(crate) struct Fake {
-    pub(crate) url: Url,
+pub struct Fake {
+    /// Its address; it stands in for both of LeadSquared's hosts.
+    pub url: Url,
     seen: Arc<Mutex<Vec<Request>>>,
     stopped: Arc<AtomicBool>,
 }
 
 impl Fake {
     /// Starts on a free port. `react` is called once per request, possibly from several threads.
-    pub(crate) fn start(react: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn start(react: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let fake = Self { url, seen: Arc::default(), stopped: Arc::default() };
@@ -72,7 +89,7 @@ impl Fake {
     }
 
     /// Answers every request of `path` alike, and the calls that obtain credentials with samples.
-    pub(crate) fn answering(path: &'static str, status: u16, body: &str) -> Self {
+    pub fn answering(path: &'static str, status: u16, body: &str) -> Self {
         let body = body.to_owned();
         Self::start(move |request| match credential(request) {
             _ if request.path() == path => Reply::Answer(status, body.clone()),
@@ -81,13 +98,33 @@ impl Fake {
         })
     }
 
+    /// Answers each call with the first success in its file in `contract/`.
+    pub fn documented() -> Self {
+        let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contract");
+        let mut files: Vec<_> = fs::read_dir(contract).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+        files.sort();
+        let exchanges: Vec<Value> =
+            files.iter().map(|file| serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap()).collect();
+        Self::start(move |request| {
+            let is_of_request = |exchange: &&Value| {
+                exchange["request"]["method"] == request.method && exchange["request"]["path"] == request.path()
+            };
+            let answers = exchanges.iter().find(is_of_request).and_then(|exchange| exchange["answers"].as_array());
+            match answers.into_iter().flatten().find(|answer| answer["outcome"] == "Ok") {
+                Some(answer) => Reply::Answer(200, answer["body"].to_string()),
+                None => Reply::Answer(404, String::new()),
+            }
+        })
+    }
+
     /// The requests so far, oldest first.
-    pub(crate) fn seen(&self) -> Vec<Request> {
+    pub fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
 
     /// How many requests of this path there were.
-    pub(crate) fn count(&self, path: &str) -> usize {
+    pub fn count(&self, path: &str) -> usize {
         self.seen().iter().filter(|request| request.path() == path).count()
     }
 }
@@ -100,8 +137,21 @@ impl Drop for Fake {
     }
 }
 
+/// Runs an example with a client of [`Fake::documented`].
+///
+/// # Panics
+/// When the example fails.
+pub fn run(example: impl AsyncFnOnce(Client) -> Result<(), Box<dyn Error>>) {
+    let fake = Fake::documented();
+    let portal_id = "22222222-2222-4222-8222-222222222222".parse().unwrap();
+    let keys = Keys { access_key: "u$r0123456789abcdef".into(), secret_key: "s3cret0123456789abcdef".into() };
+    let client = Client::new(Options::new(fake.url.clone(), fake.url.clone(), portal_id), keys).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(example(client)).unwrap();
+}
+
 /// The sample answers of the calls that obtain credentials.
-pub(crate) fn credential(request: &Request) -> Option<Reply> {
+pub fn credential(request: &Request) -> Option<Reply> {
     let body = match request.path() {
         "/api/Access/PublicToken" => r#"{"PublicAuthKey":"cHVibGlj+key/A=="}"#,
         "/api/Access/GetRegisterToken" => r#""registration-token-MX12345""#,

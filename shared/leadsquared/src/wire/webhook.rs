@@ -1,20 +1,34 @@
-//! What LeadSquared posts, as events.
+//! The body that a webhook or an automation posts, read as events.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use leadsquared::{ActivityId, LeadId, date_time};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
+use url::form_urlencoded;
+
+use super::event_type::EventType;
+use crate::values::schema_name::{
+    CREATED_BY, CREATED_ON, MODIFIED_ON, OWNER_ID, PROSPECT_AUTO_ID, PROSPECT_ID, PROSPECT_STAGE, SCORE,
+};
+use crate::values::{ActivityId, LeadId, date_time};
+
+/// Members of a delivery that are no lead fields.
+const BEFORE: &str = "Before";
+const AFTER: &str = "After";
+const ACTIVITY_ID: &str = "ProspectActivityId";
+const ACTIVITY_LEAD: &str = "RelatedProspectId";
+const ACTIVITY_CODE: &str = "ActivityEvent";
+const ACTIVITY_DATA: &str = "Data";
 
 /// Something that happened in LeadSquared. `Debug` shows no field of a lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Whom it happened to.
+    /// The lead it happened to.
     pub lead: LeadId,
     /// What happened.
     pub what: What,
-    /// The lead's fields after it, or the activity's.
+    /// The lead's fields after the event; for an activity, the activity's fields.
     pub fields: Fields,
 }
 
@@ -34,23 +48,24 @@ pub enum What {
     },
 }
 
-/// What is known of a change.
+/// A change of a lead, as far as the event shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// When the lead was modified: to the second, or as it came where that is no time.
+    /// When the lead was modified.
     pub modified: Modified,
-    /// Whether that is when the lead was written the last time and not when this changed: a score rises with an activity,
-    /// and the lead's time stands still.
+    /// Whether `modified` is the time of an earlier change: an activity raises the score, and the lead's time stays as
+    /// it was.
     pub is_time_older: bool,
     /// What the fields held before.
     before: Fields,
-    /// Whether a field that `before` does not have was empty before; unchanged if not.
+    /// Whether `before` has every field that was not empty. If so, a field that it lacks was empty; if not, the field
+    /// may be unchanged.
     before_is_whole: bool,
     /// The field that the event is named after.
     named: Option<&'static str>,
 }
 
-/// The time of a change. `Debug` does not show a text that is no time: it can be anything.
+/// The time of a change. `Debug` does not show a text that is no time: the sender can write anything there.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Modified {
     /// In UTC, to the second.
@@ -59,12 +74,12 @@ pub enum Modified {
     Unreadable(String),
 }
 
-/// Fields by schema name. LeadSquared's null and empty text are the same as no field at all.
+/// Fields by schema name. LeadSquared's null and empty text mean the same as an absent field.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Fields(BTreeMap<String, String>);
 
 impl Fields {
-    /// The field's text; empty for one that is not there.
+    /// The field's text; empty for an absent field.
     pub fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
@@ -86,8 +101,8 @@ impl fmt::Debug for Modified {
 }
 
 impl Change {
-    /// Whether the field changed, where `after` are the fields now. `None` if not, otherwise what it held before, which may
-    /// not be known.
+    /// Whether the field changed; `after` are the fields now. `None` if it did not, otherwise its former text. The
+    /// former text is `None` if the event does not show it.
     pub fn of(&self, field: &str, after: &Fields) -> Option<Option<&str>> {
         match self.before.0.get(field) {
             Some(before) => (before != after.get(field)).then_some(Some(before.as_str())),
@@ -97,12 +112,13 @@ impl Change {
     }
 }
 
-/// Why a body, or one element of it, is no event. Shows nothing of it but names that LeadSquared has for things.
+/// Why a body, or one element of it, is no event. It shows nothing of the body but LeadSquared's own names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// The webhook is one for something that no rule can be about.
+    /// The event is of a type that is not read here.
     #[error(
-        "the webhook is for {0}, of which this address takes no events: it takes lead create, update, field, stage, owner and score change, activity create and update"
+        "the event type is {0}, but it must be lead create, update, field, stage, owner or score change, activity create or \
+         update"
     )]
     OtherEvent(String),
     /// Neither JSON nor a form.
@@ -133,13 +149,29 @@ pub enum Malformed {
     },
 }
 
-/// Reads a body whatever its content type says: LeadSquared sends the same JSON as `application/json`, as `text/plain` and
-/// inside a form (<https://apidocs.leadsquared.com/webhook-best-practices/>).
+/// Reads the body of a delivery. LeadSquared sends the same JSON as `application/json`, as `text/plain` and inside a
+/// form (<https://apidocs.leadsquared.com/webhook-best-practices/>), so the content type is of no use.
 ///
-/// `event_type` is the query parameter of that name; without one, the shape tells what an event is.
+/// `event_type` is the delivery's query parameter `eventType`. Without one, the shape of an event decides what it is.
 ///
 /// # Errors
-/// For the body as a whole, or for one of its events, which then does not keep the others from being read.
+/// The outer error is about the body as a whole. An inner error is about one event; the others are read all the same.
+///
+/// # Examples
+/// ```
+/// use leadsquared::wire::webhook::{self, What};
+///
+/// let body = br#"{
+///     "Before": {"ProspectID": "11111111-1111-4111-8111-111111111111", "ProspectStage": "Prospect"},
+///     "After": {"ProspectID": "11111111-1111-4111-8111-111111111111", "ProspectStage": "Applied"}
+/// }"#;
+/// let events = webhook::read(body, Some("Lead_Field_Change"))?;
+/// let event = events[0].as_ref().unwrap();
+/// assert_eq!(event.fields.get("ProspectStage"), "Applied");
+/// let What::Changed(change) = &event.what else { panic!("it is a change") };
+/// assert_eq!(change.of("ProspectStage", &event.fields), Some(Some("Prospect")));
+/// # Ok::<(), webhook::Malformed>(())
+/// ```
 pub fn read(body: &[u8], event_type: Option<&str>) -> Result<Vec<Result<Event, Malformed>>, Malformed> {
     let kind = event_type.filter(|text| !text.is_empty()).map(Kind::named).transpose()?;
     let events = match json(body)? {
@@ -156,34 +188,31 @@ pub fn read(body: &[u8], event_type: Option<&str>) -> Result<Vec<Result<Event, M
         .collect())
 }
 
-/// What kind of thing an event tells.
+/// The kind of an event.
 #[derive(Clone, Copy)]
 enum Kind {
     Created,
-    /// With the field that such an event is about, where its name says so.
+    /// With the field that changed, if the event's name says it.
     Changed(Option<&'static str>),
     Activity,
 }
 
 impl Kind {
-    /// The kind by LeadSquared's name (<https://apidocs.leadsquared.com/webhooks/>).
+    /// The kind by LeadSquared's name of the event.
     fn named(event_type: &str) -> Result<Self, Malformed> {
-        const NAMES: [(&str, Kind); 8] = [
-            ("Lead_Post_Create", Kind::Created),
-            ("Lead_Post_Update", Kind::Changed(None)),
-            ("Lead_Field_Change", Kind::Changed(None)),
-            ("Lead_Post_Stage_Change", Kind::Changed(Some("ProspectStage"))),
-            ("Lead_Owner_Change", Kind::Changed(Some("OwnerId"))),
-            ("Lead_Score_Change", Kind::Changed(Some("Score"))),
-            ("LeadActivity_Post_Create", Kind::Activity),
-            ("LeadActivity_Post_Update", Kind::Activity),
-        ];
-        let known = NAMES.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(event_type));
-        known.map(|(_, kind)| kind).ok_or_else(|| {
-            let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            let name = Some(event_type).filter(|text| text.len() <= 40 && is_name(text));
-            Malformed::OtherEvent(name.unwrap_or("something else").to_owned())
-        })
+        match EventType::of_name(event_type) {
+            Some(EventType::LeadCreate) => Ok(Kind::Created),
+            Some(EventType::LeadUpdate | EventType::LeadFieldChange) => Ok(Kind::Changed(None)),
+            Some(EventType::LeadStageChange) => Ok(Kind::Changed(Some(PROSPECT_STAGE))),
+            Some(EventType::LeadOwnerChange) => Ok(Kind::Changed(Some(OWNER_ID))),
+            Some(EventType::LeadScoreChange) => Ok(Kind::Changed(Some(SCORE))),
+            Some(EventType::ActivityCreate | EventType::ActivityUpdate) => Ok(Kind::Activity),
+            _ => {
+                let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+                let name = Some(event_type).filter(|text| text.len() <= 40 && is_name(text));
+                Err(Malformed::OtherEvent(name.unwrap_or("something else").to_owned()))
+            }
+        }
     }
 }
 
@@ -199,25 +228,26 @@ fn json(body: &[u8]) -> Result<Value, Malformed> {
     })
 }
 
-/// JSON in which a text may end in half a character, as a note does that some system cut to length. A minute's activities
-/// come in one body, where one such note must not cost the others.
+/// Reads JSON in which a text may end in half a character: some systems cut a note to length there. One body holds the
+/// activities of a minute, and one such note must not cost the others.
 fn tolerant(json: &str) -> serde_json::Result<Value> {
     serde_json::from_str(json).or_else(|error| match whole_characters(json) {
-        Some(mended) => serde_json::from_str(&mended),
+        Some(repaired) => serde_json::from_str(&repaired),
         None => Err(error),
     })
 }
 
-/// The JSON with a replacement character for each escaped half of one (`\ud83d` without its second half); none without any.
+/// The JSON with a replacement character for each escaped half of a character, such as `\ud83d` without its second
+/// half; `None` if there is no such half.
 fn whole_characters(json: &str) -> Option<String> {
     const REPLACEMENT: &str = "\\ufffd";
     let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
-    let mut mended = String::with_capacity(json.len());
+    let mut repaired = String::with_capacity(json.len());
     let mut halves = false;
     let mut rest = json;
     while let Some(position) = rest.find('\\') {
         let (before, escape) = rest.split_at(position);
-        mended.push_str(before);
+        repaired.push_str(before);
         let (kept, length) = match (unit(escape), escape.get(6..).and_then(unit)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (&escape[..12], 12),
             (Some(0xd800..=0xdfff), _) => {
@@ -229,14 +259,15 @@ fn whole_characters(json: &str) -> Option<String> {
                 (&escape[..length], length)
             }
         };
-        mended.push_str(kept);
+        repaired.push_str(kept);
         rest = &escape[length..];
     }
-    mended.push_str(rest);
-    halves.then_some(mended)
+    repaired.push_str(rest);
+    halves.then_some(repaired)
 }
 
-/// A form with the JSON in its one field, or with a field for each member. Which of them LeadSquared sends is not documented.
+/// Reads a form with the JSON in its one field, or with a field for each member. LeadSquared does not document which of
+/// the two it sends.
 fn form(body: &[u8]) -> Option<Value> {
     let nested = |text: &str| tolerant(text).ok().filter(|value: &Value| value.is_object() || value.is_array());
     let pairs: Vec<_> = form_urlencoded::parse(body).collect();
@@ -248,15 +279,15 @@ fn form(body: &[u8]) -> Option<Value> {
         let value = nested(&value).unwrap_or_else(|| Value::String(value.into_owned()));
         members.insert(name.into_owned(), value);
     }
-    // Without a single known name it is text that happens to have an ampersand in it.
-    const NAMES: [&str; 4] = ["ProspectID", "After", "ProspectActivityId", "data"];
+    // Without a known name, the body is text that happens to contain an ampersand.
+    const NAMES: [&str; 4] = [PROSPECT_ID, AFTER, ACTIVITY_ID, "data"];
     NAMES.into_iter().find(|name| members.contains_key(*name)).and_then(|name| match name {
         "data" => members.remove(name).filter(|data| data.is_object() || data.is_array()),
         _ => Some(Value::Object(members)),
     })
 }
 
-/// One event as it came.
+/// One event as it was sent.
 struct Members {
     number: usize,
     members: Map<String, Value>,
@@ -265,15 +296,15 @@ struct Members {
 impl Members {
     fn event(mut self, kind: Option<Kind>) -> Result<Event, Malformed> {
         let by_shape = || match () {
-            () if self.members.contains_key("After") => Kind::Changed(None),
-            () if self.members.contains_key("ProspectActivityId") => Kind::Activity,
+            () if self.members.contains_key(AFTER) => Kind::Changed(None),
+            () if self.members.contains_key(ACTIVITY_ID) => Kind::Activity,
             () => Kind::Created,
         };
         match kind.unwrap_or_else(by_shape) {
             Kind::Created => {
-                let fields = self.take("After").unwrap_or_else(|| std::mem::take(&mut self.members));
+                let fields = self.take(AFTER).unwrap_or_else(|| std::mem::take(&mut self.members));
                 let fields = filled(fields);
-                Ok(Event { lead: self.lead("ProspectID", &fields)?, what: What::Created, fields })
+                Ok(Event { lead: self.lead(PROSPECT_ID, &fields)?, what: What::Created, fields })
             }
             Kind::Changed(named) => self.change(named),
             Kind::Activity => self.activity(),
@@ -281,36 +312,36 @@ impl Members {
     }
 
     fn change(mut self, named: Option<&'static str>) -> Result<Event, Malformed> {
-        let before = match (self.take("Before"), named) {
+        let before = match (self.take(BEFORE), named) {
             (Some(before), _) => before.into_iter().map(|(name, value)| (name, text(value))).collect(),
             // One snapshot is enough when the event's name says what changed.
             (None, Some(_)) => BTreeMap::new(),
-            (None, None) => return Err(self.malformed("Before", "an object with the lead's fields before the change")),
+            (None, None) => return Err(self.malformed(BEFORE, "an object with the lead's fields before the change")),
         };
-        let after = filled(self.take("After").unwrap_or_else(|| std::mem::take(&mut self.members)));
-        // Fields that no change ever touches: where they are missing, so may be all that did not change.
-        let constant = ["ProspectAutoId", "CreatedOn", "CreatedBy"];
+        let after = filled(self.take(AFTER).unwrap_or_else(|| std::mem::take(&mut self.members)));
+        // No change ever touches these fields: where they are missing, unchanged fields may be missing too.
+        let constant = [PROSPECT_AUTO_ID, CREATED_ON, CREATED_BY];
         let before_is_whole = !before.is_empty()
             && !constant.iter().any(|name| !after.get(name).is_empty() && !before.contains_key(*name));
-        let modified = Modified::read(after.get("ModifiedOn"));
-        let is_time_older = match before.get("ModifiedOn") {
+        let modified = Modified::read(after.get(MODIFIED_ON));
+        let is_time_older = match before.get(MODIFIED_ON) {
             Some(before) => Modified::read(before) == modified,
-            None => named == Some("Score"),
+            None => named == Some(SCORE),
         };
         let change = Change { modified, is_time_older, before: Fields(before), before_is_whole, named };
-        Ok(Event { lead: self.lead("ProspectID", &after)?, what: What::Changed(change), fields: after })
+        Ok(Event { lead: self.lead(PROSPECT_ID, &after)?, what: What::Changed(change), fields: after })
     }
 
-    /// An activity's `Data` is an object here; the calls that retrieve activities have a list of `Key` and `Value` instead.
+    /// An activity's `Data` is an object here. The call that lists activities has a list of `Key` and `Value` instead.
     fn activity(mut self) -> Result<Event, Malformed> {
-        let data = self.members.remove("Data");
+        let data = self.members.remove(ACTIVITY_DATA);
         let mut fields = filled(std::mem::take(&mut self.members));
         let guid = "a GUID such as 11111111-1111-4111-8111-111111111111";
-        let id = fields.get("ProspectActivityId").parse().map_err(|_| self.malformed("ProspectActivityId", guid))?;
-        let lead = self.lead("RelatedProspectId", &fields)?;
-        let code = fields.get("ActivityEvent").to_owned();
+        let id = fields.get(ACTIVITY_ID).parse().map_err(|_| self.malformed(ACTIVITY_ID, guid))?;
+        let lead = self.lead(ACTIVITY_LEAD, &fields)?;
+        let code = fields.get(ACTIVITY_CODE).to_owned();
         if code.is_empty() {
-            return Err(self.malformed("ActivityEvent", "the code of an activity type, such as 201"));
+            return Err(self.malformed(ACTIVITY_CODE, "the code of an activity type, such as 201"));
         }
         match data {
             Some(Value::Object(data)) => fields.0.extend(filled(data).0),
@@ -354,7 +385,7 @@ fn text(value: Value) -> String {
 }
 
 impl Modified {
-    /// LeadSquared writes times in UTC and in several forms, and one edit has to be known in each.
+    /// LeadSquared writes a time in several forms, always UTC. One edit must be recognised in each of them.
     fn read(text: &str) -> Self {
         let time = date_time::read(&text.trim_end_matches('Z').replace('T', " "));
         let to_the_second = time.and_then(|time| OffsetDateTime::from_unix_timestamp(time.unix_timestamp()).ok());
@@ -388,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_event_type_the_shape_tells_the_kind() {
+    fn without_an_event_type_the_shape_decides_the_kind() {
         let lead = json!({"ProspectID": LEAD, "FirstName": "Asha", "Phone": null, "Source": "", "Score": 6});
         let created = one(&lead, None);
         assert_eq!((created.lead.to_string(), &created.what), (LEAD.to_owned(), &What::Created));
@@ -507,7 +538,7 @@ mod tests {
         let good = json!({"ProspectID": LEAD});
         let body = json!([good, 7, {"ProspectID": "canary"}, {}, good, {"ProspectActivityId": ACTIVITY}]);
         let read = read(body.to_string().as_bytes(), None).unwrap();
-        let told: Vec<_> = read.iter().filter_map(|event| event.as_ref().err().map(Malformed::to_string)).collect();
+        let reported: Vec<_> = read.iter().filter_map(|event| event.as_ref().err().map(Malformed::to_string)).collect();
         let guid = "must be the lead's id, a GUID such as 11111111-1111-4111-8111-111111111111";
         let expected = [
             "event 2 must be a JSON object".to_owned(),
@@ -515,11 +546,11 @@ mod tests {
             format!("event 4: ProspectID {guid}"),
             format!("event 6: RelatedProspectId {guid}"),
         ];
-        assert_eq!((told, read.len()), (expected.to_vec(), 6));
+        assert_eq!((reported, read.len()), (expected.to_vec(), 6));
     }
 
     #[test]
-    fn what_is_no_event_at_all_is_told_without_being_repeated() {
+    fn a_body_without_an_event_is_reported_without_its_content() {
         let place = |line, column| Malformed::Unreadable { line, column };
         for (body, event_type, expected) in [
             (&b"{\"canary\": "[..], None, place(1, 10)),
