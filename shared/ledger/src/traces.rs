@@ -84,7 +84,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer. It may be deleted then.
-    pub async fn erase(&self, trace: &Trace) -> Result<(), LedgerError> {
+    pub async fn erase_trace(&self, trace: &Trace) -> Result<(), LedgerError> {
         let key = AttributeValue::S(trace.pk.clone());
         let delete = self.client.delete_item().table_name(&self.table).key("pk", key);
         let unavailable = |error| LedgerError::Unavailable { cause: aws::cause(&error) };

@@ -80,7 +80,7 @@ fn settings(stack: &Stack) -> Result<Settings, LookUpError> {
         "PORTAL_ID" => parameter("PortalId"),
         "ALLOWANCE_CALLS" => parameter("AllowanceCalls"),
         "ALLOWANCE_WINDOW_SECONDS" => parameter("AllowanceWindowSeconds"),
-        "ALLOWANCE_SHARE" => parameter("AllowanceShare"),
+        "ALLOWANCE_SHARE" => parameter("AllowanceShare").or_else(|| Some("100".to_owned())),
         "ALLOWANCE_DAILY" => parameter("AllowanceDaily"),
         _ => None,
     };

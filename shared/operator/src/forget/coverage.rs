@@ -17,8 +17,9 @@ pub enum Coverage {
 }
 
 /// Every type of item, by what its key begins with.
-const COVERAGE: [(&str, Coverage); 18] = [
+const COVERAGE: [(&str, Coverage); 19] = [
     ("allowance", Coverage::Impersonal),
+    ("bookmark", Coverage::Impersonal),
     ("code", Coverage::Expires { what: "one-time codes, sealed", after: "15 minutes" }),
     ("count", Coverage::Impersonal),
     ("held", Coverage::Erased),

@@ -75,7 +75,7 @@ impl PersonItems {
             }
         }
         for trace in others {
-            stack.ledger.erase(trace).await?;
+            stack.ledger.erase_trace(trace).await?;
         }
         Ok(())
     }

@@ -4,6 +4,11 @@ use std::fmt::Write;
 
 use super::{Forgotten, coverage};
 
+/// What to do where LeadSquared names no lead.
+const BY_LEAD: &str =
+    "Items that only name a lead are found by its id: if there was one, run this again with --lead ID";
+
+/// The report of one run.
 pub(super) fn report(forgotten: &Forgotten) -> String {
     let mut text = String::new();
     let Forgotten { items, dead_letters, invitations, leads, not_asked, .. } = forgotten;
@@ -30,39 +35,17 @@ pub(super) fn report(forgotten: &Forgotten) -> String {
         stays("LeadSquared", &format!("lead {lead}, until you delete it there"));
     }
     match not_asked {
-        Some(cause) => stays(
-            "LeadSquared",
-            &format!(
-                "could not be asked for the person's leads ({cause}). Items that only name the lead were found as far as \
-                 the ledger still knows it: look the lead up in LeadSquared and run this again with --lead ID"
-            ),
-        ),
-        None if leads.is_empty() => stays(
-            "LeadSquared",
-            "no lead with this address. If the lead was deleted there, run this again with --lead ID: items that only \
-             name the lead are found by its id alone",
-        ),
+        Some(cause) => stays("LeadSquared", &format!("could not be asked for the person's leads ({cause}). {BY_LEAD}")),
+        None if leads.is_empty() => stays("LeadSquared", &format!("no lead with this address. {BY_LEAD}")),
         None => {}
     }
     if forgotten.invitations_unseen > 0 {
         let count = forgotten.invitations_unseen;
-        stays(
-            "queue",
-            &format!(
-                "about {count} invitations, of any person, that could not be looked at: the worker has \
-                                 them, or they wait for their next attempt. Run this again later"
-            ),
-        );
+        stays("queue", &format!("about {count} invitations, of any person, that are under way. Run this again later"));
     }
     if forgotten.dead_letters_unseen > 0 {
         let count = forgotten.dead_letters_unseen;
-        stays(
-            "dead letters",
-            &format!(
-                "about {count}, of any person, that could not be looked at. Run this again in 15 \
-                                        minutes"
-            ),
-        );
+        stays("dead letters", &format!("about {count}, of any person, not looked at. Run this again in 15 minutes"));
     }
     stays("ledger", &coverage::expiring().collect::<Vec<_>>().join(", "));
     stays("backups", "everything that was erased, for 35 days (point-in-time recovery of the ledger)");
