@@ -111,12 +111,16 @@ impl Aws {
 
     /// A new table with the key of the template's ledger; returns its name.
     pub(crate) async fn table(&self) -> String {
-        let name = "ledger".to_owned();
+        self.table_named("ledger").await
+    }
+
+    /// A new table of this name, keyed like the template's ledger.
+    pub(crate) async fn table_named(&self, name: &str) -> String {
         let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap();
         let text = AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
-        let table = self.dynamodb().create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+        let table = self.dynamodb().create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
         table.key_schema(key).attribute_definitions(text.build().unwrap()).send().await.unwrap();
-        name
+        name.to_owned()
     }
 
     /// The configuration of an SDK client of this account.

@@ -5,11 +5,15 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use leadsquared_emulator::{Call, Effect, Fault, Limit, LimitRefusal};
 use local_stack::{
-    LocalStack, Options, Place,
+    LocalStack, Options,
     burst::{self, Trouble},
-    dead_letters::{self, Choice, Found},
-    explain, held,
     steps::Steps,
+};
+use onboarding::InvitationId;
+use operator::{
+    Place, Stack,
+    dead_letters::{self, Choice, Found},
+    explain,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -63,7 +67,7 @@ async fn faults_and_killed_workers_lose_and_duplicate_no_registration() {
 /// A stack with three applicants whom LeadSquared refused.
 struct Refused {
     stack: LocalStack,
-    place: Place,
+    deployed: Stack,
 }
 
 impl Refused {
@@ -75,23 +79,23 @@ impl Refused {
             Effect::Answer { status: 500, content_type: "application/json".to_owned(), body: body.to_string() };
         stack.emulator().faults().add(Fault::on(Call::Register, refusal));
         let report = burst::run(&stack, 3, Trouble::None, &Steps::hidden()).await.unwrap();
-        assert_eq!((report.mailed, report.lost, report.further.laid_aside), (0, 0, 3), "{report}");
+        assert_eq!((report.mailed, report.lost, report.further.dead_lettered), (0, 0, 3), "{report}");
         stack.emulator().faults().clear();
-        let place = Place::Here(stack.ministack().url());
-        Self { stack, place }
+        let deployed = Place::Local(stack.ministack().url()).stack().await.unwrap();
+        Self { stack, deployed }
     }
 
     async fn list(&self) -> Found {
-        dead_letters::list(&self.place, &Steps::hidden()).await.unwrap()
+        dead_letters::list(&self.deployed).await.unwrap()
     }
 
     async fn put_back(&self, choice: Choice) -> Found {
-        dead_letters::put_back(&self.place, &choice, &Steps::hidden()).await.unwrap()
+        dead_letters::put_back(&self.deployed, &choice, OffsetDateTime::now_utc()).await.unwrap()
     }
 
-    async fn explain(&self, receipt: &str) -> String {
-        let course = explain::look_up(&self.place, receipt, &Steps::hidden()).await.unwrap();
-        explain::timeline(&course, receipt, OffsetDateTime::now_utc())
+    async fn explain(&self, receipt: InvitationId) -> String {
+        let explanation = explain::look_up(&self.deployed, receipt, OffsetDateTime::now_utc()).await.unwrap();
+        explain::timeline(&explanation, receipt, OffsetDateTime::now_utc())
     }
 
     /// Puts the messages of all dead letters back without deleting the dead letters, as a killed program may.
@@ -132,14 +136,14 @@ async fn dead_letters_are_listed_explained_and_put_back_with_one_effect_each() {
     assert!(table.contains("     3  rejected") && table.contains("MXInvalidInputException"), "{table}");
     assert_eq!(refused.list().await.letters.len(), 3, "listing does not delete them");
 
-    let receipt = found.letters[0].receipt.clone().unwrap();
-    let text = refused.explain(&receipt).await;
-    let parts = ["invitation accepted", "laid aside among the dead letters", "outcome rejected", "Mail      not sent"];
+    let receipt = found.letters[0].receipt.unwrap();
+    let text = refused.explain(receipt).await;
+    let parts = ["invitation accepted", "dead-lettered: rejected", "outcome rejected", "Mail      not sent"];
     for (one, next) in parts.iter().zip(&parts[1..]) {
         let places = [one, next].map(|part| text.find(part).unwrap_or_else(|| panic!("{part} is missing: {text}")));
         assert!(places[0] < places[1], "{text}");
     }
-    assert!(text.contains("Now       among the dead letters since"), "{text}");
+    assert!(text.contains("Now       among the dead letters for"), "{text}");
     assert!(!text.contains("example.com") && !text.contains("Person"), "{text}");
 
     let other = Choice { cause: Some("mail-unknown".to_owned()), ..Choice::default() };
@@ -147,7 +151,7 @@ async fn dead_letters_are_listed_explained_and_put_back_with_one_effect_each() {
     assert_eq!((none.letters.len(), none.kept), (0, 3));
 
     refused.put_back_half().await;
-    let one = refused.put_back(Choice { receipt: Some(receipt.clone()), ..Choice::default() }).await;
+    let one = refused.put_back(Choice { receipt: Some(receipt), ..Choice::default() }).await;
     assert_eq!((one.letters.len(), one.kept), (1, 2));
     let rest = refused.put_back(Choice { class: Some("rejected".to_owned()), ..Choice::default() }).await;
     assert_eq!((rest.letters.len(), rest.kept), (2, 0));
@@ -155,10 +159,11 @@ async fn dead_letters_are_listed_explained_and_put_back_with_one_effect_each() {
 
     assert_eq!(refused.ended().await, 6, "each applicant was refused once and invited once");
     assert_eq!(refused.stack.emulator().mails().len(), 3);
-    let text = refused.explain(&receipt).await;
+    let text = refused.explain(receipt).await;
     assert!(text.contains("outcome invited") && text.ends_with("Now       done: invited\n"), "{text}");
     assert_eq!(dead_letters::table(&refused.list().await, OffsetDateTime::now_utc()), "There are no dead letters.\n");
-    let unknown = explain::look_up(&refused.place, "4b9d1c6e-58a2-8f7b-9f0e-3c2d1a0b9e8f", &Steps::hidden()).await;
+    let unknown = "4b9d1c6e-58a2-8f7b-9f0e-3c2d1a0b9e8f".parse().unwrap();
+    let unknown = explain::look_up(&refused.deployed, unknown, OffsetDateTime::now_utc()).await;
     assert!(unknown.unwrap_err().to_string().starts_with("nothing is known of 4b9d1c6e-"));
     refused.stack.shutdown().await;
 }
@@ -166,10 +171,6 @@ async fn dead_letters_are_listed_explained_and_put_back_with_one_effect_each() {
 #[tokio::test]
 async fn a_command_without_a_running_stack_says_so() {
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let place = Place::Here(format!("http://{unused}"));
-    let of_dead_letters = dead_letters::list(&place, &Steps::hidden()).await.unwrap_err();
-    let of_held = held::list(&place, &operator::held::Choice::default()).await.err().unwrap();
-    for error in [of_dead_letters, of_held] {
-        assert!(format!("{error:#}").contains("is `cargo run` running?"), "{error:#}");
-    }
+    let error = Place::Local(format!("http://{unused}")).stack().await.unwrap_err();
+    assert!(error.to_string().contains("is `cargo run` running"), "{error}");
 }

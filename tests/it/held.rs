@@ -13,11 +13,11 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use futures::future::join;
 use leadsquared::Attributes;
 use ledger::{HeldDecision, HeldWaiting, Ledger};
-use local_stack::{LocalStack, Options, Place, explain, forget::forget, steps::Steps};
+use local_stack::{LocalStack, Options};
 use onboarding::{Action, Invitation, InvitationId, PersonKey, Source, Whom};
 use operator::{
-    Parameters, Stack,
-    held::{self, Accepted, Choice, Clock, Discarded, Held, Pace},
+    Clock, Parameters, Place, Stack, explain,
+    held::{self, Accepted, Choice, Discarded, Held, Pace},
 };
 use queue::Invitations;
 use time::{Duration, OffsetDateTime, macros::datetime};
@@ -93,7 +93,9 @@ impl Desk {
         let aws = Aws::new().await;
         let (table, queue) = (aws.table().await, aws.queue("invitations").await);
         let ledger = Ledger::new(aws.dynamodb(), table.clone());
-        let stack = Stack::new(aws.config(), table.clone(), queue.url.clone(), Parameters::default());
+        let outputs = [("LedgerTable", &table), ("InvitationsQueueUrl", &queue.url)];
+        let outputs = outputs.map(|(name, value)| (name.to_owned(), value.clone())).into();
+        let stack = Stack::new("test", aws.config(), outputs, Parameters::default()).unwrap();
         Self { aws, table, ledger, queue, stack }
     }
 
@@ -426,9 +428,9 @@ async fn forgetting_a_person_erases_what_is_held_of_them_and_of_their_leads_and_
     desk.ledger.decide_held(&[same_person(2).id], HeldDecision::Accepted, NOW).await.unwrap();
     desk.ledger.decide_held(&[same_person(3).id], HeldDecision::Discarded, NOW).await.unwrap();
 
-    assert_eq!(held::forget(&desk.stack, &PersonKey::of_lead(&stranger), NOW).await.unwrap(), 1);
-    assert_eq!(held::forget(&desk.stack, &person, NOW).await.unwrap(), 4);
-    assert_eq!(held::forget(&desk.stack, &person, NOW).await.unwrap(), 0);
+    assert_eq!(desk.ledger.forget_held(&PersonKey::of_lead(&stranger), NOW).await.unwrap(), 1);
+    assert_eq!(desk.ledger.forget_held(&person, NOW).await.unwrap(), 4);
+    assert_eq!(desk.ledger.forget_held(&person, NOW).await.unwrap(), 0);
     assert_eq!(desk.all().await.iter().map(|held| held.id).collect::<Vec<_>>(), [invitation(6).id]);
     // Nobody decided on three of them: they count as discarded, as those do whose time runs out.
     assert_eq!(desk.counts().await, (1, 4));
@@ -450,7 +452,7 @@ async fn command(endpoint: &str, arguments: &[&str]) -> (bool, String) {
 #[tokio::test]
 async fn an_operator_lists_accepts_discards_and_forgets_held_applications_of_a_stack() {
     let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
-    let (endpoint, place) = (stack.ministack().url(), Place::Here(stack.ministack().url()));
+    let endpoint = stack.ministack().url();
     let aws = Aws::of(stack.ministack()).await;
     let now = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap();
     let held = |number, cause| item(&invitation(number), cause, Some("a"), now - Duration::hours(5));
@@ -468,7 +470,7 @@ async fn an_operator_lists_accepts_discards_and_forgets_held_applications_of_a_s
     let (is_done, refused) = run(&["held", "discard", "--cause", "honeypot"]).await;
     assert!(!is_done && refused.contains("     2  aaaaaaaaaaaa") && refused.contains("--yes"), "{refused}");
     let (_, explained) = run(&["explain", &receipts[2]]).await;
-    assert!(explained.contains("Now       held (honeypot) since 5 h; on with `held accept"), "{explained}");
+    assert!(explained.contains("Now       held (honeypot) for 5 h; accept it with `held accept"), "{explained}");
     let (is_done, discarded) = run(&["held", "discard", "--cause", "honeypot", "--limit", "1", "--yes"]).await;
     assert!(is_done && discarded.ends_with("1 discarded.\n"), "{discarded}");
     for choice in [&["held", "accept"][..], &["held", "accept", "--all", "--cause", "network"], &["held", "discard"]] {
@@ -488,14 +490,17 @@ async fn an_operator_lists_accepts_discards_and_forgets_held_applications_of_a_s
         }
     };
     assert!(tokio::time::timeout(Wait::from_secs(60), mailed).await.is_ok(), "nobody was mailed within a minute");
-    let course = explain::look_up(&place, &receipts[1], &Steps::hidden()).await.unwrap();
-    let timeline = explain::timeline(&course, &receipts[1], now);
+    let receipt = invitation(1).id;
+    let deployed = Place::Local(endpoint.clone()).stack().await.unwrap();
+    let timeline = explain::timeline(&explain::look_up(&deployed, receipt, now).await.unwrap(), receipt, now);
     let places = ["held: network", "accepted by an operator"]
         .map(|words| timeline.find(words).unwrap_or_else(|| panic!("{timeline}")));
     assert!(places[0] < places[1], "{timeline}");
 
-    let forgotten = forget(&place, &"held-4@example.com".parse().unwrap(), &Steps::hidden()).await.unwrap();
-    assert_eq!(forgotten.erased.get("held"), Some(&1), "{forgotten:?}");
+    let (is_done, found) = run(&["forget", "held-4@example.com"]).await;
+    assert!(!is_done && found.contains("  ledger         1 held\n") && found.contains("--yes"), "{found}");
+    let (is_done, forgotten) = run(&["forget", "held-4@example.com", "--yes"]).await;
+    assert!(is_done && forgotten.starts_with("Erased:\n  ledger         1 held\n"), "{forgotten}");
     let (is_done, listed) = run(&["held", "list"]).await;
     assert!(is_done && listed.contains("     1  aaaaaaaaaaaa") && listed.contains("honeypot"), "{listed}");
     assert!(!listed.contains("mailbox") && !listed.contains("  network\n"), "{listed}");

@@ -23,6 +23,7 @@ mod leadsquared;
 mod ledger;
 mod login_link;
 mod openapi;
+mod operator;
 mod passwords;
 mod portal_account;
 mod portal_users;

@@ -4,7 +4,9 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use local_stack::{LocalStack, Options, Place, explain, steps::Steps};
+use local_stack::{LocalStack, Options};
+use onboarding::InvitationId;
+use operator::{Place, explain};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -42,10 +44,11 @@ async fn a_lead_moved_to_an_inviting_stage_gets_a_mail_and_its_timeline_names_th
     assert!(mail.html.contains("href=\"http"), "the mail has a link: {}", mail.html);
 
     let receipt = poll("the function has logged the invitation", async || receipts(&stack).await.pop()).await;
-    let place = Place::Here(stack.ministack().url());
+    let receipt: InvitationId = receipt.parse().unwrap();
+    let deployed = Place::Local(stack.ministack().url()).stack().await.unwrap();
     let timeline = poll("the invitation has ended", async || {
-        let course = explain::look_up(&place, &receipt, &Steps::hidden()).await.unwrap();
-        let timeline = explain::timeline(&course, &receipt, OffsetDateTime::now_utc());
+        let explanation = explain::look_up(&deployed, receipt, OffsetDateTime::now_utc()).await.unwrap();
+        let timeline = explain::timeline(&explanation, receipt, OffsetDateTime::now_utc());
         timeline.contains("done: invited").then_some(timeline)
     });
     let timeline = timeline.await;

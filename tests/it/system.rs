@@ -2,12 +2,13 @@
 
 use aws_sdk_dynamodb::types::BillingMode;
 use leadsquared_emulator::Emulator;
-use local_stack::dead_letters::{self, Choice};
-use local_stack::forget::forget;
-use local_stack::restore::{Restored, restore};
-use local_stack::steps::Steps;
-use local_stack::{Keys, LocalStack, Options, Place, smoke};
+use ledger::{Ledger, Restored};
+use local_stack::{Keys, LocalStack, Options, smoke};
+use operator::dead_letters::{self, Choice};
+use operator::forget::{self, forget};
+use operator::{Place, SystemClock};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::{
     aws::Aws,
@@ -81,7 +82,7 @@ fn event_for(file: &str, email: &str) -> Value {
 #[tokio::test]
 async fn undelivered_events_of_every_envelope_are_put_back() {
     let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
-    let (place, steps) = (Place::Here(stack.ministack().url()), Steps::hidden());
+    let deployed = Place::Local(stack.ministack().url()).stack().await.unwrap();
     let notification = event_for("sns-application-submitted.json", "sns@example.com")["Records"][0]["Sns"].clone();
     let unfit =
         json!({"detail-type": "ApplicationSubmitted", "source": "shop", "account": "1", "id": "e", "detail": {}});
@@ -101,51 +102,59 @@ async fn undelivered_events_of_every_envelope_are_put_back() {
         send.message_body(body.to_string()).send().await.unwrap();
     }
     let all = Choice::default();
-    let found = dead_letters::list(&place, &steps).await.unwrap();
+    let found = dead_letters::list(&deployed).await.unwrap();
     assert_eq!(found.letters.iter().filter(|letter| letter.class == "undelivered").count(), 4, "{found:?}");
-    let back = dead_letters::put_back(&place, &all, &steps).await.unwrap();
+    let back = dead_letters::put_back(&deployed, &all, OffsetDateTime::now_utc()).await.unwrap();
     assert_eq!((back.letters.len(), back.kept), (3, 1), "{back:?}");
-    assert_eq!(back.refused.into_iter().collect::<Vec<_>>(), [("laid-aside".to_owned(), 1)]);
+    assert_eq!(back.refused.into_iter().collect::<Vec<_>>(), [("dead-lettered again".to_owned(), 1)]);
     for email in ["lambda@example.com", "bridge@example.com", "sns@example.com"] {
         mailed(&stack, email).await;
     }
-    let left = dead_letters::list(&place, &steps).await.unwrap();
+    let left = dead_letters::list(&deployed).await.unwrap();
     assert_eq!(left.letters.iter().map(|letter| &*letter.class).collect::<Vec<_>>(), ["malformed"], "{left:?}");
     for confirmed in [false, true] {
-        let there = dead_letters::list(&place, &steps).await.unwrap();
-        let chosen = dead_letters::discard(&place, &all, confirmed, &steps).await.unwrap();
+        let there = dead_letters::list(&deployed).await.unwrap();
+        let chosen = dead_letters::discard(&deployed, &all, confirmed).await.unwrap();
         assert_eq!((there.letters.len(), chosen.letters.len()), (1, 1), "without confirmation nothing is deleted");
     }
-    let none = dead_letters::list(&place, &steps).await.unwrap();
+    let none = dead_letters::list(&deployed).await.unwrap();
     assert!(none.letters.is_empty(), "{none:?}");
     stack.shutdown().await;
 }
 
 #[tokio::test]
 async fn a_forgotten_person_returns_only_with_a_restored_backup() {
-    let steps = Steps::hidden();
     let stack = LocalStack::start(Options::default()).await.unwrap();
     smoke::run(&stack).await.unwrap_or_else(|error| panic!("{error:#}"));
-    let place = Place::Here(stack.ministack().url());
+    let deployed = Place::Local(stack.ministack().url()).stack().await.unwrap();
     let unfit = json!({"version": "1", "email": smoke::EMAIL.to_uppercase(), "city": "Pune"});
     stack.put_event("ApplicationSubmitted", &unfit).await.unwrap();
-    let has_dead_letter = async || !dead_letters::list(&place, &steps).await.unwrap().letters.is_empty();
+    let has_dead_letter = async || !dead_letters::list(&deployed).await.unwrap().letters.is_empty();
     poll_until("the unfit event is a dead letter", has_dead_letter).await;
-    let (asha, other) = (smoke::EMAIL.parse().unwrap(), "ravi@example.com".parse().unwrap());
-    let untouched = forget(&place, &other, &steps).await.unwrap();
-    let ledger = Aws::of(stack.ministack()).await.dynamodb();
-    let backup = backup(&ledger, stack.output("LedgerTable").unwrap()).await;
-    let first = forget(&place, &asha, &steps).await.unwrap();
-    let second = forget(&place, &asha, &steps).await.unwrap();
-    let restored = [restore(&place, &backup, &steps).await.unwrap(), restore(&place, &backup, &steps).await.unwrap()];
-    let third = forget(&place, &asha, &steps).await.unwrap();
+    let request = |email: &str| forget::Request { email: Some(email.parse().unwrap()), leads: Vec::new() };
+    let (asha, other) = (request(smoke::EMAIL), request("ravi@example.com"));
+    let forget = async |request, confirmed| forget(&deployed, request, confirmed, &SystemClock).await.unwrap();
+    let untouched = forget(&other, true).await;
+    let found = forget(&asha, false).await;
+    let dynamodb = Aws::of(stack.ministack()).await.dynamodb();
+    let table = stack.output("LedgerTable").unwrap();
+    let backup = backup(&dynamodb, table).await;
+    let first = forget(&asha, true).await;
+    let second = forget(&asha, true).await;
+    let ledger = Ledger::new(dynamodb, table.to_owned());
+    let restore = async || ledger.restore_from(&backup, OffsetDateTime::now_utc()).await.unwrap();
+    let restored = [restore().await, restore().await];
+    let third = forget(&asha, true).await;
     stack.shutdown().await;
-    assert!(untouched.erased.is_empty() && untouched.leads.is_empty() && untouched.dead_letters == 0, "{untouched:?}");
-    let kinds: Vec<_> = first.erased.keys().map(String::as_str).collect();
+    assert!(untouched.items.is_empty() && untouched.leads.is_empty() && untouched.dead_letters == 0, "{untouched:?}");
+    let kinds: Vec<_> = first.items.keys().map(String::as_str).collect();
     assert_eq!(kinds, ["invitation", "lead", "link", "person"], "{first:?}");
-    assert_eq!((first.leads.len(), first.dead_letters), (1, 1), "{first:?}");
-    assert!(second.erased.is_empty() && second.dead_letters == 0, "{second:?}");
-    let (erased, all) = (first.erased.values().sum(), restored[1].there);
-    assert_eq!(restored, [Restored { copied: erased, there: all - erased }, Restored { copied: 0, there: all }]);
-    assert_eq!(third.erased, first.erased, "the restored items are the old ones");
+    assert_eq!((first.leads.len(), first.dead_letters, &first.not_asked), (1, 1, &None), "{first:?}");
+    assert_eq!(forget::Forgotten { is_erased: true, ..found }, first, "without confirmation nothing is erased");
+    assert!(second.items.is_empty() && second.dead_letters == 0, "{second:?}");
+    assert_eq!(second.leads, first.leads, "LeadSquared still has the lead");
+    let (erased, all) = (first.items.values().sum(), restored[1].present);
+    assert_eq!(restored[1], Restored { present: all, left_out: restored[0].left_out, ..Restored::default() });
+    assert_eq!((restored[0].copied, restored[0].present, restored[0].links), (erased, all - erased, 1));
+    assert_eq!(third.items, first.items, "the restored items are the old ones");
 }

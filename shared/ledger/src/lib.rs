@@ -26,12 +26,15 @@
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html>), so reads and conditions look at it
 //! themselves.
 
+mod course;
 mod held;
 mod hold;
 mod item;
 mod links;
 mod places;
+mod restore;
 mod standing;
+mod traces;
 
 use std::collections::BTreeMap;
 
@@ -51,11 +54,14 @@ use crate::item::{
     invitation_item, lead_key, mails_key, mark_word, person_key, pointer_item, seconds, text,
 };
 
+pub use course::Course;
 pub use held::{Held, HeldDecision, HeldMessage, HeldWaiting};
 pub use hold::{HELD_FOR, Hold, Holding};
 pub use links::Link;
 pub use places::{Bound, Counted, Mark, Places, Sender, Taken};
+pub use restore::Restored;
 pub use standing::{Registered, Standing};
+pub use traces::Trace;
 
 /// How often a transaction is tried that another one on the same items keeps from being carried out. Those are the
 /// transactions of the other workers on a day's counts, each of them over in a few milliseconds.

@@ -1,31 +1,31 @@
-//! Held applications: listing, accepting and discarding them, and forgetting those of a person.
+//! `held`: listing, accepting and discarding held applications, and forgetting those of a person.
 //!
 //! Every step can be repeated. An application is accepted in one conditional write; then its message is put on the
 //! queue, and then removed from the item. After a crash, accepting again continues with those that are accepted and
-//! still have a message.
+//! still have a message. Nothing here shows personal data: only receipts and the hashes of networks.
 
-use std::time::Duration;
+mod pace;
+mod report;
 
+use std::io::Write;
+
+use aws_sdk_sqs::types::QueueAttributeName;
 use futures::future::try_join_all;
 use ledger::HeldMessage;
 pub use ledger::{Held, HeldDecision};
-use onboarding::{Invitation, InvitationId, PersonKey};
+use onboarding::{Invitation, InvitationId};
 use time::OffsetDateTime;
 
-use crate::{OperatorError, Parameters, Stack};
+use crate::{Clock, Ending, OperatorError, Stack};
+
+pub use pace::Pace;
 
 /// How many applications are decided on at a time.
 const BATCH: usize = 10;
 
-/// How many invitations may be on the queue untried while more are accepted: what is behind them waits for a minute or
-/// two.
+/// How many untried invitations may be on the queue while more are accepted. An invitation behind them waits for a
+/// minute or two.
 const BACKLOG: u64 = 50;
-
-/// How many calls to LeadSquared one invitation needs.
-const CALLS_EACH: u64 = 3;
-
-/// Accepted applications use one part in this many of the worker's time, of the day's calls and of the day's mails.
-const SHARE: u64 = 2;
 
 /// Which held applications are meant: those that match everything given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Choice {
     pub cause: Option<String>,
     /// With this receipt.
     pub receipt: Option<InvitationId>,
-    /// From the network whose hash begins so.
+    /// From the network whose hash begins with this.
     pub network: Option<String>,
     /// Held before this moment.
     pub held_before: Option<OffsetDateTime>,
@@ -43,57 +43,11 @@ pub struct Choice {
 }
 
 impl Choice {
-    fn fits(&self, held: &Held) -> bool {
+    fn matches(&self, held: &Held) -> bool {
         self.cause.as_ref().is_none_or(|cause| *cause == held.cause)
             && self.receipt.is_none_or(|receipt| receipt == held.id)
             && self.network.as_ref().is_none_or(|start| held.network.as_ref().is_some_and(|it| it.starts_with(start)))
             && self.held_before.is_none_or(|before| held.held_at < before)
-    }
-}
-
-/// The time: the system's, or a test's.
-pub trait Clock {
-    /// The present moment.
-    fn now(&self) -> OffsetDateTime;
-
-    /// Waits for so long.
-    fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
-}
-
-/// How fast applications are accepted, so that invitations of other people do not wait behind them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    /// The time from one batch of ten to the next: in it the worker does twice as many.
-    pub every: Duration,
-    /// How many a day: half of what the day's mails and the plan's daily calls are enough for.
-    pub a_day: u64,
-}
-
-impl Pace {
-    /// The pace for a stack with these parameters; one that an older template lacks counts with its default.
-    pub fn of(parameters: &Parameters) -> Self {
-        let calls: u64 = parameters.number("AllowanceCalls", 10).max(1);
-        let window: u64 = parameters.number("AllowanceWindowSeconds", 5).max(1);
-        let share: u64 = parameters.number("AllowanceShare", 100).clamp(1, 100);
-        let mails: u64 = parameters.number("MailBudget", 10_000);
-        let of_plan = if calls <= 10 { 10_000 } else { 100_000 } * share / 100;
-        let daily = match parameters.text("AllowanceDaily") {
-            Some("none") => u64::MAX,
-            _ => parameters.number("AllowanceDaily", of_plan),
-        };
-        let milliseconds = BATCH as u64 * CALLS_EACH * SHARE * window * 1000 * 100 / (calls * share);
-        Self { every: Duration::from_millis(milliseconds), a_day: (mails.min(daily / CALLS_EACH) / SHARE).max(1) }
-    }
-
-    /// How long it takes to accept so many.
-    pub fn time_for(&self, count: usize) -> Duration {
-        let pauses = count.div_ceil(BATCH).saturating_sub(1);
-        self.every.saturating_mul(u32::try_from(pauses).unwrap_or(u32::MAX))
-    }
-
-    /// How many more may be accepted today.
-    fn left(&self, accepted_today: u64) -> usize {
-        usize::try_from(self.a_day.saturating_sub(accepted_today)).unwrap_or(usize::MAX)
     }
 }
 
@@ -120,11 +74,11 @@ pub struct Accepted {
     pub accepted: u64,
     /// Accepted before, by a command that broke off; on the queue now.
     pub continued: u64,
-    /// Decided on by somebody else meanwhile, expired or forgotten.
+    /// Decided on by another operator meanwhile, expired or forgotten.
     pub gone: u64,
-    /// Of a message that this command cannot read; they wait for a newer one.
+    /// Their messages are of a newer version than this command. They still wait.
     pub unreadable: u64,
-    /// Messages on the queue that this command waits for, while it does.
+    /// While the command waits for the queue: how many messages are on it.
     pub waiting_for: Option<u64>,
 }
 
@@ -137,7 +91,65 @@ pub struct Discarded {
     pub gone: u64,
 }
 
-/// The held applications of this choice that wait, the oldest first.
+/// What `held` is asked to do.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// Show all that wait.
+    List,
+    /// Accept the chosen ones.
+    Accept(Choice),
+    /// Discard the chosen ones for good, if the operator confirmed it.
+    Discard(Choice, bool),
+}
+
+/// Does the task and reports it.
+///
+/// # Errors
+/// When AWS does not answer, or no more may be accepted today. Running it again continues.
+pub async fn run(
+    stack: &Stack,
+    task: &Task,
+    clock: &impl Clock,
+    out: &mut impl Write,
+) -> Result<Ending, OperatorError> {
+    let choice = match task {
+        Task::List => &Choice::default(),
+        Task::Accept(choice) | Task::Discard(choice, _) => choice,
+    };
+    let mut chosen = list(stack, choice, clock.now()).await?;
+    out.write_all(report::table(&chosen, clock.now()).as_bytes())?;
+    match task {
+        Task::List => Ok(Ending::Done),
+        _ if chosen.is_empty() => Ok(Ending::Done),
+        Task::Accept(choice) => {
+            let pace = Pace::of(stack.parameters());
+            let all = chosen.len();
+            // A limit or a receipt of the operator's own goes beyond the day's share.
+            if choice.limit.is_none() && choice.receipt.is_none() {
+                chosen.truncate(left_today(stack, &pace, clock.now()).await?);
+            }
+            if chosen.is_empty() {
+                return Err(OperatorError::DayUsedUp { a_day: pace.a_day });
+            }
+            out.write_all(report::plan(all, chosen.len(), &pace).as_bytes())?;
+            let progress = |done: &Accepted| drop(out.write_all(report::progress(done, chosen.len()).as_bytes()));
+            let done = accept(stack, &chosen, &pace, clock, progress).await?;
+            out.write_all(report::accepted(&done).as_bytes())?;
+            Ok(if chosen.len() < all || done.unreadable > 0 { Ending::Unfinished } else { Ending::Done })
+        }
+        Task::Discard(_, false) => {
+            writeln!(out, "Nothing was discarded. Run the same command with --yes to discard them for good.")?;
+            Ok(Ending::Unfinished)
+        }
+        Task::Discard(_, true) => {
+            let done = discard(stack, &chosen, clock).await?;
+            out.write_all(report::discarded(&done).as_bytes())?;
+            Ok(Ending::Done)
+        }
+    }
+}
+
+/// The chosen ones of the held applications that wait, the oldest first.
 ///
 /// # Errors
 /// When the ledger cannot be read.
@@ -149,7 +161,7 @@ pub async fn list(stack: &Stack, choice: &Choice, now: OffsetDateTime) -> Result
         }
         None => stack.ledger.held_waiting(now).await?,
     };
-    let chosen = waiting.into_iter().filter(|held| choice.fits(held));
+    let chosen = waiting.into_iter().filter(|held| choice.matches(held));
     Ok(chosen.take(choice.limit.unwrap_or(usize::MAX)).collect())
 }
 
@@ -170,11 +182,11 @@ pub async fn left_today(stack: &Stack, pace: &Pace, now: OffsetDateTime) -> Resu
     Ok(pace.left(stack.ledger.held_accepted_on(now).await?))
 }
 
-/// Accepts these applications, ten at a time, and puts each on the queue. It waits from one batch to the next, and
-/// longer while the queue is long. `report` hears how far it came.
+/// Accepts these applications, ten at a time, and puts each on the queue. It waits between batches, and longer while
+/// the queue is long. `report` gets the progress.
 ///
 /// # Errors
-/// When the ledger or the queue does not do its part. Accepting again continues.
+/// When the ledger or the queue fails. Accepting again continues.
 pub async fn accept(
     stack: &Stack,
     chosen: &[Held],
@@ -188,7 +200,7 @@ pub async fn accept(
             clock.sleep(pace.every).await;
         }
         loop {
-            let untried = stack.untried().await?;
+            let untried = untried(stack).await?;
             done.waiting_for = Some(untried).filter(|untried| *untried > BACKLOG);
             if done.waiting_for.is_none() {
                 break;
@@ -235,10 +247,16 @@ async fn accept_batch(
     Ok(())
 }
 
-/// Discards these applications: nobody is invited, and what the applicants typed is erased.
+/// About how many invitations are on the queue that no worker has received yet.
+async fn untried(stack: &Stack) -> Result<u64, OperatorError> {
+    let queue = stack.output("InvitationsQueueUrl")?;
+    stack.count_messages(queue, &[QueueAttributeName::ApproximateNumberOfMessages]).await
+}
+
+/// Discards these applications: none of the applicants is invited, and what they typed is erased.
 ///
 /// # Errors
-/// When the ledger does not say. Discarding again continues.
+/// When the ledger fails. Discarding again continues.
 pub async fn discard(stack: &Stack, chosen: &[Held], clock: &impl Clock) -> Result<Discarded, OperatorError> {
     let mut done = Discarded::default();
     for batch in chosen.chunks(BATCH) {
@@ -248,47 +266,4 @@ pub async fn discard(stack: &Stack, chosen: &[Held], clock: &impl Clock) -> Resu
         done.gone += (ids.len() - decided.len()) as u64;
     }
     Ok(done)
-}
-
-/// Erases the held applications of a person; how many there were.
-///
-/// # Errors
-/// When the ledger does not say. What was left then is erased the next time.
-pub async fn forget(stack: &Stack, person: &PersonKey, now: OffsetDateTime) -> Result<u64, OperatorError> {
-    Ok(stack.ledger.forget_held(person, now).await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parameters(values: &[(&str, &str)]) -> Parameters {
-        values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn accepted_applications_leave_half_of_the_calls_and_mails_to_others() {
-        for (values, every, a_day) in [
-            // 10 calls in 5 s are 40 invitations a minute; ten of them and as many of other people's take 30 s.
-            (&[][..], 30_000, 1_666),
-            (&[("AllowanceDaily", "")], 30_000, 1_666),
-            (&[("AllowanceShare", "50")], 60_000, 833),
-            (&[("AllowanceCalls", "20")], 15_000, 5_000),
-            (&[("AllowanceDaily", "none")], 30_000, 5_000),
-            (&[("AllowanceDaily", "600")], 30_000, 100),
-            (&[("AllowanceDaily", "1")], 30_000, 1),
-            (&[("MailBudget", "100")], 30_000, 50),
-        ] {
-            let pace = Pace::of(&parameters(values));
-            assert_eq!((pace.every, pace.a_day), (Duration::from_millis(every), a_day), "{values:?}");
-        }
-    }
-
-    #[test]
-    fn how_long_it_takes_is_known_before() {
-        let pace = Pace::of(&Parameters::default());
-        let minutes = [0, 1, 10, 11, 100, 10_000].map(|count| pace.time_for(count).as_secs() / 60);
-        assert_eq!(minutes, [0, 0, 0, 0, 4, 499]);
-        assert_eq!([pace.left(0), pace.left(1_666), pace.left(2_000)], [1_666, 0, 0]);
-    }
 }

@@ -1,4 +1,4 @@
-//! A deployed stack: its table, its queue and its parameters, found by its name.
+//! A deployed stack, found by its name: its table, its queues, its functions and its parameters.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -16,12 +16,59 @@ use crate::OperatorError;
 /// The longest that one call to AWS may take. An operator waits longer than an applicant.
 const CALL_TIME: Duration = Duration::from_secs(30);
 
-/// How AWS is reached: at this address, or the one of the account and the region that the environment names.
-pub async fn configuration_of(endpoint: Option<&str>) -> SdkConfig {
-    let Some(endpoint) = endpoint else { return aws::config_within(CALL_TIME).await };
+/// The stack's name on a local AWS endpoint.
+const LOCAL_NAME: &str = "applicant-onboarding";
+
+/// Where a stack is deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the local AWS endpoint at this URL.
+    Local(String),
+    /// On AWS, under this stack name. Account and region are those of the AWS CLI.
+    Aws(String),
+}
+
+impl Place {
+    /// Looks the stack up.
+    ///
+    /// # Errors
+    /// When CloudFormation does not describe it, or it is another stack.
+    pub async fn stack(&self) -> Result<Stack, OperatorError> {
+        let (name, config) = match self {
+            Self::Local(url) => (LOCAL_NAME, local_configuration(url).await),
+            Self::Aws(name) => (name.as_str(), aws::config_within(CALL_TIME).await),
+        };
+        let failed = |cause| OperatorError::Stack { name: name.to_owned(), cause, advice: self.advice() };
+        let describe = aws_sdk_cloudformation::Client::new(&config).describe_stacks().stack_name(name);
+        let described = describe.send().await.map_err(|error| failed(aws::cause(&error)))?;
+        let described = described.stacks.unwrap_or_default().into_iter().next();
+        let described = described.ok_or_else(|| failed("no such stack".to_owned()))?;
+        let outputs = described.outputs().iter().filter_map(|one| {
+            let (name, value) = (one.output_key()?, one.output_value()?);
+            Some((name.to_owned(), value.to_owned()))
+        });
+        let parameters = described.parameters().iter().filter_map(|one| {
+            let (name, value) = (one.parameter_key()?, one.parameter_value()?);
+            Some((name.to_owned(), value.to_owned()))
+        });
+        Stack::new(name, &config, outputs.collect(), parameters.collect())
+    }
+
+    fn advice(&self) -> String {
+        match self {
+            Self::Local(url) => format!("is `cargo run` running, with AWS at {url}?"),
+            Self::Aws(_) => "check the stack's name, the region and the credentials. With single sign-on, run \
+                             `eval \"$(aws configure export-credentials --format env)\"` first"
+                .to_owned(),
+        }
+    }
+}
+
+/// How the local AWS endpoint is reached: it takes any credentials.
+async fn local_configuration(url: &str) -> SdkConfig {
     let local = aws_config::ConfigLoader::default()
         .behavior_version(aws_config::BehaviorVersion::latest())
-        .endpoint_url(endpoint)
+        .endpoint_url(url)
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "the local stack"));
     local.load().await
@@ -30,11 +77,22 @@ pub async fn configuration_of(endpoint: Option<&str>) -> SdkConfig {
 /// A deployed stack.
 #[derive(Clone, Debug)]
 pub struct Stack {
+    pub(crate) name: String,
+    pub(crate) config: SdkConfig,
     pub(crate) ledger: Ledger,
     pub(crate) invitations: Invitations,
-    sqs: aws_sdk_sqs::Client,
-    queue_url: String,
+    pub(crate) sqs: aws_sdk_sqs::Client,
+    outputs: BTreeMap<String, String>,
     parameters: Parameters,
+}
+
+/// A Lambda function of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeployedFunction {
+    /// The name that Lambda has for it.
+    pub(crate) name: String,
+    /// Where it logs.
+    pub(crate) log_group: String,
 }
 
 /// The values of a stack's parameters, by name.
@@ -42,62 +100,97 @@ pub struct Stack {
 pub struct Parameters(BTreeMap<String, String>);
 
 impl Stack {
-    /// The stack with this name.
+    /// A stack with these outputs and parameters.
     ///
     /// # Errors
-    /// When CloudFormation does not know it, or it has no ledger and no queue.
-    pub async fn named(name: &str, config: &SdkConfig) -> Result<Self, OperatorError> {
-        let no_stack = |cause| OperatorError::Stack { name: name.to_owned(), cause };
-        let describe = aws_sdk_cloudformation::Client::new(config).describe_stacks().stack_name(name).send();
-        let described = describe.await.map_err(|error| no_stack(aws::cause(&error)))?.stacks.unwrap_or_default();
-        let described = described.into_iter().next().ok_or_else(|| no_stack("there is no such stack".to_owned()))?;
-        let output = |wanted: &'static str| {
-            let value = described.outputs().iter().find(|output| output.output_key() == Some(wanted));
-            let value = value.and_then(|output| output.output_value()).map(str::to_owned);
-            value.ok_or(OperatorError::Output { name: name.to_owned(), output: wanted })
-        };
-        let parameters = described.parameters().iter();
-        let parameters =
-            parameters.filter_map(|one| Some((one.parameter_key()?.to_owned(), one.parameter_value()?.to_owned())));
-        Ok(Self::new(config, output("LedgerTable")?, output("InvitationsQueueUrl")?, parameters.collect()))
-    }
-
-    /// A stack with this table and this queue.
-    pub fn new(config: &SdkConfig, table: String, queue_url: String, parameters: Parameters) -> Self {
+    /// When the outputs name no table and no queue of invitations.
+    pub fn new(
+        name: &str,
+        config: &SdkConfig,
+        outputs: BTreeMap<String, String>,
+        parameters: Parameters,
+    ) -> Result<Self, OperatorError> {
         let sqs = aws_sdk_sqs::Client::new(config);
-        Self {
+        let table = output(name, &outputs, "LedgerTable")?.to_owned();
+        let queue = output(name, &outputs, "InvitationsQueueUrl")?.to_owned();
+        Ok(Self {
+            name: name.to_owned(),
+            config: config.clone(),
             ledger: Ledger::new(aws_sdk_dynamodb::Client::new(config), table),
-            invitations: Invitations::new(sqs.clone(), queue_url.clone()),
+            invitations: Invitations::new(sqs.clone(), queue),
             sqs,
-            queue_url,
+            outputs,
             parameters,
-        }
+        })
     }
 
-    /// Its parameters' values.
+    /// An output of the stack, such as `LedgerTable`.
+    pub(crate) fn output(&self, wanted: &str) -> Result<&str, OperatorError> {
+        output(&self.name, &self.outputs, wanted)
+    }
+
+    /// The values of its parameters.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// How many invitations are on the queue that no worker has tried yet, about.
-    pub(crate) async fn untried(&self) -> Result<u64, OperatorError> {
-        let name = QueueAttributeName::ApproximateNumberOfMessages;
-        let ask = self.sqs.get_queue_attributes().queue_url(&self.queue_url).attribute_names(name.clone());
-        let answer = ask.send().await.map_err(|error| OperatorError::QueueLength(aws::cause(&error)))?;
-        let count = answer.attributes().and_then(|attributes| attributes.get(&name)?.parse().ok());
-        count.ok_or_else(|| OperatorError::QueueLength("no number in the answer".to_owned()))
+    /// Its Lambda functions, by their names in the template.
+    pub(crate) async fn functions(&self) -> Result<BTreeMap<String, DeployedFunction>, OperatorError> {
+        let client = aws_sdk_cloudformation::Client::new(&self.config);
+        let mut pages = client.list_stack_resources().stack_name(&self.name).into_paginator().items().send();
+        let (mut functions, mut log_groups) = (BTreeMap::new(), BTreeMap::new());
+        while let Some(resource) = pages.next().await {
+            let resource = resource.map_err(OperatorError::call("cloudformation:ListStackResources"))?;
+            let (Some(logical), Some(physical)) = (resource.logical_resource_id(), resource.physical_resource_id())
+            else {
+                continue;
+            };
+            let resources = match resource.resource_type() {
+                Some("AWS::Lambda::Function") => &mut functions,
+                Some("AWS::Logs::LogGroup") => &mut log_groups,
+                _ => continue,
+            };
+            resources.insert(logical.to_owned(), physical.to_owned());
+        }
+        let deployed = functions.into_iter().map(|(logical, name)| {
+            // A function without a log group in the template, as in old stacks, logs to the one that Lambda makes.
+            let log_group = log_groups.remove(&format!("{logical}Logs"));
+            let log_group = log_group.unwrap_or_else(|| format!("/aws/lambda/{name}"));
+            (logical, DeployedFunction { name, log_group })
+        });
+        Ok(deployed.collect())
+    }
+
+    /// About how many messages a queue has of each of these kinds.
+    pub(crate) async fn count_messages(
+        &self,
+        queue_url: &str,
+        kinds: &[QueueAttributeName],
+    ) -> Result<u64, OperatorError> {
+        const ACTION: &str = "sqs:GetQueueAttributes";
+        let ask = self.sqs.get_queue_attributes().queue_url(queue_url).set_attribute_names(Some(kinds.to_vec()));
+        let answer = ask.send().await.map_err(OperatorError::call(ACTION))?;
+        let count = |kind| answer.attributes()?.get(kind)?.parse::<u64>().ok();
+        let counts: Option<Vec<_>> = kinds.iter().map(count).collect();
+        let counts = counts.ok_or_else(|| OperatorError::Call { action: ACTION, cause: "no number".to_owned() })?;
+        Ok(counts.into_iter().sum())
     }
 }
 
+fn output<'a>(stack: &str, outputs: &'a BTreeMap<String, String>, wanted: &str) -> Result<&'a str, OperatorError> {
+    let missing = || OperatorError::Missing { name: stack.to_owned(), wanted: format!("output {wanted}") };
+    outputs.get(wanted).map(String::as_str).ok_or_else(missing)
+}
+
 impl Parameters {
-    /// The text of a parameter, which an older template need not have.
+    /// The text of a parameter. A stack of an older template may lack it.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The number that a parameter holds; this one where it holds none.
-    pub(crate) fn number<N: FromStr>(&self, name: &str, otherwise: N) -> N {
-        self.text(name).and_then(|value| value.parse().ok()).unwrap_or(otherwise)
+    /// The number that a parameter holds, or this default.
+    pub(crate) fn number<N: FromStr>(&self, name: &str, default: N) -> N {
+        self.text(name).and_then(|value| value.parse().ok()).unwrap_or(default)
     }
 }
 

@@ -11,16 +11,17 @@ use anyhow::{Context, ensure};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Limit, RecordedCall};
+use operator::Place;
+use operator::dead_letters::{self, DeadLetter};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::dead_letters::{self, DeadLetter};
+use crate::LocalStack;
 use crate::flow::{Event, Moment};
 use crate::http::{self, Client};
 use crate::steps::{Step, Steps, seconds};
-use crate::{LocalStack, Place};
 
 /// What goes wrong during a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub struct Report {
     pub registered: usize,
     /// Those who were mailed.
     pub mailed: usize,
-    /// Those whose form was accepted and who were neither mailed nor laid aside with a reason.
+    /// Those whose form was accepted and who were neither mailed nor dead-lettered with a reason.
     pub lost: usize,
     /// Those who were registered or mailed more than once.
     pub duplicates: usize,
@@ -74,8 +75,8 @@ pub struct Further {
     pub registered_twice: usize,
     /// Those who were mailed more than once: only where nobody could know whether the first mail was sent.
     pub mailed_twice: usize,
-    /// Those who were laid aside instead of mailed.
-    pub laid_aside: usize,
+    /// Those who were dead-lettered instead of mailed.
+    pub dead_lettered: usize,
     /// Calls that LeadSquared refused because of its limit.
     pub refused_calls: usize,
     /// How often the worker was killed.
@@ -103,13 +104,13 @@ impl Report {
 /// For people; the object for programs is its JSON.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Further { registered_twice, mailed_twice, laid_aside, refused_calls, kills } = self.further;
+        let Further { registered_twice, mailed_twice, dead_lettered, refused_calls, kills } = self.further;
         let Self { people, accepted, registered, mailed, lost, .. } = self;
         writeln!(
             f,
             "{people} people, {accepted} forms accepted, {registered} registered, {mailed} mailed, {lost} lost"
         )?;
-        writeln!(f, "registered twice {registered_twice}, mailed twice {mailed_twice}, laid aside {laid_aside}")?;
+        writeln!(f, "registered twice {registered_twice}, mailed twice {mailed_twice}, dead-lettered {dead_lettered}")?;
         writeln!(
             f,
             "fullest window {} of {} calls, {refused_calls} calls over the limit",
@@ -159,8 +160,8 @@ pub async fn run(stack: &LocalStack, people: usize, trouble: Trouble, steps: &St
     let mut tally = Tally::of(stack.emulator(), &receipts);
     // Nobody is missing in a run without trouble, and then the answer would be empty.
     if !tally.missing.is_empty() {
-        let place = Place::Here(stack.ministack().url());
-        tally.lay_aside(&dead_letters::list(&place, &Steps::hidden()).await?.letters);
+        let deployed = Place::Local(stack.ministack().url()).stack().await?;
+        tally.dead_letter(&dead_letters::list(&deployed).await?.letters);
     }
     Ok(tally.report(people, stack.limit(), seconds, kills))
 }
@@ -336,7 +337,7 @@ struct Tally {
     mailed_twice: HashSet<usize>,
     /// Receipts of those who were accepted and not mailed.
     missing: HashSet<String>,
-    laid_aside: usize,
+    dead_lettered: usize,
     /// Calls for people, calls for credentials, and those of either that were over the limit.
     calls: usize,
     credential_calls: usize,
@@ -392,11 +393,12 @@ impl Tally {
     }
 
     /// Those who are among the dead letters are not lost: an operator sees why, and can put them back.
-    fn lay_aside(&mut self, letters: &[DeadLetter]) {
+    fn dead_letter(&mut self, letters: &[DeadLetter]) {
         let before = self.missing.len();
-        let receipts: HashSet<_> = letters.iter().filter_map(|letter| letter.receipt.as_deref()).collect();
-        self.missing.retain(|receipt| !receipts.contains(receipt.as_str()));
-        self.laid_aside = before - self.missing.len();
+        let receipts = letters.iter().filter_map(|letter| letter.receipt);
+        let receipts: HashSet<_> = receipts.map(|receipt| receipt.to_string()).collect();
+        self.missing.retain(|receipt| !receipts.contains(receipt));
+        self.dead_lettered = before - self.missing.len();
     }
 
     fn report(&self, people: usize, limit: Limit, seconds: f64, kills: usize) -> Report {
@@ -417,7 +419,7 @@ impl Tally {
             further: Further {
                 registered_twice: self.registered_twice.len(),
                 mailed_twice: self.mailed_twice.len(),
-                laid_aside: self.laid_aside,
+                dead_lettered: self.dead_lettered,
                 refused_calls: self.refused_calls,
                 kills,
             },
@@ -486,17 +488,18 @@ mod tests {
     }
 
     #[test]
-    fn who_was_laid_aside_with_a_reason_is_not_lost() {
-        let mut tally = Tally { missing: ["a", "b"].map(str::to_owned).into(), ..clean() };
+    fn a_person_who_was_dead_lettered_with_a_reason_is_not_lost() {
+        const RECEIPT: &str = "00000000-0000-8000-8000-000000000001";
+        let mut tally = Tally { missing: [RECEIPT, "b"].map(str::to_owned).into(), ..clean() };
         let letter = DeadLetter {
             id: "1".to_owned(),
             class: "rejected".to_owned(),
             cause: "mail-unknown".to_owned(),
-            receipt: Some("a".to_owned()),
-            laid_aside: 0,
+            receipt: Some(RECEIPT.parse().unwrap()),
+            since: time::OffsetDateTime::UNIX_EPOCH,
         };
-        tally.lay_aside(&[letter]);
+        tally.dead_letter(&[letter]);
         let report = tally.report(1000, LIMIT, 600.0, 3);
-        assert_eq!((report.lost, report.further.laid_aside), (1, 1));
+        assert_eq!((report.lost, report.further.dead_lettered), (1, 1));
     }
 }

@@ -1,5 +1,5 @@
-//! Starts everything on this machine, takes one applicant or a thousand through it, or asks a deployed stack what
-//! became of them.
+//! The command line: starts everything on this machine, takes one applicant or a thousand through it, and runs the
+//! operator's commands.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -7,22 +7,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
-use clap::{Args, Parser, Subcommand};
-use leadsquared::EmailAddress;
+use anyhow::bail;
+use clap::{Parser, Subcommand};
 use local_stack::burst::{self, Trouble};
-use local_stack::dead_letters::{self, Choice};
 use local_stack::steps::Steps;
-use local_stack::{
-    Build, Keys, LocalStack, Logs, Moment, Options, Place, Ports, explain, forget, held, restore, smoke,
-};
-use onboarding::InvitationId;
+use local_stack::{Build, Keys, LocalStack, Logs, Moment, Options, Ports, smoke};
+use operator::{Ending, SystemClock};
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// The whole system on this machine: the built functions on an AWS emulator, a LeadSquared emulator, a form and a
-/// mailbox.
+/// mailbox. Without a command it starts everything and runs until Ctrl-C.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -41,8 +37,7 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         sam: Option<PathBuf>,
     },
-    /// Start on free ports, let many people apply at once, count what came of it, and stop; fails if a promise is
-    /// broken.
+    /// Start on free ports, let many people apply at once, count the outcomes, and stop; fails if a promise is broken.
     Burst {
         /// How many people.
         #[arg(value_parser = clap::value_parser!(u32).range(1..=20_000))]
@@ -51,200 +46,12 @@ enum Command {
         #[arg(long)]
         json: bool,
         /// Meanwhile a tenth of LeadSquared's answers are 502, a twentieth of its connections are cut, and the worker
-        /// is killed three times. Takes the better part of an hour, since that is how patient retries are.
+        /// is killed three times. Takes most of an hour, because retries wait that long.
         #[arg(long)]
         faults: bool,
     },
-    /// Show the dead letters of a running stack, put them back, or delete them.
-    DeadLetters {
-        #[command(subcommand)]
-        what: DeadLetters,
-    },
-    /// Show the applications that a running stack holds because they were over a limit, accept them, or discard them.
-    Held {
-        #[command(subcommand)]
-        what: HeldApplications,
-    },
-    /// Erase what a running stack has of a person: the ledger's items and dead letters. Says what else there is.
-    Forget {
-        /// Their e-mail address.
-        email: EmailAddress,
-        #[command(flatten)]
-        which: Which,
-    },
-    /// Copy into a running stack's ledger what a table that was restored from its backups has and it has not.
-    Restore {
-        /// That table's name.
-        table: String,
-        #[command(flatten)]
-        which: Which,
-    },
-    /// Tell the course of one invitation in a running stack.
-    Explain {
-        /// What the answer to the form and every log line of the invitation have as `receipt`.
-        #[arg(value_parser = receipt)]
-        receipt: String,
-        #[command(flatten)]
-        which: Which,
-    },
-}
-
-#[derive(Subcommand)]
-enum DeadLetters {
-    /// Count them by class and cause, with their age.
-    List {
-        #[command(flatten)]
-        which: Which,
-    },
-    /// Put chosen ones back where they were to go, those that fit everything given: invitations on their queue, events
-    /// to bus-event.
-    PutBack {
-        #[command(flatten)]
-        chosen: Chosen,
-        #[command(flatten)]
-        which: Which,
-    },
-    /// Delete chosen ones for good, those that fit everything given; shows them and deletes nothing without --yes.
-    Discard {
-        #[command(flatten)]
-        chosen: Chosen,
-        /// Delete them, without asking.
-        #[arg(long)]
-        yes: bool,
-        #[command(flatten)]
-        which: Which,
-    },
-}
-
-#[derive(Subcommand)]
-enum HeldApplications {
-    /// Count them by cause and network, with their age and when the first is gone.
-    List {
-        #[command(flatten)]
-        which: Which,
-    },
-    /// Put chosen ones on the queue of invitations, those that fit everything given: ten at a time, so that others do
-    /// not wait.
-    Accept {
-        #[command(flatten)]
-        chosen: ChosenHeld,
-        #[command(flatten)]
-        which: Which,
-    },
-    /// Discard chosen ones for good, those that fit everything given; shows them and discards nothing without --yes.
-    Discard {
-        #[command(flatten)]
-        chosen: ChosenHeld,
-        /// Discard them, without asking.
-        #[arg(long)]
-        yes: bool,
-        #[command(flatten)]
-        which: Which,
-    },
-}
-
-/// Which stack is asked.
-#[derive(Args)]
-struct Which {
-    /// A stack on AWS, with the account and the region that the AWS CLI would use.
-    #[arg(long, value_name = "NAME")]
-    stack_name: Option<String>,
-    /// The `AWS` address that `cargo run` prints, if it is not the usual one.
-    #[arg(long, value_name = "URL", conflicts_with = "stack_name")]
-    aws_endpoint: Option<String>,
-}
-
-impl Which {
-    fn place(self) -> Place {
-        let usual = || format!("http://127.0.0.1:{}", Ports::USUAL.ministack.unwrap_or_default());
-        match self.stack_name {
-            Some(name) => Place::Aws(name),
-            None => Place::Here(self.aws_endpoint.unwrap_or_else(usual)),
-        }
-    }
-}
-
-#[derive(Args)]
-#[group(id = "choice", required = true, multiple = true)]
-struct Chosen {
-    /// Those of this class: malformed, rejected, exhausted or undelivered.
-    #[arg(long)]
-    class: Option<String>,
-    /// Those with this text in the cause.
-    #[arg(long, value_name = "TEXT")]
-    cause: Option<String>,
-    /// That of this invitation.
-    #[arg(long, value_name = "ID", value_parser = receipt)]
-    receipt: Option<String>,
-    /// All of them.
-    #[arg(long, conflicts_with_all = ["class", "cause", "receipt"])]
-    all: bool,
-}
-
-impl From<Chosen> for Choice {
-    fn from(Chosen { class, cause, receipt, all: _ }: Chosen) -> Self {
-        Self { class, cause, receipt }
-    }
-}
-
-#[derive(Args)]
-struct ChosenHeld {
     #[command(flatten)]
-    by: HeldBy,
-    /// No more than this many, the oldest.
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
-    limit: Option<u32>,
-}
-
-#[derive(Args)]
-#[group(id = "held_choice", required = true, multiple = true)]
-struct HeldBy {
-    /// Those that are held for this cause, such as network or honeypot.
-    #[arg(long)]
-    cause: Option<String>,
-    /// That of this applicant.
-    #[arg(long, value_name = "ID", value_parser = receipt)]
-    receipt: Option<String>,
-    /// Those from the network whose hash begins with these digits, as `held list` shows them.
-    #[arg(long, value_name = "DIGITS", value_parser = network)]
-    network: Option<String>,
-    /// Those that have been held for longer than this, such as 90m, 36h or 3d.
-    #[arg(long, value_name = "TIME", value_parser = held::duration)]
-    older_than: Option<Duration>,
-    /// All of them.
-    #[arg(long, conflicts_with_all = ["cause", "receipt", "network", "older_than"])]
-    all: bool,
-}
-
-impl ChosenHeld {
-    fn choice(self, now: OffsetDateTime) -> anyhow::Result<operator::held::Choice> {
-        let HeldBy { cause, receipt, network, older_than, all: _ } = self.by;
-        Ok(operator::held::Choice {
-            cause,
-            receipt: receipt.map(|text| text.parse::<InvitationId>()).transpose()?,
-            network,
-            held_before: older_than.map(|time| now - time),
-            limit: self.limit.map(usize::try_from).transpose()?,
-        })
-    }
-}
-
-/// The beginning of a network's hash.
-fn network(text: &str) -> Result<String, &'static str> {
-    match text.len() >= 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        true => Ok(text.to_ascii_lowercase()),
-        false => Err("a network's hash is hexadecimal; give at least its first four digits"),
-    }
-}
-
-/// A receipt as the functions write it.
-fn receipt(text: &str) -> Result<String, &'static str> {
-    let groups: Vec<&str> = text.split('-').collect();
-    let hexadecimal = groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    match hexadecimal && groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) {
-        true => Ok(text.to_ascii_lowercase()),
-        false => Err("a receipt looks like 4b9d1c6e-58a2-8f7b-9f0e-3c2d1a0b9e8f"),
-    }
+    Operator(operator::Command),
 }
 
 /// What a shell reports for a program that ended by Ctrl-C.
@@ -261,7 +68,7 @@ async fn main() -> ExitCode {
     let stopped = if arguments.command.is_none() { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) };
     let mut work = Box::pin(run(arguments.command, steps.clone()));
     tokio::select! {
-        outcome = &mut work => return outcome.map_or_else(|error| failed(&steps, &error), |()| ExitCode::SUCCESS),
+        outcome = &mut work => return outcome.map_or_else(|error| failed(&steps, &error), ExitCode::from),
         () = signals.next() => steps.say("Stopping. Press Ctrl-C again to stop at once."),
     }
     tokio::spawn(async move {
@@ -273,77 +80,35 @@ async fn main() -> ExitCode {
     stopped
 }
 
-async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<()> {
+async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<Ending> {
     match command {
-        None => serve(steps).await,
-        Some(Command::Smoke { wrong_keys, sam }) => {
-            let keys = if wrong_keys { Keys::WrongSecretKey } else { Keys::Right };
-            let build = sam.map_or(Build::Development, Build::Sam);
-            let stack = LocalStack::start(Options { build, keys, steps: steps.clone(), ..Options::default() }).await?;
-            let step = steps.begin("One applicant, from the form to the portal");
-            let outcome = smoke::run(&stack).await;
-            if outcome.is_ok() {
-                step.done();
-            } else {
-                drop(step);
-            }
-            stack.shutdown().await;
-            print(&outcome?)
-        }
+        None => serve(steps).await?,
+        Some(Command::Smoke { wrong_keys, sam }) => smoke(wrong_keys, sam, steps).await?,
         Some(Command::Burst { people, json, faults }) => {
             let trouble = if faults { Trouble::Everywhere } else { Trouble::None };
-            burst(people, trouble, json, steps).await
+            burst(people, trouble, json, steps).await?;
         }
-        Some(Command::DeadLetters { what: DeadLetters::List { which } }) => {
-            let found = dead_letters::list(&which.place(), &steps).await?;
-            print(&dead_letters::table(&found, OffsetDateTime::now_utc()))
-        }
-        Some(Command::DeadLetters { what: DeadLetters::PutBack { chosen, which } }) => {
-            let found = dead_letters::put_back(&which.place(), &chosen.into(), &steps).await?;
-            print(&dead_letters::account(&found))
-        }
-        Some(Command::DeadLetters { what: DeadLetters::Discard { chosen, yes, which } }) => {
-            let found = dead_letters::discard(&which.place(), &chosen.into(), yes, &steps).await?;
-            print(&dead_letters::table(&found, OffsetDateTime::now_utc()))?;
-            ensure!(yes || found.letters.is_empty(), "nothing was deleted; the same with --yes deletes them for good");
-            print(&format!("{} deleted, {} left among the dead letters.\n", found.letters.len(), found.kept))
-        }
-        Some(Command::Held { what: HeldApplications::List { which } }) => {
-            let found = held::list(&which.place(), &operator::held::Choice::default()).await?;
-            print(&held::table(&found.applications, OffsetDateTime::now_utc()))
-        }
-        Some(Command::Held { what: HeldApplications::Accept { chosen, which } }) => {
-            let choice = chosen.choice(OffsetDateTime::now_utc())?;
-            let mut found = held::list(&which.place(), &choice).await?;
-            print(&held::table(&found.applications, OffsetDateTime::now_utc()))?;
-            if found.applications.is_empty() {
-                return Ok(());
-            }
-            print(&found.plan(&choice).await?)?;
-            print(&held::accepted(&found.accept(&steps).await?))
-        }
-        Some(Command::Held { what: HeldApplications::Discard { chosen, yes, which } }) => {
-            let found = held::list(&which.place(), &chosen.choice(OffsetDateTime::now_utc())?).await?;
-            print(&held::table(&found.applications, OffsetDateTime::now_utc()))?;
-            if found.applications.is_empty() {
-                return Ok(());
-            }
-            ensure!(yes, "nothing was discarded; the same with --yes discards them for good");
-            print(&held::discarded(&found.discard().await?))
-        }
-        Some(Command::Forget { email, which }) => {
-            let forgotten = forget::forget(&which.place(), &email, &steps).await?;
-            print(&forgotten.to_string())
-        }
-        Some(Command::Restore { table, which }) => {
-            let restored = restore::restore(&which.place(), &table, &steps).await?;
-            print(&restored.to_string())
-        }
-        Some(Command::Explain { receipt, which }) => {
-            let course = explain::look_up(&which.place(), &receipt, &steps).await?;
-            print(&explain::timeline(&course, &receipt, OffsetDateTime::now_utc()))
+        Some(Command::Operator(command)) => {
+            let local_endpoint = format!("http://127.0.0.1:{}", Ports::USUAL.ministack.unwrap_or_default());
+            return Ok(operator::run(command, &local_endpoint, &SystemClock, &mut std::io::stdout()).await?);
         }
     }
+    Ok(Ending::Done)
+}
+
+async fn smoke(wrong_keys: bool, sam: Option<PathBuf>, steps: Steps) -> anyhow::Result<()> {
+    let keys = if wrong_keys { Keys::WrongSecretKey } else { Keys::Right };
+    let build = sam.map_or(Build::Development, Build::Sam);
+    let stack = LocalStack::start(Options { build, keys, steps: steps.clone(), ..Options::default() }).await?;
+    let step = steps.begin("One applicant, from the form to the portal");
+    let outcome = smoke::run(&stack).await;
+    if outcome.is_ok() {
+        step.done();
+    } else {
+        drop(step);
+    }
+    stack.shutdown().await;
+    print(&outcome?)
 }
 
 async fn burst(people: u32, trouble: Trouble, json: bool, steps: Steps) -> anyhow::Result<()> {
@@ -361,7 +126,7 @@ async fn burst(people: u32, trouble: Trouble, json: bool, steps: Steps) -> anyho
     }
 }
 
-/// Runs until somebody ends it, and prints what happens.
+/// Runs until Ctrl-C, and prints what happens.
 async fn serve(steps: Steps) -> anyhow::Result<()> {
     let mut stack = LocalStack::start(Options { ports: Ports::USUAL, steps, ..Options::default() }).await?;
     print(&format!(

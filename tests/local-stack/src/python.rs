@@ -230,14 +230,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_programs_own_tests_pass() {
+    async fn the_deployments_own_tests_pass() {
         let python = find().await.unwrap();
-        for tests in ["test_deploy.py", "test_operate.py"] {
-            let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(tests);
-            let output = run(&python, [OsStr::new("-B"), OsStr::new("-S"), tests.as_os_str()]).await.unwrap();
-            let report = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success() && report.trim_end().ends_with("OK"), "{report}");
-            assert!(!report.contains("Ran 0 tests"), "{report}");
-        }
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/test_deploy.py");
+        let output = run(&python, [OsStr::new("-B"), OsStr::new("-S"), tests.as_os_str()]).await.unwrap();
+        let report = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && report.trim_end().ends_with("OK"), "{report}");
+        assert!(!report.contains("Ran 0 tests"), "{report}");
     }
 }

@@ -1,0 +1,259 @@
+//! Dead letters and undelivered events: what there is, putting it back, and deleting it.
+//!
+//! Nothing here shows personal data: of a message only what the functions and AWS wrote beside it, and its receipt.
+
+mod letter;
+mod report;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use onboarding::InvitationId;
+use serde_json::Value;
+use time::{Duration, OffsetDateTime};
+
+use crate::received::{Queue, ReceivedMessage, with_messages};
+use crate::signed::{Operation, SignedClient};
+use crate::{Clock, Ending, OperatorError, Stack};
+
+pub use letter::DeadLetter;
+pub(crate) use letter::parsed;
+pub use report::{put_back_report, table};
+
+/// The queues with dead letters.
+pub(crate) const QUEUES: [Queue; 2] = [Queue::DeadLetters, Queue::UndeliveredEvents];
+
+/// The function that takes other systems' events.
+const BUS_EVENT: &str = "BusEventFunction";
+
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
+const INVOKE: Operation = Operation { service: "lambda", action: "lambda:InvokeFunction", target: None };
+
+/// SQS takes a second message with the same deduplication id within five minutes for a copy of the first. A minute
+/// more, because clocks differ.
+const DEDUPLICATED_FOR: Duration = Duration::minutes(6);
+
+/// The dead letters that could be looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Each of them, in no order; where some were put back, those.
+    pub letters: Vec<DeadLetter>,
+    /// About how many more there are: behind the tenth of one person, or received by another consumer.
+    pub out_of_sight: u64,
+    /// How many remain, where some were put back or deleted.
+    pub kept: u64,
+    /// How many of those that remain are events that bus-event refused, by its reason.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// Which dead letters are meant: those that match everything given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Of this class.
+    pub class: Option<String>,
+    /// With this text in the cause, in any case.
+    pub cause: Option<String>,
+    /// Of this invitation.
+    pub receipt: Option<InvitationId>,
+}
+
+impl Choice {
+    fn matches(&self, letter: &DeadLetter) -> bool {
+        let in_cause = |text: &String| letter.cause.to_lowercase().contains(&text.to_lowercase());
+        self.class.as_ref().is_none_or(|class| *class == letter.class)
+            && self.cause.as_ref().is_none_or(in_cause)
+            && self.receipt.is_none_or(|receipt| letter.receipt == Some(receipt))
+    }
+}
+
+/// What `dead-letters` is asked to do.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// Show all of them.
+    List,
+    /// Put the chosen ones back.
+    PutBack(Choice),
+    /// Delete the chosen ones for good, if the operator confirmed it.
+    Discard(Choice, bool),
+}
+
+/// Does the task and reports it.
+///
+/// # Errors
+/// When AWS does not answer. The dead letters that were not put back or deleted by then are where they were.
+pub async fn run(
+    stack: &Stack,
+    task: &Task,
+    clock: &impl Clock,
+    out: &mut impl Write,
+) -> Result<Ending, OperatorError> {
+    match task {
+        Task::List => {
+            out.write_all(table(&list(stack).await?, clock.now()).as_bytes())?;
+            Ok(Ending::Done)
+        }
+        Task::PutBack(choice) => {
+            let found = put_back(stack, choice, clock.now()).await?;
+            out.write_all(put_back_report(&found).as_bytes())?;
+            Ok(if found.refused.is_empty() && found.out_of_sight == 0 { Ending::Done } else { Ending::Unfinished })
+        }
+        Task::Discard(choice, confirmed) => {
+            let found = discard(stack, choice, *confirmed).await?;
+            out.write_all(table(&found, clock.now()).as_bytes())?;
+            if found.letters.is_empty() {
+                return Ok(Ending::Done);
+            }
+            if !confirmed {
+                writeln!(out, "Nothing was deleted. Run the same command with --yes to delete them for good.")?;
+                return Ok(Ending::Unfinished);
+            }
+            writeln!(out, "{} deleted, {} dead letters remain.", found.letters.len(), found.kept)?;
+            Ok(Ending::Done)
+        }
+    }
+}
+
+/// Looks at every dead letter. They stay where they are.
+///
+/// # Errors
+/// When AWS does not answer.
+pub async fn list(stack: &Stack) -> Result<Found, OperatorError> {
+    with_messages(stack, &QUEUES, async |received| {
+        let letters = received.messages().iter().map(|message| DeadLetter::of(message)).collect();
+        Ok(Found { letters, out_of_sight: received.out_of_sight(&QUEUES).await?, ..Found::default() })
+    })
+    .await
+}
+
+/// Puts the chosen dead letters back, then deletes them: invitations on their queue, events to bus-event. A repeat has
+/// no second effect. An event that bus-event refuses stays.
+///
+/// # Errors
+/// When AWS does not answer. Some may have been put back by then; the rest are where they were.
+pub async fn put_back(stack: &Stack, choice: &Choice, now: OffsetDateTime) -> Result<Found, OperatorError> {
+    with_messages(stack, &QUEUES, async |received| {
+        let mut found = Found::default();
+        // All were received before the first one is put back: one that is dead-lettered again is not met twice.
+        let all = received.messages().to_vec();
+        let mut bus_event = None;
+        for message in &all {
+            let letter = DeadLetter::of(message);
+            if !choice.matches(&letter) {
+                continue;
+            }
+            let reply = match letter::event(message) {
+                None => {
+                    send_again(stack, message).await?;
+                    Reply::Accepted
+                }
+                Some(event) => {
+                    if bus_event.is_none() {
+                        bus_event = Some(bus_event_name(stack).await?);
+                    }
+                    invoke(stack, bus_event.as_deref().unwrap_or_default(), &event).await?
+                }
+            };
+            if reply.replaces(message, now) {
+                received.delete(message).await?;
+            }
+            match reply {
+                Reply::Accepted => found.letters.push(letter),
+                Reply::DeadLettered => *found.refused.entry("dead-lettered again".to_owned()).or_default() += 1,
+                Reply::Failed(error) => *found.refused.entry(error).or_default() += 1,
+            }
+        }
+        found.kept = (all.len() - found.letters.len()) as u64;
+        found.out_of_sight = received.out_of_sight(&QUEUES).await?;
+        Ok(found)
+    })
+    .await
+}
+
+/// Deletes the chosen dead letters for good, if that is confirmed; otherwise only finds them.
+///
+/// # Errors
+/// When AWS does not answer. Some may have been deleted by then; the rest are where they were.
+pub async fn discard(stack: &Stack, choice: &Choice, confirmed: bool) -> Result<Found, OperatorError> {
+    with_messages(stack, &QUEUES, async |received| {
+        let mut found = Found::default();
+        for message in received.messages().to_vec() {
+            let letter = DeadLetter::of(&message);
+            if choice.matches(&letter) {
+                if confirmed {
+                    received.delete(&message).await?;
+                }
+                found.letters.push(letter);
+            }
+        }
+        found.kept = received.messages().len() as u64;
+        found.out_of_sight = received.out_of_sight(&QUEUES).await?;
+        Ok(found)
+    })
+    .await
+}
+
+/// Sends an invitation to its queue again. If its dead letter cannot be deleted then, sending it once more has no
+/// second effect: its deduplication id is the same.
+async fn send_again(stack: &Stack, message: &ReceivedMessage) -> Result<(), OperatorError> {
+    let send = stack
+        .sqs
+        .send_message()
+        .queue_url(stack.output("InvitationsQueueUrl")?)
+        .message_body(&message.body)
+        .message_group_id(message.group.as_deref().unwrap_or(&message.id))
+        .message_deduplication_id(format!("put-back-{}", message.id));
+    send.send().await.map(drop).map_err(OperatorError::call("sqs:SendMessage"))
+}
+
+async fn bus_event_name(stack: &Stack) -> Result<String, OperatorError> {
+    let missing = || OperatorError::Missing { name: stack.name.clone(), wanted: format!("function {BUS_EVENT}") };
+    Ok(stack.functions().await?.remove(BUS_EVENT).ok_or_else(missing)?.name)
+}
+
+/// What bus-event did with an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reply {
+    /// It accepted the event.
+    Accepted,
+    /// It sent the event to the dead letters again.
+    DeadLettered,
+    /// It failed with this error type.
+    Failed(String),
+}
+
+impl Reply {
+    /// bus-event's answer has a status for each event, or is an error.
+    fn of(answer: &Value, function_error: Option<&str>) -> Self {
+        if let Some(error) = function_error {
+            return Self::Failed(answer["errorType"].as_str().unwrap_or(error).to_owned());
+        }
+        let fates = answer.as_array().map_or(std::slice::from_ref(answer), Vec::as_slice);
+        let statuses: Option<Vec<_>> = fates.iter().map(|fate| fate["status"].as_str()).collect();
+        match statuses.as_deref() {
+            None | Some([]) => Self::Failed("an answer without a status".to_owned()),
+            Some(statuses) if statuses.iter().all(|status| *status == "accepted") => Self::Accepted,
+            Some(_) => Self::DeadLettered,
+        }
+    }
+
+    /// Whether the event now is elsewhere, so that its dead letter can be deleted. Within minutes of the dead letter
+    /// SQS drops a new one of the same event as a copy.
+    fn replaces(&self, message: &ReceivedMessage, now: OffsetDateTime) -> bool {
+        match self {
+            Self::Accepted => true,
+            Self::DeadLettered => message.queue != Queue::DeadLetters || now - message.sent_at >= DEDUPLICATED_FOR,
+            Self::Failed(_) => false,
+        }
+    }
+}
+
+/// Invokes bus-event with an event and waits for its answer.
+async fn invoke(stack: &Stack, function: &str, event: &Value) -> Result<Reply, OperatorError> {
+    let path = format!("/2015-03-31/functions/{function}/invocations");
+    let answer = SignedClient::new(&stack.config).call(INVOKE, &path, event).await?;
+    let function_error = answer.headers.get("x-amz-function-error").and_then(|value| value.to_str().ok());
+    Ok(Reply::of(&answer.body, function_error))
+}
+
+#[cfg(test)]
+mod tests;

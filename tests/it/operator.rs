@@ -1,0 +1,427 @@
+//! The operator's commands on real queues and a real table: what they look at stays, what they change happens once, and
+//! what they restore gives nobody a right that was used before.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::{Message, MessageAttributeValue};
+use leadsquared::LeadId;
+use leadsquared_emulator::{Emulator, Settings};
+use ledger::Ledger;
+use onboarding::{
+    Action, Claim, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _, LinkHash, LinkToken, Outcome,
+    PersonKey, Pointer, Record, Source, Whom,
+};
+use operator::{
+    Clock, Ending, Parameters, Stack, dead_letters,
+    dead_letters::{Choice, Task},
+    forget, restore,
+};
+use serde_json::json;
+use time::{Duration, OffsetDateTime, macros::datetime};
+use uuid::Uuid;
+
+use crate::{
+    aws::{Aws, Queue},
+    samples::item_of,
+    workspace,
+};
+
+type Item = HashMap<String, AttributeValue>;
+
+const NOW: OffsetDateTime = datetime!(2026-01-02 12:00:00 UTC);
+const ASHA: &str = "asha@example.com";
+
+/// A clock that stands still.
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> OffsetDateTime {
+        NOW
+    }
+
+    async fn sleep(&self, _: std::time::Duration) {}
+}
+
+/// A table and the queues of a stack, as an operator has them.
+struct Desk {
+    aws: Aws,
+    table: String,
+    ledger: Ledger,
+    invitations: Queue,
+    dead: Queue,
+    events: Queue,
+    outputs: BTreeMap<String, String>,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let aws = Aws::new().await;
+        let table = aws.table().await;
+        let (invitations, dead) = (aws.queue("invitations").await, aws.queue("dead-letters").await);
+        let events = aws.queue("undelivered").await;
+        let ledger = Ledger::new(aws.dynamodb(), table.clone());
+        let outputs = BTreeMap::from([
+            ("LedgerTable".to_owned(), table.clone()),
+            ("InvitationsQueueUrl".to_owned(), invitations.url.clone()),
+            ("DeadLettersQueueUrl".to_owned(), dead.url.clone()),
+            ("UndeliveredEventsQueueUrl".to_owned(), events.url.clone()),
+        ]);
+        Self { aws, table, ledger, invitations, dead, events, outputs }
+    }
+
+    fn stack(&self) -> Stack {
+        self.stack_with(Parameters::default())
+    }
+
+    fn stack_with(&self, parameters: Parameters) -> Stack {
+        Stack::new("test", self.aws.config(), self.outputs.clone(), parameters).unwrap()
+    }
+
+    /// Adds a dead letter of this class, each number another person's.
+    async fn dead_letter(&self, number: u32, class: &str) {
+        let attribute = MessageAttributeValue::builder().data_type("String").string_value(class).build().unwrap();
+        let send = aws_sdk_sqs::Client::new(self.aws.config()).send_message().queue_url(&self.dead.url);
+        let send = send.message_body(format!("letter {number}")).message_attributes("class", attribute);
+        let number = number.to_string();
+        send.message_group_id(&number).message_deduplication_id(&number).send().await.unwrap();
+    }
+
+    async fn put(&self, items: impl IntoIterator<Item = Item>) {
+        self.aws.put_items(&self.table, items.into_iter().collect()).await;
+    }
+
+    async fn items(&self, table: &str) -> Vec<Item> {
+        let scan = self.aws.dynamodb().scan().table_name(table).into_paginator().items().send();
+        scan.try_collect().await.unwrap()
+    }
+
+    /// The keys of all items, in order.
+    async fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<_> =
+            self.items(&self.table).await.iter().map(|item| item["pk"].as_s().unwrap().clone()).collect();
+        keys.sort();
+        keys
+    }
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn item(pk: &str, attributes: &[(&str, &str)]) -> Item {
+    let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), text(value)));
+    attributes.chain([("pk".to_owned(), text(pk))]).collect()
+}
+
+fn bodies(messages: &[Message]) -> Vec<&str> {
+    messages.iter().map(|message| message.body().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn dead_letters_that_were_looked_at_can_be_received_at_once_and_those_of_another_consumer_are_counted() {
+    let desk = Desk::new().await;
+    for number in 0..12 {
+        desk.dead_letter(number, "rejected").await;
+    }
+    desk.events.send("an event", "event", "event").await;
+    for _ in 0..2 {
+        let found = dead_letters::list(&desk.stack()).await.unwrap();
+        assert_eq!((found.letters.len(), found.out_of_sight), (13, 0));
+    }
+    desk.dead.next().await;
+    let found = dead_letters::list(&desk.stack()).await.unwrap();
+    assert_eq!((found.letters.len(), found.out_of_sight), (12, 1), "another consumer has received one");
+    assert_eq!((desk.dead.drain().await.len(), desk.events.drain().await.len()), (11, 1));
+}
+
+#[tokio::test]
+async fn received_messages_are_returned_when_a_queue_cannot_be_read() {
+    let mut desk = Desk::new().await;
+    desk.dead_letter(1, "rejected").await;
+    let nowhere = format!("{}-nowhere", desk.events.url);
+    desk.outputs.insert("UndeliveredEventsQueueUrl".to_owned(), nowhere);
+    let error = dead_letters::list(&desk.stack()).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("could not call sqs:ReceiveMessage") && error.contains("run the command again"),
+        "{error}"
+    );
+    assert_eq!(bodies(&desk.dead.drain().await), ["letter 1"]);
+}
+
+#[tokio::test]
+async fn a_chosen_dead_letter_is_put_back_and_the_others_stay() {
+    let desk = Desk::new().await;
+    desk.dead_letter(1, "rejected").await;
+    desk.dead_letter(2, "exhausted").await;
+    let choice = Choice { class: Some("rejected".to_owned()), ..Choice::default() };
+    let found = dead_letters::put_back(&desk.stack(), &choice, NOW).await.unwrap();
+    assert_eq!((found.letters.len(), found.kept, found.out_of_sight), (1, 1, 0));
+    let back = desk.invitations.next().await;
+    let attributes = back.attributes.as_ref().unwrap();
+    let of = |name: &str| attributes.iter().find(|(one, _)| one.as_str() == name).map(|(_, value)| value.as_str());
+    let id = format!("put-back-{}", found.letters[0].id);
+    assert_eq!((back.body(), of("MessageGroupId")), (Some("letter 1"), Some("1")));
+    assert_eq!(of("MessageDeduplicationId"), Some(&*id), "a repeat has no second effect");
+    assert_eq!(bodies(&desk.dead.drain().await), ["letter 2"]);
+}
+
+#[tokio::test]
+async fn dead_letters_are_deleted_only_if_they_are_chosen_and_that_is_confirmed() {
+    let desk = Desk::new().await;
+    desk.dead_letter(1, "malformed").await;
+    desk.dead_letter(2, "rejected").await;
+    desk.events.send("an event", "event", "event").await;
+    let choice = Choice { class: Some("malformed".to_owned()), ..Choice::default() };
+    for (confirmed, ending, last) in [
+        (false, Ending::Unfinished, "Nothing was deleted. Run the same command with --yes to delete them for good."),
+        (true, Ending::Done, "1 deleted, 2 dead letters remain."),
+    ] {
+        let mut out = Vec::new();
+        let task = Task::Discard(choice.clone(), confirmed);
+        assert_eq!(dead_letters::run(&desk.stack(), &task, &Stopped, &mut out).await.unwrap(), ending);
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("     1  malformed") && out.lines().last() == Some(last), "{out}");
+    }
+    assert_eq!(bodies(&desk.dead.drain().await), ["letter 2"]);
+    assert_eq!(desk.events.drain().await.len(), 1);
+}
+
+fn asha() -> forget::Request {
+    forget::Request { email: Some(ASHA.parse().unwrap()), leads: Vec::new() }
+}
+
+fn person(email: &str) -> PersonKey {
+    PersonKey::of(&email.parse().unwrap())
+}
+
+/// An invitation of a form, on the queue as its message.
+fn invitation(number: u32, email: &str) -> Invitation {
+    let id = InvitationId::of([&number.to_be_bytes()[..]]);
+    Invitation::new(id, Source::Form, NOW, Whom::Email(email.parse().unwrap()), Action::Invite)
+}
+
+#[tokio::test]
+async fn nothing_is_erased_when_a_queue_cannot_be_looked_at() {
+    let mut desk = Desk::new().await;
+    let pk = format!("person#{}", person(ASHA).as_str());
+    desk.put([item(&pk, &[])]).await;
+    desk.dead.send(&json!({"email": ASHA}).to_string(), "asha", "asha").await;
+    desk.outputs.insert("UndeliveredEventsQueueUrl".to_owned(), format!("{}-nowhere", desk.events.url));
+    let error = forget::forget(&desk.stack(), &asha(), true, &Stopped).await.unwrap_err().to_string();
+    assert!(error.contains("sqs:ReceiveMessage"), "{error}");
+    assert_eq!(desk.keys().await, [pk]);
+    assert_eq!(desk.dead.drain().await.len(), 1);
+}
+
+#[tokio::test]
+async fn waiting_invitations_of_a_person_are_erased_and_those_of_others_can_be_received_at_once() {
+    let desk = Desk::new().await;
+    for (number, email) in [(1, ASHA), (2, "ravi@example.com"), (3, ASHA)] {
+        let invitation = invitation(number, email);
+        let (body, group) = (invitation.encode(), invitation.person().as_str().to_owned());
+        desk.invitations.send(&body, &group, &number.to_string()).await;
+    }
+    desk.invitations.send("another consumer has this one", "0", "0").await;
+    let forgotten = forget::forget(&desk.stack(), &asha(), false, &Stopped).await.unwrap();
+    assert_eq!((forgotten.invitations, forgotten.is_erased), (2, false));
+    let forgotten = forget::forget(&desk.stack(), &asha(), true, &Stopped).await.unwrap();
+    assert_eq!((forgotten.invitations, forgotten.invitations_unseen), (2, 0));
+    let left = desk.invitations.drain().await;
+    assert_eq!(left.len(), 2, "{:?}", bodies(&left));
+    assert!(left.iter().all(|message| !message.body().unwrap().contains(ASHA)));
+}
+
+/// The parameters of a stack whose LeadSquared is this emulator.
+fn parameters(emulator: &Emulator) -> Parameters {
+    let host = emulator.url().to_string().trim_end_matches('/').to_owned();
+    let values = [
+        ("LeadSquaredApiUrl", host.clone()),
+        ("LeadSquaredPortalApiUrl", host),
+        ("PortalId", emulator.portal_id()),
+        ("AllowanceCalls", "10".to_owned()),
+        ("AllowanceWindowSeconds", "5".to_owned()),
+        ("AllowanceShare", "100".to_owned()),
+        ("LogRetentionDays", "90".to_owned()),
+    ];
+    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[tokio::test]
+async fn items_that_only_name_a_lead_are_found_at_any_age_through_leadsquared_or_by_the_given_lead() {
+    let mut desk = Desk::new().await;
+    let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
+    let lead = emulator.add_lead(&[("EmailAddress", ASHA)]).unwrap();
+    let (access_key, secret_key) = emulator.keys();
+    let secret = desk.aws.secret(&json!({"accessKey": access_key, "secretKey": secret_key}).to_string()).await;
+    desk.outputs.insert("KeysSecretArn".to_owned(), secret);
+    let stack = desk.stack_with(parameters(&emulator));
+    // What is left five weeks later, when the invitation and the link are gone.
+    let left_of = |lead: &str| {
+        let short = &lead[..8];
+        [
+            item(&format!("lead#{lead}"), &[]),
+            item(&format!("network#{short}"), &[("lead_id", lead)]),
+            item(&format!("session#{short}"), &[("lead_id", lead)]),
+        ]
+    };
+    let stranger = "22222222-2222-4222-8222-222222222222";
+    desk.put(left_of(&lead).into_iter().chain(left_of(stranger))).await;
+    let left = async || {
+        let keys = desk.keys().await.into_iter();
+        keys.filter(|pk| item_type(pk) != "allowance").collect::<Vec<_>>()
+    };
+
+    let mut out = Vec::new();
+    assert_eq!(forget::run(&stack, &asha(), true, &Stopped, &mut out).await.unwrap(), Ending::Done);
+    let out = String::from_utf8(out).unwrap();
+    let expected = format!(
+        "Erased:\n  ledger         1 lead, 1 network, 1 session\nWhat stays:\n  LeadSquared    lead {lead}, until you \
+         delete it there\n"
+    );
+    assert!(out.starts_with(&expected), "{out}");
+    assert_eq!(left().await, [&*format!("lead#{stranger}"), "network#22222222", "session#22222222"]);
+
+    // LeadSquared has no lead with this id any more.
+    let by_lead = forget::Request { email: None, leads: vec![stranger.parse().unwrap()] };
+    let forgotten = forget::forget(&stack, &by_lead, true, &Stopped).await.unwrap();
+    assert_eq!((forgotten.items.values().sum::<u64>(), forgotten.not_asked), (3, None));
+    assert_eq!(left().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn forget_reports_that_leadsquared_could_not_be_asked_and_erases_the_rest() {
+    let desk = Desk::new().await;
+    desk.put([item(&format!("person#{}", person(ASHA).as_str()), &[])]).await;
+    let mut out = Vec::new();
+    assert_eq!(forget::run(&desk.stack(), &asha(), true, &Stopped, &mut out).await.unwrap(), Ending::Unfinished);
+    let out = String::from_utf8(out).unwrap();
+    assert!(
+        out.contains("could not be asked for the person's leads (the stack test has no output KeysSecretArn"),
+        "{out}"
+    );
+    assert!(out.contains("--lead ID") && desk.keys().await.is_empty(), "{out}");
+}
+
+/// The type of an item, by its key.
+fn item_type(pk: &str) -> &str {
+    pk.split('#').next().unwrap()
+}
+
+#[tokio::test]
+async fn forget_knows_every_type_of_item_and_erases_the_samples_of_their_person() {
+    let desk = Desk::new().await;
+    let samples = workspace::files(&workspace::root().join("events/ledger"), "json");
+    // Several samples are states of one item: one of each has to do.
+    let items = samples.iter().map(|path| item_of(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap()));
+    let items: BTreeMap<_, _> = items.map(|item| (item["pk"].as_s().unwrap().clone(), item)).collect();
+    for pk in items.keys() {
+        assert!(forget::coverage(item_type(pk)).is_some(), "forget does not know what to do with {pk}");
+    }
+    desk.put(items.into_values()).await;
+    let person = forget::Request {
+        email: Some("asha.rao@example.com".parse().unwrap()),
+        leads: vec!["5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44".parse().unwrap()],
+    };
+    forget::forget(&desk.stack(), &person, true, &Stopped).await.unwrap();
+    let kept = desk.keys().await;
+    let forgotten = kept.iter().find(|pk| forget::coverage(item_type(pk)) == Some(forget::Coverage::Erased));
+    assert_eq!(forgotten, None, "of {kept:?}");
+}
+
+const LEAD: &str = "11111111-1111-4111-8111-111111111111";
+
+fn pointer(link: &LinkHash, made_at: OffsetDateTime) -> Pointer {
+    Pointer {
+        link: link.clone(),
+        lead: LEAD.parse().unwrap(),
+        person: person(ASHA),
+        invitation: invitation(1, ASHA).id,
+        made_at,
+        valid_until: NOW + Duration::days(7),
+    }
+}
+
+/// A backup of the table as it is; its name.
+async fn backup(desk: &Desk) -> String {
+    let backup = desk.aws.table_named("ledger-restored").await;
+    desk.aws.put_items(&backup, desk.items(&desk.table).await).await;
+    backup
+}
+
+#[tokio::test]
+async fn a_restore_makes_no_used_link_usable_and_reopens_no_ended_invitation() {
+    let desk = Desk::new().await;
+    let invitation = invitation(1, ASHA);
+    let lease = |message: u128| Lease {
+        holder: Uuid::from_u128(message),
+        message: Uuid::from_u128(message),
+        until: NOW + Duration::MINUTE,
+    };
+    let claimed = desk.ledger.claim(&invitation, &lease(1), NOW).await.unwrap();
+    assert!(matches!(claimed, Claim::Granted(_)), "{claimed:?}");
+    let links = [1, 2].map(|number| LinkToken::new([number; LINK_TOKEN_BYTES]).hash());
+    desk.put(links.iter().map(|link| link_item(&pointer(link, NOW)))).await;
+
+    let backup = backup(&desk).await;
+    // After the backup both links are used and the invitation ends. Then one link and the invitation are lost.
+    let page = Uuid::from_u128(7);
+    for link in &links {
+        assert!(desk.ledger.use_link(link, page, NOW).await.unwrap());
+    }
+    let record = Record { lead: Some(LEAD.parse::<LeadId>().unwrap()), mailed: true, ..Record::default() };
+    desk.ledger.end(&invitation, &lease(1), &record, &Outcome::Invited, NOW).await.unwrap();
+    let lost = format!("link#{}", links[1].as_str());
+    let lost = [lost, format!("invitation#{}", invitation.id)];
+    for pk in &lost {
+        desk.aws.dynamodb().delete_item().table_name(&desk.table).key("pk", text(pk)).send().await.unwrap();
+    }
+
+    let mut out = Vec::new();
+    assert_eq!(restore::run(&desk.stack(), &backup, &Stopped, &mut out).await.unwrap(), Ending::Done);
+    let out = String::from_utf8(out).unwrap();
+    assert!(
+        out.starts_with("2 items copied into the ledger.") && out.contains("\n1 login links came back as used"),
+        "{out}"
+    );
+    assert!(out.contains("\n1 invitations had not ended"), "{out}");
+
+    let later = NOW + Duration::HOUR;
+    for link in &links {
+        assert!(desk.ledger.link(link, later).await.unwrap().unwrap().used);
+        assert!(!desk.ledger.use_link(link, Uuid::from_u128(8), later).await.unwrap(), "it opens the portal once");
+    }
+    // A repeat of the message finds the invitation in doubt, and mails nothing before an operator has decided.
+    let again = desk.ledger.claim(&invitation, &lease(2), later).await.unwrap();
+    let Claim::Granted(record) = again else { panic!("{again:?}") };
+    assert_eq!((record.in_doubt, record.unresolved_mails, record.mailed), (true, 2, false));
+}
+
+#[tokio::test]
+async fn a_restore_leaves_an_ended_invitation_as_it_is() {
+    let desk = Desk::new().await;
+    let invitation = invitation(1, ASHA);
+    let lease = Lease { holder: Uuid::nil(), message: Uuid::nil(), until: NOW + Duration::MINUTE };
+    desk.ledger.claim(&invitation, &lease, NOW).await.unwrap();
+    let backup = backup(&desk).await;
+    desk.ledger.end(&invitation, &lease, &Record::default(), &Outcome::Invited, NOW).await.unwrap();
+    let restored = desk.ledger.restore_from(&backup, NOW).await.unwrap();
+    assert_eq!((restored.copied, restored.invitations), (0, 0), "{restored:?}");
+    assert_eq!(desk.ledger.claim(&invitation, &lease, NOW + Duration::HOUR).await.unwrap(), Claim::Done);
+}
+
+/// The item of an unused link.
+fn link_item(pointer: &Pointer) -> Item {
+    let number = |time: OffsetDateTime| AttributeValue::N(time.unix_timestamp().to_string());
+    let lead = pointer.lead.to_string();
+    let texts =
+        [("lead_id", &*lead), ("person", pointer.person.as_str()), ("invitation", &*pointer.invitation.to_string())];
+    let mut item = item(&format!("link#{}", pointer.link.as_str()), &texts);
+    item.insert("made_at".to_owned(), number(pointer.made_at));
+    item.insert("valid_until".to_owned(), number(pointer.valid_until));
+    item.insert("expires_at".to_owned(), number(pointer.valid_until + Duration::days(30)));
+    item
+}
