@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use invitation::{LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON, TIMEOUTS, TO_RECORD, WORTH_BEGINNING};
+use invitation::TIMEOUTS;
 use leadsquared::Limit;
+use onboarding::{
+    retry::{self, LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON},
+    worker::{MIN_ATTEMPT_TIME, RECORD_TIME},
+};
 use serde_json::Value;
 
 use crate::template::Template;
@@ -58,9 +62,9 @@ fn span(time: time::Duration) -> Duration {
 #[test]
 fn the_slowest_invitation_fits_into_an_invocation_and_the_last_of_a_batch_is_not_cut_off() {
     let deployed = Deployed::read();
-    let slowest = TIMEOUTS.total * MOST_CALLS + TO_RECORD;
+    let slowest = TIMEOUTS.total * MOST_CALLS + RECORD_TIME;
     assert!(slowest <= deployed.timeout, "{slowest:?} for one invitation");
-    assert!(WORTH_BEGINNING >= TO_RECORD + TIMEOUTS.connect, "what is begun last has time for a call");
+    assert!(MIN_ATTEMPT_TIME >= RECORD_TIME + TIMEOUTS.connect, "what is begun last has time for a call");
     assert!(deployed.visibility >= 6 * deployed.timeout, "as Lambda asks of an event source");
 }
 
@@ -79,27 +83,23 @@ fn full_batches_of_all_workers_get_through_the_line_in_one_invocation() {
     };
     let interval = call_allowance::Rules::new(settings).unwrap().interval();
     let batches = interval * deployed.workers * deployed.batch * USUAL_CALLS;
-    assert!(batches + WORTH_BEGINNING <= deployed.timeout, "{batches:?} in line");
+    assert!(batches + MIN_ATTEMPT_TIME <= deployed.timeout, "{batches:?} in line");
 }
 
 #[test]
 fn the_worker_gives_up_before_the_queue_does() {
     let deployed = Deployed::read();
-    assert_eq!(
-        (deployed.receives, deployed.retention),
-        (queue::MOST_RECEIVES, queue::RETENTION),
-        "the code knows them"
-    );
+    assert_eq!((deployed.receives, deployed.retention), (retry::MAX_RECEIVES, retry::RETENTION), "the code knows them");
     // Each way to wait, and the longest that a message is tried for which waits so.
     type Wait = fn(u32, u32) -> Duration;
     let ways: [(Wait, time::Duration); 4] = [
-        (queue::backoff, OPERATOR_HORIZON),
-        (queue::after_no_time, OPERATOR_HORIZON),
-        (queue::after_throttling, RETRY_HORIZON),
-        (|_, _| queue::AFTER_PANIC, RETRY_HORIZON),
+        (retry::backoff, OPERATOR_HORIZON),
+        (retry::after_no_time, OPERATOR_HORIZON),
+        (retry::after_throttling, RETRY_HORIZON),
+        (|_, _| retry::AFTER_PANIC, RETRY_HORIZON),
     ];
     for (wait, horizon) in ways {
-        let deliveries = 1..=queue::LAST_RECEIVE;
+        let deliveries = 1..=retry::LAST_RECEIVE;
         let until_the_queue_gives_up: Duration = deliveries.map(|received| wait(received, MEAN)).sum();
         let margin = span(horizon).mul_f64(1.2);
         assert!(until_the_queue_gives_up > margin, "{until_the_queue_gives_up:?} of waits, {horizon} of trying");

@@ -9,8 +9,9 @@ use base64::prelude::BASE64_STANDARD;
 use http::{Method, Response, StatusCode};
 use intake::{Arrival as Incoming, Intake, Sender};
 use lambda_runtime::Diagnostic;
+use onboarding::worker::DeadLetterReason;
 use onboarding::{Invitation, InvitationId, Source};
-use queue::{DeadLetters, Delivery, Invitations, QueueError, Reason};
+use queue::{DeadLetters, Delivery, Invitations, QueueError};
 use serde::Serialize;
 use serde_json::Value;
 use settings::{Secret, SecretError};
@@ -181,7 +182,7 @@ impl Bus {
         };
         // Hashed, because it may have characters that SQS does not take for an id.
         let message_id = InvitationId::of([b"refused", by.as_bytes(), id.as_bytes()]).to_string();
-        let reason = Reason { class: "malformed", cause: refusal.cause(), receipt: None };
+        let reason = DeadLetterReason { class: "malformed", cause: refusal.cause(), receipt: None };
         let delivery = Delivery::from_elsewhere(&message_id, &whole, now.into());
         self.dead_letters.send(&delivery, &reason).await.inspect_err(|error| {
             Metric::NotStored.record();

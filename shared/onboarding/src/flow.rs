@@ -118,6 +118,19 @@ impl Postponed {
         }
     }
 
+    /// The error's word in metrics and dead letters.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Held => "Held",
+            Self::LeadSquared { source, .. } => source.name(),
+            Self::MailUnknown(_) => "MailUnknown",
+            Self::MailBudget { .. } => "MailBudget",
+            Self::MailBookChanged => "MailBookChanged",
+            Self::NotSupported => "NotSupported",
+            Self::Ledger(_) => "Ledger",
+        }
+    }
+
     fn ledger(error: impl StdError + Send + Sync + 'static) -> Self {
         Self::Ledger(Box::new(error))
     }

@@ -15,7 +15,9 @@ mod mailbox;
 mod outcome;
 mod password;
 mod private;
+pub mod retry;
 mod unproven;
+pub mod worker;
 
 pub use crm::Crm;
 pub use flow::{Attempt, Completion, Flow, Portal, Postponed, give_up};
@@ -32,3 +34,4 @@ pub use outcome::{Outcome, Rejection, Suppression};
 pub use password::{PASSWORD_BYTES, generated_password};
 pub use private::Private;
 pub use unproven::{Marking, PASSWORD, Unproven, UnreadableMark, proof};
+pub use worker::Unavailable;

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt;
-
-use crate::backoff::usual_age;
+use onboarding::retry::{AFTER_PANIC, usual_age};
+use onboarding::worker::Disposition;
 
 /// One delivery of one message.
 #[derive(Clone, Copy)]
@@ -30,15 +30,6 @@ pub struct Delivery<'a> {
     pub trace: &'a str,
 }
 
-/// What becomes of a delivered message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is done with: the queue may delete it.
-    Done,
-    /// It must come back after this wait.
-    ComeBack(Duration),
-}
-
 /// The messages of a batch that have to come back, and when.
 #[derive(Default)]
 pub struct Returns<'a> {
@@ -55,8 +46,8 @@ pub struct Returns<'a> {
 /// that record. It should do less than `handle`, because a record whose second decision panics too can only come back.
 pub async fn each_record<'a>(
     event: &'a SqsEvent,
-    handle: impl AsyncFn(Delivery<'a>) -> Verdict,
-    panicked: impl AsyncFn(Delivery<'a>) -> Verdict,
+    handle: impl AsyncFn(Delivery<'a>) -> Disposition,
+    panicked: impl AsyncFn(Delivery<'a>) -> Disposition,
 ) -> Returns<'a> {
     let mut returns = Returns::default();
     let mut held_up: HashMap<&str, Duration> = HashMap::new();
@@ -64,17 +55,17 @@ pub async fn each_record<'a>(
         let delivery = Delivery::of(record);
         let id = delivery.message_id;
         let verdict = match held_up.get(delivery.group) {
-            Some(wait) => Verdict::ComeBack(*wait),
+            Some(wait) => Disposition::Retry(*wait),
             None => match AssertUnwindSafe(handle(delivery)).catch_unwind().await {
                 Ok(verdict) => verdict,
                 Err(_) => {
                     tracing::error!(message.id = id, "handling the record panicked: please report this bug");
                     let decided = AssertUnwindSafe(panicked(delivery)).catch_unwind().await;
-                    decided.unwrap_or(Verdict::ComeBack(AFTER_PANIC))
+                    decided.unwrap_or(Disposition::Retry(AFTER_PANIC))
                 }
             },
         };
-        if let Verdict::ComeBack(wait) = verdict {
+        if let Disposition::Retry(wait) = verdict {
             if id.is_empty() {
                 tracing::error!("a record that has to come back has no message id: the whole batch goes back");
                 returns.whole_batch = true;
@@ -88,9 +79,6 @@ pub async fn each_record<'a>(
     }
     returns
 }
-
-/// How long a record waits whose handling panicked: a bug is not fixed within seconds.
-pub const AFTER_PANIC: Duration = Duration::from_secs(5 * 60);
 
 /// How far the queue's clock may be ahead of ours. A time beyond that is none.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60 * 60);
@@ -186,14 +174,14 @@ mod tests {
         let handle = async |delivery: Delivery<'_>| {
             handled.borrow_mut().push(format!("{} {}", delivery.body, delivery.receive_count));
             match delivery.body {
-                "good" => Verdict::Done,
-                "bad" => Verdict::ComeBack(Duration::from_secs(7)),
+                "good" => Disposition::Done,
+                "bad" => Disposition::Retry(Duration::from_secs(7)),
                 other => panic!("{other}"),
             }
         };
         let panicked = async |delivery: Delivery<'_>| match delivery.body {
-            "oops" => Verdict::ComeBack(Duration::from_secs(9)),
-            "oops at last" => Verdict::Done,
+            "oops" => Disposition::Retry(Duration::from_secs(9)),
+            "oops at last" => Disposition::Done,
             other => panic!("{other} again"),
         };
         let returns = block_on(each_record(&event, handle, panicked));

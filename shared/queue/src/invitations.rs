@@ -11,6 +11,7 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeValue, SendMessageBatchRequestEntry,
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use onboarding::worker::DeadLetterReason;
 use onboarding::{Invitation, InvitationId};
 use telemetry::Metric;
 
@@ -157,16 +158,6 @@ const BATCH: usize = 10;
 /// Batches on their way at the same time.
 const BATCHES_AT_ONCE: usize = 8;
 
-/// Why a message is among the dead letters. None of it is personal data: it is there for everybody to sort by.
-pub struct Reason {
-    /// `malformed`, `rejected` or `exhausted`.
-    pub class: &'static str,
-    /// What exactly, for example `refused: MXInvalidInputException`.
-    pub cause: String,
-    /// The invitation, when the message was one.
-    pub receipt: Option<InvitationId>,
-}
-
 impl DeadLetters {
     /// The queue at this URL.
     pub fn new(client: Client, url: String) -> Self {
@@ -178,7 +169,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// When it is not certain that it is stored; the message must then come back.
-    pub async fn send(&self, delivery: &Delivery<'_>, reason: &Reason) -> Result<(), QueueError> {
+    pub async fn send(&self, delivery: &Delivery<'_>, reason: &DeadLetterReason) -> Result<(), QueueError> {
         let attribute = |data_type: &str, value: &str| {
             let value = MessageAttributeValue::builder().data_type(data_type).string_value(value).build();
             value.expect("the data type, its one required field, is set")

@@ -1,11 +1,7 @@
 //! The queue of invitations: putting them on, taking batches off, coming back later, giving up.
 
-mod backoff;
 mod batch;
 mod invitations;
 
-pub use backoff::{
-    LAST_RECEIVE, MOST_RECEIVES, RETENTION, after_no_time, after_throttling, backoff, before_retention_ends,
-};
-pub use batch::{AFTER_PANIC, Delivery, Returns, Verdict, each_record};
-pub use invitations::{DeadLetters, Invitations, QueueError, Reason};
+pub use batch::{Delivery, Returns, each_record};
+pub use invitations::{DeadLetters, Invitations, QueueError};
