@@ -1,4 +1,4 @@
-//! The worker's keys: read, refused, rotated and mended, on a clock of our own.
+//! How a function reads its LeadSquared keys: when it reads the secret, and when it reads it again. Time is an argument.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_secretsmanager::config::Credentials;
-use axum::{Json, Router, routing::post};
+use axum::{Json, Router};
 use futures::future::join_all;
 use leadsquared::{Lane, Options};
 use leadsquared_account::{Account, AccountError};
@@ -18,17 +18,18 @@ use leadsquared_emulator::Settings;
 use serde_json::{Value, json};
 use settings::Secret;
 
-use crate::{application_form::Request, fixtures, runtime_api::Function, stage::Stage};
+use crate::{aws_endpoint::Server, functions, http::Request, sandbox::Sandbox};
 
 const WRONG: &str = r#"{"accessKey":"a$1","secretKey":"wrong"}"#;
 const RIGHT: &str = r#"{"accessKey":"a$1","secretKey":"right"}"#;
 const PLACEHOLDERS: &str = r#"{"accessKey":"REPLACE-ME","secretKey":"REPLACE-ME"}"#;
 
-/// A Secrets Manager with one secret, which counts how often it is read.
+/// A Secrets Manager that holds one secret and counts its reads, and the account that reads it.
 struct Secrets {
     text: Arc<Mutex<&'static str>>,
     reads: Arc<AtomicUsize>,
     account: Account,
+    _server: Server,
 }
 
 impl Secrets {
@@ -40,12 +41,9 @@ impl Secrets {
             count.fetch_add(1, Ordering::SeqCst);
             Json(json!({"Name": "keys", "SecretString": *held.lock().unwrap()}))
         };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let served = axum::serve(listener, Router::new().route("/", post(answer)));
-        tokio::spawn(async { served.await });
+        let server = Server::start(Router::new().fallback(answer)).await;
         let config = aws_config::defaults(BehaviorVersion::latest())
-            .endpoint_url(endpoint)
+            .endpoint_url(&server.url)
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("test", "secret", None, None, "test"))
             .load()
@@ -54,10 +52,10 @@ impl Secrets {
         let host = "http://127.0.0.1:9/";
         let portal = "22222222-2222-4222-8222-222222222222";
         let options = Options::new(host.parse().unwrap(), host.parse().unwrap(), portal.parse().unwrap());
-        Self { text, reads, account: Account::new(options, Lane::Background, secret).unwrap() }
+        Self { text, reads, account: Account::new(options, Lane::Background, secret).unwrap(), _server: server }
     }
 
-    /// An attempt at this time whose keys LeadSquared refuses. Whether it gets others.
+    /// LeadSquared refuses the keys at this time; returns whether the account then reads other ones.
     async fn refuse(&self, now: Instant) -> bool {
         let refused = self.account.access(now).await.unwrap();
         self.account.access_after_refusal(&refused, now).await.unwrap().is_some()
@@ -76,19 +74,19 @@ fn after(start: Instant, seconds: u64) -> Instant {
     start + Duration::from_secs(seconds)
 }
 
-/// What passes by itself calls nobody; what somebody has to change does.
+/// A failure that passes by itself is a warning; one that an operator has to fix is an error.
 #[tokio::test]
-async fn keys_that_cannot_be_read_this_time_are_no_error_of_portal_account() {
-    let stage = Stage::set(Settings::for_tests(), ()).await;
+async fn unreadable_keys_are_logged_as_a_warning_or_an_error_by_their_cause() {
+    let sandbox = Sandbox::open(Settings::for_tests(), ()).await;
     let sign_in = Request::json(&[("email", "asha@example.com"), ("password", "Chosen@1234")]).at("/sign-in");
     for (setting, value, level) in [
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9", "WARN"),
         ("LEADSQUARED_KEYS_SECRET", "nowhere", "ERROR"),
     ] {
-        let mut environment = stage.environment("portal-account", &[]);
+        let mut environment = sandbox.environment("portal-account", &[]);
         environment.retain(|(name, _)| name != setting);
         environment.push((setting.to_owned(), value.to_owned()));
-        let function = Function::start(fixtures::binary("portal-account").await, environment).await.unwrap();
+        let function = functions::start("portal-account", environment).await.unwrap();
         let answer = function.invoke(&sign_in.event(), Duration::from_secs(10)).await.unwrap();
         assert_eq!(answer["statusCode"], 503, "{answer}");
         let printed = function.stop().await;
@@ -99,7 +97,7 @@ async fn keys_that_cannot_be_read_this_time_are_no_error_of_portal_account() {
 }
 
 #[tokio::test]
-async fn a_rotation_costs_one_more_read_however_many_notice_it() {
+async fn a_rotation_costs_one_more_read_when_100_calls_notice_it() {
     let secrets = Secrets::holding(WRONG).await;
     let start = Instant::now();
     let in_flight = join_all((0..100).map(|_| secrets.account.access(start))).await;
@@ -108,7 +106,7 @@ async fn a_rotation_costs_one_more_read_however_many_notice_it() {
     secrets.put(RIGHT);
     for refused in &in_flight {
         let renewed = secrets.account.access_after_refusal(refused, after(start, 1)).await.unwrap();
-        assert!(renewed.is_some(), "everybody gets the new keys, however late");
+        assert!(renewed.is_some(), "every call gets the new keys");
     }
     assert_eq!(secrets.reads(), 2);
     secrets.account.access(after(start, 2)).await.unwrap();
@@ -116,7 +114,7 @@ async fn a_rotation_costs_one_more_read_however_many_notice_it() {
 }
 
 #[tokio::test]
-async fn wrong_keys_are_read_again_every_half_minute_until_they_are_mended() {
+async fn wrong_keys_are_read_again_every_half_minute_until_they_are_corrected() {
     let secrets = Secrets::holding(WRONG).await;
     let start = Instant::now();
     for (seconds, reads) in [(1, 2), (2, 2), (30, 2), (32, 3), (40, 3)] {
@@ -130,7 +128,7 @@ async fn wrong_keys_are_read_again_every_half_minute_until_they_are_mended() {
 }
 
 #[tokio::test]
-async fn keys_that_take_the_place_of_placeholders_count_within_half_a_minute() {
+async fn keys_that_replace_placeholders_are_used_within_half_a_minute() {
     let secrets = Secrets::holding(PLACEHOLDERS).await;
     let start = Instant::now();
     for seconds in [0, 5] {
@@ -144,7 +142,7 @@ async fn keys_that_take_the_place_of_placeholders_count_within_half_a_minute() {
 }
 
 #[tokio::test]
-async fn an_hour_later_the_keys_are_read_again_and_an_outage_then_stops_nobody() {
+async fn keys_are_read_again_after_an_hour_and_the_old_ones_serve_when_that_fails() {
     let secrets = Secrets::holding(RIGHT).await;
     let start = Instant::now();
     secrets.account.access(start).await.unwrap();

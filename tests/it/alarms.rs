@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    application_form::Request,
-    fixtures::{metrics, sqs_event},
+    functions::{metrics, sqs_event},
     held,
-    stage::Stage,
+    http::Request,
+    sandbox::Sandbox,
     template::{Template, own_metrics},
     workspace,
 };
@@ -19,8 +19,8 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the worker prints about one invitation that has an attribute of this name.
-async fn invitation(attribute: &str, prepare: impl AsyncFnOnce(&Stage<()>)) -> String {
-    let stage = Stage::set(Settings::for_tests(), ()).await;
+async fn invitation(attribute: &str, prepare: impl AsyncFnOnce(&Sandbox<()>)) -> String {
+    let stage = Sandbox::open(Settings::for_tests(), ()).await;
     prepare(&stage).await;
     let body = json!({
         "version": 1, "id": "00000000-0000-8000-8000-000000000001", "source": "form",
@@ -33,8 +33,8 @@ async fn invitation(attribute: &str, prepare: impl AsyncFnOnce(&Stage<()>)) -> S
     worker.stop().await
 }
 
-async fn key_check(prepare: impl AsyncFnOnce(&Stage<()>)) -> String {
-    let stage = Stage::set(Settings::for_tests(), ()).await;
+async fn key_check(prepare: impl AsyncFnOnce(&Sandbox<()>)) -> String {
+    let stage = Sandbox::open(Settings::for_tests(), ()).await;
     prepare(&stage).await;
     let function = stage.start_function("key-check", &[]).await.unwrap();
     let (_, schedule) = workspace::events("key-check").into_iter().find(|(file, _)| file == "schedule.json").unwrap();
@@ -44,7 +44,7 @@ async fn key_check(prepare: impl AsyncFnOnce(&Stage<()>)) -> String {
 
 /// What application-form prints about one form.
 async fn form(settings: &[(&str, &str)]) -> String {
-    let stage = Stage::set(Settings::for_tests(), ()).await;
+    let stage = Sandbox::open(Settings::for_tests(), ()).await;
     let function = stage.start_function("application-form", settings).await.unwrap();
     let fields = [("email", "asha@example.com"), ("first_name", "Asha")];
     function.invoke(&Request::json(&fields).event(), TIMEOUT).await.unwrap();
@@ -53,7 +53,7 @@ async fn form(settings: &[(&str, &str)]) -> String {
 
 /// What crm-event prints about one webhook with this secret, and this body instead of the sample's.
 async fn webhook(secret: &str, body: Option<&str>) -> String {
-    let stage = Stage::set(Settings::for_tests(), ()).await;
+    let stage = Sandbox::open(Settings::for_tests(), ()).await;
     // SHA-256 of the sample's secret.
     let hash = ("WEBHOOK_SECRET_HASHES", "638c7ad16a74045e439fd7eaceab7b41ebc9e8400563e746e296ccc1168bfeb0");
     let function = stage.start_function("crm-event", &[hash]).await.unwrap();
@@ -70,30 +70,30 @@ async fn webhook(secret: &str, body: Option<&str>) -> String {
 const RIGHT_SECRET: &str = "sample-webhook-secret-0123456789abcdef";
 
 /// An application that has been held for so many days.
-async fn held_for(stage: &Stage<()>, days: i64) {
+async fn held_for(stage: &Sandbox<()>, days: i64) {
     let whom = Whom::Email("asha@example.com".parse().unwrap());
     let at = OffsetDateTime::now_utc() - time::Duration::days(days);
     let invitation = Invitation::new(InvitationId::of([&b"held"[..]]), Source::Form, at, whom, Action::Invite);
     stage.aws.put_items(&stage.ledger, vec![held::item(&invitation, "network", None, at)]).await;
 }
 
-async fn wrong_keys(stage: &Stage<()>) {
+async fn wrong_keys(stage: &Sandbox<()>) {
     stage.put_keys(r#"{"accessKey":"wrong","secretKey":"wrong"}"#).await;
 }
 
-async fn refused(stage: &Stage<()>) {
+async fn refused(stage: &Sandbox<()>) {
     let body = r#"{"Status":"Error","ExceptionType":"MXInvalidEntityReferenceException","ExceptionMessage":"no"}"#;
     let refusal = Effect::Answer { status: 500, content_type: "application/json".to_owned(), body: body.to_owned() };
     stage.emulator.faults().add(Fault::on(Call::Register, refusal));
 }
 
-async fn turned_away(stage: &Stage<()>) {
+async fn turned_away(stage: &Sandbox<()>) {
     stage.emulator.faults().add(Fault::everywhere(Effect::LimitReached(LimitRefusal::TooManyRequests)));
 }
 
 #[tokio::test]
 async fn an_alarm_hears_of_what_it_is_for_and_of_nothing_while_all_is_well() {
-    let none = async |_: &Stage<()>| {};
+    let none = async |_: &Sandbox<()>| {};
     let all_is_well = [
         invitation("FirstName", none).await,
         key_check(none).await,

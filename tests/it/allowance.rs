@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::{
     error::BoxError,
     types::AttributeValue,
 };
-use call_allowance::{Answer, Ask, DynamoDb, InProcess, Line, LineError, Rules};
+use call_allowance::{AllowanceRules, CallSchedule, DynamoDb, InProcess, ScheduleError, SlotDecision, SlotRequest};
 use futures::future::{join, join_all};
 use leadsquared::{Lane, Limit};
 use proptest::{
@@ -25,7 +25,7 @@ use proptest::{
 use time::OffsetDateTime;
 
 use self::suite::NOON;
-use crate::fixtures::Aws;
+use crate::aws::Aws;
 
 #[path = "../../shared/call-allowance/tests/it/suite.rs"]
 mod suite;
@@ -34,7 +34,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-async fn lines(rules: Rules, workers: usize) -> Vec<DynamoDb> {
+async fn lines(rules: AllowanceRules, workers: usize) -> Vec<DynamoDb> {
     let aws = Aws::new().await;
     let table = aws.table().await;
     (0..workers).map(|_| DynamoDb::new(aws.dynamodb(), table.clone(), rules)).collect()
@@ -78,8 +78,8 @@ impl Intercept for Requests {
     }
 }
 
-fn ask(lane: Lane, now: OffsetDateTime) -> Ask {
-    Ask { lane, now, latest: now + Duration::from_secs(20) }
+fn ask(lane: Lane, now: OffsetDateTime) -> SlotRequest {
+    SlotRequest { lane, now, latest: now + Duration::from_secs(20) }
 }
 
 #[tokio::test]
@@ -96,13 +96,13 @@ async fn a_booking_on_a_busy_line_is_one_request_however_many_workers_there_are(
     assert_eq!(requests.so_far(), 7);
     for number in 0..16 {
         let answer = workers[number % 4].book(ask(Lane::Interactive, NOON)).await.unwrap();
-        assert!(matches!(answer, Answer::Leave { .. }), "{answer:?}");
+        assert!(matches!(answer, SlotDecision::Granted { .. }), "{answer:?}");
     }
     assert_eq!(requests.so_far(), 7 + 16);
     // What is known to be taken is not asked for.
     for _ in 0..4 {
         let soon = NOON + Duration::from_secs(1);
-        let hurry = Ask { lane: Lane::Interactive, now: NOON, latest: soon };
+        let hurry = SlotRequest { lane: Lane::Interactive, now: NOON, latest: soon };
         workers[0].book(hurry).await.unwrap();
     }
     assert_eq!(requests.so_far(), 7 + 16);
@@ -123,18 +123,18 @@ async fn crowd(people: &[DynamoDb], workers: [DynamoDb; 2]) -> (Vec<OffsetDateTi
         });
         let (attempts, calls) = join(join_all(attempts), join_all(calls)).await;
         for answer in attempts {
-            if let Answer::Leave { slot } = answer.unwrap() {
+            if let SlotDecision::Granted { slot } = answer.unwrap() {
                 slots.push(slot);
             }
         }
         for ((_, next), answer) in workers.iter_mut().zip(calls) {
             match answer {
-                Some(Answer::Leave { slot }) => {
+                Some(SlotDecision::Granted { slot }) => {
                     in_background += 1;
                     slots.push(slot);
                     *next = slot + Duration::from_millis(300);
                 }
-                Some(Answer::Later { at }) => *next = at,
+                Some(SlotDecision::Later { at }) => *next = at,
                 Some(other) => panic!("{other:?}"),
                 None => {}
             }
@@ -146,8 +146,9 @@ async fn crowd(people: &[DynamoDb], workers: [DynamoDb; 2]) -> (Vec<OffsetDateTi
     (slots, in_background)
 }
 
-fn smallest_plan() -> Rules {
-    Rules::new(call_allowance::Settings::new(Limit { calls: 10, window: Duration::from_secs(5) })).unwrap()
+fn smallest_plan() -> AllowanceRules {
+    AllowanceRules::new(call_allowance::AllowanceSettings::new(Limit { calls: 10, window: Duration::from_secs(5) }))
+        .unwrap()
 }
 
 /// How many slots there are in 20 s on the smallest plan; besides, there are those that are booked ahead at the end.
@@ -246,8 +247,8 @@ fn the_line_in_a_table_gives_the_slots_that_the_line_in_memory_gives() {
     let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&script, |(daily, steps)| {
         block_on(async {
-            let settings = call_allowance::Settings { daily, ..suite::settings() };
-            let rules = Rules::new(settings).unwrap();
+            let settings = call_allowance::AllowanceSettings { daily, ..suite::settings() };
+            let rules = AllowanceRules::new(settings).unwrap();
             let model = InProcess::new(rules);
             let workers = lines(rules, 3).await;
             let mut now = NOON;
@@ -256,14 +257,15 @@ fn the_line_in_a_table_gives_the_slots_that_the_line_in_memory_gives() {
                 let seen = now + time::Duration::milliseconds(step.error);
                 let line = &workers[step.worker];
                 if let Some(limit) = step.complaint {
-                    model.push_back(seen, limit).await.unwrap();
-                    line.push_back(seen, limit).await.unwrap();
+                    model.back_off(seen, limit).await.unwrap();
+                    line.back_off(seen, limit).await.unwrap();
                     continue;
                 }
-                let ask = Ask { lane: step.lane, now: seen, latest: seen + Duration::from_millis(step.patience) };
+                let ask =
+                    SlotRequest { lane: step.lane, now: seen, latest: seen + Duration::from_millis(step.patience) };
                 let (expected, given) = (model.book(ask).await.unwrap(), line.book(ask).await.unwrap());
                 // A worker that knows enough to see that there is no slot may know less about when there will be one.
-                if [expected, given].iter().any(|answer| matches!(answer, Answer::Leave { .. })) {
+                if [expected, given].iter().any(|answer| matches!(answer, SlotDecision::Granted { .. })) {
                     prop_assert_eq!(expected, given, "{:?}", step);
                 }
             }
@@ -284,7 +286,7 @@ async fn an_item_that_is_deleted_starts_anew_for_workers_that_remember_it() {
     let key = AttributeValue::S("allowance#line".to_owned());
     aws.dynamodb().delete_item().table_name(&table).key("pk", key).send().await.unwrap();
     let answer = line.book(ask(Lane::Interactive, NOON)).await.unwrap();
-    assert_eq!(answer, Answer::Leave { slot: NOON });
+    assert_eq!(answer, SlotDecision::Granted { slot: NOON });
 }
 
 /// During a deployment some processes run an earlier version, which knows nothing of reserved slots: it adds to the
@@ -305,7 +307,7 @@ async fn an_earlier_version_beside_this_one_gives_nobody_the_same_slot() {
     let mut now = NOON;
     for step in 0..200 {
         let lane = if step % 6 == 0 { Lane::Background } else { Lane::Interactive };
-        if let Answer::Leave { slot } = line.book(ask(lane, now)).await.unwrap() {
+        if let SlotDecision::Granted { slot } = line.book(ask(lane, now)).await.unwrap() {
             slots.push(slot);
         }
         now += Duration::from_millis(70);
@@ -353,16 +355,16 @@ async fn an_item_that_somebody_spoilt_is_named_and_gives_nobody_leave() {
         .await
         .unwrap();
     let line = DynamoDb::new(aws.dynamodb(), table, suite::rules());
-    let corrupt = LineError::Corrupt { pk: "allowance#line", attribute: "head" };
+    let corrupt = ScheduleError::Corrupt { pk: "allowance#line", attribute: "head" };
     assert_eq!(line.book(ask(Lane::Interactive, NOON)).await, Err(corrupt.clone()));
-    assert_eq!(line.push_back(NOON, None).await, Err(corrupt));
+    assert_eq!(line.back_off(NOON, None).await, Err(corrupt));
 }
 
 #[tokio::test]
 async fn a_table_that_is_not_there_is_an_error_and_not_leave() {
     let aws = Aws::new().await;
     let line = DynamoDb::new(aws.dynamodb(), "ledgre".to_owned(), suite::rules());
-    let unavailable = LineError::Unavailable { cause: "ResourceNotFoundException".to_owned() };
+    let unavailable = ScheduleError::Unavailable { cause: "ResourceNotFoundException".to_owned() };
     assert_eq!(line.book(ask(Lane::Background, NOON)).await, Err(unavailable.clone()));
-    assert_eq!(line.push_back(NOON, None).await, Err(unavailable));
+    assert_eq!(line.back_off(NOON, None).await, Err(unavailable));
 }

@@ -1,29 +1,21 @@
-//! The `application-form` function: what becomes of a request, seen from outside.
+//! The `application-form` function, black box: what becomes of a posted form.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use base64::{Engine, prelude::BASE64_STANDARD};
-use proptest::{
-    collection::vec,
-    prelude::*,
-    test_runner::{Config, TestRunner},
-};
+use proptest::{collection::vec, prelude::*};
+use runtime_api::{Function, FunctionError, TRACE};
 use serde_json::{Value, json};
 
 use crate::{
-    fixtures::{self, Aws, Queue, metrics},
-    runtime_api::{Function, FunctionError, TRACE},
+    aws::{Aws, Queue},
+    functions::{self, metrics},
+    http::{Answer, BROWSER, EntryPoint, Request, URLENCODED},
     template::Template,
     workspace,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-pub(crate) const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-pub(crate) const URLENCODED: &str = "application/x-www-form-urlencoded";
 const THANK_YOU: &str = "https://www.example.com/thank-you";
 const ASHA: [(&str, &str); 6] = [
     ("email", "Asha.Rao@Example.COM"),
@@ -38,7 +30,7 @@ type Encode = fn(&[(&str, &str)]) -> Request<'static>;
 const ENCODINGS: [(&str, Encode); 3] =
     [("urlencoded", Request::urlencoded), ("multipart", Request::multipart), ("json", Request::json)];
 
-/// The function with the template's form, and the queue it sends to.
+/// The function with the template's form, and its queue.
 struct Form {
     function: Function,
     queue: Queue,
@@ -56,7 +48,7 @@ impl Form {
     }
 }
 
-/// The caps are looked at elsewhere: here one person sends many forms.
+/// Starts the function with caps that the many forms of one person here do not reach.
 async fn start(aws: &Aws, queue_url: &str) -> Result<Function, FunctionError> {
     let table = aws.table().await;
     let limits = r#"{"person_and_network":100,"mailbox":100}"#;
@@ -68,178 +60,28 @@ async fn start(aws: &Aws, queue_url: &str) -> Result<Function, FunctionError> {
     ];
     let mut environment = Template::read().settings("application-form", &settings);
     environment.extend(aws.environment());
-    Function::start(fixtures::binary("application-form").await, environment).await
+    functions::start("application-form", environment).await
 }
 
 async fn post(function: &Function, request: Request<'_>) -> Answer {
     Answer::read(function.invoke(&request.event(), TIMEOUT).await.unwrap())
 }
 
-/// Which of AWS's front doors a request came through.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Door {
-    HttpApi,
-    RestApi,
-    FunctionUrl,
-}
-
-#[derive(Clone)]
-pub(crate) struct Request<'a> {
-    door: Door,
-    method: &'a str,
-    path: &'a str,
-    /// Who connected to the door.
-    address: &'a str,
-    headers: Vec<(&'a str, String)>,
-    body: Vec<u8>,
-    /// Bodies that are not UTF-8 travel in base64 whatever this says.
-    base64: bool,
-}
-
-impl<'a> Request<'a> {
-    pub(crate) fn new(content_type: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
-        let headers = vec![("content-type", content_type.into()), ("accept", "application/json".to_owned())];
-        let (path, address) = ("/applications", "203.0.113.7");
-        Self { door: Door::HttpApi, method: "POST", path, address, headers, body: body.into(), base64: true }
-    }
-
-    pub(crate) fn by(self, method: &'a str) -> Self {
-        Self { method, ..self }
-    }
-
-    pub(crate) fn at(self, path: &'a str) -> Self {
-        Self { path, ..self }
-    }
-
-    pub(crate) fn through(self, door: Door) -> Self {
-        Self { door, ..self }
-    }
-
-    pub(crate) fn from(self, address: &'a str) -> Self {
-        Self { address, ..self }
-    }
-
-    pub(crate) fn urlencoded(fields: &[(&str, &str)]) -> Self {
-        Self::new(URLENCODED, form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish())
-    }
-
-    pub(crate) fn json(fields: &[(&str, &str)]) -> Self {
-        Self::new("application/json", json!(fields.iter().copied().collect::<BTreeMap<_, _>>()).to_string())
-    }
-
-    fn multipart(fields: &[(&str, &str)]) -> Self {
-        let part = |(name, value): &(&str, &str)| {
-            format!("--frontier\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-        };
-        let parts: String = fields.iter().map(part).collect();
-        Self::new("multipart/form-data; boundary=frontier", format!("{parts}--frontier--\r\n"))
-    }
-
-    pub(crate) fn header(mut self, name: &'a str, value: &str) -> Self {
-        self.headers.retain(|(other, _)| *other != name);
-        self.headers.push((name, value.to_owned()));
-        self
-    }
-
-    pub(crate) fn accept(self, accept: &str) -> Self {
-        self.header("accept", accept)
-    }
-
-    pub(crate) fn event(&self) -> Value {
-        let sample = match self.door {
-            Door::HttpApi => "http-api-json.json",
-            Door::RestApi => "rest-api-urlencoded.json",
-            Door::FunctionUrl => "function-url-json.json",
-        };
-        let (_, event) = workspace::events("application-form").into_iter().find(|(file, _)| file == sample).unwrap();
-        let mut event: Value = serde_json::from_slice(&event).unwrap();
-        let (body, base64) = match std::str::from_utf8(&self.body) {
-            Ok(text) if !self.base64 => (text.to_owned(), false),
-            _ => (BASE64_STANDARD.encode(&self.body), true),
-        };
-        event["body"] = body.into();
-        event["isBase64Encoded"] = base64.into();
-        event["headers"] = self.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-        match self.door {
-            Door::HttpApi | Door::FunctionUrl => {
-                event["rawPath"] = self.path.into();
-                let http = &mut event["requestContext"]["http"];
-                (http["method"], http["path"]) = (self.method.into(), self.path.into());
-                http["sourceIp"] = self.address.into();
-            }
-            Door::RestApi => {
-                event["path"] = self.path.into();
-                event["requestContext"]["identity"]["sourceIp"] = self.address.into();
-                event["httpMethod"] = self.method.into();
-                event["requestContext"]["httpMethod"] = self.method.into();
-                event["multiValueHeaders"] =
-                    self.headers.iter().map(|(name, value)| ((*name).to_owned(), json!([value]))).collect();
-            }
-        }
-        event
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Answer {
-    pub(crate) status: u64,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: String,
-}
-
-impl Answer {
-    pub(crate) fn read(answer: Value) -> Self {
-        let status = answer["statusCode"].as_u64().expect("an answer has a status");
-        let mut headers = BTreeMap::new();
-        for (name, value) in answer["headers"].as_object().into_iter().flatten() {
-            headers.insert(name.to_ascii_lowercase(), value.as_str().unwrap().to_owned());
-        }
-        for (name, values) in answer["multiValueHeaders"].as_object().into_iter().flatten() {
-            headers.insert(name.to_ascii_lowercase(), values[0].as_str().unwrap().to_owned());
-        }
-        // Payload 2.0 has them apart from the other headers.
-        for cookie in answer["cookies"].as_array().into_iter().flatten() {
-            headers.insert("set-cookie".to_owned(), cookie.as_str().unwrap().to_owned());
-        }
-        let body = answer["body"].as_str().unwrap_or_default();
-        let body = match answer["isBase64Encoded"].as_bool() {
-            Some(true) => String::from_utf8(BASE64_STANDARD.decode(body).unwrap()).unwrap(),
-            _ => body.to_owned(),
-        };
-        Self { status, headers, body }
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
-    }
-
-    pub(crate) fn receipt(&self) -> String {
-        assert_eq!(self.status, 202, "{}", self.body);
-        self.json()["receipt"].as_str().expect("an accepted form has a receipt").to_owned()
-    }
-
-    /// The names of the fields that the answer finds fault with.
-    pub(crate) fn faulty_fields(&self) -> Vec<String> {
-        let errors = self.json()["errors"].as_array().cloned().unwrap_or_default();
-        errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-/// Asha's form with other values in these fields.
+/// Asha's form with these values in place of hers.
 fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let changed = |(name, value)| changes.iter().find(|(other, _)| *other == name).copied().unwrap_or((name, value));
     ASHA.into_iter().map(changed).collect()
 }
 
 #[tokio::test]
-async fn a_form_becomes_one_invitation_whatever_its_encoding_and_its_door() {
+async fn a_form_becomes_one_invitation_in_every_encoding_and_through_every_entry_point() {
     let form = Form::start().await;
-    for door in [Door::HttpApi, Door::RestApi, Door::FunctionUrl] {
+    for entry_point in [EntryPoint::HttpApi, EntryPoint::RestApi, EntryPoint::FunctionUrl] {
         for (name, encode) in ENCODINGS {
             for base64 in [true, false] {
-                // Another city each time, or the repeat would be recognised.
-                let city = format!("{door:?} {name} {base64}");
-                let request = Request { door, base64, ..encode(&with(&[("city", &city)])) };
+                // A new city each time: an identical form would be recognised as a repeat.
+                let city = format!("{entry_point:?} {name} {base64}");
+                let request = encode(&with(&[("city", &city)])).through(entry_point).base64(base64);
                 let receipt = form.post(request).await.receipt();
 
                 let messages = form.queue.drain().await;
@@ -269,7 +111,7 @@ async fn a_form_becomes_one_invitation_whatever_its_encoding_and_its_door() {
 }
 
 #[tokio::test]
-async fn an_accepted_form_is_counted_and_takes_its_trace_to_the_queue() {
+async fn an_accepted_form_is_counted_and_its_message_carries_the_trace() {
     let form = Form::start().await;
     form.post(Request::urlencoded(&ASHA)).await.receipt();
     form.post(Request::urlencoded(&[])).await;
@@ -291,7 +133,7 @@ async fn an_accepted_form_is_counted_and_takes_its_trace_to_the_queue() {
 }
 
 #[tokio::test]
-async fn every_sample_event_is_answered_as_its_name_says() {
+async fn every_sample_event_gets_the_status_that_its_name_promises() {
     let form = Form::start().await;
     for (file, event) in workspace::events("application-form") {
         let answer = Answer::read(form.function.invoke_bytes(event.into(), TIMEOUT).await.unwrap());
@@ -305,7 +147,7 @@ async fn every_sample_event_is_answered_as_its_name_says() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_form_is_named_in_one_answer() {
+async fn one_answer_names_every_fault_of_a_form() {
     let form = Form::start().await;
     let long = "x".repeat(101);
     let faulty = [("email", "asha.rao"), ("last_name", long.as_str()), ("phone", "call me"), ("website", "")];
@@ -335,11 +177,11 @@ async fn a_plain_form_leads_to_the_thank_you_page() {
 }
 
 #[tokio::test]
-async fn what_is_no_form_is_refused_with_the_reason_in_its_status() {
+async fn an_unreadable_request_is_refused_with_the_status_of_its_fault() {
     let form = Form::start().await;
     let too_large = format!("email=a%40example.com&city={}", "x".repeat(1 << 20));
-    let no_type = Request { headers: vec![], ..Request::urlencoded(&ASHA) };
-    let get = Request { method: "GET", ..Request::new(URLENCODED, "") };
+    let no_type = Request::urlencoded(&ASHA).without_headers();
+    let get = Request::new(URLENCODED, "").method("GET");
     for (request, status) in [
         (no_type, 415),
         (Request::new("text/plain", "email=a%40example.com"), 415),
@@ -367,7 +209,7 @@ async fn the_same_form_sent_again_is_one_invitation_with_one_receipt() {
     let first = form.post(Request::urlencoded(&ASHA)).await.receipt();
     let second = form.post(Request::json(&other_spelling)).await.receipt();
     let third = form.post(Request::multipart(&ASHA)).await.receipt();
-    // "The same form" counts by periods of five minutes, and one may end between two of these three, but not two.
+    // A form is the same within a period of five minutes. At most one period ends between these three requests.
     assert!(first == second || second == third);
     assert_eq!(form.queue.drain().await.len(), BTreeSet::from([&first, &second, &third]).len());
     let other = form.post(Request::urlencoded(&with(&[("city", "Chennai")]))).await.receipt();
@@ -375,7 +217,7 @@ async fn the_same_form_sent_again_is_one_invitation_with_one_receipt() {
 }
 
 #[tokio::test]
-async fn a_senders_own_key_makes_two_forms_one_application() {
+async fn two_forms_with_the_same_idempotency_key_are_one_application() {
     let form = Form::start().await;
     let mut receipts = BTreeSet::new();
     let keyed = async |fields: &[(&str, &str)]| {
@@ -385,18 +227,18 @@ async fn a_senders_own_key_makes_two_forms_one_application() {
         receipts.insert(keyed(&ASHA).await);
     }
     assert_eq!((receipts.len(), form.queue.drain().await.len()), (1, 1));
-    // Other content under the key is no copy, and its sender hears so before it is queued.
+    // The same key with other content is an error of the sender, and nothing is queued.
     let corrected = with(&[("city", "Chennai")]);
     let answer = form.post(Request::json(&corrected).header("idempotency-key", "order-1")).await;
     assert_eq!((answer.status, answer.faulty_fields()), (422, vec!["Idempotency-Key".to_owned()]));
     assert_eq!(form.queue.drain().await.len(), 0);
-    // Another person's order-1 is another application.
+    // The same key of another person is another application.
     receipts.insert(keyed(&with(&[("email", "ravi@example.com")])).await);
     assert_eq!((receipts.len(), form.queue.drain().await.len()), (2, 1));
 }
 
 #[tokio::test]
-async fn a_filled_honeypot_is_answered_alike_and_not_queued() {
+async fn a_form_with_a_filled_honeypot_is_answered_like_any_other_and_not_queued() {
     let form = Form::start().await;
     let honest = form.post(Request::urlencoded(&ASHA)).await;
     assert_eq!(form.queue.drain().await.len(), 1);
@@ -414,16 +256,15 @@ async fn an_application_that_cannot_be_stored_is_never_accepted() {
     queue.remove().await;
     let answer = post(&function, Request::urlencoded(&ASHA)).await;
     assert_eq!(answer.status, 503, "{}", answer.body);
-    assert!(answer.headers["retry-after"].parse::<u32>().is_ok_and(|seconds| seconds > 0));
+    assert!(answer.retries_within(3600));
     let page = post(&function, Request::urlencoded(&ASHA).accept(BROWSER)).await;
     assert_eq!((page.status, page.headers["content-type"].as_str()), (503, "text/html; charset=utf-8"));
-    let counted = metrics(&function.stop().await);
-    assert_eq!(counted.iter().filter(|(name, ..)| name == "NotStored").count(), 2, "{counted:?}");
+    assert_eq!(functions::count_of(&function.stop().await, "NotStored"), 2);
 }
 
 #[tokio::test]
-async fn what_people_send_is_neither_logged_nor_repeated_in_an_error() {
-    // Names and values alike: people type into the wrong box, and programs send boxes we do not have.
+async fn nothing_that_a_person_sends_is_logged_or_repeated_in_an_error() {
+    // Field names and values: people type into the wrong field, and programs send fields that the form does not have.
     const CANARY: &str = "c4nary";
     let form = Form::start().await;
     let mut answers = Vec::new();
@@ -439,7 +280,7 @@ async fn what_people_send_is_neither_logged_nor_repeated_in_an_error() {
     answers.push(form.post(Request::new("text/c4nary", CANARY)).await);
     answers.push(form.post(Request::new("application/json", "{\"email\":\"c4nary")).await);
     answers.push(form.post(Request::new("multipart/form-data; boundary=c4nary", "--c4nary\r\nc4nary: c4nary")).await);
-    answers.push(form.post(Request { method: "PUT", ..Request::urlencoded(&[("email", CANARY)]) }).await);
+    answers.push(form.post(Request::urlencoded(&[("email", CANARY)]).method("PUT")).await);
     for answer in answers {
         assert!(!format!("{answer:?}").to_lowercase().contains(CANARY), "{answer:?}");
     }
@@ -451,7 +292,7 @@ async fn what_people_send_is_neither_logged_nor_repeated_in_an_error() {
 }
 
 #[test]
-fn no_bytes_lead_to_an_error_of_ours() {
+fn no_request_makes_the_function_fail() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let form = runtime.block_on(Form::start());
     let content_type = prop_oneof![
@@ -476,27 +317,19 @@ fn no_bytes_lead_to_an_error_of_ours() {
         1 => truncated_multipart,
     ];
     let accept = prop_oneof![Just("application/json".to_owned()), Just(BROWSER.to_owned()), "[ -~]{0,20}"];
-    let door = prop_oneof![Just(Door::HttpApi), Just(Door::RestApi), Just(Door::FunctionUrl)];
-    let request = (door, content_type, accept, body, any::<bool>());
-    let config = Config { cases: 600, failure_persistence: None, ..Config::default() };
-    let result = TestRunner::new(config).run(&request, |(door, content_type, accept, body, base64)| {
-        let request = Request { door, base64, ..Request::new(content_type, body) }.accept(&accept);
+    let entry_point = prop_oneof![Just(EntryPoint::HttpApi), Just(EntryPoint::RestApi), Just(EntryPoint::FunctionUrl)];
+    let request = (entry_point, content_type, accept, body, any::<bool>());
+    functions::for_all(600, &request, |(entry_point, content_type, accept, body, base64)| {
+        let request = Request::new(content_type, body).through(entry_point).base64(base64).accept(&accept);
         let answer = runtime.block_on(form.post(request));
         prop_assert!((200..500).contains(&answer.status), "{answer:?}");
         Ok(())
     });
-    result.unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[tokio::test]
-async fn a_broken_setting_stops_the_function_with_its_name() {
+async fn a_missing_setting_is_named_when_the_function_fails_to_start() {
     let aws = Aws::new().await;
-    let function = Function::start(fixtures::binary("application-form").await, aws.environment()).await;
-    match function {
-        Err(FunctionError::Init { message }) => {
-            assert!(message.contains("the environment variable FORM_FIELDS is not set"), "{message}")
-        }
-        Err(other) => panic!("{other:?}"),
-        Ok(_) => panic!("it starts without a queue"),
-    }
+    let message = functions::failed_start(functions::start("application-form", aws.environment()).await);
+    assert!(message.contains("the environment variable FORM_FIELDS is not set"), "{message}");
 }

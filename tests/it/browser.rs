@@ -1,9 +1,8 @@
-//! The main job as an applicant sees it, in a headless browser; without JavaScript, where nothing else is said.
+//! The whole system in a headless browser, as an applicant sees it; without JavaScript unless a test needs it.
 
 use std::{
     path::PathBuf,
     process::{Command as StdCommand, Stdio},
-    time::{Duration, Instant},
 };
 
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element, key::Key};
@@ -17,24 +16,25 @@ use tokio::{
 };
 use url::Url;
 
-use crate::{fixtures::Aws, portal_account::register};
+use crate::{
+    aws::Aws,
+    portal_users::{mailed_code, register, texted_code},
+    waiting::{LONGEST_WAIT, poll_until},
+};
 
-/// Within which the mail must be there, and every page.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often a driver is started that does not get its port.
+/// How often chromedriver is started when it does not get its port.
 const ATTEMPTS: usize = 5;
 
 const MISSING: &str = "Chromium or its chromedriver is not on PATH: `bash tests/run` installs both";
 
-/// What the browser does with scripts, as its settings have it.
+/// Whether the browser runs scripts; the values are those of Chromium's setting.
 #[derive(Clone, Copy)]
 enum Scripts {
     Run = 1,
     Blocked = 2,
 }
 
-/// A browser session with a profile of its own; ends with its processes when dropped.
+/// A browser session with its own profile. Its processes end when it is dropped.
 struct Browser {
     page: Client,
     driver: Child,
@@ -55,7 +55,7 @@ impl Browser {
                 break;
             }
         }
-        let (driver, port) = started.expect("chromedriver says which port it took");
+        let (driver, port) = started.expect("chromedriver prints its port");
         let profile = tempfile::tempdir().unwrap();
         let profile_argument = format!("--user-data-dir={}", profile.path().display());
         let options = json!({
@@ -75,9 +75,9 @@ impl Browser {
         Self { page, driver, _profile: profile }
     }
 
-    /// The first element that the selector finds, which may be on a page that is still loading.
+    /// Waits for the first element of this selector: the page may still be loading.
     async fn element(&self, selector: &str) -> Element {
-        let found = self.page.wait().at_most(PATIENCE).for_element(Locator::Css(selector)).await;
+        let found = self.page.wait().at_most(LONGEST_WAIT).for_element(Locator::Css(selector)).await;
         found.unwrap_or_else(|error| panic!("there is no {selector}: {error}"))
     }
 
@@ -89,26 +89,23 @@ impl Browser {
         self.element(selector).await.click().await.unwrap();
     }
 
-    /// Waits until the mailbox holds so many mails and opens the newest.
+    /// Waits until the mailbox shows this number of mails, and opens the newest.
     async fn open_mail(&self, stack: &LocalStack, mails: usize) {
-        let began = Instant::now();
-        loop {
+        let are_shown = async || {
             self.page.goto(&stack.mailbox_url()).await.unwrap();
-            if self.page.find_all(Locator::Css(".mails a")).await.unwrap().len() == mails {
-                break;
-            }
-            assert!(began.elapsed() < PATIENCE, "there are not {mails} mails: {}", self.text("main").await);
-        }
+            self.page.find_all(Locator::Css(".mails a")).await.unwrap().len() == mails
+        };
+        poll_until(&format!("{mails} mails in the mailbox"), are_shown).await;
         self.click(".mails a").await;
     }
 
-    /// Follows the link in the mail that is open; where it leads.
+    /// Follows the link in the open mail; returns its address.
     async fn follow_link(&self) -> Url {
         let window = self.page.window().await.unwrap();
         self.element("#mail").await.enter_frame().await.unwrap();
         let link = self.element("a").await.prop("href").await.unwrap().expect("a link leads somewhere");
         self.click("a").await;
-        // Out of the frame, which the link has replaced together with the page around it.
+        // The link has replaced the page around the frame.
         self.page.switch_to_window(window).await.unwrap();
         self.element("form button").await;
         link.parse().unwrap()
@@ -122,21 +119,14 @@ impl Browser {
         self.click(&format!("{form} button")).await;
     }
 
-    /// Waits for a page whose element says so: a form that is sent again leads to one that looks the same.
+    /// Waits for a page on which this element has this text. The page before it may have the same element.
     async fn says(&self, selector: &str, expected: &str) {
-        let began = Instant::now();
-        loop {
-            let text = match self.page.find(Locator::Css(selector)).await {
-                // The page may be replaced between the two.
-                Ok(element) => element.text().await.unwrap_or_default(),
-                Err(_) => String::new(),
-            };
-            if text.contains(expected) {
-                return;
-            }
-            assert!(began.elapsed() < PATIENCE, "{selector} says {text:?} and not {expected:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let is_shown = async || match self.page.find(Locator::Css(selector)).await {
+            // The page may be replaced between the two requests.
+            Ok(element) => element.text().await.unwrap_or_default().contains(expected),
+            Err(_) => false,
+        };
+        poll_until(&format!("{selector} says {expected:?}"), is_shown).await;
     }
 
     async fn close(self) {
@@ -147,20 +137,20 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         if let Some(group) = self.driver.id() {
-            // Gone already when the session was closed; then there is nothing to end.
+            // When the session was closed, its processes have already ended.
             let _ = StdCommand::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
         }
     }
 }
 
-/// A chromedriver and its port. None where it has ended: it takes any free port of IPv4's and then wants the same one
-/// of IPv6's, which another one may have.
+/// Starts a chromedriver; returns it with its port. Returns none when it ends: it takes a free IPv4 port and then needs
+/// the same IPv6 port, which another process may have.
 async fn start_driver() -> Option<(Child, String)> {
     let mut driver = Command::new(on_path("chromedriver").expect(MISSING))
         .arg("--port=0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        // A group of its own, which the browser joins: what is left of it is ended in one go.
+        // The browser joins this process group: one signal ends them all.
         .process_group(0)
         .spawn()
         .unwrap();
@@ -180,7 +170,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn an_applicant_fills_in_the_form_and_is_signed_in_by_the_link_in_the_mailbox_or_a_fresh_one() {
+async fn an_applicant_posts_the_form_and_signs_in_with_the_mailed_link_and_with_a_fresh_one() {
     let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
     let browser = Browser::start().await;
     let page = &browser.page;
@@ -200,7 +190,7 @@ async fn an_applicant_fills_in_the_form_and_is_signed_in_by_the_link_in_the_mail
     assert_eq!(browser.text("#signed-in-name").await, "Asha Rao");
     assert!(page.current_url().await.unwrap().as_str().starts_with(stack.emulator().portal_page_url().as_str()));
 
-    // Signed out, and back at the link in the mailbox: it is used up, and two presses later they are in again.
+    // After signing out, the used link no longer works. Its page mails a fresh one.
     page.delete_all_cookies().await.unwrap();
     page.goto(link.as_str()).await.unwrap();
     assert_eq!(browser.text("h1").await, "This link does not work any more");
@@ -211,18 +201,18 @@ async fn an_applicant_fills_in_the_form_and_is_signed_in_by_the_link_in_the_mail
     browser.click("form button").await;
     assert_eq!(browser.text("#signed-in-name").await, "Asha Rao");
 
-    // With a password of the website's own account pages, too.
+    // The website's own account pages sign in with a password.
     register(stack.emulator(), "ravi@example.com", "+91-9000000002", "Kettle#Violin#58").await;
     page.goto(&format!("{}/account", stack.site_url())).await.unwrap();
     browser.submit("#sign-in", &[("who", "ravi@example.com"), ("password", "Kettle#Violin#58")]).await;
     assert_eq!(browser.text("#signed-in").await, "You are signed in");
     browser.close().await;
-    no_key_is_left_anywhere(&stack).await;
+    assert_no_key_is_stored(&stack).await;
     stack.shutdown().await;
 }
 
-/// Whatever LeadSquared gave out was for a moment and for one person: it is in no mail, table, queue or log.
-async fn no_key_is_left_anywhere(stack: &LocalStack) {
+/// Asserts that no key of LeadSquared is in a mail, table, queue or log.
+async fn assert_no_key_is_stored(stack: &LocalStack) {
     let mut places = Vec::new();
     for mail in stack.emulator().mails() {
         places.push(("a mail".to_owned(), format!("{} {} {}", mail.subject, mail.html, mail.text)));
@@ -241,11 +231,11 @@ async fn no_key_is_left_anywhere(stack: &LocalStack) {
         let messages: Vec<_> = queue.drain().await.into_iter().filter_map(|message| message.body).collect();
         places.push((queue.url, messages.join("\n")));
     }
-    // What must be there if it was looked for in the right places.
+    // These texts are found if the right places are searched.
     let found = |text: &str| places.iter().filter(|(_, content)| content.contains(text)).count();
     assert!(found("/login-links/") > 0 && found("newest_link_used") > 0 && found("login link opened the portal") > 0);
     let keys = stack.emulator().issued_keys();
-    assert!(keys.len() >= 6, "tenant key, lead keys, private key and those of users: {}", keys.len());
+    assert!(keys.len() >= 6, "tenant key, lead keys, private key and the keys of users: {}", keys.len());
     for key in keys {
         let encoded: String = form_urlencoded::byte_serialize(key.as_bytes()).collect();
         for (place, content) in &places {
@@ -254,11 +244,11 @@ async fn no_key_is_left_anywhere(stack: &LocalStack) {
     }
 }
 
-/// Whoever has no mouse sees where they are, and whoever sees badly can read it.
+/// For applicants who use a keyboard only, and for those with weak eyesight.
 #[tokio::test]
-async fn the_button_is_reached_by_the_keyboard_and_can_be_read_and_seen() {
+async fn the_button_is_reachable_by_keyboard_and_has_enough_contrast() {
     let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
-    // What the page looks like is asked for by script; it has none of its own.
+    // The test reads the styles by script; the page itself has none.
     let browser = Browser::start_with(Scripts::Run).await;
     let page = &browser.page;
     page.goto(&format!("{}/login-links/of-no-use", stack.api_url())).await.unwrap();
@@ -270,7 +260,7 @@ async fn the_button_is_reached_by_the_keyboard_and_can_be_read_and_seen() {
             width: style.outlineStyle === 'none' ? 0 : parseFloat(style.outlineWidth), text: style.fontSize,
             canvas: getComputedStyle(canvas).color };";
     let look = page.execute(look, Vec::new()).await.unwrap();
-    assert_eq!(look["name"], "button", "one press of the Tab key leads to it: {look}");
+    assert_eq!(look["name"], "button", "one press of the Tab key focuses it: {look}");
     let contrast = |one: &str, other: &str| {
         let (one, other) = (luminance(&look[one]), luminance(&look[other]));
         (one.max(other) + 0.05) / (one.min(other) + 0.05)
@@ -283,12 +273,12 @@ async fn the_button_is_reached_by_the_keyboard_and_can_be_read_and_seen() {
     stack.shutdown().await;
 }
 
-/// How bright a colour is, from 0 to 1 (<https://www.w3.org/TR/WCAG22/#dfn-relative-luminance>).
+/// The relative luminance of a colour, from 0 to 1 (<https://www.w3.org/TR/WCAG22/#dfn-relative-luminance>).
 fn luminance(color: &Value) -> f64 {
     let color = color.as_str().unwrap();
     let parts = color.strip_prefix("rgb(").and_then(|rest| rest.strip_suffix(')'));
     let parts: Vec<f64> = parts
-        .unwrap_or_else(|| panic!("{color} is no opaque colour"))
+        .unwrap_or_else(|| panic!("{color} is not an opaque colour"))
         .split(", ")
         .map(|part| part.parse::<f64>().unwrap() / 255.0)
         .map(|part| if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) })
@@ -297,7 +287,7 @@ fn luminance(color: &Value) -> f64 {
     0.2126 * red + 0.7152 * green + 0.0722 * blue
 }
 
-/// Opens a link again and again as a mail scanner with a real browser does, scripts and all.
+/// Opens a link several times as a mail scanner does, with a browser that runs scripts.
 async fn scan(link: &Url) {
     let scanner = Browser::start_with(Scripts::Run).await;
     for _ in 0..3 {
@@ -309,7 +299,7 @@ async fn scan(link: &Url) {
 }
 
 #[tokio::test]
-async fn people_without_a_link_ask_for_one_on_a_phone() {
+async fn a_person_without_a_link_asks_for_one_on_a_phone() {
     let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
     stack.emulator().add_lead(&[("EmailAddress", "ravi@example.com"), ("FirstName", "Ravi")]).unwrap();
     let browser = Browser::start().await;
@@ -320,12 +310,15 @@ async fn people_without_a_link_ask_for_one_on_a_phone() {
     browser.click("form button").await;
     browser.element("#email").await.send_keys("Ravi@Example.com").await.unwrap();
     let (x, _, width, height) = browser.element("form button").await.rectangle().await.unwrap();
-    assert!(height >= 44.0 && x >= 0.0 && x + width <= 360.0, "a button for a thumb: {x} {width} {height}");
+    assert!(
+        height >= 44.0 && x >= 0.0 && x + width <= 360.0,
+        "the button is large enough for a thumb: {x} {width} {height}"
+    );
     browser.click("form button").await;
     assert_eq!(browser.text("h1").await, "Look into your mailbox");
     browser.open_mail(&stack, 1).await;
     browser.follow_link().await;
-    // A lead of the company's own, no portal user until this press.
+    // The lead becomes a portal user with this press.
     browser.click("form button").await;
     assert_eq!(browser.text("#signed-in-name").await, "Ravi");
 
@@ -334,7 +327,7 @@ async fn people_without_a_link_ask_for_one_on_a_phone() {
 }
 
 #[tokio::test]
-async fn an_applicant_forgets_the_password_resets_changes_it_and_signs_in_with_each_and_with_a_code() {
+async fn an_applicant_resets_and_changes_the_password_and_signs_in_with_each_and_with_a_code() {
     const EMAIL: &str = "asha.rao@example.com";
     let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
     register(stack.emulator(), EMAIL, "+91-9000000001", "Kettle#Violin#58").await;
@@ -372,14 +365,10 @@ async fn an_applicant_forgets_the_password_resets_changes_it_and_signs_in_with_e
 
     browser.submit("#send-code", &[("phone", "90000 00001")]).await;
     browser.element("#verify").await;
-    let code: String = {
-        let messages = stack.emulator().text_messages();
-        let message = messages.last().expect("a code was sent");
-        message.text.chars().take_while(char::is_ascii_digit).collect()
-    };
+    let code = texted_code(&stack.emulator().text_messages().pop().expect("a code was texted").text);
     browser.submit("#verify", &[("code", &code)]).await;
     assert_eq!(browser.text("#signed-in").await, "You are signed in");
-    // Of the link, the two changes and nothing else there is mail.
+    // One mail for the link and one for each of the two changes.
     let subjects: Vec<_> = stack.emulator().mails().into_iter().map(|mail| mail.subject).collect();
     let notice = "Your Northfield College password was changed";
     assert_eq!(subjects, ["Reset your password", notice, notice]);
@@ -389,7 +378,7 @@ async fn an_applicant_forgets_the_password_resets_changes_it_and_signs_in_with_e
 }
 
 #[tokio::test]
-async fn an_applicant_whose_phone_is_unproven_types_a_texted_code_and_then_a_mailed_one() {
+async fn an_applicant_with_an_unproven_phone_enters_a_texted_code_and_then_a_mailed_one() {
     const EMAIL: &str = "asha.rao@example.com";
     let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
     let lead = register(stack.emulator(), EMAIL, "+91-9000000001", "Kettle#Violin#58").await;
@@ -398,8 +387,7 @@ async fn an_applicant_whose_phone_is_unproven_types_a_texted_code_and_then_a_mai
     browser.page.goto(&format!("{}/account", stack.site_url())).await.unwrap();
     browser.submit("#send-code", &[("phone", "90000 00001")]).await;
     browser.element("#verify").await;
-    let text = stack.emulator().text_messages().pop().expect("a code was texted").text;
-    let code: String = text.chars().take_while(char::is_ascii_digit).collect();
+    let code = texted_code(&stack.emulator().text_messages().pop().expect("a code was texted").text);
     browser.submit("#verify", &[("code", &code)]).await;
     browser.says("#told", "to the e-mail address of your application").await;
     browser.says("#mailed", "in the mailbox").await;
@@ -407,7 +395,7 @@ async fn an_applicant_whose_phone_is_unproven_types_a_texted_code_and_then_a_mai
     assert_eq!(mail.recipients, [EMAIL]);
     browser.submit("#verify", &[("code", "AAAAA-AAAAA")]).await;
     browser.says("#told", "This code is not right").await;
-    let code = mail.text.lines().find(|line| line.len() == 11 && line.contains('-')).unwrap().to_lowercase();
+    let code = mailed_code(&mail.text).to_lowercase();
     browser.submit("#verify", &[("code", &code)]).await;
     assert_eq!(browser.text("#signed-in").await, "You are signed in");
     browser.close().await;
@@ -415,7 +403,7 @@ async fn an_applicant_whose_phone_is_unproven_types_a_texted_code_and_then_a_mai
 }
 
 #[tokio::test]
-async fn the_browser_runs_no_script() {
+async fn the_browser_runs_no_scripts_by_default() {
     let browser = Browser::start().await;
     browser
         .page

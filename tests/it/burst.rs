@@ -1,12 +1,8 @@
-//! Many applicants at once through the whole system, and what an operator asks of it afterwards.
+//! The whole system on a local stack: many applicants at once, and what an operator does with the dead letters.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_sqs::{config::Credentials, types::MessageSystemAttributeName};
+use aws_sdk_sqs::types::MessageSystemAttributeName;
 use leadsquared_emulator::{Call, Effect, Fault, Limit, LimitRefusal};
 use local_stack::{
     LocalStack, Options, Place,
@@ -18,10 +14,12 @@ use local_stack::{
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-/// As many calls as LeadSquared's largest plan permits, in a fifth of the time.
+use crate::{aws::Aws, waiting::poll_until};
+
+/// The calls of LeadSquared's largest plan, in a fifth of its window.
 const LIMIT: Limit = Limit { calls: 25, window: Duration::from_secs(1), refusal: LimitRefusal::TooManyRequests };
 
-/// The object that `burst --json` prints.
+/// The report of `burst --json`.
 async fn burst(people: usize, trouble: Trouble, options: Options) -> Value {
     let stack = LocalStack::start(Options { limit: LIMIT, ..options }).await.unwrap();
     let report = burst::run(&stack, people, trouble, &Steps::hidden()).await;
@@ -32,7 +30,7 @@ async fn burst(people: usize, trouble: Trouble, options: Options) -> Value {
 }
 
 #[tokio::test]
-async fn everybody_of_a_burst_is_registered_and_mailed_once_within_the_allowance() {
+async fn every_applicant_of_a_burst_is_registered_and_mailed_once_within_the_call_allowance() {
     let report = burst(24, Trouble::None, Options::default()).await;
     for (name, expected) in [
         ("people", json!(24)),
@@ -51,8 +49,8 @@ async fn everybody_of_a_burst_is_registered_and_mailed_once_within_the_allowance
 }
 
 #[tokio::test]
-async fn faults_and_killed_workers_lose_nobody_and_register_nobody_twice() {
-    // What a killed worker held comes back when it could no longer be at work.
+async fn faults_and_killed_workers_lose_and_duplicate_no_registration() {
+    // Short enough that the messages of a killed worker are delivered again within the test.
     let properties = BTreeMap::from([
         ("InvitationFunction", json!({"Timeout": 20})),
         ("Invitations", json!({"VisibilityTimeout": 20})),
@@ -62,7 +60,7 @@ async fn faults_and_killed_workers_lose_nobody_and_register_nobody_twice() {
     assert!(report["calls_per_person"].as_f64().unwrap() > 2.0, "nothing went wrong: {report}");
 }
 
-/// A stack with three people whom LeadSquared refused.
+/// A stack with three applicants whom LeadSquared refused.
 struct Refused {
     stack: LocalStack,
     place: Place,
@@ -96,15 +94,9 @@ impl Refused {
         explain::timeline(&course, receipt, OffsetDateTime::now_utc())
     }
 
-    /// Puts the messages of all dead letters back and ends before it deletes them, as a program may that is killed.
+    /// Puts the messages of all dead letters back without deleting the dead letters, as a killed program may.
     async fn put_back_half(&self) {
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .endpoint_url(self.stack.ministack().url())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .load()
-            .await;
-        let sqs = aws_sdk_sqs::Client::new(&config);
+        let sqs = aws_sdk_sqs::Client::new(Aws::of(self.stack.ministack()).await.config());
         let receive = sqs.receive_message().queue_url(self.stack.output("DeadLettersQueueUrl").unwrap());
         let receive = receive.max_number_of_messages(10).visibility_timeout(0);
         let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
@@ -119,20 +111,16 @@ impl Refused {
         }
     }
 
-    /// Waits until nothing is under way any more and counts how many invitations have ended since the start.
+    /// Waits until the queues are empty; returns how many invitations have ended since the start.
     async fn ended(&self) -> usize {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !self.stack.is_drained().await.unwrap() {
-            assert!(Instant::now() < deadline, "the queue is still not empty");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        poll_until("the queues are empty", async || self.stack.is_drained().await.unwrap()).await;
         let log = self.stack.logs().lines("InvitationFunction").await.unwrap();
         log.iter().filter(|line| line.contains("invitation ended")).count()
     }
 }
 
 #[tokio::test]
-async fn dead_letters_are_listed_explained_and_put_back_without_a_second_effect() {
+async fn dead_letters_are_listed_explained_and_put_back_with_one_effect_each() {
     let refused = Refused::new().await;
     let found = refused.list().await;
     assert_eq!((found.letters.len(), found.out_of_sight), (3, 0));
@@ -142,13 +130,13 @@ async fn dead_letters_are_listed_explained_and_put_back_without_a_second_effect(
     }
     let table = dead_letters::table(&found, OffsetDateTime::now_utc());
     assert!(table.contains("     3  rejected") && table.contains("MXInvalidInputException"), "{table}");
-    assert_eq!(refused.list().await.letters.len(), 3, "looking at them takes nothing away");
+    assert_eq!(refused.list().await.letters.len(), 3, "listing does not delete them");
 
     let receipt = found.letters[0].receipt.clone().unwrap();
     let text = refused.explain(&receipt).await;
-    let told = ["invitation accepted", "laid aside among the dead letters", "outcome rejected", "Mail      not sent"];
-    for (one, next) in told.iter().zip(&told[1..]) {
-        let places = [one, next].map(|words| text.find(words).unwrap_or_else(|| panic!("{words} is not told: {text}")));
+    let parts = ["invitation accepted", "laid aside among the dead letters", "outcome rejected", "Mail      not sent"];
+    for (one, next) in parts.iter().zip(&parts[1..]) {
+        let places = [one, next].map(|part| text.find(part).unwrap_or_else(|| panic!("{part} is missing: {text}")));
         assert!(places[0] < places[1], "{text}");
     }
     assert!(text.contains("Now       among the dead letters since"), "{text}");
@@ -165,7 +153,7 @@ async fn dead_letters_are_listed_explained_and_put_back_without_a_second_effect(
     assert_eq!((rest.letters.len(), rest.kept), (2, 0));
     assert_eq!(refused.put_back(Choice::default()).await.letters.len(), 0);
 
-    assert_eq!(refused.ended().await, 6, "each was refused once and invited once");
+    assert_eq!(refused.ended().await, 6, "each applicant was refused once and invited once");
     assert_eq!(refused.stack.emulator().mails().len(), 3);
     let text = refused.explain(&receipt).await;
     assert!(text.contains("outcome invited") && text.ends_with("Now       done: invited\n"), "{text}");
@@ -176,9 +164,9 @@ async fn dead_letters_are_listed_explained_and_put_back_without_a_second_effect(
 }
 
 #[tokio::test]
-async fn a_stack_that_is_not_there_is_said_to_be_so() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let place = Place::Here(format!("http://{nobody}"));
+async fn a_command_without_a_running_stack_says_so() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let place = Place::Here(format!("http://{unused}"));
     let of_dead_letters = dead_letters::list(&place, &Steps::hidden()).await.unwrap_err();
     let of_held = held::list(&place, &operator::held::Choice::default()).await.err().unwrap();
     for error in [of_dead_letters, of_held] {

@@ -1,24 +1,23 @@
-//! The `bus-event` function: what becomes of other systems' events, seen from outside.
+//! The `bus-event` function, black box: what becomes of other systems' events.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::Message;
 use futures::future::join_all;
-use proptest::{
-    prelude::*,
-    test_runner::{Config, TestRunner},
-};
+use proptest::prelude::*;
+use runtime_api::{Function, FunctionError};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
+use time::OffsetDateTime;
 
 use crate::{
-    fixtures::{self, Aws, Queue, metrics},
-    runtime_api::{Function, FunctionError},
+    aws::{Aws, Queue},
+    functions::{self, count_of, metrics},
     template::Template,
     workspace,
 };
@@ -28,7 +27,7 @@ const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const NEW_SECRET: &str = "whsec_bmV3IHNlY3JldCB0aGF0IGlzIGxvbmcgZW5vdWdo";
 const LEAD: &str = "11111111-1111-4111-8111-111111111111";
 
-/// The function with a queue of invitations and one of dead letters, in an account of its own.
+/// The function with its queues, its table and its signing secret.
 struct Bus {
     aws: Aws,
     function: Function,
@@ -39,7 +38,7 @@ struct Bus {
 }
 
 impl Bus {
-    /// With caps that one person's many events do not reach.
+    /// Starts the function with caps that the many events of one person here do not reach.
     async fn start() -> Self {
         Self::with_limits(r#"{"person_and_network":100,"mailbox":100}"#).await
     }
@@ -58,7 +57,7 @@ impl Bus {
         ];
         let mut environment = Template::read().settings("bus-event", &settings);
         environment.extend(aws.environment());
-        let function = Function::start(fixtures::binary("bus-event").await, environment).await.unwrap();
+        let function = functions::start("bus-event", environment).await.unwrap();
         Self { aws, function, invitations, dead_letters, secret, table }
     }
 
@@ -66,7 +65,7 @@ impl Bus {
         self.function.invoke(event, TIMEOUT).await
     }
 
-    /// The message of an event that must be refused or fail.
+    /// Type and message of the error that the function must report for this event.
     async fn error(&self, event: &Value) -> (String, String) {
         match self.invoke(event).await {
             Err(FunctionError::Reported { error_type, message }) => (error_type, message),
@@ -82,8 +81,7 @@ impl Bus {
 }
 
 fn sample(name: &str) -> Value {
-    let (_, event) = workspace::events("bus-event").into_iter().find(|(file, _)| file == name).unwrap();
-    serde_json::from_slice(&event).unwrap()
+    functions::sample("bus-event", name)
 }
 
 fn application(id: &str, email: &str) -> Value {
@@ -93,7 +91,7 @@ fn application(id: &str, email: &str) -> Value {
     event
 }
 
-/// A notification for each of these messages.
+/// An SNS event with a notification for each of these messages.
 fn notifications(messages: &[Value]) -> Value {
     let sample = sample("sns-application-submitted.json");
     let record = |(position, message): (usize, &Value)| {
@@ -106,10 +104,10 @@ fn notifications(messages: &[Value]) -> Value {
 }
 
 fn unix_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap()
+    OffsetDateTime::now_utc().unix_timestamp()
 }
 
-/// A request with this body, signed now.
+/// A request with this body and the current time, signed.
 fn signed(body: &str, id: &str, secret: &str) -> Value {
     signed_at(unix_now(), body, id, secret)
 }
@@ -137,7 +135,7 @@ fn attribute<'a>(message: &'a Message, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn every_sample_event_becomes_what_its_name_says() {
+async fn every_sample_event_has_the_outcome_that_its_name_promises() {
     let asha = json!({ "email": "asha.rao@example.com" });
     let lead = json!({ "lead": LEAD });
     let attributes = json!([
@@ -183,27 +181,27 @@ async fn every_sample_event_becomes_what_its_name_says() {
         assert_eq!((&invitation["source"], &invitation["action"]), (&json!("bus"), &json!(action)), "{file}");
         assert_eq!((&invitation["email"], &invitation["lead"]), (&whom["email"], &whom["lead"]), "{file}");
         assert_eq!(invitation["attributes"], attributes, "{file}");
-        // Every one of them is another event, whosever it is.
+        // Each sample is an event of its own.
         assert!(receipts.insert(invitation["id"].to_string()), "{file}");
     }
     assert_eq!(bus.dead_letters.drain().await.len(), 0);
 }
 
 #[tokio::test]
-async fn what_goes_over_a_sources_or_a_persons_cap_is_held_and_taken_for_accepted() {
+async fn an_event_over_the_cap_of_a_source_or_a_person_is_held_and_answered_as_accepted() {
     let bus = Bus::with_limits(r#"{"form_key":4}"#).await;
-    // A person has three in an hour from one source.
+    // A person gets three an hour from one source.
     for number in 0..4 {
         let answer = bus.invoke(&application(&format!("asha-{number}"), "asha@example.com")).await.unwrap();
         assert_eq!(answer[0]["status"], "accepted", "{answer}");
     }
     assert_eq!(bus.invitations.drain().await.len(), 3);
-    // The source has four, whoever they are for.
+    // The source gets four for all people together.
     let mut receipts = Vec::new();
     for number in 0..3 {
         let event = application(&format!("other-{number}"), &format!("person-{number}@example.com"));
         let answer = bus.invoke(&event).await.unwrap();
-        // A copy is neither counted nor held again.
+        // A copy is neither counted nor held.
         assert_eq!(bus.invoke(&event).await.unwrap(), answer);
         receipts.push(answer[0]["receipt"].as_str().unwrap().to_owned());
     }
@@ -211,10 +209,9 @@ async fn what_goes_over_a_sources_or_a_persons_cap_is_held_and_taken_for_accepte
     let other_source = signed(&link_for("asha@example.com"), "msg_1", SECRET);
     assert_eq!(bus.post(&other_source).await.0, 202);
     assert_eq!(bus.invitations.drain().await.len(), 1, "another source");
-    let scan = bus.aws.dynamodb().scan().table_name(&bus.table).send().await.unwrap();
+    let items = bus.aws.items(&bus.table).await;
     let text = |item: &HashMap<String, AttributeValue>, name: &str| item[name].as_s().unwrap().clone();
-    let held: BTreeMap<_, _> = scan
-        .items()
+    let held: BTreeMap<_, _> = items
         .iter()
         .filter_map(|item| Some((text(item, "pk").strip_prefix("held#")?.to_owned(), item)))
         .map(|(receipt, item)| (receipt, (text(item, "source"), text(item, "cause"))))
@@ -227,7 +224,7 @@ async fn what_goes_over_a_sources_or_a_persons_cap_is_held_and_taken_for_accepte
 }
 
 #[tokio::test]
-async fn copies_of_an_event_are_one_invitation_in_any_order_and_at_once() {
+async fn copies_of_an_event_are_one_invitation_in_any_order_and_at_the_same_time() {
     let mut bus = Bus::start().await;
     for _ in 0..3 {
         bus.function.add_process().await.unwrap();
@@ -252,7 +249,7 @@ async fn copies_of_an_event_are_one_invitation_in_any_order_and_at_once() {
 }
 
 #[tokio::test]
-async fn an_event_is_known_by_its_senders_key_before_its_envelopes_id() {
+async fn an_idempotency_key_identifies_an_event_before_the_id_of_its_envelope() {
     let bus = Bus::start().await;
     let receipt = async |id: &str, source: &str, kind: &str, key: Option<&str>| {
         let mut event = json!({
@@ -270,17 +267,17 @@ async fn an_event_is_known_by_its_senders_key_before_its_envelopes_id() {
         receipt("1", "shop", "ApplicationSubmitted", Some("order-2")).await,
         receipt("1", "shop", "ApplicationSubmitted", None).await,
         receipt("2", "shop", "ApplicationSubmitted", None).await,
-        // Two systems may count alike, and so may two kinds of events.
+        // Two systems may use the same key, and so may two kinds of events.
         receipt("1", "fairs", "ApplicationSubmitted", Some("order-1")).await,
         receipt("1", "shop", "LoginLinkRequested", Some("order-1")).await,
-        // A key is no id.
+        // A key with the text of an id is a different event.
         receipt("3", "shop", "ApplicationSubmitted", Some("1")).await,
     ];
     assert_eq!(others.iter().chain([&by_key]).collect::<BTreeSet<_>>().len(), others.len() + 1);
 }
 
 #[tokio::test]
-async fn an_invocation_without_an_id_is_itself_when_lambda_repeats_it_and_a_new_one_otherwise() {
+async fn two_invocations_without_an_id_are_two_invitations() {
     let bus = Bus::start().await;
     let event: Value = serde_json::from_str(&link_for("asha@example.com")).unwrap();
     let receipts: BTreeSet<_> =
@@ -289,14 +286,14 @@ async fn an_invocation_without_an_id_is_itself_when_lambda_repeats_it_and_a_new_
 }
 
 #[tokio::test]
-async fn what_is_no_good_is_laid_aside_whole_with_a_reason_that_tells_nothing_of_anybody() {
+async fn an_unfit_event_becomes_a_complete_dead_letter_whose_reason_holds_no_personal_data() {
     let bus = Bus::start().await;
     let unfit = sample("event-bridge-unfit.json");
     for _ in 0..2 {
         bus.invoke(&unfit).await.unwrap();
     }
     let letters = bus.dead_letters.drain().await;
-    // Brought twice, laid aside once.
+    // The event was delivered twice.
     assert_eq!(letters.len(), 1);
     assert_eq!(read(&letters[0]), unfit);
     assert_eq!(attribute(&letters[0], "class"), "malformed");
@@ -314,7 +311,7 @@ async fn what_is_no_good_is_laid_aside_whole_with_a_reason_that_tells_nothing_of
 }
 
 #[tokio::test]
-async fn each_notification_is_taken_or_laid_aside_by_itself() {
+async fn each_notification_is_accepted_or_dead_lettered_by_itself() {
     let bus = Bus::start().await;
     let messages = [
         json!("no JSON"),
@@ -323,8 +320,8 @@ async fn each_notification_is_taken_or_laid_aside_by_itself() {
         json!(link_for("ravi@example.com")),
     ];
     let answer = bus.invoke(&notifications(&messages)).await.unwrap();
-    let fates: Vec<_> = answer.as_array().unwrap().iter().map(|fate| fate["status"].as_str().unwrap()).collect();
-    assert_eq!(fates, ["laid-aside", "accepted", "laid-aside", "accepted"]);
+    let statuses: Vec<_> = answer.as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["laid-aside", "accepted", "laid-aside", "accepted"]);
     assert_eq!(bus.invitations.drain().await.len(), 2);
     let causes: BTreeSet<_> =
         bus.dead_letters.drain().await.iter().map(|letter| attribute(letter, "cause").to_owned()).collect();
@@ -332,7 +329,7 @@ async fn each_notification_is_taken_or_laid_aside_by_itself() {
 }
 
 #[tokio::test]
-async fn whoever_invokes_the_function_is_told_what_is_wrong() {
+async fn a_refused_invocation_reports_what_is_wrong_with_its_event() {
     let bus = Bus::start().await;
     let detail = json!({ "version": "1", "email": "c4nary" });
     for (event, reason) in [
@@ -363,12 +360,12 @@ async fn whoever_invokes_the_function_is_told_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_signed_request_is_taken_and_an_unsigned_one_never() {
+async fn a_signed_request_is_accepted_and_any_other_is_refused() {
     let bus = Bus::start().await;
     let body = link_for("asha@example.com");
     let (status, accepted) = bus.post(&signed(&body, "msg_1", SECRET)).await;
     assert_eq!((status, &accepted["status"]), (202, &json!("accepted")));
-    // Sent again it has another time and another signature, and the same id.
+    // A repeat has a new time and a new signature, and the same id.
     let again = signed_at(unix_now() - 60, &body, "msg_1", SECRET);
     assert_eq!(bus.post(&again).await, (202, accepted));
     assert_eq!(bus.invitations.drain().await.len(), 1);
@@ -392,7 +389,7 @@ async fn a_signed_request_is_taken_and_an_unsigned_one_never() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_good_is_answered_with_what_is_wrong() {
+async fn an_unfit_request_is_answered_with_its_faults() {
     let bus = Bus::start().await;
     let signed = |body: &str| signed(body, "msg_1", SECRET);
     let unfit = json!({ "type": "ApplicationSubmitted", "data": { "version": "1", "email": "c4nary", "attributes": { "c4nary": 1 } } });
@@ -430,13 +427,13 @@ async fn a_request_that_is_no_good_is_answered_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_new_secret_counts_at_once_and_the_old_one_as_long_as_it_is_kept() {
+async fn a_new_secret_works_at_once_and_the_previous_one_while_it_is_kept() {
     let bus = Bus::start().await;
     let body = link_for("asha@example.com");
     let status = async |id: &str, secret: &str| bus.post(&signed(&body, id, secret)).await.0;
     assert_eq!(status("msg_1", SECRET).await, 202);
     bus.aws.change_secret(&bus.secret, &json!({ "current": NEW_SECRET, "previous": SECRET }).to_string()).await;
-    // The old one still works with what was read before; the new one makes the function read again.
+    // The old secret is still cached. The unknown signature of the new one makes the function read the secret again.
     assert_eq!(
         [status("msg_2", SECRET).await, status("msg_3", NEW_SECRET).await, status("msg_4", SECRET).await],
         [202; 3]
@@ -444,7 +441,7 @@ async fn a_new_secret_counts_at_once_and_the_old_one_as_long_as_it_is_kept() {
 }
 
 #[tokio::test]
-async fn without_a_secret_no_signature_counts_and_other_doors_stay_open() {
+async fn without_a_secret_requests_are_refused_and_other_entry_points_keep_working() {
     let bus = Bus::start().await;
     for text in ["not JSON", "{}", r#"{"current":""}"#, r#"{"current":"whsec_c2hvcnQ="}"#] {
         bus.aws.change_secret(&bus.secret, text).await;
@@ -461,7 +458,7 @@ async fn without_a_secret_no_signature_counts_and_other_doors_stay_open() {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_stored_is_never_taken_for_done() {
+async fn an_event_that_cannot_be_stored_is_reported_as_failed() {
     let bus = Bus::start().await;
     bus.invitations.remove().await;
     bus.dead_letters.remove().await;
@@ -480,14 +477,12 @@ async fn an_event_that_cannot_be_stored_is_never_taken_for_done() {
     let request = signed(&link_for("asha@example.com"), "msg_1", SECRET);
     let answer = bus.function.invoke(&request, TIMEOUT).await.unwrap();
     assert_eq!((&answer["statusCode"], &answer["headers"]["retry-after"]), (&json!(503), &json!("5")), "{answer}");
-    let counted = metrics(&bus.function.stop().await);
-    assert_eq!(counted.iter().filter(|(name, ..)| name == "NotStored").count(), 5, "{counted:?}");
+    assert_eq!(count_of(&bus.function.stop().await, "NotStored"), 5);
 }
 
-/// Anybody can post to the address. What they post reads no secret and raises no alarm, not even while the secret is
-/// away.
+/// Anybody can post to the address. Their requests raise no alarm, not even while the secret is unreadable.
 #[tokio::test]
-async fn what_strangers_post_is_refused_without_an_alarm() {
+async fn unsigned_requests_are_refused_without_an_alarm() {
     let bus = Bus::start().await;
     bus.aws.change_secret(&bus.secret, "not JSON").await;
     let body = link_for("asha@example.com");
@@ -506,7 +501,7 @@ async fn what_strangers_post_is_refused_without_an_alarm() {
 }
 
 #[test]
-fn no_json_leads_to_an_error_of_ours() {
+fn no_event_makes_the_function_fail() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let bus = runtime.block_on(Bus::start());
     let leaf = prop_oneof![
@@ -528,8 +523,7 @@ fn no_json_leads_to_an_error_of_ours() {
                 .prop_map(|fields| Value::Object(fields.into_iter().collect())),
         ]
     });
-    let config = Config { cases: 600, failure_persistence: None, ..Config::default() };
-    let result = TestRunner::new(config).run(&event, |event| {
+    functions::for_all(600, &event, |event| {
         match runtime.block_on(bus.invoke(&event)) {
             Ok(_) => {}
             Err(FunctionError::Reported { error_type, .. }) => prop_assert_eq!(error_type, "EventRefused"),
@@ -537,11 +531,10 @@ fn no_json_leads_to_an_error_of_ours() {
         }
         Ok(())
     });
-    result.unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]
-fn each_kind_of_event_is_published_and_let_through_by_the_rule() {
+fn each_kind_of_event_has_a_schema_and_passes_the_rule_of_the_bus() {
     let kinds: BTreeSet<_> = bus_event::detail_types().map(str::to_owned).collect();
     let schemas = fs::read_dir(workspace::root().join("events/schemas")).unwrap();
     let schemas = schemas.map(|file| file.unwrap().file_name().into_string().unwrap());
@@ -552,9 +545,9 @@ fn each_kind_of_event_is_published_and_let_through_by_the_rule() {
     let functions = template.functions();
     let (_, properties) = functions.iter().find(|(name, _)| *name == "bus-event").unwrap();
     let pattern = properties["Events"]["Bus"]["Properties"]["Pattern"]["detail-type"].as_array().unwrap();
-    let let_through: BTreeSet<_> = pattern.iter().map(|kind| kind.as_str().unwrap().to_owned()).collect();
-    assert_eq!(let_through, kinds);
-    // A FIFO queue can be no target of these:
+    let passed: BTreeSet<_> = pattern.iter().map(|kind| kind.as_str().unwrap().to_owned()).collect();
+    assert_eq!(passed, kinds);
+    // A FIFO queue cannot be a target of these:
     // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html.
     let on_failure = &properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"];
     for reference in [on_failure, &properties["Events"]["Bus"]["Properties"]["DeadLetterConfig"]["Arn"]] {

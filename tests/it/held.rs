@@ -23,7 +23,10 @@ use queue::Invitations;
 use time::{Duration, OffsetDateTime, macros::datetime};
 use tokio::process::Command;
 
-use crate::fixtures::{self, Aws, Queue};
+use crate::{
+    aws::{Aws, Queue},
+    functions,
+};
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -436,7 +439,7 @@ async fn forgetting_a_person_erases_what_is_held_of_them_and_of_their_leads_and_
 
 /// What the command prints, and whether it succeeds.
 async fn command(endpoint: &str, arguments: &[&str]) -> (bool, String) {
-    let program = fixtures::binary("key-check").await.with_file_name("local-stack");
+    let program = functions::binary("key-check").await.with_file_name("local-stack");
     let mut command = Command::new(program);
     command.args(arguments).args(["--aws-endpoint", endpoint]).stdin(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.unwrap();

@@ -1,4 +1,4 @@
-//! That every message leaves the queue before SQS would delete it: the worker itself, with time as an argument.
+//! Every message leaves the queue before SQS deletes it: the worker's own code in this process, with time as an argument.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::types::AttributeValue;
-use axum::{Json, Router, routing::post};
+use axum::{Json, Router};
 use invitation::{Config, TIMEOUTS, Worker};
 use leadsquared::Lane;
 use leadsquared_account::Account;
@@ -26,10 +26,9 @@ use queue::{DeadLetters, Invitations};
 use serde_json::{Value, json};
 use settings::Variables;
 use time::{OffsetDateTime, macros::datetime};
-use tokio::{net::TcpListener, task::JoinSet};
 use uuid::Uuid;
 
-use crate::stage::Stage;
+use crate::{aws_endpoint::Server, sandbox::Sandbox};
 
 const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
 const ID: &str = "00000000-0000-8000-8000-000000000001";
@@ -38,49 +37,43 @@ const EMAIL: &str = "asha@example.com";
 const NOWHERE: &str = "http://127.0.0.1:9";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The queue as far as the worker asks it: it is told how long messages wait.
+/// A queue that records for how long the worker delays messages.
 struct Waits {
-    url: String,
-    told: Arc<Mutex<Vec<Duration>>>,
-    _server: JoinSet<()>,
+    recorded: Arc<Mutex<Vec<Duration>>>,
+    server: Server,
 }
 
 impl Waits {
     async fn new() -> Self {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let keeps = told.clone();
+        let recorded = Arc::new(Mutex::new(Vec::new()));
+        let waits = recorded.clone();
         let answer = async move |body: String| -> Json<Value> {
             let request: Value = serde_json::from_str(&body).unwrap();
             let entries = request["Entries"].as_array().unwrap();
             let wait = |entry: &Value| Duration::from_secs(entry["VisibilityTimeout"].as_u64().unwrap());
-            keeps.lock().unwrap().extend(entries.iter().map(wait));
+            waits.lock().unwrap().extend(entries.iter().map(wait));
             Json(json!({"Successful": [], "Failed": []}))
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(post(answer));
-        let mut server = JoinSet::new();
-        server.spawn(async { axum::serve(listener, router).await.unwrap() });
-        Self { url, told, _server: server }
+        Self { recorded, server: Server::start(Router::new().fallback(answer)).await }
     }
 
     fn take(&self) -> Vec<Duration> {
-        std::mem::take(&mut self.told.lock().unwrap())
+        std::mem::take(&mut self.recorded.lock().unwrap())
     }
 }
 
-/// A worker, and a message that meets what is in its way.
+/// A worker, and a message that it cannot handle.
 struct Setup {
-    stage: Stage<()>,
+    sandbox: Sandbox<()>,
     worker: Worker,
     waits: Waits,
     body: Value,
-    /// Until the end of the invocation.
+    /// Time until the end of the invocation.
     left: Duration,
 }
 
 impl Setup {
-    /// A password that a sender with a form key passed on: nobody else's is opened.
+    /// Adds an encrypted password from a sender with a form key; the worker decrypts no other.
     fn type_password(&mut self) {
         self.body["version"] = 3.into();
         self.body["provenance"] = "keyed".into();
@@ -88,18 +81,18 @@ impl Setup {
     }
 
     async fn with(changes: &[(&str, &str)]) -> Self {
-        let stage = Stage::set(Settings::for_tests(), ()).await;
-        let environment = stage.environment("invitation", changes);
+        let sandbox = Sandbox::open(Settings::for_tests(), ()).await;
+        let environment = sandbox.environment("invitation", changes);
         let lookup = |name: &str| environment.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
         let config = Config::read(&Variables::new(&lookup)).unwrap();
-        let aws = without_retries(stage.aws.config());
+        let aws = without_retries(sandbox.aws.config());
         let sqs = aws_sdk_sqs::Client::new(&aws);
         let waits = Waits::new().await;
-        let queue = aws_sdk_sqs::Client::new(&aws.to_builder().endpoint_url(&waits.url).build());
+        let queue = aws_sdk_sqs::Client::new(&aws.to_builder().endpoint_url(&waits.server.url).build());
         let worker = Worker {
             account: Account::open(&aws, &config.account, Lane::Background, TIMEOUTS).unwrap(),
             ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone()),
-            invitations: Invitations::new(queue, format!("{}/000000000000/invitations.fifo", waits.url)),
+            invitations: Invitations::new(queue, format!("{}/000000000000/invitations.fifo", waits.server.url)),
             passwords: Opener::new(aws_sdk_kms::Client::new(&aws)),
             dead_letters: DeadLetters::new(sqs, config.dead_letters_queue_url.clone()),
             config,
@@ -111,19 +104,19 @@ impl Setup {
             "version": 2, "id": ID, "source": "form", "received_at": "2026-11-22T09:30:00Z", "action": "invite",
             "email": EMAIL, "attributes": [{"name": "FirstName", "value": "Asha"}],
         });
-        Self { stage, worker, waits, body, left: MINUTE }
+        Self { sandbox, worker, waits, body, left: MINUTE }
     }
 
     fn invitation(&self) -> Invitation {
         Invitation::decode(&self.body.to_string()).unwrap()
     }
 
-    /// Delivers one message of this age, for the second time.
+    /// Delivers one message of this age, for the second time; returns whether it is retried.
     async fn deliver(&self, age: Duration) -> bool {
         self.deliver_records(vec![record(&self.body, &[("SentTimestamp", &sent(age))])]).await == [true]
     }
 
-    /// Which of the records come back.
+    /// Delivers records; returns for each whether it is retried.
     async fn deliver_records(&self, records: Vec<Value>) -> Vec<bool> {
         let ids: Vec<_> = records.iter().map(|record| record["messageId"].as_str().unwrap().to_owned()).collect();
         let event: SqsEvent = serde_json::from_value(json!({"Records": records})).unwrap();
@@ -133,14 +126,12 @@ impl Setup {
     }
 
     async fn put(&self, pk: String, attributes: &[(&str, AttributeValue)]) {
-        let put = self.stage.aws.dynamodb().put_item().table_name(&self.stage.ledger).item("pk", AttributeValue::S(pk));
-        let put = attributes.iter().fold(put, |put, (name, value)| put.item(*name, value.clone()));
-        put.send().await.unwrap();
+        self.sandbox.put(&pk, attributes).await;
     }
 
     /// Class, cause and receipt of each dead letter.
     async fn dead_letters(&self) -> Vec<(String, String, Option<String>)> {
-        let letters = self.stage.dead_letters.drain().await;
+        let letters = self.sandbox.dead_letters.drain().await;
         let letter = |letter: &aws_sdk_sqs::types::Message| {
             let attributes = letter.message_attributes.as_ref().unwrap();
             let text = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
@@ -158,8 +149,7 @@ fn sent(age: Duration) -> String {
     ((NOW - age).unix_timestamp() * 1000).to_string()
 }
 
-/// The record of a message of its own, the second delivery of it, with these attributes instead; empty ones are left
-/// out.
+/// The record of the second delivery of a new message, with these attributes changed. Empty ones are left out.
 fn record(body: &Value, attributes: &[(&str, &str)]) -> Value {
     static LAST: AtomicU64 = AtomicU64::new(1);
     let mut all = json!({
@@ -177,7 +167,7 @@ fn record(body: &Value, attributes: &[(&str, &str)]) -> Value {
     })
 }
 
-/// What is in the way of a message, as the worker calls it; how long it is tried; and what sets the stage for it.
+/// An obstacle that [`setup`] creates, the worker's name for it, and for how long a message is retried because of it.
 const CAUSES: [(&str, &str, time::Duration); 19] = [
     ("a newer version", "NewerVersion", OPERATOR_HORIZON),
     ("an activity", "NotSupported", OPERATOR_HORIZON),
@@ -186,25 +176,26 @@ const CAUSES: [(&str, &str, time::Duration); 19] = [
     ("placeholders for keys", "NoKeys", OPERATOR_HORIZON),
     ("no secret", "NoKeys", OPERATOR_HORIZON),
     ("no KMS", "NoPassword", OPERATOR_HORIZON),
-    ("a KMS key that is gone", "NoPassword", OPERATOR_HORIZON),
+    ("a deleted KMS key", "NoPassword", OPERATOR_HORIZON),
     ("wrong keys", "BadKeys", OPERATOR_HORIZON),
-    ("no mail left", "MailBudget", OPERATOR_HORIZON),
-    ("another's mail", "MailBookChanged", RETRY_HORIZON),
+    ("the mail budget used up", "MailBudget", OPERATOR_HORIZON),
+    ("another invitation's mail", "MailBookChanged", RETRY_HORIZON),
     ("a lease that does not end", "Held", RETRY_HORIZON),
     ("no ledger", "Ledger", RETRY_HORIZON),
     ("a broken invitation", "Ledger", RETRY_HORIZON),
     ("a broken person", "Ledger", RETRY_HORIZON),
     ("LeadSquared fails", "ServerFault", RETRY_HORIZON),
-    ("LeadSquared hangs up", "UnknownResult", RETRY_HORIZON),
-    ("LeadSquared turns calls away", "RateLimited", RETRY_HORIZON),
-    ("a mail of unknown fate", "MailUnknown", RETRY_HORIZON),
+    ("LeadSquared cuts the connection", "UnknownResult", RETRY_HORIZON),
+    ("LeadSquared's limit reached", "RateLimited", RETRY_HORIZON),
+    ("a mail with an unknown result", "MailUnknown", RETRY_HORIZON),
 ];
 
+/// A worker and a message that meets this obstacle.
 async fn setup(what: &str) -> Setup {
     let changes: &[(&str, &str)] = match what {
         "no ledger" => &[("LEDGER_TABLE", "nowhere")],
         "no secret" => &[("LEADSQUARED_KEYS_SECRET", "nowhere")],
-        "no mail left" => &[("MAIL_BUDGET", "1")],
+        "the mail budget used up" => &[("MAIL_BUDGET", "1")],
         _ => &[],
     };
     let mut setup = Setup::with(changes).await;
@@ -212,7 +203,7 @@ async fn setup(what: &str) -> Setup {
     let number = |number: i64| AttributeValue::N(number.to_string());
     let person = format!("person#{}", PersonKey::of(&EMAIL.parse().unwrap()).as_str());
     let far = (NOW + time::Duration::days(3650)).unix_timestamp();
-    let faults = setup.stage.emulator.faults();
+    let faults = setup.sandbox.emulator.faults();
     match what {
         "a newer version" => setup.body = json!({"version": 7, "id": ID, "whom": {}}),
         "an activity" => {
@@ -221,25 +212,23 @@ async fn setup(what: &str) -> Setup {
         }
         "no time" => setup.left = Duration::from_secs(5),
         "a panic" => setup.worker.random = |_| panic!("a bug"),
-        "placeholders for keys" => setup.stage.put_keys(r#"{"accessKey":"REPLACE-ME","secretKey":"REPLACE-ME"}"#).await,
+        "placeholders for keys" => {
+            setup.sandbox.put_keys(r#"{"accessKey":"REPLACE-ME","secretKey":"REPLACE-ME"}"#).await
+        }
         "no KMS" => {
-            let aws = without_retries(setup.stage.aws.config()).to_builder().endpoint_url(NOWHERE).build();
+            let aws = without_retries(setup.sandbox.aws.config()).to_builder().endpoint_url(NOWHERE).build();
             setup.worker.passwords = Opener::new(aws_sdk_kms::Client::new(&aws));
             setup.type_password();
         }
-        "a KMS key that is gone" => {
-            // Any answer of KMS's that is about the key and not about the password.
-            let gone = (axum::http::StatusCode::BAD_REQUEST, Json(json!({"__type": "KMSInvalidStateException"})));
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let url = format!("http://{}", listener.local_addr().unwrap());
-            tokio::spawn(async { axum::serve(listener, Router::new().fallback(async || gone)).await });
-            let aws = without_retries(setup.stage.aws.config()).to_builder().endpoint_url(url).build();
+        "a deleted KMS key" => {
+            let kms = Server::failing(400, "KMSInvalidStateException").await;
+            let aws = without_retries(setup.sandbox.aws.config()).to_builder().endpoint_url(&kms.url).build();
             setup.worker.passwords = Opener::new(aws_sdk_kms::Client::new(&aws));
             setup.type_password();
         }
-        "wrong keys" => setup.stage.put_keys(r#"{"accessKey":"wrong","secretKey":"wrong"}"#).await,
-        "no mail left" => setup.put("mails#2026-11-22".to_owned(), &[("count", number(1))]).await,
-        "another's mail" => {
+        "wrong keys" => setup.sandbox.put_keys(r#"{"accessKey":"wrong","secretKey":"wrong"}"#).await,
+        "the mail budget used up" => setup.put("mails#2026-11-22".to_owned(), &[("count", number(1))]).await,
+        "another invitation's mail" => {
             let at = (NOW - Duration::from_secs(10)).unix_timestamp();
             let other = text("00000000-0000-8000-8000-00000000000f");
             let mail = AttributeValue::M([("at".to_owned(), number(at)), ("invitation".to_owned(), other)].into());
@@ -256,53 +245,52 @@ async fn setup(what: &str) -> Setup {
             setup.put(person, &[("version", text("one")), ("begun", text("none")), ("expires_at", number(far))]).await;
         }
         "LeadSquared fails" => faults.add(Fault::everywhere(Effect::gateway(503))),
-        "LeadSquared hangs up" => faults.add(Fault::on(Call::Register, Effect::Cut)),
-        "LeadSquared turns calls away" => {
+        "LeadSquared cuts the connection" => faults.add(Fault::on(Call::Register, Effect::Cut)),
+        "LeadSquared's limit reached" => {
             faults.add(Fault::everywhere(Effect::LimitReached(LimitRefusal::TooManyRequests)));
         }
-        "a mail of unknown fate" => faults.add(Fault::on(Call::SendEmailToLead, Effect::gateway(502))),
+        "a mail with an unknown result" => faults.add(Fault::on(Call::SendEmailToLead, Effect::gateway(502))),
         "no ledger" | "no secret" => {}
-        other => panic!("what is {other}?"),
+        other => panic!("no setup for {other}"),
     }
     setup
 }
 
 #[tokio::test]
-async fn whatever_a_message_comes_back_for_it_becomes_a_dead_letter_with_its_cause() {
+async fn a_message_becomes_a_dead_letter_with_its_cause_after_the_horizon_of_each_obstacle() {
     for (what, cause, horizon) in CAUSES {
         let horizon = Duration::try_from(horizon).unwrap();
         let setup = setup(what).await;
-        assert!(setup.deliver(horizon - MINUTE).await, "{what}: it is tried for {horizon:?}");
+        assert!(setup.deliver(horizon - MINUTE).await, "{what}: it is retried for {horizon:?}");
         assert_eq!(setup.dead_letters().await, [], "{what}");
         let waits = setup.waits.take();
         assert!(matches!(waits[..], [wait] if wait <= LONGEST_WAIT), "{what}: {waits:?}");
-        // Even the last attempt within the horizon ends a day before SQS would delete the message, but for its wait.
+        // The last attempt within the horizon, and the wait after it, end before SQS deletes the message.
         assert!(horizon + LONGEST_WAIT + MINUTE < Duration::from_secs(14 * 24 * 60 * 60), "{what}");
 
-        assert!(!setup.deliver(horizon + MINUTE).await, "{what}: it is not tried for longer");
+        assert!(!setup.deliver(horizon + MINUTE).await, "{what}: it is not retried for longer");
         let expected = ("exhausted".to_owned(), cause.to_owned(), Some(ID.to_owned()));
         assert_eq!(setup.dead_letters().await, [expected], "{what}");
         assert!(setup.waits.take().is_empty(), "{what}");
     }
 }
 
-/// Its age says nothing, as when somebody changes the waits: SQS moves a message after 1,000 deliveries without a
-/// reason.
+/// After 1,000 deliveries SQS would move the message itself, and its dead letter would have no cause.
 #[tokio::test]
 async fn a_message_becomes_a_dead_letter_with_its_cause_before_its_deliveries_are_used_up() {
     for what in ["a newer version", "no time", "LeadSquared fails", "wrong keys"] {
         let setup = setup(what).await;
         let (_, cause, _) = CAUSES.into_iter().find(|(name, ..)| *name == what).unwrap();
-        for (count, comes_back) in [("900", true), ("999", false)] {
+        for (count, is_retried) in [("900", true), ("999", false)] {
             let record = record(&setup.body, &[("ApproximateReceiveCount", count)]);
-            assert_eq!(setup.deliver_records(vec![record]).await, [comes_back], "{what}, delivery {count}");
+            assert_eq!(setup.deliver_records(vec![record]).await, [is_retried], "{what}, delivery {count}");
         }
         assert_eq!(setup.dead_letters().await[0].1, cause, "{what}");
     }
 }
 
 #[tokio::test]
-async fn a_message_whose_age_the_queue_does_not_tell_ends_as_well() {
+async fn a_message_of_unknown_age_becomes_a_dead_letter() {
     let old = sent(Duration::from_secs(20 * 86_400));
     for attributes in [
         [("SentTimestamp", ""), ("ApproximateFirstReceiveTimestamp", &*old), ("ApproximateReceiveCount", "2")],
@@ -340,28 +328,28 @@ async fn a_record_without_a_group_becomes_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn those_behind_a_poison_message_get_their_turn() {
+async fn a_message_behind_a_poison_message_of_its_group_is_handled_after_it() {
     let setup = Setup::with(&[]).await;
     let poison = json!({"version": 7, "id": "00000000-0000-8000-8000-0000000000aa"});
     let horizon = Duration::try_from(OPERATOR_HORIZON).unwrap();
-    for (age, comes_back) in [(horizon - MINUTE, [true, true]), (horizon + MINUTE, [false, false])] {
+    for (age, is_retried) in [(horizon - MINUTE, [true, true]), (horizon + MINUTE, [false, false])] {
         let records = vec![
             record(&poison, &[("SentTimestamp", &sent(age))]),
             record(&setup.body, &[("SentTimestamp", &sent(age))]),
         ];
-        assert_eq!(setup.deliver_records(records).await, comes_back);
+        assert_eq!(setup.deliver_records(records).await, is_retried);
     }
     assert_eq!(setup.dead_letters().await.len(), 1);
-    assert_eq!(setup.stage.emulator.mails().len(), 1);
+    assert_eq!(setup.sandbox.emulator.mails().len(), 1);
 }
 
-/// SQS moves it by itself then, which needs neither the worker's permission nor its setting.
+/// SQS then moves the message itself, which needs neither the worker's permission nor its setting.
 #[tokio::test]
 async fn a_dead_letter_that_cannot_be_written_uses_up_its_deliveries_before_retention_ends() {
     for what in ["a newer version", "LeadSquared fails"] {
         let mut setup = setup(what).await;
-        let sqs = aws_sdk_sqs::Client::new(&without_retries(setup.stage.aws.config()));
-        let url = setup.stage.dead_letters.url.replace("dead-letters", "nowhere");
+        let sqs = aws_sdk_sqs::Client::new(&without_retries(setup.sandbox.aws.config()));
+        let url = setup.sandbox.dead_letters.url.replace("dead-letters", "nowhere");
         setup.worker.dead_letters = DeadLetters::new(sqs, url);
         for (age, count) in [(13 * 86_400 + 60, 30_u32), (13 * 86_400 + 43_200, 500), (13 * 86_400 + 72_000, 999)] {
             let age = Duration::from_secs(age);
@@ -375,20 +363,20 @@ async fn a_dead_letter_that_cannot_be_written_uses_up_its_deliveries_before_rete
     }
 }
 
-/// The ledger could not be asked when it was given up.
+/// The ledger was unavailable when the worker gave the message up.
 #[tokio::test]
-async fn a_dead_letter_that_the_ledger_does_not_know_goes_on_when_it_is_put_back() {
+async fn a_dead_letter_without_a_record_in_the_ledger_is_handled_when_it_is_put_back() {
     let age = Duration::from_secs(40 * 60 * 60);
     for what in ["no ledger", "a broken invitation", "a panic"] {
         let setup = setup(what).await;
         assert!(!setup.deliver(age).await, "{what}");
         assert_eq!(setup.dead_letters().await.len(), 1, "{what}");
-        assert!(setup.stage.emulator.mails().is_empty());
+        assert!(setup.sandbox.emulator.mails().is_empty());
 
-        let mended = Setup::with(&[]).await;
+        let fixed = Setup::with(&[]).await;
         for _ in 0..2 {
-            assert!(!mended.deliver(MINUTE).await, "{what}");
+            assert!(!fixed.deliver(MINUTE).await, "{what}");
         }
-        assert_eq!((mended.dead_letters().await.len(), mended.stage.emulator.mails().len()), (0, 1), "{what}");
+        assert_eq!((fixed.dead_letters().await.len(), fixed.sandbox.emulator.mails().len()), (0, 1), "{what}");
     }
 }

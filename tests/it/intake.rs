@@ -1,4 +1,4 @@
-//! Intake's caps, seen from outside: what floods, repeats and outages put on the queue, what is held, and who is told.
+//! The caps of intake, black box: what floods, repeats and outages put on the queue, what is held, and the answers.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -6,54 +6,49 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::Message;
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    extract,
-    http::{StatusCode, uri::PathAndQuery},
-    response::IntoResponse,
+use axum::{http::StatusCode, response::IntoResponse};
+use futures::{
+    StreamExt,
+    future::{join_all, ready},
+    stream,
 };
-use futures::{StreamExt, future::join_all, stream};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use ledger::{Ledger, Mark, Places, Taken};
 use onboarding::{Invitation, PersonKey, Provenance};
+use runtime_api::Function;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use crate::invitation::aws_that_answers;
 use crate::{
-    application_form::{Answer, BROWSER, Request},
-    doorway::Doorway,
-    fixtures::{self, Aws, Queue, metrics},
-    runtime_api::Function,
+    aws::{Aws, Queue, Table},
+    aws_endpoint::{self, Server},
+    functions::{self, count_of, errors, metrics},
+    http::{Answer, BROWSER, FORM_KEY, FORM_KEY_HASH, Request},
+    tcp_proxy::TcpProxy,
     template::Template,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// SHA-256 of `abc`: <https://csrc.nist.gov/projects/cryptographic-standards-and-guidelines/example-values>.
-pub(crate) const KEY_HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-pub(crate) const KEY: &str = "abc";
 const FIELDS: &str = r#"[{"name":"email","attribute":"EmailAddress","kind":"email","required":true},
     {"name":"city","attribute":"mx_City","kind":"text"},{"name":"website","kind":"honeypot"},
     {"name":"password","kind":"password"}]"#;
-/// Caps of a network that no test reaches by accident.
-const NO_DAY: [(&str, &str); 2] = [("ALLOWANCE_DAILY", "none"), ("MAIL_BUDGET", "1000000")];
+/// Settings without which some tests would reach the daily cap of a network.
+const NO_DAILY_CAP: [(&str, &str); 2] = [("ALLOWANCE_DAILY", "none"), ("MAIL_BUDGET", "1000000")];
 
-/// A function behind an entry point, with its queue and its table.
-struct Desk {
+/// The function with its queue and its table.
+struct Intake {
     aws: Aws,
     function: Function,
     queue: Queue,
     table: String,
 }
 
-impl Desk {
+impl Intake {
     async fn of(changes: &[(&str, &str)]) -> Self {
         let aws = Aws::new().await;
         let (queue, table, key) = (aws.queue("invitations").await, aws.table().await, aws.key().await);
@@ -61,11 +56,11 @@ impl Desk {
             ("INVITATIONS_QUEUE_URL", queue.url.as_str()),
             ("LEDGER_TABLE", &table),
             ("FORM_FIELDS", FIELDS),
-            ("FORM_KEY_HASHES", KEY_HASH),
+            ("FORM_KEY_HASHES", FORM_KEY_HASH),
             ("PASSWORD_KEY", &key),
         ];
         settings.retain(|(name, _)| !changes.iter().any(|(other, _)| other == name));
-        // What is not the template's goes to the process alone.
+        // Settings that the template does not have are added to the process's environment.
         let (known, others): (Vec<_>, Vec<_>) =
             changes.iter().copied().partition(|(name, _)| Template::read().gives("application-form", name));
         settings.extend(known);
@@ -73,16 +68,16 @@ impl Desk {
         environment.extend(aws.environment());
         environment.retain(|(name, _)| !others.iter().any(|(other, _)| other == name));
         environment.extend(others.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
-        let function = Function::start(fixtures::binary("application-form").await, environment).await.unwrap();
+        let function = functions::start("application-form", environment).await.unwrap();
         Self { aws, function, queue, table }
     }
 
     async fn new() -> Self {
-        Self::of(&NO_DAY).await
+        Self::of(&NO_DAILY_CAP).await
     }
 
     async fn with_limits(limits: &str) -> Self {
-        Self::of(&[NO_DAY[0], NO_DAY[1], ("INTAKE_LIMITS", limits)]).await
+        Self::of(&[NO_DAILY_CAP[0], NO_DAILY_CAP[1], ("INTAKE_LIMITS", limits)]).await
     }
 
     async fn send(&self, request: Request<'_>) -> Answer {
@@ -93,7 +88,7 @@ impl Desk {
         self.send(form(email, city).from(address)).await
     }
 
-    /// What lies on the queue, in order.
+    /// The invitations on the queue, in order.
     async fn queued(&self) -> Vec<Invitation> {
         let mut messages = self.queue.drain().await;
         messages.sort_by_key(sequence_number);
@@ -101,17 +96,7 @@ impl Desk {
     }
 
     async fn items(&self, prefix: &str) -> Vec<HashMap<String, AttributeValue>> {
-        let mut all = Vec::new();
-        let mut from = None;
-        loop {
-            let scan = self.aws.dynamodb().scan().table_name(&self.table).consistent_read(true);
-            let page = scan.set_exclusive_start_key(from).send().await.unwrap();
-            all.extend(page.items().to_vec());
-            from = page.last_evaluated_key;
-            if from.is_none() {
-                break;
-            }
-        }
+        let mut all = self.aws.items(&self.table).await;
         all.retain(|item| item["pk"].as_s().unwrap().starts_with(prefix));
         all
     }
@@ -120,7 +105,7 @@ impl Desk {
         self.items("held#").await
     }
 
-    /// Why applications are held, each as often as it is.
+    /// How many applications are held for each cause.
     async fn causes(&self) -> BTreeMap<String, usize> {
         let mut causes = BTreeMap::new();
         for item in self.held().await {
@@ -147,21 +132,20 @@ fn causes<const N: usize>(expected: [(&str, usize); N]) -> BTreeMap<String, usiz
     expected.into_iter().map(|(cause, times)| (cause.to_owned(), times)).collect()
 }
 
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+fn unix_now() -> i64 {
+    OffsetDateTime::now_utc().unix_timestamp()
 }
 
-/// Forms for one address and forms from one network, with ordinary applicants among them.
+/// A flood of forms for one address and of forms from one network, with ordinary applicants among them.
 #[tokio::test]
-async fn a_flood_takes_no_more_of_the_queue_than_its_caps_and_nothing_of_it_is_lost() {
+async fn a_flood_gets_no_more_of_the_queue_than_its_caps_and_no_form_is_lost() {
     const FOR_ONE: usize = 60;
     const FROM_ONE: usize = 400;
     const ORDINARY: usize = 10;
-    const QUARTER: u64 = 15 * 60;
-    let mut desk = Desk::new().await;
-    desk.function.add_process().await.unwrap();
+    const QUARTER: i64 = 15 * 60;
+    let mut intake = Intake::new().await;
+    intake.function.add_process().await.unwrap();
 
-    // An ordinary applicant comes after every so many of the flood.
     let mut crowd = Vec::new();
     for number in 0..FOR_ONE + FROM_ONE {
         crowd.push(match number % ((FOR_ONE + FROM_ONE) / FOR_ONE) {
@@ -178,10 +162,10 @@ async fn a_flood_takes_no_more_of_the_queue_than_its_caps_and_nothing_of_it_is_l
     let began = unix_now() / QUARTER;
     let answers: Vec<_> = stream::iter(crowd.iter().enumerate())
         .map(|(number, (email, address))| {
-            let desk = &desk;
+            let intake = &intake;
             async move {
                 let began = Instant::now();
-                (desk.post(email, &number.to_string(), address).await, began.elapsed())
+                (intake.post(email, &number.to_string(), address).await, began.elapsed())
             }
         })
         .buffered(8)
@@ -192,7 +176,7 @@ async fn a_flood_takes_no_more_of_the_queue_than_its_caps_and_nothing_of_it_is_l
     for (answer, _) in &answers {
         assert_eq!((answer.status, answer.json()["status"].as_str()), (202, Some("accepted")), "{}", answer.body);
     }
-    let queued = desk.queued().await;
+    let queued = intake.queued().await;
     let emails: Vec<_> = queued.iter().map(|it| it.encode()).collect();
     let on_queue = |part: &str| emails.iter().filter(|message| message.contains(part)).count();
     assert_eq!(on_queue("victim@"), 3, "of {for_one} forms for one address from one network");
@@ -200,14 +184,14 @@ async fn a_flood_takes_no_more_of_the_queue_than_its_caps_and_nothing_of_it_is_l
     assert!(admitted <= 300 * windows, "{admitted} of {from_one} forms from one network");
     assert_eq!(on_queue("ordinary-"), ORDINARY);
 
-    // Nothing is lost: what is not on the queue is held.
+    // Every form is on the queue or held.
     let receipts: BTreeSet<_> = answers.iter().map(|(answer, _)| answer.receipt()).collect();
     assert_eq!(receipts.len(), crowd.len());
     let on_queue: BTreeSet<_> = queued.iter().map(|it| it.id.to_string()).collect();
     let mut stored = on_queue.clone();
-    for item in desk.held().await {
+    for item in intake.held().await {
         let id = text(&item, "pk").trim_start_matches("held#").to_owned();
-        assert!(stored.insert(id), "an application is held and on the queue");
+        assert!(stored.insert(id), "an application is both held and on the queue");
     }
     assert_eq!(stored, receipts);
     let median = |is_queued: bool| {
@@ -222,7 +206,7 @@ async fn a_flood_takes_no_more_of_the_queue_than_its_caps_and_nothing_of_it_is_l
         median(false)
     );
 
-    // The same applicants alone, and what was ahead of each before there were caps.
+    // How many messages were ahead of each ordinary applicant: alone, with the flood, and with the flood but no caps.
     const CALLS_A_SECOND: f64 = 10.0 / 5.0;
     const CALLS_EACH: f64 = 3.0;
     let seconds = |ahead: f64| ahead * CALLS_EACH / CALLS_A_SECOND;
@@ -231,7 +215,7 @@ async fn a_flood_takes_no_more_of_the_queue_than_its_caps_and_nothing_of_it_is_l
         order.iter().enumerate().filter(|(_, it)| it.contains("ordinary-")).map(|(place, _)| place).collect()
     };
     let uncapped: Vec<_> = crowd.iter().map(|(email, _)| email.clone()).collect();
-    // Five percent of the smallest plan's 10,000 calls are 166 applications.
+    // 5 % of the smallest plan's 10,000 calls are enough for 166 applications.
     let (mut of_crowd, mut smallest_plan) = (0, emails.clone());
     smallest_plan.retain(|message| {
         of_crowd += usize::from(message.contains("crowd-"));
@@ -261,159 +245,159 @@ fn count(crowd: &[(String, String)], part: &str) -> usize {
 }
 
 #[tokio::test]
-async fn of_many_forms_at_once_for_one_address_three_are_queued() {
-    let mut desk = Desk::new().await;
+async fn three_of_many_simultaneous_forms_for_one_address_are_queued() {
+    let mut intake = Intake::new().await;
     for _ in 0..3 {
-        desk.function.add_process().await.unwrap();
+        intake.function.add_process().await.unwrap();
     }
     let cities: Vec<_> = (0..40).map(|number| number.to_string()).collect();
-    let answers = join_all(cities.iter().map(|city| desk.post("asha@example.test", city, "203.0.113.1"))).await;
+    let answers = join_all(cities.iter().map(|city| intake.post("asha@example.test", city, "203.0.113.1"))).await;
     assert!(answers.iter().all(|answer| answer.status == 202));
-    let queued = desk.queued().await.len();
-    // Each asks ten times before it counts as one of a crowd: fewer than three only where all of them collide for that
-    // long.
+    let queued = intake.queued().await.len();
+    // Each tries ten times before it counts as contended. Fewer than three are queued only when all of them collide for
+    // that long.
     assert!((1..=3).contains(&queued), "{queued}");
-    assert_eq!(queued + desk.held().await.len(), cities.len());
+    assert_eq!(queued + intake.held().await.len(), cities.len());
 }
 
 #[tokio::test]
-async fn the_day_of_a_network_is_a_share_of_the_calls_and_of_the_mails() {
-    // Five percent of 40 mails are two applications; of 120 calls, at three each, two as well.
+async fn the_daily_cap_of_a_network_is_a_share_of_the_calls_and_of_the_mails() {
+    // 5 % of 40 mails are two applications, and so are 5 % of 120 calls at three calls each.
     for (name, value, other) in
         [("MAIL_BUDGET", "40", ("ALLOWANCE_DAILY", "none")), ("ALLOWANCE_DAILY", "120", ("MAIL_BUDGET", "10000"))]
     {
-        let desk = Desk::of(&[(name, value), other]).await;
+        let intake = Intake::of(&[(name, value), other]).await;
         for number in 0..4 {
-            desk.post(&format!("a{number}@example.test"), "", "203.0.113.1").await.receipt();
+            intake.post(&format!("a{number}@example.test"), "", "203.0.113.1").await.receipt();
         }
-        assert_eq!(desk.queued().await.len(), 2, "{name}");
-        assert_eq!(desk.causes().await, causes([("network-day", 2)]), "{name}");
-        desk.post("b@example.test", "", "203.0.113.2").await.receipt();
-        assert_eq!(desk.queued().await.len(), 1, "another network, {name}");
+        assert_eq!(intake.queued().await.len(), 2, "{name}");
+        assert_eq!(intake.causes().await, causes([("network-day", 2)]), "{name}");
+        intake.post("b@example.test", "", "203.0.113.2").await.receipt();
+        assert_eq!(intake.queued().await.len(), 1, "another network, {name}");
     }
-    // The smallest plan's calls hold where the template says nothing of a daily quota.
-    let desk = Desk::of(&[("MAIL_BUDGET", "1000000"), ("INTAKE_LIMITS", r#"{"network_share":1}"#)]).await;
+    // Without a daily quota in the template, the smallest plan's calls are used.
+    let intake = Intake::of(&[("MAIL_BUDGET", "1000000"), ("INTAKE_LIMITS", r#"{"network_share":1}"#)]).await;
     let emails: Vec<_> = (0..40).map(|number| format!("a{number}@example.test")).collect();
     for email in &emails {
-        desk.post(email, "", "203.0.113.1").await.receipt();
+        intake.post(email, "", "203.0.113.1").await.receipt();
     }
-    assert_eq!(desk.queued().await.len(), 33, "one percent of 10,000 calls at three each");
+    assert_eq!(intake.queued().await.len(), 33, "one percent of 10,000 calls at three each");
 }
 
 #[tokio::test]
-async fn one_mailbox_has_twenty_an_hour_whatever_its_spelling_and_wherever_they_come_from() {
-    let desk = Desk::new().await;
+async fn one_mailbox_gets_twenty_forms_an_hour_across_spellings_and_networks() {
+    let intake = Intake::new().await;
     for number in 0..23 {
         let email = match number % 3 {
             0 => format!("asha+{number}@example.test"),
             1 => format!("\u{430}sha+{number}@example.test"),
             _ => format!("Asha+{number}@EXAMPLE.test"),
         };
-        desk.post(&email, "", &format!("203.0.113.{number}")).await.receipt();
+        intake.post(&email, "", &format!("203.0.113.{number}")).await.receipt();
     }
-    assert_eq!(desk.queued().await.len(), 20);
-    assert_eq!(desk.causes().await, causes([("mailbox", 3)]));
+    assert_eq!(intake.queued().await.len(), 20);
+    assert_eq!(intake.causes().await, causes([("mailbox", 3)]));
 }
 
 #[tokio::test]
-async fn a_site_of_ipv6_has_five_times_a_networks_cap_and_a_person_one_place_in_all_of_it() {
-    let desk = Desk::with_limits(r#"{"network":2}"#).await;
+async fn an_ipv6_site_has_five_times_a_networks_cap_and_counts_as_one_network_for_a_person() {
+    let intake = Intake::with_limits(r#"{"network":2}"#).await;
     for number in 0..3 {
-        desk.post(&format!("a{number}@example.test"), "", &format!("2001:db8:1:1::{number}")).await.receipt();
+        intake.post(&format!("a{number}@example.test"), "", &format!("2001:db8:1:1::{number}")).await.receipt();
     }
-    assert_eq!((desk.queued().await.len(), desk.causes().await), (2, causes([("network", 1)])));
+    assert_eq!((intake.queued().await.len(), intake.causes().await), (2, causes([("network", 1)])));
     for number in 0..20 {
-        desk.post(&format!("b{number}@example.test"), "", &format!("2001:db8:1:{}::1", 16 + number)).await.receipt();
+        intake.post(&format!("b{number}@example.test"), "", &format!("2001:db8:1:{}::1", 16 + number)).await.receipt();
     }
-    assert_eq!(desk.queued().await.len(), 8, "ten of the site in all");
-    let desk = Desk::new().await;
+    assert_eq!(intake.queued().await.len(), 8, "ten forms of the site in all");
+    let intake = Intake::new().await;
     for number in 0..5 {
-        desk.post("asha@example.test", &number.to_string(), &format!("2001:db8:1:{number}::1")).await.receipt();
+        intake.post("asha@example.test", &number.to_string(), &format!("2001:db8:1:{number}::1")).await.receipt();
     }
-    assert_eq!(desk.queued().await.len(), 3);
+    assert_eq!(intake.queued().await.len(), 3);
 }
 
 #[tokio::test]
-async fn an_identical_repeat_is_answered_the_same_and_not_counted() {
-    let desk = Desk::new().await;
+async fn an_identical_repeat_gets_the_same_answer_and_is_not_counted() {
+    let intake = Intake::new().await;
     let keyed = |key: &'static str| form("asha@example.test", key).header("idempotency-key", key);
     let mut receipts = BTreeSet::new();
     for _ in 0..5 {
-        receipts.insert(desk.send(keyed("one")).await.receipt());
+        receipts.insert(intake.send(keyed("one")).await.receipt());
     }
-    assert_eq!((receipts.len(), desk.queued().await.len()), (1, 1));
+    assert_eq!((receipts.len(), intake.queued().await.len()), (1, 1));
     for key in ["two", "three", "four"] {
-        desk.send(keyed(key)).await.receipt();
+        intake.send(keyed(key)).await.receipt();
     }
-    assert_eq!((desk.queued().await.len(), desk.causes().await), (2, causes([("person-and-network", 1)])));
-    // Its repeats are not held a second time, and those of an accepted one go on to the queue, which knows them.
-    let before = desk.held().await;
+    assert_eq!((intake.queued().await.len(), intake.causes().await), (2, causes([("person-and-network", 1)])));
+    // A repeat of a held form is not held again. A repeat of an accepted one goes to the queue, which drops it.
+    let before = intake.held().await;
     for key in ["four", "four", "one", "two"] {
-        desk.send(keyed(key)).await.receipt();
+        intake.send(keyed(key)).await.receipt();
     }
-    assert_eq!(desk.held().await, before);
-    let [sender] = &desk.items("sender#").await[..] else { panic!("one network") };
+    assert_eq!(intake.held().await, before);
+    let [sender] = &intake.items("sender#").await[..] else { panic!("one network") };
     let window = sender.iter().find(|(name, _)| name.starts_with("form-")).unwrap();
     assert_eq!((window.1.as_n().unwrap().as_str(), sender["held"].as_n().unwrap().as_str()), ("3", "1"));
-    // A corrected form needs a key of its own, whether the first one was held or went to the queue.
+    // A corrected form needs a new key, whether the first one was held or queued.
     for key in ["four", "one"] {
-        let other = desk.send(form("asha@example.test", "elsewhere").header("idempotency-key", key)).await;
+        let other = intake.send(form("asha@example.test", "elsewhere").header("idempotency-key", key)).await;
         assert_eq!((other.status, other.faulty_fields()), (422, vec!["Idempotency-Key".to_owned()]), "{key}");
     }
-    assert_eq!((desk.queued().await.len(), desk.held().await), (0, before));
+    assert_eq!((intake.queued().await.len(), intake.held().await), (0, before));
 }
 
 #[tokio::test]
-async fn an_application_that_was_decided_about_is_neither_held_again_nor_sent_again() {
-    let desk = Desk::with_limits(r#"{"network":1}"#).await;
-    desk.post("first@example.test", "", "203.0.113.1").await.receipt();
-    let repeat = || desk.send(form("asha@example.test", "").header("idempotency-key", "k").from("203.0.113.1"));
+async fn a_repeat_of_a_decided_application_is_neither_held_nor_queued() {
+    let intake = Intake::with_limits(r#"{"network":1}"#).await;
+    intake.post("first@example.test", "", "203.0.113.1").await.receipt();
+    let repeat = || intake.send(form("asha@example.test", "").header("idempotency-key", "k").from("203.0.113.1"));
     let receipt = repeat().await.receipt();
-    assert_eq!(desk.queued().await.len(), 1);
+    assert_eq!(intake.queued().await.len(), 1);
     let pk = AttributeValue::S(format!("held#{receipt}"));
-    let decide = desk.aws.dynamodb().update_item().table_name(&desk.table).key("pk", pk);
+    let decide = intake.aws.dynamodb().update_item().table_name(&intake.table).key("pk", pk);
     let decide = decide.update_expression("SET decision = :accepted, decided_at = :now");
     let decide = decide.expression_attribute_values(":accepted", AttributeValue::S("accepted".to_owned()));
     decide.expression_attribute_values(":now", AttributeValue::N("1".to_owned())).send().await.unwrap();
-    let before = desk.held().await;
+    let before = intake.held().await;
     assert_eq!(repeat().await.receipt(), receipt);
-    assert_eq!((desk.held().await, desk.queued().await.len()), (before, 0));
+    assert_eq!((intake.held().await, intake.queued().await.len()), (before, 0));
 }
 
 #[tokio::test]
-async fn two_copies_at_once_get_nothing_past_a_network_that_is_full() {
-    let mut desk = Desk::with_limits(r#"{"network":2}"#).await;
-    desk.function.add_process().await.unwrap();
+async fn simultaneous_copies_do_not_exceed_the_cap_of_a_network() {
+    let mut intake = Intake::with_limits(r#"{"network":2}"#).await;
+    intake.function.add_process().await.unwrap();
     let emails: Vec<_> = (0..20).map(|number| format!("a{number}@example.test")).collect();
     for email in &emails {
-        let copies = [0, 1].map(|_| desk.post(email, "", "203.0.113.1"));
+        let copies = [0, 1].map(|_| intake.post(email, "", "203.0.113.1"));
         for answer in join_all(copies).await {
             answer.receipt();
         }
     }
-    let queued = desk.queued().await.len();
+    let queued = intake.queued().await.len();
     assert!(queued <= 2, "{queued}");
-    assert_eq!(queued + desk.held().await.len(), emails.len());
+    assert_eq!(queued + intake.held().await.len(), emails.len());
 }
 
 #[tokio::test]
-async fn a_held_application_is_answered_like_any_other_and_kept_for_an_operator() {
-    let desk = Desk::with_limits(r#"{"network":1}"#).await;
-    let accepted = desk.post("first@example.test", "", "203.0.113.1").await;
-    assert_eq!(desk.queued().await.len(), 1);
+async fn a_held_application_gets_the_usual_answer_and_is_stored_for_an_operator() {
+    let intake = Intake::with_limits(r#"{"network":1}"#).await;
+    let accepted = intake.post("first@example.test", "", "203.0.113.1").await;
+    assert_eq!(intake.queued().await.len(), 1);
     let at = i64::try_from(unix_now()).unwrap();
-    let held = desk.post("c4nary@example.test", "c4nary city", "203.0.113.1").await;
+    let held = intake.post("c4nary@example.test", "c4nary city", "203.0.113.1").await;
     let anonymous = |answer: &Answer| answer.body.replace(&answer.receipt(), "receipt");
     assert_eq!((held.status, &held.headers), (accepted.status, &accepted.headers));
     assert_eq!(anonymous(&held), anonymous(&accepted));
     let browser = async |email: &str, address: &str| {
-        let page = desk.send(form(email, "").accept(BROWSER).from(address)).await;
+        let page = intake.send(form(email, "").accept(BROWSER).from(address)).await;
         (page.status, page.headers, page.body.split("Your receipt").next().unwrap().to_owned())
     };
     assert_eq!(browser("third@example.test", "203.0.113.1").await, browser("fourth@example.test", "203.0.113.4").await);
 
     let pk = format!("held#{}", held.receipt());
-    let items = desk.held().await;
+    let items = intake.held().await;
     let item = items.iter().find(|item| text(item, "pk") == pk).unwrap();
     let person = PersonKey::of(&"c4nary@example.test".parse().unwrap());
     assert_eq!((text(item, "person"), text(item, "cause")), (person.as_str().to_owned(), "network".to_owned()));
@@ -427,7 +411,7 @@ async fn a_held_application_is_answered_like_any_other_and_kept_for_an_operator(
     let invitation = Invitation::decode(&text(item, "message")).unwrap();
     assert_eq!((invitation.id.to_string(), invitation.person()), (held.receipt(), person));
 
-    let Desk { function, .. } = desk;
+    let Intake { function, .. } = intake;
     let printed = function.stop().await;
     for canary in ["c4nary", "203.0.113.1", "first@"] {
         assert!(!printed.contains(canary), "{canary} is logged: {printed}");
@@ -442,72 +426,73 @@ async fn a_held_application_is_answered_like_any_other_and_kept_for_an_operator(
 }
 
 #[tokio::test]
-async fn a_robots_form_is_held_and_takes_nobodys_places() {
-    let desk = Desk::with_limits(r#"{"network":3}"#).await;
+async fn a_form_with_a_filled_honeypot_is_held_and_counts_for_no_cap() {
+    let intake = Intake::with_limits(r#"{"network":3}"#).await;
     for number in 0..5 {
         let robot = Request::json(&[("email", "asha@example.test"), ("website", "x"), ("city", &number.to_string())]);
-        desk.send(robot).await.receipt();
+        intake.send(robot).await.receipt();
     }
-    assert_eq!((desk.queued().await.len(), desk.causes().await), (0, causes([("honeypot", 5)])));
+    assert_eq!((intake.queued().await.len(), intake.causes().await), (0, causes([("honeypot", 5)])));
     for number in 0..3 {
-        // The very same but for the field that people do not see.
-        desk.post("asha@example.test", &number.to_string(), "203.0.113.7").await.receipt();
+        // The same form without the hidden field.
+        intake.post("asha@example.test", &number.to_string(), "203.0.113.7").await.receipt();
     }
-    assert_eq!(desk.queued().await.len(), 3);
+    assert_eq!(intake.queued().await.len(), 3);
 }
 
 #[tokio::test]
-async fn a_network_with_as_many_held_applications_as_it_may_have_is_told_to_wait() {
-    let desk = Desk::with_limits(r#"{"network":1,"held":2}"#).await;
+async fn a_network_over_its_cap_of_held_applications_gets_429_and_a_time_to_retry() {
+    let intake = Intake::with_limits(r#"{"network":1,"held":2}"#).await;
     for number in 0..3 {
-        desk.post(&format!("a{number}@example.test"), "", "203.0.113.1").await.receipt();
+        intake.post(&format!("a{number}@example.test"), "", "203.0.113.1").await.receipt();
     }
     for (accept, content_type) in
         [("application/json", "application/problem+json"), (BROWSER, "text/html; charset=utf-8")]
     {
-        let refused = desk.send(form("late@example.test", "").from("203.0.113.1").accept(accept)).await;
+        let refused = intake.send(form("late@example.test", "").from("203.0.113.1").accept(accept)).await;
         assert_eq!((refused.status, refused.headers["content-type"].as_str()), (429, content_type), "{}", refused.body);
-        assert!(refused.headers["retry-after"].parse::<u32>().is_ok_and(|seconds| (1..=901).contains(&seconds)));
+        assert!(refused.retries_within(901));
     }
     let robot = Request::json(&[("email", "b@example.test"), ("website", "x")]).from("203.0.113.1");
-    assert_eq!(desk.send(robot).await.status, 429);
-    assert_eq!((desk.queued().await.len(), desk.held().await.len()), (1, 2));
-    desk.post("b@example.test", "", "203.0.113.2").await.receipt();
-    assert_eq!(desk.queued().await.len(), 1, "another network");
+    assert_eq!(intake.send(robot).await.status, 429);
+    assert_eq!((intake.queued().await.len(), intake.held().await.len()), (1, 2));
+    intake.post("b@example.test", "", "203.0.113.2").await.receipt();
+    assert_eq!(intake.queued().await.len(), 1, "another network");
 }
 
 #[tokio::test]
-async fn a_sender_with_a_form_key_has_caps_of_its_own_and_names_its_visitors() {
-    let desk = Desk::with_limits(r#"{"network":2,"form_key":5,"person_and_network":1}"#).await;
+async fn a_sender_with_a_form_key_has_its_own_caps_and_names_its_visitors() {
+    let intake = Intake::with_limits(r#"{"network":2,"form_key":5,"person_and_network":1}"#).await;
     let keyed = |email: &str, city: &str, visitor: &str| {
-        form(email, city).header("x-form-key", KEY).header("x-visitor-address", visitor).from("198.51.100.9")
+        form(email, city).header("x-form-key", FORM_KEY).header("x-visitor-address", visitor).from("198.51.100.9")
     };
     for number in 0..3 {
-        desk.send(keyed(&format!("a{number}@example.test"), "", "203.0.113.1")).await.receipt();
+        intake.send(keyed(&format!("a{number}@example.test"), "", "203.0.113.1")).await.receipt();
     }
-    let queued = desk.queued().await;
-    assert_eq!(queued.len(), 3, "the sender's address has no cap");
+    let queued = intake.queued().await;
+    assert_eq!(queued.len(), 3, "the sender's own network has no cap");
     assert!(queued.iter().all(|invitation| invitation.provenance == Provenance::Keyed));
-    // One place for the person and the visitor's network, and another one elsewhere.
-    desk.send(keyed("a0@example.test", "again", "203.0.113.1")).await.receipt();
-    desk.send(keyed("a0@example.test", "again, elsewhere", "203.0.113.2")).await.receipt();
-    assert_eq!((desk.queued().await.len(), desk.causes().await), (1, causes([("person-and-network", 1)])));
-    desk.send(keyed("a5@example.test", "", "203.0.113.1")).await.receipt();
-    desk.send(keyed("a6@example.test", "", "no address")).await.receipt();
-    assert_eq!(desk.queued().await.len(), 1);
-    assert_eq!(desk.causes().await, causes([("form-key", 1), ("person-and-network", 1)]));
+    // The person has one form from the visitor's network, and one from another network.
+    intake.send(keyed("a0@example.test", "again", "203.0.113.1")).await.receipt();
+    intake.send(keyed("a0@example.test", "again, elsewhere", "203.0.113.2")).await.receipt();
+    assert_eq!((intake.queued().await.len(), intake.causes().await), (1, causes([("person-and-network", 1)])));
+    intake.send(keyed("a5@example.test", "", "203.0.113.1")).await.receipt();
+    intake.send(keyed("a6@example.test", "", "no address")).await.receipt();
+    assert_eq!(intake.queued().await.len(), 1);
+    assert_eq!(intake.causes().await, causes([("form-key", 1), ("person-and-network", 1)]));
 
-    // A wrong key is no key: the sender's own network counts, and nobody else's is named.
+    // With a wrong key the sender's own network counts, and the visitor's address is ignored.
     for number in 0..3 {
         let wrong = form(&format!("w{number}@example.test"), "").header("x-form-key", "wrong");
-        desk.send(wrong.header("x-visitor-address", &format!("203.0.113.{number}")).from("198.51.100.9"))
+        intake
+            .send(wrong.header("x-visitor-address", &format!("203.0.113.{number}")).from("198.51.100.9"))
             .await
             .receipt();
     }
-    let queued = desk.queued().await;
+    let queued = intake.queued().await;
     assert_eq!(queued.len(), 2);
     assert!(queued.iter().all(|invitation| invitation.provenance == Provenance::Public));
-    let printed = desk.function.stop().await;
+    let printed = intake.function.stop().await;
     assert!(
         printed.contains("x-form-key is none of FORM_KEY_HASHES") && !printed.contains("198.51.100.9"),
         "{printed}"
@@ -516,41 +501,40 @@ async fn a_sender_with_a_form_key_has_caps_of_its_own_and_names_its_visitors() {
 
 #[tokio::test]
 async fn a_password_from_a_form_without_a_key_never_reaches_the_queue() {
-    let desk = Desk::new().await;
+    let intake = Intake::new().await;
     let with_password =
         |email: &str| Request::json(&[("email", email), ("password", "C4nary Horse battery!")]).from("203.0.113.1");
-    desk.send(with_password("a@example.test")).await.receipt();
-    desk.send(with_password("b@example.test").header("x-form-key", "wrong")).await.receipt();
-    let queued = desk.queued().await;
+    intake.send(with_password("a@example.test")).await.receipt();
+    intake.send(with_password("b@example.test").header("x-form-key", "wrong")).await.receipt();
+    let queued = intake.queued().await;
     assert_eq!(queued.len(), 2);
     assert!(queued.iter().all(|invitation| invitation.password.is_none()));
-    desk.send(with_password("c@example.test").header("x-form-key", KEY)).await.receipt();
-    assert!(desk.queued().await[0].password.is_some());
-    let printed = desk.function.stop().await;
+    intake.send(with_password("c@example.test").header("x-form-key", FORM_KEY)).await.receipt();
+    assert!(intake.queued().await[0].password.is_some());
+    let printed = intake.function.stop().await;
     assert!(!printed.contains("C4nary"), "{printed}");
     assert_eq!(printed.matches("password was discarded").count(), 2, "{printed}");
-    let discarded = metrics(&printed).into_iter().filter(|(name, ..)| name == "PasswordsDiscarded").count();
-    assert_eq!(discarded, 2);
+    assert_eq!(count_of(&printed, "PasswordsDiscarded"), 2);
 }
 
 #[tokio::test]
-async fn a_held_password_is_sealed() {
-    let desk = Desk::with_limits(r#"{"form_key":1}"#).await;
+async fn a_held_password_is_encrypted() {
+    let intake = Intake::with_limits(r#"{"form_key":1}"#).await;
     let request = |email: &str| {
-        Request::json(&[("email", email), ("password", "C4nary Horse battery!")]).header("x-form-key", KEY)
+        Request::json(&[("email", email), ("password", "C4nary Horse battery!")]).header("x-form-key", FORM_KEY)
     };
     for email in ["a@example.test", "b@example.test"] {
-        desk.send(request(email)).await.receipt();
+        intake.send(request(email)).await.receipt();
     }
-    let [item] = &desk.held().await[..] else { panic!("one is held") };
+    let [item] = &intake.held().await[..] else { panic!("one is held") };
     let message = text(item, "message");
     assert!(!message.contains("C4nary") && message.contains(r#""password":""#), "{message}");
 }
 
 #[tokio::test]
-async fn what_the_queue_refuses_is_not_counted() {
-    let desk = Desk::new().await;
-    let Desk { aws, function, queue, table } = desk;
+async fn a_form_that_the_queue_refuses_does_not_count() {
+    let intake = Intake::new().await;
+    let Intake { aws, function, queue, table } = intake;
     queue.remove().await;
     let send = async |number: usize| {
         let request = form("asha@example.test", &number.to_string()).from("203.0.113.1");
@@ -559,122 +543,108 @@ async fn what_the_queue_refuses_is_not_counted() {
     for number in 0..5 {
         let refused = send(number).await;
         assert_eq!(refused.status, 503, "{}", refused.body);
-        assert!(refused.headers["retry-after"].parse::<u32>().is_ok_and(|seconds| seconds > 0));
+        assert!(refused.retries_within(3600));
     }
     let queue = aws.queue("invitations").await;
     for number in 0..4 {
         assert_eq!(send(number).await.status, 202);
     }
-    let desk = Desk { aws, function, queue, table };
-    assert_eq!((desk.queued().await.len(), desk.causes().await), (3, causes([("person-and-network", 1)])));
+    let intake = Intake { aws, function, queue, table };
+    assert_eq!((intake.queued().await.len(), intake.causes().await), (3, causes([("person-and-network", 1)])));
 }
 
 #[tokio::test]
-async fn without_its_table_a_process_counts_alone_and_says_so_once() {
-    // An earlier template names no table; a role without the right, or a table that is gone, is the same.
+async fn without_its_table_each_process_counts_by_itself_and_logs_one_error() {
+    // An earlier template names no table. A deleted table is like a role without permission.
     for (changes, error) in [
-        (vec![NO_DAY[0], NO_DAY[1], ("LEDGER_TABLE", "")], "LEDGER_TABLE is not set"),
-        (vec![NO_DAY[0], NO_DAY[1], ("LEDGER_TABLE", "nowhere")], "the ledger cannot be asked"),
+        (vec![NO_DAILY_CAP[0], NO_DAILY_CAP[1], ("LEDGER_TABLE", "")], "LEDGER_TABLE is not set"),
+        (vec![NO_DAILY_CAP[0], NO_DAILY_CAP[1], ("LEDGER_TABLE", "nowhere")], "the ledger cannot be asked"),
     ] {
-        let desk = Desk::of(&changes).await;
+        let intake = Intake::of(&changes).await;
         for city in ["one", "two", "three", "one"] {
-            let answer = desk.send(form("asha@example.test", city).header("idempotency-key", city)).await;
+            let answer = intake.send(form("asha@example.test", city).header("idempotency-key", city)).await;
             assert_eq!(answer.status, 202, "{}", answer.body);
         }
-        let full = desk.post("asha@example.test", "four", "203.0.113.7").await;
+        let full = intake.post("asha@example.test", "four", "203.0.113.7").await;
         assert_eq!(full.status, 503, "{}", full.body);
-        assert!(full.headers["retry-after"].parse::<u32>().is_ok_and(|seconds| (1..=3601).contains(&seconds)));
-        desk.post("ravi@example.test", "", "203.0.113.7").await.receipt();
-        assert_eq!(desk.queued().await.len(), 4);
-        let printed = desk.function.stop().await;
-        let errors = printed.lines().filter(|line| line.contains(r#""level":"ERROR""#));
-        assert_eq!(errors.filter(|line| line.contains(error)).count(), 1, "{printed}");
+        assert!(full.retries_within(3601));
+        intake.post("ravi@example.test", "", "203.0.113.7").await.receipt();
+        assert_eq!(intake.queued().await.len(), 4);
+        let printed = intake.function.stop().await;
+        assert_eq!(errors(&printed).iter().filter(|line| line.contains(error)).count(), 1, "{printed}");
     }
 }
 
 #[tokio::test]
-async fn a_table_that_cannot_be_reached_loses_nobody_and_counts_again_when_it_is_back() {
+async fn an_outage_of_the_table_loses_no_form_and_counting_resumes_after_it() {
     let aws = Aws::new().await;
-    let target = aws.environment().into_iter().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap().1;
-    let doorway = Doorway::to(target.trim_start_matches("http://").to_owned()).await;
-    let desk = Desk::of(&[NO_DAY[0], NO_DAY[1], ("AWS_ENDPOINT_URL_DYNAMODB", &doorway.url())]).await;
-    doorway.set_open(false);
+    let network = TcpProxy::to(aws.endpoint()).await;
+    let intake = Intake::of(&[NO_DAILY_CAP[0], NO_DAILY_CAP[1], ("AWS_ENDPOINT_URL_DYNAMODB", &network.url())]).await;
+    network.switch(false);
     for city in ["one", "two", "three"] {
-        desk.post("asha@example.test", city, "203.0.113.1").await.receipt();
+        intake.post("asha@example.test", city, "203.0.113.1").await.receipt();
     }
-    assert_eq!(desk.post("asha@example.test", "four", "203.0.113.1").await.status, 503);
+    assert_eq!(intake.post("asha@example.test", "four", "203.0.113.1").await.status, 503);
     let robot = Request::json(&[("email", "b@example.test"), ("website", "x")]);
-    assert_eq!(desk.send(robot).await.status, 503, "it could not be held");
-    assert_eq!(desk.queued().await.len(), 3);
-    doorway.set_open(true);
-    desk.post("asha@example.test", "four", "203.0.113.1").await.receipt();
-    assert_eq!(desk.queued().await.len(), 1);
+    assert_eq!(intake.send(robot).await.status, 503, "it cannot be held");
+    assert_eq!(intake.queued().await.len(), 3);
+    network.switch(true);
+    intake.post("asha@example.test", "four", "203.0.113.1").await.receipt();
+    assert_eq!(intake.queued().await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_table_that_was_asked_too_often_lets_no_flood_in() {
-    let (url, _server) = aws_that_answers(400, "ThrottlingException").await;
-    let desk = Desk::of(&[NO_DAY[0], NO_DAY[1], ("AWS_ENDPOINT_URL_DYNAMODB", &url)]).await;
-    assert_eq!(desk.post("asha@example.test", "one", "203.0.113.1").await.status, 503);
-    assert_eq!(desk.queued().await.len(), 0);
+async fn a_throttled_table_admits_no_form() {
+    let table = Server::failing(400, "ThrottlingException").await;
+    let intake = Intake::of(&[NO_DAILY_CAP[0], NO_DAILY_CAP[1], ("AWS_ENDPOINT_URL_DYNAMODB", &table.url)]).await;
+    assert_eq!(intake.post("asha@example.test", "one", "203.0.113.1").await.status, 503);
+    assert_eq!(intake.queued().await.len(), 0);
 }
 
-/// A way to DynamoDB that writes down what is asked of it.
+/// The calls that reached DynamoDB, and the conflicts that are still to happen.
 #[derive(Clone, Default)]
-struct Overheard {
-    calls: Arc<Mutex<Vec<String>>>,
-    /// How many transactions are still to meet another one, as they do in a crowd.
+struct Traffic {
+    operations: Arc<Mutex<Vec<String>>>,
+    /// How many transactions fail because they meet another one.
     conflicts: Arc<AtomicUsize>,
 }
 
-/// DynamoDB's answer to a transaction of two writes that met another one.
+/// DynamoDB's answer to a transaction of two writes that met another transaction.
 const CONFLICT: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
     "message":"cancelled","CancellationReasons":[{"Code":"TransactionConflict"},{"Code":"None"}]}"#;
 
-/// The address of that way, and what it hears.
-async fn overheard(aws: &Aws) -> (String, Overheard) {
-    let target = aws.environment().into_iter().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap().1;
-    let overheard = Overheard::default();
-    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
-    let here = overheard.clone();
-    let pass = move |request: extract::Request| {
-        let (client, here, target) = (client.clone(), here.clone(), target.clone());
-        async move {
-            let (mut parts, body) = request.into_parts();
-            let call = parts.headers.get("x-amz-target").and_then(|it| it.to_str().ok()).unwrap_or_default();
-            let call = call.rsplit('.').next().unwrap_or_default().to_owned();
-            let fewer = |left: usize| left.checked_sub(1);
-            if call == "TransactWriteItems"
-                && here.conflicts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
-            {
-                return (StatusCode::BAD_REQUEST, CONFLICT).into_response();
-            }
-            here.calls.lock().unwrap().push(call);
-            let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-            parts.uri = format!("{target}{path}").parse().unwrap();
-            let body = to_bytes(body, usize::MAX).await.unwrap();
-            match client.request(extract::Request::from_parts(parts, Body::from(body))).await {
-                Ok(answer) => answer.map(Body::new).into_response(),
-                Err(_) => StatusCode::BAD_GATEWAY.into_response(),
-            }
+/// A proxy to DynamoDB that records the traffic and makes conflicts.
+async fn recording_proxy(aws: &Aws) -> (Server, Traffic) {
+    let traffic = Traffic::default();
+    let record = traffic.clone();
+    let intercept = move |call: aws_endpoint::Call| {
+        let one_less = |left: usize| left.checked_sub(1);
+        let is_conflict = call.operation == "TransactWriteItems"
+            && record.conflicts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok();
+        if !is_conflict {
+            record.operations.lock().unwrap().push(call.operation);
         }
+        ready(is_conflict.then(|| (StatusCode::BAD_REQUEST, CONFLICT).into_response()))
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(pass)).await });
-    (url, overheard)
+    (aws_endpoint::proxy(aws, intercept).await, traffic)
 }
 
 #[tokio::test]
-async fn a_form_makes_two_calls_to_the_table_and_others_than_accepted_ones_a_few_more() {
-    let (url, overheard) = overheard(&Aws::new().await).await;
-    let calls = &overheard.calls;
+async fn an_accepted_form_makes_two_calls_to_the_table() {
+    let (table, traffic) = recording_proxy(&Aws::new().await).await;
+    let operations = &traffic.operations;
     let limits = r#"{"network":4,"person_and_network":1}"#;
-    let desk = Desk::of(&[NO_DAY[0], NO_DAY[1], ("INTAKE_LIMITS", limits), ("AWS_ENDPOINT_URL_DYNAMODB", &url)]).await;
-    for (email, key, its) in [
+    let intake = Intake::of(&[
+        NO_DAILY_CAP[0],
+        NO_DAILY_CAP[1],
+        ("INTAKE_LIMITS", limits),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &table.url),
+    ])
+    .await;
+    for (email, key, expected) in [
         ("a@example.test", "first", &["UpdateItem", "TransactWriteItems"][..]),
         ("b@example.test", "second", &["UpdateItem", "TransactWriteItems"]),
-        // A repeat, a person without a place, and a network without one.
+        // A repeat, a person over the cap, and at the end a network over the cap.
         ("a@example.test", "first", &["UpdateItem", "TransactWriteItems", "UpdateItem"]),
         ("a@example.test", "other", &["UpdateItem", "TransactWriteItems", "TransactWriteItems", "UpdateItem"]),
         ("c@example.test", "third", &["UpdateItem", "TransactWriteItems"]),
@@ -682,35 +652,35 @@ async fn a_form_makes_two_calls_to_the_table_and_others_than_accepted_ones_a_few
         ("e@example.test", "fifth", &["UpdateItem", "UpdateItem", "TransactWriteItems"]),
     ] {
         let request = form(email, "").header("idempotency-key", key).from("203.0.113.1");
-        calls.lock().unwrap().clear();
-        desk.send(request).await.receipt();
-        let heard = calls.lock().unwrap().clone();
-        let (mut heard_sorted, mut its_sorted) = (heard.clone(), its.to_vec());
-        // Two of them go out at the same time.
-        heard_sorted.sort();
-        its_sorted.sort_unstable();
-        assert_eq!(heard_sorted, its_sorted, "{email} {key}: {heard:?}");
+        operations.lock().unwrap().clear();
+        intake.send(request).await.receipt();
+        let made = operations.lock().unwrap().clone();
+        // Two of them are made at the same time, in either order.
+        let (mut made_sorted, mut expected_sorted) = (made.clone(), expected.to_vec());
+        made_sorted.sort();
+        expected_sorted.sort_unstable();
+        assert_eq!(made_sorted, expected_sorted, "{email} {key}: {made:?}");
     }
 }
 
 #[tokio::test]
-async fn a_crowd_that_collides_about_one_person_gets_nothing_past_the_caps() {
-    let (url, overheard) = overheard(&Aws::new().await).await;
-    let desk = Desk::of(&[NO_DAY[0], NO_DAY[1], ("AWS_ENDPOINT_URL_DYNAMODB", &url)]).await;
-    // Collisions that pass are waited for; where they do not, the person counts as full.
+async fn forms_that_collide_on_one_person_do_not_exceed_the_caps() {
+    let (table, traffic) = recording_proxy(&Aws::new().await).await;
+    let intake = Intake::of(&[NO_DAILY_CAP[0], NO_DAILY_CAP[1], ("AWS_ENDPOINT_URL_DYNAMODB", &table.url)]).await;
+    // A short collision is waited for. During a long one the person counts as over the cap.
     for (conflicts, queued, held) in [(3, 1, 0), (10, 0, 1)] {
-        overheard.conflicts.store(conflicts, Ordering::Relaxed);
-        desk.post("asha@example.test", &conflicts.to_string(), "203.0.113.1").await.receipt();
-        assert_eq!((desk.queued().await.len(), desk.held().await.len()), (queued, held), "{conflicts}");
+        traffic.conflicts.store(conflicts, Ordering::Relaxed);
+        intake.post("asha@example.test", &conflicts.to_string(), "203.0.113.1").await.receipt();
+        assert_eq!((intake.queued().await.len(), intake.held().await.len()), (queued, held), "{conflicts}");
     }
-    assert_eq!(desk.causes().await, causes([("contended", 1)]));
-    // What can neither be admitted nor held is for its sender to bring again; the process does not let it through.
-    overheard.conflicts.store(20, Ordering::Relaxed);
-    let answer = desk.post("asha@example.test", "20", "203.0.113.1").await;
+    assert_eq!(intake.causes().await, causes([("contended", 1)]));
+    // A form that can neither be admitted nor held is refused: the sender has to send it again.
+    traffic.conflicts.store(20, Ordering::Relaxed);
+    let answer = intake.post("asha@example.test", "20", "203.0.113.1").await;
     assert_eq!((answer.status, answer.headers.contains_key("retry-after")), (503, true), "{}", answer.body);
-    assert_eq!((desk.queued().await.len(), desk.held().await.len()), (0, 1));
-    // None of it is counted for its network.
-    let [sender] = &desk.items("sender#").await[..] else { panic!("one network") };
+    assert_eq!((intake.queued().await.len(), intake.held().await.len()), (0, 1));
+    // Neither of the two refused forms counts for the network.
+    let [sender] = &intake.items("sender#").await[..] else { panic!("one network") };
     let window = sender.iter().find(|(name, _)| name.starts_with("form-")).unwrap();
     assert_eq!(window.1.as_n().unwrap(), "1");
 }
@@ -726,8 +696,8 @@ fn places(hash: &str, count: u32) -> Places {
 }
 
 #[tokio::test]
-async fn places_slide_and_can_be_given_back_in_any_order() {
-    let table = fixtures::Table::<Ledger>::of(Ledger::new).await;
+async fn places_are_free_a_window_after_they_were_taken_and_can_be_returned_in_any_order() {
+    let table = Table::<Ledger>::of(Ledger::new).await;
     let asha = [places("asha", 3), places("mailbox", 20)];
     let take = async |mark: &str, second: u64| {
         let at = NOW + Duration::from_secs(second);
@@ -739,7 +709,7 @@ async fn places_slide_and_can_be_given_back_in_any_order() {
     assert_eq!(take("1", 3).await, Taken::Repeat { is_held: false });
     let full = |seconds| Taken::Full { first: 0, retry_after: Duration::from_secs(seconds) };
     assert_eq!(take("3", 3).await, full(97));
-    // The one in the middle: its place is free, and its mark.
+    // Returning the middle one, even twice, frees one place and its mark.
     let give = async |mark: &str, second: u64| {
         let at = NOW + Duration::from_secs(second);
         table.store.give_places_back(&asha, &mark_of(mark), at).await.unwrap();
@@ -748,19 +718,19 @@ async fn places_slide_and_can_be_given_back_in_any_order() {
     give("1", 1).await;
     assert_eq!(take("1", 4).await, Taken::All);
     assert_eq!(take("4", 5).await, full(95));
-    // A place is free a window after it was taken, one by one.
+    // Each place is free one window after it was taken.
     assert_eq!(take("4", 99).await, full(1));
     assert_eq!(take("4", 100).await, Taken::All);
     assert_eq!(take("5", 101).await, full(1));
     assert_eq!(take("5", 102).await, Taken::All);
     assert_eq!(take("6", 103).await, full(1));
-    let items = table.aws.dynamodb().scan().table_name(&table.name).send().await.unwrap();
-    assert!(items.items().iter().all(|item| item.contains_key("expires_at")), "{items:?}");
+    let items = table.aws.items(&table.name).await;
+    assert!(items.iter().all(|item| item.contains_key("expires_at")), "{items:?}");
 }
 
 #[tokio::test]
-async fn no_stretch_of_a_window_has_more_places_than_there_are() {
-    let table = fixtures::Table::<Ledger>::of(Ledger::new).await;
+async fn no_period_of_one_window_has_more_forms_than_places() {
+    let table = Table::<Ledger>::of(Ledger::new).await;
     let (mut now, mut admitted, mut random) = (NOW, Vec::new(), 7_u64);
     for number in 0..120 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -1,18 +1,22 @@
-//! The LeadSquared client and the emulator held against each other.
+//! The LeadSquared client against the emulator: calls, refusals, the doctor and the set-up of webhooks.
 
 use std::{fs, path::Path, time::Duration};
 
-use leadsquared::{
-    Attributes, Client, Endpoint, Error, Identifier, Keys, LeadId, Limit, Options, Paths, Registration, Sender, Verb,
+use leadsquared::crm::Sender;
+use leadsquared::portal::{Identifier, Registration};
+use leadsquared::tools::{
     doctor::{Finding, Subject, Verdict, Wanted, examine},
     webhook_setup::WebhookSetup,
 };
+use leadsquared::wire::{Endpoint, Paths, Verb};
+use leadsquared::{Attributes, Client, Error, Keys, LeadId, Limit, Options};
 use leadsquared_emulator::{Call, Emulator, Role, Settings};
 use url::Url;
 
-use crate::workspace;
+use crate::{aws_endpoint::Server, workspace};
 
-/// The calls an onboarding system touches: the client's and the emulator's. The recorded exchange is named as the client's.
+/// Every call that an onboarding system makes: the client's endpoint and the emulator's call. The file of a recorded
+/// exchange has the endpoint's name.
 const ROWS: [(Endpoint, Call); 36] = [
     (Endpoint::PublicAuthKey, Call::PublicAuthKey),
     (Endpoint::RegistrationToken, Call::RegistrationToken),
@@ -63,12 +67,12 @@ fn every_call_has_a_client_method_an_emulator_route_and_recorded_exchanges() {
             Verb::Post => "POST",
         };
         assert_eq!(verb, call.method().as_str(), "{endpoint:?}");
-        let [good, bad] = outcomes(&contract.join(format!("{endpoint:?}.json")));
-        assert!(good > 0 && bad > 0, "{endpoint:?} has {good} recorded successes and {bad} refusals");
+        let [successes, refusals] = outcomes(&contract.join(format!("{endpoint:?}.json")));
+        assert!(successes > 0 && refusals > 0, "{endpoint:?}: {successes} recorded successes and {refusals} refusals");
     }
     for endpoint in Endpoint::ALL {
         let rows = ROWS.iter().filter(|(row, _)| row == endpoint).count();
-        assert_eq!(rows, 1, "{endpoint:?} is in the list above {rows} times");
+        assert_eq!(rows, 1, "{endpoint:?} has {rows} rows in ROWS");
     }
 }
 
@@ -77,9 +81,9 @@ fn outcomes(file: &Path) -> [usize; 2] {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert!(json["request"].is_object(), "{}", file.display());
-    let (good, bad): (Vec<_>, Vec<_>) =
+    let (successes, refusals): (Vec<_>, Vec<_>) =
         json["answers"].as_array().unwrap().iter().partition(|answer| answer["outcome"] == "Ok");
-    [good.len(), bad.len()]
+    [successes.len(), refusals.len()]
 }
 
 fn client(emulator: &Emulator, api: Url, keys: (String, String)) -> Client {
@@ -87,7 +91,7 @@ fn client(emulator: &Emulator, api: Url, keys: (String, String)) -> Client {
     Client::new(options, Keys { access_key: keys.0.into(), secret_key: keys.1.into() }).unwrap()
 }
 
-/// A client of an emulator, and somebody who is registered there.
+/// A client, and a person whom it registered: their identifier and lead id.
 async fn registered(emulator: &Emulator) -> (Client, Identifier, LeadId) {
     let client = client(emulator, emulator.url(), emulator.keys());
     let fields = Attributes::new().with("EmailAddress", "asha@example.test").with("Phone", "+91-9000000001");
@@ -97,7 +101,7 @@ async fn registered(emulator: &Emulator) -> (Client, Identifier, LeadId) {
 }
 
 #[tokio::test]
-async fn a_mistyped_password_does_not_end_a_session() {
+async fn a_wrong_password_does_not_end_a_session() {
     let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
     let (client, who, _) = registered(&emulator).await;
     let (password, wrong, new) = ("Example@Pass1".into(), "Example@Pass0".into(), "New@Pass2".into());
@@ -115,7 +119,7 @@ async fn a_mistyped_password_does_not_end_a_session() {
 }
 
 #[tokio::test]
-async fn a_code_from_a_text_message_signs_its_receiver_in() {
+async fn a_texted_code_signs_in_once() {
     let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
     let (client, _, lead) = registered(&emulator).await;
     let phone = "+91-9000000001".parse().unwrap();
@@ -146,18 +150,18 @@ fn wanted(fields: &[&str]) -> Wanted {
     }
 }
 
-/// What the doctor finds wrong, and what it says of it.
+/// The findings of the doctor that are wrong: their subject, and what it says about them.
 async fn wrong(client: &Client, fields: &[&str]) -> Vec<(Subject, String)> {
     let findings: Vec<Finding> = examine(client, &wanted(fields)).await;
     let wrong = findings.into_iter().filter_map(|finding| match finding.verdict {
-        Verdict::Wrong { what, mend } => Some((finding.subject, format!("{what}: {mend}"))),
+        Verdict::Wrong { what, fix } => Some((finding.subject, format!("{what}: {fix}"))),
         Verdict::Good(_) | Verdict::Unknown(_) => None,
     });
     wrong.collect()
 }
 
 #[tokio::test]
-async fn the_doctor_tells_five_accounts_apart() {
+async fn the_doctor_finds_what_is_wrong_with_four_of_five_accounts() {
     let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
     let fields = ["EmailAddress", "FirstName", "mx_City"];
     let right = client(&emulator, emulator.url(), emulator.keys());
@@ -181,12 +185,11 @@ async fn the_doctor_tells_five_accounts_apart() {
     }
 }
 
-/// An address that answers everything with 200.
-async fn receiver() -> Url {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/crm-events", listener.local_addr().unwrap());
-    tokio::spawn(async { axum::serve(listener, axum::Router::new().fallback(async || "")).await });
-    url.parse().unwrap()
+/// A webhook receiver that answers every request with 200, and its address.
+async fn receiver() -> (Server, Url) {
+    let server = Server::start(axum::Router::new().fallback(async || "")).await;
+    let url = format!("{}/crm-events", server.url).parse().unwrap();
+    (server, url)
 }
 
 fn setup(url: &Url, mark: &str, events: &str) -> WebhookSetup {
@@ -199,7 +202,7 @@ fn setup(url: &Url, mark: &str, events: &str) -> WebhookSetup {
     }
 }
 
-/// The first word of each step that there is to do, after which those are done that need no person.
+/// Plans the set-up and does the steps that need no person; returns the first word of each step.
 async fn carried_out(setup: &WebhookSetup, client: &Client, emulator: &Emulator) -> Vec<String> {
     emulator.clock().advance(Duration::from_secs(60));
     let steps = setup.plan(client).await.unwrap();
@@ -210,11 +213,11 @@ async fn carried_out(setup: &WebhookSetup, client: &Client, emulator: &Emulator)
 }
 
 #[tokio::test]
-async fn webhooks_are_set_up_once_and_changed_in_place() {
+async fn webhooks_are_created_once_and_updated_in_place() {
     const EVENTS: &str = "lead-create,lead-owner-change,lead-score-change,lead-field-change=ProspectStage,lead-field-change=mx_City,activity-create=201";
     let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
     let client = client(&emulator, emulator.url(), emulator.keys());
-    let url = receiver().await;
+    let (_receiver, url) = receiver().await;
     let first = setup(&url, "first", EVENTS);
     assert_eq!(carried_out(&first, &client, &emulator).await, ["create"; 6]);
     assert_eq!(carried_out(&first, &client, &emulator).await, ["unchanged"; 6]);
@@ -226,17 +229,19 @@ async fn webhooks_are_set_up_once_and_changed_in_place() {
     let fewer = setup(&url, "second", "lead-create,lead-owner-change,lead-field-change=mx_City,activity-create=201");
     let expected = ["BY", "unchanged", "unchanged", "unchanged", "surplus", "surplus"];
     assert_eq!(carried_out(&fewer, &client, &emulator).await, expected);
-    assert_eq!(emulator.webhooks().len(), 6, "what is surplus is for a person to delete");
+    assert_eq!(emulator.webhooks().len(), 6, "a surplus webhook is left for a person to delete");
 }
 
 #[tokio::test]
-async fn a_field_that_another_address_listens_to_is_told() {
+async fn a_field_with_a_webhook_of_another_address_is_refused_as_a_duplicate() {
     let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
     let client = client(&emulator, emulator.url(), emulator.keys());
     let event = "lead-field-change=ProspectStage";
-    assert_eq!(carried_out(&setup(&receiver().await, "m", event), &client, &emulator).await, ["create"]);
-    let other = setup(&receiver().await, "m", event);
+    let (_receiver, url) = receiver().await;
+    assert_eq!(carried_out(&setup(&url, "m", event), &client, &emulator).await, ["create"]);
+    let (_other_receiver, other_url) = receiver().await;
+    let other = setup(&other_url, "m", event);
     let steps = other.plan(&client).await.unwrap();
-    assert_eq!(steps.len(), 1, "another address's webhooks are none of our business");
+    assert_eq!(steps.len(), 1, "webhooks of another address are left out of the plan");
     assert!(matches!(other.carry_out(&steps[0], &client).await.unwrap_err(), Error::Duplicate { .. }));
 }

@@ -14,11 +14,11 @@ use time::macros::{date, datetime};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::{fixtures, template::Template};
+use crate::{aws, template::Template};
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 23:59:30 UTC);
 
-type Table = fixtures::Table<Ledger>;
+type Table = aws::Table<Ledger>;
 
 impl Table {
     async fn new() -> Self {

@@ -1,19 +1,21 @@
-//! Black-box tests of the built functions, of the template they are deployed with, and of the whole in a browser.
+//! Black-box tests of the built functions, of the template that deploys them, and of the whole system in a browser.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, in its helpers as well")]
+#![expect(clippy::unwrap_used, reason = "an unexpected value fails the test, in its helpers as well")]
 
 mod account;
 mod alarms;
 mod allowance;
 mod application_form;
+mod aws;
+mod aws_endpoint;
 mod browser;
 mod burst;
 mod bus_event;
 mod crm_event;
-mod doorway;
-mod fixtures;
+mod functions;
 mod held;
 mod horizons;
+mod http;
 mod intake;
 mod invitation;
 mod key_check;
@@ -23,13 +25,17 @@ mod login_link;
 mod openapi;
 mod passwords;
 mod portal_account;
+mod portal_users;
+mod processes;
 mod proof;
 mod retries;
-mod runtime_api;
 mod sales_team;
-mod stage;
+mod samples;
+mod sandbox;
 mod system;
+mod tcp_proxy;
 mod template;
 mod throttle;
 mod tidy;
+mod waiting;
 mod workspace;

@@ -1,4 +1,4 @@
-//! The OpenAPI document against the template, the code and itself.
+//! `functions/openapi.yaml` matches the template and the code, and its examples match its schemas.
 
 use std::{collections::BTreeSet, fs};
 
@@ -19,7 +19,7 @@ fn document() -> Value {
 fn the_document_has_exactly_the_routes_that_are_deployed() {
     let template = Template::read();
     let routes = workspace::functions().into_iter().flat_map(|function| {
-        // A path of many parts has no other spelling in OpenAPI than one of a single part.
+        // OpenAPI has no notation of its own for a parameter of several path segments.
         let routes = template.routes(&function).into_iter();
         routes.map(move |(method, path)| (function.clone(), method, path.replace("+}", "}"))).collect::<Vec<_>>()
     });
@@ -54,7 +54,7 @@ fn the_document_and_the_readme_have_exactly_the_problem_types_of_the_code() {
     assert_eq!(described, given, "functions/openapi.yaml (left) has the problem types that functions give (right)");
     let readme = fs::read_to_string(workspace::root().join("README.md")).unwrap();
     for kind in given {
-        assert!(readme.contains(&format!("`{kind}`")), "README.md tells what {kind} means");
+        assert!(readme.contains(&format!("`{kind}`")), "README.md explains {kind}");
     }
 }
 

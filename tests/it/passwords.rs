@@ -1,15 +1,15 @@
-//! A password that an applicant chose, on its way from the form to the portal.
+//! A chosen password on its way from the form through the queue to the portal. Black box, with both functions.
 
 use std::time::Duration;
 
 use leadsquared_emulator::Settings;
+use runtime_api::Function;
 use serde_json::{Value, json};
 
 use crate::{
-    fixtures::sqs_event,
-    intake::{KEY, KEY_HASH},
-    runtime_api::Function,
-    stage, workspace,
+    functions::{self, sqs_event},
+    http::{FORM_KEY, FORM_KEY_HASH},
+    sandbox,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -17,41 +17,37 @@ const EMAIL: &str = "asha@example.test";
 const PASSWORD: &str = " c4nary Horse\u{a0}battery! ";
 const FIELDS: &str = r#"[{"name":"email","attribute":"EmailAddress","kind":"email","required":true},{"name":"password","kind":"password"}]"#;
 
-/// Both functions over one queue, with a key for passwords.
+/// Form and worker on one queue, with a KMS key for passwords.
 struct Both {
     form: Function,
     worker: Function,
 }
-type Stage = stage::Stage<Both>;
+type Sandbox = sandbox::Sandbox<Both>;
 
-impl Stage {
+impl Sandbox {
     async fn new() -> Self {
-        let stage = stage::Stage::set(Settings::for_tests(), ()).await;
-        let key = stage.aws.key().await;
-        let form = [("FORM_FIELDS", FIELDS), ("PASSWORD_KEY", &key), ("FORM_KEY_HASHES", KEY_HASH)];
-        let form = stage.start_function("application-form", &form).await.unwrap();
-        let worker = stage.start_function("invitation", &[]).await.unwrap();
-        stage.furnished(Both { form, worker })
+        let sandbox = sandbox::Sandbox::open(Settings::for_tests(), ()).await;
+        let key = sandbox.aws.key().await;
+        let form = [("FORM_FIELDS", FIELDS), ("PASSWORD_KEY", &key), ("FORM_KEY_HASHES", FORM_KEY_HASH)];
+        let form = sandbox.start_function("application-form", &form).await.unwrap();
+        let worker = sandbox.start_function("invitation", &[]).await.unwrap();
+        sandbox.with_extras(Both { form, worker })
     }
 
-    /// From a website's own server, which has a form key.
+    /// Posts an application as a website's server, which has a form key.
     async fn apply(&self, password: &str) -> u64 {
-        let (_, event) = workspace::events("application-form")
-            .into_iter()
-            .find(|(file, _)| file == "http-api-json.json")
-            .expect("there is a sample of a JSON form");
-        let mut event: Value = serde_json::from_slice(&event).unwrap();
+        let mut event = functions::sample("application-form", "http-api-json.json");
         event["body"] = json!({"email": EMAIL, "password": password}).to_string().into();
         event["isBase64Encoded"] = false.into();
-        event["headers"]["x-form-key"] = KEY.into();
-        let answer = self.props.form.invoke(&event, TIMEOUT).await.unwrap();
+        event["headers"]["x-form-key"] = FORM_KEY.into();
+        let answer = self.extras.form.invoke(&event, TIMEOUT).await.unwrap();
         answer["statusCode"].as_u64().unwrap()
     }
 
-    /// Ends both functions and makes sure that the password is nowhere but in LeadSquared.
+    /// Stops both functions. Asserts that the password is in no log, item or mail.
     async fn finish(self) {
         let kept = self.kept().await;
-        let printed = [self.props.form.stop().await, self.props.worker.stop().await, kept].concat();
+        let printed = [self.extras.form.stop().await, self.extras.worker.stop().await, kept].concat();
         assert!(!printed.contains("c4nary"), "{printed}");
         for mail in self.emulator.mails() {
             assert!(!mail.text.contains("c4nary") && !mail.html.contains("c4nary"), "the password is mailed");
@@ -60,49 +56,46 @@ impl Stage {
 }
 
 #[tokio::test]
-async fn a_chosen_password_is_sealed_on_the_queue_and_works_in_the_portal() {
-    let stage = Stage::new().await;
-    assert_eq!(stage.apply(PASSWORD).await, 202);
-    let message = stage.invitations.next().await;
+async fn a_chosen_password_is_encrypted_on_the_queue_and_works_in_the_portal() {
+    let sandbox = Sandbox::new().await;
+    assert_eq!(sandbox.apply(PASSWORD).await, 202);
+    let message = sandbox.invitations.next().await;
     let body = message.body.as_deref().unwrap();
     assert!(!body.contains("c4nary") && body.contains(r#""password":""#), "{body}");
 
-    let answer = stage.props.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
+    let answer = sandbox.extras.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
     assert_eq!(answer, json!({"batchItemFailures": []}));
-    let lead = stage.emulator.lead_by_email(EMAIL).unwrap();
-    assert!(stage.emulator.has_password(&lead.id, PASSWORD).await);
-    stage.finish().await;
+    let lead = sandbox.emulator.lead_by_email(EMAIL).unwrap();
+    assert!(sandbox.emulator.has_password(&lead.id, PASSWORD).await);
+    sandbox.finish().await;
 }
 
 #[tokio::test]
-async fn a_password_that_the_portal_refuses_loses_nobody() {
-    let stage = Stage::new().await;
-    assert_eq!(stage.apply("c4nary-without-capitals").await, 202);
-    let message = stage.invitations.next().await;
-    let answer = stage.props.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
+async fn an_applicant_whose_password_the_portal_refuses_is_still_invited() {
+    let sandbox = Sandbox::new().await;
+    assert_eq!(sandbox.apply("c4nary-without-capitals").await, 202);
+    let message = sandbox.invitations.next().await;
+    let answer = sandbox.extras.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
     assert_eq!(answer, json!({"batchItemFailures": []}));
-    assert!(stage.emulator.lead_by_email(EMAIL).is_some());
-    assert_eq!(stage.emulator.mails().len(), 1);
-    stage.finish().await;
+    assert!(sandbox.emulator.lead_by_email(EMAIL).is_some());
+    assert_eq!(sandbox.emulator.mails().len(), 1);
+    sandbox.finish().await;
 }
 
 #[tokio::test]
-async fn a_password_moved_to_another_invitation_opens_nothing_and_loses_nobody() {
-    let stage = Stage::new().await;
-    assert_eq!(stage.apply(PASSWORD).await, 202);
-    let mut message = stage.invitations.next().await;
+async fn a_password_moved_to_another_invitation_is_not_decrypted_and_the_applicant_is_still_invited() {
+    let sandbox = Sandbox::new().await;
+    assert_eq!(sandbox.apply(PASSWORD).await, 202);
+    let mut message = sandbox.invitations.next().await;
     let mut body: Value = serde_json::from_str(message.body.as_deref().unwrap()).unwrap();
     body["id"] = "11111111-1111-8111-8111-111111111111".into();
     message.body = Some(body.to_string());
 
-    let answer = stage.props.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
+    let answer = sandbox.extras.worker.invoke(&sqs_event(&[message]), TIMEOUT).await.unwrap();
     assert_eq!(answer, json!({"batchItemFailures": []}));
-    let lead = stage.emulator.lead_by_email(EMAIL).unwrap();
-    assert!(
-        !stage.emulator.has_password(&lead.id, PASSWORD).await,
-        "a password sealed for another invitation was opened"
-    );
-    assert_eq!(stage.emulator.mails().len(), 1);
-    assert_eq!(stage.dead_letters.drain().await.len(), 0);
-    stage.finish().await;
+    let lead = sandbox.emulator.lead_by_email(EMAIL).unwrap();
+    assert!(!sandbox.emulator.has_password(&lead.id, PASSWORD).await, "a password of another invitation was decrypted");
+    assert_eq!(sandbox.emulator.mails().len(), 1);
+    assert_eq!(sandbox.dead_letters.drain().await.len(), 0);
+    sandbox.finish().await;
 }

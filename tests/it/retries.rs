@@ -1,4 +1,4 @@
-//! That time-outs, batches, waits and retention fit each other: the template's numbers and the worker's.
+//! Time-outs, batches, waits and retention fit together: the template's numbers against the worker's.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use serde_json::Value;
 
 use crate::template::Template;
 
-/// LeadSquared calls of one invitation: usually, and when everything is in the way (a duplicate phone, a lead that is
-/// known and has to be made a portal user, the link, the mail).
+/// LeadSquared calls of one invitation: usually, and at most (a duplicate phone, a known lead that has to be made a portal
+/// user, the link, the mail).
 const USUAL_CALLS: u32 = 3;
 const MOST_CALLS: u32 = 4;
 
-/// Chance's middle: what a message waits on average.
+/// The middle of the random range: with it a message waits for the average time.
 const MEAN: u32 = u32::MAX / 2;
 
 /// The worker as it is deployed, and its queues.
@@ -60,16 +60,16 @@ fn span(time: time::Duration) -> Duration {
 }
 
 #[test]
-fn the_slowest_invitation_fits_into_an_invocation_and_the_last_of_a_batch_is_not_cut_off() {
+fn the_slowest_invitation_fits_into_an_invocation() {
     let deployed = Deployed::read();
     let slowest = TIMEOUTS.total * MOST_CALLS + RECORD_TIME;
     assert!(slowest <= deployed.timeout, "{slowest:?} for one invitation");
-    assert!(MIN_ATTEMPT_TIME >= RECORD_TIME + TIMEOUTS.connect, "what is begun last has time for a call");
-    assert!(deployed.visibility >= 6 * deployed.timeout, "as Lambda asks of an event source");
+    assert!(MIN_ATTEMPT_TIME >= RECORD_TIME + TIMEOUTS.connect, "the last invitation of a batch has time for a call");
+    assert!(deployed.visibility >= 6 * deployed.timeout, "Lambda requires it of an event source");
 }
 
 #[test]
-fn full_batches_of_all_workers_get_through_the_line_in_one_invocation() {
+fn full_batches_of_all_workers_get_their_calls_within_one_invocation() {
     let deployed = Deployed::read();
     let template = Template::read();
     let default = |parameter| template.default(parameter).parse::<u32>().unwrap();
@@ -77,20 +77,24 @@ fn full_batches_of_all_workers_get_through_the_line_in_one_invocation() {
         calls: default("AllowanceCalls"),
         window: Duration::from_secs(default("AllowanceWindowSeconds").into()),
     };
-    let settings = call_allowance::Settings {
+    let settings = call_allowance::AllowanceSettings {
         share: default("AllowanceShare").try_into().unwrap(),
-        ..call_allowance::Settings::new(limit)
+        ..call_allowance::AllowanceSettings::new(limit)
     };
-    let interval = call_allowance::Rules::new(settings).unwrap().interval();
+    let interval = call_allowance::AllowanceRules::new(settings).unwrap().interval();
     let batches = interval * deployed.workers * deployed.batch * USUAL_CALLS;
-    assert!(batches + MIN_ATTEMPT_TIME <= deployed.timeout, "{batches:?} in line");
+    assert!(batches + MIN_ATTEMPT_TIME <= deployed.timeout, "{batches:?} of waiting for the call allowance");
 }
 
 #[test]
 fn the_worker_gives_up_before_the_queue_does() {
     let deployed = Deployed::read();
-    assert_eq!((deployed.receives, deployed.retention), (retry::MAX_RECEIVES, retry::RETENTION), "the code knows them");
-    // Each way to wait, and the longest that a message is tried for which waits so.
+    assert_eq!(
+        (deployed.receives, deployed.retention),
+        (retry::MAX_RECEIVES, retry::RETENTION),
+        "the domain has the template's numbers"
+    );
+    // Each kind of wait, and the horizon of the messages that wait in this way.
     type Wait = fn(u32, u32) -> Duration;
     let ways: [(Wait, time::Duration); 4] = [
         (retry::backoff, OPERATOR_HORIZON),
@@ -102,11 +106,11 @@ fn the_worker_gives_up_before_the_queue_does() {
         let deliveries = 1..=retry::LAST_RECEIVE;
         let until_the_queue_gives_up: Duration = deliveries.map(|received| wait(received, MEAN)).sum();
         let margin = span(horizon).mul_f64(1.2);
-        assert!(until_the_queue_gives_up > margin, "{until_the_queue_gives_up:?} of waits, {horizon} of trying");
+        assert!(until_the_queue_gives_up > margin, "{until_the_queue_gives_up:?} of waits, {horizon} of retries");
     }
     assert!(RETRY_HORIZON >= time::Duration::hours(24));
-    // The other side of it: whatever the last wait within the horizon was, SQS has not deleted the message by then.
-    // Those behind it in its group are younger, and are judged in the same or the next invocations.
+    // After the longest wait that starts within the horizon, SQS still has the message. Messages behind it in its group
+    // are younger and are handled in the same invocation or the next ones.
     let longest_tried = span(OPERATOR_HORIZON.max(RETRY_HORIZON));
     assert!(longest_tried + LONGEST_WAIT + deployed.visibility <= deployed.retention);
     // SQS keeps a delivered message invisible for twelve hours in all.

@@ -1,6 +1,4 @@
-//! The whole system, from a click in LeadSquared to the mail.
-
-use std::time::{Duration, Instant};
+//! The whole system on a local stack: from a change in the CRM to the mail.
 
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -10,26 +8,15 @@ use local_stack::{LocalStack, Options, Place, explain, steps::Steps};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::waiting::{poll, within};
 
-/// Sends a form of LeadSquared's page.
+/// Posts a form of the emulator's page for the CRM.
 async fn send_form(url: &str, fields: &[(&str, &str)]) {
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let request = axum::http::Request::post(url).header("content-type", "application/x-www-form-urlencoded").body(body);
     let client: Client<HttpConnector, String> = Client::builder(TokioExecutor::new()).build_http();
     let answer = client.request(request.unwrap()).await.unwrap();
     assert_eq!(answer.status(), 303, "{url}");
-}
-
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// The receipts of the invitations that `crm-event` accepted.
@@ -42,20 +29,21 @@ async fn receipts(stack: &LocalStack) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_lead_that_is_moved_to_a_stage_gets_a_mail_and_the_timeline_names_the_rule() {
+async fn a_lead_moved_to_an_inviting_stage_gets_a_mail_and_its_timeline_names_the_rule() {
     let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
     let page = stack.emulator().admin_url();
     send_form(&format!("{page}/leads"), &[("FirstName", "Ravi"), ("EmailAddress", "ravi@example.com")]).await;
     let lead = stack.emulator().leads().remove(0).id;
     send_form(&format!("{page}/leads/{lead}"), &[("ProspectStage", "Applied")]).await;
 
-    let mail = until("the lead has a mail", async || stack.emulator().mails().pop()).await;
+    within("the lead has a mail", stack.emulator().reached(|emulator| !emulator.mails().is_empty())).await;
+    let mail = stack.emulator().mails().remove(0);
     assert_eq!((mail.lead_id.as_deref(), mail.recipients), (Some(lead.as_str()), vec!["ravi@example.com".to_owned()]));
     assert!(mail.html.contains("href=\"http"), "the mail has a link: {}", mail.html);
 
-    let receipt = until("the function has logged", async || receipts(&stack).await.pop()).await;
+    let receipt = poll("the function has logged the invitation", async || receipts(&stack).await.pop()).await;
     let place = Place::Here(stack.ministack().url());
-    let timeline = until("the timeline ends", async || {
+    let timeline = poll("the invitation has ended", async || {
         let course = explain::look_up(&place, &receipt, &Steps::hidden()).await.unwrap();
         let timeline = explain::timeline(&course, &receipt, OffsetDateTime::now_utc());
         timeline.contains("done: invited").then_some(timeline)

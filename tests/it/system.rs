@@ -1,10 +1,7 @@
-//! The whole system: the template as it is deployed, from the form to the portal.
+//! The whole system on a local stack: from the form or an event to the portal, and an operator's commands.
 
-use std::time::Duration;
-
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::types::BillingMode;
-use aws_sdk_sqs::config::Credentials;
+use leadsquared_emulator::Emulator;
 use local_stack::dead_letters::{self, Choice};
 use local_stack::forget::forget;
 use local_stack::restore::{Restored, restore};
@@ -12,23 +9,16 @@ use local_stack::steps::Steps;
 use local_stack::{Keys, LocalStack, Options, Place, smoke};
 use serde_json::{Value, json};
 
-use crate::workspace;
+use crate::{
+    aws::Aws,
+    functions,
+    waiting::{poll_until, within},
+};
 
-/// The account of a local stack, as its owner sees it.
-async fn owner(stack: &LocalStack) -> SdkConfig {
-    let owner = Credentials::new("test", "test", None, None, "MiniStack's own");
-    let config = aws_config::defaults(BehaviorVersion::latest()).endpoint_url(stack.ministack().url());
-    config.region(Region::new("us-east-1")).credentials_provider(owner).load().await
-}
-
-/// Waits until something has come about, for a minute at most.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(60), wait).await.is_ok(), "{what}: not within a minute");
+/// Waits until this address has a mail.
+async fn mailed(stack: &LocalStack, email: &str) {
+    let is_mailed = |emulator: &Emulator| emulator.mails().iter().any(|mail| mail.recipients == [email]);
+    within(&format!("a mail to {email}"), stack.emulator().reached(is_mailed)).await;
 }
 
 async fn smoke_with(keys: Keys) -> anyhow::Result<String> {
@@ -46,38 +36,29 @@ async fn a_posted_form_becomes_a_signed_in_page() {
 }
 
 #[tokio::test]
-async fn wrong_keys_are_told_as_such() {
-    let error = smoke_with(Keys::WrongSecretKey).await.expect_err("nobody is registered with wrong keys");
+async fn the_smoke_test_reports_wrong_keys() {
+    let error = smoke_with(Keys::WrongSecretKey).await.expect_err("wrong keys register nobody");
     let error = format!("{error:#}");
     assert!(error.contains("LeadSquared does not accept the keys"), "{error}");
 }
 
 #[tokio::test]
-async fn an_event_on_the_bus_becomes_a_mail_and_an_unfit_one_a_dead_letter() {
+async fn a_bus_event_becomes_a_mail_and_an_unfit_one_is_logged_as_an_error() {
     let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
     let email = "ravi.iyer@example.com";
     let detail = json!({"version": "1", "email": email, "attributes": {"FirstName": "Ravi"}});
     stack.put_event("ApplicationSubmitted", &json!({"version": "1"})).await.unwrap();
     stack.put_event("ApplicationSubmitted", &detail).await.unwrap();
-    let is_mailed = || stack.emulator().mails().iter().any(|mail| mail.recipients == [email]);
-    let is_laid_aside = async || {
+    mailed(&stack, email).await;
+    let is_logged = async || {
         let errors = stack.logs().errors("BusEventFunction").await.unwrap();
         errors.iter().any(|error| error.contains("/email is missing"))
     };
-    let both = async {
-        while !(is_mailed() && is_laid_aside().await) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let patience = Duration::from_secs(60);
-    if tokio::time::timeout(patience, both).await.is_err() {
-        let logs = [stack.logs().lines("BusEventFunction").await, stack.logs().lines("InvitationFunction").await];
-        panic!("mailed: {}, laid aside: {}, {logs:#?}", is_mailed(), is_laid_aside().await);
-    }
+    poll_until("the unfit event is logged", is_logged).await;
     stack.shutdown().await;
 }
 
-/// A copy of a table, as one is restored from its backups; its name.
+/// Copies a table, as a restored backup is one; returns the name of the copy.
 async fn backup(dynamodb: &aws_sdk_dynamodb::Client, table: &str) -> String {
     let name = format!("{table}-restored");
     let described = dynamodb.describe_table().table_name(table).send().await.unwrap().table.unwrap();
@@ -91,15 +72,14 @@ async fn backup(dynamodb: &aws_sdk_dynamodb::Client, table: &str) -> String {
     name
 }
 
-/// A sample event of `bus-event`'s, for this person.
+/// A sample event of `bus-event`, for this person.
 fn event_for(file: &str, email: &str) -> Value {
-    let (_, event) = workspace::events("bus-event").into_iter().find(|(name, _)| name == file).unwrap();
-    let event = String::from_utf8(event).unwrap().replace("asha.rao@example.com", email);
+    let event = functions::sample("bus-event", file).to_string().replace("asha.rao@example.com", email);
     serde_json::from_str(&event).unwrap()
 }
 
 #[tokio::test]
-async fn events_that_could_not_be_handed_over_are_put_back_in_whatever_shape_they_lie() {
+async fn undelivered_events_of_every_envelope_are_put_back() {
     let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
     let (place, steps) = (Place::Here(stack.ministack().url()), Steps::hidden());
     let notification = event_for("sns-application-submitted.json", "sns@example.com")["Records"][0]["Sns"].clone();
@@ -115,7 +95,7 @@ async fn events_that_could_not_be_handed_over_are_put_back_in_whatever_shape_the
         notification,
         unfit,
     ];
-    let sqs = aws_sdk_sqs::Client::new(&owner(&stack).await);
+    let sqs = aws_sdk_sqs::Client::new(Aws::of(stack.ministack()).await.config());
     for body in bodies {
         let send = sqs.send_message().queue_url(stack.output("UndeliveredEventsQueueUrl").unwrap());
         send.message_body(body.to_string()).send().await.unwrap();
@@ -127,14 +107,14 @@ async fn events_that_could_not_be_handed_over_are_put_back_in_whatever_shape_the
     assert_eq!((back.letters.len(), back.kept), (3, 1), "{back:?}");
     assert_eq!(back.refused.into_iter().collect::<Vec<_>>(), [("laid-aside".to_owned(), 1)]);
     for email in ["lambda@example.com", "bridge@example.com", "sns@example.com"] {
-        until(email, async || stack.emulator().mails().iter().any(|mail| mail.recipients == [email])).await;
+        mailed(&stack, email).await;
     }
     let left = dead_letters::list(&place, &steps).await.unwrap();
     assert_eq!(left.letters.iter().map(|letter| &*letter.class).collect::<Vec<_>>(), ["malformed"], "{left:?}");
     for confirmed in [false, true] {
         let there = dead_letters::list(&place, &steps).await.unwrap();
         let chosen = dead_letters::discard(&place, &all, confirmed, &steps).await.unwrap();
-        assert_eq!((there.letters.len(), chosen.letters.len()), (1, 1), "what is not confirmed stays");
+        assert_eq!((there.letters.len(), chosen.letters.len()), (1, 1), "without confirmation nothing is deleted");
     }
     let none = dead_letters::list(&place, &steps).await.unwrap();
     assert!(none.letters.is_empty(), "{none:?}");
@@ -142,18 +122,18 @@ async fn events_that_could_not_be_handed_over_are_put_back_in_whatever_shape_the
 }
 
 #[tokio::test]
-async fn a_person_is_forgotten_and_comes_back_with_a_backup_alone() {
+async fn a_forgotten_person_returns_only_with_a_restored_backup() {
     let steps = Steps::hidden();
     let stack = LocalStack::start(Options::default()).await.unwrap();
     smoke::run(&stack).await.unwrap_or_else(|error| panic!("{error:#}"));
     let place = Place::Here(stack.ministack().url());
     let unfit = json!({"version": "1", "email": smoke::EMAIL.to_uppercase(), "city": "Pune"});
     stack.put_event("ApplicationSubmitted", &unfit).await.unwrap();
-    until("the event is laid aside", async || !dead_letters::list(&place, &steps).await.unwrap().letters.is_empty())
-        .await;
-    let (asha, somebody) = (smoke::EMAIL.parse().unwrap(), "ravi@example.com".parse().unwrap());
-    let untouched = forget(&place, &somebody, &steps).await.unwrap();
-    let ledger = aws_sdk_dynamodb::Client::new(&owner(&stack).await);
+    let has_dead_letter = async || !dead_letters::list(&place, &steps).await.unwrap().letters.is_empty();
+    poll_until("the unfit event is a dead letter", has_dead_letter).await;
+    let (asha, other) = (smoke::EMAIL.parse().unwrap(), "ravi@example.com".parse().unwrap());
+    let untouched = forget(&place, &other, &steps).await.unwrap();
+    let ledger = Aws::of(stack.ministack()).await.dynamodb();
     let backup = backup(&ledger, stack.output("LedgerTable").unwrap()).await;
     let first = forget(&place, &asha, &steps).await.unwrap();
     let second = forget(&place, &asha, &steps).await.unwrap();
@@ -167,5 +147,5 @@ async fn a_person_is_forgotten_and_comes_back_with_a_backup_alone() {
     assert!(second.erased.is_empty() && second.dead_letters == 0, "{second:?}");
     let (erased, all) = (first.erased.values().sum(), restored[1].there);
     assert_eq!(restored, [Restored { copied: erased, there: all - erased }, Restored { copied: 0, there: all }]);
-    assert_eq!(third.erased, first.erased, "what was restored is there as it was");
+    assert_eq!(third.erased, first.erased, "the restored items are the old ones");
 }

@@ -8,12 +8,12 @@ use throttle::{Admission, Limit, Throttle, ThrottleError, ThrottleKey};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use crate::fixtures;
+use crate::aws;
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05.678 UTC);
 const LIMIT: Limit = Limit { count: 5, window: Duration::from_secs(60) };
 
-type Table = fixtures::Table<Throttle>;
+type Table = aws::Table<Throttle>;
 
 impl Table {
     async fn new() -> Self {

@@ -21,7 +21,7 @@ pub struct Config {
     /// visitor's.
     pub form_keys: SecretHashes,
     /// The caps.
-    pub intake: intake::Settings,
+    pub intake: intake::IntakeSettings,
 }
 
 impl Config {
@@ -60,7 +60,7 @@ impl Config {
             default_country: CallingCode(variables.parsed("DEFAULT_COUNTRY_CODE", "a calling code such as 91")?),
             thank_you_url: thank_you_url.transpose()?,
             form_keys,
-            intake: intake::Settings::read(variables)?,
+            intake: intake::IntakeSettings::read(variables)?,
         })
     }
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode};
-use intake::{Arrival, Fate, Intake};
+use intake::{Intake, IntakeDecision, Submission};
 use lambda_http::Request;
 use onboarding::{InvitationId, Provenance};
 use password_sealing::Sealer;
@@ -77,24 +77,24 @@ async fn accept(
         Metric::PasswordDiscarded.record();
         tracing::info!(%receipt, "the chosen password was discarded: the form came without a form key");
     }
-    let arrival = Arrival { invitation: &invitation, sender: &sender, by_robot };
+    let arrival = Submission { invitation: &invitation, sender: &sender, by_robot };
     match stores.intake.take(&stores.invitations, &arrival, now).await {
-        Fate::Accepted => {
+        IntakeDecision::Accepted => {
             tracing::info!(%receipt, source = "form", "invitation accepted");
             Ok(receipt)
         }
         // The applicant gets the answer that everybody gets, and a robot has nothing to learn from.
-        Fate::Held | Fate::Dropped => Ok(receipt),
-        Fate::TooMany { retry_after } => Err(Problem::too_many_requests(
+        IntakeDecision::Held | IntakeDecision::Dropped => Ok(receipt),
+        IntakeDecision::TooMany { retry_after } => Err(Problem::too_many_requests(
             "Your application was not stored: too many came from your network. Please send it again later.",
             seconds(retry_after),
         )),
-        Fate::Busy { retry_after } => {
+        IntakeDecision::Busy { retry_after } => {
             Metric::NotStored.record();
             Err(Problem::try_again(NOT_STORED, seconds(retry_after)))
         }
-        Fate::NotStored(error) => Err(not_stored(&error)),
-        Fate::OtherPayload => Err(Problem::new(
+        IntakeDecision::NotStored(error) => Err(not_stored(&error)),
+        IntakeDecision::OtherPayload => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "The Idempotency-Key was used before",
             "Another form was accepted under this Idempotency-Key. Send the corrected form with a new key, or leave the header out.",

@@ -4,7 +4,7 @@
 //! it posts for; a header of anybody else proves nothing about an address.
 
 use http_events::SecretHashes;
-use intake::Sender;
+use intake::Submitter;
 use lambda_http::Request;
 use throttle::Network;
 
@@ -13,17 +13,17 @@ const ADDRESS: &str = "x-visitor-address";
 
 /// The sender of a request. A wrong key counts as no key: an applicant is not lost to a mistake in a form builder's
 /// settings.
-pub(crate) fn of(request: &Request, keys: &SecretHashes) -> Sender {
+pub(crate) fn of(request: &Request, keys: &SecretHashes) -> Submitter {
     let headers = request.headers();
     match headers.get(KEY) {
-        Some(key) if keys.accept(key.as_bytes()) => Sender::form_key(key.as_bytes(), visitor(request)),
+        Some(key) if keys.accept(key.as_bytes()) => Submitter::form_key(key.as_bytes(), visitor(request)),
         Some(_) => {
             tracing::warn!(
                 "{KEY} is none of FORM_KEY_HASHES: the form counts as a visitor's, from the sender's own network"
             );
-            Sender::Visitor(http_events::network_address(request).map(Network::of))
+            Submitter::Visitor(http_events::network_address(request).map(Network::of))
         }
-        None => Sender::Visitor(http_events::network_address(request).map(Network::of)),
+        None => Submitter::Visitor(http_events::network_address(request).map(Network::of)),
     }
 }
 

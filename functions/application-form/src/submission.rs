@@ -1,4 +1,4 @@
-use forms::{Field, Fields, Kind};
+use forms::{Field, FieldKind, Fields};
 use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone};
 use onboarding::{Action, Invitation, InvitationId, Source, Whom};
 use time::{Date, OffsetDateTime};
@@ -33,11 +33,11 @@ pub fn read(form: &Form, fields: &Fields, default_country: CallingCode) -> Resul
     for field in fields.iter() {
         let outcome = text(form, field).and_then(|text| check(&text, field, default_country));
         match (outcome, &field.attribute) {
-            (Ok(value), _) if field.kind == Kind::Honeypot => by_robot |= !value.is_empty(),
+            (Ok(value), _) if field.kind == FieldKind::Honeypot => by_robot |= !value.is_empty(),
             // Whatever a robot put there: it is a robot.
-            (Err(_), _) if field.kind == Kind::Honeypot => by_robot = true,
-            (Ok(value), _) if field.kind == Kind::Email => email = value.parse().ok(),
-            (Ok(value), _) if field.kind == Kind::Password => {
+            (Err(_), _) if field.kind == FieldKind::Honeypot => by_robot = true,
+            (Ok(value), _) if field.kind == FieldKind::Email => email = value.parse().ok(),
+            (Ok(value), _) if field.kind == FieldKind::Password => {
                 password = Some(value).filter(|value| !value.is_empty()).map(Password::from);
             }
             (Ok(value), Some(attribute)) if !value.is_empty() => attributes.set(attribute, value),
@@ -79,12 +79,12 @@ fn text(form: &Form, field: &Field) -> Result<String, String> {
         ([], _) => return Ok(String::new()),
         ([value], _) => value,
         // The usual way to send an unticked box: a hidden field of the same name in front of it.
-        ([.., last], Kind::Consent) => last,
+        ([.., last], FieldKind::Consent) => last,
         (several, _) => return Err(format!("was sent {} times; send it once", several.len())),
     };
     match value {
         // White space is part of a password.
-        Value::Text(text) if field.kind == Kind::Password => Ok(text.expose().clone()),
+        Value::Text(text) if field.kind == FieldKind::Password => Ok(text.expose().clone()),
         Value::Text(text) => Ok(text.expose().trim().to_owned()),
         Value::NotText => Err("must be text, not a file or a list".to_owned()),
     }
@@ -94,44 +94,44 @@ fn text(form: &Form, field: &Field) -> Result<String, String> {
 fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<String, String> {
     if text.is_empty() {
         return match (field.required, field.kind) {
-            (true, Kind::Consent) => Err("must be ticked".to_owned()),
+            (true, FieldKind::Consent) => Err("must be ticked".to_owned()),
             (true, _) => Err("is required".to_owned()),
             (false, _) => Ok(String::new()),
         };
     }
-    if field.kind == Kind::Password {
+    if field.kind == FieldKind::Password {
         passwords::check_shape(text).map_err(|fault| fault.to_string())?;
     }
     if text.chars().count() > field.limit {
         return Err(format!("must be at most {} characters long", field.limit));
     }
-    let multiline = field.kind == Kind::Multiline;
+    let multiline = field.kind == FieldKind::Multiline;
     if text.chars().any(|c| c.is_control() && !(multiline && matches!(c, '\r' | '\n' | '\t'))) {
         return Err(if multiline { "must be plain text" } else { "must be one line of plain text" }.to_owned());
     }
     match field.kind {
-        Kind::Text | Kind::Password | Kind::Honeypot => Ok(text.to_owned()),
-        Kind::Multiline => Ok(text.replace("\r\n", "\n")),
-        Kind::Email => {
+        FieldKind::Text | FieldKind::Password | FieldKind::Honeypot => Ok(text.to_owned()),
+        FieldKind::Multiline => Ok(text.replace("\r\n", "\n")),
+        FieldKind::Email => {
             let address: Result<EmailAddress, _> = text.parse();
             let address = address.map_err(|_| "must be an e-mail address such as name@example.com".to_owned())?;
             Ok(address.expose().to_owned())
         }
-        Kind::Phone => {
+        FieldKind::Phone => {
             let phone = Phone::parse(text, default_country);
             let phone = phone.map_err(|_| "must be a phone number such as +91-9000000001".to_owned())?;
             Ok(phone.expose().to_owned())
         }
-        Kind::Date => {
+        FieldKind::Date => {
             let format = time::macros::format_description!("[year]-[month]-[day]");
             let date = Date::parse(text, format).map_err(|_| "must be a date such as 2026-01-31".to_owned())?;
             Ok(format!("{date} 00:00:00"))
         }
-        Kind::Choice => match field.options.iter().any(|option| option == text) {
+        FieldKind::Choice => match field.options.iter().any(|option| option == text) {
             true => Ok(text.to_owned()),
             false => Err(format!("must be one of: {}", field.options.join(", "))),
         },
-        Kind::Consent => match text.to_ascii_lowercase().as_str() {
+        FieldKind::Consent => match text.to_ascii_lowercase().as_str() {
             "on" | "true" | "1" | "yes" => Ok("true".to_owned()),
             "off" | "false" | "0" | "no" if field.required => Err("must be ticked".to_owned()),
             "off" | "false" | "0" | "no" => Ok("false".to_owned()),

@@ -9,7 +9,7 @@ pub struct Config {
     /// `EVENT_SIGNING_SECRET`: ARN or name of the secret with what HTTPS senders sign with.
     pub signing_secret: String,
     /// The caps.
-    pub intake: intake::Settings,
+    pub intake: intake::IntakeSettings,
 }
 
 impl Config {
@@ -22,7 +22,7 @@ impl Config {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
             dead_letters_queue_url: variables.required("DEAD_LETTERS_QUEUE_URL")?,
             signing_secret: variables.required("EVENT_SIGNING_SECRET")?,
-            intake: intake::Settings::read(variables)?,
+            intake: intake::IntakeSettings::read(variables)?,
         })
     }
 }

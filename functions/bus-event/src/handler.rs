@@ -7,7 +7,7 @@ use aws_lambda_events::encodings::Body;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, Response, StatusCode};
-use intake::{Arrival as Incoming, Intake, Sender};
+use intake::{Intake, Submission, Submitter};
 use lambda_runtime::Diagnostic;
 use onboarding::worker::DeadLetterReason;
 use onboarding::{Invitation, InvitationId, Source};
@@ -147,23 +147,23 @@ impl Bus {
         let invitation = Invitation::new(id, Source::Bus, now, request.whom, request.action);
         let invitation = Invitation { attributes: request.attributes, ..invitation };
         let receipt = invitation.id;
-        let incoming = Incoming { invitation: &invitation, sender: &Sender::System(sender), by_robot: false };
+        let incoming = Submission { invitation: &invitation, sender: &Submitter::System(sender), by_robot: false };
         match self.intake.take(&self.invitations, &incoming, now).await {
-            intake::Fate::Accepted => {
+            intake::IntakeDecision::Accepted => {
                 tracing::info!(%receipt, source = "bus", event = detail_type, "invitation accepted");
                 Ok(receipt)
             }
-            intake::Fate::Held | intake::Fate::Dropped => Ok(receipt),
-            intake::Fate::NotStored(error) => {
+            intake::IntakeDecision::Held | intake::IntakeDecision::Dropped => Ok(receipt),
+            intake::IntakeDecision::NotStored(error) => {
                 Metric::NotStored.record();
                 tracing::error!(%receipt, error = %error, "the event could not be stored");
                 Err(error.into())
             }
-            intake::Fate::Busy { .. } | intake::Fate::TooMany { .. } => {
+            intake::IntakeDecision::Busy { .. } | intake::IntakeDecision::TooMany { .. } => {
                 Metric::NotStored.record();
                 Err(NotTaken::Busy)
             }
-            intake::Fate::OtherPayload => Err(Refusal::OtherContent.into()),
+            intake::IntakeDecision::OtherPayload => Err(Refusal::OtherContent.into()),
         }
     }
 

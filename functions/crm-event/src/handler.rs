@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use http::{Method, Response, StatusCode};
 use lambda_http::Request;
+use leadsquared::wire::webhook::{Change, Event, Malformed, Modified, What, read};
 use ledger::Ledger;
 use onboarding::{Invitation, InvitationId, Ledger as _, Source, Whom};
 use queue::{Invitations, QueueError};
@@ -15,7 +16,6 @@ use telemetry::Metric;
 use time::OffsetDateTime;
 
 use crate::Config;
-use crate::payload::{Change, Event, Malformed, Modified, What, read};
 use crate::rules::Rule;
 
 /// Questions to the ledger at the same time.

@@ -8,10 +8,8 @@
 
 mod config;
 mod handler;
-mod payload;
 mod rules;
 
 pub use config::Config;
 pub use handler::{Stores, answer};
-pub use payload::{Change, Event, Fields, Malformed, Modified, What, read};
 pub use rules::{InvalidRules, Objection, Rule, Rules};

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use leadsquared::WebhookEvent;
+use leadsquared::crm::WebhookEvent;
+use leadsquared::schema_name;
+use leadsquared::wire::webhook::{Event, What};
 use onboarding::Action;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
-
-use crate::payload::{Event, What};
 
 /// The rules in their order. The first that fires decides; later ones are not asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +90,8 @@ impl Rules {
             match &rule.on {
                 On::LeadCreate => need(WebhookEvent::LeadCreate),
                 On::LeadChange { field, .. } => need(match field.as_str() {
-                    "OwnerId" => WebhookEvent::LeadOwnerChange,
-                    "Score" => WebhookEvent::LeadScoreChange,
+                    schema_name::OWNER_ID => WebhookEvent::LeadOwnerChange,
+                    schema_name::SCORE => WebhookEvent::LeadScoreChange,
                     _ => WebhookEvent::LeadFieldChange { schema_name: field.clone() },
                 }),
                 On::Activity { codes } => {
@@ -469,7 +469,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::payload::read;
+    use leadsquared::wire::webhook::read;
 
     const LEAD: &str = "11111111-1111-4111-8111-111111111111";
 

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use leadsquared::{EmailAddress, PortalId, Timeouts};
-use leadsquared_account::Settings;
+use leadsquared_account::AccountSettings;
 use mail::Wording;
 use onboarding::{LinkMode, MailLimits, Marking, Portal};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ pub struct Config {
     /// `DEAD_LETTERS_QUEUE_URL`: where those go that no repeat would help.
     pub dead_letters_queue_url: String,
     /// LeadSquared, the ledger's table and the call line.
-    pub account: Settings,
+    pub account: AccountSettings,
     /// `LINK_MODE` (`direct` or `on-click`); `PORTAL_URL` for the one, `LINK_URL` and `LINK_VALID_HOURS` for the
     /// other.
     pub link: LinkMode,
@@ -43,7 +43,7 @@ impl Config {
     /// When one is missing or of no use; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const MAIL_SENDER: &str = "MAIL_SENDER";
-        let account = Settings::read(variables)?;
+        let account = AccountSettings::read(variables)?;
         let mail_sender = variables
             .optional(MAIL_SENDER)
             .map(|text| text.parse().map_err(|error| SettingError::invalid(MAIL_SENDER, "an e-mail address", error)));

@@ -29,8 +29,7 @@ pub(crate) fn record(report: &Report<'_>, delivery: &Delivery<'_>, now: OffsetDa
             "the chosen password cannot be opened and is lost: a random one is set, no action needed for this applicant"
         ),
         Report::Failed { receipt, failure, needs_operator, age, retry_in } => {
-            let metric = Metric::ComesBack { cause: failure.name(), to_be_mended: needs_operator, age };
-            metric.record();
+            Metric::Retry { cause: failure.name(), needs_operator, age }.record();
             if let Failure::Postponed(Postponed::MailUnknown(_)) = failure {
                 Metric::MailUnknown.record();
             }
@@ -43,7 +42,7 @@ pub(crate) fn record(report: &Report<'_>, delivery: &Delivery<'_>, now: OffsetDa
              is put back, no action needed"
         ),
         Report::DeadLetterFailed { error, needs_operator, age, retry_in } => {
-            Metric::ComesBack { cause: "DeadLetterQueue", to_be_mended: needs_operator, age }.record();
+            Metric::Retry { cause: "DeadLetterQueue", needs_operator, age }.record();
             let retry_in_seconds = retry_in.as_secs();
             match needs_operator {
                 true => tracing::error!(

@@ -42,9 +42,9 @@ impl Worker {
         // compiler.
         let handle = async |delivery| Box::pin(self.deliver(delivery, deadline)).await;
         let panicked = async |delivery| Box::pin(self.after_panic(delivery)).await;
-        let returns = each_record(event, handle, panicked).await;
-        self.invitations.put_off(&returns).await;
-        returns.response()
+        let retries = each_record(event, handle, panicked).await;
+        self.invitations.postpone(&retries).await;
+        retries.response()
     }
 
     async fn deliver(&self, delivery: Delivery<'_>, deadline: OffsetDateTime) -> Disposition {

@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
 use aws::SdkConfig;
-use leadsquared::doctor::{Finding, Subject, Verdict, examine};
+use leadsquared::tools::doctor::{Finding, Subject, Verdict, examine};
 use leadsquared::{InvalidOptions, Lane};
-use leadsquared_account::{Account, AccountError, Rules};
+use leadsquared_account::{Account, AccountError, AllowanceRules};
 use ledger::Ledger;
 use serde::Serialize;
 use settings::SecretError;
@@ -117,8 +117,8 @@ impl DailyCalls {
     }
 }
 
-impl From<&Rules> for DailyCalls {
-    fn from(rules: &Rules) -> Self {
+impl From<&AllowanceRules> for DailyCalls {
+    fn from(rules: &AllowanceRules) -> Self {
         let [most, background] = [Lane::Interactive, Lane::Background].map(|lane| rules.daily(lane));
         Self { most, background, setting: "ALLOWANCE_DAILY" }
     }
@@ -156,7 +156,7 @@ impl From<Finding> for Reported {
     fn from(Finding { subject, verdict }: Finding) -> Self {
         let (state, what, mend) = match verdict {
             Verdict::Good(what) => (State::Good, what, None),
-            Verdict::Wrong { what, mend } => (State::Wrong, what, Some(mend)),
+            Verdict::Wrong { what, fix } => (State::Wrong, what, Some(fix)),
             Verdict::Unknown(what) => (State::Unknown, what, None),
         };
         Self { subject: subject.to_string(), state, what, mend, setting: setting(subject) }

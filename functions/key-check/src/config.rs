@@ -1,16 +1,17 @@
 use std::time::Duration;
 
-use forms::{Fields, Kind};
-use leadsquared::doctor::{FieldContent, Wanted, WantedField};
-use leadsquared::{EmailAddress, Sender, Timeouts};
-use leadsquared_account::Settings;
+use forms::{FieldKind, Fields};
+use leadsquared::crm::Sender;
+use leadsquared::tools::doctor::{FieldContent, Wanted, WantedField};
+use leadsquared::{EmailAddress, Timeouts};
+use leadsquared_account::AccountSettings;
 use onboarding::Marking;
 use settings::{SettingError, Variables};
 
 /// Every setting this function reads.
 pub struct Config {
     /// LeadSquared, the ledger's table and the call line.
-    pub account: Settings,
+    pub account: AccountSettings,
     /// `FORM_FIELDS`: the form's fields, as JSON.
     pub fields: Fields,
     /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers.
@@ -38,7 +39,7 @@ impl Config {
             .map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?;
         let mail_sender = variables.optional(MAIL_SENDER).map(|_| variables.parsed(MAIL_SENDER, "an e-mail address"));
         Ok(Self {
-            account: Settings::read(variables)?,
+            account: AccountSettings::read(variables)?,
             fields,
             unproven_field: variables.optional("UNPROVEN_FIELD").unwrap_or_else(|| Marking::FIELD.to_owned()),
             mail_sender: mail_sender.transpose()?,
@@ -49,13 +50,13 @@ impl Config {
     pub fn wanted(&self) -> Wanted {
         let fields = self.fields.iter().filter_map(|field| {
             let content = match field.kind {
-                Kind::Text | Kind::Multiline => FieldContent::Text(field.limit),
-                Kind::Email => FieldContent::EmailAddress,
-                Kind::Phone => FieldContent::Phone,
-                Kind::Date => FieldContent::Date,
-                Kind::Choice => FieldContent::Choice(field.options.clone()),
-                Kind::Consent => FieldContent::Flag,
-                Kind::Password | Kind::Honeypot => return None,
+                FieldKind::Text | FieldKind::Multiline => FieldContent::Text(field.limit),
+                FieldKind::Email => FieldContent::EmailAddress,
+                FieldKind::Phone => FieldContent::Phone,
+                FieldKind::Date => FieldContent::Date,
+                FieldKind::Choice => FieldContent::Choice(field.options.clone()),
+                FieldKind::Consent => FieldContent::Flag,
+                FieldKind::Password | FieldKind::Honeypot => return None,
             };
             Some(WantedField { name: field.attribute.clone()?, content })
         });

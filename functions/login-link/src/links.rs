@@ -4,8 +4,10 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use intake::{Arrival, Dropped, Fate, Intake, Sender};
-use leadsquared::{AutoLoginKey, Client, EmailAddress, Endpoint, Error, LeadId, LoginLink, Timeouts, auto_login_link};
+use intake::{DropOverCap, Intake, IntakeDecision, Submission, Submitter};
+use leadsquared::portal::auto_login_link;
+use leadsquared::wire::Endpoint;
+use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, LeadId, LoginLink, Timeouts};
 use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{
@@ -42,7 +44,7 @@ pub struct LoginLinks {
     /// The queue to which a request for a new link goes.
     pub invitations: Invitations,
     /// The limits on these requests.
-    pub intake: Intake<Dropped>,
+    pub intake: Intake<DropOverCap>,
     /// The settings.
     pub config: Config,
     /// The current time.
@@ -166,21 +168,21 @@ impl LoginLinks {
         let now = (self.now)();
         let text = email.expose().to_owned();
         let invitation = request(Whom::Email(email), &text, now);
-        let sender = Sender::Visitor(from.map(Network::of));
-        let arrival = Arrival { invitation: &invitation, sender: &sender, by_robot: false };
+        let sender = Submitter::Visitor(from.map(Network::of));
+        let arrival = Submission { invitation: &invitation, sender: &sender, by_robot: false };
         let receipt = invitation.id;
         match self.intake.take(&self.invitations, &arrival, now).await {
-            Fate::Accepted => {
+            IntakeDecision::Accepted => {
                 tracing::info!(%receipt, source = invitation.source.name(), "invitation accepted");
                 Asked::Accepted
             }
-            Fate::Dropped | Fate::Held => Asked::Accepted,
-            Fate::NotStored(error) => {
+            IntakeDecision::Dropped | IntakeDecision::Held => Asked::Accepted,
+            IntakeDecision::NotStored(error) => {
                 Metric::NotStored.record();
                 tracing::error!(%receipt, error = %error, "the request for a link could not be stored");
                 Asked::TryAgain
             }
-            Fate::Busy { .. } | Fate::TooMany { .. } | Fate::OtherPayload => {
+            IntakeDecision::Busy { .. } | IntakeDecision::TooMany { .. } | IntakeDecision::OtherPayload => {
                 Metric::NotStored.record();
                 Asked::TryAgain
             }
@@ -210,7 +212,7 @@ impl LoginLinks {
     /// The link into the portal.
     async fn portal_link(&self, pointer: &Pointer) -> Result<LoginLink, Failure> {
         let deadline = (self.instant)() + PATIENCE;
-        let key = self.account.ask(self.instant, Failure::leadsquared, |client| async move {
+        let key = self.account.with_client(self.instant, Failure::leadsquared, |client| async move {
             self.auto_login_key(&client.within(deadline), pointer).await
         });
         let Config { portal_page, account, .. } = &self.config;

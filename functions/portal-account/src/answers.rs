@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::SET_COOKIE;
 use http::{Response, StatusCode};
-use leadsquared::Session;
+use leadsquared::portal::Session;
 use serde::Serialize;
 use web::{FieldError, Preference, Problem, json, notice};
 

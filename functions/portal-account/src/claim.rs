@@ -1,6 +1,6 @@
 //! What somebody signs in with, and what of it may have to be proven.
 
-use leadsquared::Identifier;
+use leadsquared::portal::Identifier;
 use onboarding::{PASSWORD, proof};
 
 use crate::Identities;

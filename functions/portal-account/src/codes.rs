@@ -15,12 +15,13 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use leadsquared::{CodeChallenge, CodeRecipient, LeadId, OneTimeCode, Phone, SentCode, Session};
+use leadsquared::portal::{SentCode, Session};
+use leadsquared::{CodeChallenge, CodeRecipient, LeadId, OneTimeCode, Phone, schema_name};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Item, Store, StoreError};
 
 /// How long a challenge is kept, and a mailed code is valid. How long LeadSquared's own code is valid is not
 /// documented.
@@ -113,7 +114,7 @@ pub(crate) struct Texted {
 
 impl Texted {
     fn phone() -> String {
-        "Phone".to_owned()
+        schema_name::PHONE.to_owned()
     }
 }
 
@@ -218,10 +219,28 @@ impl Challenge {
         bytes
     }
 
+    /// What follows, sealed behind the nonce that opens it.
+    fn seal_later(&self, later: &Later, nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
+        [&nonce[..], &self.seal(ACCEPTED, later, nonce)].concat()
+    }
+
     fn open<T: for<'a> Deserialize<'a>>(&self, kind: &str, mut sealed: Vec<u8>, nonce: [u8; NONCE_LEN]) -> Option<T> {
         let nonce = Nonce::assume_unique_for_key(nonce);
         let bytes = self.cipher(kind).open_in_place(nonce, Aad::empty(), &mut sealed).ok()?;
         serde_json::from_slice(bytes).ok()
+    }
+
+    /// What a code is expected for, as the challenge's item has it; none in one that was never filled.
+    fn pending(&self, item: &Item) -> Option<Pending> {
+        let sealed = |kind| item.get(kind).and_then(|value| value.as_b().ok()).map(|blob| blob.clone().into_inner());
+        let Some(accepted) = sealed(ACCEPTED) else {
+            return self.open(SEALED, sealed(SEALED)?, ONCE).map(Pending::Texted);
+        };
+        let (nonce, sealed) = accepted.split_first_chunk()?;
+        Some(match self.open(ACCEPTED, sealed.to_vec(), *nonce)? {
+            Later::Accepted(accepted) => Pending::Accepted(accepted),
+            Later::Mailed(mailed) => Pending::Mailed(mailed),
+        })
     }
 
     fn cipher(&self, kind: &str) -> LessSafeKey {
@@ -289,7 +308,6 @@ impl Store {
         nonce: [u8; NONCE_BYTES],
         now: OffsetDateTime,
     ) -> Result<(), StoreError> {
-        let sealed = [&nonce[..], &challenge.seal(ACCEPTED, later, nonce)].concat();
         let update = self
             .update(challenge.key())
             .update_expression("SET #tries = :none, #expires_at = :until, #accepted = :accepted REMOVE #sealed")
@@ -299,7 +317,7 @@ impl Store {
             .expression_attribute_names("#sealed", SEALED)
             .expression_attribute_values(":none", store::number(0))
             .expression_attribute_values(":until", store::seconds(until(now)))
-            .expression_attribute_values(":accepted", AttributeValue::B(Blob::new(sealed)));
+            .expression_attribute_values(":accepted", AttributeValue::B(Blob::new(challenge.seal_later(later, nonce))));
         self.carry_out(update).await.map(drop)
     }
 
@@ -320,17 +338,7 @@ impl Store {
             .expression_attribute_values(":most", store::number(TRIES))
             .expression_attribute_values(":now", store::seconds(now));
         let Some(item) = self.carry_out(update).await? else { return Ok(None) };
-        let sealed = |kind| item.get(kind).and_then(|value| value.as_b().ok()).map(|blob| blob.clone().into_inner());
-        let Some(accepted) = sealed(ACCEPTED) else {
-            let texted = sealed(SEALED).and_then(|texted| challenge.open(SEALED, texted, ONCE));
-            return Ok(texted.map(Pending::Texted));
-        };
-        let later =
-            accepted.split_first_chunk().and_then(|(nonce, sealed)| challenge.open(ACCEPTED, sealed.to_vec(), *nonce));
-        Ok(later.map(|later| match later {
-            Later::Accepted(accepted) => Pending::Accepted(accepted),
-            Later::Mailed(mailed) => Pending::Mailed(mailed),
-        }))
+        Ok(challenge.pending(&item))
     }
 
     /// Gives back a try that LeadSquared said nothing about.
@@ -379,6 +387,69 @@ mod tests {
     fn texted() -> Texted {
         let phone = Phone::parse("+91-9000000001", leadsquared::CallingCode(91)).unwrap();
         Texted { sent: decoy([1; 48], &phone), schema_name: "Phone".to_owned(), person: String::new() }
+    }
+
+    /// An item of `events/ledger`, of which the codes are the binary attributes.
+    fn sample(version: &str, case: &str) -> Item {
+        let path = format!("{}/../../events/ledger/{version}/code/{case}.json", env!("CARGO_MANIFEST_DIR"));
+        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let bytes = json.as_object().unwrap().iter().filter_map(|(name, value)| {
+            let bytes = BASE64_STANDARD.decode(value.get("B")?.as_str()?).unwrap();
+            Some((name.clone(), AttributeValue::B(Blob::new(bytes))))
+        });
+        bytes.collect()
+    }
+
+    #[test]
+    fn a_challenge_in_the_table_is_read_as_it_was_written() {
+        let (challenge, at) = (Challenge::new([7; 32]), datetime!(2026-11-22 09:30:00 UTC));
+        assert_eq!(
+            challenge.key(),
+            "code#dc4bf80c77473d130fa0de86ba4018fe98bb214005e6a5891d12ba91446f9e81",
+            "the samples' key"
+        );
+        let session = || Session {
+            auth_key: "sample-session-key".into(),
+            lead_id: "5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44".parse().unwrap(),
+        };
+        let of = |session: &Session| (session.auth_key.expose().to_owned(), session.lead_id);
+        let texted = || Texted { person: "Phone +91-9000000001".to_owned(), ..texted() };
+        let code = OneTimeCode::from("123456");
+        let accepted = Later::Accepted(Accepted::new(&code, &session(), texted(), at));
+        let mailed = Mailed::new(&mailed_code([3; MAILED_CODE_BYTES]), &session(), "Phone +91-9000000001", at);
+        let mailed = Later::Mailed(mailed.proving(&["password".to_owned()], true));
+        let nonce = [9; NONCE_BYTES];
+        for (case, attribute, sealed) in [
+            ("texted", SEALED, challenge.seal(SEALED, &texted(), ONCE)),
+            ("accepted", ACCEPTED, challenge.seal_later(&accepted, nonce)),
+            ("mailed", ACCEPTED, challenge.seal_later(&mailed, nonce)),
+        ] {
+            let item = sample("v2", case);
+            let written = AttributeValue::B(Blob::new(sealed));
+            assert_eq!(
+                item.get(attribute),
+                Some(&written),
+                "{case}: {}",
+                BASE64_STANDARD.encode(written.as_b().unwrap())
+            );
+            match (case, challenge.pending(&item)) {
+                ("texted", Some(Pending::Texted(texted))) => assert_eq!(texted.schema_name, "Phone"),
+                ("accepted", Some(Pending::Accepted(accepted))) => {
+                    assert!(accepted.is(&code));
+                    assert_eq!(of(&accepted.session()), of(&session()));
+                }
+                ("mailed", Some(Pending::Mailed(mailed))) => {
+                    assert_eq!(of(&mailed.session()), of(&session()));
+                    assert_eq!((mailed.proves.as_slice(), mailed.is_marked), (&["password".to_owned()][..], true));
+                    assert_eq!(mailed.signed_in_at(), at.unix_timestamp());
+                }
+                _ => panic!("{case} is something else"),
+            }
+            assert!(Challenge::new([8; 32]).pending(&item).is_none(), "{case} opens by another challenge");
+        }
+        for case in ["begun", "ended"] {
+            assert!(challenge.pending(&sample("v2", case)).is_none(), "{case}");
+        }
     }
 
     #[test]

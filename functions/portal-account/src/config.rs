@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use http_events::SecretHashes;
 use leadsquared::{CallingCode, EmailAddress, Limit, Timeouts};
-use leadsquared_account::Settings;
+use leadsquared_account::AccountSettings;
 use onboarding::Marking;
-use passwords::Rules;
+use passwords::PasswordRules;
 use settings::{SettingError, Variables};
 
 use crate::Identities;
@@ -15,13 +15,13 @@ use crate::pace::BUDGET;
 /// Every setting this function reads.
 pub struct Config {
     /// LeadSquared, the ledger's table and the call line.
-    pub account: Settings,
+    pub account: AccountSettings,
     /// `SIGN_IN_FIELDS`: by what people may sign in, as JSON.
     pub identities: Identities,
     /// `DEFAULT_COUNTRY_CODE`: the calling code of phone numbers that come without one, such as 91.
     pub default_country: CallingCode,
     /// `PASSWORD_CLASSES`, optional: what the portal's policy wants one of in a password.
-    pub rules: Rules,
+    pub rules: PasswordRules,
     /// `ATTEMPTS_PER_ADDRESS`: how often one network address may try in a quarter of an hour.
     pub attempts_per_address: NonZeroU32,
     /// `SITE_SECRET_HASHES`, optional: SHA-256 of what the website's own server proves itself with, which then says
@@ -104,10 +104,10 @@ impl Config {
             .optional(MAIL_SENDER)
             .map(|text| text.parse().map_err(|error| SettingError::invalid(MAIL_SENDER, "an e-mail address", error)));
         Ok(Self {
-            account: Settings::read(variables)?,
+            account: AccountSettings::read(variables)?,
             identities,
             default_country: CallingCode(variables.parsed("DEFAULT_COUNTRY_CODE", "a calling code such as 91")?),
-            rules: Rules { classes },
+            rules: PasswordRules { classes },
             attempts_per_address: variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?,
             site_secrets,
             floor,

@@ -6,9 +6,9 @@ use futures::future::{join, join3};
 use http::header::AUTHORIZATION;
 use http::{Method, Response, StatusCode};
 use lambda_http::Request;
+use leadsquared::portal::{Identifier, PasswordReset, ResetRecipient, Session};
 use leadsquared::{
-    BoxFuture, Client, Error, Identifier, LeadId, OneTimeCode, Password, PasswordReset, Session, SessionKey,
-    TemporaryPassword,
+    BoxFuture, Client, Error, LeadId, OneTimeCode, Password, SessionKey, TemporaryPassword, schema_name,
 };
 use leadsquared_account::Account;
 use ledger::Ledger;
@@ -374,8 +374,8 @@ impl PortalAccount {
         // Whatever names the person, the link goes to the lead's mailbox: another field of the lead may hold what a
         // stranger typed in a form.
         let recipient = match &who {
-            Identifier::Email(_) => None,
-            Identifier::Field { .. } => Some("EmailAddress"),
+            Identifier::Email(_) => ResetRecipient::PortalDefault,
+            Identifier::Field { .. } => ResetRecipient::Field(schema_name::EMAIL_ADDRESS),
         };
         let outcome = match self.admit(call, Attempt::Forgot, &person(&who)).await? {
             Admitted::AsIf => Ok(()),

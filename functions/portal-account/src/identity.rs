@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
-use leadsquared::{CallingCode, EmailAddress, Identifier, Phone};
+use leadsquared::portal::Identifier;
+use leadsquared::{CallingCode, EmailAddress, Phone, schema_name};
 use serde::Deserialize;
 use web::FieldError;
 
@@ -92,7 +93,7 @@ impl Identities {
             if field.attribute.is_empty() {
                 return Err(InvalidIdentities::NoAttribute(name()));
             }
-            if (field.kind == Kind::Email) != (field.attribute == "EmailAddress") {
+            if (field.kind == Kind::Email) != (field.attribute == schema_name::EMAIL_ADDRESS) {
                 return Err(InvalidIdentities::Email(name()));
             }
         }

@@ -11,7 +11,7 @@ const KEPT: Duration = Duration::days(30);
 
 impl Store {
     /// Remembers that somebody signed in from a network, and whose lead that was, so that it can be erased with them.
-    pub(crate) async fn remember_network(
+    pub async fn remember_network(
         &self,
         person: &str,
         network: &Network,
@@ -22,7 +22,7 @@ impl Store {
     }
 
     /// Whether somebody signed in from a network within the last 30 days.
-    pub(crate) async fn knows_network(
+    pub async fn knows_network(
         &self,
         person: &str,
         network: &Network,

@@ -1,7 +1,9 @@
 //! From LeadSquared's session to the browser's: what a form typed has to be proven in between.
 
 use futures::future::{join3, join4};
-use leadsquared::{Attributes, Error, Lead, LeadId, OneTimeCode, Session};
+use leadsquared::crm::{Lead, Notify};
+use leadsquared::portal::Session;
+use leadsquared::{Attributes, Error, LeadId, OneTimeCode};
 use ledger::Registered;
 use mail::SignInCode;
 use onboarding::Unproven;
@@ -217,7 +219,7 @@ impl PortalAccount {
             let mark = found.field_ignoring_case(field).and_then(|mark| mark.parse::<Unproven>().ok());
             let Some(mark) = mark else { return Ok(()) };
             let mark = mark.proving(proves.iter().map(String::as_str)).to_string();
-            client.update_lead(lead, &Attributes::new().with(field, mark), false).await
+            client.update_lead(lead, &Attributes::new().with(field, mark), Notify::Nothing).await
         });
         if let Err(failure) = written.await {
             tracing::warn!(lead.id = %lead, error = %failure, "the lead's mark does not say what was proven; the ledger does");

@@ -29,7 +29,7 @@ pub struct Store {
 #[error(
     "DynamoDB did not carry out the request ({cause}); if this lasts, check the table's name and the function's role"
 )]
-pub(crate) struct StoreError {
+pub struct StoreError {
     /// DynamoDB's error code, or what happened on the way.
     cause: String,
 }
@@ -70,18 +70,13 @@ impl Store {
     }
 
     /// Takes one of the day's text messages. False if there is none left.
-    pub(crate) async fn take_text(&self, budget: u32, now: OffsetDateTime) -> Result<bool, StoreError> {
+    pub async fn take_text(&self, budget: u32, now: OffsetDateTime) -> Result<bool, StoreError> {
         self.take_of_day(texts_key(now), budget, now).await
     }
 
     /// Takes one of the requests of a network, by a hash of it, that may ask LeadSquared in a day. False if there is none
     /// left.
-    pub(crate) async fn take_request(
-        &self,
-        network: &[u8],
-        most: u32,
-        now: OffsetDateTime,
-    ) -> Result<bool, StoreError> {
+    pub async fn take_request(&self, network: &[u8], most: u32, now: OffsetDateTime) -> Result<bool, StoreError> {
         let day = now.to_offset(UtcOffset::UTC).date().to_string();
         self.take_of_day(key("requests", [day.as_bytes(), network].concat()), most, now).await
     }
@@ -100,7 +95,7 @@ impl Store {
     }
 
     /// Gives back a text message that was certainly not sent.
-    pub(crate) async fn give_text_back(&self, now: OffsetDateTime) -> Result<(), StoreError> {
+    pub async fn give_text_back(&self, now: OffsetDateTime) -> Result<(), StoreError> {
         let update = self
             .update(texts_key(now))
             .update_expression("ADD #count :less")

@@ -37,8 +37,8 @@ where
     F: Future<Output = Result<T, Error>>,
 {
     let call = &call;
-    let asked =
-        account.ask(instant, Failure::leadsquared, |client| async move { Ok(call(client.within(deadline)).await?) });
+    let asked = account
+        .with_client(instant, Failure::leadsquared, |client| async move { Ok(call(client.within(deadline)).await?) });
     // The client keeps to the deadline by itself; Secrets Manager does not know it.
     let time = (deadline + GRACE).saturating_duration_since(instant());
     tokio::time::timeout(time, asked).await.unwrap_or(Err(Failure::LeadSquared(Error::OutOfTime)))

@@ -9,20 +9,21 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-/// What every client starts from: region and credentials as Lambda gives them, and time-outs.
+/// The configuration of every AWS client: region and credentials from Lambda's environment, and time-outs.
 ///
-/// A call has 3 s in all, two attempts included: API Gateway answers for us with its own 503 after 30 s, and a person
-/// at a form should hear ours long before.
+/// A call has 3 s for both attempts together. An applicant who submits a form thus gets the function's own answer long
+/// before API Gateway answers 503 after 30 s
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>).
 pub async fn config() -> SdkConfig {
     config_within(Duration::from_secs(3)).await
 }
 
-/// The same with another time for a call in all.
-pub async fn config_within(time: Duration) -> SdkConfig {
+/// The same configuration with another time limit for a call, both attempts together.
+pub async fn config_within(limit: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(time / 3)
-        .operation_attempt_timeout(time / 2)
-        .operation_timeout(time)
+        .connect_timeout(limit / 3)
+        .operation_attempt_timeout(limit / 2)
+        .operation_timeout(limit)
         .build();
     aws_config::from_env()
         .timeout_config(timeouts)
@@ -31,36 +32,36 @@ pub async fn config_within(time: Duration) -> SdkConfig {
         .await
 }
 
-/// Why a call to AWS did not succeed: the service's error code, or what happened on the way. Never the service's text,
-/// which may quote what was sent.
+/// Why a call to AWS failed: the service's error code, or how the call failed. It never contains the service's text,
+/// which may quote the request.
 pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     let cause = match (error.code(), error) {
         (Some(code), _) => code,
         (None, SdkError::TimeoutError(_)) => "no answer in time",
         (None, SdkError::DispatchFailure(_)) => "not reached",
         (None, SdkError::ConstructionFailure(_)) => "the request could not be built",
-        (None, _) => "the answer was not understood",
+        (None, _) => "unreadable answer",
     };
     cause.to_owned()
 }
 
-/// Whether the same call may succeed later although nobody changes anything: AWS did not answer, failed, or was asked
-/// too often. Everything else, such as a missing permission or a resource that is not there, is for the operator.
+/// Whether the same call may succeed later without a change by the operator: AWS did not answer, failed or throttled
+/// the call. Every other failure, such as a missing permission or resource, is for the operator.
 pub fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => true,
         SdkError::ConstructionFailure(_) => false,
         _ => {
             let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-            // A 4xx answer without a code comes from something in front of AWS.
+            // A 4xx answer without an error code comes from a proxy in front of AWS.
             status >= 500 || status == 429 || error.code().is_none_or(is_transient_code)
         }
     }
 }
 
-/// Whether an error code of AWS's is about the moment: throttling, or a failure on AWS's side.
+/// Whether an error code of AWS means throttling or a failure on the side of AWS
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CommonErrors.html>,
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>)
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>).
 pub fn is_transient_code(code: &str) -> bool {
     const PARTS: [&str; 11] = [
         "Throttl",
@@ -78,8 +79,7 @@ pub fn is_transient_code(code: &str) -> bool {
     PARTS.iter().any(|part| code.contains(part))
 }
 
-/// Whether a [`cause`] names something that only the operator changes: a resource that is not there, or a permission
-/// that is missing.
+/// Whether a [`cause`] names a missing resource or permission, which only the operator can add.
 pub fn is_for_operator(cause: &str) -> bool {
     ["NotFound", "AccessDenied", "NonExistentQueue", "DoesNotExist"].iter().any(|part| cause.contains(part))
 }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_about_the_moment_or_for_the_operator() {
+    fn a_code_is_transient_or_for_the_operator() {
         for code in [
             "ThrottlingException",
             "ThrottledException",

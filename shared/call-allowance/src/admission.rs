@@ -1,3 +1,5 @@
+//! Makes a call schedule the admission of a LeadSquared client: each call waits here for its slot.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -5,58 +7,58 @@ use leadsquared::{Admission, BoxFuture, Lane, Limit, TurnedAway};
 use time::OffsetDateTime;
 
 use crate::clock::{Clock, SystemClock};
-use crate::line::{Answer, Ask, Line};
+use crate::schedule::{CallSchedule, SlotDecision, SlotRequest};
 
-/// A leave with less time than this before the deadline is of no use: the call would be cut off, and nobody would know
-/// whether it was carried out.
+/// The time that a call needs between its slot and its deadline. With less time the call would be cut off, and its
+/// result would be unknown.
 const CALL_TIME: Duration = Duration::from_secs(1);
 
-/// When to ask again after the line could not be used.
-const AFTER_A_FAULT: Duration = Duration::from_secs(1);
+/// When a caller should try again after the schedule was unavailable.
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Admits calls in the slots of a line: for [`Options::admission`](leadsquared::Options::admission).
+/// Admits each call in a slot of a schedule. Used as [`Options::admission`](leadsquared::Options::admission).
 #[derive(Debug)]
 pub struct Allowance<L, C = SystemClock> {
-    line: L,
+    schedule: L,
     clock: C,
 }
 
-impl<L: Line> Allowance<L> {
-    /// On the machine's clock.
-    pub fn new(line: L) -> Self {
-        Self::with_clock(line, SystemClock)
+impl<L: CallSchedule> Allowance<L> {
+    /// Admits calls by the machine's clock.
+    pub fn new(schedule: L) -> Self {
+        Self::with_clock(schedule, SystemClock)
     }
 }
 
-impl<L: Line, C: Clock> Allowance<L, C> {
-    /// On a clock of your own.
-    pub fn with_clock(line: L, clock: C) -> Self {
-        Self { line, clock }
+impl<L: CallSchedule, C: Clock> Allowance<L, C> {
+    /// Admits calls by another clock.
+    pub fn with_clock(schedule: L, clock: C) -> Self {
+        Self { schedule, clock }
     }
 
-    async fn leave(&self, lane: Lane, deadline: Instant) -> Result<(), TurnedAway> {
+    async fn wait_for_slot(&self, lane: Lane, deadline: Instant) -> Result<(), TurnedAway> {
         loop {
             let now = self.clock.time();
-            let left = deadline.saturating_duration_since(self.clock.instant());
-            let Some(time) = left.checked_sub(CALL_TIME) else {
+            let remaining = deadline.saturating_duration_since(self.clock.instant());
+            let Some(time) = remaining.checked_sub(CALL_TIME) else {
                 return Err(TurnedAway { retry_after: None, source: None });
             };
-            let answer = self.line.book(Ask { lane, now, latest: now.saturating_add(span(time)) }).await;
+            let decision = self.schedule.book(SlotRequest { lane, now, latest: now.saturating_add(span(time)) }).await;
             let now = self.clock.time();
-            match answer {
-                Ok(Answer::Leave { slot }) => {
+            match decision {
+                Ok(SlotDecision::Granted { slot }) => {
                     self.clock.sleep(until(slot, now)).await;
-                    // Held up on the way here, by DynamoDB or because the machine was busy: the place in the line is
-                    // lost, or this call would crowd those after it.
-                    if self.clock.time() <= slot + self.line.rules().lateness() {
+                    // If DynamoDB or a busy machine delayed the call by more than this, it gives up its slot. It would
+                    // come too close to the calls after it.
+                    if self.clock.time() <= slot + self.schedule.rules().lateness() {
                         return Ok(());
                     }
                 }
-                Ok(Answer::Later { at }) => self.clock.sleep(until(at, now).max(Duration::from_millis(1))).await,
-                Ok(Answer::Full { until: free }) => {
+                Ok(SlotDecision::Later { at }) => self.clock.sleep(until(at, now).max(Duration::from_millis(1))).await,
+                Ok(SlotDecision::Full { until: free }) => {
                     return Err(TurnedAway { retry_after: Some(until(free, now)), source: None });
                 }
-                Ok(Answer::DayUsedUp { until: tomorrow }) => {
+                Ok(SlotDecision::DayUsedUp { until: tomorrow }) => {
                     let source = match lane {
                         Lane::Interactive => Arc::new(DayUsedUp) as _,
                         Lane::Background => Arc::new(BackgroundDayUsedUp) as _,
@@ -65,40 +67,40 @@ impl<L: Line, C: Clock> Allowance<L, C> {
                 }
                 Err(error) => {
                     let source = Some(Arc::new(error) as _);
-                    return Err(TurnedAway { retry_after: Some(AFTER_A_FAULT), source });
+                    return Err(TurnedAway { retry_after: Some(RETRY_AFTER_FAILURE), source });
                 }
             }
         }
     }
 }
 
-impl<L: Line, C: Clock> Admission for Allowance<L, C> {
+impl<L: CallSchedule, C: Clock> Admission for Allowance<L, C> {
     fn admit(&self, lane: Lane, deadline: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
-        Box::pin(self.leave(lane, deadline))
+        Box::pin(self.wait_for_slot(lane, deadline))
     }
 
     fn throttled(&self, _: Lane, limit: Option<Limit>) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            // If the line cannot be reached nobody gets leave from it either.
-            let _ = self.line.push_back(self.clock.time(), limit).await;
+            // A failure is ignored: while the schedule is unavailable, no caller gets a slot from it either.
+            let _ = self.schedule.back_off(self.clock.time(), limit).await;
         })
     }
 }
 
-/// The source of a [`TurnedAway`] in the interactive lane when the daily cap is reached.
+/// The source of a [`TurnedAway`] in the interactive lane, if the daily cap is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the day's calls are used up; wait for the next UTC day, or raise the daily cap if the account permits more")]
 pub struct DayUsedUp;
 
-/// The source of a [`TurnedAway`] in the background when its part of the daily cap is used up.
+/// The source of a [`TurnedAway`] in the background lane, if its part of the daily cap is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the background's part of the day's calls is used up, and the rest is kept for people who wait; it goes on after \
-     midnight UTC, or sooner if the daily cap is raised because the account permits more"
+    "the background's part of the day's calls is used up, and the rest is kept for people who wait; the background \
+     continues after midnight UTC, or sooner if the daily cap is raised because the account permits more"
 )]
 pub struct BackgroundDayUsedUp;
 
-/// The time from a refusal to the next UTC day, if the call was refused because the day's calls are used up.
+/// The time from the refusal to the next UTC day, if the call was refused because of the daily cap.
 pub fn until_next_day(turned_away: &TurnedAway) -> Option<Duration> {
     let source = turned_away.source.as_ref()?;
     let is_day = source.is::<DayUsedUp>() || source.is::<BackgroundDayUsedUp>();

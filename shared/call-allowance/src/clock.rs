@@ -1,17 +1,19 @@
+//! The clock that slots and deadlines are read on, so that tests can replace it.
+
 use std::time::{Duration, Instant};
 
 use leadsquared::BoxFuture;
 use time::OffsetDateTime;
 
-/// What time it is, and waiting.
+/// A clock that can be read and waited on.
 pub trait Clock: Send + Sync {
-    /// What deadlines are given in.
+    /// The time in which deadlines are given.
     fn instant(&self) -> Instant;
 
-    /// What slots are given in: the time of day, which the other workers read as well.
+    /// The time in which slots are given: the time of day, which all workers share.
     fn time(&self) -> OffsetDateTime;
 
-    /// Waits.
+    /// Waits for this duration.
     fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()>;
 }
 

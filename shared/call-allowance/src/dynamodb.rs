@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use leadsquared::{Lane, Limit};
 use time::OffsetDateTime;
 
-use crate::line::{Answer, Ask, Booking, Line, LineError, Reserve, State};
-use crate::settings::Rules;
+use crate::schedule::{CallSchedule, Reserve, ScheduleError, ScheduleState, SlotBooking, SlotDecision, SlotRequest};
+use crate::settings::AllowanceRules;
 
 /// The line's item in the ledger's table.
 const PK: &str = "allowance#line";
@@ -35,7 +35,7 @@ const ATTEMPTS: usize = 60;
 /// little less exact about slots that are free.
 #[derive(Debug)]
 pub struct DynamoDb {
-    rules: Rules,
+    rules: AllowanceRules,
     client: Client,
     table: String,
     seen: Mutex<Option<Seen>>,
@@ -45,7 +45,7 @@ pub struct DynamoDb {
 #[derive(Clone, Debug)]
 struct Seen {
     revision: i128,
-    state: State,
+    state: ScheduleState,
     /// When, on the clock of whoever asked then.
     at: OffsetDateTime,
 }
@@ -61,7 +61,7 @@ type Item = HashMap<String, AttributeValue>;
 
 impl DynamoDb {
     /// The line in this table, whose key is a text `pk`.
-    pub fn new(client: Client, table: String, rules: Rules) -> Self {
+    pub fn new(client: Client, table: String, rules: AllowanceRules) -> Self {
         Self { rules, client, table, seen: Mutex::new(None) }
     }
 
@@ -73,9 +73,9 @@ impl DynamoDb {
     async fn add(
         &self,
         seen: &Seen,
-        booking: &Booking,
-        Ask { lane, now, .. }: Ask,
-    ) -> Result<Option<OffsetDateTime>, LineError> {
+        booking: &SlotBooking,
+        SlotRequest { lane, now, .. }: SlotRequest,
+    ) -> Result<Option<OffsetDateTime>, ScheduleError> {
         let daily = self.rules.daily(lane).unwrap_or(u32::MAX);
         let mut update = "SET #head = #head + :interval, #used = #used + :one, #revision = #revision + :one".to_owned();
         let mut condition = "#head BETWEEN :now AND :last AND #day = :day AND #used < :daily \
@@ -133,7 +133,12 @@ impl DynamoDb {
     }
 
     /// Writes the whole item if it is still the one that was seen.
-    async fn replace(&self, seen: Option<Seen>, state: State, now: OffsetDateTime) -> Result<Written, LineError> {
+    async fn replace(
+        &self,
+        seen: Option<Seen>,
+        state: ScheduleState,
+        now: OffsetDateTime,
+    ) -> Result<Written, ScheduleError> {
         let new = Seen { revision: seen.as_ref().map_or(0, |seen| seen.revision) + 1, state, at: now };
         let put = self
             .client
@@ -177,11 +182,11 @@ impl DynamoDb {
     }
 
     /// Whether the item has to be read before this answer is believed or this booking tried.
-    fn is_outdated(&self, seen: &Seen, ask: &Ask, booked: Result<&Booking, &Answer>) -> bool {
+    fn is_outdated(&self, seen: &Seen, ask: &SlotRequest, booked: Result<&SlotBooking, &SlotDecision>) -> bool {
         let is_recent = seen.at <= ask.now && ask.now < seen.at + self.rules.interval();
         match (booked, ask.lane) {
             // A day only fills up.
-            (Err(Answer::DayUsedUp { .. }), _) => false,
+            (Err(SlotDecision::DayUsedUp { .. }), _) => false,
             // People may have left slots for it since.
             (Err(_), Lane::Background) => true,
             // At the last moment those are for people too. They lie too far ahead for that when they are made. Only a
@@ -200,16 +205,16 @@ impl DynamoDb {
     }
 }
 
-impl Line for DynamoDb {
-    fn rules(&self) -> &Rules {
+impl CallSchedule for DynamoDb {
+    fn rules(&self) -> &AllowanceRules {
         &self.rules
     }
 
-    async fn book(&self, ask: Ask) -> Result<Answer, LineError> {
+    async fn book(&self, ask: SlotRequest) -> Result<SlotDecision, ScheduleError> {
         let mut has_looked = false;
         for _ in 0..ATTEMPTS {
             let seen = self.seen().clone();
-            let booked = seen.as_ref().map_or(&State::NEW, |seen| &seen.state).book(&self.rules, &ask);
+            let booked = seen.as_ref().map_or(&ScheduleState::NEW, |seen| &seen.state).book(&self.rules, &ask);
             if let Some(seen) = &seen
                 && !has_looked
                 && self.is_outdated(seen, &ask, booked.as_ref())
@@ -228,43 +233,44 @@ impl Line for DynamoDb {
             match seen {
                 Some(seen) if booking.only_adds_to(&seen.state) => {
                     if let Some(slot) = self.add(&seen, &booking, ask).await? {
-                        return Ok(Answer::Leave { slot });
+                        return Ok(SlotDecision::Granted { slot });
                     }
                 }
                 _ => {
                     if let Written::Done = self.replace(seen, booking.after, ask.now).await? {
-                        return Ok(Answer::Leave { slot: booking.slot });
+                        return Ok(SlotDecision::Granted { slot: booking.slot });
                     }
                 }
             }
         }
-        Err(LineError::Contended)
+        Err(ScheduleError::Contended)
     }
 
-    async fn push_back(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), LineError> {
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
         for _ in 0..ATTEMPTS {
             let seen = self.seen().clone();
-            let state = seen.as_ref().map_or(&State::NEW, |seen| &seen.state).pushed_back(&self.rules, now, limit);
+            let state =
+                seen.as_ref().map_or(&ScheduleState::NEW, |seen| &seen.state).backed_off(&self.rules, now, limit);
             if let Written::Done = self.replace(seen, state, now).await? {
                 return Ok(());
             }
         }
-        Err(LineError::Contended)
+        Err(ScheduleError::Contended)
     }
 }
 
-impl Booking {
+impl SlotBooking {
     /// Whether somebody else's booking in between would not matter.
-    fn only_adds_to(&self, state: &State) -> bool {
+    fn only_adds_to(&self, state: &ScheduleState) -> bool {
         let head = state.head + self.interval;
-        let added = State { head, used: self.after.used, turn: self.after.turn, ..state.clone() };
+        let added = ScheduleState { head, used: self.after.used, turn: self.after.turn, ..state.clone() };
         self.after == added
     }
 }
 
 impl Seen {
     fn item(&self) -> Item {
-        let State { head, turn, day, used, slower, slower_until, .. } = self.state;
+        let ScheduleState { head, turn, day, used, slower, slower_until, .. } = self.state;
         let mut attributes = vec![
             ("pk", AttributeValue::S(PK.to_owned())),
             ("revision", number(self.revision)),
@@ -281,8 +287,8 @@ impl Seen {
         attributes.into_iter().map(owned).collect()
     }
 
-    fn read(item: &Item, at: OffsetDateTime) -> Result<Self, LineError> {
-        let corrupt = |attribute| LineError::Corrupt { pk: PK, attribute };
+    fn read(item: &Item, at: OffsetDateTime) -> Result<Self, ScheduleError> {
+        let corrupt = |attribute| ScheduleError::Corrupt { pk: PK, attribute };
         let integer = |attribute| {
             let value = item.get(attribute).and_then(|value| value.as_n().ok()?.parse::<i128>().ok());
             value.ok_or(corrupt(attribute))
@@ -297,7 +303,7 @@ impl Seen {
         Ok(Self {
             revision: integer("revision")?,
             at,
-            state: State {
+            state: ScheduleState {
                 head: timestamp("head")?,
                 turn: timestamp("turn")?,
                 day: integer("day")?.try_into().map_err(|_| corrupt("day"))?,
@@ -332,14 +338,14 @@ fn read_reserve(value: &AttributeValue) -> Option<Reserve> {
 
 /// A table that is asked for more than it permits is there all the same: nobody may go on without it, as all who are
 /// in the crowd would at once.
-fn failure(cause: String) -> LineError {
+fn failure(cause: String) -> ScheduleError {
     const TOO_MUCH: [&str; 4] = [
         "ThrottlingException",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "TransactionConflict",
     ];
-    if TOO_MUCH.contains(&cause.as_str()) { LineError::Contended } else { LineError::Unavailable { cause } }
+    if TOO_MUCH.contains(&cause.as_str()) { ScheduleError::Contended } else { ScheduleError::Unavailable { cause } }
 }
 
 fn number(value: i128) -> AttributeValue {
@@ -369,9 +375,9 @@ mod tests {
     #[test]
     fn a_table_that_throttles_is_not_one_that_cannot_be_reached() {
         for code in ["ThrottlingException", "ProvisionedThroughputExceededException"] {
-            assert_eq!(failure(code.to_owned()), LineError::Contended, "{code}");
+            assert_eq!(failure(code.to_owned()), ScheduleError::Contended, "{code}");
         }
         let cause = "not reached".to_owned();
-        assert_eq!(failure(cause.clone()), LineError::Unavailable { cause });
+        assert_eq!(failure(cause.clone()), ScheduleError::Unavailable { cause });
     }
 }

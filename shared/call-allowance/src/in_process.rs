@@ -1,48 +1,50 @@
+//! The call schedule in memory, for one process on its own.
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use leadsquared::Limit;
 use time::OffsetDateTime;
 
-use crate::line::{Answer, Ask, Line, LineError, State};
-use crate::settings::Rules;
+use crate::schedule::{CallSchedule, ScheduleError, ScheduleState, SlotDecision, SlotRequest};
+use crate::settings::AllowanceRules;
 
-/// A line for one process that is the only one to call.
+/// A call schedule for a process that is the only one to call LeadSquared.
 #[derive(Debug)]
 pub struct InProcess {
-    rules: Rules,
-    state: Mutex<State>,
+    rules: AllowanceRules,
+    state: Mutex<ScheduleState>,
 }
 
 impl InProcess {
-    /// A line that nobody has used yet.
-    pub fn new(rules: Rules) -> Self {
-        Self { rules, state: Mutex::new(State::NEW) }
+    /// A schedule without bookings.
+    pub fn new(rules: AllowanceRules) -> Self {
+        Self { rules, state: Mutex::new(ScheduleState::NEW) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ScheduleState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line for InProcess {
-    fn rules(&self) -> &Rules {
+impl CallSchedule for InProcess {
+    fn rules(&self) -> &AllowanceRules {
         &self.rules
     }
 
-    async fn book(&self, ask: Ask) -> Result<Answer, LineError> {
+    async fn book(&self, request: SlotRequest) -> Result<SlotDecision, ScheduleError> {
         let mut state = self.state();
-        Ok(match state.book(&self.rules, &ask) {
+        Ok(match state.book(&self.rules, &request) {
             Ok(booking) => {
                 *state = booking.after;
-                Answer::Leave { slot: booking.slot }
+                SlotDecision::Granted { slot: booking.slot }
             }
-            Err(answer) => answer,
+            Err(decision) => decision,
         })
     }
 
-    async fn push_back(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), LineError> {
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
         let mut state = self.state();
-        *state = state.pushed_back(&self.rules, now, limit);
+        *state = state.backed_off(&self.rules, now, limit);
         Ok(())
     }
 }

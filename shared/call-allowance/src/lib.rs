@@ -6,23 +6,24 @@
 //!
 //! # How it works
 //!
-//! A [`Line`] is a row of slots on the time axis, one [`interval`](Rules::interval) apart. Who wants to call books the
-//! next free slot, waits for it and calls. That is all a line has to remember: where the next free slot is.
-//! [`InProcess`] remembers it in memory, for one process on its own; [`DynamoDb`] in one item, for any number of them,
-//! with one update for a booking. [`Allowance`] makes either into the [`Admission`](leadsquared::Admission) of a
-//! client.
+//! A [`CallSchedule`] is a row of slots on the time axis, one [`interval`](AllowanceRules::interval) apart. Who wants
+//! to call books the next free slot, waits for it and calls. That is all a line has to remember: where the next free
+//! slot is. [`InProcess`] remembers it in memory, for one process on its own; [`DynamoDb`] in one item, for any number
+//! of them, with one update for a booking. [`Allowance`] makes either into the [`Admission`](leadsquared::Admission) of
+//! a client.
 //!
 //! **Slots instead of a bucket.** A bucket that holds a window's allowance and refills at its rate lets all of it
 //! through at once and then nearly as much again before the window is over: twice the allowance. To be safe it would
 //! have to be half as fast. Slots that are evenly spaced hold in *any* window, and cost only a
-//! [`margin`](Settings::margin) for calls that do not arrive when they should: `interval = (window + margin) / calls`.
+//! [`margin`](AllowanceSettings::margin) for calls that do not arrive when they should: `interval = (window + margin) /
+//! calls`.
 //!
 //! **Two lanes.** A person who waits ([`Lane::Interactive`](leadsquared::Lane)) books up to
-//! [`patience`](Settings::patience) ahead. The background books only the nearest slots, up to a fifth of a window
-//! ahead, and comes back later when those are taken: so a person hardly waits behind more than that, and the
+//! [`patience`](AllowanceSettings::patience) ahead. The background books only the nearest slots, up to a fifth of a
+//! window ahead, and comes back later when those are taken: so a person hardly waits behind more than that, and the
 //! background has everything that people leave. When they leave nothing, the background has a turn at a fixed rate
-//! ([`background`](Settings::background)) at which it books behind them. People have what remains, as the background's
-//! turns are never more than its part.
+//! ([`background`](AllowanceSettings::background)) at which it books behind them. People have what remains, as the
+//! background's turns are never more than its part.
 //!
 //! **The background's reserve.** A slot behind everybody comes only after the people's patience, too late for a worker
 //! that makes its calls one after another. So while the background keeps booking, people who book far ahead leave its
@@ -44,8 +45,9 @@
 //! **Complaints.** After a 429 no slot of the next full window is given out. If LeadSquared names a limit that is
 //! slower than ours, as after a change of plan, it holds for an hour and is then tried anew.
 //!
-//! **Days.** With a [`daily`](Settings::daily) cap nobody gets a slot once it is used up, until the next UTC day. The
-//! background stops earlier: the last [`daily_reserve`](Settings::daily_reserve) percent are for people who wait.
+//! **Days.** With a [`daily`](AllowanceSettings::daily) cap nobody gets a slot once it is used up, until the next UTC
+//! day. The background stops earlier: the last [`daily_reserve`](AllowanceSettings::daily_reserve) percent are for
+//! people who wait.
 //!
 //! The line keeps nothing of the day back from people: whoever calls for strangers has to limit what those use of it.
 //!
@@ -60,7 +62,7 @@
 //!
 //! # Limits
 //!
-//! - Workers that do not use this line are not seen, only allowed for by [`share`](Settings::share).
+//! - Workers that do not use this line are not seen, only allowed for by [`share`](AllowanceSettings::share).
 //! - A worker that dies after booking has wasted its own slot; nobody waits for it.
 //! - When a crowd comes before the background has asked, its first call lies behind the crowd, up to the patience
 //!   ahead. From then on slots are reserved.
@@ -68,20 +70,20 @@
 //!   turns alone then give two workers their part, and a single one about half of it.
 //! - Slots that were booked before a complaint stay booked: at most those of the workers that are waiting then.
 //! - If DynamoDB cannot be reached nobody gets leave. More calls than allowed would hit everybody who uses the
-//!   account. For people who wait, [`WithSpare`] makes an exception of what the background then leaves.
+//!   account. For people who wait, [`WithFallback`] makes an exception of what the background then leaves.
 
 mod admission;
 mod clock;
 mod dynamodb;
+mod fallback;
 mod in_process;
-mod line;
+mod schedule;
 mod settings;
-mod spare;
 
 pub use admission::{Allowance, BackgroundDayUsedUp, DayUsedUp, until_next_day};
 pub use clock::{Clock, SystemClock};
 pub use dynamodb::DynamoDb;
+pub use fallback::WithFallback;
 pub use in_process::InProcess;
-pub use line::{Answer, Ask, Line, LineError};
-pub use settings::{InvalidSettings, NO_DAILY_CAP, Rules, Settings, plan_daily};
-pub use spare::WithSpare;
+pub use schedule::{CallSchedule, ScheduleError, SlotDecision, SlotRequest};
+pub use settings::{AllowanceRules, AllowanceSettings, InvalidAllowance, NO_DAILY_CAP, plan_daily};

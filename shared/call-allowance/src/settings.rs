@@ -1,38 +1,38 @@
-//! What the line is told, and what follows from it.
+//! The settings of the call allowance, and the distances between slots that follow from them.
 
 use std::time::Duration;
 
 use leadsquared::{Lane, Limit};
 
-/// What this system may use of the account's allowance, and how its two lanes share that.
+/// The part of the account's allowance that this system uses, and how its two lanes share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// What LeadSquared permits the account as a whole, whoever calls
-    /// (<https://apidocs.leadsquared.com/rate-limits/>).
+pub struct AllowanceSettings {
+    /// The limit of the whole account, for all callers together (<https://apidocs.leadsquared.com/rate-limits/>).
     pub limit: Limit,
-    /// How much of that is ours, in percent; the rest is for whatever else uses the account.
+    /// Our share of the limit, in percent. The rest is for other callers of the account.
     pub share: u8,
-    /// What the background lane can count on while people are waiting, in percent of what is ours.
+    /// The part of our share that the background lane is guaranteed while people are waiting, in percent.
     pub background: u8,
-    /// The most calls in one UTC day. LeadSquared's days may begin elsewhere: stay a little under its number.
+    /// The most calls in one UTC day; none for no daily cap. LeadSquared's day may begin at another hour, so the number
+    /// should be a little below the plan's.
     pub daily: Option<u32>,
-    /// How much of `daily` is kept for people who wait, in percent: the background stops before it.
+    /// The part of `daily` that is reserved for people who wait, in percent. The background cannot use it.
     pub daily_reserve: u8,
-    /// By how much the delays of any two calls, from slot to arrival, may differ without a window overflowing.
+    /// The largest difference between the delays of two calls, from slot to arrival, at which no window overflows.
     ///
-    /// It has to cover the difference of two workers' clocks, the time to wake up and to connect, and the network's
-    /// jitter. The price is `margin / (window + margin)` of the throughput.
+    /// It must cover the difference between two workers' clocks, the time to wake up and to connect, and the network's
+    /// jitter. It costs `margin / (window + margin)` of the throughput.
     pub margin: Duration,
-    /// How far ahead a slot may lie for a person who waits.
+    /// The longest time that a person waits for a slot.
     pub patience: Duration,
 }
 
-impl Settings {
-    /// The whole of `limit`, 40 % of it safe for the background, no daily cap, 10 % of one kept for people, a margin
-    /// of 425 ms and a patience of 5 s.
+impl AllowanceSettings {
+    /// The whole of `limit`, 40 % of it guaranteed for the background, no daily cap, 10 % of a cap reserved for people,
+    /// a margin of 425 ms and a patience of 5 s.
     ///
-    /// The margin is for clocks that are up to 200 ms wrong either way, and 25 ms besides. Where the clocks agree it
-    /// is enough for a call that first has to connect. With a window of 5 s it costs 7.8 % of the throughput.
+    /// The margin covers clocks that are up to 200 ms wrong in either direction, and another 25 ms. If the clocks
+    /// agree, it also covers the time to connect. With a window of 5 s it costs 7.8 % of the throughput.
     pub fn new(limit: Limit) -> Self {
         Self {
             limit,
@@ -49,89 +49,89 @@ impl Settings {
 /// The value of the setting `ALLOWANCE_DAILY` that switches the daily cap off.
 pub const NO_DAILY_CAP: &str = "none";
 
-/// The calls of a day that are ours where nothing else is known: 10,000 on LeadSquared's Pro plan, which permits 10
-/// calls in 5 s, and 100,000 on the larger ones, times our share in percent.
+/// The daily cap that follows from the plan: `share` percent of 10,000 calls on LeadSquared's Pro plan, which permits
+/// 10 calls in 5 s, and of 100,000 calls on larger plans (<https://apidocs.leadsquared.com/rate-limits/>).
 pub fn plan_daily(calls: u32, share: u8) -> u32 {
     let day: u32 = if calls <= 10 { 10_000 } else { 100_000 };
     (day / 100 * u32::from(share)).max(1)
 }
 
-/// Why settings are of no use.
+/// Why settings are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidSettings {
-    /// Less than one call in a window would be ours.
+pub enum InvalidAllowance {
+    /// Our share is less than one call in a window.
     #[error("{share} % of {calls} calls is less than one call in a window; raise the share")]
     NoCalls {
         /// The account's calls in a window.
         calls: u32,
-        /// Our share of them.
+        /// Our share of them, in percent.
         share: u8,
     },
-    /// A percentage is not one.
+    /// A percentage is out of range.
     #[error("{name} must be from 1 to {most} percent")]
     Percentage {
         /// The setting.
         name: &'static str,
-        /// The largest useful value.
+        /// The largest valid value.
         most: u8,
     },
-    /// A time is zero, or longer than the line looks ahead.
-    #[error("{name} must be longer than nothing and at most a minute")]
+    /// A time is zero or too long.
+    #[error("{name} must be longer than 0 s and at most 60 s; the margin at most the window")]
     Time {
         /// The setting.
         name: &'static str,
     },
-    /// No call at all would be permitted.
-    #[error("a daily cap of 0 permits no call; leave it out if there is none")]
+    /// The daily cap is 0.
+    #[error("a daily cap of 0 permits no call; for no daily cap, use the value `none`")]
     NoDailyCalls,
-    /// The background would never get a call.
+    /// The reserve for people is the whole day, so the background would never get a call.
     #[error("daily_reserve must be at most 99 percent")]
     DailyReserve,
 }
 
-/// No window, patience or margin is longer, so nobody ever books much further ahead than this.
+/// The longest window, patience and margin. Slots are never booked much further ahead than this.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
-/// Settings that were looked at, as the line uses them.
+/// Checked settings, and the interval between slots that follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
-    settings: Settings,
+pub struct AllowanceRules {
+    settings: AllowanceSettings,
     interval: Duration,
 }
 
-impl Rules {
-    /// Looks at the settings.
+impl AllowanceRules {
+    /// Checks the settings.
     ///
     /// # Errors
-    /// When they permit no call, or a percentage or a time is out of its range.
-    pub fn new(settings: Settings) -> Result<Self, InvalidSettings> {
+    /// When they permit no call, or a percentage or a time is out of range.
+    pub fn new(settings: AllowanceSettings) -> Result<Self, InvalidAllowance> {
         for (name, value, most) in [("share", settings.share, 100), ("background", settings.background, 99)] {
             if !(1..=most).contains(&value) {
-                return Err(InvalidSettings::Percentage { name, most });
+                return Err(InvalidAllowance::Percentage { name, most });
             }
         }
         for (name, time) in [("window", settings.limit.window), ("patience", settings.patience)] {
             if time.is_zero() || time > LONGEST {
-                return Err(InvalidSettings::Time { name });
+                return Err(InvalidAllowance::Time { name });
             }
         }
         if settings.margin.is_zero() || settings.margin > settings.limit.window {
-            return Err(InvalidSettings::Time { name: "margin" });
+            return Err(InvalidAllowance::Time { name: "margin" });
         }
         if settings.daily_reserve > 99 {
-            return Err(InvalidSettings::DailyReserve);
+            return Err(InvalidAllowance::DailyReserve);
         }
         if settings.daily == Some(0) {
-            return Err(InvalidSettings::NoDailyCalls);
+            return Err(InvalidAllowance::NoDailyCalls);
         }
         let interval = interval(&settings, settings.limit)
-            .ok_or(InvalidSettings::NoCalls { calls: settings.limit.calls, share: settings.share })?;
+            .ok_or(InvalidAllowance::NoCalls { calls: settings.limit.calls, share: settings.share })?;
         Ok(Self { settings, interval })
     }
 
-    /// What they were made of.
-    pub fn settings(&self) -> &Settings {
+    /// The settings.
+    pub fn settings(&self) -> &AllowanceSettings {
         &self.settings
     }
 
@@ -140,36 +140,39 @@ impl Rules {
         self.interval
     }
 
-    /// The time from one slot to the next under a limit that LeadSquared named, if that is slower than our own.
+    /// The time from one slot to the next under a limit that LeadSquared named, if that is longer than the interval.
     ///
-    /// A window of hours is the day's allowance: spreading it evenly would slow everybody down for no reason.
+    /// A limit with a window of hours is a daily limit. It is ignored: to spread it evenly would slow down every call
+    /// for no reason.
     pub(crate) fn slower(&self, limit: Limit) -> Option<Duration> {
         if limit.window.is_zero() || limit.window > LONGEST {
             return None;
         }
-        // Of a limit that leaves us no whole call, one is still needed to find out when it is over.
+        // If our share of the limit is less than one call, one call in a window is still made: it shows when the limit
+        // no longer applies.
         let interval = interval(&self.settings, limit).unwrap_or(limit.window + self.settings.margin);
         (interval > self.interval).then_some(interval)
     }
 
-    /// The most calls that a lane may have made when it asks for another, in one UTC day.
+    /// The daily cap of a lane: when this many calls were made in a UTC day, the lane gets no further slot.
     pub fn daily(&self, lane: Lane) -> Option<u32> {
         let daily = self.settings.daily?;
-        let kept = u64::from(daily) * u64::from(self.settings.daily_reserve) / 100;
+        let reserved = u64::from(daily) * u64::from(self.settings.daily_reserve) / 100;
         match lane {
             Lane::Interactive => Some(daily),
-            // A part of it, so it is no larger than it.
-            Lane::Background => Some(daily - u32::try_from(kept).unwrap_or(daily)),
+            // The reserve is a part of `daily`, so it fits into its type.
+            Lane::Background => Some(daily - u32::try_from(reserved).unwrap_or(daily)),
         }
     }
 
-    /// How far ahead the background books while it has no turn: what a person who comes now waits for at most.
+    /// How far ahead the background can book outside its turns. A person who arrives now waits at most this long for
+    /// it.
     pub(crate) fn ahead(&self) -> Duration {
         (self.settings.limit.window / 5).min(self.settings.patience / 2)
     }
 
-    /// How far ahead the background books when it has a turn. More than a person may, or crowds of people who fill the
-    /// line to the limit of their patience would keep the background from getting in.
+    /// How far ahead the background can book on its turn. This is further than a person can book. Otherwise crowds of
+    /// people who fill the schedule to the end of their patience would keep the background out.
     pub(crate) fn ahead_on_turn(&self) -> Duration {
         self.settings.patience * 2
     }
@@ -179,32 +182,34 @@ impl Rules {
         interval * 100 / u32::from(self.settings.background)
     }
 
-    /// How many slots people leave free for a background that has just asked: as many as lie within their patience,
-    /// and as many as it may need to ask again.
+    /// How many slots are reserved for a background that has just booked: the turns within the patience of people, and
+    /// two more, so that the reserve lasts until it books again.
     pub(crate) fn most_reserved(&self, interval: Duration) -> u32 {
         let within = self.settings.patience.as_nanos().div_ceil(self.between_turns(interval).as_nanos().max(1));
         u32::try_from(within).unwrap_or(u32::MAX).saturating_add(2)
     }
 
-    /// When a reserved slot that nobody has booked goes to the next person who asks: so long before it.
+    /// How long before its time a reserved slot that is still free goes to the next person.
     pub(crate) fn handover(&self, interval: Duration) -> Duration {
         (interval / 2).min(self.ahead())
     }
 
-    /// The longest that a person who comes alone waits: behind what the background books ahead, and two of its turns.
+    /// The longest wait of a person who arrives alone: behind what the background has booked ahead and two of its
+    /// turns.
     pub(crate) fn longest_wait_alone(&self, interval: Duration) -> Duration {
         self.ahead() + interval * 3
     }
 
-    /// How late a call may leave. A later one would eat up the margin that is there for clocks and the network.
+    /// How late after its slot a call can start. A later start would use up the margin for clocks and the network.
     pub(crate) fn lateness(&self) -> Duration {
         self.settings.margin / 4
     }
 }
 
-/// Calls that leave in slots this far apart, each delayed by up to the margin, are at most so many in any window:
-/// one more would span all of `window + margin` when it leaves, and so at least `window` when it arrives.
-fn interval(settings: &Settings, limit: Limit) -> Option<Duration> {
+/// The distance between slots at which no window has more calls than our share, if each call is delayed by up to the
+/// margin. One call more would start at least `window + margin` after the first, and so arrive at least `window` after
+/// it.
+fn interval(settings: &AllowanceSettings, limit: Limit) -> Option<Duration> {
     let calls = u128::from(limit.calls) * u128::from(settings.share) / 100;
     let nanoseconds = (limit.window + settings.margin).as_nanos().checked_add(calls.checked_sub(1)?)? / calls;
     u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
@@ -214,50 +219,58 @@ fn interval(settings: &Settings, limit: Limit) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn settings() -> Settings {
-        Settings::new(Limit { calls: 25, window: Duration::from_secs(5) })
+    fn settings() -> AllowanceSettings {
+        AllowanceSettings::new(Limit { calls: 25, window: Duration::from_secs(5) })
     }
 
     #[test]
     fn the_interval_follows_from_limit_share_and_margin() {
-        assert_eq!(Rules::new(settings()).unwrap().interval(), Duration::from_millis(217));
-        let half = Settings { share: 50, ..settings() };
+        assert_eq!(AllowanceRules::new(settings()).unwrap().interval(), Duration::from_millis(217));
+        let half = AllowanceSettings { share: 50, ..settings() };
         // Half of 25 calls is 12.
-        assert_eq!(Rules::new(half).unwrap().interval(), Duration::from_nanos(452_083_334));
+        assert_eq!(AllowanceRules::new(half).unwrap().interval(), Duration::from_nanos(452_083_334));
     }
 
     #[test]
-    fn the_default_margin_costs_less_than_a_twelfth() {
-        let rate = 1.0 / Rules::new(settings()).unwrap().interval().as_secs_f64();
+    fn the_default_margin_costs_less_than_a_twelfth_of_the_throughput() {
+        let rate = 1.0 / AllowanceRules::new(settings()).unwrap().interval().as_secs_f64();
         assert!(rate / 5.0 > 0.92, "{rate} calls a second of 5");
     }
 
     #[test]
-    fn settings_of_no_use_are_refused_by_name() {
+    fn invalid_settings_are_refused_by_name() {
         let refused = [
-            (Settings { daily_reserve: 100, ..settings() }, InvalidSettings::DailyReserve),
-            (Settings { share: 3, ..settings() }, InvalidSettings::NoCalls { calls: 25, share: 3 }),
-            (Settings { share: 0, ..settings() }, InvalidSettings::Percentage { name: "share", most: 100 }),
-            (Settings { share: 101, ..settings() }, InvalidSettings::Percentage { name: "share", most: 100 }),
-            (Settings { background: 100, ..settings() }, InvalidSettings::Percentage { name: "background", most: 99 }),
-            (Settings { patience: Duration::ZERO, ..settings() }, InvalidSettings::Time { name: "patience" }),
-            (Settings { margin: Duration::ZERO, ..settings() }, InvalidSettings::Time { name: "margin" }),
-            (Settings { margin: Duration::from_secs(6), ..settings() }, InvalidSettings::Time { name: "margin" }),
+            (AllowanceSettings { daily_reserve: 100, ..settings() }, InvalidAllowance::DailyReserve),
+            (AllowanceSettings { share: 3, ..settings() }, InvalidAllowance::NoCalls { calls: 25, share: 3 }),
+            (AllowanceSettings { share: 0, ..settings() }, InvalidAllowance::Percentage { name: "share", most: 100 }),
+            (AllowanceSettings { share: 101, ..settings() }, InvalidAllowance::Percentage { name: "share", most: 100 }),
             (
-                Settings { limit: Limit { calls: 25, window: Duration::from_secs(61) }, ..settings() },
-                InvalidSettings::Time { name: "window" },
+                AllowanceSettings { background: 100, ..settings() },
+                InvalidAllowance::Percentage { name: "background", most: 99 },
             ),
-            (Settings { daily: Some(0), ..settings() }, InvalidSettings::NoDailyCalls),
+            (AllowanceSettings { patience: Duration::ZERO, ..settings() }, InvalidAllowance::Time { name: "patience" }),
+            (AllowanceSettings { margin: Duration::ZERO, ..settings() }, InvalidAllowance::Time { name: "margin" }),
+            (
+                AllowanceSettings { margin: Duration::from_secs(6), ..settings() },
+                InvalidAllowance::Time { name: "margin" },
+            ),
+            (
+                AllowanceSettings { limit: Limit { calls: 25, window: Duration::from_secs(61) }, ..settings() },
+                InvalidAllowance::Time { name: "window" },
+            ),
+            (AllowanceSettings { daily: Some(0), ..settings() }, InvalidAllowance::NoDailyCalls),
         ];
         for (settings, error) in refused {
-            assert_eq!(Rules::new(settings), Err(error), "{settings:?}");
+            assert_eq!(AllowanceRules::new(settings), Err(error), "{settings:?}");
         }
     }
 
     #[test]
-    fn the_background_stops_before_the_reserve_of_the_day() {
+    fn the_background_stops_at_the_daily_reserve_for_people() {
         let background = |daily, daily_reserve| {
-            Rules::new(Settings { daily, daily_reserve, ..settings() }).unwrap().daily(Lane::Background)
+            AllowanceRules::new(AllowanceSettings { daily, daily_reserve, ..settings() })
+                .unwrap()
+                .daily(Lane::Background)
         };
         assert_eq!(background(None, 10), None);
         for (daily, reserve, expected) in
@@ -268,8 +281,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_slower_limit_of_a_short_window_counts() {
-        let rules = Rules::new(settings()).unwrap();
+    fn only_a_slower_limit_with_a_short_window_counts() {
+        let rules = AllowanceRules::new(settings()).unwrap();
         let limit = |calls, seconds| Limit { calls, window: Duration::from_secs(seconds) };
         assert_eq!(rules.slower(limit(10, 5)), Some(Duration::from_micros(542_500)));
         assert_eq!(rules.slower(limit(0, 5)), Some(Duration::from_millis(5_425)));

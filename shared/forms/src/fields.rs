@@ -1,8 +1,11 @@
+//! Reads and checks the setting `FORM_FIELDS`: the list of the form's fields.
+
 use std::collections::HashSet;
 
+use leadsquared::schema_name::{EMAIL_ADDRESS, PORTAL_CONFIRM_PASSWORD, PORTAL_PASSWORD, PROSPECT_ID};
 use serde::Deserialize;
 
-/// The form's fields, checked. Exactly one of them is the person's e-mail address.
+/// The checked fields of the form. Exactly one of them is the applicant's e-mail address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields(Vec<Field>);
 
@@ -10,102 +13,100 @@ pub struct Fields(Vec<Field>);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
-    /// Its name in the form.
+    /// The field's name in the form.
     pub name: String,
-    /// The LeadSquared schema name it goes to; none for a password or a honeypot.
+    /// The LeadSquared schema name of the attribute that it fills; none for a password or a honeypot.
     #[serde(default)]
     pub attribute: Option<String>,
-    /// What it may hold.
-    pub kind: Kind,
-    /// Whether it must be there and not empty.
+    /// Which values are valid.
+    pub kind: FieldKind,
+    /// Whether the field must be present and not empty.
     #[serde(default)]
     pub required: bool,
-    /// The most characters it may have; 255 unless said, as many as LeadSquared's text fields have.
+    /// The largest number of characters. Default: 255.
     #[serde(default = "default_limit")]
     pub limit: usize,
-    /// What may be chosen, for a `choice`.
+    /// The values of a `choice`.
     #[serde(default)]
     pub options: Vec<String>,
 }
 
-/// What a field may hold.
+/// Which values of a field are valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum FieldKind {
     /// One line of text.
     Text,
     /// Text of several lines.
     Multiline,
-    /// The person's e-mail address.
+    /// The applicant's e-mail address.
     Email,
-    /// A phone number, as people write them.
+    /// A phone number in any usual spelling.
     Phone,
     /// A date, `YYYY-MM-DD`, as `<input type="date">` sends it.
     Date,
     /// One of `options`.
     Choice,
-    /// A box to tick: `required` means it must be ticked.
+    /// A check box. `required` means that it must be checked.
     Consent,
-    /// The portal password they choose: 8 to 128 characters, sealed before it goes anywhere.
+    /// The portal password that the applicant chooses: 8 to 128 characters, sealed before it leaves the function.
     Password,
-    /// A field that people do not see and robots fill in.
+    /// A field that is hidden from people, so that only a robot fills it in.
     Honeypot,
 }
 
-impl Kind {
-    /// Whether what it holds goes to an attribute of the lead.
+impl FieldKind {
+    /// Whether the value becomes an attribute of the lead.
     fn has_attribute(self) -> bool {
         !matches!(self, Self::Password | Self::Honeypot)
     }
 }
 
+/// As many characters as a LeadSquared text field holds.
 fn default_limit() -> usize {
     255
 }
 
-/// The attribute of the person's e-mail address.
-const EMAIL_ADDRESS: &str = "EmailAddress";
-
-/// Attributes that nobody but the worker sets.
-pub const RESERVED: [&str; 3] = ["mx_Portal_Password", "mx_Portal_Confirm_Password", "ProspectID"];
+/// Attributes that a form must not set: only the worker writes them.
+pub const RESERVED: [&str; 3] = [PORTAL_PASSWORD, PORTAL_CONFIRM_PASSWORD, PROSPECT_ID];
 
 /// What is wrong with the list of fields.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFields {
-    /// Not the JSON it should be.
+    /// The text is not a JSON array of fields.
     #[error("{0}")]
     NotJson(String),
-    /// A field without a name.
+    /// A field has no name.
     #[error("every field needs a name")]
     NoName,
-    /// Two fields of one name.
+    /// Two fields have the same name.
     #[error("the field {0} is listed twice")]
     SameName(String),
-    /// Two fields for one attribute.
+    /// Two fields fill the same attribute.
     #[error("the attribute {0} is listed twice")]
     SameAttribute(String),
-    /// A field that goes nowhere.
-    #[error("the field {0} needs an attribute, the LeadSquared schema name it goes to")]
+    /// A field that needs an attribute has none.
+    #[error("the field {0} needs an attribute: the LeadSquared schema name that it fills")]
     NoAttribute(String),
-    /// A password or honeypot that goes somewhere.
-    #[error("the field {0} goes to no attribute: passwords and honeypots have none")]
+    /// A password or honeypot has an attribute.
+    #[error("the field {0} must have no attribute, because it is a password or a honeypot")]
     NeedlessAttribute(String),
-    /// A honeypot that people would have to fill in.
+    /// A honeypot is required.
     #[error("the field {0} is a honeypot and cannot be required: people do not see it")]
     RequiredHoneypot(String),
-    /// Two passwords.
+    /// More than one field is a password.
     #[error("at most one field can have the kind password")]
     Passwords,
-    /// An attribute that a form must not set.
+    /// A field fills one of the [`RESERVED`] attributes.
     #[error("the field {0} must not set the attribute {1}")]
     Reserved(String, String),
-    /// No e-mail field, or more than one, or not the one attribute that it must have.
+    /// The e-mail field is missing, is not the only one, is not required or has another attribute.
     #[error("exactly one field must have the kind email, the attribute {EMAIL_ADDRESS}, and be required")]
     Email,
-    /// A choice of nothing, or options for something that is no choice.
+    /// A choice has no options, or a field of another kind has some.
     #[error("the field {0}: options belong to the kind choice, which needs at least one")]
     Options(String),
-    /// A limit of nothing.
+    /// The limit is out of range.
     #[error("the field {0}: limit must be from 1 to 4000 characters")]
     Limit(String),
 }
@@ -114,7 +115,7 @@ impl Fields {
     /// Reads a JSON array of fields.
     ///
     /// # Errors
-    /// When it is not one, or the fields contradict each other; the error names the field.
+    /// When the text is not one, or a field is invalid or contradicts another. The error names the field.
     pub fn parse(json: &str) -> Result<Self, InvalidFields> {
         let fields: Vec<Field> =
             serde_json::from_str(json).map_err(|error| InvalidFields::NotJson(error.to_string()))?;
@@ -138,34 +139,34 @@ impl Fields {
                 attribute if !attributes.insert(attribute) => {
                     return Err(InvalidFields::SameAttribute(attribute.to_owned()));
                 }
-                attribute if (attribute == EMAIL_ADDRESS) != (field.kind == Kind::Email) => {
+                attribute if (attribute == EMAIL_ADDRESS) != (field.kind == FieldKind::Email) => {
                     return Err(InvalidFields::Email);
                 }
                 _ => {}
             }
-            if (field.kind == Kind::Choice) == field.options.is_empty() {
+            if (field.kind == FieldKind::Choice) == field.options.is_empty() {
                 return Err(InvalidFields::Options(name()));
             }
-            if field.kind == Kind::Honeypot && field.required {
+            if field.kind == FieldKind::Honeypot && field.required {
                 return Err(InvalidFields::RequiredHoneypot(name()));
             }
             if !(1..=4000).contains(&field.limit) {
                 return Err(InvalidFields::Limit(name()));
             }
         }
-        if fields.iter().filter(|field| field.kind == Kind::Password).count() > 1 {
+        if fields.iter().filter(|field| field.kind == FieldKind::Password).count() > 1 {
             return Err(InvalidFields::Passwords);
         }
-        let mut emails = fields.iter().filter(|field| field.kind == Kind::Email);
+        let mut emails = fields.iter().filter(|field| field.kind == FieldKind::Email);
         match (emails.next(), emails.next()) {
             (Some(email), None) if email.required => Ok(Self(fields)),
             _ => Err(InvalidFields::Email),
         }
     }
 
-    /// Whether one of them is a password.
+    /// Whether one of the fields is a password.
     pub fn have_password(&self) -> bool {
-        self.0.iter().any(|field| field.kind == Kind::Password)
+        self.0.iter().any(|field| field.kind == FieldKind::Password)
     }
 
     /// The fields in the order of the setting.
@@ -187,18 +188,21 @@ mod tests {
         );
         let fields = Fields::parse(&json).unwrap();
         let city = fields.iter().nth(1).unwrap();
-        assert_eq!((city.kind, city.required, city.limit), (Kind::Text, false, 255));
+        assert_eq!((city.kind, city.required, city.limit), (FieldKind::Text, false, 255));
     }
 
     #[test]
-    fn every_contradiction_is_named() {
+    fn every_invalid_field_is_named() {
         let cases = [
             (r#"{"name":"","attribute":"A","kind":"text"}"#, "every field needs a name"),
             (r#"{"name":"email","attribute":"A","kind":"text"}"#, "the field email is listed twice"),
-            (r#"{"name":"a","kind":"text"}"#, "the field a needs an attribute, the LeadSquared schema name it goes to"),
+            (
+                r#"{"name":"a","kind":"text"}"#,
+                "the field a needs an attribute: the LeadSquared schema name that it fills",
+            ),
             (
                 r#"{"name":"a","attribute":"A","kind":"honeypot"}"#,
-                "the field a goes to no attribute: passwords and honeypots have none",
+                "the field a must have no attribute, because it is a password or a honeypot",
             ),
             (
                 r#"{"name":"a","kind":"password"},{"name":"b","kind":"password"}"#,
@@ -239,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typo_in_the_setting_is_told() {
+    fn a_typo_in_the_setting_is_reported() {
         let error = Fields::parse(r#"[{"name":"a","kind":"txt"}]"#).unwrap_err().to_string();
         assert!(error.contains("unknown variant `txt`"), "{error}");
         let error = Fields::parse(r#"[{"name":"a","kind":"text","requird":true}]"#).unwrap_err().to_string();

@@ -2,4 +2,4 @@
 
 mod fields;
 
-pub use fields::{Field, Fields, InvalidFields, Kind, RESERVED};
+pub use fields::{Field, FieldKind, Fields, InvalidFields, RESERVED};

@@ -1,24 +1,27 @@
+//! Takes the sender's address parts out of an event, so that its conversion into a request cannot panic.
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 use lambda_http::request::LambdaRequest;
 
-/// The event without the parts of the request's address; its path stays where [`path`](crate::path) finds it, its query where
-/// [`query`](crate::query) does, and its host where [`host`](crate::host) does.
+/// The event without the parts that `lambda_http` builds the request's URI from.
 ///
-/// `lambda_http` makes a URI of them and panics when they do not fit together: a stray `<` in a query or an odd `Host` is
-/// enough, and both come from whoever sends the request. A body that claims to be Base64 and is not becomes plain text,
-/// which a form then refuses.
+/// `lambda_http` panics when these parts make no valid URI. The sender chooses them: a stray `<` in the query or an odd
+/// `Host` is enough. They move to fields in which [`path`](crate::path), [`query`](crate::query) and
+/// [`host`](crate::host) find them.
+///
+/// A body that is marked as Base64 but cannot be decoded becomes plain text. Reading it as a form then fails.
 pub fn without_address(event: LambdaRequest) -> LambdaRequest {
     match event {
         LambdaRequest::ApiGatewayV2(mut request) => {
             let context = &mut request.request_context;
             context.http.path = request.raw_path.take().or(context.http.path.take());
-            request.raw_query_string = request.raw_query_string.as_deref().map(harmless);
+            request.raw_query_string = request.raw_query_string.as_deref().map(encoded_for_uri);
             request.query_string_parameters = Default::default();
             request.request_context.domain_prefix = request.request_context.domain_name.take();
             request.request_context.stage = None;
-            forget_host(&mut request.headers);
+            remove_host(&mut request.headers);
             request.is_base64_encoded &= is_base64(request.body.as_deref());
             LambdaRequest::ApiGatewayV2(request)
         }
@@ -29,13 +32,13 @@ pub fn without_address(event: LambdaRequest) -> LambdaRequest {
                 true => request.query_string_parameters.to_query_string(),
                 false => request.multi_value_query_string_parameters.to_query_string(),
             };
-            let Ok(harmless) = harmless(&query).parse();
+            let Ok(parameters) = encoded_for_uri(&query).parse();
             request.query_string_parameters = Default::default();
-            request.multi_value_query_string_parameters = harmless;
+            request.multi_value_query_string_parameters = parameters;
             request.request_context.domain_prefix = request.request_context.domain_name.take();
             request.request_context.stage = None;
-            forget_host(&mut request.headers);
-            forget_host(&mut request.multi_value_headers);
+            remove_host(&mut request.headers);
+            remove_host(&mut request.multi_value_headers);
             request.is_base64_encoded &= is_base64(request.body.as_deref());
             LambdaRequest::ApiGatewayV1(request)
         }
@@ -43,16 +46,17 @@ pub fn without_address(event: LambdaRequest) -> LambdaRequest {
     }
 }
 
-/// The query in a spelling that every URI takes; none if it is longer than a URI may be. API Gateway lets no more than 10 KB
-/// through (<https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html>), which encoding can treble.
-fn harmless(query: &str) -> String {
+/// The query in an encoding that is valid in every URI. Empty if it becomes longer than `LONGEST`: API Gateway accepts
+/// at most 10 KB (<https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html>), and encoding can triple
+/// that.
+fn encoded_for_uri(query: &str) -> String {
     const LONGEST: usize = 32 * 1024;
     let pairs = form_urlencoded::parse(query.as_bytes());
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     if query.len() <= LONGEST { query } else { String::new() }
 }
 
-fn forget_host(headers: &mut HeaderMap) {
+fn remove_host(headers: &mut HeaderMap) {
     for name in ["host", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port"] {
         headers.remove(name);
     }
@@ -85,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_makes_the_conversion_panic() {
+    fn an_event_with_any_address_is_converted_without_a_panic() {
         let odd = ["", "<script>", "a b\"", "%", "https,http", "[::1", "//", "x\u{e9}"];
         for version in ["1.0", "2.0"] {
             for text in odd {
@@ -100,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_base64_is_taken_as_it_is() {
+    fn a_body_with_a_false_base64_mark_becomes_plain_text() {
         for version in ["1.0", "2.0"] {
             assert_eq!(converted(version, "/", "", "h", "https", "=not base64").body().as_ref(), b"=not base64");
         }
     }
 
     #[test]
-    fn an_ordinary_event_keeps_what_counts() {
+    fn an_ordinary_event_keeps_its_body_and_its_headers() {
         let event = std::fs::read_to_string(concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/../../events/application-form/http-api-json.json"

@@ -15,22 +15,22 @@ pub use event::without_address;
 pub use origin::{host, network_address, path, query};
 pub use secret::{InvalidHashes, SecretHashes};
 
-/// Answers requests until Lambda ends the process; what they measure is printed after each.
+/// Passes each request to `respond` until Lambda ends the process, and prints the metrics after each.
 ///
 /// # Errors
-/// When the process cannot talk to Lambda any more.
-pub async fn serve<F>(answer: impl Fn(Request) -> F) -> Result<(), Error>
+/// When the Lambda runtime API no longer answers.
+pub async fn serve<F>(respond: impl Fn(Request) -> F) -> Result<(), Error>
 where
     F: Future<Output = Response<String>> + Send,
 {
     let mut requests = Adapter::from(service_fn(|request| {
-        let answer = answer(request);
-        async { Ok::<_, Error>(answer.await) }
+        let response = respond(request);
+        async { Ok::<_, Error>(response.await) }
     }));
     let events = service_fn(|event: LambdaEvent<LambdaRequest>| {
         let context = event.context.clone();
-        let answer = requests.call(LambdaEvent { payload: without_address(event.payload), context: event.context });
-        async move { telemetry::invocation(&context, answer).await }
+        let response = requests.call(LambdaEvent { payload: without_address(event.payload), context: event.context });
+        async move { telemetry::invocation(&context, response).await }
     });
     lambda_runtime::run(events).await
 }

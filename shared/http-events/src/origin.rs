@@ -1,10 +1,12 @@
+//! Reads path, query, host and network address of a request from the parts of the event that API Gateway vouches for.
+
 use std::net::IpAddr;
 
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 
-/// The path of the request as its door has it, which may be decoded and may have a stage in front. Empty where the event
-/// has none.
+/// The path that API Gateway or the Function URL reports. It may be decoded and may begin with the stage. Empty if the
+/// event has none.
 pub fn path(request: &Request) -> &str {
     let path = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.http.path.as_deref(),
@@ -14,14 +16,14 @@ pub fn path(request: &Request) -> &str {
     path.unwrap_or_default()
 }
 
-/// The first query parameter of that name, decoded.
+/// The first query parameter with this name, decoded.
 pub fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request.query_string_parameters_ref()?.first(name)
 }
 
-/// The name under which the door was reached, such as `api.example.com`: its own or one of its custom domain names.
+/// The domain name of the request, such as `api.example.com`: the API's own or one of its custom domain names.
 pub fn host(request: &Request) -> Option<&str> {
-    // `without_address` puts it there.
+    // `without_address` moves the domain name into this field.
     match request.request_context_ref()? {
         RequestContext::ApiGatewayV2(context) => context.domain_prefix.as_deref(),
         RequestContext::ApiGatewayV1(context) => context.domain_prefix.as_deref(),
@@ -29,8 +31,8 @@ pub fn host(request: &Request) -> Option<&str> {
     }
 }
 
-/// Who connected to the door. Not `X-Forwarded-For`, which the sender can begin as they like
-/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
+/// The network address of the connection. `X-Forwarded-For` is not read, because a sender can put any address at its
+/// front (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
 pub fn network_address(request: &Request) -> Option<IpAddr> {
     let address = match request.request_context_ref()? {
         RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref(),
@@ -52,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn path_host_and_network_address_are_the_doors_word() {
+    fn path_host_and_network_address_come_from_the_request_context() {
         let headers = json!({"x-forwarded-for": "198.51.100.1", "host": "forged.test"});
         let http_api = json!({
             "version": "2.0", "rawPath": "/a b/<c>", "headers": headers,
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_read_whatever_is_in_it() {
+    fn a_query_parameter_may_hold_any_characters() {
         let value = "a b<\"\u{e9}&=%";
         let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
         let event = |version: &str, query: &str| match version {
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_event_does_not_say_is_none() {
+    fn a_part_that_the_event_lacks_is_none() {
         let request = request(
             json!({"version": "2.0", "requestContext": {"domainPrefix": "a", "http": {"method": "GET", "sourceIp": "?"}}}),
         );

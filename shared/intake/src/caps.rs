@@ -1,4 +1,4 @@
-//! Which caps an application is counted by.
+//! Derives the caps of an application: the counters that it takes part in, and their limits.
 
 use std::time::Duration;
 
@@ -8,66 +8,71 @@ use sha2::{Digest, Sha256};
 use throttle::Network;
 use time::OffsetDateTime;
 
-use crate::settings::{Day, Limits};
-use crate::{Arrival, Sender};
+use crate::settings::{DailyBudget, IntakeLimits};
+use crate::{Submission, Submitter};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
 
-/// Into how many parts an IPv6 site is counted. Each /64 falls into one: a counter per /64 would let a site fill an
-/// item.
-const PARTS_OF_A_SITE: u8 = 16;
+/// The number of counters of an IPv6 site (a /48). Each /64 network of the site belongs to one of them. With a counter
+/// for each /64, one site could fill the item.
+const COUNTERS_OF_A_SITE: u8 = 16;
 
-/// All that one application is counted by.
+/// The caps of one application.
 pub(crate) struct Caps {
-    /// The sender's counter of the day.
+    /// The item with the sender's counters of the day.
     pub(crate) sender: SenderItem,
-    /// What it counts, the narrowest first.
+    /// The counters in that item with their limits, the narrowest first.
     pub(crate) bounds: Vec<Bound>,
-    /// Why an application is over each of these bounds.
+    /// For each of these bounds, the reason that an application over it is given.
     causes: Vec<&'static str>,
-    /// The narrowest first.
+    /// The places of the person and of the mailbox, the narrowest first.
     pub(crate) places: Vec<Places>,
-    /// This very application.
+    /// Identifies this application, so that a repeat of it is recognised.
     pub(crate) mark: Mark,
-    /// A hash of the visitor's network, if there is one.
+    /// A hash of the visitor's network, if the network is known.
     pub(crate) network: Option<String>,
-    /// How many of the sender's applications can be held in a day; none for senders that cannot be turned away.
+    /// The most applications of the sender that can be held in a day. `u32::MAX` for an event source.
     pub(crate) held_most: u32,
-    /// The sender's window, for a limiter that lets it slide.
+    /// The key of the sender's window in the limiter of the process, whose window slides.
     pub(crate) window_key: String,
-    /// How long that window is.
+    /// The length of the sender's window.
     pub(crate) window: Duration,
-    /// How much of it is over.
+    /// The part of the window that has passed.
     elapsed: Duration,
-    /// Until the end of the day.
+    /// The time until the end of the day.
     pub(crate) day_left: Duration,
 }
 
 impl Caps {
-    pub(crate) fn of(arrival: &Arrival<'_>, limits: &Limits, day: &Day, now: OffsetDateTime) -> Self {
-        let Arrival { invitation, sender, by_robot } = *arrival;
+    pub(crate) fn of(
+        submission: &Submission<'_>,
+        limits: &IntakeLimits,
+        day: &DailyBudget,
+        now: OffsetDateTime,
+    ) -> Self {
+        let Submission { invitation, sender, by_robot } = *submission;
         let source = invitation.source.name();
         let second_of_day = now.unix_timestamp().rem_euclid(24 * 60 * 60).unsigned_abs();
         let date = now.unix_timestamp().div_euclid(24 * 60 * 60).to_be_bytes();
         let (kind, identity, window, share, causes, held_most) = match sender {
-            Sender::Visitor(network) => {
+            Submitter::Visitor(network) => {
                 let causes = ["network", "network-day"];
                 let share = limits.network_share;
                 ("network", largest(network.as_ref()), QUARTER_OF_AN_HOUR, share, causes, limits.held)
             }
-            Sender::FormKey { hash, .. } => {
+            Submitter::FormKey { hash, .. } => {
                 let causes = ["form-key", "form-key-day"];
                 ("form key", hash.as_bytes(), HOUR, limits.form_key_share, causes, limits.form_key)
             }
-            Sender::System(name) => {
+            Submitter::System(name) => {
                 ("source", name.as_bytes(), HOUR, limits.form_key_share, ["source", "source-day"], u32::MAX)
             }
         };
         let slot = second_of_day / window.as_secs();
         let of_window = match (sender, invitation.source) {
-            (Sender::Visitor(_), Source::LinkRequest) => limits.link_requests,
-            (Sender::Visitor(_), _) => limits.network,
+            (Submitter::Visitor(_), Source::LinkRequest) => limits.link_requests,
+            (Submitter::Visitor(_), _) => limits.network,
             _ => limits.form_key,
         };
         let mut bounds = Vec::new();
@@ -77,15 +82,15 @@ impl Caps {
             names.push(cause);
         };
         match sender {
-            Sender::Visitor(Some(network)) if network.site().is_some() => {
-                let part = Sha256::digest(network.own())[0] % PARTS_OF_A_SITE;
+            Submitter::Visitor(Some(network)) if network.site().is_some() => {
+                let part = Sha256::digest(network.own())[0] % COUNTERS_OF_A_SITE;
                 bound(format!("{source}-{slot}-{part:x}"), 1, of_window, causes[0]);
                 bound(format!("{source}-{slot}"), 1, of_window.saturating_mul(Network::OF_A_SITE), causes[0]);
             }
             _ => bound(format!("{source}-{slot}"), 1, of_window, causes[0]),
         }
         let (calls, mails) = charge(invitation.action);
-        // One application a day is in any share, or a small account could take none at all.
+        // Every share permits at least one application a day. Otherwise a small account would accept none at all.
         let share = |all: u32, charge: u32| {
             let share = u64::from(all) * u64::from(share) / 100;
             u32::try_from(share).unwrap_or(u32::MAX).max(charge)
@@ -96,10 +101,10 @@ impl Caps {
         bound("mails".to_owned(), mails, share(day.mails, mails), causes[1]);
 
         let visitor = match sender {
-            Sender::Visitor(network) | Sender::FormKey { visitor: network, .. } => network.as_ref(),
-            Sender::System(_) => None,
+            Submitter::Visitor(network) | Submitter::FormKey { visitor: network, .. } => network.as_ref(),
+            Submitter::System(_) => None,
         };
-        // A form key or a source without a visitor is what the person's applications come from.
+        // Without a visitor, the form key or the event source takes the place of the network.
         let (kind_of_origin, origin) = match visitor {
             Some(network) => ("network", largest(Some(network))),
             None => (kind, identity),
@@ -123,7 +128,7 @@ impl Caps {
             bounds,
             causes: names,
             places,
-            // A robot's copy of a person's form is not that person's repeat, nor the other way round.
+            // A robot that copies a person's form must not make it look like a repeat, nor the other way round.
             mark: Mark {
                 hash: hash(
                     if by_robot { "robot's application" } else { "application" },
@@ -140,20 +145,20 @@ impl Caps {
         }
     }
 
-    /// Why an application is over this one of the bounds, and when the bound has room again.
+    /// The reason that an application over this bound is given, and the time until the bound has room again.
     pub(crate) fn over(&self, bound: usize) -> (&'static str, Duration) {
         let cause = self.causes.get(bound).copied().unwrap_or("network");
         let wait = if cause.ends_with("-day") { self.day_left } else { self.window.saturating_sub(self.elapsed) };
         (cause, wait)
     }
 
-    /// Why an application has none of these places.
+    /// The reason that an application without a free place is given.
     pub(crate) fn full(&self, places: usize) -> &'static str {
         if places == 0 { "person-and-network" } else { "mailbox" }
     }
 }
 
-/// What an invitation takes of LeadSquared's calls and of the mails.
+/// How many calls to LeadSquared and how many mails an invitation needs.
 fn charge(action: Action) -> (u32, u32) {
     match action {
         Action::Invite => (3, 1),
@@ -162,12 +167,12 @@ fn charge(action: Action) -> (u32, u32) {
     }
 }
 
-/// The largest network that one subscriber can have. Senders of whom nothing is known count together.
+/// The largest network that one subscriber can have. All senders with an unknown network are counted together.
 fn largest(network: Option<&Network>) -> &[u8] {
     network.map_or(&[][..], |network| network.site().unwrap_or(network.own()))
 }
 
-/// A hash of these parts among those of one kind, in hexadecimal. It shows nothing of them.
+/// A hash of these parts and their kind, in hexadecimal. Equal parts of different kinds have different hashes.
 pub(crate) fn hash<'a>(kind: &'static str, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hash = Sha256::new();
     for part in std::iter::once(kind.as_bytes()).chain(parts) {

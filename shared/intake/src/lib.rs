@@ -37,88 +37,88 @@ use throttle::Network;
 use time::OffsetDateTime;
 
 use crate::caps::{Caps, hash};
-use crate::limiter::{Asked, Cap, Limiter};
+use crate::limiter::{Cap, Limiter, LimiterDecision};
 
-pub use crate::settings::{Day, Limits, Settings};
+pub use crate::settings::{DailyBudget, IntakeLimits, IntakeSettings};
 
-/// How long the table has to decide. A person waits, and the limiter in the process can decide as well.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Time limit for the decision of the table. The applicant waits for it, and the limiter in the process can decide too.
+const TABLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long the table has to take places back, when the queue has used up most of the person's patience.
-const PATIENCE_TO_GIVE_BACK: Duration = Duration::from_millis(1500);
+/// Time limit for giving places back to the table. By then the queue has used most of the time of the request.
+const GIVE_BACK_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How long a process remembers what it admitted itself: as long as its longest window.
+/// How long the limiter in the process recognises a repeat: as long as its longest window.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
-/// Where an application comes from.
+/// Who sent an application.
 #[derive(Clone)]
-pub enum Sender {
-    /// A visitor of a website, on this network if the entry point says which.
+pub enum Submitter {
+    /// A visitor of a website, with the visitor's network if the entry point reports it.
     Visitor(Option<Network>),
-    /// A sender with a form key, which can name the visitor.
+    /// A sender with a form key, which can name the visitor's network.
     FormKey {
         /// A hash of the key.
         hash: String,
         /// The visitor's network.
         visitor: Option<Network>,
     },
-    /// Another system, by the name of its events' source.
+    /// Another system, with the name of its event source.
     System(String),
 }
 
-impl Sender {
-    /// The sender with this form key, which names its visitor's network or does not.
+impl Submitter {
+    /// The sender with this form key, and the visitor's network if the sender named it.
     pub fn form_key(key: &[u8], visitor: Option<Network>) -> Self {
         Self::FormKey { hash: hash("form key", [key]), visitor }
     }
 
-    /// Whether it proved itself with a form key.
+    /// Whether the sender has a form key.
     pub fn has_form_key(&self) -> bool {
         matches!(self, Self::FormKey { .. })
     }
 }
 
-/// What arrived.
-pub struct Arrival<'a> {
-    /// What it asks for. A password in it is sealed.
+/// An application, a link request or another system's event that has arrived.
+pub struct Submission<'a> {
+    /// The invitation that it asks for. A password in it is sealed.
     pub invitation: &'a Invitation,
-    /// Where it comes from.
-    pub sender: &'a Sender,
-    /// Whether it is to be held whatever the caps say: a field that people do not see was filled in.
+    /// Who sent it.
+    pub sender: &'a Submitter,
+    /// Whether a robot filled in the honeypot. The application is then held, whatever the caps permit.
     pub by_robot: bool,
 }
 
-/// What became of it.
+/// Intake's decision about a submission.
 #[derive(Debug)]
-pub enum Fate {
+pub enum IntakeDecision {
     /// It is on the queue.
     Accepted,
-    /// It is held.
+    /// It is held for an operator.
     Held,
-    /// It was dropped: a request for a link over a cap, or a robot's form where nothing can be held.
+    /// It was dropped: a link request over a cap, or a robot's form that cannot be held.
     Dropped,
-    /// It is not stored, and its network may not have more applications held today.
+    /// It is not stored: its network has reached the cap of held applications for today.
     TooMany {
-        /// When the network may send again.
+        /// The time after which the network can send again.
         retry_after: Duration,
     },
-    /// It is not stored: the table cannot be asked and the process admits no more, or it could not be held.
+    /// It is not stored: the table is unavailable and the process admits no more, or it could not be held.
     Busy {
-        /// When another attempt makes sense.
+        /// The time after which the sender should repeat the request.
         retry_after: Duration,
     },
-    /// It is not stored: the queue did not take it. It is not counted either.
+    /// It is not stored and not counted: the call to the queue failed.
     NotStored(QueueError),
-    /// It is not stored: another application came with the same id.
+    /// It is not stored: another application with the same id arrived before.
     OtherPayload,
 }
 
-/// What becomes of what goes over a cap.
-pub trait OverCap {
+/// What happens to an application over a cap: it is held or dropped.
+pub trait OverCapPolicy {
     /// Whether it is held.
     const HOLDS: bool;
 
-    /// Holds it.
+    /// Holds the application.
     fn hold(
         ledger: &Ledger,
         hold: &Hold<'_>,
@@ -126,14 +126,14 @@ pub trait OverCap {
     ) -> impl Future<Output = Result<Holding, LedgerError>> + Send;
 }
 
-/// It is held for an operator, as applications and events are.
-pub struct Kept;
+/// Holds it for an operator. For applications and events.
+pub struct HoldOverCap;
 
-/// It is dropped, as a request for a link is: its sender asks again. A function that drops needs no right to put
-/// items.
-pub struct Dropped;
+/// Drops it. For link requests, because the applicant can ask again. A function that only drops needs no permission for
+/// `dynamodb:PutItem`.
+pub struct DropOverCap;
 
-impl OverCap for Kept {
+impl OverCapPolicy for HoldOverCap {
     const HOLDS: bool = true;
 
     async fn hold(ledger: &Ledger, hold: &Hold<'_>, now: OffsetDateTime) -> Result<Holding, LedgerError> {
@@ -141,7 +141,7 @@ impl OverCap for Kept {
     }
 }
 
-impl OverCap for Dropped {
+impl OverCapPolicy for DropOverCap {
     const HOLDS: bool = false;
 
     async fn hold(_: &Ledger, _: &Hold<'_>, _: OffsetDateTime) -> Result<Holding, LedgerError> {
@@ -149,126 +149,151 @@ impl OverCap for Dropped {
     }
 }
 
-/// Intake's counters, and what becomes of what goes over a cap.
-pub struct Intake<O = Kept> {
+/// Decides about arrivals by the caps, and puts the accepted ones on the queue.
+pub struct Intake<O = HoldOverCap> {
     table: Option<Ledger>,
     limiter: Mutex<Limiter>,
-    limits: Limits,
-    day: Day,
-    has_complained: AtomicBool,
+    limits: IntakeLimits,
+    day: DailyBudget,
+    /// Whether the process has logged at `ERROR` that it counts alone.
+    has_reported: AtomicBool,
     over_cap: PhantomData<O>,
 }
 
-/// What the caps say.
-enum Verdict {
-    /// It may go to the queue, and is counted where this says.
+/// The decision of the caps about a submission.
+enum CapDecision {
+    /// It can go to the queue. The counter has counted it.
     Admitted(Counter),
-    /// It went to the queue before, and may again.
+    /// It went to the queue before. It can go there again, where it is recognised.
     Repeat,
     /// It is held.
     Held,
-    /// It is over a cap and is not to be held.
+    /// It is over the named cap and must be dropped.
     Over(&'static str),
+    /// Its network has reached the cap of held applications. Holds the time until it can send again.
     TooMany(Duration),
+    /// It can be neither admitted nor held now. Holds the time until a repeat makes sense.
     Busy(Duration),
+    /// Another application with the same id arrived before.
     OtherPayload,
 }
 
-/// Where an application is counted.
+/// Where an application was counted.
 #[derive(Clone, Copy)]
 enum Counter {
     Table,
     Process,
 }
 
-impl<O: OverCap> Intake<O> {
-    /// Intake with these settings, which counts in this ledger. Without one, each process counts alone, and says so.
-    pub fn new(table: Option<Ledger>, settings: &Settings) -> Self {
+impl<O: OverCapPolicy> Intake<O> {
+    /// Intake with these settings and counters in this ledger. Without a ledger, each process counts alone and logs
+    /// that.
+    pub fn new(table: Option<Ledger>, settings: &IntakeSettings) -> Self {
         if table.is_none() {
             tracing::error!(
-                "LEDGER_TABLE is not set: each process counts alone and nothing can be held. Deploy the template of this release"
+                "LEDGER_TABLE is not set: each process counts the caps alone and no application can be held; \
+                 deploy the template of this release"
             );
         }
-        let has_complained = AtomicBool::new(table.is_none());
+        let has_reported = AtomicBool::new(table.is_none());
         Self {
             table,
             limiter: Mutex::default(),
             limits: settings.limits,
             day: settings.day,
-            has_complained,
+            has_reported,
             over_cap: PhantomData,
         }
     }
 
-    /// Decides about what arrived, and puts it on the queue if no cap is in the way.
-    pub async fn take(&self, queue: &Invitations, arrival: &Arrival<'_>, now: OffsetDateTime) -> Fate {
-        let invitation = arrival.invitation;
+    /// Decides about a submission, and puts it on the queue if it is within all caps.
+    pub async fn take(&self, queue: &Invitations, submission: &Submission<'_>, now: OffsetDateTime) -> IntakeDecision {
+        let invitation = submission.invitation;
         let (receipt, source) = (invitation.id, invitation.source.name());
-        let caps = Caps::of(arrival, &self.limits, &self.day, now);
-        match self.ask(arrival, &caps, now).await {
-            Verdict::Admitted(counter) => match queue.send(invitation).await {
-                Ok(()) => Fate::Accepted,
+        let caps = Caps::of(submission, &self.limits, &self.day, now);
+        match self.decide(submission, &caps, now).await {
+            CapDecision::Admitted(counter) => match queue.send(invitation).await {
+                Ok(()) => IntakeDecision::Accepted,
                 Err(error) => {
                     self.give_back(counter, &caps, now).await;
-                    Fate::NotStored(error)
+                    IntakeDecision::NotStored(error)
                 }
             },
-            Verdict::Repeat => queue.send(invitation).await.map_or_else(Fate::NotStored, |()| Fate::Accepted),
-            Verdict::Held => Fate::Held,
-            Verdict::Over("honeypot") => {
+            CapDecision::Repeat => {
+                queue.send(invitation).await.map_or_else(IntakeDecision::NotStored, |()| IntakeDecision::Accepted)
+            }
+            CapDecision::Held => IntakeDecision::Held,
+            CapDecision::Over("honeypot") => {
                 Metric::Ended { outcome: "suppressed", source, age: Duration::ZERO }.record();
-                tracing::warn!(%receipt, source, outcome = "suppressed", cause = "honeypot", "a form cannot be held and is dropped");
-                Fate::Dropped
+                tracing::warn!(
+                    %receipt, source, outcome = "suppressed", cause = "honeypot",
+                    "dropped a robot's application, because it cannot be held; no action needed"
+                );
+                IntakeDecision::Dropped
             }
-            Verdict::Over(cause) => {
+            CapDecision::Over(cause) => {
                 Metric::LinkRequestDropped.record();
-                tracing::warn!(%receipt, source, cause, "a request for a link is over a cap and is dropped");
-                Fate::Dropped
+                tracing::warn!(
+                    %receipt, source, cause,
+                    "dropped a link request that is over a cap; the applicant can ask again later; no action needed"
+                );
+                IntakeDecision::Dropped
             }
-            Verdict::TooMany(retry_after) => {
-                tracing::warn!(source, "a network has as many held applications as it may: another one is turned away");
-                Fate::TooMany { retry_after }
+            CapDecision::TooMany(retry_after) => {
+                tracing::warn!(
+                    %receipt, source, retry_after = retry_after.as_secs(),
+                    "refused an application: its network has reached the cap of held applications; no action needed"
+                );
+                IntakeDecision::TooMany { retry_after }
             }
-            Verdict::Busy(retry_after) => {
-                tracing::warn!(%receipt, source, "the ledger does not answer as it should: not stored, to be sent again");
-                Fate::Busy { retry_after }
+            CapDecision::Busy(retry_after) => {
+                tracing::warn!(
+                    %receipt, source, retry_after = retry_after.as_secs(),
+                    "refused an application without storing it, because the ledger is unavailable or overloaded; \
+                     its sender is asked to repeat it; if this lasts, check the table"
+                );
+                IntakeDecision::Busy { retry_after }
             }
-            Verdict::OtherPayload => {
-                tracing::warn!(%receipt, source, "another application came with this id");
-                Fate::OtherPayload
+            CapDecision::OtherPayload => {
+                tracing::warn!(
+                    %receipt, source,
+                    "refused an application: another one with the same id and other content arrived before; \
+                     if this lasts, check how its sender forms ids"
+                );
+                IntakeDecision::OtherPayload
             }
         }
     }
 
-    async fn ask(&self, arrival: &Arrival<'_>, caps: &Caps, now: OffsetDateTime) -> Verdict {
-        let Some(table) = &self.table else { return self.ask_process(arrival, caps, now, None) };
-        match in_time(PATIENCE, self.ask_table(table, arrival, caps, now)).await {
-            Ok(verdict) => verdict,
-            // Were the process to decide then, a sender could get past the caps by asking too often.
-            Err(error) if error.is_throttled() => not_held(arrival, &error),
-            Err(error) => self.ask_process(arrival, caps, now, Some(&error)),
+    async fn decide(&self, submission: &Submission<'_>, caps: &Caps, now: OffsetDateTime) -> CapDecision {
+        let Some(table) = &self.table else { return self.decide_in_process(submission, caps, now, None) };
+        match within(TABLE_TIMEOUT, self.decide_in_table(table, submission, caps, now)).await {
+            Ok(decision) => decision,
+            // The process must not decide in this case: a sender could pass the caps by throttling the table.
+            Err(error) if error.is_throttled() => not_held(submission, &error),
+            Err(error) => self.decide_in_process(submission, caps, now, Some(&error)),
         }
     }
 
-    /// The ordinary way: two requests before the queue's one, or three that hold it, of which the last two may go side
-    /// by side.
-    async fn ask_table(
+    /// Decides by the counters in the table. An application takes two requests here and one to the queue, or three here
+    /// if it is held. The last two of those can run at the same time.
+    async fn decide_in_table(
         &self,
         table: &Ledger,
-        arrival: &Arrival<'_>,
+        submission: &Submission<'_>,
         caps: &Caps,
         now: OffsetDateTime,
-    ) -> Result<Verdict, LedgerError> {
+    ) -> Result<CapDecision, LedgerError> {
         let began = tokio::time::Instant::now();
         let counted = table.count_sender(&caps.sender, &caps.bounds).await?;
-        // A robot's form takes neither a place of its network nor one of the person whose address it typed.
-        let cause = if arrival.by_robot { Some("honeypot") } else { counted.over.map(|bound| caps.over(bound).0) };
+        // A robot's form uses up neither the caps of its network nor those of the person whose address it typed.
+        let cause = if submission.by_robot { Some("honeypot") } else { counted.over.map(|bound| caps.over(bound).0) };
         if let Some(cause) = cause {
             let counted_bounds = if counted.over.is_none() { &caps.bounds[..] } else { &[] };
             if !O::HOLDS {
-                // As long as the two requests take that it is spared.
+                // An admitted request makes two more calls. Waiting as long keeps the answer's time the same.
                 tokio::time::sleep(began.elapsed() * 2).await;
-                return Ok(Verdict::Over(cause));
+                return Ok(CapDecision::Over(cause));
             }
             let wait = counted.over.map_or(caps.day_left, |bound| caps.over(bound).1);
             let has_room = match counted.held < caps.held_most {
@@ -276,113 +301,131 @@ impl<O: OverCap> Intake<O> {
                 false => Ok(false),
             };
             return Ok(match has_room {
-                Ok(true) => self.hold(table, arrival, caps, cause, now).await,
+                Ok(true) => self.hold(table, submission, caps, cause, now).await,
                 Ok(false) => {
                     self.uncount(table, caps, counted_bounds).await;
-                    Verdict::TooMany(wait)
+                    CapDecision::TooMany(wait)
                 }
-                Err(error) => not_held(arrival, &error),
+                Err(error) => not_held(submission, &error),
             });
         }
 
         let (cause, wait) = match table.take_places(&caps.places, &caps.mark, now).await? {
-            TakenPlaces::All => return Ok(Verdict::Admitted(Counter::Table)),
+            TakenPlaces::All => return Ok(CapDecision::Admitted(Counter::Table)),
             TakenPlaces::OtherPayload => {
                 self.uncount(table, caps, &caps.bounds).await;
-                return Ok(Verdict::OtherPayload);
+                return Ok(CapDecision::OtherPayload);
             }
             TakenPlaces::Repeat { is_held: false } => {
                 self.uncount(table, caps, &caps.bounds).await;
-                return Ok(Verdict::Repeat);
+                return Ok(CapDecision::Repeat);
             }
             TakenPlaces::Repeat { is_held: true } => {
-                // Its item is still there, or it is held again.
-                let hold = self.hold(table, arrival, caps, "repeat", now);
+                // The held copy still exists, or it is held again.
+                let hold = self.hold(table, submission, caps, "repeat", now);
                 return Ok(join(hold, self.uncount(table, caps, &caps.bounds)).await.0);
             }
             TakenPlaces::Full { first, retry_after } => (caps.full(first), retry_after),
-            // So many at once about one person are no person.
+            // That many applications about one person at the same time do not come from a person.
             TakenPlaces::Contended => ("contended", Duration::from_secs(1)),
         };
         if !O::HOLDS {
             self.uncount(table, caps, &caps.bounds).await;
-            return Ok(Verdict::Over(cause));
+            return Ok(CapDecision::Over(cause));
         }
         if counted.held >= caps.held_most {
             self.uncount(table, caps, &caps.bounds).await;
-            return Ok(Verdict::TooMany(wait));
+            return Ok(CapDecision::TooMany(wait));
         }
         let counts = table.uncount_sender(&caps.sender, &caps.bounds, Some(caps.held_most));
-        let (held, has_room) = join(self.hold(table, arrival, caps, cause, now), counts).await;
-        // Where others took the last room meanwhile, it is held all the same: it is stored by now.
+        let (held, has_room) = join(self.hold(table, submission, caps, cause, now), counts).await;
+        // If others have reached the cap of held applications meanwhile, this one stays held: it is stored already.
         if !has_room.unwrap_or(true) {
             self.uncount(table, caps, &caps.bounds).await;
         }
         Ok(held)
     }
 
-    /// Holds what is over a cap. Where that fails, its sender has to come again: were the process to decide then, a
-    /// sender could get past the caps by having the table fail.
+    /// Holds an application that is over a cap. If this fails, its sender must repeat it. The process must not decide
+    /// in this case: a sender could pass the caps by making the table fail.
     async fn hold(
         &self,
         table: &Ledger,
-        arrival: &Arrival<'_>,
+        submission: &Submission<'_>,
         caps: &Caps,
         cause: &'static str,
         now: OffsetDateTime,
-    ) -> Verdict {
-        let invitation = arrival.invitation;
+    ) -> CapDecision {
+        let invitation = submission.invitation;
         let hold = Hold { invitation, cause, network: caps.network.as_deref(), mark: &caps.mark };
         match O::hold(table, &hold, now).await {
             Ok(Holding::Now) => {
                 let source = invitation.source.name();
                 Metric::Held { source }.record();
-                tracing::warn!(receipt = %invitation.id, source, outcome = "held", cause, "application held for an operator");
-                Verdict::Held
+                tracing::warn!(
+                    receipt = %invitation.id, source, outcome = "held", cause,
+                    "held an application that is over a cap; accept or discard it, or it expires"
+                );
+                CapDecision::Held
             }
-            Ok(Holding::Already) => Verdict::Held,
-            Ok(Holding::WasAccepted) => Verdict::Repeat,
-            Ok(Holding::OtherPayload) => Verdict::OtherPayload,
-            Err(error) => not_held(arrival, &error),
+            Ok(Holding::Already) => CapDecision::Held,
+            Ok(Holding::WasAccepted) => CapDecision::Repeat,
+            Ok(Holding::OtherPayload) => CapDecision::OtherPayload,
+            Err(error) => not_held(submission, &error),
         }
     }
 
-    /// While the table cannot be asked.
-    fn ask_process(
+    /// Decides by the counters in the process, while the table is unavailable.
+    fn decide_in_process(
         &self,
-        arrival: &Arrival<'_>,
+        submission: &Submission<'_>,
         caps: &Caps,
         now: OffsetDateTime,
         error: Option<&LedgerError>,
-    ) -> Verdict {
+    ) -> CapDecision {
         if let Some(error) = error {
-            // Once for what lasts, such as a role without the right; then a line for each would drown everything else.
-            match self.has_complained.swap(true, Ordering::Relaxed) {
-                false => tracing::error!(error = %error, "the ledger cannot be asked: this process counts alone"),
-                true => tracing::warn!(error = %error, "the ledger cannot be asked: this process counts alone"),
+            // Only the first failure is an `ERROR`. A lasting cause, such as a missing permission, would flood the log.
+            match self.has_reported.swap(true, Ordering::Relaxed) {
+                false => tracing::error!(
+                    error = %error,
+                    "could not count in the ledger: this process counts the caps alone; check LEDGER_TABLE and the role"
+                ),
+                true => {
+                    tracing::warn!(error = %error, "could not count in the ledger: this process counts the caps alone")
+                }
             }
         }
-        if arrival.by_robot {
-            // Where there is no table at all, it cannot be held later either.
-            return if error.is_none() { Verdict::Over("honeypot") } else { Verdict::Busy(Duration::from_secs(60)) };
+        if submission.by_robot {
+            // Without a table, the form can never be held. With one, it can be held when the table is available again.
+            return if error.is_none() {
+                CapDecision::Over("honeypot")
+            } else {
+                CapDecision::Busy(Duration::from_secs(60))
+            };
         }
         let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
-        match limiter.ask(&process_caps(caps), &caps.mark.hash, REMEMBERED, milliseconds(now)) {
-            Asked::Admitted => Verdict::Admitted(Counter::Process),
-            Asked::Repeat => Verdict::Repeat,
-            Asked::Full { .. } if !O::HOLDS => Verdict::Over("process"),
-            Asked::Full { retry_after } | Asked::OutOfMemory { retry_after } => Verdict::Busy(retry_after),
+        match limiter.admit(&process_caps(caps), &caps.mark.hash, REMEMBERED, milliseconds(now)) {
+            LimiterDecision::Admitted => CapDecision::Admitted(Counter::Process),
+            LimiterDecision::Repeat => CapDecision::Repeat,
+            LimiterDecision::Full { .. } if !O::HOLDS => CapDecision::Over("process"),
+            LimiterDecision::Full { retry_after } | LimiterDecision::OutOfMemory { retry_after } => {
+                CapDecision::Busy(retry_after)
+            }
         }
     }
 
-    /// The queue did not take it: somebody else may have its places, and its repeat is no repeat.
+    /// Gives back the places of an application that the queue did not accept. A repeat of it is not a repeat then.
     async fn give_back(&self, counter: Counter, caps: &Caps, at: OffsetDateTime) {
         match (counter, &self.table) {
             (Counter::Table, Some(table)) => {
-                let places = in_time(PATIENCE_TO_GIVE_BACK, table.give_places_back(&caps.places, &caps.mark, at));
+                let places = within(GIVE_BACK_TIMEOUT, table.give_places_back(&caps.places, &caps.mark, at));
                 let (places, ()) = join(places, self.uncount(table, caps, &caps.bounds)).await;
                 if let Err(error) = places {
-                    tracing::warn!(error = %error, "the places of an application that is not stored stay taken for an hour");
+                    tracing::warn!(
+                        error = %error,
+                        "could not give back the places of an application that was not stored: this person and this \
+                         mailbox reach their caps one application early for an hour; no action needed"
+                    );
                 }
             }
             _ => {
@@ -397,20 +440,27 @@ impl<O: OverCap> Intake<O> {
             return;
         }
         let uncounted = table.uncount_sender(&caps.sender, bounds, None);
-        if let Err(error) = in_time(PATIENCE_TO_GIVE_BACK, uncounted).await {
-            tracing::warn!(error = %error, "an application that did not go to the queue stays counted for its sender");
+        if let Err(error) = within(GIVE_BACK_TIMEOUT, uncounted).await {
+            tracing::warn!(
+                error = %error,
+                "could not uncount an application that did not go to the queue: its sender reaches the cap one \
+                 application early; no action needed"
+            );
         }
     }
 }
 
-/// It is over a cap and cannot be held right now.
-fn not_held(arrival: &Arrival<'_>, error: &LedgerError) -> Verdict {
-    let receipt = arrival.invitation.id;
-    tracing::warn!(%receipt, error = %error, "an application over a cap could not be held: it has to be sent again");
-    Verdict::Busy(Duration::from_secs(5))
+/// The decision about an application over a cap that could not be held.
+fn not_held(submission: &Submission<'_>, error: &LedgerError) -> CapDecision {
+    let receipt = submission.invitation.id;
+    tracing::warn!(
+        %receipt, error = %error,
+        "could not hold an application that is over a cap: its sender is asked to repeat it; if this lasts, check the table"
+    );
+    CapDecision::Busy(Duration::from_secs(5))
 }
 
-/// The narrowest of the sender's bounds and the person's.
+/// The caps that the limiter in the process counts: the narrowest of the person's and of the sender's.
 fn process_caps(caps: &Caps) -> Vec<Cap<'_>> {
     let person = caps.places.first();
     let person = person.map(|places| Cap { key: &places.hash, count: places.count, window: places.window });
@@ -423,7 +473,7 @@ fn milliseconds(time: OffsetDateTime) -> i64 {
     time.unix_timestamp() * 1000 + i64::from(time.millisecond())
 }
 
-async fn in_time<T>(patience: Duration, work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
     let late = |_| Err(LedgerError::Unavailable { cause: "no answer in time".to_owned() });
-    tokio::time::timeout(patience, work).await.unwrap_or_else(late)
+    tokio::time::timeout(limit, work).await.unwrap_or_else(late)
 }

@@ -1,75 +1,75 @@
-//! Caps within one process, for as long as the table cannot be asked: the same ones for a person and for a network.
+//! Counts the caps within the process while the table is unavailable.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How many places are remembered at most, about two megabytes of them.
-const MOST: usize = 20_000;
+/// The most places in memory, about 2 MB.
+const MOST_PLACES: usize = 20_000;
 
-/// What is counted together, and how often within which time.
+/// The number of applications with the same key that are admitted in a window.
 pub(crate) struct Cap<'a> {
     pub(crate) key: &'a str,
     pub(crate) count: u32,
     pub(crate) window: Duration,
 }
 
-/// What came of asking.
+/// The limiter's decision about an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// It may go on, and is counted.
+pub(crate) enum LimiterDecision {
+    /// It is admitted and counted.
     Admitted,
     /// It was admitted before, and is not counted again.
     Repeat,
     /// A cap is reached.
     Full { retry_after: Duration },
-    /// Nothing more can be remembered, and what cannot be counted is not admitted.
+    /// The memory is full. An application that cannot be counted is not admitted.
     OutOfMemory { retry_after: Duration },
 }
 
-/// The places that are taken, by key, with when each becomes free. Times are Unix milliseconds.
+/// The places that are taken: for each key, the times at which its places become free. Times are Unix milliseconds.
 #[derive(Default)]
 pub(crate) struct Limiter {
     taken: HashMap<String, Vec<i64>>,
     places: usize,
-    /// When what is free is looked for again: a flood must not have it done for each request.
+    /// The earliest time of the next sweep. Under a flood, not every request must search the whole memory.
     next_sweep: i64,
 }
 
-/// How long the memory stays full at least, once it is.
-const BETWEEN_SWEEPS: i64 = 1_000;
+/// The least time between two sweeps of a full memory, in milliseconds.
+const SWEEP_INTERVAL: i64 = 1_000;
 
 impl Limiter {
-    /// Takes a place of each of these caps and remembers the application by its mark; or does neither.
-    pub(crate) fn ask(&mut self, caps: &[Cap<'_>], mark: &str, kept: Duration, now: i64) -> Asked {
-        let free = |until: &i64| *until > now;
-        if self.taken.get(mark).is_some_and(|times| times.iter().any(free)) {
-            return Asked::Repeat;
+    /// Takes a place of each cap and remembers the application by its mark, or changes nothing.
+    pub(crate) fn admit(&mut self, caps: &[Cap<'_>], mark: &str, kept: Duration, now: i64) -> LimiterDecision {
+        let is_taken = |until: &i64| *until > now;
+        if self.taken.get(mark).is_some_and(|times| times.iter().any(is_taken)) {
+            return LimiterDecision::Repeat;
         }
         for cap in caps {
             let Some(times) = self.taken.get_mut(cap.key) else { continue };
             self.places -= times.len();
-            times.retain(free);
+            times.retain(is_taken);
             self.places += times.len();
             if times.len() >= cap.count.try_into().unwrap_or(usize::MAX) {
                 let next = times.iter().min().copied().unwrap_or(now);
-                return Asked::Full { retry_after: until(next, now).min(cap.window) };
+                return LimiterDecision::Full { retry_after: until(next, now).min(cap.window) };
             }
         }
-        if self.places + caps.len() >= MOST && now >= self.next_sweep {
-            self.forget_what_is_free(now);
-            self.next_sweep = now.saturating_add(BETWEEN_SWEEPS);
+        if self.places + caps.len() >= MOST_PLACES && now >= self.next_sweep {
+            self.remove_free_places(now);
+            self.next_sweep = now.saturating_add(SWEEP_INTERVAL);
         }
-        if self.places + caps.len() >= MOST {
-            return Asked::OutOfMemory { retry_after: Duration::from_secs(60) };
+        if self.places + caps.len() >= MOST_PLACES {
+            return LimiterDecision::OutOfMemory { retry_after: Duration::from_secs(60) };
         }
         for cap in caps {
             self.take(cap.key, now.saturating_add(milliseconds(cap.window)));
         }
         self.take(mark, now.saturating_add(milliseconds(kept)));
-        Asked::Admitted
+        LimiterDecision::Admitted
     }
 
-    /// Gives back what was taken at this moment.
+    /// Gives back the places and the mark that [`admit`](Self::admit) took at this time.
     pub(crate) fn give_back(&mut self, caps: &[Cap<'_>], mark: &str, at: i64) {
         for cap in caps {
             let until = at.saturating_add(milliseconds(cap.window));
@@ -87,7 +87,7 @@ impl Limiter {
         self.places += 1;
     }
 
-    fn forget_what_is_free(&mut self, now: i64) {
+    fn remove_free_places(&mut self, now: i64) {
         self.taken.retain(|_, times| {
             times.retain(|until| *until > now);
             !times.is_empty()
@@ -117,47 +117,48 @@ mod tests {
     }
 
     #[test]
-    fn every_cap_holds_and_a_full_one_takes_nothing_of_the_others() {
+    fn every_cap_holds_and_a_refused_application_takes_no_place() {
+        use LimiterDecision::{Admitted, Full, Repeat};
         let mut limiter = Limiter::default();
-        let mut ask =
-            |person: &str, mark: &str, now| limiter.ask(&[cap(person, 2), cap("network", 3)], mark, WINDOW, now);
-        assert_eq!(ask("asha", "1", 0), Asked::Admitted);
-        assert_eq!(ask("asha", "1", 1_000), Asked::Repeat);
-        assert_eq!(ask("asha", "2", 1_000), Asked::Admitted);
-        assert_eq!(ask("asha", "3", 2_000), Asked::Full { retry_after: Duration::from_secs(98) });
-        assert_eq!(ask("ravi", "4", 2_000), Asked::Admitted);
-        assert_eq!(ask("mira", "5", 2_000), Asked::Full { retry_after: Duration::from_secs(98) });
-        assert_eq!(ask("asha", "3", 100_000), Asked::Admitted);
+        let mut admit =
+            |person: &str, mark: &str, now| limiter.admit(&[cap(person, 2), cap("network", 3)], mark, WINDOW, now);
+        assert_eq!(admit("asha", "1", 0), Admitted);
+        assert_eq!(admit("asha", "1", 1_000), Repeat);
+        assert_eq!(admit("asha", "2", 1_000), Admitted);
+        assert_eq!(admit("asha", "3", 2_000), Full { retry_after: Duration::from_secs(98) });
+        assert_eq!(admit("ravi", "4", 2_000), Admitted);
+        assert_eq!(admit("mira", "5", 2_000), Full { retry_after: Duration::from_secs(98) });
+        assert_eq!(admit("asha", "3", 100_000), Admitted);
     }
 
     #[test]
-    fn what_is_given_back_can_be_taken_again() {
+    fn places_that_are_given_back_can_be_taken_again() {
         let mut limiter = Limiter::default();
         let caps = [cap("asha", 1)];
-        assert_eq!(limiter.ask(&caps, "1", WINDOW, 5), Asked::Admitted);
+        assert_eq!(limiter.admit(&caps, "1", WINDOW, 5), LimiterDecision::Admitted);
         limiter.give_back(&caps, "1", 5);
-        assert_eq!((limiter.places, limiter.ask(&caps, "1", WINDOW, 6)), (0, Asked::Admitted));
+        assert_eq!((limiter.places, limiter.admit(&caps, "1", WINDOW, 6)), (0, LimiterDecision::Admitted));
     }
 
     #[test]
-    fn its_memory_is_bounded_and_frees_itself() {
+    fn the_memory_is_bounded_and_free_places_are_removed() {
         let mut limiter = Limiter::default();
-        let admitted = (0..MOST)
-            .filter(|n| limiter.ask(&[cap(&format!("person {n}"), 1)], &format!("{n}"), WINDOW, 0) == Asked::Admitted)
-            .count();
-        assert!(admitted > MOST / 3 && limiter.places <= MOST, "{admitted} {}", limiter.places);
-        assert!(matches!(limiter.ask(&[cap("late", 1)], "late", WINDOW, 0), Asked::OutOfMemory { .. }));
-        assert_eq!(limiter.ask(&[cap("late", 1)], "late", WINDOW, 100_000), Asked::Admitted);
+        let mut admit = |key: &str, now| limiter.admit(&[cap(&format!("person {key}"), 1)], key, WINDOW, now);
+        let admitted = (0..MOST_PLACES).filter(|n| admit(&n.to_string(), 0) == LimiterDecision::Admitted).count();
+        assert!(admitted > MOST_PLACES / 3, "{admitted}");
+        assert!(matches!(admit("late", 0), LimiterDecision::OutOfMemory { .. }));
+        assert!(limiter.places <= MOST_PLACES, "{}", limiter.places);
+        assert_eq!(limiter.admit(&[cap("late", 1)], "late", WINDOW, 100_000), LimiterDecision::Admitted);
         assert_eq!(limiter.places, 2);
     }
 
     proptest! {
         #[test]
-        fn no_stretch_of_a_window_has_more_than_the_cap(gaps in prop::collection::vec(0_i64..60_000, 1..100)) {
+        fn no_stretch_as_long_as_a_window_has_more_than_the_cap(gaps in prop::collection::vec(0_i64..60_000, 1..100)) {
             let (mut now, mut limiter, mut admitted) = (0, Limiter::default(), Vec::new());
             for (n, gap) in gaps.into_iter().enumerate() {
                 now += gap;
-                if limiter.ask(&[cap("asha", 3)], &n.to_string(), WINDOW, now) == Asked::Admitted {
+                if limiter.admit(&[cap("asha", 3)], &n.to_string(), WINDOW, now) == LimiterDecision::Admitted {
                     admitted.push(now);
                 }
             }

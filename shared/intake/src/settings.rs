@@ -1,32 +1,32 @@
-//! The caps as numbers: defaults in code, each of which a setting can change.
+//! The numbers of the caps: a default for each, which a setting can change.
 
 use serde::Deserialize;
 use settings::{SettingError, Variables};
 
-/// How much intake lets through. The default is what the README describes.
+/// The caps, with the defaults that the README documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Applications of one person from one network in any hour.
+pub struct IntakeLimits {
+    /// Applications of one person from one network, in any hour.
     pub person_and_network: u32,
-    /// Applications for one mailbox in any hour, wherever they come from.
+    /// Applications for one mailbox from any network, in any hour.
     pub mailbox: u32,
-    /// Applications from one network in a quarter of an hour.
+    /// Applications from one network, in a quarter of an hour.
     pub network: u32,
-    /// How much of the day's calls and mails one network can use, in percent.
+    /// The share of the day's calls and mails that one network can use, in percent.
     pub network_share: u32,
-    /// Applications of one form key, or one source of events, in an hour.
+    /// Applications of one form key or one event source, in an hour.
     pub form_key: u32,
-    /// How much of the day's calls and mails one form key or source can use, in percent.
+    /// The share of the day's calls and mails that one form key or event source can use, in percent.
     pub form_key_share: u32,
-    /// How many applications of one network can be held in a day.
+    /// Applications of one network that can be held, in a day.
     pub held: u32,
-    /// Requests for a login link from one network in a quarter of an hour.
+    /// Requests for a login link from one network, in a quarter of an hour.
     #[serde(skip)]
     pub link_requests: u32,
 }
 
-impl Default for Limits {
+impl Default for IntakeLimits {
     fn default() -> Self {
         Self {
             person_and_network: 3,
@@ -41,47 +41,47 @@ impl Default for Limits {
     }
 }
 
-/// What LeadSquared's plan and the mail settings permit in one UTC day.
+/// The calls and mails of one UTC day, which the plan and the mail settings permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Day {
-    /// Calls to LeadSquared; none where the daily quota is switched off.
+pub struct DailyBudget {
+    /// Calls to LeadSquared; none if the daily cap is switched off.
     pub calls: Option<u32>,
     /// Mails.
     pub mails: u32,
 }
 
-/// Every setting of intake. All are optional, so that a function runs with the settings of an earlier template.
+/// The settings of intake. All are optional, so that a function also runs with an earlier template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// `LEDGER_TABLE`: the table that counts. Without it, each process counts alone.
+pub struct IntakeSettings {
+    /// `LEDGER_TABLE`: the table with the counters. Without it, each process counts alone.
     pub ledger_table: Option<String>,
     /// `INTAKE_LIMITS`: the caps, as JSON.
-    pub limits: Limits,
-    /// What the shares of the day are taken of.
-    pub day: Day,
+    pub limits: IntakeLimits,
+    /// The calls and mails of the day, of which senders get a share.
+    pub day: DailyBudget,
 }
 
-impl Settings {
-    /// Reads them.
+impl IntakeSettings {
+    /// Reads the settings.
     ///
     /// # Errors
-    /// When one is there and of no use; the error names it.
+    /// When a setting is invalid. The error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const INTAKE_LIMITS: &str = "INTAKE_LIMITS";
         let limits = match variables.optional(INTAKE_LIMITS) {
             Some(json) => {
                 let expected = "a JSON object of caps";
-                let limits: Limits = serde_json::from_str(&json)
+                let limits: IntakeLimits = serde_json::from_str(&json)
                     .map_err(|error| SettingError::invalid(INTAKE_LIMITS, expected, error))?;
                 limits.checked().map_err(|reason| SettingError::invalid(INTAKE_LIMITS, expected, reason))?
             }
-            None => Limits::default(),
+            None => IntakeLimits::default(),
         };
-        Ok(Self { ledger_table: variables.optional("LEDGER_TABLE"), limits, day: Day::read(variables)? })
+        Ok(Self { ledger_table: variables.optional("LEDGER_TABLE"), limits, day: DailyBudget::read(variables)? })
     }
 }
 
-impl Limits {
+impl IntakeLimits {
     fn checked(self) -> Result<Self, String> {
         let Self { person_and_network, mailbox, network, network_share, form_key, form_key_share, held, .. } = self;
         let all = [
@@ -100,7 +100,7 @@ impl Limits {
     }
 }
 
-impl Day {
+impl DailyBudget {
     fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const ALLOWANCE_DAILY: &str = "ALLOWANCE_DAILY";
         let number = |name: &'static str, default: u32| match variables.optional(name) {
@@ -121,16 +121,16 @@ impl Day {
 mod tests {
     use super::*;
 
-    fn read(settings: &[(&str, &str)]) -> Result<Settings, String> {
+    fn read(settings: &[(&str, &str)]) -> Result<IntakeSettings, String> {
         let lookup = |name: &str| settings.iter().find(|(its, _)| *its == name).map(|(_, value)| (*value).to_owned());
-        Settings::read(&Variables::new(&lookup)).map_err(|error| error.to_string())
+        IntakeSettings::read(&Variables::new(&lookup)).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn without_settings_the_smallest_plan_counts() {
+    fn without_settings_the_smallest_plan_is_assumed() {
         let all = read(&[]).unwrap();
-        assert_eq!(all.limits, Limits::default());
-        assert_eq!((all.ledger_table, all.day), (None, Day { calls: Some(10_000), mails: 10_000 }));
+        assert_eq!(all.limits, IntakeLimits::default());
+        assert_eq!((all.ledger_table, all.day), (None, DailyBudget { calls: Some(10_000), mails: 10_000 }));
     }
 
     #[test]
@@ -146,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn one_cap_can_be_changed_and_a_senseless_one_is_named() {
+    fn one_cap_can_be_changed_and_an_invalid_one_is_named() {
         let limits = read(&[("INTAKE_LIMITS", r#"{"network": 900}"#)]).unwrap().limits;
-        assert_eq!(limits, Limits { network: 900, ..Limits::default() });
+        assert_eq!(limits, IntakeLimits { network: 900, ..IntakeLimits::default() });
         for (json, part) in [
             (r#"{"network": 0}"#, "network must be from 1"),
             (r#"{"mailbox": 101}"#, "mailbox must be from 1 to 100"),

@@ -1,8 +1,10 @@
+//! The client for the LeadSquared account, with the current keys from Secrets Manager.
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use aws::SdkConfig;
-use call_allowance::{Allowance, DynamoDb, WithSpare};
+use call_allowance::{Allowance, DynamoDb, WithFallback};
 use leadsquared::{Called, Client, Error, InvalidOptions, Keys, Lane, Options, Timeouts};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -12,21 +14,23 @@ use tokio::sync::Mutex;
 
 use crate::Settings;
 
-/// The LeadSquared account: a client that always has the keys Secrets Manager holds.
+/// The LeadSquared account: hands out a client with the current keys from Secrets Manager.
 pub struct Account {
     keys: Secret<StoredKeys>,
-    /// The client as it was last needed, and the keys it has: derived credentials live as long as the keys do.
+    /// The last client and its keys. The client caches credentials that are derived from the keys, so it is replaced
+    /// only when the keys change.
     client: Mutex<(Option<Arc<StoredKeys>>, Client)>,
 }
 
-/// A client, and the reading of the secret that its keys are from: what a refusal is about.
+/// A client and its keys, as they were read from the secret. If LeadSquared refuses the keys, they are read again.
 pub struct Access {
     /// The client.
     pub client: Client,
     keys: Arc<StoredKeys>,
 }
 
-/// The keys as they lie in Secrets Manager, under the names LeadSquared gives them.
+/// The keys in Secrets Manager, under the names of LeadSquared's query parameters
+/// (<https://apidocs.leadsquared.com/get-public-auth-key/>).
 #[derive(Deserialize)]
 pub struct StoredKeys {
     #[serde(rename = "accessKey")]
@@ -35,24 +39,24 @@ pub struct StoredKeys {
     secret_key: SecretString,
 }
 
-/// Why there are no keys to call LeadSquared with.
+/// Why the LeadSquared keys are not available.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// They could not be read.
+    /// The secret could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The secret is as the deployment created it.
+    /// The secret still has the content with which the deployment created it.
     #[error("the secret {id} still holds placeholders: put the LeadSquared keys into it, as {expected}")]
     Placeholders {
         /// The secret's ARN or name.
         id: String,
-        /// What it must hold.
+        /// What the secret must contain.
         expected: &'static str,
     },
 }
 
 impl AccountError {
-    /// Whether there may be keys the next time although nobody changes anything.
+    /// Whether the keys may be available later without a change by an operator.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Secret(error) => error.is_transient(),
@@ -62,20 +66,25 @@ impl AccountError {
 }
 
 impl Account {
-    /// What the secret must hold, in words.
+    /// What the secret must contain, for error messages.
     pub const KEYS: &str = r#"a JSON object {"accessKey": "…", "secretKey": "…"}"#;
 
-    /// The account with these settings: keys from Secrets Manager, and the call line in the ledger's table. Calls are
-    /// made in `lane`, within `timeouts`, and counted. Nothing is read or sent yet.
+    /// The account with these settings, with keys from Secrets Manager and the call allowance in the ledger's table.
+    /// Its calls use `lane` and `timeouts`, and each is recorded as a metric. This reads and sends nothing yet.
     ///
     /// # Errors
-    /// When the settings are of no use.
-    pub fn open(aws: &SdkConfig, settings: &Settings, lane: Lane, timeouts: Timeouts) -> Result<Self, InvalidOptions> {
+    /// When the settings are invalid.
+    pub fn open(
+        aws: &SdkConfig,
+        settings: &AccountSettings,
+        lane: Lane,
+        timeouts: Timeouts,
+    ) -> Result<Self, InvalidOptions> {
         let dynamodb = aws_sdk_dynamodb::Client::new(aws);
         let line = DynamoDb::new(dynamodb, settings.ledger_table.clone(), settings.allowance);
         let mut options = settings.leadsquared.clone();
         options.admission = match lane {
-            Lane::Interactive => Arc::new(Allowance::new(WithSpare::new(line))),
+            Lane::Interactive => Arc::new(Allowance::new(WithFallback::new(line))),
             Lane::Background => Arc::new(Allowance::new(line)),
         };
         options.timeouts = timeouts;
@@ -87,15 +96,15 @@ impl Account {
         Self::new(options, lane, keys)
     }
 
-    /// The account behind these options and the keys in this secret. Nothing is read or sent yet.
+    /// The account with these options and the keys in this secret. This reads and sends nothing yet.
     ///
     /// # Errors
-    /// When the options are of no use.
+    /// When the options are invalid.
     pub fn new(options: Options, lane: Lane, keys: Secret<StoredKeys>) -> Result<Self, InvalidOptions> {
-        // Building a client sets up encryption, which belongs into the start of the process; keys come with the first
-        // event.
-        let none = || SecretString::from(String::new());
-        let client = Client::new(options, Keys { access_key: none(), secret_key: none() })?;
+        // Building a client sets up TLS, which is slow and belongs into the start of the process. The keys are read at
+        // the first event.
+        let empty = || SecretString::from(String::new());
+        let client = Client::new(options, Keys { access_key: empty(), secret_key: empty() })?;
         Ok(Self { keys, client: Mutex::new((None, client.in_lane(lane))) })
     }
 
@@ -104,36 +113,37 @@ impl Account {
         self.keys.id()
     }
 
-    /// A client with the keys as they are.
+    /// A client with the current keys.
     ///
     /// # Errors
-    /// When there are none.
+    /// When the keys are not available.
     pub async fn access(&self, now: Instant) -> Result<Access, AccountError> {
         let mut keys = self.keys.current(now).await?;
         if keys.are_placeholders() {
-            // Somebody may have put the keys in since.
+            // The operator may have stored the keys since the last read.
             keys = self.keys.renewed(&keys, now).await?;
         }
         self.access_with(keys).await
     }
 
-    /// After LeadSquared refused the keys: reads the secret again, for they may have been rotated. A client with other
-    /// keys, or none when they are the same.
+    /// Reads the secret again after LeadSquared refused the keys, which may have been rotated. Returns a client with
+    /// the new keys, or none if the keys are the same.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When the keys cannot be read.
     pub async fn access_after_refusal(&self, refused: &Access, now: Instant) -> Result<Option<Access>, AccountError> {
         let keys = self.keys.renewed(&refused.keys, now).await?;
         let access = self.access_with(keys).await?;
         Ok((!access.keys.is_same(&refused.keys)).then_some(access))
     }
 
-    /// Does something with a client; once more, at once, if LeadSquared refused the keys and new ones are there.
-    /// `cause` tells what LeadSquared had against it. Each call of either time stands in the account's call line.
+    /// Runs `work` with a client. If LeadSquared refuses the keys and the secret has new ones, runs `work` a second
+    /// time at once. `cause` extracts LeadSquared's error from an error of `work`. Every call takes its slot from the
+    /// call allowance, also those of the second run.
     ///
     /// # Errors
-    /// Those of what is done, of the second time if there is one; and when there are no keys.
-    pub async fn ask<T, E: From<AccountError>, F: Future<Output = Result<T, E>>>(
+    /// The error of the last run of `work`, or the reason why the keys are not available.
+    pub async fn with_client<T, E: From<AccountError>, F: Future<Output = Result<T, E>>>(
         &self,
         now: fn() -> Instant,
         cause: impl Fn(&E) -> Option<&Error>,
@@ -154,11 +164,11 @@ impl Account {
         if keys.are_placeholders() {
             return Err(AccountError::Placeholders { id: self.keys.id().to_owned(), expected: Self::KEYS });
         }
-        let (has, client) = &mut *self.client.lock().await;
-        if has.as_ref().is_none_or(|has| !has.is_same(&keys)) {
+        let (client_keys, client) = &mut *self.client.lock().await;
+        if client_keys.as_ref().is_none_or(|client_keys| !client_keys.is_same(&keys)) {
             let access_key = keys.access_key.clone();
             *client = client.with_keys(Keys { access_key, secret_key: keys.secret_key.clone() });
-            *has = Some(keys.clone());
+            *client_keys = Some(keys.clone());
         }
         Ok(Access { client: client.clone(), keys })
     }
@@ -170,7 +180,7 @@ impl StoredKeys {
             && self.secret_key.expose_secret() == other.secret_key.expose_secret()
     }
 
-    /// What template.yaml creates the secret with, or nothing.
+    /// Whether a key is empty, or the placeholder with which template.yaml creates the secret.
     fn are_placeholders(&self) -> bool {
         [&self.access_key, &self.secret_key].iter().any(|key| matches!(key.expose_secret().trim(), "" | "REPLACE-ME"))
     }

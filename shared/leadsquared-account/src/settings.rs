@@ -1,30 +1,32 @@
+//! The settings that every function with calls to LeadSquared reads.
+
 use std::time::Duration;
 
-use call_allowance::Rules;
+use call_allowance::AllowanceRules;
 use leadsquared::{Limit, Options};
 use settings::{SettingError, Variables};
 
 /// The settings of every function that calls LeadSquared.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct AccountSettings {
     /// `LEADSQUARED_API_URL`, `LEADSQUARED_PORTAL_API_URL`, `LEADSQUARED_TENANT_AUTH_KEY_PATH` (optional) and
     /// `PORTAL_ID`.
     pub leadsquared: Options,
     /// `LEADSQUARED_KEYS_SECRET`: ARN or name of the secret with the keys.
     pub keys_secret: String,
-    /// `LEDGER_TABLE`: the DynamoDB table, where the call line is.
+    /// `LEDGER_TABLE`: the DynamoDB table that holds the call allowance.
     pub ledger_table: String,
-    /// `ALLOWANCE_CALLS`, `ALLOWANCE_WINDOW_SECONDS`, `ALLOWANCE_SHARE` and, optional, `ALLOWANCE_DAILY`: what may be
-    /// used of the account's calls. Without the last one the plan's day holds ([`call_allowance::plan_daily`]); `none` is
-    /// no daily cap.
-    pub allowance: Rules,
+    /// `ALLOWANCE_CALLS`, `ALLOWANCE_WINDOW_SECONDS`, `ALLOWANCE_SHARE` and, optional, `ALLOWANCE_DAILY`: the calls
+    /// that this system can make. Default of the daily cap: what the plan permits ([`call_allowance::plan_daily`]).
+    /// `none` switches the daily cap off.
+    pub allowance: AllowanceRules,
 }
 
-impl Settings {
-    /// Reads them.
+impl AccountSettings {
+    /// Reads the settings.
     ///
     /// # Errors
-    /// When one is missing or of no use; the error names it.
+    /// When a setting is missing or invalid. The error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const URL: &str = "an absolute URL";
         let mut leadsquared = Options::new(
@@ -44,7 +46,7 @@ impl Settings {
     }
 }
 
-fn allowance(variables: &Variables<'_>) -> Result<Rules, SettingError> {
+fn allowance(variables: &Variables<'_>) -> Result<AllowanceRules, SettingError> {
     const CALLS: &str = "ALLOWANCE_CALLS";
     const DAILY: &str = "ALLOWANCE_DAILY";
     const NUMBER: &str = "a whole number above 0";
@@ -55,14 +57,14 @@ fn allowance(variables: &Variables<'_>) -> Result<Rules, SettingError> {
     };
     let share = variables.parsed("ALLOWANCE_SHARE", "a percentage")?;
     let daily = match variables.optional(DAILY) {
-        // So it is on a stack that was deployed before there was a default.
+        // A stack that was deployed by an earlier template does not set it.
         None => Some(call_allowance::plan_daily(limit.calls, share)),
         Some(text) if text.trim().eq_ignore_ascii_case(call_allowance::NO_DAILY_CAP) => None,
         Some(_) => Some(variables.parsed(DAILY, NUMBER_OR_NONE)?),
     };
-    let settings = call_allowance::Settings { share, daily, ..call_allowance::Settings::new(limit) };
-    Rules::new(settings)
-        .map_err(|error| SettingError::invalid(CALLS, "an allowance, with the other settings of its name", error))
+    let settings = call_allowance::AllowanceSettings { share, daily, ..call_allowance::AllowanceSettings::new(limit) };
+    AllowanceRules::new(settings)
+        .map_err(|error| SettingError::invalid(CALLS, "valid together with the other ALLOWANCE settings", error))
 }
 
 #[cfg(test)]

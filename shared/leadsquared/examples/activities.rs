@@ -11,7 +11,7 @@ mod settings;
 use std::env;
 
 use anyhow::{Context, bail};
-use leadsquared::{ActivityQuery, NewActivity, NewActivityType};
+use leadsquared::crm::{ActivityQuery, NewActivity, NewActivityType};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

@@ -1,12 +1,12 @@
-//! Says what is wrong with an account's settings, and how to mend it:
+//! Examines an account's settings and says how to fix what is wrong:
 //!
 //! ```sh
 //! cargo run -p leadsquared --example doctor -- EmailAddress FirstName mx_Course
 //! ```
 //!
 //! The arguments are the lead fields that are going to be written, and mails are taken to be from the keys' own user;
-//! `examples/settings/mod.rs` lists the environment.
-//! Nothing in the account is changed. Exit status 1 means that something has to be mended, or that nothing could be asked.
+//! `examples/settings/mod.rs` lists the environment. Nothing in the account is changed. Exit status 1 means that
+//! something must be fixed, or that LeadSquared did not answer.
 
 #![expect(clippy::print_stdout, reason = "what it finds is for a person to read")]
 
@@ -16,8 +16,9 @@ use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leadsquared::doctor::{Finding, Verdict, Wanted, WantedField, examine};
-use leadsquared::{Limit, Sender};
+use leadsquared::Limit;
+use leadsquared::crm::Sender;
+use leadsquared::tools::doctor::{Finding, Verdict, Wanted, WantedField, examine};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {

@@ -11,7 +11,8 @@ mod settings;
 use std::env;
 
 use anyhow::bail;
-use leadsquared::{Attributes, CallingCode, EmailAddress, Phone, UpdateBehavior};
+use leadsquared::crm::UpdateBehavior;
+use leadsquared::{Attributes, CallingCode, EmailAddress, Phone};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -22,7 +23,7 @@ async fn main() -> anyhow::Result<()> {
         client.authenticate_user().await?.default_country_code.as_deref().unwrap_or("91").parse()?;
     let (email, phone): (EmailAddress, Phone) = (email.parse()?, Phone::parse(phone, country)?);
     let fields = Attributes::new().with("EmailAddress", email.expose()).with("Phone", phone.expose());
-    let lead = client.capture_lead(&fields, Some(UpdateBehavior::UpdateOnlyEmptyFields)).await?;
+    let lead = client.capture_lead(&fields, UpdateBehavior::UpdateOnlyEmptyFields).await?;
     println!("captured {lead}");
     println!("{} by e-mail", client.leads_by_email(&email).await?.len());
     println!("{} by phone", client.leads_by_phone(&phone).await?.len());

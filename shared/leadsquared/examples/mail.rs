@@ -11,7 +11,7 @@ mod settings;
 use std::env;
 
 use anyhow::bail;
-use leadsquared::{Content, EmailToLead, Recipient};
+use leadsquared::crm::{Content, EmailToLead, Recipient};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

@@ -11,7 +11,8 @@ mod settings;
 use std::env;
 
 use anyhow::bail;
-use leadsquared::{Attributes, EmailAddress, Error, Registration, auto_login_link};
+use leadsquared::portal::{Registration, auto_login_link};
+use leadsquared::{Attributes, EmailAddress, Error};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -28,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let lead = match client.register(&registration).await {
         Ok(lead) => lead,
-        // Registering again with `false` could replace the password of somebody who is not the one asking.
+        // A second registration with `false` could replace the password of another person.
         Err(Error::LeadExists) => client.leads_by_email(&email).await?.first().ok_or(Error::NoSuchLead)?.id(),
         Err(error) => return Err(error.into()),
     };

@@ -11,7 +11,8 @@ mod settings;
 use std::env;
 
 use anyhow::bail;
-use leadsquared::{Error, Identifier};
+use leadsquared::Error;
+use leadsquared::portal::Identifier;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

@@ -22,7 +22,7 @@ async fn main() -> anyhow::Result<()> {
     let sent = match client.send_sign_in_code("Phone", &phone).await {
         Ok(sent) => sent,
         Err(Error::NoSuchLead) => {
-            println!("nobody with this number may sign in");
+            println!("no lead with this number may sign in");
             return Ok(());
         }
         Err(error) => return Err(error.into()),

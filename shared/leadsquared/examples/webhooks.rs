@@ -1,4 +1,4 @@
-//! Brings the account's webhooks to where an address hears of the events it wants:
+//! Sets up the account's webhooks, so that an address receives the wanted events:
 //!
 //! ```sh
 //! cargo run -p leadsquared --example webhooks -- secret --secret-file webhook.secret
@@ -7,9 +7,9 @@
 //! cargo run -p leadsquared --example webhooks -- apply …
 //! ```
 //!
-//! `secret` makes a secret if the file is not there, and prints the hash that the receiver is given. `plan` shows what would
-//! be done and changes nothing, `apply` does it and reads back what came of it; doing it again changes nothing.
-//! `examples/settings/mod.rs` lists the environment. Exit status 1 means that something is left for a person to do.
+//! `secret` makes a secret unless the file exists, and prints the hash for the receiver's settings. `plan` shows the
+//! steps and changes nothing. `apply` carries them out and reads back the result; a second `apply` changes nothing.
+//! `examples/settings/mod.rs` lists the environment. Exit status 1 means that a step is left for a person.
 
 #![expect(clippy::print_stdout, reason = "what it finds is for a person to read")]
 
@@ -22,13 +22,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
-use leadsquared::webhook_setup::{Step, WebhookSetup};
-use leadsquared::{Client, Error, WebhookEvent};
+use leadsquared::crm::WebhookEvent;
+use leadsquared::tools::webhook_setup::{Step, WebhookSetup};
+use leadsquared::{Client, Error};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-/// Brings the account's webhooks to where an address hears of the events it wants.
+/// Sets up the account's webhooks, so that an address receives the wanted events.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -101,7 +102,7 @@ async fn apply(setup: &WebhookSetup, client: &Client) -> anyhow::Result<ExitCode
     // What LeadSquared stored is what counts: its event numbers are not the same everywhere.
     let left = setup.plan(client).await?;
     if let Some(step) = left.iter().find(|step| step.is_by_call()) {
-        println!("\nWRONG      LeadSquared stored something else than it was told; this is still to be done:\n{step}");
+        println!("\nWRONG      LeadSquared stored something else; this is still to do:\n{step}");
         return Ok(ExitCode::FAILURE);
     }
     println!("\nread back:");

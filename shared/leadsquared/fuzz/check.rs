@@ -1,8 +1,9 @@
 //! What must hold for any answer whatsoever; the fuzz target and the test of the kept inputs both ask it.
 
-use leadsquared::{
-    ActivityPage, Error, Lead, LeadField, Presented, SentCode, SentEmail, Session, Texts, User, Webhook, decode,
-};
+use leadsquared::Error;
+use leadsquared::crm::{ActivityPage, Lead, LeadField, SentEmail, User, Webhook};
+use leadsquared::portal::{SentCode, Session};
+use leadsquared::wire::{Presented, Texts, decode};
 
 /// Decides an answer without a panic, and prints nothing of it. An input is two bytes of status, one that says what the
 /// call presented, and the body.

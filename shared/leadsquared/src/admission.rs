@@ -1,10 +1,8 @@
-//! Asking for leave before a call: where an account-wide allowance plugs in.
+//! Who decides when a call may be made: the interface for an account-wide call allowance.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use crate::error::Limit;
 
 /// Who is asking for a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -12,8 +10,17 @@ pub enum Lane {
     /// A person waits for the answer.
     #[default]
     Interactive,
-    /// Nobody waits; the work comes from a queue or a schedule.
+    /// The work comes from a queue or a schedule; no person waits.
     Background,
+}
+
+/// How many calls LeadSquared permits in how much time, for the whole account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many calls.
+    pub calls: u32,
+    /// In any period of this length.
+    pub window: Duration,
 }
 
 /// A boxed future, so that [`Admission`] can be used as a trait object.
@@ -21,32 +28,33 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Decides when a call may be made.
 ///
-/// LeadSquared limits calls for an account as a whole (<https://apidocs.leadsquared.com/rate-limits/>), so whatever
-/// implements this has to look beyond one process. It is asked before *every* request, repeats and the fetching of
-/// credentials included.
+/// LeadSquared limits the calls of an account as a whole (<https://apidocs.leadsquared.com/rate-limits/>), so an
+/// implementation has to look beyond one process. The client asks it before *every* request, also before a repeat and
+/// before it fetches a credential.
 pub trait Admission: Send + Sync {
-    /// Returns when the call may be made now, or soon enough; waiting happens in here.
+    /// Waits for a slot and returns when the call may be made.
     ///
     /// # Errors
-    /// When leave cannot be had before the deadline. The call is then not made.
+    /// When there is no slot before the deadline. The call is then not made.
     fn admit(&self, lane: Lane, deadline: Instant) -> BoxFuture<'_, Result<(), TurnedAway>>;
 
-    /// LeadSquared said that the limit was exceeded; `limit` is what its text named.
+    /// Takes note that LeadSquared refused a call because the limit was exceeded. `limit` is the limit that its text
+    /// named.
     fn throttled(&self, lane: Lane, limit: Option<Limit>) -> BoxFuture<'_, ()>;
 }
 
-/// Leave for a call could not be had in time.
+/// There was no slot for a call in time.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("no leave for a call before the deadline")]
+#[error("no slot for a call before the deadline")]
 pub struct TurnedAway {
-    /// When asking again makes sense, counted from now.
+    /// How long to wait before the next attempt.
     pub retry_after: Option<Duration>,
     /// Why, if it was not simply the number of calls.
     #[source]
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
-/// Lets every call through at once: for programs that make few.
+/// Admits every call at once: for programs that make few.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unlimited;
 

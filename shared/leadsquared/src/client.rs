@@ -1,4 +1,6 @@
-//! The one way a call is made: leave, credentials, request, answer, and at most a few repeats.
+//! How every call is made: credentials, a slot, the request, the answer, and at most a few repeats.
+
+mod credentials;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,47 +12,31 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use self::credentials::{Cached, Credentials, Fetch, Issue, Renewal};
 use crate::admission::Lane;
-use crate::attributes::Attributes;
-use crate::credentials::{Cached, Credentials, Fetch, Issue, Renewal};
-use crate::decode::{Asked, Failed, judge};
-use crate::endpoint::{Endpoint, Host, Need, Place, Repeat, Verb};
-use crate::error::Error;
-use crate::options::{InvalidOptions, Options};
-use crate::secret::{Keys, SessionKey};
-use crate::user::Hosts;
+use crate::error::{Cause, Error, ErrorKind};
+use crate::hosts::Hosts;
+use crate::options::{Called, InvalidOptions, Options};
+use crate::values::{Attributes, Keys, SessionKey};
+use crate::wire::{Asked, Endpoint, Failed, Host, Need, Place, Repeat, Verb, judge};
 
-/// LeadSquared makes a tenant key for four hours and can shorten that for an account; a key used in its last ten minutes
-/// would make links that die in the mailbox.
+/// A tenant key is valid for four hours, or less if LeadSquared has shortened it for the account. A key in its last ten
+/// minutes would make links that expire in the mailbox.
 const TENANT_KEY_LIFETIME: Duration = Duration::from_secs((4 * 60 - 10) * 60);
 
-/// No documented answer comes near this; it keeps a broken one from filling a small function's memory.
+/// The longest answer that is read, in bytes. No documented answer comes near it.
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 
-/// A LeadSquared account, seen through one pair of keys.
+/// A client for a LeadSquared account, with one pair of keys.
 ///
-/// Clones are cheap and share connections and derived credentials. Every call is bounded in time by
-/// [`Timeouts`](crate::Timeouts) and asks [`Admission`](crate::Admission) for leave first. A call that was possibly
-/// carried out is repeated only where that does no harm, and a refusal is never repeated.
+/// Clones are cheap and share connections and derived credentials. [`Timeouts`](crate::Timeouts) bound every call, and
+/// [`Admission`](crate::Admission) decides when it is made. A call that may have taken effect is repeated only if a
+/// repeat does no harm. A refusal is never repeated.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
     lane: Lane,
     deadline: Option<Instant>,
-}
-
-/// A call that is over. Holds nothing of what was sent or answered.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Called {
-    /// Which call.
-    pub endpoint: Endpoint,
-    /// `Ok`, or the error's [name](Error::name). Of those, `TurnedAway` and `OutOfTime` mean that nothing was sent.
-    pub outcome: &'static str,
-    /// How long it waited for [`Admission`](crate::Admission).
-    pub waited: Duration,
-    /// How long the call itself took.
-    pub took: Duration,
 }
 
 struct Shared {
@@ -61,16 +47,29 @@ struct Shared {
 }
 
 impl Client {
-    /// A client; nothing is sent yet.
+    /// Makes a client; nothing is sent yet.
     ///
-    /// Requests go to the two hosts of `options` and nowhere else: redirects are not followed and proxies in the
-    /// environment are not used, because every request carries a secret.
+    /// Requests go to the two hosts of `options` only. The client follows no redirect and uses no proxy of the
+    /// environment, because every request carries a secret.
     ///
     /// # Errors
-    /// When an address is not `https` (or `http` on this machine), or is more than a host, or a path is none.
+    /// When an address is not `https` (or `http` on this machine), or has more than a host, or a path is malformed.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::{Client, Keys, Options};
+    ///
+    /// let options = Options::new(
+    ///     "https://api-in21.leadsquared.com".parse()?,
+    ///     "https://portalapi-in21.leadsquared.com".parse()?,
+    ///     "22222222-2222-4222-8222-222222222222".parse()?,
+    /// );
+    /// let client = Client::new(options, Keys { access_key: "u$r…".into(), secret_key: "…".into() })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(options: Options, keys: Keys) -> Result<Self, InvalidOptions> {
         options.check()?;
-        // The roots are compiled in: reading the system's is the dearest part of a cold start after the first handshake.
+        // The root certificates are compiled in: loading the system's would slow down the start of the process.
         let mut roots = rustls::RootCertStore::empty();
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -84,15 +83,15 @@ impl Client {
             .retry(reqwest::retry::never())
             .no_proxy()
             .connect_timeout(options.timeouts.connect)
-            // A function is frozen between events and wakes up with connections that died meanwhile. A request on one of
-            // those ends as an unknown result, which costs more than a new handshake.
+            // A process that was frozen for a while has connections that died meanwhile. A request on one of them ends
+            // as an unknown result, which costs more than a new handshake.
             .pool_idle_timeout(Duration::from_secs(15))
             .build()
             .map_err(|_| InvalidOptions::NoEncryption)?;
         Ok(Self::from_shared(Shared { http, options, keys, credentials: Credentials::default() }))
     }
 
-    /// The same client with other keys, for example after they were rotated: connections stay, derived credentials go.
+    /// The same client with other keys, for example after they were rotated. Connections stay, derived credentials go.
     #[must_use]
     pub fn with_keys(&self, keys: Keys) -> Self {
         let shared = Shared {
@@ -104,7 +103,7 @@ impl Client {
         Self { lane: self.lane, deadline: self.deadline, ..Self::from_shared(shared) }
     }
 
-    /// The same client for an account in another region; see [`User::hosts`](crate::User::hosts).
+    /// The same client for an account in another region; see [`User::hosts`](crate::crm::User::hosts).
     ///
     /// # Errors
     /// As for [`new`](Self::new).
@@ -117,19 +116,19 @@ impl Client {
         Ok(Self { lane: self.lane, deadline: self.deadline, ..Self::from_shared(shared) })
     }
 
-    /// The same client, none of whose calls goes on after `deadline`. Leave yourself time to record how it ended.
+    /// The same client with a deadline for its calls. Set it early enough to record afterwards how they ended.
     #[must_use]
     pub fn within(&self, deadline: Instant) -> Self {
         Self { deadline: Some(deadline), ..self.clone() }
     }
 
-    /// The same client, asking for leave in `lane`.
+    /// The same client in another lane of the call allowance.
     #[must_use]
     pub fn in_lane(&self, lane: Lane) -> Self {
         Self { lane, ..self.clone() }
     }
 
-    /// What it was made of.
+    /// Its settings.
     pub fn options(&self) -> &Options {
         &self.shared.options
     }
@@ -149,16 +148,16 @@ impl Client {
         }
     }
 
-    /// Fetches the derived credentials that a call carries, as far as they are not there: done side by side with another call,
-    /// it saves that call the time.
+    /// Fetches the derived credentials that a call needs, unless they are known. Run it beside another call to save
+    /// time.
     ///
     /// # Errors
-    /// As for the calls that it makes; the call itself will try again.
+    /// As for the calls that it makes. The call itself fetches them again.
     pub async fn prepare(&self, endpoint: Endpoint) -> Result<(), Error> {
         self.credentials_for(endpoint, self.latest()).await.map(drop)
     }
 
-    /// The moment by which a call that begins now has to be over.
+    /// The moment by which a call that begins now must be over.
     fn latest(&self) -> Instant {
         let limit = self.now() + self.shared.options.timeouts.total;
         self.deadline.map_or(limit, |deadline| deadline.min(limit))
@@ -187,7 +186,8 @@ impl Client {
                         (Ok(Renewal::Changed), _) => renewed = true,
                         (Ok(Renewal::Same), Error::StaleCredential) => return Err(Error::FreshCredentialRefused),
                         (Err(error), Error::StaleCredential) => return Err(error),
-                        // It was the person's secret, most likely; that ours could not be renewed is not their concern.
+                        // Most likely the person's secret was wrong. A failed renewal of the client's is another
+                        // matter.
                         (Ok(Renewal::Same | Renewal::TooSoon) | Err(_), error) => return Err(error),
                     }
                 }
@@ -204,7 +204,7 @@ impl Client {
         }
     }
 
-    /// One request. Everything that fails before it is sent is certain to have had no effect.
+    /// Makes one request. An error before it is sent is certain to have had no effect.
     async fn attempt<T: DeserializeOwned>(
         &self,
         call: &Call<'_>,
@@ -214,12 +214,12 @@ impl Client {
         let Shared { options, .. } = &*self.shared;
         let request = self.request(call, carried)?;
         let asked = self.now();
-        let leave = match self.before(deadline, options.admission.admit(self.lane, deadline)).await {
-            Ok(leave) => leave.map_err(Error::TurnedAway),
+        let slot = match self.before(deadline, options.admission.admit(self.lane, deadline)).await {
+            Ok(slot) => slot.map_err(Error::TurnedAway),
             Err(error) => Err(error),
         };
         let started = self.now();
-        let result = match leave {
+        let result = match slot {
             Ok(()) => self.exchange(call, request, deadline, started).await,
             Err(error) => Err(error.into()),
         };
@@ -230,7 +230,7 @@ impl Client {
             took: self.now().saturating_duration_since(started),
         });
         if let Err(Failed { error: Error::RateLimited { limit }, .. }) = &result {
-            // Whether everybody else hears of it in time is not this caller's outcome.
+            // A failure to pass this on does not change this call's outcome.
             let _ = self.before(deadline, options.admission.throttled(self.lane, *limit)).await;
         }
         result
@@ -292,7 +292,7 @@ impl Client {
             headers.insert("x-lsq-portalid", sensitive(&options.portal_id.to_string()).expect("a GUID is plain ASCII"));
         }
         if let Some(key) = call.session {
-            // A session key comes from a browser's cookie, so it may be anything.
+            // A session key comes from a browser's cookie: it may be any text.
             headers.insert("authorization", sensitive(key.expose()).ok_or(Error::SessionEnded)?);
         }
         query.extend(call.query.iter().map(|(name, value)| (*name, value.as_str())));
@@ -336,7 +336,7 @@ impl Client {
         Ok(outcome)
     }
 
-    /// Where a derived credential is kept, how long it is good, and how it is fetched.
+    /// Where a derived credential is kept, how long it is valid, and how it is fetched.
     fn source(&self, from: Endpoint, deadline: Instant) -> (&Cached, Option<Duration>, Fetch<'_>) {
         let credentials = &self.shared.credentials;
         let client = self.within(deadline);
@@ -370,7 +370,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// What one method of the client wants sent.
+/// What one method of the client sends.
 pub(crate) struct Call<'a> {
     endpoint: Endpoint,
     query: Vec<(&'static str, String)>,
@@ -392,7 +392,7 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Says that a repeat does harm, though it does none to other calls of this endpoint.
+    /// Marks a call whose repeat does harm, although a repeat of the endpoint's other calls does not.
     pub(crate) fn harmful(mut self) -> Self {
         self.repeat = Repeat::Harmful;
         self
@@ -427,25 +427,27 @@ async fn exchange(
 ) -> Result<(u16, Vec<u8>), Error> {
     *request.timeout_mut() = Some(time);
     let sent = http.execute(request).await;
-    // A reqwest error prints the address, and the address holds the keys.
-    let mut response = sent.map_err(reqwest::Error::without_url).map_err(|error| {
+    let mut response = sent.map_err(|error| {
         if error.is_connect() || error.is_builder() {
-            Error::Unreachable(Arc::new(error))
+            Error::Unreachable(cause(error))
         } else {
-            Error::UnknownResult(Arc::new(error))
+            Error::UnknownResult(cause(error))
         }
     })?;
     let status = response.status().as_u16();
     let mut body = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| Error::UnknownResult(Arc::new(error.without_url())))?
-    {
+    while let Some(chunk) = response.chunk().await.map_err(|error| Error::UnknownResult(cause(error)))? {
         if body.len() + chunk.len() > ANSWER_LIMIT {
             return Err(Error::Undocumented { status, line: 0, column: 0 });
         }
         body.extend_from_slice(&chunk);
     }
     Ok((status, body))
+}
+
+/// A reqwest error prints the request's address, and the address holds the keys.
+fn cause(error: reqwest::Error) -> Cause {
+    Arc::new(error.without_url())
 }
 
 /// A header value that HTTP libraries keep out of their own logs.
@@ -456,11 +458,10 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
 }
 
 fn is_worth_repeating(error: &Error, repeat: Repeat) -> bool {
-    match error {
-        Error::Unreachable(_) => true,
-        Error::UnknownResult(_) | Error::ServerFault { .. } | Error::Undocumented { .. } => repeat == Repeat::Harmless,
-        // The wait for a new window is longer than anybody should be billed for sleeping; the other errors are answers.
-        _ => false,
+    match error.kind() {
+        ErrorKind::Unknown => repeat == Repeat::Harmless,
+        // After a rate limit the wait for a new window is too long: a function is billed for the time it sleeps.
+        _ => matches!(error, Error::Unreachable(_)),
     }
 }
 

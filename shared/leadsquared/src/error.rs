@@ -1,16 +1,17 @@
-//! Why a call did not succeed: one variant for each thing a caller can do about it.
+//! Why a call did not succeed, and what the caller does about it.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::admission::TurnedAway;
+use crate::admission::{Limit, TurnedAway};
+use crate::values::schema_name;
 
 /// Why a call to LeadSquared did not succeed.
 ///
-/// What LeadSquared documents about errors is at <https://apidocs.leadsquared.com/error-handling/>; application errors
-/// arrive under HTTP 500 and sometimes under 200, so nobody but [`decode`](crate::decode()) looks at status codes. No
-/// variant holds a key, an address of a request or a body, and none prints LeadSquared's free text.
+/// [`kind`](Self::kind) is the decision, the variant is the reason. LeadSquared documents its errors at
+/// <https://apidocs.leadsquared.com/error-handling/>. Its application errors arrive under HTTP 500 and sometimes under
+/// 200, so only [`decode`](crate::wire::decode()) looks at status codes. No variant holds a key, a request's address or
+/// a body, and none prints LeadSquared's free text.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -25,10 +26,10 @@ pub enum Error {
     /// Another record already has this value of a unique field.
     #[error("another record has the same {field}")]
     Duplicate {
-        /// The field, as far as the text tells.
+        /// The field, as far as the text names it.
         field: DuplicateField,
     },
-    /// Register was asked for new leads only, and this one exists.
+    /// The registration was for a new lead only, and the lead exists.
     #[error("the lead exists already, and only new leads were to be registered")]
     LeadExists,
     /// The account has no lead fields of these names; nothing of the call was stored.
@@ -46,7 +47,7 @@ pub enum Error {
         /// The limit that was exceeded, when the text named it.
         limit: Option<Limit>,
     },
-    /// [`Admission`](crate::Admission) gave no leave; the call was not made.
+    /// [`Admission`](crate::Admission) gave no slot in time. The call was not made.
     #[error("the call was not made")]
     TurnedAway(#[source] TurnedAway),
     /// The deadline passed before the call could be made.
@@ -55,28 +56,29 @@ pub enum Error {
     /// The account lives in another region.
     #[error("this is the wrong host for the account; set it to {right_host}")]
     WrongHost {
-        /// The host to set instead, of the same kind as the one that was asked: the core API's or the portal API's.
+        /// The host to set instead: the core API's for a core call, the portal API's for a portal call.
         right_host: String,
     },
-    /// LeadSquared does not know the keys, or their user is inactive or, on the portal API, no administrator: it says 401 to
-    /// all three.
+    /// LeadSquared does not know the keys, or their user is inactive, or the user is no administrator and this is a
+    /// portal call. LeadSquared answers 401 to all three.
     #[error(
         "LeadSquared does not accept the keys; check that both are complete and that their user is active and, for portal calls, an administrator"
     )]
     BadKeys,
-    /// The keys' user may not do this; portal calls want an administrator.
+    /// The keys' user may not do this. Portal calls need an administrator.
     #[error("the keys' user is not permitted to make this call; use an administrator's keys")]
     NotPermitted,
-    /// A derived credential was refused, and it is too early to fetch it anew; a later call will.
-    #[error("a derived credential was refused; it will be fetched anew in a moment")]
+    /// A derived credential was refused, and it is too early to fetch it again. A later call fetches it.
+    #[error("a derived credential was refused; a call in half a minute fetches it again")]
     StaleCredential,
     /// A derived credential was refused although it had just been fetched.
     #[error("a newly fetched credential was refused; check that the portal id belongs to this account")]
     FreshCredentialRefused,
-    /// The signed-in person's key has run out: they have to sign in again.
+    /// The signed-in person's key has expired: they have to sign in again.
     #[error("the portal session has ended")]
     SessionEnded,
-    /// The portal user gave a wrong password or code, or has no portal account; LeadSquared does not say which for sure.
+    /// The portal user gave a wrong password or code, or has no portal account: LeadSquared's answer does not say
+    /// which.
     #[error("the portal password or code was not accepted")]
     BadPortalPassword,
     /// The sender of a mail is not a user of the account.
@@ -91,19 +93,19 @@ pub enum Error {
         /// The HTTP status: 404 or 405.
         status: u16,
     },
-    /// No connection came about: the call was certainly not made.
+    /// No connection could be made. The call was certainly not made.
     #[error("LeadSquared could not be reached")]
-    Unreachable(#[source] Arc<reqwest::Error>),
-    /// The call was sent and no whole answer came back: it may have taken effect.
+    Unreachable(#[source] Cause),
+    /// The call was sent and no complete answer arrived. It may have taken effect.
     #[error("no answer from LeadSquared; the call may have taken effect")]
-    UnknownResult(#[source] Arc<reqwest::Error>),
-    /// LeadSquared or something in front of it broke: the call may have taken effect.
+    UnknownResult(#[source] Cause),
+    /// LeadSquared or a proxy in front of it failed. The call may have taken effect.
     #[error("LeadSquared failed (HTTP {status}); the call may have taken effect")]
     ServerFault {
         /// The HTTP status.
         status: u16,
     },
-    /// The answer is none that LeadSquared documents: the call may have taken effect.
+    /// LeadSquared does not document such an answer. The call may have taken effect.
     #[error("LeadSquared's answer was not understood (HTTP {status}, line {line}, column {column})")]
     Undocumented {
         /// The HTTP status.
@@ -115,90 +117,75 @@ pub enum Error {
     },
 }
 
+/// What the caller does about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// Call again later: the call had no effect, and the same call may succeed without a change to anything.
+    Transient,
+    /// Look up what happened, then call again: the call may have taken effect.
+    Unknown,
+    /// Fix the settings or the account: until then, other calls fail in the same way.
+    Configuration,
+    /// Give up on this call: LeadSquared refuses it for what it contains, and will refuse it again.
+    Refusal,
+}
+
 impl Error {
-    /// Whether the same call may succeed later without anybody mending anything.
-    pub fn is_transient(&self) -> bool {
+    /// What the caller does about it.
+    ///
+    /// ```
+    /// use leadsquared::{Error, ErrorKind};
+    ///
+    /// fn next_step(error: &Error) -> &'static str {
+    ///     match error.kind() {
+    ///         ErrorKind::Transient => "call again in a minute",
+    ///         ErrorKind::Unknown => "look for the lead, then call again",
+    ///         ErrorKind::Configuration => "alert the operator",
+    ///         ErrorKind::Refusal => "tell the applicant",
+    ///     }
+    /// }
+    /// assert_eq!(next_step(&Error::OutOfTime), "call again in a minute");
+    /// assert_eq!(next_step(&Error::ServerFault { status: 502 }), "look for the lead, then call again");
+    /// ```
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Error::RateLimited { .. }
             | Error::TurnedAway(_)
             | Error::OutOfTime
             | Error::StaleCredential
-            | Error::Unreachable(_)
-            | Error::UnknownResult(_)
-            | Error::ServerFault { .. }
-            | Error::Undocumented { .. } => true,
-            Error::Refused { .. }
-            | Error::Duplicate { .. }
-            | Error::LeadExists
-            | Error::UnknownAttributes(_)
-            | Error::NoSuchLead
-            | Error::NotAPortalUser
-            | Error::WrongHost { .. }
-            | Error::BadKeys
-            | Error::NotPermitted
-            | Error::FreshCredentialRefused
-            | Error::SessionEnded
-            | Error::BadPortalPassword
-            | Error::BadSender
-            | Error::MailNotDeliverable
-            | Error::NoSuchCall { .. } => false,
-        }
-    }
-
-    /// Whether the operator has to mend something: every other call of this kind will fail as well until then.
-    pub fn is_configuration(&self) -> bool {
-        match self {
+            | Error::Unreachable(_) => ErrorKind::Transient,
+            Error::UnknownResult(_) | Error::ServerFault { .. } | Error::Undocumented { .. } => ErrorKind::Unknown,
             Error::WrongHost { .. }
             | Error::BadKeys
             | Error::NotPermitted
             | Error::FreshCredentialRefused
             | Error::BadSender
             | Error::MailNotDeliverable
-            | Error::NoSuchCall { .. } => true,
+            | Error::NoSuchCall { .. } => ErrorKind::Configuration,
             Error::Refused { .. }
             | Error::Duplicate { .. }
             | Error::LeadExists
             | Error::UnknownAttributes(_)
             | Error::NoSuchLead
             | Error::NotAPortalUser
-            | Error::RateLimited { .. }
-            | Error::TurnedAway(_)
-            | Error::OutOfTime
-            | Error::StaleCredential
             | Error::SessionEnded
-            | Error::BadPortalPassword
-            | Error::Unreachable(_)
-            | Error::UnknownResult(_)
-            | Error::ServerFault { .. }
-            | Error::Undocumented { .. } => false,
+            | Error::BadPortalPassword => ErrorKind::Refusal,
         }
     }
 
-    /// Whether the call may have been carried out all the same: look before repeating one that must not happen twice.
+    /// Whether the same call may succeed later without a change to anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Transient | ErrorKind::Unknown)
+    }
+
+    /// Whether the operator has to fix the settings or the account.
+    pub fn is_configuration(&self) -> bool {
+        self.kind() == ErrorKind::Configuration
+    }
+
+    /// Whether the call may have taken effect. Look up what happened before you repeat one that must not happen twice.
     pub fn may_have_taken_effect(&self) -> bool {
-        match self {
-            Error::UnknownResult(_) | Error::ServerFault { .. } | Error::Undocumented { .. } => true,
-            Error::Refused { .. }
-            | Error::Duplicate { .. }
-            | Error::LeadExists
-            | Error::UnknownAttributes(_)
-            | Error::NoSuchLead
-            | Error::NotAPortalUser
-            | Error::RateLimited { .. }
-            | Error::TurnedAway(_)
-            | Error::OutOfTime
-            | Error::WrongHost { .. }
-            | Error::BadKeys
-            | Error::NotPermitted
-            | Error::StaleCredential
-            | Error::FreshCredentialRefused
-            | Error::SessionEnded
-            | Error::BadPortalPassword
-            | Error::BadSender
-            | Error::MailNotDeliverable
-            | Error::NoSuchCall { .. }
-            | Error::Unreachable(_) => false,
-        }
+        self.kind() == ErrorKind::Unknown
     }
 
     /// The variant's name: a stable word for logs, metrics and alarms.
@@ -231,7 +218,10 @@ impl Error {
     }
 }
 
-/// LeadSquared's own words, which quote what was sent: for an operator's eyes when asked for, never for a log.
+/// What caused an error, such as a connection that was reset. It never prints the request's address, which holds keys.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// LeadSquared's own words. They quote what was sent: an operator may read them, a log must not hold them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct HiddenText(String);
 
@@ -264,14 +254,14 @@ pub enum DuplicateField {
     Phone,
     /// Another of the fields that were sent, by its schema name.
     Other(String),
-    /// The text does not say, or says it in words that fit none of the fields that were sent.
+    /// The text names no field, or none of those that were sent.
     Unnamed,
 }
 
 impl fmt::Display for DuplicateField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            DuplicateField::EmailAddress => "EmailAddress",
+            DuplicateField::EmailAddress => schema_name::EMAIL_ADDRESS,
             DuplicateField::Phone => "Phone",
             DuplicateField::Other(name) => name,
             DuplicateField::Unnamed => "unique field",
@@ -279,51 +269,44 @@ impl fmt::Display for DuplicateField {
     }
 }
 
-/// So many calls in so much time, for the whole account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// How many.
-    pub calls: u32,
-    /// In any stretch of this length.
-    pub window: Duration,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_decision_has_its_consequences() {
-        const T: bool = true;
-        const F: bool = false;
+    fn every_error_has_its_kind_and_hides_what_was_sent() {
+        use ErrorKind::{Configuration, Refusal, Transient, Unknown};
         let hidden = || HiddenText::from("asha@example.test".to_owned());
         let turned_away = TurnedAway { retry_after: None, source: None };
-        for (error, transient, configuration, effect) in [
-            (Error::Refused { exception_type: "MXFooException".to_owned(), message: hidden() }, F, F, F),
-            (Error::Duplicate { field: DuplicateField::Phone }, F, F, F),
-            (Error::LeadExists, F, F, F),
-            (Error::UnknownAttributes(vec!["mx_Foo".to_owned()]), F, F, F),
-            (Error::NoSuchLead, F, F, F),
-            (Error::NotAPortalUser, F, F, F),
-            (Error::RateLimited { limit: None }, T, F, F),
-            (Error::TurnedAway(turned_away), T, F, F),
-            (Error::OutOfTime, T, F, F),
-            (Error::WrongHost { right_host: "api.leadsquared.com".to_owned() }, F, T, F),
-            (Error::BadKeys, F, T, F),
-            (Error::NotPermitted, F, T, F),
-            (Error::StaleCredential, T, F, F),
-            (Error::FreshCredentialRefused, F, T, F),
-            (Error::SessionEnded, F, F, F),
-            (Error::BadPortalPassword, F, F, F),
-            (Error::BadSender, F, T, F),
-            (Error::MailNotDeliverable, F, T, F),
-            (Error::NoSuchCall { status: 404 }, F, T, F),
-            (Error::ServerFault { status: 502 }, T, F, T),
-            (Error::Undocumented { status: 200, line: 1, column: 2 }, T, F, T),
+        let cause = || -> Cause { Arc::new(std::io::Error::other("connection reset")) };
+        for (error, kind) in [
+            (Error::Refused { exception_type: "MXFooException".to_owned(), message: hidden() }, Refusal),
+            (Error::Duplicate { field: DuplicateField::Phone }, Refusal),
+            (Error::LeadExists, Refusal),
+            (Error::UnknownAttributes(vec!["mx_Foo".to_owned()]), Refusal),
+            (Error::NoSuchLead, Refusal),
+            (Error::NotAPortalUser, Refusal),
+            (Error::RateLimited { limit: None }, Transient),
+            (Error::TurnedAway(turned_away), Transient),
+            (Error::OutOfTime, Transient),
+            (Error::WrongHost { right_host: "api.leadsquared.com".to_owned() }, Configuration),
+            (Error::BadKeys, Configuration),
+            (Error::NotPermitted, Configuration),
+            (Error::StaleCredential, Transient),
+            (Error::FreshCredentialRefused, Configuration),
+            (Error::SessionEnded, Refusal),
+            (Error::BadPortalPassword, Refusal),
+            (Error::BadSender, Configuration),
+            (Error::MailNotDeliverable, Configuration),
+            (Error::NoSuchCall { status: 404 }, Configuration),
+            (Error::Unreachable(cause()), Transient),
+            (Error::UnknownResult(cause()), Unknown),
+            (Error::ServerFault { status: 502 }, Unknown),
+            (Error::Undocumented { status: 200, line: 1, column: 2 }, Unknown),
         ] {
             let name = error.name();
-            let consequences = (error.is_transient(), error.is_configuration(), error.may_have_taken_effect());
-            assert_eq!(consequences, (transient, configuration, effect), "{name}");
+            assert_eq!(error.kind(), kind, "{name}");
+            assert_eq!(error.is_transient(), matches!(kind, Transient | Unknown), "{name}");
             assert!(format!("{error:?}").starts_with(name), "{name} is the variant's name");
             assert!(!format!("{error} {error:?}").contains("asha@"), "{name}");
         }

@@ -1,43 +1,43 @@
-//! What a client is made of.
+//! The settings of a client.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use url::{Host, Url};
+use url::Url;
 
 use crate::admission::{Admission, Unlimited};
-use crate::client::Called;
-use crate::decode::Texts;
-use crate::endpoint::{Endpoint, Paths};
-use crate::id::PortalId;
+use crate::hosts::is_loopback;
+use crate::values::PortalId;
+use crate::wire::{Endpoint, Paths, Texts};
 
-/// Everything a [`Client`](crate::Client) is told, except the keys.
+/// The settings of a [`Client`](crate::Client), except the keys.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// The core API's address, such as `https://api-in21.leadsquared.com` (<https://apidocs.leadsquared.com/api-host/>).
+    /// The core API's address, such as `https://api-in21.leadsquared.com`
+    /// (<https://apidocs.leadsquared.com/api-host/>).
     pub api: Url,
     /// The portal API's address, such as `https://portalapi-in21.leadsquared.com`
     /// (<https://apidocs.leadsquared.com/portal-api/>).
     pub portal_api: Url,
-    /// The portal people are registered with.
+    /// The portal that people are registered with.
     pub portal_id: PortalId,
     /// Paths that the documentation does not give.
     pub paths: Paths,
-    /// Texts by which answers without a documented type are told apart.
+    /// Texts that identify answers without a documented type.
     pub texts: Texts,
-    /// How long anything may take.
+    /// How long a call may take.
     pub timeouts: Timeouts,
-    /// How often a call that does no harm is repeated after a transient failure, besides its first attempt.
+    /// How often a call is repeated after a transient failure, if a repeat does no harm. Default: 2.
     pub repeats: u32,
-    /// What is asked before every call.
+    /// Decides when a call may be made. Default: [`Unlimited`].
     pub admission: Arc<dyn Admission>,
-    /// What hears of every call when it is over, repeats and the fetching of credentials included.
+    /// Called after every request, also after a repeat and after one that fetches a credential.
     pub observer: Arc<dyn Fn(&Called) + Send + Sync>,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Fn() -> Instant + Send + Sync>,
-    /// A number from 0 to 1 for the pause before a repeat.
+    /// A random number from 0 to 1, for the pause before a repeat.
     pub chance: Arc<dyn Fn() -> f64 + Send + Sync>,
 }
 
@@ -84,15 +84,6 @@ impl Options {
     }
 }
 
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
@@ -106,14 +97,14 @@ impl fmt::Debug for Options {
     }
 }
 
-/// How long anything may take.
+/// How long a call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Until a connection stands, encryption included.
+    /// For a connection, its encryption included.
     pub connect: Duration,
     /// From sending one request to the last byte of its answer.
     pub attempt: Duration,
-    /// For a call as a whole: waiting for leave, credentials, every attempt and the pauses between them.
+    /// For a call as a whole: the wait for a slot, the credentials, every attempt and the pauses between them.
     pub total: Duration,
 }
 
@@ -124,12 +115,27 @@ impl Default for Timeouts {
     }
 }
 
+/// A request that is over. It holds nothing of what was sent or answered.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Called {
+    /// Which call.
+    pub endpoint: Endpoint,
+    /// `Ok`, or the error's [name](crate::Error::name). Of those, `TurnedAway` and `OutOfTime` mean that nothing was
+    /// sent.
+    pub outcome: &'static str,
+    /// How long it waited for [`Admission`].
+    pub waited: Duration,
+    /// How long the call itself took.
+    pub took: Duration,
+}
+
 /// Why a client could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidOptions {
-    /// Keys would travel in the clear.
-    #[error("{name} must be an https address; http is for this machine's own only")]
+    /// The keys would travel unencrypted.
+    #[error("{name} must be an https address; http is for addresses of this machine only")]
     NotEncrypted {
         /// The option.
         name: &'static str,
@@ -140,7 +146,7 @@ pub enum InvalidOptions {
         /// The option.
         name: &'static str,
     },
-    /// A path in [`Paths`] is not one.
+    /// A path in [`Paths`] is malformed.
     #[error("the path of {endpoint:?} must start with a slash and contain no '?', '#' or space")]
     BadPath {
         /// The call it is for.

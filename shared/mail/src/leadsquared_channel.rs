@@ -1,15 +1,18 @@
-use leadsquared::{Client, Content, EmailAddress, EmailToLead, Error, Recipient, Sender};
+//! Sends the mail with the login link through LeadSquared.
+
+use leadsquared::crm::{Content, EmailToLead, Recipient, Sender};
+use leadsquared::{Client, EmailAddress, Error};
 use onboarding::{Letter, Mail, MailError};
 
 use crate::Wording;
 
-/// Mail that LeadSquared itself sends to the lead: nothing else to set up, and it shows in the lead's history.
+/// Mail that LeadSquared sends to the lead. It needs no mail service of its own, and the lead's history shows it.
 pub struct LeadSquaredChannel<'a> {
-    /// The client to send with.
+    /// The client that calls LeadSquared.
     pub client: &'a Client,
-    /// The LeadSquared user it is from; the keys' own user when absent.
+    /// The LeadSquared user that the mail is from. Default: the user who owns the keys.
     pub sender: Option<&'a EmailAddress>,
-    /// How it reads.
+    /// The words that the operator chose.
     pub wording: &'a Wording,
 }
 
@@ -23,7 +26,8 @@ impl Mail for LeadSquaredChannel<'_> {
         }
         let sent = self.client.send_email_to_lead(&email).await.map_err(failure)?;
         match sent.total_recipient {
-            // The lead unsubscribed, or is marked "do not e-mail".
+            // The lead unsubscribed or is marked "Do Not Email": LeadSquared counts no recipient
+            // (<https://apidocs.leadsquared.com/send-an-email-to-a-lead/>).
             Some(0) => Err(MailError::Refused("NoRecipient".to_owned())),
             _ => Ok(()),
         }
@@ -33,7 +37,7 @@ impl Mail for LeadSquaredChannel<'_> {
 fn failure(error: Error) -> MailError {
     match error {
         error if error.may_have_taken_effect() => MailError::Unknown(error),
-        // The lead was there a moment ago. LeadSquared's search is allowed a moment too.
+        // The lead existed a moment ago: LeadSquared's search lags behind its writes, so a retry finds it.
         error if error.is_transient() || error.is_configuration() || matches!(error, Error::NoSuchLead) => {
             MailError::NotSent(error)
         }
@@ -47,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_says_whether_the_mail_may_be_on_its_way() {
+    fn a_failure_says_whether_the_mail_may_have_been_sent() {
         assert!(matches!(failure(Error::ServerFault { status: 502 }), MailError::Unknown(_)));
         assert!(matches!(failure(Error::RateLimited { limit: None }), MailError::NotSent(_)));
         assert!(matches!(failure(Error::BadSender), MailError::NotSent(_)));

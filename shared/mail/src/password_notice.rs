@@ -1,14 +1,17 @@
-use askama::Template;
-use leadsquared::{Client, Content, EmailAddress, EmailToLead, Error, Recipient, Sender};
+//! The mail that tells an applicant about a changed password.
 
-/// The mail that says that somebody's password is another one: the owner hears of it whoever did it.
+use askama::Template;
+use leadsquared::crm::{Content, EmailToLead, Recipient, Sender};
+use leadsquared::{Client, EmailAddress, Error};
+
+/// The notice of a changed password. The applicant gets it whoever made the change.
 ///
-/// It has no link: whoever is not sure asks for a new password where they always sign in, and learns no habit that a forger
-/// could use.
+/// It has no link. An applicant who did not make the change goes to the usual sign-in page, and does not learn to
+/// follow links in such mails, which a forger would send as well.
 pub struct PasswordNotice<'a> {
-    /// The name applicants know the company by.
+    /// The company's name, as applicants know it.
     pub organisation: &'a str,
-    /// The LeadSquared user it is from; the keys' own user when absent.
+    /// The LeadSquared user that the mail is from. Default: the user who owns the keys.
     pub sender: Option<&'a EmailAddress>,
 }
 
@@ -25,10 +28,10 @@ struct Text<'a> {
 }
 
 impl PasswordNotice<'_> {
-    /// Mails it to a lead by LeadSquared. A repeat is a second mail.
+    /// Mails the notice to a lead through LeadSquared. A repeated call sends a second mail.
     ///
     /// # Errors
-    /// When LeadSquared does not take it.
+    /// When LeadSquared does not accept the mail.
     pub async fn send(&self, client: &Client, to: &EmailAddress) -> Result<(), Error> {
         let (subject, content) = self.write();
         let mut email = EmailToLead::new(Recipient::LeadEmail(to.clone()), subject, content);
@@ -52,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_names_the_company_and_has_no_link() {
+    fn the_notice_names_the_company_and_has_no_link() {
         let (subject, content) = PasswordNotice { organisation: "Rao & Sons", sender: None }.write();
         let Content::Html { html, text } = content else { panic!("it is written here") };
         assert_eq!(subject, "Your Rao & Sons password was changed");

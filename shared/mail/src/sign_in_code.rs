@@ -1,19 +1,20 @@
-//! The mail with a code that proves the lead's mailbox.
+//! The mail with a sign-in code, which proves that the applicant reads the lead's mailbox.
 
 use std::time::Duration;
 
 use askama::Template;
-use leadsquared::{Client, Content, EmailAddress, EmailToLead, Error, OneTimeCode, Recipient, Sender};
+use leadsquared::crm::{Content, EmailToLead, Recipient, Sender};
+use leadsquared::{Client, EmailAddress, Error, OneTimeCode};
 
-/// The mail with a code to be typed where somebody began to sign in.
+/// The mail with a code that the applicant types into the page where the sign-in began.
 ///
-/// It has no link: a link can be pressed by somebody who did not begin to sign in.
+/// It has no link: a reader of the mail who did not begin the sign-in could open a link, but has no page for the code.
 pub struct SignInCode<'a> {
-    /// The name applicants know the company by.
+    /// The company's name, as applicants know it.
     pub organisation: &'a str,
-    /// The LeadSquared user it is from; the keys' own user when absent.
+    /// The LeadSquared user that the mail is from. Default: the user who owns the keys.
     pub sender: Option<&'a EmailAddress>,
-    /// How long the code is valid.
+    /// How long the code is valid, in whole minutes.
     pub valid_for: Duration,
 }
 
@@ -34,11 +35,11 @@ struct Text<'a> {
 }
 
 impl SignInCode<'_> {
-    /// Mails a code to a lead by LeadSquared. A repeat is a second mail.
+    /// Mails a code to a lead through LeadSquared. A repeated call sends a second mail.
     ///
     /// # Errors
-    /// When LeadSquared does not take it. [`Error::NoSuchLead`] also when it has nobody to send the mail to, as for a
-    /// lead that unsubscribed.
+    /// When LeadSquared does not accept the mail. [`Error::NoSuchLead`] also when LeadSquared has no recipient for it,
+    /// because the lead unsubscribed.
     pub async fn send(&self, client: &Client, to: &EmailAddress, code: &OneTimeCode) -> Result<(), Error> {
         let (subject, content) = self.write(code);
         let mut email = EmailToLead::new(Recipient::LeadEmail(to.clone()), subject, content);
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_code_is_in_the_body_alone_and_there_is_no_link() {
+    fn the_code_is_only_in_the_body_and_there_is_no_link() {
         let mail = SignInCode { organisation: "Rao & Sons", sender: None, valid_for: Duration::from_secs(900) };
         let (subject, content) = mail.write(&OneTimeCode::from("K7QXM-2RWZT"));
         let Content::Html { html, text } = content else { panic!("it is written here") };

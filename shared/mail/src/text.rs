@@ -1,20 +1,23 @@
+//! The words of the mail with the login link.
+
 use std::time::Duration;
 
 use askama::Template;
 use leadsquared::LoginLink;
 
-/// What an operator may choose about the mail.
+/// The words of the mail that the operator chooses.
 ///
-/// Nothing an applicant typed goes into it: a public form must not be a way to mail one's own words to strangers.
+/// The mail holds nothing that an applicant typed. Otherwise a sender could use the public form to mail a text of their
+/// own to a stranger.
 #[derive(Clone, Debug)]
 pub struct Wording {
-    /// The name applicants know the company by.
+    /// The company's name, as applicants know it.
     pub organisation: String,
     /// The subject line.
     pub subject: String,
 }
 
-/// A mail that is ready to go. It holds the link: not for logs.
+/// The finished mail. It contains the login link, so it must not be logged.
 pub struct LinkMail {
     /// Subject line.
     pub subject: String,
@@ -42,7 +45,7 @@ struct Text<'a> {
 }
 
 impl Wording {
-    /// Writes the mail around a link that works so long, in whole hours.
+    /// Writes the mail with this login link. It says for how many whole hours the link is valid.
     pub fn write(&self, link: &LoginLink, valid_for: Duration) -> LinkMail {
         const REASON: &str = "a compiled template renders into memory";
         let Self { organisation, subject } = self;

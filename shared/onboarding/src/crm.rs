@@ -1,4 +1,6 @@
-use leadsquared::{AutoLoginKey, EmailAddress, Error, Lead, LeadId, Registration};
+use leadsquared::crm::Lead;
+use leadsquared::portal::Registration;
+use leadsquared::{AutoLoginKey, EmailAddress, Error, LeadId};
 
 /// The calls of LeadSquared that an invitation needs.
 ///

@@ -1,6 +1,7 @@
 //! The portal key rule: a lead that is a portal user gets a key; a lead that is none is registered first.
 
-use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Password, Registration};
+use leadsquared::portal::Registration;
+use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Password};
 
 use crate::Crm;
 

@@ -59,7 +59,7 @@ pub enum Disposition {
     /// Delete it.
     Done,
     /// Deliver it again after this wait.
-    Retry(Duration),
+    RetryAfter(Duration),
 }
 
 /// Why a message is among the dead letters. It holds no personal data.
@@ -216,7 +216,7 @@ impl<S: Services> Worker<'_, S> {
             is_retried.then(|| failure.wait(delivery.receive_count, self.services.now(), &|| self.random_number()));
         self.services.report(&Report::Failed { receipt, failure: &failure, needs_operator, age, retry_in });
         if let Some(wait) = retry_in {
-            return Disposition::Retry(wait);
+            return Disposition::RetryAfter(wait);
         }
         let outcome = match (subject, &failure) {
             // There is no time to ask the ledger, or nothing was begun.
@@ -240,8 +240,8 @@ impl<S: Services> Worker<'_, S> {
         if is_dead_letter {
             let cause = outcome.cause().unwrap_or_default().into_owned();
             let reason = DeadLetterReason { class: outcome.name(), cause, receipt };
-            if let Disposition::Retry(wait) = self.dead_letter(delivery, &reason).await {
-                return Disposition::Retry(wait);
+            if let Disposition::RetryAfter(wait) = self.dead_letter(delivery, &reason).await {
+                return Disposition::RetryAfter(wait);
             }
         }
         let invitation = subject.invitation();
@@ -259,7 +259,7 @@ impl<S: Services> Worker<'_, S> {
             false => backoff(delivery.receive_count, self.random_number()),
         };
         self.services.report(&Report::DeadLetterFailed { error: &error, needs_operator, age, retry_in });
-        Disposition::Retry(retry_in)
+        Disposition::RetryAfter(retry_in)
     }
 
     /// The right to work on an invitation until the invocation ends.

@@ -12,42 +12,42 @@ use aws_smithy_types::base64;
 use leadsquared::Password;
 use onboarding::{InvitationId, SealedPassword};
 
-/// The name of the encryption context's one entry.
+/// The name of the only entry in the encryption context.
 const CONTEXT: &str = "invitation";
 
-/// Seals with one KMS key.
+/// Seals passwords with one KMS key.
 #[derive(Clone, Debug)]
 pub struct Sealer {
     client: Client,
     key: String,
 }
 
-/// Opens what was sealed, with whichever key it was.
+/// Opens sealed passwords. The ciphertext names the KMS key that sealed it.
 #[derive(Clone, Debug)]
 pub struct Opener {
     client: Client,
 }
 
-/// A password could not be sealed: nothing that contains it may go on.
+/// A password could not be sealed. The caller must not pass it on.
 #[derive(Debug, thiserror::Error)]
 #[error("KMS did not seal the password ({cause}); if this lasts, check the key and the function's role")]
 pub struct SealError {
     cause: String,
 }
 
-/// Why a sealed password cannot be had.
+/// Why a sealed password could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It was damaged, or sealed for another invitation: it will never open.
+    /// It was damaged, or it was sealed for another invitation. It can never be opened.
     #[error("the sealed password was damaged, or it belongs to another invitation")]
     Unusable,
-    /// KMS did not open it this time.
+    /// KMS failed or did not answer; a later attempt may succeed.
     #[error("KMS did not open the sealed password ({cause}); if this lasts, check the key and the function's role")]
     Unavailable {
-        /// The service's error code, or what happened on the way.
+        /// The service's error code, or how the call failed.
         cause: String,
     },
-    /// KMS will not open it until somebody changes something.
+    /// KMS refuses to open it until an operator changes something.
     #[error("KMS refuses to open the sealed password ({cause}): check the key's state and the function's role")]
     Refused {
         /// The service's error code.
@@ -56,7 +56,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether it may open the next time although nobody changes anything.
+    /// Whether a later attempt may succeed without a change by an operator.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable { .. } => true,
@@ -65,12 +65,12 @@ impl OpenError {
     }
 }
 
-/// The longest ciphertext that KMS takes, in bytes
+/// The longest ciphertext that KMS accepts, in bytes
 /// (<https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html>).
 const LONGEST_CIPHERTEXT: usize = 6144;
 
 impl Sealer {
-    /// With the key of this id or ARN.
+    /// Seals with the KMS key of this id or ARN.
     pub fn new(client: Client, key: String) -> Self {
         Self { client, key }
     }
@@ -78,7 +78,8 @@ impl Sealer {
     /// Seals a password as part of an invitation.
     ///
     /// # Errors
-    /// When KMS does not do it, or not in time. A password of more than 4096 bytes is among what it refuses.
+    /// When KMS fails, refuses or does not answer in time. It refuses a password of more than 4,096 bytes
+    /// (<https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html>).
     pub async fn seal(&self, invitation: InvitationId, password: &Password) -> Result<SealedPassword, SealError> {
         let encrypt = self
             .client
@@ -86,14 +87,14 @@ impl Sealer {
             .key_id(&self.key)
             .encryption_context(CONTEXT, invitation.to_string())
             .plaintext(Blob::new(password.expose()));
-        let answer = encrypt.send().await.map_err(|error| SealError { cause: aws::cause(&error) })?;
-        let sealed = answer.ciphertext_blob.ok_or_else(|| SealError { cause: "no ciphertext".to_owned() })?;
+        let encrypted = encrypt.send().await.map_err(|error| SealError { cause: aws::cause(&error) })?;
+        let sealed = encrypted.ciphertext_blob.ok_or_else(|| SealError { cause: "no ciphertext".to_owned() })?;
         Ok(SealedPassword::from(base64::encode(sealed)))
     }
 }
 
 impl Opener {
-    /// With the permissions of this client's role.
+    /// Opens with the permissions of this client's role.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
@@ -101,7 +102,7 @@ impl Opener {
     /// Opens the password that was sealed as part of this invitation.
     ///
     /// # Errors
-    /// When it is not that, or KMS does not do it.
+    /// When the password was damaged or sealed for another invitation, or KMS fails or refuses.
     pub async fn open(&self, invitation: InvitationId, sealed: &SealedPassword) -> Result<Password, OpenError> {
         let ciphertext = base64::decode(sealed.expose()).map_err(|_| OpenError::Unusable)?;
         if ciphertext.is_empty() || ciphertext.len() > LONGEST_CIPHERTEXT {
@@ -112,12 +113,12 @@ impl Opener {
             .decrypt()
             .encryption_context(CONTEXT, invitation.to_string())
             .ciphertext_blob(Blob::new(ciphertext));
-        let answer = decrypt.send().await.map_err(|error| match error.code() {
+        let decrypted = decrypt.send().await.map_err(|error| match error.code() {
             Some("InvalidCiphertextException" | "IncorrectKeyException") => OpenError::Unusable,
             _ if aws::is_transient(&error) => OpenError::Unavailable { cause: aws::cause(&error) },
             _ => OpenError::Refused { cause: aws::cause(&error) },
         })?;
-        let text = answer.plaintext.and_then(|plaintext| String::from_utf8(plaintext.into_inner()).ok());
+        let text = decrypted.plaintext.and_then(|plaintext| String::from_utf8(plaintext.into_inner()).ok());
         text.map(Password::from).ok_or(OpenError::Unusable)
     }
 }

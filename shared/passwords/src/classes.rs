@@ -1,15 +1,17 @@
+//! The classes of characters that a portal's password policy can require.
+
 use std::str::FromStr;
 
-/// A kind of character.
+/// A class of characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// A lower-case letter, of any script that has them.
+    /// Lower-case letters of any script.
     Lower,
-    /// An upper-case letter.
+    /// Upper-case letters of any script.
     Upper,
-    /// A digit.
+    /// Digits.
     Digit,
-    /// Neither letter nor digit; a space counts.
+    /// Characters that are neither letters nor digits, such as the space.
     Symbol,
 }
 
@@ -44,11 +46,11 @@ impl Class {
     }
 }
 
-/// The kinds of characters that a password needs at least one of; none by default.
+/// The required classes: a password needs at least one character of each. Default: none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Classes(Vec<Class>);
 
-/// The text names something else.
+/// The text has a name that is none of the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("name any of upper, lower, digit and symbol, with commas between them")]
 pub struct InvalidClasses;
@@ -56,10 +58,10 @@ pub struct InvalidClasses;
 impl FromStr for Classes {
     type Err = InvalidClasses;
 
-    /// Reads names with commas between them, such as `upper,lower,digit`; nothing is none.
+    /// Reads names that are separated by commas, such as `upper,lower,digit`. The empty text means no class.
     ///
     /// # Errors
-    /// When a name is none of them.
+    /// When a name is unknown.
     fn from_str(text: &str) -> Result<Self, InvalidClasses> {
         let names: Vec<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
         let classes: Vec<Class> = Class::ALL.into_iter().filter(|class| names.contains(&class.name())).collect();
@@ -75,7 +77,7 @@ impl Classes {
     }
 }
 
-/// `a`, `a and b`, `a, b and c`.
+/// The classes in words: `a`, `a and b`, `a, b and c`.
 pub(crate) fn in_words(classes: &[Class]) -> String {
     let mut words: Vec<&str> = classes.iter().map(|class| class.in_words()).collect();
     let last = words.pop().unwrap_or_default();
@@ -87,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_are_named_in_any_order() {
+    fn classes_can_be_named_in_any_order() {
         let all: Classes = " symbol,digit, lower,upper,upper".parse().unwrap();
         assert_eq!(all.0, Class::ALL);
         assert_eq!("".parse(), Ok(Classes::default()));
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said_in_words() {
+    fn missing_classes_are_named_in_words() {
         let all: Classes = "upper,lower,digit,symbol".parse().unwrap();
         assert_eq!(all.missing_in("Aa1 "), []);
         assert_eq!(all.missing_in("É"), [Class::Lower, Class::Digit, Class::Symbol]);

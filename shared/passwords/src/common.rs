@@ -1,29 +1,30 @@
-//! The passwords that everybody tries first.
+//! Recognises common passwords, which an attacker tries first.
 
-/// Sorted by bytes, one a line, in lower case; where they are from is in the README beside them. Searched as it is: there is
-/// nothing to build when a process starts.
+/// The common passwords: sorted by bytes, one per line, in lower case. `common/README.md` names their source. The text
+/// itself is searched, so that a cold start does not have to build an index.
 const COMMON: &str = include_str!("../common/passwords.txt");
 
-/// How many digits and signs around a common password still make it no other one.
-const AROUND: usize = 6;
+/// The most digits and signs before and after a common password with which it still counts as common.
+const MOST_DECORATION: usize = 6;
 
-/// Whether it is a common password: as it stands, in other letter case, with signs that look like letters (`p@ssw0rd`), or
-/// with a few digits and signs around it, as people do to please a policy.
+/// Whether the password is a common one: unchanged, in another letter case, with signs that look like letters
+/// (`p@ssw0rd`), or with a few digits and signs before and after it, as people add them to satisfy a policy.
 pub(crate) fn is_common(password: &str) -> bool {
-    let read = |text: &str| text.chars().map(letter).collect::<String>();
+    let as_letters = |text: &str| text.chars().map(letter).collect::<String>();
     let whole = password.to_lowercase();
-    let whole_read = read(&whole);
-    let core_read = read(core(&whole));
-    [&whole, core(&whole), &whole_read, core(&whole_read), &core_read].into_iter().any(is_listed)
+    let whole_as_letters = as_letters(&whole);
+    let core_as_letters = as_letters(core(&whole));
+    [&whole, core(&whole), &whole_as_letters, core(&whole_as_letters), &core_as_letters].into_iter().any(is_listed)
 }
 
-/// What is left without the digits and signs around it; all of it, if those are too many to be mere decoration.
+/// The text without the digits and signs before and after it, or the whole text if they are more than
+/// [`MOST_DECORATION`].
 fn core(text: &str) -> &str {
     let core = text.trim_matches(|c: char| !c.is_alphabetic());
-    if text.chars().count() - core.chars().count() <= AROUND { core } else { text }
+    if text.chars().count() - core.chars().count() <= MOST_DECORATION { core } else { text }
 }
 
-/// The letter that a sign stands for.
+/// The letter that a digit or sign looks like.
 fn letter(sign: char) -> char {
     match sign {
         '@' | '4' => 'a',
@@ -36,7 +37,7 @@ fn letter(sign: char) -> char {
     }
 }
 
-/// Binary search in the text.
+/// Whether the password is a line of [`COMMON`], by binary search.
 fn is_listed(password: &str) -> bool {
     let (mut rest, wanted) = (COMMON.as_bytes(), password.as_bytes());
     while !rest.is_empty() {
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_sorted_and_every_line_of_it_is_found() {
+    fn the_list_is_sorted_and_every_line_is_found() {
         let lines: Vec<&str> = COMMON.lines().collect();
         assert!(lines.len() > 10_000, "{}", lines.len());
         assert!(lines.is_sorted_by(|one, other| one < other) && COMMON.ends_with('\n'));
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_common_password_is_known_in_every_dress() {
+    fn a_decorated_common_password_is_recognised() {
         for password in [
             "password",
             "PassWord",
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_not_taken_for_one() {
+    fn an_uncommon_password_is_accepted() {
         for password in [
             "correct horse battery staple",
             "monkey-8273645-x",

@@ -14,57 +14,57 @@ pub use classes::{Class, Classes, InvalidClasses};
 /// How long a password may be, in characters.
 pub const LENGTH: RangeInclusive<usize> = 8..=128;
 
-/// The rules for new passwords.
+/// The rules for a new password.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// What the portal's policy wants one of.
+pub struct PasswordRules {
+    /// The classes of characters that the portal's policy requires.
     pub classes: Classes,
 }
 
-/// Why a password is not good enough: to be told to whoever chose it, with the name of the field in front.
+/// Why a new password is refused. The text is for the applicant, as the rest of a sentence that begins with the field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Too short or too long.
+pub enum PasswordFault {
+    /// The password is too short or too long.
     #[error("must be {} to {} characters long", LENGTH.start(), LENGTH.end())]
     Length,
-    /// Line breaks or other control characters, which no input field gives back as they were.
+    /// The password has a line break or another control character, which an input field does not return unchanged.
     #[error("must be one line of plain text")]
     NotPlainText,
-    /// The portal's policy wants more.
+    /// The password has no character of these classes, which the portal's policy requires.
     #[error("must have {}", classes::in_words(.0))]
     Classes(Vec<Class>),
-    /// Everybody's first guess.
+    /// The password is on the list of common passwords, or close to one.
     #[error("is one of the most common passwords, or nearly one; choose one that is harder to guess")]
     Common,
 }
 
-/// Whether a password has a length and characters that it may have, whatever it says.
+/// Checks only the length and the kind of characters.
 ///
 /// # Errors
-/// [`Fault::Length`] and [`Fault::NotPlainText`].
-pub fn check_shape(password: &str) -> Result<(), Fault> {
+/// [`PasswordFault::Length`] or [`PasswordFault::NotPlainText`].
+pub fn check_shape(password: &str) -> Result<(), PasswordFault> {
     if !LENGTH.contains(&password.chars().count()) {
-        return Err(Fault::Length);
+        return Err(PasswordFault::Length);
     }
     if password.chars().any(char::is_control) {
-        return Err(Fault::NotPlainText);
+        return Err(PasswordFault::NotPlainText);
     }
     Ok(())
 }
 
-impl Rules {
-    /// Whether this may be somebody's new password.
+impl PasswordRules {
+    /// Checks a new password against every rule.
     ///
     /// # Errors
-    /// The first rule that it breaks.
-    pub fn check(&self, password: &str) -> Result<(), Fault> {
+    /// The first rule that the password breaks.
+    pub fn check(&self, password: &str) -> Result<(), PasswordFault> {
         check_shape(password)?;
         let missing = self.classes.missing_in(password);
         if !missing.is_empty() {
-            return Err(Fault::Classes(missing));
+            return Err(PasswordFault::Classes(missing));
         }
         if common::is_common(password) {
-            return Err(Fault::Common);
+            return Err(PasswordFault::Common);
         }
         Ok(())
     }
@@ -76,12 +76,12 @@ mod tests {
 
     use super::*;
 
-    fn rules(classes: &str) -> Rules {
-        Rules { classes: classes.parse().unwrap() }
+    fn rules(classes: &str) -> PasswordRules {
+        PasswordRules { classes: classes.parse().unwrap() }
     }
 
     #[test]
-    fn the_first_broken_rule_is_told() {
+    fn the_first_broken_rule_is_reported() {
         let long = "x".repeat(129);
         for (password, detail) in [
             ("Aa1!567", "must be 8 to 128 characters long"),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn length_is_counted_in_characters_and_a_phrase_is_welcome() {
+    fn length_is_counted_in_characters_and_a_passphrase_is_accepted() {
         let rules = rules("");
         for password in ["आशाआशाआशा", "correct horse battery staple", &"wörter ".repeat(9), &"ä".repeat(128)]
         {
@@ -106,7 +106,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_judged(password in ".{0,140}|[a-z0-9@$!]{8,20}") {
+        fn any_text_is_checked_without_a_panic(password in ".{0,140}|[a-z0-9@$!]{8,20}") {
             let _ = rules("lower,upper,digit,symbol").check(&password);
         }
     }

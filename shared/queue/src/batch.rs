@@ -1,4 +1,4 @@
-//! The records of one batch, one after another, and what becomes of each.
+//! Handles the records of one SQS batch one after another, and reports to Lambda which of them it must not delete.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -9,83 +9,91 @@ use futures::FutureExt;
 use onboarding::retry::{AFTER_PANIC, usual_age};
 use onboarding::worker::Disposition;
 
-/// One delivery of one message.
+/// One delivery of a message.
 #[derive(Clone, Copy)]
 pub struct Delivery<'a> {
-    /// The queue's id of the message.
+    /// The message's id in the queue.
     pub message_id: &'a str,
     /// The message's text.
     pub body: &'a str,
-    /// How often it was delivered so far, this time included; 1 where the queue does not say.
+    /// The number of deliveries, this one included. 1 if the record lacks it.
     pub receive_count: u32,
-    /// When it was put on the queue, if the queue says so.
+    /// The time at which the message was put on the queue, if the record has it.
     pub sent_at: Option<SystemTime>,
-    /// When it was delivered the first time, if the queue says so.
+    /// The time of the first delivery, if the record has it.
     pub first_received_at: Option<SystemTime>,
-    /// The handle by which this delivery can be put off.
+    /// The handle with which this delivery can be postponed.
     pub receipt_handle: &'a str,
-    /// Its message group: the person.
+    /// The message group: the hash of the person.
     pub group: &'a str,
-    /// The X-Ray trace it belongs to, as its sender gave it; empty where there is none.
+    /// The X-Ray trace that the sender attached, or the empty string.
     pub trace: &'a str,
 }
 
-/// The messages of a batch that have to come back, and when.
+/// The messages of a batch that are delivered again, each with its wait.
 #[derive(Default)]
-pub struct Returns<'a> {
+pub struct Retries<'a> {
     pub(crate) messages: Vec<(Delivery<'a>, Duration)>,
-    /// Whether one of them has no id, by which alone it could be reported.
+    /// Whether one of them has no id. Lambda can then only be asked to deliver the whole batch again.
     pub(crate) whole_batch: bool,
 }
 
-/// Hands the records of a batch to `handle` one after another.
+/// Passes the records of a batch to `handle` one after another.
 ///
-/// A record that has to come back holds up the later ones of its own group and no others: they come back with it,
-/// without being handled, since a FIFO queue would otherwise deliver them out of order. A panic in `handle` is a bug,
-/// and costs its own record one delivery instead of taking the whole batch along: `panicked` decides what becomes of
-/// that record. It should do less than `handle`, because a record whose second decision panics too can only come back.
+/// If a record is to be retried, the later records of its group are retried with it, without being handled: a FIFO
+/// queue must not deliver them out of order. Other groups are not affected.
+///
+/// A panic in `handle` is a bug, and costs only the record that caused it one delivery. `panicked` then decides about
+/// that record. It should do less than `handle` does: if it panics too, the record is retried.
 pub async fn each_record<'a>(
     event: &'a SqsEvent,
     handle: impl AsyncFn(Delivery<'a>) -> Disposition,
     panicked: impl AsyncFn(Delivery<'a>) -> Disposition,
-) -> Returns<'a> {
-    let mut returns = Returns::default();
+) -> Retries<'a> {
+    let mut retries = Retries::default();
     let mut held_up: HashMap<&str, Duration> = HashMap::new();
     for record in &event.records {
         let delivery = Delivery::of(record);
         let id = delivery.message_id;
-        let verdict = match held_up.get(delivery.group) {
-            Some(wait) => Disposition::Retry(*wait),
+        let disposition = match held_up.get(delivery.group) {
+            Some(wait) => Disposition::RetryAfter(*wait),
             None => match AssertUnwindSafe(handle(delivery)).catch_unwind().await {
-                Ok(verdict) => verdict,
+                Ok(disposition) => disposition,
                 Err(_) => {
-                    tracing::error!(message.id = id, "handling the record panicked: please report this bug");
+                    tracing::error!(
+                        message.id = id,
+                        cause = "Panicked",
+                        "handling a message panicked: it is retried; the others of its batch continue; report this bug"
+                    );
                     let decided = AssertUnwindSafe(panicked(delivery)).catch_unwind().await;
-                    decided.unwrap_or(Disposition::Retry(AFTER_PANIC))
+                    decided.unwrap_or(Disposition::RetryAfter(AFTER_PANIC))
                 }
             },
         };
-        if let Disposition::Retry(wait) = verdict {
+        if let Disposition::RetryAfter(wait) = disposition {
             if id.is_empty() {
-                tracing::error!("a record that has to come back has no message id: the whole batch goes back");
-                returns.whole_batch = true;
+                tracing::error!(
+                    "a record to be retried has no message id: the whole batch is retried; check what calls the function"
+                );
+                retries.whole_batch = true;
             } else {
-                returns.messages.push((delivery, wait));
+                retries.messages.push((delivery, wait));
             }
             if !delivery.group.is_empty() {
                 held_up.insert(delivery.group, wait);
             }
         }
     }
-    returns
+    retries
 }
 
-/// How far the queue's clock may be ahead of ours. A time beyond that is none.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(60 * 60);
+/// How far the queue's clock may be ahead of this one. A time further in the future is wrong and is ignored.
+const MOST_CLOCK_DIFFERENCE: Duration = Duration::from_secs(60 * 60);
 
 impl<'a> Delivery<'a> {
-    /// The one delivery of something that did not come from this queue, such as another system's event; of no group
-    /// but its own. SQS takes letters, digits and punctuation for an id.
+    /// A delivery of a message that did not come from this queue, such as another system's event. It forms a group of
+    /// its own. The id must be letters, digits and punctuation
+    /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>).
     pub fn from_elsewhere(id: &'a str, body: &'a str, at: SystemTime) -> Self {
         Self {
             message_id: id,
@@ -99,12 +107,12 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// How long ago the message was put on the queue. Where the queue does not say when, at least as long as is known
-    /// from its first delivery and from how often it was delivered. None when nothing at all is known.
+    /// The time since the message was put on the queue. If the record lacks that time, a lower bound from the first
+    /// delivery and the number of deliveries. `None` if the record lacks these too.
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         let since = |time: SystemTime| match now.duration_since(time) {
             Ok(age) => Some(age),
-            Err(ahead) => (ahead.duration() <= CLOCKS_DIFFER).then_some(Duration::ZERO),
+            Err(ahead) => (ahead.duration() <= MOST_CLOCK_DIFFERENCE).then_some(Duration::ZERO),
         };
         self.sent_at.and_then(since).or_else(|| {
             let since_first = self.first_received_at.and_then(since);
@@ -121,7 +129,7 @@ impl<'a> Delivery<'a> {
         };
         Self {
             message_id: record.message_id.as_deref().unwrap_or_default(),
-            // A message without a body is as malformed as one with a wrong one, and takes the same way out.
+            // A message without a body is malformed, and is handled like one with a malformed body.
             body: record.body.as_deref().unwrap_or_default(),
             receive_count: attribute("ApproximateReceiveCount").parse().unwrap_or(1),
             sent_at: time("SentTimestamp"),
@@ -133,12 +141,11 @@ impl<'a> Delivery<'a> {
     }
 }
 
-impl Returns<'_> {
-    /// What Lambda is told: the messages that it must not delete.
+impl Retries<'_> {
+    /// The response to Lambda: the messages that it must not delete.
     ///
-    /// It only counts when the event source says `ReportBatchItemFailures`
-    /// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>). An empty identifier makes
-    /// Lambda take the whole batch for failed.
+    /// Lambda reads it only if the event source mapping has `ReportBatchItemFailures`. An empty identifier marks the
+    /// whole batch as failed (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>).
     pub fn response(&self) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
         match self.whole_batch {
@@ -166,7 +173,7 @@ mod tests {
         record
     }
 
-    /// What was handled, what Lambda is told to keep, and the waits in seconds.
+    /// The handled messages, the ids that are reported to Lambda as failed, and the waits in seconds.
     fn handled(records: Vec<SqsMessage>) -> (Vec<String>, Vec<String>, Vec<u64>) {
         let mut event = SqsEvent::default();
         event.records = records;
@@ -175,24 +182,24 @@ mod tests {
             handled.borrow_mut().push(format!("{} {}", delivery.body, delivery.receive_count));
             match delivery.body {
                 "good" => Disposition::Done,
-                "bad" => Disposition::Retry(Duration::from_secs(7)),
+                "bad" => Disposition::RetryAfter(Duration::from_secs(7)),
                 other => panic!("{other}"),
             }
         };
         let panicked = async |delivery: Delivery<'_>| match delivery.body {
-            "oops" => Disposition::Retry(Duration::from_secs(9)),
+            "oops" => Disposition::RetryAfter(Duration::from_secs(9)),
             "oops at last" => Disposition::Done,
             other => panic!("{other} again"),
         };
-        let returns = block_on(each_record(&event, handle, panicked));
-        let waits = returns.messages.iter().map(|(_, wait)| wait.as_secs()).collect();
+        let retries = block_on(each_record(&event, handle, panicked));
+        let waits = retries.messages.iter().map(|(_, wait)| wait.as_secs()).collect();
         let failed =
-            returns.response().batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+            retries.response().batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         (handled.into_inner(), failed, waits)
     }
 
     #[test]
-    fn a_bad_record_holds_up_its_own_group_and_no_other() {
+    fn a_retried_record_delays_only_its_own_group() {
         let (handled, failed, waits) = handled(vec![
             record("1", "asha", "bad"),
             record("2", "ravi", "good"),
@@ -219,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_as_old_as_the_queue_says_or_as_its_deliveries_tell() {
+    fn the_age_follows_from_the_time_of_sending_or_else_from_the_deliveries() {
         const DAY: Duration = Duration::from_secs(86_400);
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_000);
         let age = |attributes: &[(&str, &str)]| {
@@ -232,7 +239,7 @@ mod tests {
         const FIRST: &str = "ApproximateFirstReceiveTimestamp";
         const COUNT: &str = "ApproximateReceiveCount";
         assert_eq!(age(&[(SENT, "1699999990000"), (COUNT, "900")]), Some(Duration::from_secs(10)));
-        // Its clock is ahead by a minute.
+        // The queue's clock is ahead by a minute.
         assert_eq!(age(&[(SENT, "1700000060000")]), Some(Duration::ZERO));
         for no_time in ["", "yesterday", "-1", "1700086400000", "18446744073709551615"] {
             let without = [(SENT, no_time), (FIRST, "1699999990000")];
@@ -244,19 +251,19 @@ mod tests {
     }
 
     #[test]
-    fn records_without_a_group_do_not_block_each_other() {
+    fn records_without_a_group_do_not_delay_each_other() {
         let (_, failed, _) = handled(vec![record("1", "", "bad"), record("2", "", "good")]);
         assert_eq!(failed, ["1"]);
     }
 
     #[test]
-    fn a_record_without_an_id_that_has_to_come_back_takes_the_whole_batch_along() {
+    fn a_retried_record_without_an_id_makes_the_whole_batch_fail() {
         let (handled, failed, _) = handled(vec![record("1", "asha", "good"), record("", "ravi", "bad")]);
         assert_eq!((&*handled, &*failed), (&["good 3".to_owned(), "bad 3".to_owned()][..], &[String::new()][..]));
     }
 
     #[test]
-    fn a_record_without_an_id_can_still_be_done_with() {
+    fn a_record_without_an_id_can_be_done() {
         let (_, failed, _) = handled(vec![record("1", "asha", "good"), record("", "ravi", "good")]);
         assert!(failed.is_empty(), "{failed:?}");
     }

@@ -1,4 +1,4 @@
-//! The queue of invitations and that of dead letters, as SQS has them.
+//! Sends messages to the two SQS queues: invitations and dead letters.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use onboarding::worker::DeadLetterReason;
 use onboarding::{Invitation, InvitationId};
 use telemetry::Metric;
 
-use crate::{Delivery, Returns};
+use crate::{Delivery, Retries};
 
 /// The FIFO queue of invitations.
 #[derive(Clone, Debug)]
@@ -24,15 +24,15 @@ pub struct Invitations {
     url: String,
 }
 
-/// The FIFO queue of messages that no repeat would help.
+/// The FIFO queue of messages that no retry would help.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     client: Client,
     url: String,
 }
 
-/// SQS did not do what was asked, or it is not known whether it did; sending again is safe, since a FIFO queue drops
-/// the second copy. The cause is the service's code, never its text.
+/// A call to SQS failed, or its result is unknown. Sending again is safe, because a FIFO queue drops the second copy.
+/// The cause is the service's error code, never its text.
 #[derive(Debug, thiserror::Error)]
 #[error("SQS did not carry out {operation} ({cause}); if this lasts, check the queue's URL and the function's role")]
 pub struct QueueError {
@@ -46,7 +46,7 @@ impl QueueError {
         Self { operation, cause: aws::cause(error), is_transient: aws::is_transient(error) }
     }
 
-    /// Whether the same request may succeed later although nobody changes anything.
+    /// Whether the same call may succeed later without a change by an operator.
     pub fn is_transient(&self) -> bool {
         self.is_transient
     }
@@ -58,15 +58,15 @@ impl Invitations {
         Self { client, url }
     }
 
-    /// Puts an invitation on the queue; when this returns, it is stored durably.
+    /// Puts an invitation on the queue. When this succeeds, the invitation is stored durably.
     ///
-    /// The invitation's person is the message group, so that one person's invitations run one after another. Its id
-    /// and payload are the deduplication id: SQS takes a second copy within five minutes for the first
+    /// The message group is the person, so one person's invitations run one after another. The deduplication id
+    /// consists of the invitation's id and a hash of its payload: SQS drops a second copy within five minutes
     /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>),
-    /// and the ledger every later one. It takes the trace of the invocation under way along.
+    /// and the ledger recognises a later one. The message carries the trace of the current invocation.
     ///
     /// # Errors
-    /// When it is not certain that it is stored.
+    /// When the invitation is possibly not stored.
     pub async fn send(&self, invitation: &Invitation) -> Result<(), QueueError> {
         let send = self
             .client
@@ -82,15 +82,15 @@ impl Invitations {
         Ok(())
     }
 
-    /// Puts invitations on the queue as [`send`](Self::send) does, ten at a time; when this returns, all of them are
+    /// Puts invitations on the queue as [`send`](Self::send) does, ten in one call. When this succeeds, all of them are
     /// stored durably.
     ///
     /// # Errors
-    /// When it is not certain that all are stored. Some may be.
+    /// When some invitations are possibly not stored. Others may be.
     pub async fn send_all(&self, invitations: &[Invitation]) -> Result<(), QueueError> {
         let batches = stream::iter(invitations.chunks(BATCH)).map(Ok);
         const OPERATION: &str = "SendMessageBatch";
-        let sent = batches.try_for_each_concurrent(BATCHES_AT_ONCE, async |some| {
+        let sent = batches.try_for_each_concurrent(CONCURRENT_BATCHES, async |some| {
             let entries = some.iter().enumerate().map(|(position, invitation)| {
                 let entry = SendMessageBatchRequestEntry::builder()
                     .id(position.to_string())
@@ -101,8 +101,8 @@ impl Invitations {
                 entry.build().expect("id and body, the required fields, are set")
             });
             let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
-            let answer = send.send().await.map_err(|error| QueueError::new(OPERATION, &error))?;
-            if let Some(entry) = answer.failed().first() {
+            let sent = send.send().await.map_err(|error| QueueError::new(OPERATION, &error))?;
+            if let Some(entry) = sent.failed().first() {
                 let is_transient = !entry.sender_fault();
                 return Err(QueueError { operation: OPERATION, cause: entry.code().to_owned(), is_transient });
             }
@@ -114,12 +114,11 @@ impl Invitations {
         sent.await
     }
 
-    /// Gives messages that have to come back the time of their return, in whole seconds.
+    /// Sets when SQS delivers these messages again, in whole seconds.
     ///
-    /// Without it they would come back all the same, after the queue's own visibility time-out: so a failure is logged
-    /// and no more.
-    pub async fn put_off(&self, returns: &Returns<'_>) {
-        for some in returns.messages.chunks(BATCH) {
+    /// A failure is only logged: SQS then delivers the messages again after the queue's visibility time-out.
+    pub async fn postpone(&self, retries: &Retries<'_>) {
+        for some in retries.messages.chunks(BATCH) {
             let entries = some.iter().enumerate().map(|(position, (delivery, wait))| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(position.to_string())
@@ -129,18 +128,23 @@ impl Invitations {
             });
             let change = self.client.change_message_visibility_batch().queue_url(&self.url);
             let cause = match change.set_entries(Some(entries.collect())).send().await {
-                Ok(answer) if answer.failed().is_empty() => continue,
-                Ok(answer) => answer.failed()[0].code().to_owned(),
+                Ok(changed) if changed.failed().is_empty() => continue,
+                Ok(changed) => changed.failed()[0].code().to_owned(),
                 Err(error) => aws::cause(&error),
             };
-            tracing::warn!(cause, "messages come back later than they should: SQS did not take their new time");
+            tracing::warn!(
+                cause,
+                messages = some.len(),
+                "could not set when SQS delivers messages again: they are retried after the queue's visibility time-out; \
+                 if this lasts, check the function's role"
+            );
         }
     }
 }
 
-/// JSON without the two characters that JSON can hold as they are and SQS refuses
-/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>): they stand in
-/// strings alone, where they can be escaped.
+/// The same JSON with the two characters escaped that JSON permits and SQS refuses
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>). They occur only
+/// inside strings, so they can be escaped.
 fn sendable(json: &str) -> Cow<'_, str> {
     match json.contains(['\u{fffe}', '\u{ffff}']) {
         true => json.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff").into(),
@@ -152,11 +156,12 @@ fn deduplication_id(invitation: &Invitation) -> String {
     format!("{}-{}", invitation.id, &invitation.payload_hash()[..16])
 }
 
-/// How many messages SQS takes at a time.
+/// The most messages in one call
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
 const BATCH: usize = 10;
 
-/// Batches on their way at the same time.
-const BATCHES_AT_ONCE: usize = 8;
+/// The most calls at the same time.
+const CONCURRENT_BATCHES: usize = 8;
 
 impl DeadLetters {
     /// The queue at this URL.
@@ -164,11 +169,11 @@ impl DeadLetters {
         Self { client, url }
     }
 
-    /// Lays a delivered message aside with the reason as message attributes: `class`, `cause`, `receipt`, and as its
-    /// history `deliveries` and `queued_at` (Unix seconds).
+    /// Dead-letters a delivered message. Its message attributes hold the reason (`class`, `cause`, `receipt`) and the
+    /// history (`deliveries`, and `queued_at` in Unix seconds).
     ///
     /// # Errors
-    /// When it is not certain that it is stored; the message must then come back.
+    /// When the dead letter is possibly not stored. The caller must then have the message delivered again.
     pub async fn send(&self, delivery: &Delivery<'_>, reason: &DeadLetterReason) -> Result<(), QueueError> {
         let attribute = |data_type: &str, value: &str| {
             let value = MessageAttributeValue::builder().data_type(data_type).string_value(value).build();
@@ -177,7 +182,7 @@ impl DeadLetters {
         let text = |value: &str| attribute("String", &plain(value));
         let number = |value: u64| attribute("Number", &value.to_string());
         let receipt = reason.receipt.map(|receipt| receipt.to_string());
-        // SQS takes no dead letter without an id and a group; whatever the record lacks must not keep it on the queue.
+        // SQS requires a deduplication id and a group. A record that lacks them must leave the queue all the same.
         let id = match delivery.message_id {
             "" => InvitationId::of([b"dead letter", delivery.body.as_bytes()]).to_string(),
             id => id.to_owned(),
@@ -187,8 +192,8 @@ impl DeadLetters {
             .send_message()
             .queue_url(&self.url)
             .message_group_id(if delivery.group.is_empty() { &id } else { delivery.group })
-            // The same message laid aside twice is one dead letter. After it was put back it is another message: SQS
-            // would swallow a second dead letter of the same name for five minutes even if the first is long gone.
+            // The same message, dead-lettered twice, is one dead letter. A message that was put back has a new id, so
+            // SQS does not drop its next dead letter as a duplicate within five minutes.
             .message_deduplication_id(&id)
             .message_body(sendable(delivery.body))
             .message_attributes("class", text(reason.class))
@@ -205,7 +210,8 @@ impl DeadLetters {
     }
 }
 
-/// A cause as a message attribute may hold it: SQS refuses an empty one and most control characters, and the
+/// The text as a message attribute can hold it. SQS refuses an empty attribute and most control characters
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>), and the
 /// attributes count towards the message's size.
 fn plain(text: &str) -> String {
     const LONGEST: usize = 256;
@@ -214,7 +220,7 @@ fn plain(text: &str) -> String {
     if plain.is_empty() { "?".to_owned() } else { plain }
 }
 
-/// The one system attribute a sender may give, by which X-Ray joins what the message leads to
+/// The system attribute with the trace, with which X-Ray connects the sender and the receiver of a message
 /// (<https://docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html>).
 fn trace_header(trace: impl Into<String>) -> HashMap<MessageSystemAttributeNameForSends, MessageSystemAttributeValue> {
     let value = MessageSystemAttributeValue::builder().data_type("String").string_value(trace).build();
@@ -227,13 +233,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_what_an_attribute_may_hold() {
+    fn a_cause_becomes_a_valid_message_attribute() {
         assert_eq!(plain("refused: MX\u{1}\n\u{fffe}é"), "refused: MX???é");
         assert_eq!((plain("").as_str(), plain(&"x".repeat(1000)).len()), ("?", 256));
     }
 
     #[test]
-    fn what_sqs_refuses_is_escaped_and_reads_back_the_same() {
+    fn characters_that_sqs_refuses_are_escaped_and_decode_to_the_same_text() {
         let text = "a\\\u{fffe}b\u{ffff}\"\u{fffd}";
         let json = serde_json::to_string(text).unwrap();
         let sendable = sendable(&json);

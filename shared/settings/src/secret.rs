@@ -1,3 +1,5 @@
+//! Reads a JSON secret from AWS Secrets Manager, caches it and notices its rotation.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,20 +10,20 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
-/// How long a secret is used before it is read again, so that a rotation is noticed even when the old keys still work.
+/// After this time a secret is read again. A rotation is thus noticed even while the old value still works.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// The least time between two reads that a refused secret asks for: the first comes at once, since that is what a
-/// rotation looks like, but a secret that is simply wrong must not turn every record into a call to Secrets Manager.
+/// The least time between two reads after a refusal. The first refusal leads to a read at once, because the secret may
+/// have been rotated. A secret that stays wrong must not cause a call to Secrets Manager for every message.
 const MIN_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A JSON secret in AWS Secrets Manager, read on first use and kept for the life of the process.
+/// A JSON secret in AWS Secrets Manager. It is read on first use and then cached in the process.
 ///
-/// Reads are single-flight: callers that come while one is under way wait for it and share its result.
+/// Reads are single-flight: a caller that arrives during a read waits for it and shares its result.
 pub struct Secret<T> {
     client: Client,
     id: String,
-    /// What the JSON must look like, for the error message.
+    /// What the JSON must contain, for the error message.
     expected: &'static str,
     cached: Mutex<Option<Cached<T>>>,
 }
@@ -29,12 +31,12 @@ pub struct Secret<T> {
 struct Cached<T> {
     value: Arc<T>,
     read_at: Instant,
-    /// When it was last read because somebody refused it.
+    /// The time of the last read that followed a refusal.
     renewed_at: Option<Instant>,
 }
 
 impl<T: DeserializeOwned> Secret<T> {
-    /// The secret with this ARN or name. `expected` says in words what its JSON must hold.
+    /// The secret with this ARN or name. `expected` describes the JSON that it must contain.
     pub fn new(client: Client, id: String, expected: &'static str) -> Self {
         Self { client, id, expected, cached: Mutex::new(None) }
     }
@@ -44,38 +46,40 @@ impl<T: DeserializeOwned> Secret<T> {
         &self.id
     }
 
-    /// The secret, read now if it never was or was read more than an hour ago.
+    /// The cached secret. It is read first if there is no cached value or the value is more than an hour old.
     ///
-    /// When a re-read for age fails, the value at hand goes on serving: a Secrets Manager outage stops nobody whose
-    /// keys still work.
+    /// When reading an old value again fails, the old value stays in use. Keys that still work thus survive an outage
+    /// of Secrets Manager.
     ///
     /// # Errors
-    /// When there is no value at hand and none can be read.
+    /// When there is no cached value and the secret cannot be read.
     pub async fn current(&self, now: Instant) -> Result<Arc<T>, SecretError> {
         let mut cached = self.cached.lock().await;
         match cached.as_mut() {
             None => self.read_into(&mut cached, now).await,
-            Some(at_hand) if now.saturating_duration_since(at_hand.read_at) < MAX_AGE => Ok(at_hand.value.clone()),
-            Some(at_hand) => {
-                at_hand.read_at = now;
-                let at_hand = at_hand.value.clone();
-                Ok(self.read_into(&mut cached, now).await.unwrap_or(at_hand))
+            Some(fresh) if now.saturating_duration_since(fresh.read_at) < MAX_AGE => Ok(fresh.value.clone()),
+            Some(old) => {
+                old.read_at = now;
+                let old = old.value.clone();
+                Ok(self.read_into(&mut cached, now).await.unwrap_or(old))
             }
         }
     }
 
-    /// The secret after somebody refused `refused`: read again, unless another caller already did or the last refusal
-    /// is under 30 s ago; then what is at hand.
+    /// The secret after another system refused the value `refused`.
+    ///
+    /// It is read again. The cached value is returned instead if another caller has replaced `refused` already, or if
+    /// the last such read was less than 30 s ago.
     ///
     /// # Errors
-    /// When it is read and cannot be.
+    /// When the secret cannot be read.
     pub async fn renewed(&self, refused: &Arc<T>, now: Instant) -> Result<Arc<T>, SecretError> {
         let mut cached = self.cached.lock().await;
-        if let Some(at_hand) = cached.as_ref() {
-            let renewed_meanwhile = !Arc::ptr_eq(&at_hand.value, refused);
-            let just_renewed = at_hand.renewed_at.is_some_and(|at| now.saturating_duration_since(at) < MIN_INTERVAL);
+        if let Some(cached) = cached.as_ref() {
+            let renewed_meanwhile = !Arc::ptr_eq(&cached.value, refused);
+            let just_renewed = cached.renewed_at.is_some_and(|at| now.saturating_duration_since(at) < MIN_INTERVAL);
             if renewed_meanwhile || just_renewed {
-                return Ok(at_hand.value.clone());
+                return Ok(cached.value.clone());
             }
         }
         let value = self.read_into(&mut cached, now).await?;
@@ -92,9 +96,9 @@ impl<T: DeserializeOwned> Secret<T> {
 
     async fn read(&self) -> Result<T, SecretError> {
         let id = || self.id.clone();
-        let answer = self.client.get_secret_value().secret_id(&self.id).send().await;
-        let answer = answer.map_err(|error| SecretError::unreadable(self.id.clone(), &error))?;
-        let text = answer.secret_string.map(SecretString::from).ok_or_else(|| SecretError::NotText { id: id() })?;
+        let secret = self.client.get_secret_value().secret_id(&self.id).send().await;
+        let secret = secret.map_err(|error| SecretError::unreadable(self.id.clone(), &error))?;
+        let text = secret.secret_string.map(SecretString::from).ok_or_else(|| SecretError::NotText { id: id() })?;
         serde_json::from_str(text.expose_secret()).map_err(|error| SecretError::Malformed {
             id: id(),
             expected: self.expected,
@@ -104,53 +108,53 @@ impl<T: DeserializeOwned> Secret<T> {
     }
 }
 
-/// Why a secret cannot be used. Names the secret and never shows a part of it.
+/// Why a secret cannot be used. The text names the secret and shows no part of its value.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// There is no such secret.
+    /// The secret does not exist.
     #[error("there is no secret {id} in Secrets Manager: check the setting that names it")]
     Missing {
-        /// ARN or name.
+        /// The secret's ARN or name.
         id: String,
     },
-    /// The function's role may not read it.
-    #[error("the function may not read the secret {id}: allow its role secretsmanager:GetSecretValue on it")]
+    /// The function's role has no permission to read the secret.
+    #[error("the function has no permission to read the secret {id}: allow its role secretsmanager:GetSecretValue")]
     Denied {
-        /// ARN or name.
+        /// The secret's ARN or name.
         id: String,
     },
-    /// Secrets Manager did not give it this time.
-    #[error("Secrets Manager did not return the secret {id} ({cause}); it will be asked again")]
+    /// Secrets Manager failed or did not answer; a later read may succeed.
+    #[error("Secrets Manager did not return the secret {id} ({cause}); the next attempt reads it again")]
     Unavailable {
-        /// ARN or name.
+        /// The secret's ARN or name.
         id: String,
-        /// The service's error code, or what happened on the way.
+        /// The service's error code, or how the call failed.
         cause: String,
     },
-    /// Secrets Manager will not give it until somebody changes something.
-    #[error("Secrets Manager refuses the secret {id} ({cause}): look at its state and its encryption key")]
+    /// Secrets Manager refuses the read until an operator changes something.
+    #[error("Secrets Manager refuses the secret {id} ({cause}): check the secret's state and its encryption key")]
     Refused {
-        /// ARN or name.
+        /// The secret's ARN or name.
         id: String,
         /// The service's error code.
         cause: String,
     },
-    /// It holds bytes instead of text.
+    /// The secret holds bytes instead of text.
     #[error("the secret {id} is binary: store it as text")]
     NotText {
-        /// ARN or name.
+        /// The secret's ARN or name.
         id: String,
     },
-    /// Its text is not what is needed.
+    /// The secret's text is not the expected JSON.
     #[error("the secret {id} is not {expected} (line {line}, column {column}): correct it in Secrets Manager")]
     Malformed {
-        /// ARN or name.
+        /// The secret's ARN or name.
         id: String,
-        /// What would be right.
+        /// What the JSON must contain.
         expected: &'static str,
-        /// Where reading stopped.
+        /// The line of the first mistake.
         line: usize,
-        /// Where reading stopped.
+        /// The column of the first mistake.
         column: usize,
     },
 }
@@ -165,7 +169,7 @@ impl SecretError {
         }
     }
 
-    /// Whether it may be there the next time although nobody changes anything.
+    /// Whether a later read may succeed without a change by an operator.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable { .. } => true,

@@ -1,20 +1,22 @@
+//! Reads settings by name, and explains a missing or invalid one.
+
 use std::fmt::Display;
 use std::str::FromStr;
 
 /// Named settings, looked up one at a time.
 ///
-/// An empty value counts as absent: templates pass an optional parameter on as the empty string.
+/// An empty value counts as absent, because a template passes an unset optional parameter as the empty string.
 pub struct Variables<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl<'a> Variables<'a> {
-    /// Settings from a lookup function: the environment in `main.rs`, a table in tests.
+    /// Settings from a lookup function. It reads the environment in `main.rs`, and a table in tests.
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { lookup }
     }
 
-    /// The setting's text, if it is there and not empty.
+    /// The setting's text; none if it is absent or empty.
     pub fn optional(&self, name: &'static str) -> Option<String> {
         (self.lookup)(name).filter(|value| !value.trim().is_empty())
     }
@@ -27,7 +29,7 @@ impl<'a> Variables<'a> {
         self.optional(name).ok_or(SettingError::Missing { name })
     }
 
-    /// The setting read as a `T`; `expected` says in words what would be right.
+    /// The setting as a `T`. `expected` describes a valid value, for the error message.
     ///
     /// # Errors
     /// When it is absent, empty or not a `T`.
@@ -39,29 +41,29 @@ impl<'a> Variables<'a> {
     }
 }
 
-/// A setting that keeps a function from starting. Names the setting and never repeats its value.
+/// A missing or invalid setting, with which a function does not start. The text names the setting, not its value.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingError {
-    /// Absent or empty.
+    /// The setting is absent or empty.
     #[error("the environment variable {name} is not set: set it on the function (template.yaml does)")]
     Missing {
         /// The setting.
         name: &'static str,
     },
-    /// There, but not usable.
+    /// The setting has an invalid value.
     #[error("the environment variable {name} is not {expected}: {reason}")]
     Invalid {
         /// The setting.
         name: &'static str,
-        /// What would be right.
+        /// What a valid value is.
         expected: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the value.
         reason: String,
     },
 }
 
 impl SettingError {
-    /// A setting whose value is no good. `reason` must not quote the value where it could be secret.
+    /// A setting with an invalid value. `reason` must not quote a value that could be secret.
     pub fn invalid(name: &'static str, expected: &'static str, reason: impl Display) -> Self {
         Self::Invalid { name, expected, reason: reason.to_string() }
     }
@@ -81,12 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_is_read_as_its_type() {
+    fn a_setting_is_parsed_into_its_type() {
         assert_eq!(Variables::new(&lookup).parsed::<u16>("PORT", "a port number").unwrap(), 80);
     }
 
     #[test]
-    fn an_empty_setting_is_an_absent_one() {
+    fn an_empty_setting_counts_as_absent() {
         let variables = Variables::new(&lookup);
         assert_eq!(variables.optional("EMPTY"), None);
         for name in ["EMPTY", "NOWHERE"] {
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_setting_is_named_and_not_repeated() {
+    fn the_error_names_the_setting_and_does_not_repeat_its_value() {
         assert_eq!(
             Variables::new(&lookup).parsed::<u16>("WORD", "a port number").unwrap_err().to_string(),
             "the environment variable WORD is not a port number: invalid digit found in string"

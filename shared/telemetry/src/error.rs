@@ -1,6 +1,8 @@
+//! Formats an error for a log line.
+
 use std::error::Error;
 
-/// An error and its causes in one line.
+/// The error and all its sources, in one line.
 pub fn in_full(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -20,7 +22,7 @@ mod tests {
     struct NotSent(#[source] std::num::ParseIntError);
 
     #[test]
-    fn the_causes_come_after_what_they_led_to() {
+    fn the_sources_follow_the_error() {
         let error = NotSent("x".parse::<u8>().unwrap_err());
         assert_eq!(in_full(&error), "the mail was not sent: invalid digit found in string");
     }

@@ -1,3 +1,5 @@
+//! What surrounds the work of one invocation: its metrics are printed, and its X-Ray trace is known.
+
 use std::io::Write;
 use std::sync::OnceLock;
 
@@ -6,58 +8,62 @@ use metrics_cloudwatch_embedded::{Builder, Collector};
 
 use crate::metric;
 
-/// Where metrics are collected from everywhere in the process, as log lines are.
+/// Collects the metrics of the whole process, as a log subscriber collects its log lines.
 static COLLECTOR: OnceLock<&'static Collector> = OnceLock::new();
 
 tokio::task_local! {
     static TRACE: Option<String>;
 }
 
-/// Collects metrics for this namespace of CloudWatch's.
+/// Starts collecting metrics for this CloudWatch namespace.
 pub(crate) fn collect(namespace: String) {
     let Ok(collector) = Builder::new().cloudwatch_namespace(namespace).init() else { return };
     if COLLECTOR.set(collector).is_ok() {
-        metric::begin();
+        metric::describe_units();
+        metric::count_cold_start();
     }
 }
 
-/// Does the work of one invocation: what it measures is printed when it ends, however it ends, and what it puts on the queue
-/// belongs to the trace that Lambda named in `context`.
+/// Runs the work of one invocation. Its metrics are printed when it ends, also after a panic. The messages that it
+/// sends belong to the trace in `context`.
 pub async fn invocation<T>(context: &Context, work: impl Future<Output = T>) -> T {
-    let _printed = Printed;
+    let _printed = PrintOnDrop;
     let trace = context.xray_trace_id.clone().filter(|trace| is_trace_header(trace));
-    // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the compiler.
+    // Boxed, because the type of the whole future, down to the TLS handshake, is nested too deeply for the compiler.
     TRACE.scope(trace, Box::pin(work)).await
 }
 
-/// The trace of the invocation under way, as X-Ray writes it into headers
+/// The trace of the current invocation, as X-Ray writes it into headers
 /// (<https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>).
 pub fn trace() -> Option<String> {
     TRACE.try_with(Clone::clone).ok().flatten()
 }
 
-/// Whether SQS would take it: a malformed one must not keep an application from being stored.
+/// Whether SQS accepts the text as a trace header. It would refuse the whole message for a malformed one.
 pub(crate) fn is_trace_header(text: &str) -> bool {
     const LONGEST: usize = 256;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=;:-|.".contains(&byte);
     text.len() <= LONGEST && text.starts_with("Root=1-") && text.bytes().all(plain)
 }
 
-/// Prints the metrics that there are so far: for work whose end must not take longer the more of them there are.
+/// Prints the metrics recorded so far. Long work calls this now and then, so that printing at its end stays short.
 pub fn print_metrics() {
     let Some(collector) = COLLECTOR.get() else { return };
-    // Whole, because CloudWatch reads a metric only from a line of its own.
+    // One write: CloudWatch reads a metric only from a line of its own, so other output must not split the line.
     let mut lines = Vec::new();
     let printed = collector.flush(&mut lines).and_then(|()| std::io::stdout().lock().write_all(&lines));
     if let Err(error) = printed {
-        tracing::warn!(error = %error, "the metrics of this invocation are lost");
+        tracing::warn!(
+            error = %error,
+            "could not print the metrics of this invocation to standard output: they are lost; no action needed"
+        );
     }
 }
 
-/// Prints the metrics when it goes, even if that is by a panic.
-struct Printed;
+/// Prints the metrics when it is dropped, also by a panic.
+struct PrintOnDrop;
 
-impl Drop for Printed {
+impl Drop for PrintOnDrop {
     fn drop(&mut self) {
         print_metrics();
     }
@@ -68,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn work_knows_its_trace_and_nothing_that_sqs_would_refuse() {
+    async fn work_knows_its_trace_unless_sqs_would_refuse_it() {
         let mut context = Context::default();
         let root = "Root=1-5e1b4151-5ac6c58f5b5dde7f5d9b3a5f;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=1:a1b2c3d4:0";
         let long = format!("Root=1-{}", "0".repeat(256));

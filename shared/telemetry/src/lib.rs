@@ -14,8 +14,8 @@ pub use error::in_full;
 pub use invocation::{invocation, print_metrics, trace};
 pub use metric::Metric;
 
-/// Our crates that log, as they name themselves.
-const OURS: [&str; 15] = [
+/// The crates of this workspace that log.
+const OUR_CRATES: [&str; 15] = [
     "application_form",
     "bus_event",
     "call_allowance",
@@ -33,24 +33,22 @@ const OURS: [&str; 15] = [
     "settings",
 ];
 
-/// The setting that says under which namespace CloudWatch keeps the metrics: with the template's, the stack's name.
-/// Without it there are none.
+/// The setting with the CloudWatch namespace of the metrics. template.yaml sets the stack's name. Without the setting,
+/// no metrics are recorded.
 const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
 
-/// Starts logging the way Lambda's own log settings say: `AWS_LAMBDA_LOG_FORMAT` (`JSON` or text) and
-/// `AWS_LAMBDA_LOG_LEVEL`
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>). A line of JSON has its
-/// `timestamp`, because Lambda takes one without for `INFO`, whatever its level
+/// Starts logging and collecting metrics. Call it once, at the beginning of `main`. `variable` reads the environment.
+///
+/// **Logs** follow Lambda's own settings `AWS_LAMBDA_LOG_FORMAT` (`JSON` or text) and `AWS_LAMBDA_LOG_LEVEL`
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>). The level applies to our
+/// own crates. Other crates never log below `INFO`, because there they print whole events and requests with everything
+/// that applicants typed. A JSON line has a `timestamp`: Lambda treats a line without one as `INFO`, whatever its level
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>).
 ///
-/// The level is for our own crates. Others say no more than at `INFO` whatever it is: below that they print events and
-/// requests whole, with everything applicants typed.
-///
-/// Starts collecting metrics as well, for the namespace in `METRICS_NAMESPACE`. They are printed among the log lines,
-/// in CloudWatch's embedded metric format
-/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>):
-/// nothing is sent, so nothing waits. Lambda takes them for `INFO`: above that level they go with the lines. Call
-/// once, first thing in `main`; `variable` reads the environment.
+/// **Metrics** go to the namespace in `METRICS_NAMESPACE`. They are printed among the log lines in CloudWatch's
+/// embedded metric format, so no call waits for them
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
+/// Lambda treats these lines as `INFO`: a log level above `INFO` drops the metrics too.
 pub fn init(variable: impl Fn(&str) -> Option<String>) {
     let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
     let filter = filter(level);
@@ -66,7 +64,7 @@ pub fn init(variable: impl Fn(&str) -> Option<String>) {
 }
 
 fn filter(level: LevelFilter) -> Targets {
-    Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(OURS.map(|name| (name, level)))
+    Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(OUR_CRATES.map(|name| (name, level)))
 }
 
 #[cfg(test)]
@@ -76,12 +74,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_never_say_more_than_info() {
+    fn other_crates_never_log_below_info() {
         let trace = filter(LevelFilter::TRACE);
         assert!(trace.would_enable("onboarding::flow", &Level::TRACE));
-        for stranger in ["lambda_runtime::layers", "aws_smithy_runtime", "hyper_util::client", "reqwest"] {
-            assert!(trace.would_enable(stranger, &Level::INFO), "{stranger}");
-            assert!(!trace.would_enable(stranger, &Level::DEBUG), "{stranger}");
+        for other in ["lambda_runtime::layers", "aws_smithy_runtime", "hyper_util::client", "reqwest"] {
+            assert!(trace.would_enable(other, &Level::INFO), "{other}");
+            assert!(!trace.would_enable(other, &Level::DEBUG), "{other}");
         }
         let warn = filter(LevelFilter::WARN);
         assert!(!warn.would_enable("lambda_runtime", &Level::INFO) && !warn.would_enable("queue", &Level::INFO));

@@ -1,91 +1,90 @@
-//! What is counted and measured.
+//! The metrics: every event that is counted or measured, and its name and dimensions in CloudWatch.
 
 use std::time::Duration;
 
 use metrics::{Label, Unit};
 
-/// Something that happened and is counted or measured.
+/// An event that is counted or measured.
 ///
-/// A metric can hold one of our own words or a number and nothing else, so that nothing about a person fits into it.
+/// A metric holds only numbers and words from our own source code, so it cannot hold personal data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Metric {
     /// An invitation was put on the queue.
     Accepted {
-        /// Where it came from.
+        /// The invitation's source.
         source: &'static str,
     },
     /// An invitation ended.
     Ended {
-        /// How.
+        /// The named end.
         outcome: &'static str,
-        /// Where it came from.
+        /// The invitation's source.
         source: &'static str,
-        /// How long ago it was put on the queue.
+        /// The time since the invitation was put on the queue.
         age: Duration,
     },
     /// An application is held for an operator.
     Held {
-        /// Where it came from.
+        /// The application's source.
         source: &'static str,
     },
-    /// A request for a login link was over a cap, and was dropped.
+    /// A request for a login link was over a cap and was dropped.
     LinkRequestDropped,
     /// A password from a form without a form key was discarded.
     PasswordDiscarded,
-    /// An event told only of what we did ourselves, and invites nobody.
+    /// A webhook reported only a change that this system made itself, and was ignored.
     Echo,
-    /// An attempt at an invitation came to nothing, and there will be another one.
-    ComesBack {
-        /// What stood in the way.
+    /// An attempt at an invitation failed and will be repeated.
+    Retry {
+        /// Why it failed.
         cause: &'static str,
-        /// Whether somebody has to mend something before it can succeed.
-        to_be_mended: bool,
-        /// How long ago it was put on the queue.
+        /// Whether an operator must fix something before an attempt can succeed.
+        needs_operator: bool,
+        /// The time since the invitation was put on the queue.
         age: Duration,
     },
-    /// A message that is no invitation was laid aside.
+    /// A message that is not a valid invitation was dead-lettered.
     Malformed,
-    /// A call to LeadSquared is over.
+    /// A call to LeadSquared ended.
     Called {
-        /// Which one.
+        /// The name of the call.
         call: &'static str,
         /// `Ok`, or the name of the error.
         result: &'static str,
-        /// How long it waited in the account's call line.
+        /// How long the call waited for its slot in the call allowance.
         waited: Duration,
     },
-    /// Nobody knows whether a mail was sent.
+    /// It is unknown whether a mail was sent.
     MailUnknown,
-    /// LeadSquared did not have these many of an application's fields, or refused them.
+    /// LeadSquared lacks or refused this many fields of an application.
     FieldsLeftOut(usize),
-    /// The regular look at keys, hosts, portal and fields found something that has to be mended.
+    /// The regular check of keys, hosts, portal and fields found a fault that an operator must fix.
     KeyCheckFailed,
-    /// A form, an event or a request for a link could not be stored, and its sender was told so with a 5xx answer.
+    /// A form, an event or a link request could not be stored; the sender got a 5xx answer.
     NotStored,
-    /// An invitation was rejected for good and became a dead letter.
+    /// An invitation was rejected for good and was dead-lettered.
     Rejected,
     /// A webhook came without an accepted secret.
     WebhookRefused,
-    /// An event of LeadSquared's came in a webhook: with a wrong secret, or with an accepted one.
+    /// A webhook with an event of LeadSquared came with a secret.
     WebhookSecret {
         /// Whether the secret was wrong.
         is_wrong: bool,
     },
-    /// So many events of LeadSquared's, with an accepted secret, could not be read. LeadSquared does not send them
-    /// again.
+    /// This many events in webhooks with an accepted secret could not be read. LeadSquared does not send them again.
     EventsUnreadable(usize),
-    /// So many held applications wait for an operator's decision. Recorded at most once a day.
+    /// This many held applications wait for an operator's decision. Recorded at most once a day.
     HeldWaiting(u64),
-    /// So many of them are discarded by themselves within two days. Recorded at most once a day.
+    /// This many held applications expire within two days and are then discarded. Recorded at most once a day.
     HeldExpiring(u64),
 }
 
-/// One of our metrics as CloudWatch has it.
+/// The name, dimensions and unit of a metric in CloudWatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Series<D> {
-    /// Its name.
+    /// The metric's name.
     pub name: &'static str,
-    /// Its dimensions' names.
+    /// The names of its dimensions.
     pub dimensions: D,
     unit: Unit,
 }
@@ -100,17 +99,20 @@ const fn series<const N: usize>(
 
 const ACCEPTED: Series<[&str; 1]> = series("Accepted", ["source"], Unit::Count);
 const OUTCOMES: Series<[&str; 1]> = series("Outcomes", ["outcome"], Unit::Count);
-// An alarm cannot sum over a dimension: what alarms look at has metrics of its own.
+// An alarm cannot sum over a dimension, so the figures that alarms need are metrics of their own
+// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-search-expressions.html>).
 const OUTCOMES_BY_SOURCE: Series<[&str; 2]> = series("OutcomesBySource", ["outcome", "source"], Unit::Count);
 const QUEUE_AGE: Series<[&str; 0]> = series("QueueAge", [], Unit::Seconds);
 const LINK_REQUESTS_DROPPED: Series<[&str; 0]> = series("LinkRequestsDropped", [], Unit::Count);
 const PASSWORDS_DISCARDED: Series<[&str; 0]> = series("PasswordsDiscarded", [], Unit::Count);
-// Apart from outcomes: there is no message that ended, and alarms look at shares of those.
+// Not an outcome: no message ended, and alarms compare shares of all outcomes.
 const ECHOES: Series<[&str; 0]> = series("Echoes", [], Unit::Count);
-const COMES_BACK: Series<[&str; 1]> = series("ComesBack", ["cause"], Unit::Count);
-// SQS leaves messages that come back again and again out of the age it tells of.
+// The CloudWatch names `ComesBack` and `ToBeMended` stay: dashboards and alarms of deployed stacks use them.
+const RETRIES: Series<[&str; 1]> = series("ComesBack", ["cause"], Unit::Count);
+// SQS excludes messages that were received often from its own age metric
+// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>).
 const WAITING_AGE: Series<[&str; 0]> = series("WaitingAge", [], Unit::Seconds);
-const TO_BE_MENDED: Series<[&str; 0]> = series("ToBeMended", [], Unit::Count);
+const NEEDS_OPERATOR: Series<[&str; 0]> = series("ToBeMended", [], Unit::Count);
 const MALFORMED: Series<[&str; 0]> = series("Malformed", [], Unit::Count);
 const UPSTREAM_CALLS: Series<[&str; 2]> = series("UpstreamCalls", ["call", "result"], Unit::Count);
 const RATE_LIMITED: Series<[&str; 0]> = series("RateLimited", [], Unit::Count);
@@ -127,7 +129,7 @@ const WEBHOOK_REFUSED: Series<[&str; 0]> = series("WebhookRefused", [], Unit::Co
 const WEBHOOK_SECRET_WRONG: Series<[&str; 0]> = series("WebhookSecretWrong", [], Unit::Count);
 const EVENTS_UNREADABLE: Series<[&str; 0]> = series("EventsUnreadable", [], Unit::Count);
 
-/// Every metric there is: what an alarm, the dashboard and the README can name.
+/// Every metric. Alarms, the dashboard and the README can name only these.
 pub const ALL: [Series<&[&str]>; 25] = [
     ACCEPTED.listed(),
     OUTCOMES.listed(),
@@ -136,9 +138,9 @@ pub const ALL: [Series<&[&str]>; 25] = [
     LINK_REQUESTS_DROPPED.listed(),
     PASSWORDS_DISCARDED.listed(),
     ECHOES.listed(),
-    COMES_BACK.listed(),
+    RETRIES.listed(),
     WAITING_AGE.listed(),
-    TO_BE_MENDED.listed(),
+    NEEDS_OPERATOR.listed(),
     MALFORMED.listed(),
     UPSTREAM_CALLS.listed(),
     RATE_LIMITED.listed(),
@@ -157,8 +159,8 @@ pub const ALL: [Series<&[&str]>; 25] = [
 ];
 
 impl Metric {
-    /// Counts or measures it. It is printed at the end of the invocation ([`invocation`](crate::invocation()));
-    /// without [`init`](crate::init), as in most tests, nothing happens.
+    /// Records the event. It is printed at the end of the invocation ([`invocation`](crate::invocation())). Without
+    /// [`init`](crate::init), as in most tests, this does nothing.
     pub fn record(self) {
         match self {
             Self::Accepted { source } => ACCEPTED.count(1, [source]),
@@ -174,10 +176,10 @@ impl Metric {
             Self::LinkRequestDropped => LINK_REQUESTS_DROPPED.count(1, []),
             Self::PasswordDiscarded => PASSWORDS_DISCARDED.count(1, []),
             Self::Echo => ECHOES.count(1, []),
-            Self::ComesBack { cause, to_be_mended, age } => {
-                COMES_BACK.count(1, [cause]);
+            Self::Retry { cause, needs_operator, age } => {
+                RETRIES.count(1, [cause]);
                 WAITING_AGE.measure(age.as_secs_f64());
-                TO_BE_MENDED.count(to_be_mended.into(), []);
+                NEEDS_OPERATOR.count(needs_operator.into(), []);
             }
             Self::Malformed => MALFORMED.count(1, []),
             Self::Called { call, result, waited } => {
@@ -191,7 +193,7 @@ impl Metric {
             Self::NotStored => NOT_STORED.count(1, []),
             Self::Rejected => REJECTED.count(1, []),
             Self::WebhookRefused => WEBHOOK_REFUSED.count(1, []),
-            // Measured, so that the smallest value of an hour tells whether no accepted secret came in it.
+            // A measurement: the minimum over an hour is 1 if no accepted secret came in that hour.
             Self::WebhookSecret { is_wrong } => WEBHOOK_SECRET_WRONG.measure(f64::from(u8::from(is_wrong))),
             Self::EventsUnreadable(events) => EVENTS_UNREADABLE.count(events as u64, []),
             Self::HeldWaiting(count) => HELD_WAITING.count(count, []),
@@ -205,11 +207,12 @@ impl<const N: usize> Series<[&'static str; N]> {
         Series { name: self.name, dimensions: &self.dimensions, unit: self.unit }
     }
 
-    fn count(&self, more: u64, values: [&'static str; N]) {
-        // CloudWatch charges for a metric that never was anything but zero as for any other.
-        if more > 0 {
+    fn count(&self, increment: u64, values: [&'static str; N]) {
+        // Zero is not recorded, because CloudWatch charges for a metric that is always zero as for any other
+        // (<https://aws.amazon.com/cloudwatch/pricing/>).
+        if increment > 0 {
             let labels = self.dimensions.iter().zip(values).map(|(name, value)| Label::from_static_parts(name, value));
-            metrics::counter!(self.name, labels.collect::<Vec<_>>()).increment(more);
+            metrics::counter!(self.name, labels.collect::<Vec<_>>()).increment(increment);
         }
     }
 }
@@ -220,10 +223,14 @@ impl Series<[&'static str; 0]> {
     }
 }
 
-/// Tells the collector the units, and counts this process.
-pub(crate) fn begin() {
+/// Registers the unit of every metric with the collector.
+pub(crate) fn describe_units() {
     for Series { name, unit, .. } in ALL {
         metrics::describe_histogram!(name, unit, "");
     }
+}
+
+/// Counts the start of this process.
+pub(crate) fn count_cold_start() {
     COLD_STARTS.count(1, []);
 }

@@ -1,3 +1,5 @@
+//! Reads the body of a submitted form, whichever of the three content types of a form it has.
+
 use futures::stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -7,45 +9,45 @@ use serde_json::Value as Json;
 
 use crate::Problem;
 
-/// The largest body a form may have, in bytes: an application form is text, and an SQS message of it must fit into
-/// 1 MiB with room for escapes.
+/// The largest form body, in bytes. The form becomes one SQS message, which can have 1 MiB with all characters escaped
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
 pub const BODY_LIMIT: usize = 64 * 1024;
 
-/// The submitted fields in the order they were sent, names repeated where they were.
+/// The submitted fields, in the order of the body. A name can occur more than once.
 #[derive(Debug, Default)]
 pub struct Form {
     fields: Vec<(String, Value)>,
 }
 
-/// What was submitted for one field.
+/// The submitted value of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Text, as it was sent. JSON numbers and booleans are their text, JSON `null` is the empty string.
+    /// Text, unchanged. A JSON number or boolean becomes its text, and JSON `null` becomes the empty string.
     Text(Private<String>),
-    /// Something a text field cannot hold: an uploaded file, a JSON array or object.
+    /// An uploaded file, or a JSON array or object.
     NotText,
 }
 
-/// Why a body is not a form.
+/// Why a body cannot be read as a form.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
-    /// No content type, or one that is not a form's.
-    #[error("the content type is not one of a form")]
+    /// The content type is missing, or no form is sent with it.
+    #[error("the content type is not that of a form")]
     UnsupportedMediaType,
-    /// More than [`BODY_LIMIT`].
+    /// The body is larger than [`BODY_LIMIT`].
     #[error("the body is larger than {BODY_LIMIT} bytes")]
     TooLarge,
-    /// The content type is right and the bytes are not that.
+    /// The body does not match its content type. The text names what was expected.
     #[error("the body is not {0}")]
     Unreadable(&'static str),
 }
 
 impl Form {
     /// Reads a body of type `application/x-www-form-urlencoded`, `multipart/form-data` or `application/json` (one flat
-    /// object). Text must be UTF-8.
+    /// object). Text must be UTF-8. No body makes it panic.
     ///
     /// # Errors
-    /// As [`FormError`] says. Never panics, whatever the bytes.
+    /// See [`FormError`].
     pub async fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, FormError> {
         if body.len() > BODY_LIMIT {
             return Err(FormError::TooLarge);
@@ -67,15 +69,15 @@ impl Form {
         }
     }
 
-    /// Every value submitted under this name, in order.
+    /// All values with this name, in the order of the body.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
         self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value)
     }
 
     fn urlencoded(body: &[u8]) -> Result<Self, FormError> {
         const EXPECTED: &str = "URL-encoded UTF-8 text";
-        // The decoder puts U+FFFD where bytes are not UTF-8. A submitted U+FFFD is no loss to refuse: it is what some
-        // other program already put where it lost a character.
+        // The decoder replaces bytes that are not UTF-8 by U+FFFD. A U+FFFD that was submitted is refused as well:
+        // another program already lost a character there.
         let pairs = form_urlencoded::parse(body);
         let fields = pairs.map(|(name, value)| {
             let readable = !name.contains('\u{FFFD}') && !value.contains('\u{FFFD}');
@@ -86,7 +88,8 @@ impl Form {
 
     fn json(body: &[u8]) -> Result<Self, FormError> {
         const EXPECTED: &str = "a JSON object";
-        // Straight into a map: a name given twice keeps its last value, as JavaScript's own parser has it.
+        // Of a repeated name the last value counts, as in JavaScript's `JSON.parse`
+        // (<https://tc39.es/ecma262/#sec-json.parse>).
         let object: serde_json::Map<String, Json> =
             serde_json::from_slice(body).map_err(|_| FormError::Unreadable(EXPECTED))?;
         let fields = object.into_iter().map(|(name, value)| {
@@ -112,7 +115,8 @@ impl Form {
             let is_file = part.file_name().is_some();
             let bytes = part.bytes().await.map_err(|_| FormError::Unreadable(MULTIPART))?;
             let value = match is_file {
-                // A browser sends an empty file for a file input that nobody used.
+                // A browser sends an empty file for a file input without a chosen file
+                // (<https://html.spec.whatwg.org/#constructing-form-data-set>).
                 true if bytes.is_empty() => text(String::new()),
                 true => Value::NotText,
                 false => text(String::from_utf8(bytes.into()).map_err(|_| FormError::Unreadable(MULTIPART))?),
@@ -145,7 +149,7 @@ impl From<FormError> for Problem {
             FormError::Unreadable(expected) => Self::new(
                 StatusCode::BAD_REQUEST,
                 "The form cannot be read",
-                format!("The content type says otherwise, but the body is not {expected}."),
+                format!("The body does not match its content type: it is not {expected}."),
             ),
         }
     }
@@ -214,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn other_content_types_are_refused() {
+    fn a_content_type_of_no_form_is_refused() {
         for content_type in ["text/plain", "application/xml", "application/json; charset=utf-16", "nonsense", ""] {
             assert_eq!(read(content_type, b"a=1").unwrap_err(), FormError::UnsupportedMediaType, "{content_type}");
         }
@@ -222,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_on_the_whole_body() {
+    fn the_limit_counts_the_whole_body() {
         let content_type = "application/x-www-form-urlencoded";
         assert!(read(content_type, &vec![b'a'; BODY_LIMIT]).is_ok());
         assert_eq!(read(content_type, &vec![b'a'; BODY_LIMIT + 1]).unwrap_err(), FormError::TooLarge);
@@ -250,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_form_or_a_problem_under_500(
+        fn any_bytes_are_a_form_or_a_client_error(
             body in prop::collection::vec(any::<u8>(), 0..400),
             content_type in prop::sample::select(vec![
                 "application/x-www-form-urlencoded", "application/json", "multipart/form-data; boundary=B", "text/plain",

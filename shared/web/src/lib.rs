@@ -2,12 +2,12 @@
 //!
 //! Knows nothing of Lambda: requests and answers are the `http` crate's types.
 
-mod answer;
 mod form;
 mod preference;
 mod problem;
+mod response;
 
-pub use answer::{allow_forms, json, notice, page, see_other};
 pub use form::{BODY_LIMIT, Form, FormError, Value};
 pub use preference::{Preference, preferred_language};
 pub use problem::{FieldError, Problem};
+pub use response::{allow_forms, json, notice, page, see_other};

@@ -1,7 +1,9 @@
+//! Content negotiation: which media type and which language the client prefers.
+
 use http::header::{ACCEPT, ACCEPT_LANGUAGE};
 use http::{HeaderMap, HeaderName};
 
-/// What the client would rather have: data for a program or a page for a person.
+/// The media type that the client prefers: data for a program, or a page for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preference {
     /// `application/json`.
@@ -11,8 +13,9 @@ pub enum Preference {
 }
 
 impl Preference {
-    /// Reads `Accept`. A page only for those who name `text/html` and do not weigh `application/json` above it:
-    /// browsers do on a plain form, `fetch` and command-line clients (`*/*`, or nothing) do not.
+    /// Reads `Accept`. A client gets a page only if it names `text/html` with at least the weight of
+    /// `application/json`. A browser does so when it posts a plain form. `fetch` and command-line clients send `*/*` or
+    /// no `Accept` at all, and get JSON.
     pub fn of(headers: &HeaderMap) -> Self {
         let accepted = |wanted: &str| weight(headers, &ACCEPT, |media_type| media_type.eq_ignore_ascii_case(wanted));
         let html = accepted("text/html");
@@ -20,13 +23,15 @@ impl Preference {
     }
 }
 
-/// The one of the `available` languages, tags such as `hi`, that `Accept-Language` weighs highest; of two that it weighs
-/// alike the earlier; none if it names none of them. Who asks for `hi-IN` is content with `hi`.
+/// The language in `available` (tags such as `hi`) with the highest weight in `Accept-Language`.
+///
+/// Between equal weights, the earlier language in `available` wins. `hi-IN` in the header matches `hi`. `None` if the
+/// header names no available language.
 pub fn preferred_language<'a>(headers: &HeaderMap, available: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut best = (0.0, None);
     for language in available {
-        let is_it = |range: &str| range.split('-').next().is_some_and(|it| it.eq_ignore_ascii_case(language));
-        let weight = weight(headers, &ACCEPT_LANGUAGE, is_it);
+        let matches = |range: &str| range.split('-').next().is_some_and(|tag| tag.eq_ignore_ascii_case(language));
+        let weight = weight(headers, &ACCEPT_LANGUAGE, matches);
         if weight > best.0 {
             best = (weight, Some(language));
         }
@@ -34,7 +39,7 @@ pub fn preferred_language<'a>(headers: &HeaderMap, available: impl IntoIterator<
     best.1
 }
 
-/// The highest `q` that a header gives to something that matches; 0 if nothing does
+/// The highest `q` among the header's items that match, and 0 without a match
 /// (<https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2>).
 fn weight(headers: &HeaderMap, name: &HeaderName, matches: impl Fn(&str) -> bool) -> f32 {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
@@ -61,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_for_those_who_ask_for_one() {
+    fn a_client_that_prefers_html_gets_a_page() {
         let cases = [
             (None, Preference::Json),
             (Some("*/*"), Preference::Json),
@@ -78,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_language_is_the_one_that_is_weighed_highest() {
+    fn the_available_language_with_the_highest_weight_is_preferred() {
         let cases = [
             (None, None),
             (Some(""), None),

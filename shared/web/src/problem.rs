@@ -1,14 +1,17 @@
+//! An error as the client sees it: a problem document for programs, a page for people.
+
 use askama::Template;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::Preference;
-use crate::answer::{answer, page};
+use crate::response::{page, response};
 
-/// What is wrong with a request: a problem document (RFC 9457) for programs, a page for people.
+/// What is wrong with a request. A program gets it as a problem document (<https://www.rfc-editor.org/rfc/rfc9457>), a
+/// person as a page.
 ///
-/// Never holds a submitted value, only names of fields and what was expected.
+/// It names fields and what was expected of them. It never holds a submitted value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -32,7 +35,7 @@ pub struct Problem {
 pub struct FieldError {
     /// The field's name in the form.
     pub field: String,
-    /// What was expected.
+    /// What was expected, as the rest of a sentence that begins with the field: "must be at most 5 characters".
     pub detail: String,
 }
 
@@ -43,25 +46,25 @@ struct Page<'a> {
 }
 
 impl Problem {
-    /// A problem with this status. `detail` tells the reader what to do about it.
+    /// A problem with this status. `detail` says what the reader can do about it.
     pub fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
         let (code, detail) = (status.as_u16(), detail.into());
         Self { kind: None, status, code, title, detail, errors: Vec::new(), retry_after: None, allow: None }
     }
 
-    /// The same problem with a type: a relative reference such as `/problems/wrong-credentials`, which says to programs what
-    /// happened and stays as it is whatever the texts become (<https://www.rfc-editor.org/rfc/rfc9457#section-3.1.1>).
+    /// The same problem with a type: a relative reference such as `/problems/wrong-credentials`. Programs can rely on
+    /// it, because it stays the same when the texts change (<https://www.rfc-editor.org/rfc/rfc9457#section-3.1.1>).
     #[must_use]
     pub fn of_type(self, kind: &'static str) -> Self {
         Self { kind: Some(kind), ..self }
     }
 
-    /// Its type, if it has one.
+    /// The problem's type, if it has one.
     pub fn kind(&self) -> Option<&'static str> {
         self.kind
     }
 
-    /// 422: the request was read and these fields of it are not as they must be.
+    /// 422 Unprocessable Content: the request is a form, and these fields of it are wrong.
     pub fn fields(errors: Vec<FieldError>) -> Self {
         let detail = match errors.len() {
             1 => "One field needs your attention.".to_owned(),
@@ -70,54 +73,55 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "The form is not complete", detail).with_errors(errors)
     }
 
-    /// The same with what is wrong with these fields.
+    /// The same problem with a list of wrong fields.
     #[must_use]
     pub fn with_errors(self, errors: Vec<FieldError>) -> Self {
         Self { errors, ..self }
     }
 
-    /// 503: nothing was stored; the same request may be sent again after `seconds`.
+    /// 503 Service Unavailable: nothing was stored, and the client can repeat the request after `seconds`.
     pub fn try_again(detail: impl Into<String>, seconds: u16) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Please try again in a moment", detail);
         Self { retry_after: Some(seconds), ..problem }
     }
 
-    /// 429: this was asked too often; it may be asked again after `seconds`.
+    /// 429 Too Many Requests: the client reached a limit and can repeat the request after `seconds`.
     pub fn too_many_requests(detail: impl Into<String>, seconds: u16) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many attempts", detail);
         Self { retry_after: Some(seconds), ..problem }
     }
 
-    /// 405: only the methods in `allow` are served here.
+    /// 405 Method Not Allowed: this path serves only the methods in `allow`.
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let detail = format!("This address takes {allow} requests only.");
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed", detail);
         Self { allow: Some(allow), ..problem }
     }
 
-    /// The answer's status.
+    /// The status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What the reader is told to do about it.
+    /// What the reader can do about the problem.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The answer in the form the client would rather have.
+    /// The response in the media type that the client prefers.
     pub fn respond(&self, preference: Preference) -> Response<String> {
         let mut response = match preference {
             Preference::Html => page(self.status, &Page { problem: self }),
             Preference::Json => {
                 let text = serde_json::to_string(self).expect("a problem is a plain struct, which always serializes");
-                answer(self.status, "application/problem+json", text)
+                response(self.status, "application/problem+json", text)
             }
         };
         let headers = response.headers_mut();
         headers.extend(self.retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
         headers.extend(self.allow.map(|methods| (ALLOW, HeaderValue::from_static(methods))));
-        // HTTP asks for this with every 401. No browser knows the scheme, so none asks the reader for a password of its own.
+        // HTTP requires this header with every 401 (<https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2>). Browsers
+        // do not know the scheme `Portal`, so they show no password dialog of their own.
         let is_unauthorized = self.status == StatusCode::UNAUTHORIZED;
         headers.extend(is_unauthorized.then_some((WWW_AUTHENTICATE, HeaderValue::from_static("Portal"))));
         response
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_comes_first() {
+    fn the_type_is_the_first_member_of_a_problem_document() {
         let problem =
             Problem::new(StatusCode::NOT_FOUND, "Not here", "Look elsewhere.").of_type("/problems/unknown-address");
         assert_eq!(
@@ -166,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_tell_when_and_how_to_come_back() {
+    fn headers_say_when_and_how_to_repeat_the_request() {
         let busy = Problem::try_again("Your form was not stored.", 5).respond(Preference::Json);
         assert_eq!((busy.status().as_u16(), busy.headers()["retry-after"].to_str().unwrap()), (503, "5"));
         let often = Problem::too_many_requests("Wait a minute.", 60).respond(Preference::Json);

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use leadsquared::{Attributes, Client, Keys, Options, Registration};
+use leadsquared::portal::Registration;
+use leadsquared::{Attributes, Client, Keys, Options};
 use leadsquared_emulator::{Emulator, Mail};
 use local_stack::steps::Steps;
 use serde_json::{Value, json};

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use leadsquared::schema_name;
+use leadsquared::wire::EventType;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -11,7 +13,7 @@ use crate::failure::Failure;
 use crate::leads::{self, Writer};
 use crate::store::{stamp, time_of};
 use crate::tenant::{ActivityType, Tenant};
-use crate::webhooks::{self, Event};
+use crate::webhooks;
 
 /// An activity of a lead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -112,9 +114,9 @@ pub(crate) fn post(writer: &Writer<'_>, lead_id: &str, new: New) -> Result<Strin
         stamp(activity.created_at),
         activity.created_by,
     ])?;
-    let score: i64 = lead.field("Score").and_then(|score| score.parse().ok()).unwrap_or_default();
+    let score: i64 = lead.field(schema_name::SCORE).and_then(|score| score.parse().ok()).unwrap_or_default();
     for (name, value) in [
-        ("Score", (score + i64::from(kind.score)).to_string()),
+        (schema_name::SCORE, (score + i64::from(kind.score)).to_string()),
         ("ProspectActivityId_Max", activity.id.clone()),
         ("ProspectActivityName_Max", kind.name.clone()),
         ("ProspectActivityDate_Max", dates::to_the_second(activity.created_at)),
@@ -124,7 +126,7 @@ pub(crate) fn post(writer: &Writer<'_>, lead_id: &str, new: New) -> Result<Strin
     if kind.score != 0 {
         webhooks::score_changed(writer, &lead, &leads::existing(db, &lead.id)?)?;
     }
-    webhooks::activity_written(writer, Event::ActivityCreate, kind, &activity)?;
+    webhooks::activity_written(writer, EventType::ActivityCreate, kind, &activity)?;
     Ok(activity.id)
 }
 
@@ -138,7 +140,7 @@ pub(crate) fn update(writer: &Writer<'_>, id: &str, fields: BTreeMap<String, Str
     activity.fields.extend(fields);
     let written = serde_json::to_string(&activity.fields).map_err(|_| Failure::internal())?;
     db.prepare_cached("UPDATE activity SET fields = ?2 WHERE id = ?1")?.execute([&activity.id, &written])?;
-    webhooks::activity_written(writer, Event::ActivityUpdate, kind, &activity)
+    webhooks::activity_written(writer, EventType::ActivityUpdate, kind, &activity)
 }
 
 fn check_fields(kind: &ActivityType, fields: &BTreeMap<String, String>) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Method, StatusCode};
+use leadsquared::schema_name;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ use crate::{deliveries, portal_users, webhooks};
 const SHOWN: usize = 50;
 
 /// The field that people in the CRM move leads along by.
-const STAGE: &str = "ProspectStage";
+const STAGE: &str = schema_name::PROSPECT_STAGE;
 
 pub(crate) fn router() -> Router<Arc<World>> {
     Router::new()
@@ -406,8 +407,8 @@ async fn page(State(world): Shared) -> Result<Response, Failure> {
         }),
         leads: newest(leads, |lead| LeadRow {
             name: lead.display_name(),
-            email: lead.field("EmailAddress").unwrap_or_default().to_owned(),
-            phone: lead.field("Phone").unwrap_or_default().to_owned(),
+            email: lead.field(schema_name::EMAIL_ADDRESS).unwrap_or_default().to_owned(),
+            phone: lead.field(schema_name::PHONE).unwrap_or_default().to_owned(),
             stage: lead.field(STAGE).unwrap_or_default().to_owned(),
             portal_user: users.iter().any(|user| user.lead_id == lead.id),
             id: lead.id,

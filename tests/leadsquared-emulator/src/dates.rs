@@ -1,36 +1,27 @@
-//! LeadSquared's date-time formats; all are UTC: <https://apidocs.leadsquared.com/overview/>.
+//! Which of LeadSquared's date-time spellings goes where (<https://apidocs.leadsquared.com/overview/>).
 
-use time::format_description::StaticFormatDescription;
-use time::macros::format_description;
-use time::{OffsetDateTime, PrimitiveDateTime};
-
-const TO_THE_SECOND: StaticFormatDescription = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
-const TWELVE_HOURS: StaticFormatDescription = format_description!(
-    "[month padding:none]/[day padding:none]/[year] [hour repr:12 padding:none]:[minute]:[second] [period]"
-);
-const TO_THE_MILLISECOND: StaticFormatDescription =
-    format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]");
+use leadsquared::date_time;
+use time::OffsetDateTime;
 
 /// As requests, activities and webhooks write it.
 pub(crate) fn to_the_second(time: OffsetDateTime) -> String {
-    time.format(TO_THE_SECOND).unwrap_or_default()
+    date_time::write(time.to_utc())
 }
 
 /// As the inner fields of a listed activity write it.
 pub(crate) fn of_an_inner_field(time: OffsetDateTime) -> String {
-    time.format(TWELVE_HOURS).unwrap_or_default()
+    date_time::write_american(time.to_utc())
 }
 
-/// As leads are read back: seconds are all that is kept.
+/// As leads are read back: LeadSquared keeps seconds only.
 pub(crate) fn of_a_lead(time: OffsetDateTime) -> String {
-    time.replace_nanosecond(0).ok().and_then(|time| time.format(TO_THE_MILLISECOND).ok()).unwrap_or_default()
+    format!("{}.000", to_the_second(time))
 }
 
-/// Reads what a request may send.
+/// Reads what a request may send, which always begins with the year.
 pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
-    let read =
-        PrimitiveDateTime::parse(text, TO_THE_SECOND).or_else(|_| PrimitiveDateTime::parse(text, TO_THE_MILLISECOND));
-    read.ok().map(PrimitiveDateTime::assume_utc)
+    let begins_with_year = text.as_bytes().get(4) == Some(&b'-');
+    begins_with_year.then(|| date_time::read(text))?.map(OffsetDateTime::from)
 }
 
 #[cfg(test)]

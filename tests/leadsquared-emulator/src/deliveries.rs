@@ -129,7 +129,7 @@ pub(crate) async fn run(world: Arc<World>, mut stop: watch::Receiver<bool>) {
         };
         tokio::select! {
             () = due => {}
-            () = world.told.notified() => {}
+            () = world.deliverable.notified() => {}
             Some(_) = under_way.join_next() => {}
             _ = stop.changed() => return,
         }
@@ -179,10 +179,11 @@ async fn attempt(world: Arc<World>, account: Arc<Account>, job: Job) {
     if webhook.status != WebhookStatus::Enabled {
         // Nothing to undo when this fails: the next start finds it in the middle and drops it again.
         let _ = record(&account, &job, job.attempts, None, DeliveryState::Dropped, None);
-        return;
+    } else {
+        let status = post(&world, &webhook, &job).await;
+        let _ = conclude(&world, &account, &job, status);
     }
-    let status = post(&world, &webhook, &job).await;
-    let _ = conclude(&world, &account, &job, status);
+    world.changed.send_replace(());
 }
 
 /// The status of the receiver's answer, if there is one.

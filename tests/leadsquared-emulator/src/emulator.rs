@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use leadsquared::schema_name;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -174,7 +175,7 @@ impl Emulator {
     /// The lead with that e-mail address.
     pub fn lead_by_email(&self, email: &str) -> Option<Lead> {
         let db = self.account().store.connection();
-        let id = leads::with_value(&db, "EmailAddress", email).expect(READS)?;
+        let id = leads::with_value(&db, schema_name::EMAIL_ADDRESS, email).expect(READS)?;
         leads::by_id(&db, &id).expect(READS)
     }
 
@@ -244,6 +245,16 @@ impl Emulator {
     /// account's and those to the wrong region's host included, so that no account can have received more.
     pub fn window_max(&self) -> usize {
         self.world.log.window_max()
+    }
+
+    /// Waits until `condition` holds. It is checked now, and again after each call that arrives or takes effect, each
+    /// change made in the CRM, each attempt to deliver a webhook and each sign-in to the hosted page.
+    pub async fn reached(&self, condition: impl Fn(&Self) -> bool) {
+        let mut changed = self.world.changed.subscribe();
+        while !condition(self) {
+            // The sender lives in `self`: `changed` cannot report that it is gone.
+            let _ = changed.changed().await;
+        }
     }
 
     /// Adds a lead as somebody working in the CRM would; returns its id.

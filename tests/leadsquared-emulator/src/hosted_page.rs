@@ -15,6 +15,7 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, StatusCode};
+use leadsquared::schema_name;
 use serde::Deserialize;
 
 use crate::admission::Query;
@@ -74,6 +75,7 @@ async fn open(
     match redeem(&world, &account, &query, key)? {
         Some((lead, cookie)) => {
             account.opened(world.now());
+            world.changed.send_replace(());
             let page = page(&account, query.get("portalid"), Some(lead), None, String::new());
             Ok(([(SET_COOKIE, cookie)], page).into_response())
         }
@@ -102,7 +104,7 @@ async fn sign_in(State(world): State<Arc<World>>, Form(form): Form<SignIn>) -> R
     let account = account_of(&world, Some(&form.portal_id));
     let portal_id = form.portal_id.to_ascii_lowercase();
     let users_of = Some(portal_id.as_str()).filter(|_| world.settings.switches.users_per_portal);
-    let lead = leads::with_value(&account.store.connection(), "EmailAddress", form.email.trim())?;
+    let lead = leads::with_value(&account.store.connection(), schema_name::EMAIL_ADDRESS, form.email.trim())?;
     let hash = match &lead {
         Some(lead) => portal_users::password_hash(&account.store.connection(), lead, users_of)?,
         None => None,
@@ -236,7 +238,7 @@ fn page(
         portal_name: portal.map(|portal| portal.name.clone()).unwrap_or_default(),
         signed_in: lead.map(|lead| SignedIn {
             name: lead.display_name(),
-            email: lead.field("EmailAddress").unwrap_or_default().to_owned(),
+            email: lead.field(schema_name::EMAIL_ADDRESS).unwrap_or_default().to_owned(),
         }),
         message,
         email,

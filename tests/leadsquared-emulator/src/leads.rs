@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use leadsquared::schema_name;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -45,9 +46,9 @@ impl Lead {
 
     /// First and last name, or the e-mail address without them.
     pub fn display_name(&self) -> String {
-        let names = [self.field("FirstName"), self.field("LastName")];
+        let names = [self.field(schema_name::FIRST_NAME), self.field(schema_name::LAST_NAME)];
         let name = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        if name.is_empty() { self.field("EmailAddress").unwrap_or("Unnamed lead").to_owned() } else { name }
+        if name.is_empty() { self.field(schema_name::EMAIL_ADDRESS).unwrap_or("Unnamed lead").to_owned() } else { name }
     }
 }
 
@@ -187,9 +188,12 @@ impl Writer<'_> {
                 "INSERT INTO lead (id, created_at, created_by, modified_at, modified_by) VALUES (?1, ?2, ?3, ?2, ?3)",
             )?
             .execute(params![id, stamp(self.now), self.user.id])?;
-        for (name, value) in
-            [("ProspectStage", "Prospect"), ("DoNotEmail", "0"), ("DoNotCall", "0"), ("OwnerId", &self.user.id)]
-        {
+        for (name, value) in [
+            (schema_name::PROSPECT_STAGE, "Prospect"),
+            ("DoNotEmail", "0"),
+            ("DoNotCall", "0"),
+            (schema_name::OWNER_ID, &self.user.id),
+        ] {
             write_value(self.db, &id, name, Some(value))?;
         }
         write_values(self.db, &id, changes)?;
@@ -333,29 +337,29 @@ pub(crate) fn flat(
     date: fn(OffsetDateTime) -> String,
 ) -> Map<String, Value> {
     let user = |id: &str| users.iter().find(|user| user.id == id);
-    let owner = lead.field("OwnerId").and_then(user);
+    let owner = lead.field(schema_name::OWNER_ID).and_then(user);
     let readable = tenant.fields.iter().filter(|field| !field.write_only);
     readable
         .map(|field| {
             let name = field.schema_name.as_str();
             let kept = || lead.field(name).map(str::to_owned);
             let value = match name {
-                "ProspectID" => Some(lead.id.clone()),
-                "ProspectAutoId" => Some(lead.auto_id.to_string()),
-                "CreatedOn" => Some(date(lead.created_at)),
-                "CreatedBy" => Some(lead.created_by.clone()),
+                schema_name::PROSPECT_ID => Some(lead.id.clone()),
+                schema_name::PROSPECT_AUTO_ID => Some(lead.auto_id.to_string()),
+                schema_name::CREATED_ON => Some(date(lead.created_at)),
+                schema_name::CREATED_BY => Some(lead.created_by.clone()),
                 "CreatedByName" => user(&lead.created_by).map(|user| user.name.clone()),
-                "ModifiedOn" => Some(date(lead.modified_at)),
+                schema_name::MODIFIED_ON => Some(date(lead.modified_at)),
                 "LeadLastModifiedOn" => {
                     let activity = lead.field("ProspectActivityDate_Max").and_then(dates::parse);
                     Some(date(activity.map_or(lead.modified_at, |activity| activity.max(lead.modified_at))))
                 }
-                "ModifiedBy" => Some(lead.modified_by.clone()),
+                schema_name::MODIFIED_BY => Some(lead.modified_by.clone()),
                 "ModifiedByName" => user(&lead.modified_by).map(|user| user.name.clone()),
                 "OwnerIdName" => owner.map(|owner| owner.name.clone()),
                 "OwnerIdEmailAddress" => owner.map(|owner| owner.email.clone()),
                 "Origin" => Some("API".to_owned()),
-                "Score" | "EngagementScore" | "TotalVisits" | "StatusCode" | "DeletionStatusCode" => {
+                schema_name::SCORE | "EngagementScore" | "TotalVisits" | "StatusCode" | "DeletionStatusCode" => {
                     kept().or_else(|| Some("0".to_owned()))
                 }
                 "IsLead" => Some("1".to_owned()),

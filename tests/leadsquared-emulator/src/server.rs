@@ -136,7 +136,7 @@ async fn answer_call(world: &Arc<World>, region: Region, call: Call, parts: Part
 async fn serve(world: &Arc<World>, call: Call, request: Request) -> Result<Value, Failure> {
     let admitted = admission::admit(world, call, request)?;
     let answer = work(call, &admitted).await;
-    world.told.notify_one();
+    world.report_change();
     answer
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use leadsquared::schema_name;
 use serde::{Deserialize, Serialize};
 
 /// One LeadSquared account and the settings that its administrator made.
@@ -276,26 +277,30 @@ impl Field {
             ..Self::text(name, display)
         };
         let mut fields = vec![
-            text("FirstName", "First Name"),
-            text("LastName", "Last Name"),
-            Self { unique: true, ..of(DataType::Email, "EmailAddress", "Email") },
-            Self { unique: true, max_length: 50, ..of(DataType::Phone, "Phone", "Phone Number") },
-            Self { max_length: 50, ..of(DataType::Phone, "Mobile", "Mobile Number") },
+            text(schema_name::FIRST_NAME, "First Name"),
+            text(schema_name::LAST_NAME, "Last Name"),
+            Self { unique: true, ..of(DataType::Email, schema_name::EMAIL_ADDRESS, "Email") },
+            Self { unique: true, max_length: 50, ..of(DataType::Phone, schema_name::PHONE, "Phone Number") },
+            Self { max_length: 50, ..of(DataType::Phone, schema_name::MOBILE, "Mobile Number") },
             text("Company", "Company"),
             of(DataType::Website, "Website", "Website"),
             text("JobTitle", "Job Title"),
             text("TimeZone", "Time Zone"),
-            text("Source", "Lead Source"),
+            text(schema_name::SOURCE, "Lead Source"),
             text("SourceMedium", "Source Medium"),
             text("SourceCampaign", "Source Campaign"),
             text("SourceContent", "Source Content"),
-            Self { max_length: 4000, ..text("Notes", "Notes") },
+            Self { max_length: 4000, ..text(schema_name::NOTES, "Notes") },
             of(DataType::Boolean, "DoNotEmail", "Do Not Email"),
             of(DataType::Boolean, "DoNotCall", "Do Not Call"),
             of(DataType::Boolean, "DoNotSMS", "Do Not SMS"),
             of(DataType::Boolean, "DoNotTrack", "Do Not Track"),
-            select("ProspectStage", "Lead Stage", &["Prospect", "Engaged", "Applied", "Enrolled", "Disqualified"]),
-            text("OwnerId", "Owner"),
+            select(
+                schema_name::PROSPECT_STAGE,
+                "Lead Stage",
+                &["Prospect", "Engaged", "Applied", "Enrolled", "Disqualified"],
+            ),
+            text(schema_name::OWNER_ID, "Owner"),
             text("LeadType", "Lead Type"),
             text("mx_Street1", "Address 1"),
             text("mx_Street2", "Address 2"),
@@ -303,8 +308,8 @@ impl Field {
             text("mx_State", "State"),
             text("mx_Country", "Country"),
             text("mx_Zip", "Zip"),
-            secret("mx_Portal_Password", "Portal Password"),
-            secret("mx_Portal_Confirm_Password", "Portal Confirm Password"),
+            secret(schema_name::PORTAL_PASSWORD, "Portal Password"),
+            secret(schema_name::PORTAL_CONFIRM_PASSWORD, "Portal Confirm Password"),
             select("mx_Program", "Program", &["Data Science", "Design", "Finance", "Law"]),
             of(DataType::Date, "mx_Date_of_Birth", "Date of Birth"),
             Self { unique: true, max_length: 10, ..text("mx_PAN_Number", "PAN Number") },
@@ -314,11 +319,11 @@ impl Field {
         ];
         fields.extend(
             [
-                "ProspectID",
-                "ProspectAutoId",
+                schema_name::PROSPECT_ID,
+                schema_name::PROSPECT_AUTO_ID,
                 "Origin",
                 "Grade",
-                "Score",
+                schema_name::SCORE,
                 "Revenue",
                 "EngagementScore",
                 "TotalVisits",
@@ -330,12 +335,12 @@ impl Field {
                 "ProspectActivityName_Max",
                 "ProspectActivityId_Max",
                 "ProspectActivityDate_Max",
-                "CreatedBy",
+                schema_name::CREATED_BY,
                 "CreatedByName",
-                "CreatedOn",
-                "ModifiedBy",
+                schema_name::CREATED_ON,
+                schema_name::MODIFIED_BY,
                 "ModifiedByName",
-                "ModifiedOn",
+                schema_name::MODIFIED_ON,
                 "LeadLastModifiedOn",
                 "LeadConversionDate",
                 "StatusCode",

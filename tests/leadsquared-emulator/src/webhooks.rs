@@ -6,6 +6,8 @@
 //! What is to be told is written in the transaction that causes it, so neither can be without the other; sending is
 //! [`crate::deliveries`]' business.
 
+use leadsquared::schema_name::{MOBILE, MODIFIED_BY, MODIFIED_ON, OWNER_ID, PHONE, PROSPECT_ID, SCORE};
+use leadsquared::wire::EventType;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -18,62 +20,14 @@ use crate::leads::{self, Lead, Writer};
 use crate::store::stamp;
 use crate::tenant::ActivityType;
 
-/// The events that can be listened for, by the number that calls use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    ActivityCreate,
-    ActivityUpdate,
-    LeadCreate,
-    OwnerChange,
-    LeadUpdate,
-    ScoreChange,
-    FieldChange,
-    /// A number that LeadSquared knows for something that the emulator has not: tasks, opportunities, landing pages.
-    NeverHere(&'static str),
+/// The event of a number that calls use. Stage change cannot be listened for through the API, field change can.
+pub(crate) fn event_of_number(number: &str) -> Option<EventType> {
+    EventType::of_number(number).filter(|event| *event != EventType::LeadStageChange)
 }
 
-impl Event {
-    /// The event of a number; stage change (5) cannot be listened for through the API, field change can.
-    pub(crate) fn of_number(number: &str) -> Option<Self> {
-        Some(match number {
-            "1" => Self::NeverHere("Landing_Page_submission"),
-            "2" => Self::ActivityCreate,
-            "3" => Self::LeadCreate,
-            "4" => Self::OwnerChange,
-            "6" => Self::LeadUpdate,
-            "7" => Self::NeverHere("Task_Create"),
-            "8" => Self::NeverHere("Task_Reminder"),
-            "9" => Self::ScoreChange,
-            "15" => Self::ActivityUpdate,
-            "16" => Self::NeverHere("Task_Complete"),
-            "17" => Self::NeverHere("Task_Update"),
-            "26" => Self::FieldChange,
-            "28" => Self::NeverHere("Task_Delete"),
-            "29" => Self::NeverHere("Opportunity_Post_Create"),
-            "30" => Self::NeverHere("Opportunity_Post_Update"),
-            "31" => Self::NeverHere("Opportunity_Post_Delete"),
-            _ => return None,
-        })
-    }
-
-    /// The name in deliveries and lists.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::ActivityCreate => "LeadActivity_Post_Create",
-            Self::ActivityUpdate => "LeadActivity_Post_Update",
-            Self::LeadCreate => "Lead_Post_Create",
-            Self::OwnerChange => "Lead_Owner_Change",
-            Self::LeadUpdate => "Lead_Post_Update",
-            Self::ScoreChange => "Lead_Score_Change",
-            Self::FieldChange => "Lead_Field_Change",
-            Self::NeverHere(name) => name,
-        }
-    }
-
-    /// Whether listening for it needs the code of an activity type.
-    pub(crate) fn is_of_activities(self) -> bool {
-        matches!(self, Self::ActivityCreate | Self::ActivityUpdate)
-    }
+/// Whether listening for an event needs the code of an activity type.
+pub(crate) fn is_of_activities(event: EventType) -> bool {
+    matches!(event, EventType::ActivityCreate | EventType::ActivityUpdate)
 }
 
 /// What a webhook was created with.
@@ -109,8 +63,8 @@ pub(crate) struct Header {
 }
 
 impl Description {
-    pub(crate) fn event(&self) -> Option<Event> {
-        Event::of_number(&self.webhook_event)
+    pub(crate) fn event(&self) -> Option<EventType> {
+        event_of_number(&self.webhook_event)
     }
 }
 
@@ -170,7 +124,7 @@ impl Stored {
     pub(crate) fn shown(&self) -> Webhook {
         Webhook {
             id: self.id.clone(),
-            event: self.description.event().map(Event::name).unwrap_or_default().to_owned(),
+            event: self.description.event().map(EventType::name).unwrap_or_default().to_owned(),
             address: self.description.url.split(['?', '#']).next().unwrap_or_default().to_owned(),
             status: self.status,
             failures: self.failures,
@@ -223,36 +177,36 @@ pub(crate) fn delete(db: &Connection, id: &str) -> rusqlite::Result<bool> {
 
 /// Tells who listens that a lead was created: one flat object.
 pub(crate) fn lead_created(writer: &Writer<'_>, lead: &Lead) -> Result<(), Failure> {
-    tell(writer, &Value::Object(snapshot(writer, lead)), |event, _| event == Event::LeadCreate)
+    tell(writer, &Value::Object(snapshot(writer, lead)), |event, _| event == EventType::LeadCreate)
 }
 
 /// Tells who listens that a lead was written: what it was before, and what it is now.
 pub(crate) fn lead_updated(writer: &Writer<'_>, before: &Lead, after: &Lead) -> Result<(), Failure> {
     let changed = |field: &str| before.field(field) != after.field(field);
     tell_change(writer, before, after, |event, description| match event {
-        Event::LeadUpdate => true,
-        Event::OwnerChange => changed("OwnerId"),
-        Event::ScoreChange => changed("Score"),
-        Event::FieldChange => description.changed_lead_field.as_deref().is_some_and(changed),
-        Event::ActivityCreate | Event::ActivityUpdate | Event::LeadCreate | Event::NeverHere(_) => false,
+        EventType::LeadUpdate => true,
+        EventType::LeadOwnerChange => changed(OWNER_ID),
+        EventType::LeadScoreChange => changed(SCORE),
+        EventType::LeadFieldChange => description.changed_lead_field.as_deref().is_some_and(changed),
+        _ => false,
     })
 }
 
 /// Tells who listens that an activity raised or lowered a lead's score; nobody wrote to the lead itself.
 pub(crate) fn score_changed(writer: &Writer<'_>, before: &Lead, after: &Lead) -> Result<(), Failure> {
-    tell_change(writer, before, after, |event, _| event == Event::ScoreChange)
+    tell_change(writer, before, after, |event, _| event == EventType::LeadScoreChange)
 }
 
 fn tell_change(
     writer: &Writer<'_>,
     before: &Lead,
     after: &Lead,
-    listens: impl Fn(Event, &Description) -> bool,
+    listens: impl Fn(EventType, &Description) -> bool,
 ) -> Result<(), Failure> {
     let now = snapshot(writer, after);
     let mut old = every_field(writer, before);
     old.retain(|name, value| {
-        let always = ["ProspectID", "OwnerId", "ModifiedBy", "ModifiedOn"].contains(&name.as_str());
+        let always = [PROSPECT_ID, OWNER_ID, MODIFIED_BY, MODIFIED_ON].contains(&name.as_str());
         always || now.get(name).unwrap_or(&Value::Null) != value
     });
     tell(writer, &json!({ "Before": old, "After": now }), listens)
@@ -261,7 +215,7 @@ fn tell_change(
 /// Fields with a value, and the two phones in any case; dates to the second.
 fn snapshot(writer: &Writer<'_>, lead: &Lead) -> Map<String, Value> {
     let mut flat = every_field(writer, lead);
-    flat.retain(|name, value| !value.is_null() || name == "Phone" || name == "Mobile");
+    flat.retain(|name, value| !value.is_null() || name == PHONE || name == MOBILE);
     flat
 }
 
@@ -269,7 +223,7 @@ fn every_field(writer: &Writer<'_>, lead: &Lead) -> Map<String, Value> {
     leads::flat(&writer.account.tenant, &writer.account.users(), lead, dates::to_the_second)
 }
 
-fn tell(writer: &Writer<'_>, body: &Value, listens: impl Fn(Event, &Description) -> bool) -> Result<(), Failure> {
+fn tell(writer: &Writer<'_>, body: &Value, listens: impl Fn(EventType, &Description) -> bool) -> Result<(), Failure> {
     for webhook in all(writer.db)? {
         let event = webhook.description.event().filter(|event| listens(*event, &webhook.description));
         if let Some(event) = event.filter(|_| webhook.status == WebhookStatus::Enabled) {
@@ -288,7 +242,7 @@ fn tell(writer: &Writer<'_>, body: &Value, listens: impl Fn(Event, &Description)
 /// Tells who listens that an activity was posted or changed; those of about a minute go together, as a list.
 pub(crate) fn activity_written(
     writer: &Writer<'_>,
-    event: Event,
+    event: EventType,
     kind: &ActivityType,
     activity: &Activity,
 ) -> Result<(), Failure> {
@@ -316,7 +270,7 @@ pub(crate) fn activity_written(
     Ok(())
 }
 
-fn gather(writer: &Writer<'_>, event: Event, webhook_id: &str, activity: &Value) -> Result<(), Failure> {
+fn gather(writer: &Writer<'_>, event: EventType, webhook_id: &str, activity: &Value) -> Result<(), Failure> {
     let due = stamp(writer.now + writer.world.settings.webhooks.activity_batch);
     let open: Option<(i64, String)> = writer
         .db

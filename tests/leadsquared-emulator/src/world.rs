@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use time::OffsetDateTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use url::Url;
 
 use crate::StartError;
@@ -32,8 +32,10 @@ pub(crate) struct World {
     pub(crate) randomness: Randomness,
     /// Delivers webhooks.
     pub(crate) http: reqwest::Client,
-    /// Rings when there may be something to deliver.
-    pub(crate) told: Notify,
+    /// Wakes the delivery of webhooks: there may be something to deliver.
+    pub(crate) deliverable: Notify,
+    /// Reports every change to [`Emulator::reached`](crate::Emulator::reached).
+    pub(crate) changed: watch::Sender<()>,
     /// Where the emulator listens; set once it does.
     pub(crate) base: OnceLock<Url>,
 }
@@ -82,7 +84,8 @@ impl World {
             log: CallLog::default(),
             randomness: randomness()?,
             http: deliveries::http_client().ok_or(StartError::Settings("no HTTP client could be made for webhooks"))?,
-            told: Notify::new(),
+            deliverable: Notify::new(),
+            changed: watch::Sender::new(()),
             base: OnceLock::new(),
             settings,
         })
@@ -117,8 +120,14 @@ impl World {
         let user = account.users().into_iter().next().ok_or_else(Failure::internal)?;
         let done =
             account.store.transaction(|db| work(&Writer { world: self, account, db, user: &user, now, raises: true }));
-        self.told.notify_one();
+        self.report_change();
         done
+    }
+
+    /// Wakes the delivery of webhooks and whoever waits for a state of the emulator.
+    pub(crate) fn report_change(&self) {
+        self.deliverable.notify_one();
+        self.changed.send_replace(());
     }
 
     /// The account that a user's keys belong to, and that user.
@@ -229,6 +238,7 @@ impl CallLog {
         }
         log.kept.push_back(RecordedCall { at: now, call, status: None, wrong_region });
         log.arrived += 1;
+        world.changed.send_replace(());
         log.arrived
     }
 

@@ -1,8 +1,9 @@
 //! LeadSquared calls the functions here as it does on AWS: by webhooks that its API was asked for.
 
 use anyhow::{Context, ensure};
-use leadsquared::webhook_setup::WebhookSetup;
-use leadsquared::{Client, Keys, Options, WebhookEvent};
+use leadsquared::crm::WebhookEvent;
+use leadsquared::tools::webhook_setup::WebhookSetup;
+use leadsquared::{Client, Keys, Options};
 use leadsquared_emulator::{Emulator, WebhookStatus};
 use sha2::{Digest, Sha256};
 

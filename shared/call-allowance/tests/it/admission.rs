@@ -1,183 +1,191 @@
-//! The line as a client sees it: leave in time, or a refusal that says when to ask again.
+//! Tests of the allowance as a client sees it: a slot in time, or a refusal that says when to try again.
 
 use std::error::Error;
 use std::future::pending;
 use std::time::Duration;
 
 use call_allowance::{
-    Allowance, Answer, Ask, BackgroundDayUsedUp, DayUsedUp, InProcess, Line, LineError, Rules, Settings, until_next_day,
+    Allowance, AllowanceRules, AllowanceSettings, BackgroundDayUsedUp, CallSchedule, DayUsedUp, InProcess,
+    ScheduleError, SlotDecision, SlotRequest, until_next_day,
 };
 use futures::executor::block_on;
 use leadsquared::{Admission, Lane, Limit, TurnedAway};
 use time::OffsetDateTime;
+use virtual_clock::VirtualClock;
 
 use crate::suite::{rules, settings};
-use crate::virtual_time::{Timeline, WorkerClock};
+use crate::worker_clock::{WorkerClock, new_run};
 
-/// Runs a piece of work on a clock that is right, to its end.
-fn run(work: impl AsyncFnOnce(&Timeline, WorkerClock) + 'static) {
-    let timeline = Timeline::new();
-    let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::ZERO };
+/// Runs work with a correct clock, to its end.
+fn run(work: impl AsyncFnOnce(&VirtualClock, WorkerClock) + 'static) {
+    let true_time = new_run(0);
+    let clock = WorkerClock::exact(&true_time);
     let done = std::rc::Rc::new(std::cell::Cell::new(false));
-    let (of_work, in_work) = (timeline.clone(), done.clone());
+    let (of_work, in_work) = (true_time.clone(), done.clone());
     let work = Box::pin(async move {
         work(&of_work, clock).await;
         in_work.set(true);
     });
-    timeline.run(vec![work], Duration::from_secs(1_000_000));
-    assert!(done.get(), "the work waits for something that never comes");
+    true_time.run_until(vec![work], Duration::from_secs(1_000_000));
+    assert!(done.get(), "the work waits for ever");
 }
 
-async fn admit(allowance: &impl Admission, timeline: &Timeline, lane: Lane, time: Duration) -> Result<(), TurnedAway> {
-    allowance.admit(lane, timeline.instant() + time).await
+async fn admit(
+    allowance: &impl Admission,
+    true_time: &VirtualClock,
+    lane: Lane,
+    time: Duration,
+) -> Result<(), TurnedAway> {
+    allowance.admit(lane, true_time.instant() + time).await
 }
 
 const LONG: Duration = Duration::from_secs(20);
 
 #[test]
-fn leave_is_given_when_the_slot_comes() {
-    run(async |timeline, clock| {
+fn a_call_is_admitted_at_the_time_of_its_slot() {
+    run(async |true_time, clock| {
         let allowance = Allowance::with_clock(InProcess::new(rules()), clock);
         for number in 0..40 {
-            admit(&allowance, timeline, Lane::Background, LONG).await.unwrap();
-            assert_eq!(timeline.now(), rules().interval() * number);
+            admit(&allowance, true_time, Lane::Background, LONG).await.unwrap();
+            assert_eq!(true_time.now(), rules().interval() * number);
         }
     });
 }
 
 #[test]
-fn no_leave_that_would_leave_no_time_for_the_call() {
-    run(async |timeline, clock| {
+fn a_call_is_refused_if_its_slot_leaves_no_time_before_the_deadline() {
+    run(async |true_time, clock| {
         let allowance = Allowance::with_clock(InProcess::new(rules()), clock);
-        let turned_away = admit(&allowance, timeline, Lane::Interactive, Duration::from_millis(999)).await.unwrap_err();
+        let turned_away =
+            admit(&allowance, true_time, Lane::Interactive, Duration::from_millis(999)).await.unwrap_err();
         assert_eq!(turned_away.retry_after, None);
-        admit(&allowance, timeline, Lane::Interactive, Duration::from_millis(1_000)).await.unwrap();
+        admit(&allowance, true_time, Lane::Interactive, Duration::from_millis(1_000)).await.unwrap();
         for lane in [Lane::Interactive, Lane::Background] {
-            let turned_away = admit(&allowance, timeline, lane, Duration::from_millis(1_216)).await.unwrap_err();
+            let turned_away = admit(&allowance, true_time, lane, Duration::from_millis(1_216)).await.unwrap_err();
             assert_eq!(turned_away.retry_after, Some(Duration::from_millis(217)), "{lane:?}");
         }
-        // Asking in vain took nothing.
-        admit(&allowance, timeline, Lane::Interactive, Duration::from_millis(1_217)).await.unwrap();
-        assert_eq!(timeline.now(), rules().interval());
+        // The refused requests booked no slot.
+        admit(&allowance, true_time, Lane::Interactive, Duration::from_millis(1_217)).await.unwrap();
+        assert_eq!(true_time.now(), rules().interval());
     });
 }
 
 #[test]
-fn after_a_complaint_everybody_waits_a_window() {
-    run(async |timeline, clock| {
+fn after_a_rate_limit_refusal_every_call_waits_for_a_window() {
+    run(async |true_time, clock| {
         let allowance = Allowance::with_clock(InProcess::new(rules()), clock);
-        admit(&allowance, timeline, Lane::Background, LONG).await.unwrap();
+        admit(&allowance, true_time, Lane::Background, LONG).await.unwrap();
         allowance.throttled(Lane::Background, Some(Limit { calls: 5, window: Duration::from_secs(5) })).await;
-        admit(&allowance, timeline, Lane::Interactive, LONG).await.unwrap();
-        assert_eq!(timeline.now(), Duration::from_secs(5));
-        admit(&allowance, timeline, Lane::Background, LONG).await.unwrap();
-        assert_eq!(timeline.now(), Duration::from_millis(6_085));
+        admit(&allowance, true_time, Lane::Interactive, LONG).await.unwrap();
+        assert_eq!(true_time.now(), Duration::from_secs(5));
+        admit(&allowance, true_time, Lane::Background, LONG).await.unwrap();
+        assert_eq!(true_time.now(), Duration::from_millis(6_085));
     });
 }
 
 #[test]
-fn a_used_up_day_is_named_and_ends_at_midnight() {
-    run(async |timeline, clock| {
-        let rules = Rules::new(Settings { daily: Some(1), ..settings() }).unwrap();
+fn the_daily_cap_is_named_and_ends_at_midnight() {
+    run(async |true_time, clock| {
+        let rules = AllowanceRules::new(AllowanceSettings { daily: Some(1), ..settings() }).unwrap();
         let allowance = Allowance::with_clock(InProcess::new(rules), clock);
-        admit(&allowance, timeline, Lane::Background, LONG).await.unwrap();
-        let turned_away = admit(&allowance, timeline, Lane::Interactive, LONG).await.unwrap_err();
+        admit(&allowance, true_time, Lane::Background, LONG).await.unwrap();
+        let turned_away = admit(&allowance, true_time, Lane::Interactive, LONG).await.unwrap_err();
         assert_eq!(turned_away.retry_after, Some(Duration::from_secs(12 * 60 * 60)));
         let source = turned_away.source.as_ref().and_then(|source| source.downcast_ref());
         assert_eq!(source, Some(&DayUsedUp));
-        timeline.sleep(turned_away.retry_after.unwrap()).await;
-        admit(&allowance, timeline, Lane::Interactive, LONG).await.unwrap();
+        true_time.sleep(turned_away.retry_after.unwrap()).await;
+        admit(&allowance, true_time, Lane::Interactive, LONG).await.unwrap();
     });
 }
 
 #[test]
-fn the_background_stops_before_people_do_and_both_go_on_at_midnight() {
-    run(async |timeline, clock| {
-        let rules = Rules::new(Settings { daily: Some(10), ..settings() }).unwrap();
+fn the_background_stops_before_people_do_and_both_continue_at_midnight() {
+    run(async |true_time, clock| {
+        let rules = AllowanceRules::new(AllowanceSettings { daily: Some(10), ..settings() }).unwrap();
         let allowance = Allowance::with_clock(InProcess::new(rules), clock);
         for _ in 0..9 {
-            admit(&allowance, timeline, Lane::Background, LONG).await.unwrap();
+            admit(&allowance, true_time, Lane::Background, LONG).await.unwrap();
         }
-        let turned_away = admit(&allowance, timeline, Lane::Background, LONG).await.unwrap_err();
+        let turned_away = admit(&allowance, true_time, Lane::Background, LONG).await.unwrap_err();
         let source = turned_away.source.as_ref().and_then(|source| source.downcast_ref());
         assert_eq!(source, Some(&BackgroundDayUsedUp));
         let text = source.unwrap().to_string();
         assert!(text.contains("kept for people who wait") && text.contains("after midnight UTC"), "{text}");
-        let wait = Duration::from_secs(12 * 60 * 60) - timeline.now();
+        let wait = Duration::from_secs(12 * 60 * 60) - true_time.now();
         assert_eq!(until_next_day(&turned_away), Some(wait));
 
-        admit(&allowance, timeline, Lane::Interactive, LONG).await.unwrap();
-        let turned_away = admit(&allowance, timeline, Lane::Interactive, LONG).await.unwrap_err();
+        admit(&allowance, true_time, Lane::Interactive, LONG).await.unwrap();
+        let turned_away = admit(&allowance, true_time, Lane::Interactive, LONG).await.unwrap_err();
         assert_eq!(turned_away.source.as_ref().and_then(|source| source.downcast_ref()), Some(&DayUsedUp));
         assert!(until_next_day(&turned_away).is_some());
-        timeline.sleep(wait).await;
-        admit(&allowance, timeline, Lane::Background, LONG).await.unwrap();
-        let hurry = admit(&allowance, timeline, Lane::Background, Duration::from_millis(1_001)).await.unwrap_err();
-        assert_eq!(until_next_day(&hurry), None, "it is just not soon enough");
+        true_time.sleep(wait).await;
+        admit(&allowance, true_time, Lane::Background, LONG).await.unwrap();
+        let hurry = admit(&allowance, true_time, Lane::Background, Duration::from_millis(1_001)).await.unwrap_err();
+        assert_eq!(until_next_day(&hurry), None, "the refusal is not about the daily cap");
     });
 }
 
-/// A line whose answers come so late, the first time.
+/// A schedule whose first decision arrives late.
 struct Slow {
     line: InProcess,
-    timeline: Timeline,
+    true_time: VirtualClock,
     first: std::sync::Mutex<Duration>,
 }
 
-impl Line for Slow {
-    fn rules(&self) -> &Rules {
+impl CallSchedule for Slow {
+    fn rules(&self) -> &AllowanceRules {
         self.line.rules()
     }
 
-    async fn book(&self, ask: Ask) -> Result<Answer, LineError> {
+    async fn book(&self, ask: SlotRequest) -> Result<SlotDecision, ScheduleError> {
         let answer = self.line.book(ask).await;
         let delay = std::mem::take(&mut *self.first.lock().unwrap());
-        self.timeline.sleep(delay).await;
+        self.true_time.sleep(delay).await;
         answer
     }
 
-    async fn push_back(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), LineError> {
-        self.line.push_back(now, limit).await
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
+        self.line.back_off(now, limit).await
     }
 }
 
 #[test]
-fn a_slot_that_is_missed_by_much_is_given_up_for_another() {
+fn a_call_that_is_too_late_for_its_slot_takes_another() {
     // A quarter of the margin is 106.25 ms.
     for (delay, left) in [(106, 106), (107, 217)] {
-        run(async move |timeline, clock| {
+        run(async move |true_time, clock| {
             let first = std::sync::Mutex::new(Duration::from_millis(delay));
-            let line = Slow { line: InProcess::new(rules()), timeline: timeline.clone(), first };
+            let line = Slow { line: InProcess::new(rules()), true_time: true_time.clone(), first };
             let allowance = Allowance::with_clock(line, clock);
-            admit(&allowance, timeline, Lane::Interactive, LONG).await.unwrap();
-            assert_eq!(timeline.now(), Duration::from_millis(left));
+            admit(&allowance, true_time, Lane::Interactive, LONG).await.unwrap();
+            assert_eq!(true_time.now(), Duration::from_millis(left));
         });
     }
 }
 
-/// A line that cannot be reached.
-struct Unreachable(Rules);
+/// A schedule that is always unavailable.
+struct Unreachable(AllowanceRules);
 
-impl Line for Unreachable {
-    fn rules(&self) -> &Rules {
+impl CallSchedule for Unreachable {
+    fn rules(&self) -> &AllowanceRules {
         &self.0
     }
 
-    async fn book(&self, _: Ask) -> Result<Answer, LineError> {
-        Err(LineError::Unavailable { cause: "not reached".to_owned() })
+    async fn book(&self, _: SlotRequest) -> Result<SlotDecision, ScheduleError> {
+        Err(ScheduleError::Unavailable { cause: "not reached".to_owned() })
     }
 
-    async fn push_back(&self, _: OffsetDateTime, _: Option<Limit>) -> Result<(), LineError> {
+    async fn back_off(&self, _: OffsetDateTime, _: Option<Limit>) -> Result<(), ScheduleError> {
         pending().await
     }
 }
 
 #[test]
-fn nobody_calls_while_the_line_cannot_be_reached() {
-    let timeline = Timeline::new();
-    let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::ZERO };
+fn no_call_is_admitted_while_the_schedule_is_unavailable() {
+    let true_time = new_run(0);
+    let clock = WorkerClock::exact(&true_time);
     let allowance = Allowance::with_clock(Unreachable(rules()), clock);
-    let turned_away = block_on(admit(&allowance, &timeline, Lane::Interactive, LONG)).unwrap_err();
+    let turned_away = block_on(admit(&allowance, &true_time, Lane::Interactive, LONG)).unwrap_err();
     assert_eq!(turned_away.retry_after, Some(Duration::from_secs(1)));
     assert_eq!(
         turned_away.source().unwrap().to_string(),

@@ -1,42 +1,42 @@
-//! Crowds in the interactive lane, up to 400 attempts a second: what the background and a real person still get.
+//! Crowds in the interactive lane, up to 400 attempts a second: how many slots the background and a real person get.
 //!
 //! `cargo test --workspace -- --nocapture crowds` prints the figures.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use call_allowance::{Allowance, Answer, Ask, Line, Rules, Settings};
+use call_allowance::{Allowance, AllowanceRules, AllowanceSettings, CallSchedule, SlotDecision, SlotRequest};
 use leadsquared::{Admission, Lane, Limit};
+use virtual_clock::{Chance, Task, VirtualClock};
 
 use crate::in_process::Handle;
-use crate::model::{Chance, fullest};
+use crate::model::fullest;
 use crate::suite::NOON;
-use crate::virtual_time::{Timeline, WorkerClock};
+use crate::worker_clock::{WorkerClock, new_run, up_to};
 
-/// What portal-account and login-link give LeadSquared, and what each keeps free for the call itself.
+/// The time limits for a call to LeadSquared in portal-account and login-link, and the part that the call itself needs.
 const SIGN_IN: Duration = Duration::from_secs(5);
 const LINK_PRESS: Duration = Duration::from_secs(15);
 const CALL_TIME: Duration = Duration::from_secs(1);
 
-/// The time of a worker's call: everything it waits for in the allowance, as in the worker.
+/// The time limit for a call of the worker, the wait for its slot included.
 const WORKER_CALL: Duration = Duration::from_secs(12);
 
-/// How much the background's share may stay below its promise: one point for the first seconds, in which people who
-/// came before the background have booked everything up to their patience, and one for slots that nobody could use.
+/// The permitted difference between the background's share and its guarantee. One point is for the first seconds, in
+/// which people who came first have booked every slot within their patience; one is for slots that expired unused.
 const TOLERANCE: f64 = 0.02;
 
-/// Anonymous people who attempt something at a steady rate and attempt it again however often they are turned away.
+/// Anonymous people who try at a steady rate and try again after every refusal.
 #[derive(Clone, Copy, Debug)]
 struct Crowd {
-    /// All of them together, in a second.
+    /// Attempts of the whole crowd per second.
     attempts: f64,
-    /// How long each attempt waits for LeadSquared.
+    /// The time limit of each attempt.
     patience: Duration,
     networks: usize,
-    /// How many attempts of one network in a minute reach the allowance.
+    /// The most attempts of one network per minute that reach the allowance.
     cap: Option<usize>,
 }
 
@@ -50,13 +50,13 @@ impl Crowd {
 struct Scene {
     limit: Limit,
     crowds: Vec<Crowd>,
-    /// Processes of the worker. Each makes its calls one after another, as fast as it can.
+    /// The number of workers. Each makes one call after another, as fast as it can.
     workers: usize,
-    /// A worker's call takes up to this, in milliseconds.
+    /// The longest duration of a worker's call, in milliseconds.
     call: u64,
-    /// A worker rests so long after each call, in milliseconds.
+    /// The pause of a worker after each call, in milliseconds.
     rest: u64,
-    /// Real people sign in at this interval.
+    /// The interval at which real people sign in.
     sign_ins: Option<Duration>,
     seconds: u64,
     seed: u64,
@@ -78,60 +78,59 @@ impl Scene {
         Self { limit, crowds: vec![crowd], workers, call: 300, rest: 0, sign_ins: None, seconds: 300, seed: 7 }
     }
 
-    fn rules(&self) -> Rules {
-        Rules::new(Settings::new(self.limit)).unwrap()
+    fn rules(&self) -> AllowanceRules {
+        AllowanceRules::new(AllowanceSettings::new(self.limit)).unwrap()
     }
 
-    /// All slots that there are in the time of the scene.
+    /// The number of all slots during the scene.
     fn slots(&self) -> f64 {
         f64::from(u32::try_from(self.seconds).unwrap()) / self.rules().interval().as_secs_f64()
     }
 
     fn run(&self) -> Seen {
-        let timeline = Timeline::new();
+        let true_time = new_run(self.seed);
         let line = Handle::new(self.rules());
         let seen = Rc::new(RefCell::new(Seen::default()));
-        let mut tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
+        let mut tasks: Vec<Task> = Vec::new();
         let mut chances = (0..).map(|number: u64| Chance::new(self.seed ^ (number << 32)));
         for crowd in &self.crowds {
             let chance = chances.next().unwrap();
-            tasks.push(Box::pin(rush(*crowd, line.clone(), timeline.clone(), chance, seen.clone())));
+            tasks.push(Box::pin(rush(*crowd, line.clone(), true_time.clone(), chance, seen.clone())));
         }
         for _ in 0..self.workers {
             let (scene, chance) = (self.clone(), chances.next().unwrap());
-            tasks.push(Box::pin(scene.work(line.clone(), timeline.clone(), chance, seen.clone())));
+            tasks.push(Box::pin(scene.work(line.clone(), true_time.clone(), chance, seen.clone())));
         }
         if let Some(interval) = self.sign_ins {
             for number in 0..self.seconds * 1000 / u64::try_from(interval.as_millis()).unwrap() {
-                let delay = interval * u32::try_from(number).unwrap() + chances.next().unwrap().up_to(1_000);
-                tasks.push(Box::pin(sign_in(delay, line.clone(), timeline.clone(), seen.clone())));
+                let delay = interval * u32::try_from(number).unwrap() + up_to(&mut chances.next().unwrap(), 1_000);
+                tasks.push(Box::pin(sign_in(delay, line.clone(), true_time.clone(), seen.clone())));
             }
         }
-        timeline.run(tasks, Duration::from_secs(self.seconds));
+        true_time.run_until(tasks, Duration::from_secs(self.seconds));
         let seen = seen.take();
         let fullest = fullest(&seen.arrivals, self.limit.window);
         assert!(fullest <= self.limit.calls as usize, "{fullest} calls in a window: {self:?}");
         seen
     }
 
-    async fn work(self, line: Handle, timeline: Timeline, mut chance: Chance, seen: Rc<RefCell<Seen>>) {
-        let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::ZERO };
-        let allowance = Allowance::with_clock(line, clock);
+    async fn work(self, line: Handle, true_time: VirtualClock, mut chance: Chance, seen: Rc<RefCell<Seen>>) {
+        let allowance = Allowance::with_clock(line, WorkerClock::exact(&true_time));
         loop {
-            match allowance.admit(Lane::Background, timeline.instant() + WORKER_CALL).await {
+            match allowance.admit(Lane::Background, true_time.instant() + WORKER_CALL).await {
                 Ok(()) => {
-                    seen.borrow_mut().arrivals.push(timeline.now());
+                    seen.borrow_mut().arrivals.push(true_time.now());
                     seen.borrow_mut().background += 1;
-                    timeline.sleep(chance.up_to(self.call) + Duration::from_millis(self.rest)).await;
+                    true_time.sleep(up_to(&mut chance, self.call) + Duration::from_millis(self.rest)).await;
                 }
                 Err(turned_away) => {
-                    timeline.sleep(turned_away.retry_after.unwrap_or(Duration::from_millis(100))).await;
+                    true_time.sleep(turned_away.retry_after.unwrap_or(Duration::from_millis(100))).await;
                 }
             }
         }
     }
 
-    /// The background's part of all slots.
+    /// The background's share of all slots.
     fn background_share(&self) -> f64 {
         as_float(self.run().background) / self.slots()
     }
@@ -141,19 +140,19 @@ fn as_float(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap())
 }
 
-async fn rush(crowd: Crowd, line: Handle, timeline: Timeline, mut chance: Chance, seen: Rc<RefCell<Seen>>) {
+async fn rush(crowd: Crowd, line: Handle, true_time: VirtualClock, mut chance: Chance, seen: Rc<RefCell<Seen>>) {
     let mut recent: HashMap<u64, VecDeque<Duration>> = HashMap::new();
     let mean = 1_000_000.0 / crowd.attempts;
     loop {
-        // Between none and twice the mean, in microseconds.
+        // Between 0 and twice the mean, in microseconds.
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a positive number of microseconds"
         )]
         let pause = chance.below((2.0 * mean) as u64 + 1);
-        timeline.sleep(Duration::from_micros(pause)).await;
-        let now = timeline.now();
+        true_time.sleep(Duration::from_micros(pause)).await;
+        let now = true_time.now();
         if let Some(cap) = crowd.cap {
             let recent = recent.entry(chance.below(crowd.networks as u64)).or_default();
             while recent.front().is_some_and(|first| now - *first >= Duration::from_secs(60)) {
@@ -164,8 +163,9 @@ async fn rush(crowd: Crowd, line: Handle, timeline: Timeline, mut chance: Chance
             }
             recent.push_back(now);
         }
-        let ask = Ask { lane: Lane::Interactive, now: NOON + now, latest: NOON + now + crowd.patience - CALL_TIME };
-        if let Answer::Leave { slot } = line.book(ask).await.unwrap() {
+        let ask =
+            SlotRequest { lane: Lane::Interactive, now: NOON + now, latest: NOON + now + crowd.patience - CALL_TIME };
+        if let SlotDecision::Granted { slot } = line.book(ask).await.unwrap() {
             let mut seen = seen.borrow_mut();
             seen.arrivals.push(Duration::try_from(slot - NOON).unwrap());
             seen.crowd += 1;
@@ -173,28 +173,28 @@ async fn rush(crowd: Crowd, line: Handle, timeline: Timeline, mut chance: Chance
     }
 }
 
-/// One attempt of a real person: a single call, as with warm credentials.
-async fn sign_in(delay: Duration, line: Handle, timeline: Timeline, seen: Rc<RefCell<Seen>>) {
-    timeline.sleep(delay).await;
-    let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::ZERO };
-    let asked = timeline.now();
-    let admitted = Allowance::with_clock(line, clock).admit(Lane::Interactive, timeline.instant() + SIGN_IN).await;
+/// One sign-in of a real person: a single call, as with cached credentials.
+async fn sign_in(delay: Duration, line: Handle, true_time: VirtualClock, seen: Rc<RefCell<Seen>>) {
+    true_time.sleep(delay).await;
+    let clock = WorkerClock { true_time: true_time.clone(), error: time::Duration::ZERO };
+    let asked = true_time.now();
+    let admitted = Allowance::with_clock(line, clock).admit(Lane::Interactive, true_time.instant() + SIGN_IN).await;
     let mut seen = seen.borrow_mut();
     seen.people += 1;
     if admitted.is_ok() {
         seen.people_admitted += 1;
-        seen.arrivals.push(timeline.now());
-        seen.longest_wait = seen.longest_wait.max(timeline.now() - asked);
+        seen.arrivals.push(true_time.now());
+        seen.longest_wait = seen.longest_wait.max(true_time.now() - asked);
     }
 }
 
 #[test]
-fn the_background_has_its_promised_share_whatever_crowd_is_in_the_interactive_lane() {
+fn the_background_gets_its_guaranteed_share_in_any_crowd_of_the_interactive_lane() {
     let mut flaws = Vec::new();
     for calls in [10, 20, 25] {
         for patience in [SIGN_IN, LINK_PRESS] {
             for attempts in [20.0, 60.0, 400.0] {
-                // As many as template.yaml has, and more.
+                // Two workers as in template.yaml, and more.
                 for workers in [2, 15] {
                     let scene = Scene::new(calls, Crowd::new(attempts, patience), workers);
                     let share = scene.background_share();
@@ -202,7 +202,7 @@ fn the_background_has_its_promised_share_whatever_crowd_is_in_the_interactive_la
                         "{calls} calls in 5 s, {attempts} attempts/s with {patience:?}, {workers} workers: {:.1} %",
                         share * 100.0
                     );
-                    // As much as it was promised, and people have the rest.
+                    // The background gets its guarantee and no more: the rest is for people.
                     if !(0.4 - TOLERANCE..=0.4 + TOLERANCE).contains(&share) {
                         flaws.push((calls, patience, attempts, workers, share));
                     }
@@ -225,7 +225,7 @@ fn the_share_holds_for_half_of_the_smallest_plan_for_slow_calls_and_for_a_single
 }
 
 #[test]
-fn both_crowds_at_once_take_nothing_from_the_background_either() {
+fn two_crowds_at_once_do_not_reduce_the_share_of_the_background() {
     for seed in 0..5 {
         for calls in [10, 20] {
             let mut scene = Scene::new(calls, Crowd::new(200.0, SIGN_IN), 2);
@@ -238,7 +238,7 @@ fn both_crowds_at_once_take_nothing_from_the_background_either() {
 }
 
 #[test]
-fn what_the_background_does_not_use_goes_to_people() {
+fn slots_that_the_background_does_not_use_go_to_people() {
     for calls in [10, 20] {
         for attempts in [20.0, 400.0] {
             // A worker that calls every ten seconds, and one that called once.
@@ -257,7 +257,7 @@ fn what_the_background_does_not_use_goes_to_people() {
 }
 
 #[test]
-fn an_overload_that_is_just_one_leaves_the_background_what_people_leave() {
+fn the_background_gets_its_share_under_every_load_from_light_to_just_above_capacity() {
     for calls in [10, 20] {
         let slots = Scene::new(calls, Crowd::new(1.0, SIGN_IN), 2).slots() / 300.0;
         for load in [0.3, 0.5, 0.7, 0.9, 1.1] {
@@ -276,7 +276,7 @@ fn an_overload_that_is_just_one_leaves_the_background_what_people_leave() {
 }
 
 #[test]
-fn a_person_who_comes_alone_waits_no_longer_than_is_documented() {
+fn a_person_who_arrives_alone_waits_no_longer_than_documented() {
     for calls in [10, 20, 25] {
         for workers in [2, 50] {
             let quiet = Crowd::new(0.000_1, SIGN_IN);
@@ -291,7 +291,7 @@ fn a_person_who_comes_alone_waits_no_longer_than_is_documented() {
 }
 
 #[test]
-fn real_sign_ins_amid_twenty_addresses_are_as_many_as_the_cap_per_network_leaves_room_for() {
+fn a_cap_per_network_makes_room_for_real_sign_ins_among_twenty_flooding_networks() {
     let share = |cap, calls| {
         let crowd = Crowd { cap, ..Crowd::new(400.0, SIGN_IN) };
         let scene = Scene { sign_ins: Some(Duration::from_secs(5)), ..Scene::new(calls, crowd, 2) };
@@ -304,7 +304,7 @@ fn real_sign_ins_amid_twenty_addresses_are_as_many_as_the_cap_per_network_leaves
         );
         admitted / as_float(seen.people)
     };
-    // Six attempts a minute of twenty networks are two a second.
+    // Six attempts a minute from each of twenty networks make two attempts a second.
     assert!(share(Some(6), 10) > share(None, 10));
     assert!(share(Some(6), 20) > 0.8);
     share(None, 20);

@@ -1,39 +1,39 @@
-//! The suite on the form that lives in memory.
+//! Runs the suite on the schedule in memory.
 
 use std::sync::Arc;
 
-use call_allowance::{Answer, Ask, InProcess, Line, LineError, Rules};
+use call_allowance::{AllowanceRules, CallSchedule, InProcess, ScheduleError, SlotDecision, SlotRequest};
 use futures::executor::block_on;
 use leadsquared::Limit;
 use time::OffsetDateTime;
 
 use crate::suite;
 
-/// What a worker holds of a line that it shares.
+/// A handle of a schedule that several workers share.
 #[derive(Clone)]
 pub(crate) struct Handle(Arc<InProcess>);
 
 impl Handle {
-    pub(crate) fn new(rules: Rules) -> Self {
+    pub(crate) fn new(rules: AllowanceRules) -> Self {
         Self(Arc::new(InProcess::new(rules)))
     }
 }
 
-impl Line for Handle {
-    fn rules(&self) -> &Rules {
+impl CallSchedule for Handle {
+    fn rules(&self) -> &AllowanceRules {
         self.0.rules()
     }
 
-    async fn book(&self, ask: Ask) -> Result<Answer, LineError> {
+    async fn book(&self, ask: SlotRequest) -> Result<SlotDecision, ScheduleError> {
         self.0.book(ask).await
     }
 
-    async fn push_back(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), LineError> {
-        self.0.push_back(now, limit).await
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
+        self.0.back_off(now, limit).await
     }
 }
 
-async fn lines(rules: Rules, workers: usize) -> Vec<Handle> {
+async fn lines(rules: AllowanceRules, workers: usize) -> Vec<Handle> {
     vec![Handle::new(rules); workers]
 }
 

@@ -1,4 +1,4 @@
-//! The line as every form of it has to be, on the clock of a model, and as the admission of a client.
+//! Tests of the call schedule: one suite for every storage, a model of workers and crowds, and the client's admission.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, in its helpers as well")]
 
@@ -7,4 +7,4 @@ mod crowds;
 mod in_process;
 mod model;
 mod suite;
-mod virtual_time;
+mod worker_clock;

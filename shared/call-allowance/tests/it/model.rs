@@ -1,50 +1,53 @@
-//! A model of several workers and an account: whatever they do, no window holds too many calls and no lane starves.
+//! A model of several workers and an account: no window has too many calls, and no lane starves.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use call_allowance::{Allowance, Answer, Ask, Line, LineError, Rules, Settings};
+use call_allowance::{
+    Allowance, AllowanceRules, AllowanceSettings, CallSchedule, ScheduleError, SlotDecision, SlotRequest,
+};
 use futures::future::{Either, select};
 use leadsquared::{Admission, Lane, Limit};
 use proptest::prelude::*;
 use time::OffsetDateTime;
+use virtual_clock::{Chance, Task, VirtualClock};
 
 use crate::in_process::Handle;
 use crate::suite::{NOON, rules, settings};
-use crate::virtual_time::{Timeline, WorkerClock};
+use crate::worker_clock::{WorkerClock, new_run, up_to};
 
-/// One worker, which makes one call after another.
+/// A worker that makes one call after another.
 #[derive(Clone, Debug)]
 struct Worker {
     lane: Lane,
-    /// By how much its clock is ahead, in milliseconds.
+    /// The error of its clock, in milliseconds. Positive: ahead.
     error: i64,
-    /// It rests up to so long after each call, in milliseconds; the longer, the more its calls come in bursts.
+    /// The longest pause after each call, in milliseconds. With longer pauses, more calls come in bursts.
     rest: u64,
-    /// The percentage of its calls in the middle of which it dies. Another takes its place a second later.
+    /// The percentage of its calls during which it crashes. A new worker replaces it a second later.
     dies: u64,
 }
 
-/// What the workers live in. Times are in milliseconds.
+/// The workers and their environment. Times are in milliseconds.
 #[derive(Clone, Debug)]
 struct World {
-    rules: Rules,
+    rules: AllowanceRules,
     workers: Vec<Worker>,
-    /// Asking the line takes up to this.
+    /// The longest duration of a request to the schedule.
     latency: u64,
-    /// A call is under way for up to this before it arrives.
+    /// The longest time from the start of a call to its arrival.
     transit: u64,
-    /// The percentage of calls that somebody else's use of the account makes LeadSquared complain about.
+    /// The percentage of calls that LeadSquared refuses because of other callers of the account.
     complaints: u64,
     seconds: u64,
     seed: u64,
 }
 
-/// What came of it.
+/// The calls and refusals of a run.
 #[derive(Default)]
 struct Seen {
     calls: Vec<Call>,
@@ -53,14 +56,14 @@ struct Seen {
 
 struct Call {
     lane: Lane,
-    /// How long it waited for leave.
+    /// How long it waited for its slot.
     waited: Duration,
-    /// When LeadSquared saw it.
+    /// When it arrived at LeadSquared.
     arrived: Duration,
 }
 
 impl Seen {
-    /// The most calls in any window, counted as LeadSquared does: a call leaves it when it is as old as the window.
+    /// The most calls in any window, counted as LeadSquared does: a call stays in it for the length of the window.
     fn fullest(&self, window: Duration) -> usize {
         let arrivals: Vec<Duration> = self.calls.iter().map(|call| call.arrived).collect();
         fullest(&arrivals, window)
@@ -92,125 +95,100 @@ pub(crate) fn fullest(arrivals: &[Duration], window: Duration) -> usize {
     fullest
 }
 
-/// Numbers that look random and are the same for the same seed (SplitMix64).
-pub(crate) struct Chance(u64);
-
-impl Chance {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (value ^ (value >> 31)) % end.max(1)
-    }
-
-    pub(crate) fn up_to(&mut self, milliseconds: u64) -> Duration {
-        Duration::from_micros(self.below(milliseconds * 1000 + 1))
-    }
-
-    fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
-
-/// A line that takes time to reach, before and after it decides.
+/// A schedule with network latency before and after its decision.
 struct Remote<L> {
     line: L,
-    timeline: Timeline,
+    true_time: VirtualClock,
     chance: Mutex<Chance>,
     latency: u64,
 }
 
-impl<L: Line> Line for Remote<L> {
-    fn rules(&self) -> &Rules {
+impl<L: CallSchedule> CallSchedule for Remote<L> {
+    fn rules(&self) -> &AllowanceRules {
         self.line.rules()
     }
 
-    async fn book(&self, ask: Ask) -> Result<Answer, LineError> {
+    async fn book(&self, ask: SlotRequest) -> Result<SlotDecision, ScheduleError> {
         let (there, all) = {
             let mut chance = self.chance.lock().unwrap();
-            let all = chance.up_to(self.latency);
+            let all = up_to(&mut chance, self.latency);
             (all * u32::try_from(chance.below(101)).unwrap() / 100, all)
         };
-        self.timeline.sleep(there).await;
+        self.true_time.sleep(there).await;
         let answer = self.line.book(ask).await;
-        self.timeline.sleep(all - there).await;
+        self.true_time.sleep(all - there).await;
         answer
     }
 
-    async fn push_back(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), LineError> {
-        self.line.push_back(now, limit).await
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
+        self.line.back_off(now, limit).await
     }
 }
 
 impl World {
-    fn run<L: Line + Clone + 'static>(&self, line: &L) -> Seen {
-        let timeline = Timeline::new();
+    fn run<L: CallSchedule + Clone + 'static>(&self, line: &L) -> Seen {
+        let true_time = new_run(self.seed);
         let seen = Rc::new(RefCell::new(Seen::default()));
         let tasks = self.workers.iter().zip(0..).map(|(worker, number)| {
-            let chance = Chance(self.seed ^ (number << 32));
-            let work = self.clone().work(worker.clone(), line.clone(), timeline.clone(), chance, seen.clone());
-            Box::pin(work) as Pin<Box<dyn Future<Output = ()>>>
+            let chance = Chance::new(self.seed ^ (number << 32));
+            let work = self.clone().work(worker.clone(), line.clone(), true_time.clone(), chance, seen.clone());
+            Box::pin(work) as Task
         });
-        timeline.run(tasks.collect(), Duration::from_secs(self.seconds));
+        true_time.run_until(tasks.collect(), Duration::from_secs(self.seconds));
         seen.take()
     }
 
-    async fn work<L: Line + 'static>(
+    async fn work<L: CallSchedule + 'static>(
         self,
         worker: Worker,
         line: L,
-        timeline: Timeline,
+        true_time: VirtualClock,
         mut chance: Chance,
         seen: Rc<RefCell<Seen>>,
     ) {
-        let clock = WorkerClock { timeline: timeline.clone(), error: time::Duration::milliseconds(worker.error) };
+        let clock = WorkerClock { true_time: true_time.clone(), error: time::Duration::milliseconds(worker.error) };
         let line = Remote {
             line,
-            timeline: timeline.clone(),
-            chance: Mutex::new(Chance(chance.below(u64::MAX))),
+            true_time: true_time.clone(),
+            chance: Mutex::new(Chance::new(chance.number())),
             latency: self.latency,
         };
         let allowance = Allowance::with_clock(line, clock);
         loop {
-            timeline.sleep(chance.up_to(worker.rest)).await;
-            let asked = timeline.now();
-            let admitted = allowance.admit(worker.lane, timeline.instant() + Duration::from_secs(12));
-            if chance.percent(worker.dies) {
-                // Anywhere on the way, perhaps even after leave was given and before the call is made.
-                let death = pin!(timeline.sleep(chance.up_to(500)));
+            true_time.sleep(up_to(&mut chance, worker.rest)).await;
+            let asked = true_time.now();
+            let admitted = allowance.admit(worker.lane, true_time.instant() + Duration::from_secs(12));
+            if chance.in_a_thousand(10 * worker.dies) {
+                // The crash can come at any time, also between the slot and the call.
+                let death = pin!(true_time.sleep(up_to(&mut chance, 500)));
                 if let Either::Left((_, death)) = select(admitted, death).await {
                     death.await;
                 }
-                timeline.sleep(Duration::from_secs(1)).await;
+                true_time.sleep(Duration::from_secs(1)).await;
                 continue;
             }
             match admitted.await {
                 Ok(()) => {
-                    let now = timeline.now();
-                    let transit = chance.up_to(self.transit);
+                    let now = true_time.now();
+                    let transit = up_to(&mut chance, self.transit);
                     let call = Call { lane: worker.lane, waited: now - asked, arrived: now + transit };
                     seen.borrow_mut().calls.push(call);
-                    timeline.sleep(transit).await;
-                    if chance.percent(self.complaints) {
+                    true_time.sleep(transit).await;
+                    if chance.in_a_thousand(10 * self.complaints) {
                         let calls = 10 + u32::try_from(chance.below(20)).unwrap();
                         let limit = Limit { calls, window: self.rules.settings().limit.window };
-                        allowance.throttled(worker.lane, chance.percent(50).then_some(limit)).await;
+                        allowance.throttled(worker.lane, chance.in_a_thousand(500).then_some(limit)).await;
                     }
                 }
                 Err(turned_away) => {
                     seen.borrow_mut().turned_away.push(worker.lane);
-                    timeline.sleep(turned_away.retry_after.unwrap_or(Duration::from_millis(100))).await;
+                    true_time.sleep(turned_away.retry_after.unwrap_or(Duration::from_millis(100))).await;
                 }
             }
         }
     }
 
-    /// Workers of both lanes who never rest, with clocks that are right.
+    /// Workers of both lanes without pauses and with correct clocks.
     fn busy(people: usize, in_background: usize) -> Self {
         let worker = |lane| Worker { lane, error: 0, rest: 0, dies: 0 };
         let mut workers = vec![worker(Lane::Interactive); people];
@@ -219,12 +197,12 @@ impl World {
     }
 }
 
-/// What 25 calls in 5 s would be in 300 s, if they arrived without a margin.
+/// The number of calls in 300 s at 25 calls in 5 s, without a margin.
 const THEORETICAL: usize = 1500;
 
 prop_compose! {
-    /// Delays that the margin is there for, in every mixture: clocks that are all right and a slow network, or clocks
-    /// that are wrong by 200 ms either way.
+    /// Delays within the margin, in every mixture: from correct clocks with a slow network to clocks that are wrong by
+    /// 200 ms in either direction.
     fn world()(
         calls in 1_u32..=25,
         seconds in 2_u64..=6,
@@ -236,10 +214,10 @@ prop_compose! {
         seed in any::<u64>(),
     ) -> World {
         let limit = Limit { calls: calls.max(100_u32.div_ceil(share.into())), window: Duration::from_secs(seconds) };
-        let settings = Settings { share, ..Settings::new(limit) };
+        let settings = AllowanceSettings { share, ..AllowanceSettings::new(limit) };
         let workers = workers.into_iter().map(|(waits, clock, rest, dies)| Worker {
             lane: if waits { Lane::Interactive } else { Lane::Background },
-            // Mostly at the ends, where it hurts most.
+            // Mostly at the extremes, which are the hardest cases.
             error: error * (clock * 3).clamp(-100, 100) / 100,
             rest: [0, 200, 3_000, 20_000][rest],
             dies,
@@ -247,7 +225,7 @@ prop_compose! {
         let left = u64::try_from(settings.margin.as_millis()).unwrap() - 2 * u64::try_from(error).unwrap();
         let latency = left * latency / 100;
         World {
-            rules: Rules::new(settings).unwrap(),
+            rules: AllowanceRules::new(settings).unwrap(),
             workers: workers.collect(),
             latency,
             transit: left - latency,
@@ -262,19 +240,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn no_window_ever_holds_more_than_our_share(world in world()) {
-        let Settings { limit, share, .. } = *world.rules.settings();
+    fn no_window_has_more_calls_than_our_share(world in world()) {
+        let AllowanceSettings { limit, share, .. } = *world.rules.settings();
         let ours = limit.calls as usize * usize::from(share) / 100;
         let seen = world.run(&Handle::new(world.rules));
         prop_assert!(seen.fullest(limit.window) <= ours, "{} of {ours}", seen.fullest(limit.window));
-        // Deaths and a table slower than the lateness that is permitted may waste every slot of a short run.
+        // Crashes, or a table slower than the permitted lateness, can waste every slot of a short run.
         let is_healthy = world.latency * 4 <= 425 && world.workers.iter().all(|worker| worker.dies == 0);
-        prop_assert!(!is_healthy || !seen.calls.is_empty(), "nobody called at all");
+        prop_assert!(!is_healthy || !seen.calls.is_empty(), "no worker made a call");
     }
 }
 
-/// The same check on something that is known to be wrong.
-fn catches(broken: &(impl Line + Clone + 'static), world: &World) -> bool {
+/// Whether the check finds a fault in a schedule that is known to be wrong.
+fn catches(broken: &(impl CallSchedule + Clone + 'static), world: &World) -> bool {
     world.run(broken).fullest(settings().limit.window) > settings().limit.calls as usize
 }
 
@@ -286,29 +264,29 @@ fn the_check_catches_a_token_bucket() {
 }
 
 #[test]
-fn the_check_catches_a_margin_that_is_too_small_for_the_clocks() {
+fn the_check_catches_a_margin_that_is_too_small_for_wrong_clocks() {
     let mut world = World::busy(0, 0);
-    // First only one whose clock is behind, then only one whose clock is ahead.
+    // At first only workers whose clocks are behind are active, later only those whose clocks are ahead.
     let worker = |error, rest| Worker { lane: Lane::Background, error, rest, dies: 0 };
     world.workers = vec![worker(-200, 0), worker(-200, 5_000), worker(200, 8_000), worker(200, 0)];
     (world.latency, world.transit) = (0, 0);
-    let hopeful = Rules::new(Settings { margin: Duration::from_millis(1), ..settings() }).unwrap();
+    let hopeful = AllowanceRules::new(AllowanceSettings { margin: Duration::from_millis(1), ..settings() }).unwrap();
     assert!((0..50).any(|seed| catches(&Handle::new(hopeful), &World { seed, ..world.clone() })));
     assert!(!(0..50).any(|seed| catches(&Handle::new(rules()), &World { seed, ..world.clone() })));
 }
 
 #[test]
-fn one_lane_alone_has_everything() {
+fn a_lane_alone_gets_every_slot() {
     for world in [World::busy(8, 0), World::busy(0, 8), World::busy(1, 0)] {
         let calls = world.run(&Handle::new(rules())).calls.len();
-        // A single worker waits for each call to be over before it asks for the next; the others lose the margin only.
+        // A single worker starts its next call only after the last one ended. Several workers lose only the margin.
         let least = if world.workers.len() == 1 { 85 } else { 92 };
         assert!(calls * 100 >= THEORETICAL * least, "{calls} of {THEORETICAL} in {:?}", world.workers[0].lane);
     }
 }
 
 #[test]
-fn neither_lane_starves_however_many_are_in_the_other() {
+fn neither_lane_starves_however_crowded_the_other_is() {
     for (people, in_background) in [(200, 15), (200, 200), (15, 15), (15, 200)] {
         let seen = World::busy(people, in_background).run(&Handle::new(rules()));
         let (waiting, unhurried) = (seen.of(Lane::Interactive), seen.of(Lane::Background));
@@ -320,45 +298,45 @@ fn neither_lane_starves_however_many_are_in_the_other() {
 }
 
 #[test]
-fn a_single_one_in_the_background_waits_for_the_people_before_it_and_no_longer() {
+fn a_single_background_worker_waits_no_longer_than_the_people_before_it() {
     let seen = World::busy(200, 1).run(&Handle::new(rules()));
     assert!(!seen.turned_away.contains(&Lane::Background));
     assert!(seen.longest_wait(Lane::Background) < Duration::from_secs(6), "{:?}", seen.longest_wait(Lane::Background));
 }
 
 #[test]
-fn a_person_goes_ahead_of_a_crowd_in_the_background() {
+fn a_person_gets_a_slot_before_a_crowd_in_the_background() {
     let mut world = World::busy(0, 50);
     world.workers.push(Worker { lane: Lane::Interactive, error: 0, rest: 4_000, dies: 0 });
     let seen = world.run(&Handle::new(rules()));
     assert!(seen.of(Lane::Interactive) > 80, "{} calls", seen.of(Lane::Interactive));
     assert!(!seen.turned_away.contains(&Lane::Interactive));
-    // The fifth of a window that the background books ahead, and the two slots of a turn.
+    // The background books a fifth of a window ahead, and two slots of its turns.
     let longest = seen.longest_wait(Lane::Interactive);
     assert!(longest <= Duration::from_millis(1_500), "{longest:?}");
 }
 
-/// What this crate is not: a bucket that holds a window's calls and is refilled at their rate.
+/// A faulty schedule: a token bucket that holds a window's calls and refills at their rate.
 #[derive(Clone)]
 struct Bucket {
-    rules: Rules,
-    /// What is in it, and since when.
+    rules: AllowanceRules,
+    /// The tokens in the bucket, and the time at which they were counted.
     state: Arc<Mutex<(f64, OffsetDateTime)>>,
 }
 
 impl Bucket {
-    fn new(rules: Rules) -> Self {
+    fn new(rules: AllowanceRules) -> Self {
         let full = f64::from(rules.settings().limit.calls);
         Self { rules, state: Arc::new(Mutex::new((full, NOON))) }
     }
 }
 
-impl Line for Bucket {
-    fn rules(&self) -> &Rules {
+impl CallSchedule for Bucket {
+    fn rules(&self) -> &AllowanceRules {
         &self.rules
     }
 
-    async fn book(&self, ask: Ask) -> Result<Answer, LineError> {
+    async fn book(&self, ask: SlotRequest) -> Result<SlotDecision, ScheduleError> {
         let Limit { calls, window } = self.rules.settings().limit;
         let rate = f64::from(calls) / window.as_secs_f64();
         let mut state = self.state.lock().unwrap();
@@ -366,13 +344,13 @@ impl Line for Bucket {
         let tokens = f64::from(calls).min(tokens + (ask.now - since).as_seconds_f64() * rate);
         if tokens < 1.0 {
             *state = (tokens, ask.now);
-            return Ok(Answer::Later { at: ask.now + Duration::from_secs_f64((1.0 - tokens) / rate) });
+            return Ok(SlotDecision::Later { at: ask.now + Duration::from_secs_f64((1.0 - tokens) / rate) });
         }
         *state = (tokens - 1.0, ask.now);
-        Ok(Answer::Leave { slot: ask.now })
+        Ok(SlotDecision::Granted { slot: ask.now })
     }
 
-    async fn push_back(&self, _: OffsetDateTime, _: Option<Limit>) -> Result<(), LineError> {
+    async fn back_off(&self, _: OffsetDateTime, _: Option<Limit>) -> Result<(), ScheduleError> {
         Ok(())
     }
 }

@@ -1,10 +1,10 @@
-//! The daily cap, as it is read.
+//! Tests of the daily cap that follows from the settings.
 
 use leadsquared::Lane;
 
 use super::*;
 
-fn read(calls: &str, share: &str, daily: Option<&str>) -> Result<Rules, SettingError> {
+fn read(calls: &str, share: &str, daily: Option<&str>) -> Result<AllowanceRules, SettingError> {
     let lookup = |name: &str| match name {
         "ALLOWANCE_CALLS" => Some(calls.to_owned()),
         "ALLOWANCE_WINDOW_SECONDS" => Some("5".to_owned()),
@@ -16,7 +16,7 @@ fn read(calls: &str, share: &str, daily: Option<&str>) -> Result<Rules, SettingE
 }
 
 #[test]
-fn without_a_daily_cap_the_plans_day_holds_times_the_share() {
+fn without_the_setting_the_daily_cap_is_our_share_of_what_the_plan_permits() {
     for (calls, share, expected) in [
         ("10", "100", 10_000),
         ("10", "25", 2_500),
@@ -26,7 +26,7 @@ fn without_a_daily_cap_the_plans_day_holds_times_the_share() {
         ("25", "50", 50_000),
         ("100", "1", 1_000),
     ] {
-        // As an older template leaves it: empty, or not there at all.
+        // An earlier template passes the setting empty or not at all.
         for daily in [None, Some(""), Some(" ")] {
             let rules = read(calls, share, daily).unwrap();
             assert_eq!(rules.settings().daily, Some(expected), "{calls} calls, {share} %");
@@ -37,7 +37,7 @@ fn without_a_daily_cap_the_plans_day_holds_times_the_share() {
 }
 
 #[test]
-fn a_number_is_the_daily_cap_itself_and_none_is_no_cap() {
+fn a_number_is_the_daily_cap_and_none_switches_it_off() {
     assert_eq!(read("10", "25", Some("7000")).unwrap().settings().daily, Some(7_000));
     for none in ["none", " None "] {
         let rules = read("10", "25", Some(none)).unwrap();

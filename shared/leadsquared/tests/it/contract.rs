@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use leadsquared::{
-    ActivityQuery, Attributes, Client, Content, DuplicateField, EmailAddress, EmailToLead, Endpoint, Error, Identifier,
-    LeadId, NewActivity, NewActivityType, NewWebhook, Password, PasswordReset, Paths, Phone, Recipient, Registration,
-    SentCode, SessionKey, UpdateBehavior, WebhookEvent, WebhookState,
+use leadsquared::crm::{
+    ActivityQuery, Content, EmailToLead, NewActivity, NewActivityType, NewWebhook, Notify, Recipient, SearchBy,
+    UpdateBehavior, WebhookEvent, WebhookState,
 };
+use leadsquared::portal::{Identifier, PasswordReset, Registration, ResetRecipient, SentCode};
+use leadsquared::wire::{Endpoint, Paths};
+use leadsquared::{Attributes, Client, DuplicateField, EmailAddress, Error, LeadId, Password, Phone, SessionKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use time::macros::utc_datetime;
 
-use crate::fake::{self, Fake};
 use crate::{LEAD, assert_tells_nothing, client_with, options};
+use leadsquared_fake::Fake;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,8 +87,8 @@ async fn make(client: &Client, endpoint: Endpoint) -> Result<(), Error> {
         Endpoint::SignInWithCode => client.sign_in_with_code(&sent, &"123456".into()).await.map(drop),
         Endpoint::SignInCodeV1 => client.send_sign_in_code_v1("Phone", &phone).await.map(drop),
         Endpoint::SignInCode => client.send_sign_in_code("Phone", &phone).await.map(drop),
-        Endpoint::ForgotPasswordV1 => client.forgot_password_v1(&by_phone, Some("Mobile")).await,
-        Endpoint::ForgotPassword => client.forgot_password(&by_email, None).await,
+        Endpoint::ForgotPasswordV1 => client.forgot_password_v1(&by_phone, ResetRecipient::Field("Mobile")).await,
+        Endpoint::ForgotPassword => client.forgot_password(&by_email, ResetRecipient::PortalDefault).await,
         Endpoint::ResetPasswordV1 => client.reset_password_v1(&reset).await,
         Endpoint::ResetPassword => client.reset_password(&reset).await,
         Endpoint::ChangePasswordV1 => client.change_password_v1(&session, &password, &new_password).await,
@@ -95,12 +97,16 @@ async fn make(client: &Client, endpoint: Endpoint) -> Result<(), Error> {
         Endpoint::LeadAuthKey => client.lead_auto_login_key(&lead).await.map(drop),
         Endpoint::AuthenticateUser => client.authenticate_user().await.map(drop),
         Endpoint::CaptureLead => {
-            let captured = client.capture_lead(&fields, Some(UpdateBehavior::DoNotUpdateUniqueFields)).await?;
+            let captured = client.capture_lead(&fields, UpdateBehavior::DoNotUpdateUniqueFields).await?;
             assert_eq!(captured, lead, "the related id, where there is one");
             Ok(())
         }
-        Endpoint::UpdateLead => client.update_lead(&lead, &Attributes::new().with("FirstName", "Asha"), true).await,
-        Endpoint::CreateOrUpdateLead => client.create_or_update_lead(&fields, Some("Phone"), false).await.map(drop),
+        Endpoint::UpdateLead => {
+            client.update_lead(&lead, &Attributes::new().with("FirstName", "Asha"), Notify::Webhooks).await
+        }
+        Endpoint::CreateOrUpdateLead => {
+            client.create_or_update_lead(&fields, SearchBy::Field("Phone"), Notify::Nothing).await.map(drop)
+        }
         Endpoint::LeadById => client.lead_by_id(&lead).await.map(drop),
         Endpoint::LeadByEmail => client.leads_by_email(&email).await.map(drop),
         Endpoint::LeadByPhone => client.leads_by_phone(&phone).await.map(drop),
@@ -205,7 +211,7 @@ async fn every_refusal_of_the_catalogue_is_decided_as_written() {
 }
 
 /// Makes the sample call of `endpoint`, whose path answers this, and keeps what was sent.
-async fn answered(endpoint: Endpoint, status: u16, body: &str) -> (Result<(), Error>, Vec<fake::Request>) {
+async fn answered(endpoint: Endpoint, status: u16, body: &str) -> (Result<(), Error>, Vec<leadsquared_fake::Request>) {
     let path: &'static str = Box::leak(endpoint.path(&Paths::default()).to_owned().into_boxed_str());
     let fake = Fake::answering(path, status, body);
     let mut options = options(&fake);

@@ -5,12 +5,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leadsquared::doctor::{Finding, Subject, Verdict, Wanted, WantedField, examine};
-use leadsquared::{Client, Limit, Sender};
+use leadsquared::crm::Sender;
+use leadsquared::tools::doctor::{Finding, Subject, Verdict, Wanted, WantedField, examine};
+use leadsquared::{Client, Limit};
 use tokio::net::TcpSocket;
 
-use crate::fake::{Fake, Reply, Request, credential};
 use crate::{ACCESS_KEY, PORTAL, SECRET_KEY, client, options};
+use leadsquared_fake::{Fake, Reply, Request, credential};
 
 const USER: &str = "/v2/Authentication.svc/UserByAccessKey.Get";
 const MAIL: &str = "/v2/EmailMarketing.svc/SendEmailToLead";
@@ -77,7 +78,7 @@ async fn only_wrong(client: &Client, wanted: &Wanted) -> (Subject, String, Strin
     let mut wrong = wrong(client, wanted).await;
     assert_eq!(wrong.len(), 1, "{wrong:?}");
     match wrong.remove(0) {
-        Finding { subject, verdict: Verdict::Wrong { what, mend } } => (subject, what, mend),
+        Finding { subject, verdict: Verdict::Wrong { what, fix } } => (subject, what, fix),
         finding => panic!("{finding:?}"),
     }
 }
@@ -96,17 +97,17 @@ async fn wrong_keys() {
         401,
         r#"{"Status":"Error","ExceptionType":"x","ExceptionMessage":"Invalid User Details!"}"#,
     );
-    let (subject, what, mend) = only_wrong(&client(&fake), &wanted()).await;
+    let (subject, what, fix) = only_wrong(&client(&fake), &wanted()).await;
     assert_eq!((subject, what.as_str()), (Subject::Keys, "LeadSquared knows no active user with these keys"));
-    assert!(mend.contains("copy both again"), "{mend}");
+    assert!(fix.contains("copy both again"), "{fix}");
     assert_eq!(fake.seen().len(), 1, "nothing else can be asked");
 }
 
 #[tokio::test]
 async fn keys_of_a_salesperson() {
     let fake = account("Sales_User");
-    let (subject, _, mend) = only_wrong(&client(&fake), &wanted()).await;
-    assert_eq!((subject, mend.as_str()), (Subject::Role, "create keys for an administrator and use those"));
+    let (subject, _, fix) = only_wrong(&client(&fake), &wanted()).await;
+    assert_eq!((subject, fix.as_str()), (Subject::Role, "create keys for an administrator and use those"));
     assert_eq!(fake.count("/api/Access/PublicToken"), 0);
 }
 
@@ -118,9 +119,9 @@ async fn a_wrong_host() {
         USER => Reply::Answer(200, user("Administrator", &host)),
         _ => Reply::Answer(401, String::new()),
     });
-    let (subject, what, mend) = only_wrong(&client(&elsewhere), &wanted()).await;
+    let (subject, what, fix) = only_wrong(&client(&elsewhere), &wanted()).await;
     assert_eq!((subject, what), (Subject::Region, format!("the account lives at {}", right.url.authority())));
-    assert_eq!(mend, format!("set the core API to {0} and the portal API to {0}", right.url));
+    assert_eq!(fix, format!("set the core API to {0} and the portal API to {0}", right.url));
     assert_eq!((elsewhere.seen().len(), right.seen().len()), (1, 5), "the rest is looked at where the account is");
 }
 
@@ -129,10 +130,10 @@ async fn a_missing_field() {
     let fake = account("Administrator");
     let mut wanted = wanted();
     wanted.fields.push("mx_Batch".to_owned().into());
-    let (subject, what, mend) = only_wrong(&client(&fake), &wanted).await;
+    let (subject, what, fix) = only_wrong(&client(&fake), &wanted).await;
     assert_eq!(subject, Subject::Fields);
     assert!(what.contains("no lead fields named mx_Batch;"), "{what}");
-    assert!(mend.contains("take them out of the mapping"), "{mend}");
+    assert!(fix.contains("take them out of the mapping"), "{fix}");
 }
 
 #[tokio::test]
@@ -155,10 +156,10 @@ async fn another_path_for_login_links() {
     let fake = account("Administrator");
     let mut options = options(&fake);
     options.paths.tenant_auth_key = "/api/elsewhere".to_owned();
-    let (subject, what, mend) = only_wrong(&crate::client_with(options), &wanted()).await;
+    let (subject, what, fix) = only_wrong(&crate::client_with(options), &wanted()).await;
     assert_eq!(subject, Subject::AutoLogin);
     assert!(what.contains("HTTP 404"), "{what}");
-    assert!(mend.contains("support") && mend.contains("Paths::tenant_auth_key"), "{mend}");
+    assert!(fix.contains("support") && fix.contains("Paths::tenant_auth_key"), "{fix}");
 }
 
 #[tokio::test]

@@ -5,23 +5,24 @@
 mod contract;
 mod corpus;
 mod doctor;
-mod fake;
+mod floors;
 mod policy;
 mod secrecy;
 mod webhook_setup;
 
 use leadsquared::{Client, Error, Keys, Options};
+use leadsquared_fake::Fake;
 
 const ACCESS_KEY: &str = "u$r0123456789abcdef0123456789abcdef";
 const SECRET_KEY: &str = "s3cret+/=0123456789abcdef0123456789abcdef";
 const LEAD: &str = "11111111-1111-4111-8111-111111111111";
 const PORTAL: &str = "22222222-2222-4222-8222-222222222222";
 
-fn options(fake: &fake::Fake) -> Options {
+fn options(fake: &Fake) -> Options {
     Options::new(fake.url.clone(), fake.url.clone(), PORTAL.parse().unwrap())
 }
 
-fn client(fake: &fake::Fake) -> Client {
+fn client(fake: &Fake) -> Client {
     client_with(options(fake))
 }
 

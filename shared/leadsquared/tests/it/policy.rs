@@ -1,18 +1,17 @@
-//! What the client does around a call: credentials, repeats, deadlines, leave.
+//! What the client does around a call: credentials, repeats, deadlines, admission.
 
 use std::future::ready;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use leadsquared::{
-    Admission, Attributes, BoxFuture, EmailAddress, Error, Identifier, Keys, Lane, LeadId, Limit, Registration,
-    TurnedAway,
-};
+use leadsquared::crm::Notify;
+use leadsquared::portal::{Identifier, Registration};
+use leadsquared::{Admission, Attributes, BoxFuture, EmailAddress, Error, Keys, Lane, LeadId, Limit, TurnedAway};
 use tokio::net::TcpSocket;
 
-use crate::fake::{Fake, Reply, credential};
 use crate::{LEAD, assert_tells_nothing, client, client_with, options};
+use leadsquared_fake::{Fake, Reply, credential};
 
 const PUBLIC_KEY: &str = "/api/Access/PublicToken";
 const TOKEN: &str = "/api/Access/GetRegisterToken";
@@ -491,13 +490,13 @@ async fn a_password_that_is_clearly_wrong_renews_nothing() {
 }
 
 #[tokio::test]
-async fn an_update_that_others_hear_of_is_not_repeated() {
-    for (post_updated_lead, attempts) in [(true, 1), (false, 3)] {
+async fn an_update_that_webhooks_are_notified_of_is_not_repeated() {
+    for (notify, attempts) in [(Notify::Webhooks, 1), (Notify::Nothing, 3)] {
         let fake = Fake::answering(UPDATE, 502, "");
         let mut options = options(&fake);
         options.chance = Arc::new(|| 0.0);
         let fields = Attributes::new().with("FirstName", "Asha");
-        let error = client_with(options).update_lead(&lead(), &fields, post_updated_lead).await.unwrap_err();
+        let error = client_with(options).update_lead(&lead(), &fields, notify).await.unwrap_err();
         assert_eq!((error.name(), fake.count(UPDATE)), ("ServerFault", attempts));
     }
 }

@@ -1,13 +1,13 @@
 //! No value prints what it holds.
 
-use leadsquared::{
-    Activity, Attributes, AutoLoginKey, Content, EmailToLead, Identifier, Lead, LoginLink, NewActivity, NewWebhook,
-    OneTimeCode, Password, PasswordReset, Recipient, Registration, Sender, SentCode, Session, SessionKey,
-    TemporaryPassword, User, Webhook, WebhookEvent,
+use leadsquared::crm::{
+    Activity, Content, EmailToLead, Lead, NewActivity, NewWebhook, Recipient, Sender, User, Webhook, WebhookEvent,
 };
+use leadsquared::portal::{Identifier, PasswordReset, Registration, SentCode, Session};
+use leadsquared::{Attributes, AutoLoginKey, LoginLink, OneTimeCode, Password, SessionKey, TemporaryPassword};
 
-use crate::fake::Fake;
 use crate::{PRIVATE, client, keys, options};
+use leadsquared_fake::Fake;
 
 #[test]
 fn no_value_prints_what_it_holds() {

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::fake::{Fake, Reply};
 use crate::{ACCESS_KEY, PORTAL, SECRET_KEY};
+use leadsquared_fake::{Fake, Reply};
 
 /// Runs the example; its exit status and all that it prints.
 fn run(api: &str, arguments: &[&str]) -> (Option<i32>, String) {

@@ -1,6 +1,7 @@
 //! The person's lead: known from an earlier attempt, found, or newly registered as a portal user.
 
-use leadsquared::{Lead, LeadId};
+use leadsquared::LeadId;
+use leadsquared::crm::Lead;
 
 use super::person::Person;
 use super::{Flow, Stop, Work};

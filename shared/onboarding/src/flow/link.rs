@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use leadsquared::{AutoLoginKey, Error, LeadId, LoginLink, auto_login_link};
+use leadsquared::portal::auto_login_link;
+use leadsquared::{AutoLoginKey, Error, LeadId, LoginLink};
 
 use super::person::Person;
 use super::postponed::{Postponed, Stop};

@@ -1,6 +1,7 @@
 //! Registering a new lead, step by step without what LeadSquared refuses: the person must not be lost because of it.
 
-use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password, Registration};
+use leadsquared::portal::Registration;
+use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password};
 
 use super::person::Person;
 use super::postponed::{Postponed, Stop};

@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use futures::FutureExt;
-use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, Lead, LeadId, Password, Registration};
+use leadsquared::crm::Lead;
+use leadsquared::portal::Registration;
+use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Password};
 use onboarding::{
     Action, Attempt, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, MarkSent,
     Marking, Outcome, Postponed, Rejection, Source, Suppression, Whom, generated_password, give_up,

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, Lead, LeadId, Registration};
+use leadsquared::crm::Lead;
+use leadsquared::portal::Registration;
+use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, LeadId};
 use onboarding::{
     BegunMail, Booking, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, Letter, LinkMode, Mail, MailBook,
     MailError, MarkSent, Marking, Outcome, PersonKey, Pointer, Portal, Record,

@@ -1,5 +1,6 @@
 //! Mail that LeadSquared sends: <https://apidocs.leadsquared.com/send-an-email-to-a-lead/>.
 
+use leadsquared::schema_name;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -73,7 +74,7 @@ fn sender(call: &Admitted, asked: &Email) -> Result<Option<User>, Failure> {
 }
 
 fn owner(call: &Admitted, lead: &Lead) -> Result<User, Failure> {
-    let owner = lead.field("OwnerId");
+    let owner = lead.field(schema_name::OWNER_ID);
     call.account.users().into_iter().find(|user| owner == Some(&user.id)).ok_or_else(invalid_sender)
 }
 
@@ -85,7 +86,7 @@ fn recipient(db: &Connection, asked: &Email) -> Result<Lead, Failure> {
     let recipient = asked.recipient.as_deref().unwrap_or_default();
     let kind = asked.recipient_type.as_deref().unwrap_or_default();
     let lead = match kind {
-        "LeadEmailAddress" => match leads::with_value(db, "EmailAddress", recipient)? {
+        "LeadEmailAddress" => match leads::with_value(db, schema_name::EMAIL_ADDRESS, recipient)? {
             Some(id) => leads::by_id(db, &id)?,
             None => None,
         },

@@ -1,6 +1,7 @@
 //! Writing and reading leads: `LeadManagement.svc`.
 
 use http::StatusCode;
+use leadsquared::schema_name;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -21,14 +22,14 @@ struct Write {
 }
 
 fn read(call: &Admitted, attributes: Vec<Attribute>) -> Result<Write, Failure> {
-    let (pseudo, attributes): (Vec<_>, Vec<_>) = attributes
-        .into_iter()
-        .partition(|attribute| ["SearchBy", "ProspectID", "ProspectId"].contains(&attribute.name.as_str()));
+    let (pseudo, attributes): (Vec<_>, Vec<_>) = attributes.into_iter().partition(|attribute| {
+        [schema_name::SEARCH_BY, schema_name::PROSPECT_ID, "ProspectId"].contains(&attribute.name.as_str())
+    });
     let pseudo_value = |name: &str| {
         let attribute = pseudo.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name));
         attribute.and_then(|attribute| attribute.value.as_deref()).map(str::to_owned)
     };
-    let search_by = pseudo_value("SearchBy");
+    let search_by = pseudo_value(schema_name::SEARCH_BY);
     let is_field = |name: &str| call.account.tenant.fields.iter().any(|field| field.schema_name == name);
     if let Some(unknown) = search_by.as_deref().filter(|name| !is_field(name) && *name != "ProspectId") {
         return Err(Failure::unknown_attributes(&[unknown]));
@@ -36,7 +37,7 @@ fn read(call: &Admitted, attributes: Vec<Attribute>) -> Result<Write, Failure> {
     Ok(Write {
         changes: leads::check(&call.account.tenant, &call.world.settings.switches, &attributes)?,
         search_by,
-        prospect_id: pseudo_value("ProspectID"),
+        prospect_id: pseudo_value(schema_name::PROSPECT_ID),
     })
 }
 
@@ -77,13 +78,13 @@ pub(crate) fn capture_lead(call: &Admitted, db: &Connection, attributes: Vec<Att
         _ => return Err(Failure::invalid_input("Invalid Input! Parameter Name: LeadUpdateBehavior")),
     }
     // A lead keeps the source it first came from.
-    write.changes.retain(|name| name != "Source" || lead.field(name).is_none());
+    write.changes.retain(|name| name != schema_name::SOURCE || lead.field(name).is_none());
     writer.update(&known, &write.changes)?;
     Ok(known)
 }
 
 fn captured(db: &Connection, write: &Write) -> Result<Option<String>, Failure> {
-    let (email, phone) = (write.changes.value("EmailAddress"), write.changes.value("Phone"));
+    let (email, phone) = (write.changes.value(schema_name::EMAIL_ADDRESS), write.changes.value(schema_name::PHONE));
     let all_sent = write.prospect_id.is_some() && email.is_some() && phone.is_some();
     if let Some(search_by) = write.search_by.as_deref().filter(|_| !all_sent)
         && let Some(known) = searched(db, write, search_by)?
@@ -93,20 +94,21 @@ fn captured(db: &Connection, write: &Write) -> Result<Option<String>, Failure> {
     if let Some(id) = &write.prospect_id
         && let Some(lead) = leads::by_id(db, id)?
     {
-        let same_email =
-            email.is_none_or(|email| lead.field("EmailAddress").is_some_and(|its| its.eq_ignore_ascii_case(email)));
+        let same_email = email.is_none_or(|email| {
+            lead.field(schema_name::EMAIL_ADDRESS).is_some_and(|its| its.eq_ignore_ascii_case(email))
+        });
         return Ok(same_email.then_some(lead.id));
     }
     match (email, phone) {
         // A new address with a known phone is not matched: creating it then fails as a duplicate, as users report.
-        (Some(email), _) => Ok(leads::with_value(db, "EmailAddress", email)?),
-        (None, Some(phone)) => Ok(leads::with_value(db, "Phone", phone)?),
+        (Some(email), _) => Ok(leads::with_value(db, schema_name::EMAIL_ADDRESS, email)?),
+        (None, Some(phone)) => Ok(leads::with_value(db, schema_name::PHONE, phone)?),
         (None, None) => Ok(None),
     }
 }
 
 fn searched(db: &Connection, write: &Write, search_by: &str) -> Result<Option<String>, Failure> {
-    if search_by.eq_ignore_ascii_case("ProspectID") {
+    if search_by.eq_ignore_ascii_case(schema_name::PROSPECT_ID) {
         return Ok(write
             .prospect_id
             .as_deref()
@@ -124,7 +126,7 @@ fn searched(db: &Connection, write: &Write, search_by: &str) -> Result<Option<St
 /// <https://apidocs.leadsquared.com/create-a-lead/>
 pub(crate) fn create(call: &Admitted) -> Result<Value, Failure> {
     let write = read(call, body::read(&call.body)?)?;
-    let named = ["FirstName", "LastName", "EmailAddress", "Phone"];
+    let named = [schema_name::FIRST_NAME, schema_name::LAST_NAME, schema_name::EMAIL_ADDRESS, schema_name::PHONE];
     if named.iter().all(|name| write.changes.value(name).is_none()) {
         return Err(Failure::missing("FirstName, LastName, EmailAddress or Phone is mandatory."));
     }
@@ -161,7 +163,7 @@ pub(crate) fn create_or_update(call: &Admitted) -> Result<Value, Failure> {
 }
 
 fn by_email_then_phone(db: &Connection, changes: &Changes) -> Result<Option<String>, Failure> {
-    for field in ["EmailAddress", "Phone"] {
+    for field in [schema_name::EMAIL_ADDRESS, schema_name::PHONE] {
         if let Some(value) = changes.value(field)
             && let Some(known) = leads::with_value(db, field, value)?
         {
@@ -187,7 +189,7 @@ pub(crate) fn by_id(call: &Admitted) -> Result<Value, Failure> {
 /// <https://apidocs.leadsquared.com/get-a-lead-by-email-id/>; a misspelt parameter gives an empty list, as there.
 pub(crate) fn by_email(call: &Admitted) -> Result<Value, Failure> {
     let email = call.query.get("emailaddress").unwrap_or_default();
-    let id = leads::with_value(&call.account.store.connection(), "EmailAddress", email)?;
+    let id = leads::with_value(&call.account.store.connection(), schema_name::EMAIL_ADDRESS, email)?;
     list(call, id)
 }
 
@@ -203,9 +205,11 @@ pub(crate) fn by_phone(call: &Admitted) -> Result<Value, Failure> {
                 by_digits()?.into_iter().next()
             }
             PhoneLookup::DigitsOnly => None,
-            PhoneLookup::StoredText => {
-                leads::with_value(&db, "Phone", phone)?.or(leads::with_value(&db, "Mobile", phone)?)
-            }
+            PhoneLookup::StoredText => leads::with_value(&db, schema_name::PHONE, phone)?.or(leads::with_value(
+                &db,
+                schema_name::MOBILE,
+                phone,
+            )?),
         }
     };
     list(call, id)

@@ -1,5 +1,6 @@
 //! Activities: `ProspectActivity.svc`.
 
+use leadsquared::schema_name;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -63,10 +64,10 @@ pub(crate) fn create(call: &Admitted) -> Result<Value, Failure> {
             (Some(lead_id), _) => lead_id.clone(),
             (None, Some(_)) => {
                 let named = [
-                    ("EmailAddress", &asked.email_address),
-                    ("FirstName", &asked.first_name),
-                    ("LastName", &asked.last_name),
-                    ("Phone", &asked.phone),
+                    (schema_name::EMAIL_ADDRESS, &asked.email_address),
+                    (schema_name::FIRST_NAME, &asked.first_name),
+                    (schema_name::LAST_NAME, &asked.last_name),
+                    (schema_name::PHONE, &asked.phone),
                 ];
                 let sent = named.into_iter().filter(|(_, value)| value.0.is_some());
                 let sent = sent.map(|(name, value)| Attribute { name: name.to_owned(), value: value.clone() });

@@ -1,5 +1,6 @@
 //! Webhook administration: `Webhook.svc`.
 
+use leadsquared::wire::EventType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ use crate::body::{self, Text};
 use crate::core_api::lead_management::success;
 use crate::deliveries;
 use crate::failure::Failure;
-use crate::webhooks::{self, Description, Event, Stored, WebhookStatus};
+use crate::webhooks::{self, Description, Stored, WebhookStatus};
 
 /// <https://apidocs.leadsquared.com/create-a-webhook/>
 pub(crate) async fn create(call: &Admitted) -> Result<Value, Failure> {
@@ -61,13 +62,15 @@ fn check(call: &Admitted, id: &str, description: &Description) -> Result<(), Fai
         Some(text) if serde_json::from_str::<Value>(text).is_err() => {
             return Err(Failure::invalid_input("Webhook Properties is not a valid JSON"));
         }
-        None if event.is_of_activities() => return Err(Failure::invalid_input("Webhook Properties is not found")),
+        None if webhooks::is_of_activities(event) => {
+            return Err(Failure::invalid_input("Webhook Properties is not found"));
+        }
         _ => {}
     }
-    if event.is_of_activities() && description.activity_event.is_none() {
+    if webhooks::is_of_activities(event) && description.activity_event.is_none() {
         return Err(Failure::missing("ActivityEvent is mandatory."));
     }
-    if event == Event::FieldChange {
+    if event == EventType::LeadFieldChange {
         check_field(call, id, description.changed_lead_field.as_deref())?;
     }
     Ok(())
@@ -82,7 +85,7 @@ fn check_field(call: &Admitted, id: &str, field: Option<&str>) -> Result<(), Fai
     let webhooks = webhooks::all(&call.account.store.connection())?;
     let taken = webhooks.iter().any(|other| {
         let of_field = other.description.changed_lead_field.as_deref() == Some(field);
-        other.id != id && of_field && other.description.event() == Some(Event::FieldChange)
+        other.id != id && of_field && other.description.event() == Some(EventType::LeadFieldChange)
     });
     if taken {
         return Err(Failure::duplicate("A webhook for this field already exists."));
@@ -126,7 +129,7 @@ pub(crate) fn retrieve(call: &Admitted) -> Result<Value, Failure> {
     let mut found = webhooks::all(&call.account.store.connection())?;
     found.retain(|webhook| {
         let description = &webhook.description;
-        let event = description.event().map(Event::name);
+        let event = description.event().map(EventType::name);
         let text = description.description.as_deref().unwrap_or_default();
         wanted.webhook_event.as_deref().is_none_or(|wanted| event == Some(wanted))
             && wanted.webhook_id.as_deref().is_none_or(|id| webhook.id == id)
@@ -137,7 +140,7 @@ pub(crate) fn retrieve(call: &Admitted) -> Result<Value, Failure> {
     let rows = found.iter().skip(page).take(asked.paging.page_size).map(|webhook| {
         json!({
             "WebhookId": webhook.id,
-            "EventCode": webhook.description.event().map(Event::name),
+            "EventCode": webhook.description.event().map(EventType::name),
             "URL": webhook.description.url,
             "Description": webhook.description.description,
             "WebhookProperties": webhook.description.webhook_properties,

@@ -1,5 +1,6 @@
 //! Making a lead a portal user: <https://apidocs.leadsquared.com/register/>.
 
+use leadsquared::schema_name::{EMAIL_ADDRESS, PORTAL_CONFIRM_PASSWORD as CONFIRMATION, PORTAL_PASSWORD as PASSWORD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -7,9 +8,6 @@ use crate::admission::Admitted;
 use crate::body::{self, Attribute};
 use crate::failure::Failure;
 use crate::{leads, passwords, portal_users};
-
-const PASSWORD: &str = "mx_Portal_Password";
-const CONFIRMATION: &str = "mx_Portal_Confirm_Password";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -22,7 +20,7 @@ struct Register {
 /// The first version: the e-mail address itself is mandatory.
 pub(crate) async fn register_v1(call: &Admitted) -> Result<Value, Failure> {
     let asked: Register = body::read(&call.body)?;
-    let mut emails = asked.lead_fields.iter().filter(|field| field.name == "EmailAddress");
+    let mut emails = asked.lead_fields.iter().filter(|field| field.name == EMAIL_ADDRESS);
     if !emails.any(|email| email.value.as_deref().is_some()) {
         return Err(Failure::missing("EmailAddress is mandatory."));
     }

@@ -5,6 +5,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use leadsquared::schema_name;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,7 +43,7 @@ impl Who {
                 let invalid = || Failure::invalid_input("Invalid Input! Parameter Name: SchemaName");
                 if unique { Ok((&key.schema_name, &key.value)) } else { Err(invalid()) }
             }
-            (None, Some(email)) => Ok(("EmailAddress", email)),
+            (None, Some(email)) => Ok((schema_name::EMAIL_ADDRESS, email)),
             (None, None) => Err(Failure::missing("EmailAddress or SearchKeyData is mandatory.")),
         }
     }

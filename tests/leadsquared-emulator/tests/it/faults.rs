@@ -75,9 +75,5 @@ async fn latency_delays_the_answer_and_a_caller_that_hangs_up_does_not_undo_the_
     account.emulator.faults().add(Fault::on(Call::Register, Effect::Latency(Duration::from_millis(80))).times(1));
     let impatient = registration(&account).timeout(Duration::from_millis(20)).send().await;
     assert!(impatient.unwrap_err().is_timeout());
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while account.emulator.portal_users().is_empty() {
-        assert!(Instant::now() < deadline, "the work was undone");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    account.reached("the person is registered", |emulator| !emulator.portal_users().is_empty()).await;
 }

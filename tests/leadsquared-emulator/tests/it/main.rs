@@ -19,6 +19,7 @@ mod register;
 mod webhooks;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use leadsquared_emulator::{Call, Clock, Emulator, Settings};
 use reqwest::{Client, RequestBuilder};
@@ -27,6 +28,9 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 const START: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+
+/// Bound of every wait for the emulator.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// An emulator and a client that holds what its calls need.
 struct Account {
@@ -57,6 +61,11 @@ impl Account {
         let (_, token) = account.ok(account.call(Call::RegistrationToken)).await;
         account.registration_token = token.as_str().unwrap().to_owned();
         account
+    }
+
+    /// Waits until the emulator is in this state.
+    async fn reached(&self, state: &str, condition: impl Fn(&Emulator) -> bool) {
+        within(state, self.emulator.reached(condition)).await;
     }
 
     fn url(&self, call: Call) -> String {
@@ -120,6 +129,12 @@ impl Account {
         let body = json!({"LeadId": lead_id, "PortalId": self.emulator.portal_id()});
         self.send(self.call(Call::LeadAuthKey).query(&[("authkey", tenant_key)]).json(&body)).await
     }
+}
+
+/// Waits for `event`, for [`LONGEST_WAIT`] at most.
+async fn within<T>(name: &str, event: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(LONGEST_WAIT, event).await;
+    outcome.unwrap_or_else(|_| panic!("not within {LONGEST_WAIT:?}: {name}"))
 }
 
 fn attributes(fields: &[(&str, &str)]) -> Value {

@@ -1,27 +1,30 @@
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use http::{HeaderMap, Method, StatusCode, Uri};
-use leadsquared_emulator::{Call, DeliveryState, WebhookStatus};
+use leadsquared_emulator::{Call, Delivery, DeliveryState, Emulator, WebhookStatus};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
-use crate::{Account, assert_refused, attributes, settings};
+use crate::{Account, assert_refused, attributes, settings, within};
 
-/// An endpoint that keeps what it is sent and answers as it is told.
+/// A webhook receiver. It keeps what it is sent and answers with the statuses it is set to.
 #[derive(Clone)]
 struct Receiver {
     url: String,
-    state: Arc<Mutex<Received>>,
+    state: Arc<watch::Sender<Received>>,
 }
 
 struct Received {
+    /// Status of the answer to a POST.
     answer: u16,
+    /// Status of the answer to a HEAD, which LeadSquared sends when a webhook is saved.
     head: u16,
     posts: Vec<(String, HeaderMap, Value)>,
-    /// What came that is no JSON, as text.
+    /// Bodies that are not JSON, as text.
     forms: Vec<String>,
 }
 
@@ -29,51 +32,52 @@ impl Receiver {
     async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hooks?key=secret", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(Received { answer: 200, head: 200, posts: Vec::new(), forms: Vec::new() }));
+        let state =
+            Arc::new(watch::Sender::new(Received { answer: 200, head: 200, posts: Vec::new(), forms: Vec::new() }));
         let router = Router::new().fallback(receive).with_state(state.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, state }
     }
 
     fn answer(&self, status: u16) {
-        self.state.lock().unwrap().answer = status;
+        self.state.send_modify(|state| state.answer = status);
+    }
+
+    fn answer_head(&self, status: u16) {
+        self.state.send_modify(|state| state.head = status);
     }
 
     fn posts(&self) -> Vec<(String, HeaderMap, Value)> {
-        self.state.lock().unwrap().posts.clone()
+        self.state.borrow().posts.clone()
     }
 
     async fn wait_for(&self, posts: usize) -> Vec<(String, HeaderMap, Value)> {
-        until(|| self.posts().len() >= posts).await;
-        self.posts()
+        let mut state = self.state.subscribe();
+        let received = within("the webhook is delivered", state.wait_for(|state| state.posts.len() >= posts)).await;
+        received.unwrap().posts.clone()
     }
 }
 
 async fn receive(
-    State(state): State<Arc<Mutex<Received>>>,
+    State(state): State<Arc<watch::Sender<Received>>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
-    let mut state = state.lock().unwrap();
-    let status = if method == Method::HEAD { state.head } else { state.answer };
+    if method == Method::HEAD {
+        return StatusCode::from_u16(state.borrow().head).unwrap();
+    }
     if method == Method::POST {
-        let body = serde_json::from_slice(&body).unwrap_or_else(|_| {
-            state.forms.push(String::from_utf8(body.to_vec()).unwrap());
-            Value::Null
+        state.send_modify(|state| {
+            let body = serde_json::from_slice(&body).unwrap_or_else(|_| {
+                state.forms.push(String::from_utf8(body.to_vec()).unwrap());
+                Value::Null
+            });
+            state.posts.push((uri.query().unwrap_or_default().to_owned(), headers, body));
         });
-        state.posts.push((uri.query().unwrap_or_default().to_owned(), headers, body));
     }
-    StatusCode::from_u16(status).unwrap()
-}
-
-async fn until(reached: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !reached() {
-        assert!(Instant::now() < deadline, "it did not come to that");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    StatusCode::from_u16(state.borrow().answer).unwrap()
 }
 
 async fn listen(account: &Account, receiver: &Receiver, changes: Value) -> (u16, Value) {
@@ -109,11 +113,12 @@ async fn a_created_lead_arrives_as_one_flat_object_with_query_and_headers() {
     assert_eq!((&body["ProspectID"], &body["Phone"]), (&json!(lead), &Value::Null));
     assert_eq!(body["CreatedOn"], "2026-01-02 03:04:05");
     assert!(body.get("mx_City").is_none() && !body.to_string().contains("Password"));
-    until(|| account.emulator.deliveries()[0].state == DeliveryState::Delivered).await;
+    let is_delivered = |emulator: &Emulator| emulator.deliveries()[0].state == DeliveryState::Delivered;
+    account.reached("the delivery is recorded", is_delivered).await;
 }
 
 #[tokio::test]
-async fn an_update_arrives_as_before_and_after_only_when_it_is_to_be_posted() {
+async fn an_update_is_delivered_as_before_and_after_only_when_the_call_asks_for_it() {
     let account = Account::new().await;
     let receiver = Receiver::start().await;
     let lead = account.emulator.add_lead(&[("EmailAddress", "asha@example.test"), ("mx_City", "Pune")]).unwrap();
@@ -170,22 +175,23 @@ async fn a_delivery_is_tried_three_times_and_ten_failures_disable_the_webhook() 
         account.emulator.add_lead(&[("EmailAddress", &format!("{number}@example.test"))]).unwrap();
     }
     receiver.wait_for(10).await;
-    let all_at = |attempts, state| {
-        let deliveries = account.emulator.deliveries();
-        deliveries.iter().all(|delivery| delivery.attempts == attempts && delivery.state == state)
+    let all_at = async |attempts, state: DeliveryState| {
+        let is_at = |delivery: &Delivery| delivery.attempts == attempts && delivery.state == state;
+        account.reached("all deliveries are tried", |emulator| emulator.deliveries().iter().all(is_at)).await;
     };
-    until(|| all_at(1, DeliveryState::Waiting)).await;
+    all_at(1, DeliveryState::Waiting).await;
     assert_eq!(account.emulator.deliveries()[0].status, Some(500));
     account.emulator.clock().advance(Duration::from_secs(30));
-    until(|| all_at(2, DeliveryState::Waiting)).await;
+    all_at(2, DeliveryState::Waiting).await;
     assert_eq!(account.emulator.webhooks()[0].failures, 0);
     account.emulator.clock().advance(Duration::from_secs(120));
-    until(|| all_at(3, DeliveryState::Failed)).await;
-    until(|| account.emulator.webhooks()[0].status == WebhookStatus::Failed).await;
+    all_at(3, DeliveryState::Failed).await;
+    let is_disabled = |emulator: &Emulator| emulator.webhooks()[0].status == WebhookStatus::Failed;
+    account.reached("the webhook is disabled", is_disabled).await;
     assert_eq!(receiver.posts().len(), 30);
     let notice = account.emulator.mails().pop().unwrap();
     assert_eq!((notice.recipients, notice.lead_id), (vec!["admin@example.test".to_owned()], None));
-    // Nothing is told while it is disabled, nor afterwards.
+    // Events of the time in which it is disabled are not delivered, not even later.
     receiver.answer(200);
     account.emulator.add_lead(&[("EmailAddress", "late@example.test")]).unwrap();
     let (_, listed) = account.ok(account.call(Call::Webhooks).json(&json!({"Parameter": {"StatusCode": 2}}))).await;
@@ -194,32 +200,32 @@ async fn a_delivery_is_tried_three_times_and_ten_failures_disable_the_webhook() 
 }
 
 #[tokio::test]
-async fn one_success_forgets_the_failures_before_it() {
+async fn a_success_resets_the_count_of_failures() {
     let mut settings = settings();
     settings.webhooks.gaps = Vec::new();
     let account = Account::with(settings).await;
     let receiver = Receiver::start().await;
     listen(&account, &receiver, json!({"WebhookEvent": "3"})).await;
-    let failures = || account.emulator.webhooks()[0].failures;
     for number in 0..12 {
         receiver.answer(if number == 9 { 200 } else { 503 });
         account.emulator.add_lead(&[("EmailAddress", &format!("{number}@example.test"))]).unwrap();
-        until(|| failures() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2][number]).await;
+        let failures = [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2][number];
+        account.reached("the failure is counted", |emulator| emulator.webhooks()[0].failures == failures).await;
     }
     assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Enabled);
 }
 
 #[tokio::test]
-async fn an_address_that_does_not_answer_a_head_request_is_not_delivered_to() {
+async fn a_webhook_whose_address_does_not_answer_a_head_request_gets_no_deliveries() {
     let account = Account::new().await;
     let receiver = Receiver::start().await;
-    receiver.state.lock().unwrap().head = 405;
+    receiver.answer_head(405);
     let (_, created) = listen(&account, &receiver, json!({"WebhookEvent": "3"})).await;
     let id = created["Message"]["Id"].as_str().unwrap();
     assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Failed);
     account.emulator.add_lead(&[("EmailAddress", "asha@example.test")]).unwrap();
     assert_eq!(account.emulator.deliveries(), []);
-    receiver.state.lock().unwrap().head = 200;
+    receiver.answer_head(200);
     let body = json!({"WebhookId": id, "URL": receiver.url, "WebhookEvent": "3"});
     account.ok(account.call(Call::UpdateWebhook).json(&body)).await;
     assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Failed);
@@ -230,13 +236,13 @@ async fn an_address_that_does_not_answer_a_head_request_is_not_delivered_to() {
     // An update whose address answers keeps it enabled, one whose address does not disables it.
     account.ok(account.call(Call::UpdateWebhook).json(&body)).await;
     assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Enabled);
-    receiver.state.lock().unwrap().head = 405;
+    receiver.answer_head(405);
     account.ok(account.call(Call::UpdateWebhook).json(&body)).await;
     assert_eq!(account.emulator.webhooks()[0].status, WebhookStatus::Failed);
 }
 
 #[tokio::test]
-async fn a_webhook_is_switched_off_and_on_by_hand_and_no_update_undoes_that() {
+async fn an_update_does_not_enable_a_webhook_that_was_disabled_by_hand() {
     let account = Account::new().await;
     let receiver = Receiver::start().await;
     let (_, created) = listen(&account, &receiver, json!({"WebhookEvent": "3"})).await;
@@ -261,7 +267,7 @@ async fn a_webhook_is_switched_off_and_on_by_hand_and_no_update_undoes_that() {
 }
 
 #[tokio::test]
-async fn an_activity_that_scores_changes_the_score_and_one_that_does_not_tells_nobody() {
+async fn an_activity_type_with_a_score_raises_a_score_change_and_one_without_raises_nothing() {
     let account = Account::new().await;
     let receiver = Receiver::start().await;
     for event in ["9", "6"] {
@@ -306,7 +312,7 @@ async fn a_changed_activity_arrives_as_a_list_with_all_its_fields() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_asks_for_a_form_gets_one() {
+async fn a_webhook_with_the_content_type_of_a_form_is_delivered_as_a_form() {
     let account = Account::new().await;
     let receiver = Receiver::start().await;
     for event in ["3", "6"] {
@@ -318,7 +324,7 @@ async fn a_webhook_that_asks_for_a_form_gets_one() {
     assert_eq!(receiver.wait_for(1).await[0].1["content-type"], "application/x-www-form-urlencoded");
     update(&account, &lead, true, &[("mx_City", "Pune")]).await;
     receiver.wait_for(2).await;
-    let forms = receiver.state.lock().unwrap().forms.clone();
+    let forms = receiver.state.borrow().forms.clone();
     let value = |form: &str, name: &str| {
         let mut pairs = url::form_urlencoded::parse(form.as_bytes());
         pairs.find(|(its, _)| its == name).map(|(_, value)| value.into_owned()).unwrap()
@@ -355,7 +361,7 @@ async fn webhooks_are_listed_searched_and_deleted_by_get() {
 }
 
 #[tokio::test]
-async fn webhooks_that_cannot_be_are_refused_as_observed() {
+async fn impossible_webhooks_are_refused_in_leadsquareds_words() {
     let account = Account::new().await;
     let receiver = Receiver::start().await;
     let field = json!({"WebhookEvent": "26", "ChangedLeadField": "ProspectStage"});

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use call_allowance::{Allowance, InProcess, Rules, Settings};
+use call_allowance::{Allowance, AllowanceRules, AllowanceSettings, InProcess};
 use leadsquared::{EmailAddress, LeadId};
 use onboarding::{Action, Invitation, InvitationId, LinkMode, Marking, Outcome, PersonKey, Source, Whom};
 use uuid::Uuid;
@@ -72,7 +72,7 @@ impl Run {
         let mut chance = Chance::new(seed);
         let plan = Plan::new(&mut chance);
         let timeline = Timeline::new(Chance::new(chance.number()));
-        let rules = Rules::new(Settings::new(plan.allowance)).unwrap();
+        let rules = AllowanceRules::new(AllowanceSettings::new(plan.allowance)).unwrap();
         let mut leadsquared = LeadSquared::default();
         if !plan.has_mark {
             leadsquared.unknown.push(Marking::FIELD);

@@ -118,13 +118,13 @@ impl Process {
         let (mut done, mut put_off) = (Vec::new(), Vec::new());
         for message in batch {
             let verdict = match held_up.get(&message.group) {
-                Some(wait) => Disposition::Retry(*wait),
+                Some(wait) => Disposition::RetryAfter(*wait),
                 None => self.deliver(message).await,
             };
             match verdict {
                 Disposition::Done => done.push(message),
-                Disposition::Retry(_) if self.system.flaw == Some(Flaw::FailuresAreDeleted) => done.push(message),
-                Disposition::Retry(wait) => {
+                Disposition::RetryAfter(_) if self.system.flaw == Some(Flaw::FailuresAreDeleted) => done.push(message),
+                Disposition::RetryAfter(wait) => {
                     held_up.insert(&message.group, wait);
                     put_off.push((message.clone(), wait));
                 }

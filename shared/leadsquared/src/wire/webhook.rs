@@ -1,0 +1,592 @@
+//! The body that a webhook or an automation posts, read as events.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use url::form_urlencoded;
+
+use super::event_type::EventType;
+use crate::values::schema_name::{
+    CREATED_BY, CREATED_ON, MODIFIED_ON, OWNER_ID, PROSPECT_AUTO_ID, PROSPECT_ID, PROSPECT_STAGE, SCORE,
+};
+use crate::values::{ActivityId, LeadId, date_time};
+
+/// Members of a delivery that are no lead fields.
+const BEFORE: &str = "Before";
+const AFTER: &str = "After";
+const ACTIVITY_ID: &str = "ProspectActivityId";
+const ACTIVITY_LEAD: &str = "RelatedProspectId";
+const ACTIVITY_CODE: &str = "ActivityEvent";
+const ACTIVITY_DATA: &str = "Data";
+
+/// Something that happened in LeadSquared. `Debug` shows no field of a lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The lead it happened to.
+    pub lead: LeadId,
+    /// What happened.
+    pub what: What,
+    /// The lead's fields after the event; for an activity, the activity's fields.
+    pub fields: Fields,
+}
+
+/// What happened to a lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The lead is new.
+    Created,
+    /// Fields of the lead changed.
+    Changed(Change),
+    /// An activity was posted on the lead, or changed.
+    Activity {
+        /// Its id.
+        id: ActivityId,
+        /// The code of its type, such as `201`.
+        code: String,
+    },
+}
+
+/// A change of a lead, as far as the event shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When the lead was modified.
+    pub modified: Modified,
+    /// Whether `modified` is the time of an earlier change: an activity raises the score, and the lead's time stays as
+    /// it was.
+    pub is_time_older: bool,
+    /// What the fields held before.
+    before: Fields,
+    /// Whether `before` has every field that was not empty. If so, a field that it lacks was empty; if not, the field
+    /// may be unchanged.
+    before_is_whole: bool,
+    /// The field that the event is named after.
+    named: Option<&'static str>,
+}
+
+/// The time of a change. `Debug` does not show a text that is no time: the sender can write anything there.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Modified {
+    /// In UTC, to the second.
+    At(OffsetDateTime),
+    /// A text that is no time.
+    Unreadable(String),
+}
+
+/// Fields by schema name. LeadSquared's null and empty text mean the same as an absent field.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Fields(BTreeMap<String, String>);
+
+impl Fields {
+    /// The field's text; empty for an absent field.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} fields", self.0.len())
+    }
+}
+
+impl fmt::Debug for Modified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(time) => write!(f, "At({time})"),
+            Self::Unreadable(_) => f.write_str("Unreadable"),
+        }
+    }
+}
+
+impl Change {
+    /// Whether the field changed; `after` are the fields now. `None` if it did not, otherwise its former text. The
+    /// former text is `None` if the event does not show it.
+    pub fn of(&self, field: &str, after: &Fields) -> Option<Option<&str>> {
+        match self.before.0.get(field) {
+            Some(before) => (before != after.get(field)).then_some(Some(before.as_str())),
+            None if self.before_is_whole => (!after.get(field).is_empty()).then_some(Some("")),
+            None => (self.named == Some(field)).then_some(None),
+        }
+    }
+}
+
+/// Why a body, or one element of it, is no event. It shows nothing of the body but LeadSquared's own names.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The event is of a type that is not read here.
+    #[error(
+        "the event type is {0}, but it must be lead create, update, field, stage, owner or score change, activity create or \
+         update"
+    )]
+    OtherEvent(String),
+    /// Neither JSON nor a form.
+    #[error(
+        "the body must be a JSON object or array, or a form with one: reading it stopped at line {line}, column {column}"
+    )]
+    Unreadable {
+        /// Line of the body.
+        line: usize,
+        /// Column in that line.
+        column: usize,
+    },
+    /// JSON, but neither an object nor an array.
+    #[error("the body must be a JSON object or array, not a single value")]
+    NoObject,
+    /// An element of the array that is no object.
+    #[error("event {0} must be a JSON object")]
+    NotAnObject(usize),
+    /// A field that is missing or not what it must be.
+    #[error("event {number}: {field} must be {expected}")]
+    Field {
+        /// Which event of the body, from 1.
+        number: usize,
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+/// Reads the body of a delivery. LeadSquared sends the same JSON as `application/json`, as `text/plain` and inside a
+/// form (<https://apidocs.leadsquared.com/webhook-best-practices/>), so the content type is of no use.
+///
+/// `event_type` is the delivery's query parameter `eventType`. Without one, the shape of an event decides what it is.
+///
+/// # Errors
+/// The outer error is about the body as a whole. An inner error is about one event; the others are read all the same.
+///
+/// # Examples
+/// ```
+/// use leadsquared::wire::webhook::{self, What};
+///
+/// let body = br#"{
+///     "Before": {"ProspectID": "11111111-1111-4111-8111-111111111111", "ProspectStage": "Prospect"},
+///     "After": {"ProspectID": "11111111-1111-4111-8111-111111111111", "ProspectStage": "Applied"}
+/// }"#;
+/// let events = webhook::read(body, Some("Lead_Field_Change"))?;
+/// let event = events[0].as_ref().unwrap();
+/// assert_eq!(event.fields.get("ProspectStage"), "Applied");
+/// let What::Changed(change) = &event.what else { panic!("it is a change") };
+/// assert_eq!(change.of("ProspectStage", &event.fields), Some(Some("Prospect")));
+/// # Ok::<(), webhook::Malformed>(())
+/// ```
+pub fn read(body: &[u8], event_type: Option<&str>) -> Result<Vec<Result<Event, Malformed>>, Malformed> {
+    let kind = event_type.filter(|text| !text.is_empty()).map(Kind::named).transpose()?;
+    let events = match json(body)? {
+        Value::Array(events) => events,
+        event @ Value::Object(_) => vec![event],
+        _ => return Err(Malformed::NoObject),
+    };
+    let numbered = events.into_iter().enumerate();
+    Ok(numbered
+        .map(|(position, event)| match event {
+            Value::Object(members) => Members { number: position + 1, members }.event(kind),
+            _ => Err(Malformed::NotAnObject(position + 1)),
+        })
+        .collect())
+}
+
+/// The kind of an event.
+#[derive(Clone, Copy)]
+enum Kind {
+    Created,
+    /// With the field that changed, if the event's name says it.
+    Changed(Option<&'static str>),
+    Activity,
+}
+
+impl Kind {
+    /// The kind by LeadSquared's name of the event.
+    fn named(event_type: &str) -> Result<Self, Malformed> {
+        match EventType::of_name(event_type) {
+            Some(EventType::LeadCreate) => Ok(Kind::Created),
+            Some(EventType::LeadUpdate | EventType::LeadFieldChange) => Ok(Kind::Changed(None)),
+            Some(EventType::LeadStageChange) => Ok(Kind::Changed(Some(PROSPECT_STAGE))),
+            Some(EventType::LeadOwnerChange) => Ok(Kind::Changed(Some(OWNER_ID))),
+            Some(EventType::LeadScoreChange) => Ok(Kind::Changed(Some(SCORE))),
+            Some(EventType::ActivityCreate | EventType::ActivityUpdate) => Ok(Kind::Activity),
+            _ => {
+                let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+                let name = Some(event_type).filter(|text| text.len() <= 40 && is_name(text));
+                Err(Malformed::OtherEvent(name.unwrap_or("something else").to_owned()))
+            }
+        }
+    }
+}
+
+fn json(body: &[u8]) -> Result<Value, Malformed> {
+    let body = String::from_utf8_lossy(body);
+    let body = body.trim_start_matches('\u{feff}').trim();
+    tolerant(body).or_else(|error| {
+        let unreadable = Malformed::Unreadable { line: error.line(), column: error.column() };
+        match body.starts_with(['{', '[']) {
+            true => Err(unreadable),
+            false => form(body.as_bytes()).ok_or(unreadable),
+        }
+    })
+}
+
+/// Reads JSON in which a text may end in half a character: some systems cut a note to length there. One body holds the
+/// activities of a minute, and one such note must not cost the others.
+fn tolerant(json: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(json).or_else(|error| match whole_characters(json) {
+        Some(repaired) => serde_json::from_str(&repaired),
+        None => Err(error),
+    })
+}
+
+/// The JSON with a replacement character for each escaped half of a character, such as `\ud83d` without its second
+/// half; `None` if there is no such half.
+fn whole_characters(json: &str) -> Option<String> {
+    const REPLACEMENT: &str = "\\ufffd";
+    let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
+    let mut repaired = String::with_capacity(json.len());
+    let mut halves = false;
+    let mut rest = json;
+    while let Some(position) = rest.find('\\') {
+        let (before, escape) = rest.split_at(position);
+        repaired.push_str(before);
+        let (kept, length) = match (unit(escape), escape.get(6..).and_then(unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (&escape[..12], 12),
+            (Some(0xd800..=0xdfff), _) => {
+                halves = true;
+                (REPLACEMENT, 6)
+            }
+            _ => {
+                let length = escape.char_indices().nth(2).map_or(escape.len(), |(end, _)| end);
+                (&escape[..length], length)
+            }
+        };
+        repaired.push_str(kept);
+        rest = &escape[length..];
+    }
+    repaired.push_str(rest);
+    halves.then_some(repaired)
+}
+
+/// Reads a form with the JSON in its one field, or with a field for each member. LeadSquared does not document which of
+/// the two it sends.
+fn form(body: &[u8]) -> Option<Value> {
+    let nested = |text: &str| tolerant(text).ok().filter(|value: &Value| value.is_object() || value.is_array());
+    let pairs: Vec<_> = form_urlencoded::parse(body).collect();
+    if let [(name, value)] = pairs.as_slice() {
+        return nested(value).or_else(|| nested(name));
+    }
+    let mut members = Map::new();
+    for (name, value) in pairs {
+        let value = nested(&value).unwrap_or_else(|| Value::String(value.into_owned()));
+        members.insert(name.into_owned(), value);
+    }
+    // Without a known name, the body is text that happens to contain an ampersand.
+    const NAMES: [&str; 4] = [PROSPECT_ID, AFTER, ACTIVITY_ID, "data"];
+    NAMES.into_iter().find(|name| members.contains_key(*name)).and_then(|name| match name {
+        "data" => members.remove(name).filter(|data| data.is_object() || data.is_array()),
+        _ => Some(Value::Object(members)),
+    })
+}
+
+/// One event as it was sent.
+struct Members {
+    number: usize,
+    members: Map<String, Value>,
+}
+
+impl Members {
+    fn event(mut self, kind: Option<Kind>) -> Result<Event, Malformed> {
+        let by_shape = || match () {
+            () if self.members.contains_key(AFTER) => Kind::Changed(None),
+            () if self.members.contains_key(ACTIVITY_ID) => Kind::Activity,
+            () => Kind::Created,
+        };
+        match kind.unwrap_or_else(by_shape) {
+            Kind::Created => {
+                let fields = self.take(AFTER).unwrap_or_else(|| std::mem::take(&mut self.members));
+                let fields = filled(fields);
+                Ok(Event { lead: self.lead(PROSPECT_ID, &fields)?, what: What::Created, fields })
+            }
+            Kind::Changed(named) => self.change(named),
+            Kind::Activity => self.activity(),
+        }
+    }
+
+    fn change(mut self, named: Option<&'static str>) -> Result<Event, Malformed> {
+        let before = match (self.take(BEFORE), named) {
+            (Some(before), _) => before.into_iter().map(|(name, value)| (name, text(value))).collect(),
+            // One snapshot is enough when the event's name says what changed.
+            (None, Some(_)) => BTreeMap::new(),
+            (None, None) => return Err(self.malformed(BEFORE, "an object with the lead's fields before the change")),
+        };
+        let after = filled(self.take(AFTER).unwrap_or_else(|| std::mem::take(&mut self.members)));
+        // No change ever touches these fields: where they are missing, unchanged fields may be missing too.
+        let constant = [PROSPECT_AUTO_ID, CREATED_ON, CREATED_BY];
+        let before_is_whole = !before.is_empty()
+            && !constant.iter().any(|name| !after.get(name).is_empty() && !before.contains_key(*name));
+        let modified = Modified::read(after.get(MODIFIED_ON));
+        let is_time_older = match before.get(MODIFIED_ON) {
+            Some(before) => Modified::read(before) == modified,
+            None => named == Some(SCORE),
+        };
+        let change = Change { modified, is_time_older, before: Fields(before), before_is_whole, named };
+        Ok(Event { lead: self.lead(PROSPECT_ID, &after)?, what: What::Changed(change), fields: after })
+    }
+
+    /// An activity's `Data` is an object here. The call that lists activities has a list of `Key` and `Value` instead.
+    fn activity(mut self) -> Result<Event, Malformed> {
+        let data = self.members.remove(ACTIVITY_DATA);
+        let mut fields = filled(std::mem::take(&mut self.members));
+        let guid = "a GUID such as 11111111-1111-4111-8111-111111111111";
+        let id = fields.get(ACTIVITY_ID).parse().map_err(|_| self.malformed(ACTIVITY_ID, guid))?;
+        let lead = self.lead(ACTIVITY_LEAD, &fields)?;
+        let code = fields.get(ACTIVITY_CODE).to_owned();
+        if code.is_empty() {
+            return Err(self.malformed(ACTIVITY_CODE, "the code of an activity type, such as 201"));
+        }
+        match data {
+            Some(Value::Object(data)) => fields.0.extend(filled(data).0),
+            Some(Value::Array(pairs)) => {
+                let pair = |pair: Value| Some((text(pair.get("Key")?.clone()), pair.get("Value").cloned()?));
+                fields.0.extend(filled(pairs.into_iter().filter_map(pair).collect()).0);
+            }
+            _ => {}
+        }
+        Ok(Event { lead, what: What::Activity { id, code }, fields })
+    }
+
+    fn take(&mut self, name: &str) -> Option<Map<String, Value>> {
+        match self.members.remove(name) {
+            Some(Value::Object(members)) => Some(members),
+            _ => None,
+        }
+    }
+
+    fn lead(&self, name: &'static str, fields: &Fields) -> Result<LeadId, Malformed> {
+        let guid = "the lead's id, a GUID such as 11111111-1111-4111-8111-111111111111";
+        fields.get(name).parse().map_err(|_| self.malformed(name, guid))
+    }
+
+    fn malformed(&self, field: &'static str, expected: &'static str) -> Malformed {
+        Malformed::Field { number: self.number, field, expected }
+    }
+}
+
+fn filled(members: Map<String, Value>) -> Fields {
+    let fields = members.into_iter().map(|(name, value)| (name, text(value)));
+    Fields(fields.filter(|(_, value)| !value.is_empty()).collect())
+}
+
+fn text(value: Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+impl Modified {
+    /// LeadSquared writes a time in several forms, always UTC. One edit must be recognised in each of them.
+    fn read(text: &str) -> Self {
+        let time = date_time::read(&text.trim_end_matches('Z').replace('T', " "));
+        let to_the_second = time.and_then(|time| OffsetDateTime::from_unix_timestamp(time.unix_timestamp()).ok());
+        to_the_second.map_or_else(|| Self::Unreadable(text.to_owned()), Self::At)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+    use time::macros::datetime;
+
+    use super::*;
+
+    const LEAD: &str = "11111111-1111-4111-8111-111111111111";
+    const ACTIVITY: &str = "55555555-5555-4555-8555-555555555555";
+
+    fn one(body: &Value, event_type: Option<&str>) -> Event {
+        let mut events = read(body.to_string().as_bytes(), event_type).unwrap();
+        assert_eq!(events.len(), 1);
+        events.remove(0).unwrap()
+    }
+
+    fn change(before: Value, after: Value, event_type: Option<&str>) -> (Change, Fields) {
+        let event = one(&json!({"Before": before, "After": after}), event_type);
+        match event.what {
+            What::Changed(change) => (change, event.fields),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_an_event_type_the_shape_decides_the_kind() {
+        let lead = json!({"ProspectID": LEAD, "FirstName": "Asha", "Phone": null, "Source": "", "Score": 6});
+        let created = one(&lead, None);
+        assert_eq!((created.lead.to_string(), &created.what), (LEAD.to_owned(), &What::Created));
+        let fields = ["FirstName", "Phone", "Source", "Score", "mx_City"].map(|name| created.fields.get(name));
+        assert_eq!(fields, ["Asha", "", "", "6", ""]);
+        assert!(matches!(one(&json!({"Before": {}, "After": lead}), None).what, What::Changed(_)));
+        let activity = json!([{"ProspectActivityId": ACTIVITY, "RelatedProspectId": LEAD, "ActivityEvent": 201,
+            "Data": {"Status": "Paid", "Owner": null}}]);
+        let posted = one(&activity, None);
+        assert_eq!(posted.what, What::Activity { id: ACTIVITY.parse().unwrap(), code: "201".to_owned() });
+        assert_eq!((posted.fields.get("Status"), posted.fields.get("Owner")), ("Paid", ""));
+    }
+
+    #[test]
+    fn an_activitys_fields_may_come_as_a_list_of_keys_and_values() {
+        let activity = json!({"ProspectActivityId": ACTIVITY, "RelatedProspectId": LEAD, "ActivityEvent": "201",
+            "Data": [{"Key": "Status", "Value": "Paid"}, {"Key": "Owner", "Value": null}, 7]});
+        assert_eq!(one(&activity, Some("LeadActivity_Post_Update")).fields.get("Status"), "Paid");
+    }
+
+    #[test]
+    fn null_and_empty_and_absent_are_one_and_so_no_change() {
+        let before = json!({"ProspectID": LEAD, "a": null, "b": "", "c": "x", "d": "y", "CreatedOn": "t"});
+        let after = json!({"ProspectID": LEAD, "a": "", "c": "x", "d": null, "e": "z", "CreatedOn": "t"});
+        let (change, after) = change(before, after, Some("Lead_Post_Update"));
+        let changes = ["a", "b", "c", "d", "e", "f"].map(|name| change.of(name, &after));
+        assert_eq!(changes, [None, None, None, Some(Some("y")), Some(Some("")), None]);
+    }
+
+    #[test]
+    fn a_snapshot_of_changed_fields_alone_is_not_taken_for_a_whole_one() {
+        let before = json!({"ProspectID": LEAD, "ProspectStage": "Fresh", "mx_City": null});
+        let after = json!({"ProspectID": LEAD, "ProspectAutoId": "7", "ProspectStage": "Applied", "mx_City": "Pune", "FirstName": "Asha"});
+        let (change, after) = change(before, after, None);
+        let changes = ["ProspectStage", "mx_City", "FirstName"].map(|name| change.of(name, &after));
+        assert_eq!(changes, [Some(Some("Fresh")), Some(Some("")), None]);
+    }
+
+    #[test]
+    fn an_event_named_after_a_field_needs_no_snapshot_before() {
+        let lead = json!({"ProspectID": LEAD, "ProspectStage": "Applied"});
+        let event = one(&lead, Some("Lead_Post_Stage_Change"));
+        let What::Changed(change) = event.what else { panic!("{:?}", event.what) };
+        assert_eq!(change.of("ProspectStage", &event.fields), Some(None));
+        assert_eq!(change.of("OwnerId", &event.fields), None);
+        let malformed = read(lead.to_string().as_bytes(), Some("Lead_Field_Change")).unwrap().remove(0).unwrap_err();
+        assert_eq!(malformed.to_string(), "event 1: Before must be an object with the lead's fields before the change");
+    }
+
+    #[test]
+    fn a_time_has_one_meaning_in_every_form() {
+        for text in [
+            "2026-01-02 03:04:17",
+            "2026-01-02 03:04:17.000",
+            "2026-01-02 03:04:17.640",
+            "2026-01-02T03:04:17Z",
+            "1/2/2026 3:04:17 AM",
+            "/Date(1767323057000+0000)/",
+        ] {
+            assert_eq!(Modified::read(text), Modified::At(datetime!(2026-01-02 03:04:17 UTC)), "{text}");
+        }
+        for text in ["", "yesterday", "2026-13-02 03:04:17"] {
+            assert_eq!(Modified::read(text), Modified::Unreadable(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_same_event_is_read_from_json_text_and_forms() {
+        let json = json!([{"ProspectActivityId": ACTIVITY, "RelatedProspectId": LEAD, "ActivityEvent": "201",
+            "Data": {"Note": "50% & more, a=b"}}]);
+        let expected = read(json.to_string().as_bytes(), None).unwrap();
+        assert!(expected[0].is_ok());
+        let form = |pairs: &[(&str, &str)]| {
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish().into_bytes()
+        };
+        let text = json.to_string();
+        for body in [
+            format!("\u{feff} {text}\r\n").into_bytes(),
+            form(&[("data", &text)]),
+            form(&[("anything", &text)]),
+            form(&[(&text, "")]),
+            form(&[("data", &text), ("other", "x")]),
+        ] {
+            assert_eq!(read(&body, None).unwrap(), expected, "{}", String::from_utf8_lossy(&body));
+        }
+        let before = json!({"ProspectID": LEAD, "mx_City": "Pune"}).to_string();
+        let after = json!({"ProspectID": LEAD, "mx_City": "Delhi"}).to_string();
+        let changed = read(&form(&[("Before", &before), ("After", &after)]), None).unwrap().remove(0).unwrap();
+        assert_eq!(changed.fields.get("mx_City"), "Delhi");
+        let created = read(&form(&[("ProspectID", LEAD), ("FirstName", "Asha"), ("Notes", "{odd")]), None).unwrap();
+        assert_eq!(created[0].as_ref().unwrap().fields.get("Notes"), "{odd");
+    }
+
+    #[test]
+    fn a_note_cut_in_the_middle_of_a_character_costs_no_event() {
+        let activity = |note: &str| {
+            format!(
+                r#"{{"ProspectActivityId":"{ACTIVITY}","RelatedProspectId":"{LEAD}","ActivityEvent":"201","Data":{{"Note":"{note}"}}}}"#
+            )
+        };
+        let notes = [r"a \ud83d", r"\ude00 \\ud83d \ud83d\ude00", r"\ud83d\ud83d\ude00 \u00e9"];
+        let body = format!("[{}]", notes.map(activity).join(","));
+        let expected = ["a \u{fffd}", "\u{fffd} \\ud83d \u{1f600}", "\u{fffd}\u{1f600} \u{e9}"];
+        let form = form_urlencoded::Serializer::new(String::new()).append_pair("data", &body).finish();
+        for body in [body.as_bytes(), form.as_bytes()] {
+            let events = read(body, None).unwrap();
+            let notes: Vec<_> = events.iter().map(|event| event.as_ref().unwrap().fields.get("Note")).collect();
+            assert_eq!(notes, expected);
+        }
+        let latin_1 = activity("caf#").bytes().map(|byte| if byte == b'#' { 0xe9 } else { byte }).collect::<Vec<u8>>();
+        assert_eq!(read(&latin_1, None).unwrap()[0].as_ref().unwrap().fields.get("Note"), "caf\u{fffd}");
+    }
+
+    #[test]
+    fn one_bad_element_does_not_keep_the_others_from_being_read() {
+        let good = json!({"ProspectID": LEAD});
+        let body = json!([good, 7, {"ProspectID": "canary"}, {}, good, {"ProspectActivityId": ACTIVITY}]);
+        let read = read(body.to_string().as_bytes(), None).unwrap();
+        let reported: Vec<_> = read.iter().filter_map(|event| event.as_ref().err().map(Malformed::to_string)).collect();
+        let guid = "must be the lead's id, a GUID such as 11111111-1111-4111-8111-111111111111";
+        let expected = [
+            "event 2 must be a JSON object".to_owned(),
+            format!("event 3: ProspectID {guid}"),
+            format!("event 4: ProspectID {guid}"),
+            format!("event 6: RelatedProspectId {guid}"),
+        ];
+        assert_eq!((reported, read.len()), (expected.to_vec(), 6));
+    }
+
+    #[test]
+    fn a_body_without_an_event_is_reported_without_its_content() {
+        let place = |line, column| Malformed::Unreadable { line, column };
+        for (body, event_type, expected) in [
+            (&b"{\"canary\": "[..], None, place(1, 10)),
+            (b"canary", None, place(1, 1)),
+            (b"canary=1&b=2", None, place(1, 1)),
+            (b"\xff\xfe", None, place(1, 1)),
+            (b"7", None, Malformed::NoObject),
+            (b"{}", Some("Task_Create"), Malformed::OtherEvent("Task_Create".to_owned())),
+            (b"{}", Some("canary<@>"), Malformed::OtherEvent("something else".to_owned())),
+        ] {
+            let malformed = read(body, event_type).unwrap_err();
+            assert_eq!(malformed, expected);
+            assert!(!format!("{malformed} {malformed:?}").contains("canary"), "{malformed:?}");
+        }
+        assert_eq!(read(b"[]", None), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn printing_an_event_shows_no_field() {
+        let after = json!({"ProspectID": LEAD, "a": "c4nary", "ModifiedOn": "c4nary"});
+        let event = one(&json!({"Before": {"a": "canary"}, "After": after}), None);
+        let printed = format!("{event:?}");
+        assert!(!printed.contains("canary") && !printed.contains("c4nary"), "{printed}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_reading_panic(body in prop::collection::vec(any::<u8>(), 0..200), event_type in "[A-Za-z_]{0,20}") {
+            let _ = read(&body, Some(&event_type));
+            let _ = read(&body, None);
+        }
+
+        #[test]
+        fn no_json_makes_reading_panic(text in "[\\[{\"BAProspectIDData:,}\\]0-9eE.a-f\\\\ué-]{0,80}") {
+            let _ = read(text.as_bytes(), None);
+            let _ = read(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().as_bytes(), None);
+        }
+    }
+}
