@@ -608,6 +608,17 @@ fn the_arrows_point_one_way() {
     }
 }
 
+/// The domain runs in any process: no AWS, no Lambda, no telemetry, and of our crates only the LeadSquared client.
+#[test]
+fn the_domain_depends_on_no_aws_no_lambda_and_no_telemetry() {
+    let ours = packages("shared");
+    for name in dependencies(&root().join("shared/onboarding/Cargo.toml")) {
+        let is_outside = ["aws", "lambda", "metrics", "tokio"].iter().any(|outside| name.starts_with(outside));
+        assert!(!is_outside, "the domain depends on {name}");
+        assert!(name == "leadsquared" || !ours.contains(&name), "the domain depends on {name}");
+    }
+}
+
 fn packages(folder: &str) -> Vec<String> {
     let manifests = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
     let names = manifests.filter(|path| path.join("Cargo.toml").exists());

@@ -1,3 +1,5 @@
+//! The settings of this function.
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -11,11 +13,11 @@ use url::Url;
 
 /// Every setting this function reads.
 pub struct Config {
-    /// `INVITATIONS_QUEUE_URL`: where the messages come from.
+    /// `INVITATIONS_QUEUE_URL`: the queue that delivers the messages.
     pub invitations_queue_url: String,
-    /// `DEAD_LETTERS_QUEUE_URL`: where those go that no repeat would help.
+    /// `DEAD_LETTERS_QUEUE_URL`: the queue of dead letters.
     pub dead_letters_queue_url: String,
-    /// LeadSquared, the ledger's table and the call line.
+    /// LeadSquared, the ledger's table and the call allowance.
     pub account: AccountSettings,
     /// `LINK_MODE` (`direct` or `on-click`); `PORTAL_URL` for the one, `LINK_URL` and `LINK_VALID_HOURS` for the
     /// other.
@@ -31,16 +33,16 @@ pub struct Config {
     pub marking: Marking,
 }
 
-/// Short enough that one slow person does not use up the time of a whole batch. The total includes the wait in the
-/// account's call line.
+/// The limits on LeadSquared calls: short enough that one slow invitation does not use up the time of a whole batch. The
+/// total includes the wait for a slot of the call allowance.
 pub const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(8), total: Duration::from_secs(12) };
 
 impl Config {
-    /// Reads them.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// When one is missing or of no use; the error names it.
+    /// When one is missing or invalid; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const MAIL_SENDER: &str = "MAIL_SENDER";
         let account = AccountSettings::read(variables)?;

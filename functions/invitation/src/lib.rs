@@ -1,4 +1,4 @@
-//! The worker: registers the lead as a portal user, makes the auto-login link, mails it, and records how it ended.
+#![doc = include_str!("../README.md")]
 
 mod config;
 mod log;

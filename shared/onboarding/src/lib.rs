@@ -1,8 +1,4 @@
-//! From "this person should be in the portal" to one named outcome.
-//!
-//! The domain of the product. [`Invitation`] is the unit of work and the queue's message; [`Flow`] takes it through
-//! its steps; [`Outcome`] is what it ends with, exactly once. What the steps need of the world is three small traits:
-//! [`Crm`], [`Ledger`] and [`Mail`], and time and randomness come in with each [`Attempt`].
+#![doc = include_str!("../README.md")]
 
 mod crm;
 mod flow;
@@ -17,6 +13,7 @@ mod password;
 mod portal_key;
 mod private;
 pub mod retry;
+pub mod rules;
 mod unproven;
 pub mod worker;
 
