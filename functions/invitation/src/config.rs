@@ -33,8 +33,8 @@ pub struct Config {
     pub marking: Marking,
 }
 
-/// The limits on LeadSquared calls: short enough that one slow invitation does not use up the time of a whole batch. The
-/// total includes the wait for a slot of the call allowance.
+/// The limits on LeadSquared calls: short enough that one slow invitation does not use up the time of a whole batch.
+/// The total includes the wait for a slot of the call allowance.
 pub const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(8), total: Duration::from_secs(12) };
 

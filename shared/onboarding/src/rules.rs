@@ -1,4 +1,5 @@
-//! CRM rules: which event in LeadSquared leads to which invitation. Read from the settings, decided from the event alone.
+//! CRM rules: which event in LeadSquared leads to which invitation. Read from the settings, decided from the event
+//! alone.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -398,8 +399,8 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// JSON whose objects have each key once: of two, serde_json would keep the last without a word, and one of two conditions
-/// that somebody wrote into the same braces is gone.
+/// JSON whose objects have each key once: of two, serde_json would keep the last without a word, and one of two
+/// conditions that somebody wrote into the same braces is gone.
 struct Unambiguous(Value);
 
 impl<'de> Deserialize<'de> for Unambiguous {

@@ -1,8 +1,8 @@
 //! Hours and days of the whole system on a virtual clock, with everything that can go wrong going wrong.
 //!
 //! Sources send, a FIFO queue delivers, workers handle the messages side by side, LeadSquared and the ledger answer:
-//! late, never, or after the worker has crashed. The worker is the one that is deployed ([`onboarding::worker`]). One seed
-//! decides the situation (a [`Plan`]) and the fate of every request. After a run, every promise must hold
+//! late, never, or after the worker has crashed. The worker is the one that is deployed ([`onboarding::worker`]). One
+//! seed decides the situation (a [`Plan`]) and the fate of every request. After a run, every promise must hold
 //! ([`Run::broken_promises`]).
 //!
 //! `SIMULATION_SEEDS=100000` runs so many seeds instead of the usual number; `SIMULATION_SEED=7` runs that one alone and
