@@ -13,12 +13,15 @@ use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Json, Router};
-use invitation::{Config, LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON, Worker};
+use invitation::{Config, Worker};
 use leadsquared::Lane;
 use leadsquared_account::{Account, BACKGROUND_TIMEOUTS};
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Settings};
 use ledger::Ledger;
-use onboarding::{Invitation, Lease, Ledger as _, PersonKey};
+use onboarding::{
+    Invitation, Lease, Ledger as _, PersonKey,
+    retry::{LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON},
+};
 use password_sealing::Opener;
 use queue::{DeadLetters, Invitations};
 use serde_json::{Value, json};

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use invitation::{LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON, TO_RECORD, WORTH_BEGINNING};
 use leadsquared::Limit;
 use leadsquared_account::BACKGROUND_TIMEOUTS;
+use onboarding::{
+    retry::{self, LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON},
+    worker::{MIN_ATTEMPT_TIME, RECORD_TIME},
+};
 use serde_json::Value;
 
 use crate::template::Template;
@@ -59,10 +62,10 @@ fn span(time: time::Duration) -> Duration {
 #[test]
 fn the_slowest_invitation_fits_into_an_invocation() {
     let deployed = Deployed::read();
-    let slowest = BACKGROUND_TIMEOUTS.total * MOST_CALLS + TO_RECORD;
+    let slowest = BACKGROUND_TIMEOUTS.total * MOST_CALLS + RECORD_TIME;
     assert!(slowest <= deployed.timeout, "{slowest:?} for one invitation");
     assert!(
-        WORTH_BEGINNING >= TO_RECORD + BACKGROUND_TIMEOUTS.connect,
+        MIN_ATTEMPT_TIME >= RECORD_TIME + BACKGROUND_TIMEOUTS.connect,
         "the last invitation of a batch has time for a call"
     );
     assert!(deployed.visibility >= 6 * deployed.timeout, "Lambda requires it of an event source");
@@ -83,7 +86,7 @@ fn full_batches_of_all_workers_get_their_calls_within_one_invocation() {
     };
     let interval = call_allowance::AllowanceRules::new(settings).unwrap().interval();
     let batches = interval * deployed.workers * deployed.batch * USUAL_CALLS;
-    assert!(batches + WORTH_BEGINNING <= deployed.timeout, "{batches:?} of waiting for the call allowance");
+    assert!(batches + MIN_ATTEMPT_TIME <= deployed.timeout, "{batches:?} of waiting for the call allowance");
 }
 
 #[test]
@@ -91,19 +94,19 @@ fn the_worker_gives_up_before_the_queue_does() {
     let deployed = Deployed::read();
     assert_eq!(
         (deployed.receives, deployed.retention),
-        (queue::MOST_RECEIVES, queue::RETENTION),
-        "the queue crate has the template's numbers"
+        (retry::MAX_RECEIVES, retry::RETENTION),
+        "the domain has the template's numbers"
     );
     // Each kind of wait, and the horizon of the messages that wait in this way.
     type Wait = fn(u32, u32) -> Duration;
     let ways: [(Wait, time::Duration); 4] = [
-        (queue::backoff, OPERATOR_HORIZON),
-        (queue::after_no_time, OPERATOR_HORIZON),
-        (queue::after_throttling, RETRY_HORIZON),
-        (|_, _| queue::AFTER_PANIC, RETRY_HORIZON),
+        (retry::backoff, OPERATOR_HORIZON),
+        (retry::after_no_time, OPERATOR_HORIZON),
+        (retry::after_throttling, RETRY_HORIZON),
+        (|_, _| retry::AFTER_PANIC, RETRY_HORIZON),
     ];
     for (wait, horizon) in ways {
-        let deliveries = 1..=queue::LAST_RECEIVE;
+        let deliveries = 1..=retry::LAST_RECEIVE;
         let until_the_queue_gives_up: Duration = deliveries.map(|received| wait(received, MEAN)).sum();
         let margin = span(horizon).mul_f64(1.2);
         assert!(until_the_queue_gives_up > margin, "{until_the_queue_gives_up:?} of waits, {horizon} of retries");

@@ -206,7 +206,7 @@ fn an_alarm_lasts_from_one_attempt_to_the_next() {
         assert_eq!(alarm["DatapointsToAlarm"], 1, "{id}");
         alarm["Period"].as_u64().unwrap() * alarm["EvaluationPeriods"].as_u64().unwrap()
     };
-    let longest_wait = queue::backoff(u32::MAX, u32::MAX).as_secs();
+    let longest_wait = onboarding::retry::backoff(u32::MAX, u32::MAX).as_secs();
     for id in ["InvitationsWait", "ToBeMended"] {
         assert!(seconds(id) >= longest_wait, "{id}: attempts are up to {longest_wait} s apart");
     }
@@ -547,6 +547,17 @@ fn imports_run_one_way() {
     let ours = packages("shared");
     for name in client {
         assert!(!ours.contains(&name) && !name.starts_with("aws"), "the LeadSquared client depends on {name}");
+    }
+}
+
+/// The domain runs in any process: no AWS, no Lambda, no telemetry, and of our crates only the LeadSquared client.
+#[test]
+fn the_domain_depends_on_no_aws_no_lambda_and_no_telemetry() {
+    let ours = packages("shared");
+    for name in dependencies(&root().join("shared/onboarding/Cargo.toml")) {
+        let is_outside = ["aws", "lambda", "metrics", "tokio"].iter().any(|outside| name.starts_with(outside));
+        assert!(!is_outside, "the domain depends on {name}");
+        assert!(name == "leadsquared" || !ours.contains(&name), "the domain depends on {name}");
     }
 }
 

@@ -17,10 +17,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use crm_event::Rules;
 use lambda_http::Request;
 use lambda_http::request::LambdaRequest;
 use leadsquared::wire::webhook::{Event, What, read};
+use onboarding::rules::Rules;
 use saphyr::{LoadableYamlNode, YamlOwned};
 use serde_json::Value;
 

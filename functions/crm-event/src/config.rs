@@ -2,10 +2,9 @@
 
 use http::{HeaderName, StatusCode};
 use http_events::SecretHashes;
+use onboarding::rules::Rules;
 use settings::{SettingError, Variables};
 use time::Duration;
-
-use crate::rules::Rules;
 
 /// Every setting this function reads.
 pub struct Config {

@@ -9,6 +9,7 @@ use http::{Method, Response, StatusCode};
 use lambda_http::Request;
 use leadsquared::wire::webhook::{Change, Event, Malformed, Modified, What, read};
 use ledger::Ledger;
+use onboarding::rules::Rule;
 use onboarding::{Invitation, InvitationId, Ledger as _, Source, Whom};
 use queue::{Invitations, QueueError};
 use serde::Serialize;
@@ -16,7 +17,6 @@ use telemetry::Metric;
 use time::OffsetDateTime;
 
 use crate::Config;
-use crate::rules::Rule;
 
 /// Reads of the ledger at the same time.
 const LEDGER_READS_AT_ONCE: usize = 32;

@@ -1,3 +1,5 @@
+//! The settings of this function.
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -11,11 +13,11 @@ use url::Url;
 
 /// Every setting this function reads.
 pub struct Config {
-    /// `INVITATIONS_QUEUE_URL`: where the messages come from.
+    /// `INVITATIONS_QUEUE_URL`: the queue that delivers the messages.
     pub invitations_queue_url: String,
-    /// `DEAD_LETTERS_QUEUE_URL`: where those go that no repeat would help.
+    /// `DEAD_LETTERS_QUEUE_URL`: the queue of dead letters.
     pub dead_letters_queue_url: String,
-    /// LeadSquared, the ledger's table and the call line.
+    /// LeadSquared, the ledger's table and the call allowance.
     pub account: AccountSettings,
     /// `LINK_MODE` (`direct` or `on-click`); `PORTAL_URL` for the one, `LINK_URL` and `LINK_VALID_HOURS` for the
     /// other.
@@ -32,10 +34,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads them.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// When one is missing or of no use; the error names it.
+    /// When one is missing or invalid; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         let account = AccountSettings::read(variables)?;
         Ok(Self {

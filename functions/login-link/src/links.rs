@@ -1,16 +1,18 @@
+//! What a login link does: it opens the portal once, and a new link can be requested in its place.
+
 use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use intake::{DropOverCap, Intake, IntakeDecision, Submission, Submitter};
-use leadsquared::portal::{Registration, auto_login_link};
+use leadsquared::portal::auto_login_link;
 use leadsquared::wire::Endpoint;
-use leadsquared::{Attributes, AutoLoginKey, Client, EmailAddress, Error, LeadId, LoginLink, Timeouts};
+use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, LeadId, LoginLink, Timeouts};
 use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{
-    Action, Invitation, InvitationId, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, PersonKey, Pointer, Source,
-    Whom, generated_password,
+    Action, Invitation, InvitationId, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, PersonKey, Pointer,
+    PortalKeyError, Source, Whom, generated_password, portal_key,
 };
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
@@ -21,68 +23,68 @@ use uuid::Uuid;
 use crate::Config;
 use crate::page_id::PageId;
 
-/// How long LeadSquared has to sign somebody in who waits for it, all calls together. On the smallest plan, beside a
-/// busy background, each call stands in line for up to a second and a half, and the first press of a lead that is no
-/// portal user takes seven.
+/// How long all LeadSquared calls of one press may take together. On the smallest plan, beside a busy background, each
+/// call waits up to 1.5 s for its slot, and the first press of a lead that is no portal user takes seven calls.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// For each of these calls; the total never counts, since `PATIENCE` is no longer.
+/// The limits for each call. The total never applies, because `PATIENCE` is not longer.
 pub const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(4), total: PATIENCE };
 
-/// How long the same request for a link counts as one, in seconds. The worker mails nobody twice within a minute
-/// anyway; somebody who asks again after that has a reason.
+/// How long repeated requests for a link count as one, in seconds. Within a minute the worker mails a person only once
+/// anyway; a later request has a reason.
 const SAME_REQUEST: i64 = 60;
 
-/// Everything a login link works with.
+/// The clients and settings of the login links.
 pub struct LoginLinks {
     /// LeadSquared.
     pub account: Account,
     /// The links.
     pub ledger: Ledger,
-    /// Where fresh ones are asked for.
+    /// The queue to which a request for a new link goes.
     pub invitations: Invitations,
-    /// How many may be asked for.
+    /// The limits on these requests.
     pub intake: Intake<DropOverCap>,
     /// The settings.
     pub config: Config,
-    /// What time it is.
+    /// The current time.
     pub now: fn() -> OffsetDateTime,
-    /// The same for deadlines within this process.
+    /// The current time for deadlines within this process.
     pub instant: fn() -> Instant,
     /// Fills bytes at random.
     pub random: fn(&mut [u8]),
 }
 
-/// What came of pressing the button.
+/// The result of a press of the button.
 pub(crate) enum Opened {
-    /// The portal, signed in.
+    /// The link to the portal, signed in.
     Portal(LoginLink),
-    /// The link cannot be used, or not any more.
+    /// The link is not valid, or not any more.
     Dead,
-    /// It did not work, and the link is as good as it was.
+    /// It did not work, and the link stays valid.
     Later,
-    /// It will not work until somebody mends the lead's record.
+    /// It will not work until the lead's record is fixed.
     Never,
 }
 
-/// The same request may be made again.
+/// The request failed and may be repeated.
 pub(crate) struct TryAgain;
 
-/// What came of asking for a link by an e-mail address.
+/// The result of a request for a link by e-mail address.
 pub(crate) enum Asked {
-    /// It is on the queue, whoever the address belongs to; or over a cap and dropped, which nobody is told.
+    /// It is on the queue, whether or not the address is known; or it was over a cap and dropped, which the answer does
+    /// not show.
     Accepted,
     /// It is not certain that it is on the queue.
     TryAgain,
 }
 
-/// Whether a link can be used.
+/// The state of a link.
 enum Standing {
     Live(Pointer),
-    /// Used up: the same page may have been pressed twice.
+    /// Used: the same page may have been pressed twice.
     Used(Pointer),
-    /// For the log: the invitation it is from, if that is known, and why it cannot.
+    /// Not valid. For the log: the invitation it is from, if that is known, and why.
     Dead(Option<InvitationId>, &'static str),
 }
 
@@ -95,7 +97,7 @@ impl LoginLinks {
         }
     }
 
-    /// Uses the link up for whoever has this page and signs its lead in; gives it back if that does not work.
+    /// Uses the link for this page and signs its lead in. If that does not work, the link becomes valid again.
     pub(crate) async fn open(&self, token: &LinkToken, page: PageId) -> Opened {
         let (link, now) = (token.hash(), (self.now)());
         let pointer = match self.standing(&link, now).await {
@@ -118,7 +120,7 @@ impl LoginLinks {
         let failure = match self.portal_link(&pointer).await {
             Ok(portal) => {
                 if let Err(error) = self.ledger.link_opened(&pointer, now).await {
-                    tracing::warn!(%receipt, error = %error, "older links of this lead stay good: it could not be written down that a newer one was used");
+                    tracing::warn!(%receipt, error = %error, "the ledger did not record the use of this link: older links of this lead stay valid, no action needed");
                 }
                 tracing::info!(%receipt, "login link opened the portal");
                 return Opened::Portal(portal);
@@ -126,21 +128,21 @@ impl LoginLinks {
             Err(failure) => failure,
         };
         match failure {
-            // Deleted, or merged into another one: its other links are as useless, a request by e-mail is not.
+            // Deleted, or merged into another lead. Its other links fail too; a request by e-mail address works.
             Failure::LeadSquared(Error::NoSuchLead) => return dead(Some(receipt), "no such lead"),
             Failure::OtherAddress => return dead(Some(receipt), "mailed to another address"),
             _ => {}
         }
-        let is_good_again = self.give_back(&pointer, holder).await;
+        let is_valid_again = self.give_back(&pointer, holder).await;
         self.report(receipt, &failure);
-        match (failure.is_final(), is_good_again) {
+        match (failure.is_final(), is_valid_again) {
             (true, _) => Opened::Never,
             (false, true) => Opened::Later,
             (false, false) => Opened::Dead,
         }
     }
 
-    /// Asks for a fresh link in place of this one. Nobody hears whether it was ever a link.
+    /// Requests a new link in place of this one. The answer does not show whether it was ever a link.
     pub(crate) async fn ask_fresh(&self, token: &LinkToken) -> Result<(), TryAgain> {
         let (link, now) = (token.hash(), (self.now)());
         let not_stored = |error| {
@@ -148,20 +150,20 @@ impl LoginLinks {
             unusable(&error)
         };
         let Some(found) = self.ledger.link(&link, now).await.map_err(not_stored)? else {
-            tracing::info!("a fresh link was asked for in place of an unknown one");
+            tracing::info!("a new link was requested in place of an unknown one");
             return Ok(());
         };
         if found.used {
-            // A process that died with LeadSquared's answer could not write it down, and a worker that takes the mail
-            // of a moment ago for an unused one sends no other.
+            // A process that crashed after LeadSquared's answer did not record the use. The worker would then take the
+            // recent mail's link for an unused one and send no other.
             self.ledger.link_opened(&found.pointer, now).await.map_err(not_stored)?;
         }
         let invitation = request(Whom::Lead(found.pointer.lead), link.as_str(), now);
         self.send(&invitation).await.map_err(|_| TryAgain)
     }
 
-    /// Asks for a link for whoever has this address. Nobody hears whether anybody has, nor whether a cap is reached,
-    /// and it takes as long.
+    /// Requests a link for the person with this address. Neither the answer nor its time shows whether the address is
+    /// known or a cap is reached.
     pub(crate) async fn ask_by_email(&self, email: EmailAddress, from: Option<IpAddr>) -> Asked {
         let now = (self.now)();
         let text = email.expose().to_owned();
@@ -200,8 +202,8 @@ impl LoginLinks {
         let newest = self.ledger.newest_link_used(&pointer.lead).await?;
         Ok(match newest.map(|newest| newest.cmp(&pointer.made_at)) {
             Some(Ordering::Greater) => Standing::Dead(receipt, "superseded"),
-            // It has let somebody in, and another press of the same page did not work and gave it back. No other link
-            // is meant: nobody is mailed twice in a second.
+            // This link opened the portal, and another press of the same page failed and gave it back. No other link
+            // has this time, because a person is not mailed twice in a second.
             Some(Ordering::Equal) => Standing::Dead(receipt, "used"),
             Some(Ordering::Less) | None => Standing::Live(pointer),
         })
@@ -218,58 +220,38 @@ impl LoginLinks {
     }
 
     async fn auto_login_key(&self, client: &Client, pointer: &Pointer) -> Result<AutoLoginKey, Failure> {
-        // Side by side, for each waits in line. What the key's call carries that call gets itself, if it is not there
-        // by then.
+        // At the same time, because each waits for a slot. If the preparation fails, the key's call repeats it.
         let (lead, _) = tokio::join!(client.lead_by_id(&pointer.lead), client.prepare(Endpoint::LeadAuthKey));
         let lead = lead?.ok_or(Error::NoSuchLead)?;
         let email = lead.email().ok_or(Failure::NoEmailAddress)?;
-        // An address that was mistyped and put right belongs to a stranger, and so does the mail that went there.
+        // A mistyped address that was corrected since belongs to a stranger, and so does the mail that went there.
         if PersonKey::of(&email) != pointer.person {
             return Err(Failure::OtherAddress);
         }
-        match client.lead_auto_login_key(&pointer.lead).await {
-            Err(Error::NotAPortalUser) => {
-                self.register(client, pointer, &email).await?;
-                Ok(client.lead_auto_login_key(&pointer.lead).await?)
-            }
-            other => Ok(other?),
-        }
-    }
-
-    /// Makes a lead a portal user who is none: it has no password to overwrite, and whoever holds the link has read
-    /// the mail to its address. Not to be repeated blindly, and it is not: the next press first asks for a key again.
-    /// Two presses of one page at once may both do it, which sets one random password after another.
-    async fn register(&self, client: &Client, pointer: &Pointer, email: &EmailAddress) -> Result<(), Failure> {
         let mut password = [0; PASSWORD_BYTES];
         (self.random)(&mut password);
-        let registration = Registration {
-            register_only_new_lead: false,
-            password: generated_password(password),
-            // Only what identifies it is sent: the lead's own data stays as the company has it.
-            fields: Attributes::new().with("EmailAddress", email.expose()),
+        let remember = async |registered: &Result<LeadId, Error>| {
+            if let Ok(registered) = registered {
+                self.remember_registration(registered, pointer.invitation).await;
+            }
         };
-        let registered = client.register(&registration).await?;
-        self.remember_registration(&registered, pointer.invitation).await;
-        match registered == pointer.lead {
-            true => Ok(()),
-            false => Err(Failure::IdentityMismatch),
-        }
+        Ok(portal_key(client, pointer.lead, &email, generated_password(password), remember).await?)
     }
 
-    /// Without this, LeadSquared's own news of the registration could look like somebody else's.
+    /// Without this, LeadSquared's webhook on our own registration would look like news.
     async fn remember_registration(&self, lead: &LeadId, receipt: InvitationId) {
         if let Err(error) = self.ledger.lead_registered(lead, (self.now)()).await {
             tracing::warn!(%receipt, error = %error, "it could not be written down that the lead was registered");
         }
     }
 
-    /// Whether the link is as good as before it was used.
+    /// Makes the link valid again; whether that worked.
     async fn give_back(&self, pointer: &Pointer, holder: Uuid) -> bool {
         let receipt = pointer.invitation;
         match self.ledger.give_link_back(&pointer.link, holder).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(%receipt, error = %error, "the login link could not be given back: a fresh one has to be asked for");
+                tracing::warn!(%receipt, error = %error, "the ledger did not give the login link back: the applicant needs a new one, no action needed");
                 false
             }
         }
@@ -297,31 +279,31 @@ impl LoginLinks {
         PageId::new(bytes)
     }
 
-    /// Says once why a link did not open the portal, and what to do if somebody has to do something.
+    /// Logs why a link did not open the portal, and what an operator has to do, if anything.
     fn report(&self, receipt: InvitationId, failure: &Failure) {
         let error = in_full(failure);
         match failure {
             Failure::Account(cause) if cause.is_transient() => {
-                tracing::warn!(%receipt, error, "the LeadSquared keys could not be read this time: the login link can be pressed again");
+                tracing::warn!(%receipt, error, "could not read the LeadSquared keys: the login link can be pressed again, no action needed unless this lasts");
             }
             Failure::Account(_) => {
-                tracing::error!(%receipt, error, "there are no LeadSquared keys: no login link works until there are");
+                tracing::error!(%receipt, error, "could not read the LeadSquared keys: no login link works until the secret or the role is fixed");
             }
             Failure::LeadSquared(cause) if cause.is_configuration() => tracing::error!(
                 %receipt, error, cause = cause.name(), secret = self.account.keys_secret(),
-                "LeadSquared is not set up right: no login link works until it is"
+                "LeadSquared refuses the account's keys or settings: no login link works until they are fixed; run the key check"
             ),
             Failure::LeadSquared(cause) if cause.is_transient() => {
-                tracing::warn!(%receipt, error, cause = cause.name(), "login link did not open the portal and can be pressed again");
+                tracing::warn!(%receipt, error, cause = cause.name(), "the login link did not open the portal and can be pressed again, no action needed unless this lasts");
             }
             _ => {
-                tracing::error!(%receipt, error, "login link cannot open the portal: look into the lead's record in LeadSquared")
+                tracing::error!(%receipt, error, "the login link cannot open the portal: check the lead's record in LeadSquared")
             }
         }
     }
 }
 
-/// Why a link that was good did not open the portal.
+/// Why a valid link did not open the portal.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -329,49 +311,58 @@ enum Failure {
     #[error(transparent)]
     LeadSquared(#[from] Error),
     #[error("LeadSquared has another lead under this lead's e-mail address: merge the two")]
-    IdentityMismatch,
+    OtherLead,
     #[error("the lead has no usable e-mail address: give it one")]
     NoEmailAddress,
-    #[error("the link was mailed to an address that is not the lead's any more")]
+    #[error("the lead no longer has the address that the link was mailed to")]
     OtherAddress,
 }
 
+impl From<PortalKeyError> for Failure {
+    fn from(error: PortalKeyError) -> Self {
+        match error {
+            PortalKeyError::Key(error) | PortalKeyError::Register(error) => Self::LeadSquared(error),
+            PortalKeyError::OtherLead => Self::OtherLead,
+        }
+    }
+}
+
 impl Failure {
-    /// What LeadSquared had against it, if it was LeadSquared.
+    /// LeadSquared's error, if LeadSquared failed.
     fn leadsquared(&self) -> Option<&Error> {
         match self {
             Self::LeadSquared(error) => Some(error),
-            Self::Account(_) | Self::IdentityMismatch | Self::NoEmailAddress | Self::OtherAddress => None,
+            Self::Account(_) | Self::OtherLead | Self::NoEmailAddress | Self::OtherAddress => None,
         }
     }
 
-    /// Whether neither time nor the operator changes it: the lead's own record has to be mended.
+    /// Whether neither time nor an operator changes it: the lead's own record has to be fixed.
     fn is_final(&self) -> bool {
         match self {
             Self::Account(_) => false,
             Self::LeadSquared(error) => !error.is_transient() && !error.is_configuration(),
-            Self::IdentityMismatch | Self::NoEmailAddress | Self::OtherAddress => true,
+            Self::OtherLead | Self::NoEmailAddress | Self::OtherAddress => true,
         }
     }
 }
 
 fn dead(receipt: Option<InvitationId>, cause: &'static str) -> Opened {
     match receipt {
-        Some(receipt) => tracing::info!(%receipt, cause, "a dead login link was pressed"),
-        None => tracing::info!(cause, "a dead login link was pressed"),
+        Some(receipt) => tracing::info!(%receipt, cause, "a login link that is not valid was pressed"),
+        None => tracing::info!(cause, "a login link that is not valid was pressed"),
     }
     Opened::Dead
 }
 
 fn unusable(error: &LedgerError) -> TryAgain {
     match error.is_for_operator() {
-        true => tracing::error!(error = %error, "the ledger could not be used: a login link has to be tried again"),
-        false => tracing::warn!(error = %error, "the ledger could not be used: a login link has to be tried again"),
+        true => tracing::error!(error = %error, "the ledger could not be used: the login link has to be pressed again"),
+        false => tracing::warn!(error = %error, "the ledger could not be used: the login link has to be pressed again"),
     }
     TryAgain
 }
 
-/// The invitation for somebody who asks for a link: the same for a minute.
+/// The invitation for a request for a link: the same for a minute.
 fn request(whom: Whom, identity: &str, now: OffsetDateTime) -> Invitation {
     let period = now.unix_timestamp().div_euclid(SAME_REQUEST).to_be_bytes();
     let id = InvitationId::of([&b"link-request"[..], identity.as_bytes(), &period]);

@@ -1,19 +1,21 @@
+//! What the flow asks of LeadSquared.
+
 use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
 use leadsquared::{AutoLoginKey, EmailAddress, Error, LeadId};
 
 /// The calls of LeadSquared that an invitation needs.
 ///
-/// [`leadsquared::Client`] is one; tests of the flow have another that fails where they choose.
+/// [`leadsquared::Client`] implements it; tests have an implementation that fails where they choose.
 #[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
 pub trait Crm {
-    /// Makes a lead a portal user. Not to be repeated blindly: see [`Error::may_have_taken_effect`].
+    /// Makes a lead a portal user. Do not repeat it blindly: see [`Error::may_have_taken_effect`].
     async fn register(&self, registration: &Registration) -> Result<LeadId, Error>;
     /// The leads with this e-mail address.
     async fn leads_by_email(&self, email: &EmailAddress) -> Result<Vec<Lead>, Error>;
     /// The lead with this id, if there is one.
     async fn lead_by_id(&self, lead: &LeadId) -> Result<Option<Lead>, Error>;
-    /// A key that signs the lead in. May be repeated: every key is good.
+    /// A key that signs the lead in. May be repeated: every key is valid.
     async fn lead_auto_login_key(&self, lead: &LeadId) -> Result<AutoLoginKey, Error>;
 }
 

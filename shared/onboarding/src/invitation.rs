@@ -1,3 +1,5 @@
+//! The unit of work and the queue's message, in all its versions.
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -20,7 +22,7 @@ pub struct Invitation {
     pub source: Source,
     /// When it was accepted.
     pub received_at: OffsetDateTime,
-    /// Whom to invite.
+    /// The person to invite.
     pub whom: Whom,
     /// What to do for them.
     pub action: Action,
@@ -69,10 +71,10 @@ pub struct RuleQuestion {
     pub known: Attributes,
 }
 
-/// Whom an invitation is for.
+/// The person an invitation is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whom {
-    /// Whoever has this address.
+    /// The person with this address.
     Email(EmailAddress),
     /// A lead, at the address that LeadSquared has on record.
     Lead(LeadId),
@@ -85,7 +87,7 @@ pub enum Action {
     /// Makes them a lead and a portal user if they are not, and mails a link.
     #[default]
     Invite,
-    /// Mails a link to somebody who is a lead; never makes one.
+    /// Mails a link to a person who is a lead; never makes a lead.
     MailLink,
     /// Appends an activity to a lead, with the attributes as its fields; mails nothing and never makes a lead.
     Activity,
@@ -125,7 +127,7 @@ pub enum Source {
     Crm,
     /// An event of another system.
     Bus,
-    /// Somebody who asked for a link.
+    /// A request for a link.
     LinkRequest,
 }
 
@@ -166,7 +168,7 @@ impl Action {
 pub struct InvitationId(Uuid);
 
 impl InvitationId {
-    /// The id of whatever these parts identify. Parts cannot run into each other: `["ab", "c"]` and `["a", "bc"]`
+    /// The id of what these parts identify. Parts cannot run into each other: `["ab", "c"]` and `["a", "bc"]`
     /// differ.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let hash = digest(parts);

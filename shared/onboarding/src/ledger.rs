@@ -1,3 +1,5 @@
+//! What the flow asks of the ledger, and what the ledger keeps of an invitation.
+
 use std::borrow::Cow;
 
 use leadsquared::LeadId;
@@ -9,7 +11,7 @@ use crate::{Booking, Invitation, MailBook, Outcome, PersonKey, Pointer};
 /// The memory of the flow: what was done of each invitation, and when each person was last mailed.
 #[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
 pub trait Ledger {
-    /// Why the memory could not be asked or told.
+    /// Why the ledger could not be read or written.
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// Asks for exclusive work on an invitation until the lease runs out. The first time, it is counted as accepted on
@@ -22,14 +24,14 @@ pub trait Ledger {
     /// When we registered this lead with the portal, if we did in the last 30 days.
     async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 
-    /// When the newest of the lead's links was made that opened the portal: older ones are good no more.
+    /// When the newest of the lead's links was made that opened the portal. Older links are not valid any more.
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 
-    /// Writes down that a mail is about to be sent, with the record, which keeps the lease, what its link points at,
-    /// and the registration, if there was one: all of it or nothing.
+    /// Records that a mail is about to be sent: the record, which keeps the lease, what its link points at, and the
+    /// registration, if there was one; all of it or nothing.
     ///
-    /// False, and nothing written, when the book is no longer the one that the booking was made from. Fails when the
-    /// lease is no longer ours.
+    /// False, and nothing written, when the book is no longer the one that the booking was made from. Fails when
+    /// another attempt has the lease.
     async fn begin_mail(
         &self,
         invitation: &Invitation,
@@ -39,8 +41,8 @@ pub trait Ledger {
         pointer: Option<&Pointer>,
     ) -> Result<bool, Self::Error>;
 
-    /// Writes the record, with the time of the person's last mail for one that was mailed, and lets go of the lease
-    /// until the next attempt; all of it or nothing. Fails when the lease is no longer ours.
+    /// Writes the record and, if the invitation was mailed, the time of the person's last mail, and releases the lease;
+    /// all of it or nothing. Fails when another attempt has the lease.
     async fn release(
         &self,
         invitation: &Invitation,
@@ -51,7 +53,7 @@ pub trait Ledger {
 
     /// Ends the invitation: its record and outcome, the outcome's count for the day on which it was accepted, the
     /// registration, if there was one, and for one that was mailed the time of the person's last mail; all of it or
-    /// nothing, so that every invitation is counted once. Fails when the lease is no longer ours.
+    /// nothing, so that every invitation is counted once. Fails when another attempt has the lease.
     async fn end(
         &self,
         invitation: &Invitation,
@@ -65,9 +67,9 @@ pub trait Ledger {
 /// What asking for exclusive work on an invitation led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// Ours until the lease runs out; what earlier attempts left behind.
+    /// Granted until the lease runs out, with what earlier attempts did.
     Granted(Record),
-    /// Another attempt is at work: let the queue bring the message back.
+    /// Another attempt is at work: the message has to be tried again.
     Held,
     /// Done before.
     Done,
@@ -75,13 +77,13 @@ pub enum Claim {
     OtherPayload,
 }
 
-/// The right to work on one invitation. Its end is the end of the invocation, so that work is never done twice at a
-/// time and never waits for a process that is gone longer than it must.
+/// The right to work on one invitation until the end of the invocation. No two attempts work at the same time, and the
+/// next one does not wait longer than necessary for a process that crashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The attempt that holds it: random, and never used again.
     pub holder: Uuid,
-    /// The message it works on: the same for every delivery, another one after somebody put a dead letter back.
+    /// The message it works on: the same for every delivery, another one after a dead letter was put back.
     pub message: Uuid,
     /// When it runs out.
     pub until: OffsetDateTime,
@@ -100,11 +102,11 @@ pub struct Record {
     pub mark: MarkSent,
     /// The person it is for, once their address is known.
     pub person: Option<PersonKey>,
-    /// Whether an earlier attempt may have registered the person without living to say so.
+    /// Whether an earlier attempt may have registered the person and crashed before it recorded that.
     pub in_doubt: bool,
     /// Whether the mail was sent, for sure.
     pub mailed: bool,
-    /// Mails that were begun and of which nobody knows whether they were sent.
+    /// Mails that were begun and may or may not have been sent.
     pub unresolved_mails: u32,
     /// Lead fields that had to be left out.
     pub left_out: Vec<String>,
@@ -117,7 +119,7 @@ pub struct Record {
 /// What became of the mark on a lead that we registered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MarkSent {
-    /// It was not sent, as by earlier versions and where LeadSquared refuses it, or nobody knows.
+    /// It was not sent (by an earlier version, or because LeadSquared refuses it), or that is unknown.
     #[default]
     No,
     /// Register carried it.
@@ -146,10 +148,10 @@ impl Ended {
 }
 
 impl Record {
-    /// Goes on to an attempt at this message. False when there is nothing left to do.
+    /// Prepares an attempt at this message. False when there is nothing left to do.
     ///
-    /// One that was rejected or exhausted is tried again: it comes back because it never became a dead letter, or in
-    /// another message because somebody has looked at it and put it back; then mails of unknown fate count no more.
+    /// A rejected or exhausted invitation is tried again: its dead letter could not be written, or an operator looked
+    /// at it and put it back. Put back, it is another message, and its mails of unknown fate no longer count.
     pub fn take_up(&mut self, message: Uuid) -> bool {
         let Some(ended) = &mut self.ended else { return true };
         if !["rejected", "exhausted"].contains(&&*ended.name) {

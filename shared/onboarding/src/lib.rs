@@ -1,8 +1,4 @@
-//! From "this person should be in the portal" to one named outcome.
-//!
-//! The domain of the product. [`Invitation`] is the unit of work and the queue's message; [`Flow`] takes it through
-//! its steps; [`Outcome`] is what it ends with, exactly once. What the steps need of the world is three small traits:
-//! [`Crm`], [`Ledger`] and [`Mail`], and time and randomness come in with each [`Attempt`].
+#![doc = include_str!("../README.md")]
 
 mod crm;
 mod digest;
@@ -15,8 +11,12 @@ mod mail_limits;
 mod mailbox;
 mod outcome;
 mod password;
+mod portal_key;
 mod private;
+pub mod retry;
+pub mod rules;
 mod unproven;
+pub mod worker;
 
 pub use crm::Crm;
 pub use digest::digest;
@@ -32,5 +32,7 @@ pub use mail_limits::{BegunMail, Booking, MailBook, MailLimits};
 pub use mailbox::MailboxKey;
 pub use outcome::{Outcome, Rejection, Suppression};
 pub use password::{PASSWORD_BYTES, generated_password};
+pub use portal_key::{PortalKeyError, portal_key};
 pub use private::Private;
 pub use unproven::{Marking, PASSWORD, Unproven, UnreadableMark, proof};
+pub use worker::Unavailable;

@@ -1,3 +1,5 @@
+//! The link in the mail: direct, or on-click with a token.
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,12 +16,12 @@ use crate::{InvitationId, PersonKey, Portal};
 /// What the link in the mail leads to.
 #[derive(Clone, Debug)]
 pub enum LinkMode {
-    /// The portal itself, with LeadSquared's key for the lead: whoever opens it is signed in, mail scanners too.
+    /// The portal itself, with LeadSquared's key for the lead. Opening it signs in, also when a mail scanner does.
     Direct {
         /// The portal.
         portal: Portal,
     },
-    /// A page of ours with a button, which makes LeadSquared's key when somebody presses it.
+    /// The login-link function's page with a button. LeadSquared's key is made when the button is pressed.
     OnClick {
         /// The address that a token is put behind, with a slash at its end.
         page: Url,
@@ -28,7 +30,7 @@ pub enum LinkMode {
     },
 }
 
-/// What an on-click link carries: 256 random bits. Nobody who reads the ledger learns it, and nothing prints it.
+/// The token of an on-click link: 256 random bits. The ledger holds only its hash, and nothing prints it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LinkToken([u8; LINK_TOKEN_BYTES]);
 
@@ -72,7 +74,7 @@ impl fmt::Debug for LinkToken {
 #[error("not a link token: {LINK_TOKEN_BYTES} bytes in unpadded Base64 for URLs were expected")]
 pub struct MalformedLinkToken;
 
-/// The SHA-256 of a [`LinkToken`]: enough to find its pointer, and no use to whoever finds it in the ledger.
+/// The SHA-256 of a [`LinkToken`]: it finds the pointer, and is of no use to a reader of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LinkHash(String);
 

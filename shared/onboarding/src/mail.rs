@@ -1,3 +1,5 @@
+//! What the flow asks of a mail channel.
+
 use std::time::Duration;
 
 use leadsquared::{EmailAddress, LeadId, LoginLink};
@@ -21,7 +23,7 @@ pub trait Mail {
     /// Sends the mail with the link.
     ///
     /// # Errors
-    /// Tells a mail that was certainly not sent from one that may have been.
+    /// The error says whether the mail was certainly not sent or may have been.
     async fn send(&self, letter: Letter<'_>) -> Result<(), MailError>;
 }
 
@@ -34,7 +36,7 @@ pub enum MailError {
     /// It was not sent; the same mail may be sent later.
     #[error("the mail was not sent")]
     NotSent(#[source] leadsquared::Error),
-    /// Nobody can tell whether it was sent.
+    /// It is unknown whether it was sent.
     #[error("it is not known whether the mail was sent")]
     Unknown(#[source] leadsquared::Error),
 }

@@ -1,19 +1,20 @@
+//! How much mail a person and the account get.
+
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
 use crate::{Invitation, InvitationId, PersonKey, Source, Whom};
 
-/// How many mails are sent, whoever asks for them: a form is public, and so is its button. Who asks with a link from an earlier
-/// mail, which proves that its mailbox was read, gets three more within an hour and within 24 hours: what strangers asked for
-/// in somebody's name uses up none of those.
+/// How many mails are sent. A form is public, so anybody can cause mail to a person. A request through the link of an
+/// earlier mail proves that the mailbox was read: it gets three more an hour and a day, which strangers cannot use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MailLimits {
-    /// How long after a mail the same person gets no other one.
+    /// How long after a mail the same person gets no other mail.
     pub cool_down: Duration,
     /// The most mails to one person in any hour.
     pub hourly: usize,
     /// The most mails to one person in any 24 hours.
     pub daily: usize,
-    /// The most mails to everybody together in one UTC day. What goes beyond it waits for the next day.
+    /// The most mails of the account in one UTC day. Further mails wait for the next day.
     pub budget: u32,
 }
 
@@ -24,13 +25,13 @@ impl Default for MailLimits {
     }
 }
 
-/// How many mails more somebody gets who has read one.
+/// How many more mails a reader of a mailed link gets.
 const FOR_READERS: usize = 3;
 
-/// What is known of the mails that the limits are about.
+/// The mails that the limits are about, as the ledger knows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MailBook {
-    /// Of the person's part: goes up with every mail that is begun.
+    /// The version of the person's part. It grows with every mail that is begun.
     pub version: u64,
     /// The mails to the person that were begun in the last 24 hours, and perhaps older ones.
     pub begun: Vec<BegunMail>,
@@ -43,7 +44,7 @@ pub struct MailBook {
 }
 
 impl MailBook {
-    /// Whether the link in this mail is good no more, because it or a newer one was used.
+    /// Whether the link in this mail is no longer valid, because it or a newer one was used.
     fn is_used_up(&self, mail: &BegunMail) -> bool {
         self.link_used.is_some_and(|made_at| mail.at <= made_at)
     }
@@ -58,39 +59,39 @@ pub struct BegunMail {
     pub invitation: InvitationId,
 }
 
-/// How long another invitation's mail is waited for that was begun and not told of. An attempt that could not write down that
-/// it was sent comes back within the queue's visibility time-out, one that does not know in a quarter of an hour, and
-/// either may meet a bad moment then.
-const UNTIL_TOLD: Duration = Duration::hours(1);
+/// How long a mail of another invitation counts as under way while its result is not recorded. An attempt that could
+/// not record the result is repeated within the queue's visibility time-out, one with an unknown result after 15
+/// minutes; and either may fail again.
+const RESULT_RECORDED_WITHIN: Duration = Duration::hours(1);
 
-/// Leave to send a mail, which has to be written into the book first.
+/// A permit to send a mail. It has to be written into the book first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Booking {
     /// The person the mail is for.
     pub person: PersonKey,
-    /// The book it was made from; another one by now voids it.
+    /// The version of the book it was made from. If the book has another version by now, the permit is void.
     pub version: u64,
     /// The person's mails with the new one.
     pub begun: Vec<BegunMail>,
     /// When the new mail is begun.
     pub at: OffsetDateTime,
-    /// The day's budget, if the mail is to be taken from it; it voids the booking if the budget is used up by now.
+    /// The day's budget, if the mail is to be taken from it. If the budget is used up by now, the permit is void.
     pub budget: Option<u32>,
 }
 
 /// Why no mail is sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoMail {
-    /// The person got enough.
+    /// The person has reached a cap.
     Capped,
-    /// The person may have got enough, and of not one of those mails it is known.
+    /// The person has reached a cap, and it is unknown of every one of those mails whether it was sent.
     CappedUnseen,
-    /// Another invitation's mail to the person was begun a moment ago, or since this one was asked for, and may yet turn out to
-    /// have been sent.
+    /// A mail of another invitation to the person was begun a moment ago, or since this one was requested, and may have
+    /// been sent.
     UnderWay,
-    /// All of us did.
+    /// The account's budget of the day is used up.
     BudgetSpent {
-        /// When there is a new one.
+        /// When the next day begins.
         until: OffsetDateTime,
     },
 }
@@ -99,25 +100,24 @@ impl MailLimits {
     /// The limits for this invitation.
     pub(crate) fn of(self, invitation: &Invitation) -> Self {
         let more = match (invitation.source, &invitation.whom) {
-            // Nobody else who asks for a link names a lead.
+            // Only a request through a mailed link names a lead.
             (Source::LinkRequest, Whom::Lead(_)) => FOR_READERS,
             _ => 0,
         };
         Self { hourly: self.hourly.saturating_add(more), daily: self.daily.saturating_add(more), ..self }
     }
 
-    /// Whether the person was mailed a moment ago, or since they asked: then they have what they asked for, unless they
-    /// have used it up.
+    /// Whether the person was mailed a moment ago, or since the request, and has not used that link.
     pub(crate) fn is_served(&self, book: &MailBook, asked_at: OffsetDateTime, now: OffsetDateTime) -> bool {
         let newest = book.begun.iter().max_by_key(|mail| mail.at);
         book.last_sent.is_some_and(|at| now.min(asked_at) - at < self.cool_down)
             && !newest.is_some_and(|mail| book.is_used_up(mail))
     }
 
-    /// Leave for a mail of this invitation.
+    /// A permit for a mail of this invitation.
     ///
-    /// One that was begun for it before and certainly not sent leaves its place to this one, or a day of failures would
-    /// use up the person's caps and the account's budget without a single mail.
+    /// It takes the place of a mail that was begun for the invitation and certainly not sent. Otherwise a day of
+    /// failures would use up the person's caps and the account's budget without a single mail.
     pub(crate) fn book(
         &self,
         person: PersonKey,
@@ -138,7 +138,7 @@ impl MailLimits {
             return Err(if was_mailed { NoMail::Capped } else { NoMail::CappedUnseen });
         }
         let since_asked = |mail: &BegunMail| {
-            mail.at > asked_at - self.cool_down && now - mail.at < UNTIL_TOLD && !book.is_used_up(mail)
+            mail.at > asked_at - self.cool_down && now - mail.at < RESULT_RECORDED_WITHIN && !book.is_used_up(mail)
         };
         let mut others = begun.iter().filter(|mail| mail.invitation != invitation);
         if others.any(|mail| now - mail.at < self.cool_down || since_asked(mail)) {

@@ -1,3 +1,5 @@
+//! The named end of an invitation, and its cause.
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -14,27 +16,27 @@ pub enum Outcome {
     Suppressed(Suppression),
     /// LeadSquared or our own rules refuse it for good.
     Rejected(Rejection),
-    /// It could not be done for longer than it is tried.
+    /// It failed for longer than its horizon.
     Exhausted {
-        /// The name of what stood in the way to the last.
+        /// The name of the last failure.
         cause: String,
     },
 }
 
-/// Why somebody is deliberately not mailed.
+/// Why a person is deliberately not mailed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suppression {
-    /// They were sent as many mails of late as one address may get ([`MailLimits`](crate::MailLimits)).
+    /// The person got as many recent mails as one address may get ([`MailLimits`](crate::MailLimits)).
     MailCap,
-    /// A link was asked for, and they are no lead. Whoever asked is told nothing else than everybody is.
+    /// A link was requested for an address of no lead. The sender gets the same answer as for any address.
     UnknownPerson,
 }
 
 /// Why an invitation is refused for good. None of it is personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// LeadSquared matched the application to a lead with another e-mail address, and nobody is let into somebody
-    /// else's application.
+    /// LeadSquared matched the application to a lead with another e-mail address. A link would open another person's
+    /// application.
     IdentityMismatch,
     /// There is no lead with the id that the invitation names: it was deleted or merged.
     NoSuchLead,
@@ -42,8 +44,8 @@ pub enum Rejection {
     NoEmailAddress,
     /// The same id came before with another content.
     IdReused,
-    /// Mails were begun, as many as there may be, and nobody knows whether one was sent: a person has to look, since a third mail might be
-    /// one too many and none at all would lose the applicant.
+    /// The permitted number of mails was begun, and it is unknown whether one was sent. An operator has to look:
+    /// another mail could be one too many, and without one the applicant could be lost.
     MailUnknown,
     /// LeadSquared refused the call.
     Refused {

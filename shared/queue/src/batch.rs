@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt;
-
-use crate::backoff::usual_age;
+use onboarding::retry::{AFTER_PANIC, usual_age};
+use onboarding::worker::Disposition;
 
 /// One delivery of a message.
 #[derive(Clone, Copy)]
@@ -28,15 +28,6 @@ pub struct Delivery<'a> {
     pub group: &'a str,
     /// The X-Ray trace that the sender attached, or the empty string.
     pub trace: &'a str,
-}
-
-/// What happens to a delivered message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disposition {
-    /// The message is finished: the queue can delete it.
-    Done,
-    /// The message is delivered again after this wait.
-    RetryAfter(Duration),
 }
 
 /// The messages of a batch that are delivered again, each with its wait.
@@ -95,9 +86,6 @@ pub async fn each_record<'a>(
     }
     retries
 }
-
-/// The wait before a record is retried whose handling panicked. A bug is not fixed within seconds.
-pub const AFTER_PANIC: Duration = Duration::from_secs(5 * 60);
 
 /// How far the queue's clock may be ahead of this one. A time further in the future is wrong and is ignored.
 const MOST_CLOCK_DIFFERENCE: Duration = Duration::from_secs(60 * 60);

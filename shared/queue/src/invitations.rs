@@ -11,6 +11,7 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeValue, SendMessageBatchRequestEntry,
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use onboarding::worker::DeadLetterReason;
 use onboarding::{Invitation, InvitationId};
 use telemetry::Metric;
 
@@ -161,16 +162,6 @@ const BATCH: usize = 10;
 
 /// The most calls at the same time.
 const CONCURRENT_BATCHES: usize = 8;
-
-/// Why a message was dead-lettered. It contains no personal data, because operators sort and share dead letters by it.
-pub struct DeadLetterReason {
-    /// `malformed`, `rejected` or `exhausted`.
-    pub class: &'static str,
-    /// The exact cause, for example `refused: MXInvalidInputException`.
-    pub cause: String,
-    /// The id of the invitation, if the message is one.
-    pub receipt: Option<InvitationId>,
-}
 
 impl DeadLetters {
     /// The queue at this URL.

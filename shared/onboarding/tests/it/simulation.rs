@@ -1,8 +1,9 @@
 //! Hours and days of the whole system on a virtual clock, with everything that can go wrong going wrong.
 //!
-//! Sources send, a FIFO queue delivers, workers run the flow side by side, LeadSquared and the ledger answer, late or never or
-//! after the worker has died. One seed decides it all: what is the case (a [`Plan`]), and the fate of every request.
-//! After a run the promises of the flow must hold ([`Run::broken_promises`]).
+//! Sources send, a FIFO queue delivers, workers handle the messages side by side, LeadSquared and the ledger answer:
+//! late, never, or after the worker has crashed. The worker is the one that is deployed ([`onboarding::worker`]). One
+//! seed decides the situation (a [`Plan`]) and the fate of every request. After a run, every promise must hold
+//! ([`Run::broken_promises`]).
 //!
 //! `SIMULATION_SEEDS=100000` runs so many seeds instead of the usual number; `SIMULATION_SEED=7` runs that one alone and
 //! prints what happens in it.
@@ -127,6 +128,11 @@ fn the_seeds_cover_every_outcome_and_every_way_to_come_back() {
         "RateLimited",
         "TurnedAway",
         "BadKeys",
+        "NoTime",
+        "NoPassword",
+        "password discarded",
+        "not recorded",
+        "dead letter failed",
         "late",
         "echo recognised",
         "echo not recognised yet",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leadsquared::{Attributes, Limit};
-use onboarding::{Action, Invitation, InvitationId, MailLimits, Source, Whom};
+use onboarding::{Action, Invitation, InvitationId, MailLimits, Provenance, SealedPassword, Source, Whom};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -32,7 +32,7 @@ pub(super) struct Plan {
     pub(super) on_click: bool,
     /// Whether LeadSquared tells of every lead that is registered, and a rule wants those invited.
     pub(super) echoes: bool,
-    /// How long an invitation is tried.
+    /// How long an invitation is tried while a failure is expected to pass.
     pub(super) horizon: Duration,
     /// Whether dead letters are put back in the end.
     pub(super) puts_back: bool,
@@ -79,6 +79,8 @@ impl Plan {
                 let whom = Whom::Email(person.email.parse().unwrap());
                 let invitation = Invitation {
                     attributes: Attributes::new().with("Phone", format!("+91-900000000{phone}")),
+                    password: chance.in_a_thousand(300).then(|| SealedPassword::from("chosen".to_owned())),
+                    provenance: chance.one_of(&[Provenance::Public, Provenance::Keyed]),
                     ..Invitation::new(id, Source::Form, START + time, whom, Action::Invite)
                 };
                 let copies = chance.one_of(&[0, 0, 0, 1, 3]);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use onboarding::retry::{MAX_RECEIVES, RETENTION};
 use onboarding::{Invitation, InvitationId, PersonKey};
 use uuid::Uuid;
 
@@ -11,9 +12,6 @@ use super::timeline::Chance;
 
 /// As in the template: six times the worker's time-out.
 const VISIBILITY: Duration = Duration::from_secs(360);
-
-/// As in the template.
-const MOST_RECEIVES: u32 = 1000;
 
 /// As in the template.
 const BATCH: usize = 5;
@@ -32,6 +30,8 @@ pub(super) struct Message {
     pub(super) id: Uuid,
     pub(super) group: PersonKey,
     pub(super) invitation: Invitation,
+    /// The invitation as the queue's text.
+    pub(super) body: String,
     pub(super) sent_at: Duration,
     pub(super) receives: u32,
     /// Of the last delivery: an earlier one has no say any more.
@@ -56,6 +56,7 @@ impl Queue {
             id: Uuid::from_u128(u128::from(self.last)),
             group: invitation.person(),
             invitation: invitation.clone(),
+            body: invitation.encode(),
             sent_at: now,
             receives: 0,
             receipt: 0,
@@ -90,7 +91,7 @@ impl Queue {
             }
         }
         let before = self.messages.len();
-        self.messages.retain(|message| message.receives <= MOST_RECEIVES);
+        self.messages.retain(|message| message.receives <= MAX_RECEIVES && now < message.sent_at + RETENTION);
         self.given_up += before - self.messages.len();
         batch
     }

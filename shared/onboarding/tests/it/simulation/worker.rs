@@ -1,5 +1,4 @@
-//! A worker: a process that takes batches off the queue and puts each message through the flow, as the function does,
-//! and its way to the outside.
+//! A process that takes batches off the queue and hands each message to the worker; its requests have a fate.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -9,27 +8,24 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use leadsquared::{Admission, Error, Lane};
-use onboarding::{
-    Attempt, Flow, LINK_TOKEN_BYTES, Lease, LinkToken, Marking, Outcome, PersonKey, Postponed, generated_password,
-    give_up,
+use call_allowance::until_next_day;
+use leadsquared::{Admission, Error, Lane, Password, TurnedAway};
+use onboarding::retry::Horizons;
+use onboarding::worker::{
+    DeadLetterReason, Delivery, Disposition, RECORD_TIME, Report, SealedPasswordError, Services, Unavailable, Worker,
 };
+use onboarding::{InvitationId, Mail, PersonKey, SealedPassword};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::plan::START;
 use super::queue::Message;
 use super::run::System;
 use super::timeline::Chance;
 use super::{Flaw, seconds};
-use crate::world::{LeadSquared, LedgerAway, Memory, Outside, Via, direct, on_click};
+use crate::world::{LeadSquared, LedgerAway, Memory, Outside, Via};
 
 /// As in the template.
 const TIMEOUT: Duration = seconds(60);
-
-/// As in the function: the least time an attempt needs, and the time kept free to record it.
-const WORTH_BEGINNING: Duration = seconds(12);
-const TO_RECORD: Duration = seconds(6);
 
 /// How long a call of LeadSquared, and a request to AWS, are waited for.
 const CALL_TIME: Duration = seconds(8);
@@ -45,13 +41,6 @@ struct Process {
     keys: Rc<Cell<u32>>,
     deadline: Duration,
     is_dead: Cell<bool>,
-}
-
-/// What becomes of a delivered message.
-#[derive(Clone, Copy)]
-enum Verdict {
-    Done,
-    ComeBack(Duration),
 }
 
 /// What happens to a request.
@@ -103,10 +92,6 @@ pub(super) async fn work(system: Rc<System>) {
 }
 
 impl Process {
-    fn now(&self) -> OffsetDateTime {
-        START + self.system.timeline.now()
-    }
-
     /// The end of the work, or none if it takes longer than an invocation may or the process dies in it.
     async fn until_it_dies<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
@@ -133,13 +118,13 @@ impl Process {
         let (mut done, mut put_off) = (Vec::new(), Vec::new());
         for message in batch {
             let verdict = match held_up.get(&message.group) {
-                Some(wait) => Verdict::ComeBack(*wait),
+                Some(wait) => Disposition::RetryAfter(*wait),
                 None => self.deliver(message).await,
             };
             match verdict {
-                Verdict::Done => done.push(message),
-                Verdict::ComeBack(_) if self.system.flaw == Some(Flaw::FailuresAreDeleted) => done.push(message),
-                Verdict::ComeBack(wait) => {
+                Disposition::Done => done.push(message),
+                Disposition::RetryAfter(_) if self.system.flaw == Some(Flaw::FailuresAreDeleted) => done.push(message),
+                Disposition::RetryAfter(wait) => {
                     held_up.insert(&message.group, wait);
                     put_off.push((message.clone(), wait));
                 }
@@ -156,94 +141,24 @@ impl Process {
         done
     }
 
-    async fn deliver(&self, message: &Message) -> Verdict {
-        if self.deadline.saturating_sub(self.system.timeline.now()) < WORTH_BEGINNING {
-            return Verdict::ComeBack(Duration::ZERO);
-        }
-        let invitation = &message.invitation;
-        let outcome = match self.invite(message).await {
-            Ok(outcome) => outcome,
-            Err(postponed) => {
-                self.system.saw(name(&postponed));
-                let waited = self.system.timeline.now() - message.sent_at;
-                if waited < self.system.plan.horizon {
-                    return Verdict::ComeBack(self.wait(message, &postponed));
-                }
-                match give_up(&Via(self), invitation, self.lease(message), self.now(), name(&postponed)).await {
-                    Ok(outcome) => outcome,
-                    Err(postponed) => return Verdict::ComeBack(self.wait(message, &postponed)),
-                }
-            }
+    async fn deliver(&self, message: &Message) -> Disposition {
+        let system = &self.system;
+        system.tell(&format!("invitation {}", message.invitation.id), Fate::Arrives);
+        let services = OneDelivery { process: self, via: Via(self), message };
+        let worker = Worker {
+            services: &services,
+            link: if system.plan.on_click { &system.on_click } else { &system.direct },
+            mail_limits: system.plan.mail_limits,
+            marking: &system.marking,
+            horizons: Horizons { retry: system.plan.horizon.try_into().unwrap(), ..Horizons::default() },
         };
-        if matches!(outcome, Outcome::Rejected(_) | Outcome::Exhausted { .. }) {
-            let dead_letter = (message.id, invitation.clone());
-            let lay_aside = move |system: &System| {
-                system.dead_letters.borrow_mut().insert(dead_letter.0, dead_letter.1);
-                Ok(())
-            };
-            if self.aws("lay aside", lay_aside, || ()).await.is_err() {
-                return Verdict::ComeBack(self.backoff(message));
-            }
-        }
-        Verdict::Done
-    }
-
-    async fn invite(&self, message: &Message) -> Result<Outcome, Postponed> {
-        match self.run(message).await {
-            Err(postponed) if matches!(postponed.leadsquared(), Some(Error::BadKeys)) => {
-                if self.keys.replace(self.system.secret.get()) == self.system.secret.get() {
-                    return Err(postponed);
-                }
-                self.run(message).await
-            }
-            other => other,
-        }
-    }
-
-    async fn run(&self, message: &Message) -> Result<Outcome, Postponed> {
-        self.system.tell(&format!("invitation {}", message.invitation.id), Fate::Arrives);
-        let outside = Via(self);
-        let link = if self.system.plan.on_click { on_click() } else { direct() };
-        let mail_limits = self.system.plan.mail_limits;
-        let flow = Flow {
-            crm: &outside,
-            ledger: &outside,
-            mail: &outside,
-            link: &link,
-            mail_limits,
-            marking: &Marking::default(),
+        let delivery = Delivery {
+            message: message.id,
+            body: &message.body,
+            receive_count: message.receives,
+            age: Some(system.timeline.now() - message.sent_at),
         };
-        let attempt = Attempt {
-            now: self.now(),
-            lease: self.lease(message),
-            password: generated_password([7; 20]),
-            chosen_password: None,
-            token: LinkToken::new([self.system.dice().number() as u8; LINK_TOKEN_BYTES]),
-        };
-        Ok(flow.run(&message.invitation, attempt).await?.outcome)
-    }
-
-    fn lease(&self, message: &Message) -> Lease {
-        let holder = Uuid::from_u128(u128::from(self.system.dice().number()));
-        Lease { holder, message: message.id, until: START + self.deadline }
-    }
-
-    /// As the function has it.
-    fn wait(&self, message: &Message, postponed: &Postponed) -> Duration {
-        match postponed {
-            Postponed::MailUnknown(_) => seconds(15 * 60),
-            Postponed::MailBudget { until } => {
-                let spread = self.system.dice().up_to(&[seconds(3600)]);
-                (Duration::try_from(*until - self.now()).unwrap_or_default() + spread).min(seconds(11 * 3600))
-            }
-            _ => self.backoff(message),
-        }
-    }
-
-    fn backoff(&self, message: &Message) -> Duration {
-        let longest = if message.receives > 200 { 3600 } else { 900 };
-        let doubled = seconds((10 << message.receives.saturating_sub(1).min(10)).min(longest));
-        self.system.dice().up_to(&[doubled]).max(seconds(1))
+        worker.handle(&delivery, START + self.deadline).await
     }
 
     fn fate(&self) -> Fate {
@@ -340,6 +255,89 @@ impl Process {
     }
 }
 
+/// One delivery, with what the worker needs for it.
+struct OneDelivery<'a> {
+    process: &'a Process,
+    via: Via<'a, Process>,
+    message: &'a Message,
+}
+
+impl<'a> Services for OneDelivery<'a> {
+    /// The version of the keys.
+    type Access = u32;
+    type Crm = Via<'a, Process>;
+    type Ledger = Via<'a, Process>;
+
+    async fn access(&self) -> Result<u32, Unavailable> {
+        Ok(self.process.keys.get())
+    }
+
+    async fn access_after_refusal(&self, refused: &u32) -> Result<Option<u32>, Unavailable> {
+        let current = self.process.system.secret.get();
+        self.process.keys.set(current);
+        Ok((current != *refused).then_some(current))
+    }
+
+    fn crm(&self, _: &u32, _: Duration) -> Self::Crm {
+        Via(self.process)
+    }
+
+    fn mail<'b>(&'b self, crm: &'b Self::Crm) -> impl Mail + 'b {
+        Via(crm.0)
+    }
+
+    fn ledger(&self) -> &Self::Ledger {
+        &self.via
+    }
+
+    fn is_ledger_broken(&self, _: &LedgerAway) -> bool {
+        false
+    }
+
+    fn until_next_day(&self, turned_away: &TurnedAway) -> Option<Duration> {
+        until_next_day(turned_away)
+    }
+
+    async fn open_password(&self, _: InvitationId, sealed: &SealedPassword) -> Result<Password, SealedPasswordError> {
+        let password = Password::from(sealed.expose().to_owned());
+        let unavailable = || SealedPasswordError::Unavailable(Unavailable::new("KMS did not answer", true));
+        self.process.aws("open the password", |_| Ok(password), unavailable).await
+    }
+
+    async fn dead_letter(&self, _: &DeadLetterReason) -> Result<(), Unavailable> {
+        let (id, invitation) = (self.message.id, self.message.invitation.clone());
+        let keep = move |system: &System| {
+            system.dead_letters.borrow_mut().insert(id, invitation);
+            Ok(())
+        };
+        self.process.aws("dead letter", keep, || Unavailable::new("SQS did not answer", true)).await
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        START + self.process.system.timeline.now()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        let mut dice = self.process.system.dice();
+        bytes.chunks_mut(8).for_each(|part| part.copy_from_slice(&dice.number().to_be_bytes()[..part.len()]));
+    }
+
+    fn report(&self, report: &Report<'_>) {
+        let system = &self.process.system;
+        match report {
+            Report::Failed { failure, .. } => system.saw(failure.name()),
+            Report::NotRecorded { .. } => {
+                system.saw("not recorded");
+                system.unrecorded.borrow_mut().insert(self.message.invitation.id);
+            }
+            Report::DeadLetterFailed { .. } => system.saw("dead letter failed"),
+            Report::PasswordDiscarded(_) => system.saw("password discarded"),
+            Report::Malformed(_) | Report::PasswordLost { .. } => panic!("{report:?}"),
+            Report::Ended { .. } => {}
+        }
+    }
+}
+
 impl Outside for Process {
     async fn call<T: 'static>(
         &self,
@@ -347,7 +345,7 @@ impl Outside for Process {
         work: impl FnOnce(&mut LeadSquared) -> Result<T, Error> + 'static,
     ) -> Result<T, Error> {
         let system = &self.system;
-        let last = self.deadline.saturating_sub(TO_RECORD);
+        let last = self.deadline.saturating_sub(RECORD_TIME);
         if system.flaw != Some(Flaw::NoLine) {
             let leave = system.allowance.admit(Lane::Background, system.timeline.instant_at(last)).await;
             leave.map_err(Error::TurnedAway)?;
@@ -427,17 +425,5 @@ impl Process {
             None => end.as_mut().poll(context).map(|()| None),
         })
         .await
-    }
-}
-
-fn name(postponed: &Postponed) -> &'static str {
-    match postponed {
-        Postponed::Held => "Held",
-        Postponed::LeadSquared { source, .. } => source.name(),
-        Postponed::MailUnknown(_) => "MailUnknown",
-        Postponed::MailBudget { .. } => "MailBudget",
-        Postponed::MailBookChanged => "MailBookChanged",
-        Postponed::NotSupported => "NotSupported",
-        Postponed::Ledger(_) => "Ledger",
     }
 }

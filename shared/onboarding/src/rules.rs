@@ -1,4 +1,5 @@
-//! Which event invites whom: read from the settings, decided without asking anybody.
+//! CRM rules: which event in LeadSquared leads to which invitation. Read from the settings, decided from the event
+//! alone.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,20 +7,21 @@ use std::fmt;
 use leadsquared::crm::WebhookEvent;
 use leadsquared::schema_name;
 use leadsquared::wire::webhook::{Event, What};
-use onboarding::Action;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The rules in their order. The first that fires decides; later ones are not asked.
+use crate::Action;
+
+/// The rules in their order. The first that fires decides; later ones are not evaluated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules(Vec<Rule>);
 
 /// One rule. `Display` says it in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// What logs and timelines call it.
+    /// Its name in logs and timelines.
     pub name: String,
-    /// What an event that it fires for leads to.
+    /// What the invitation does.
     pub action: Action,
     on: On,
     when: Vec<Condition>,
@@ -46,11 +48,11 @@ enum Test {
     IsNot(Values),
 }
 
-/// Texts of which one is meant; the empty text means a field without a value.
+/// Alternative texts. The empty text means a field without a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Values(Vec<String>);
 
-/// Why a rule does not fire. Says it in the rule's own words: what the lead's fields hold is not in it.
+/// Why a rule does not fire, in the rule's own words: it holds no value of the lead's fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Objection<'a>(Reason<'a>);
 
@@ -71,14 +73,14 @@ impl Rules {
         self.0.iter().find(|rule| rule.judge(event).is_ok())
     }
 
-    /// All of them, in their order.
+    /// All rules, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.0.iter()
     }
 
-    /// The webhooks that LeadSquared needs for the events they are about, each once.
+    /// The webhooks to set up in LeadSquared for these rules, each once.
     ///
-    /// An activity's fields can be filled in after it was posted: a rule with conditions needs to hear of that as well.
+    /// An activity's fields can be filled in after it was posted, so a rule with conditions needs that webhook too.
     pub fn webhooks(&self) -> Vec<WebhookEvent> {
         let mut needed = Vec::new();
         let mut need = |event| {
@@ -112,7 +114,7 @@ impl Rule {
     /// Whether the rule fires for an event.
     ///
     /// # Errors
-    /// When it does not: why.
+    /// Why it does not fire.
     pub fn judge<'a>(&'a self, event: &Event) -> Result<(), Objection<'a>> {
         let met = |met: bool, reason: Reason<'a>| if met { Ok(()) } else { Err(Objection(reason)) };
         match (&self.on, &event.what) {
@@ -136,7 +138,7 @@ impl Rule {
         unmet.map_or(Ok(()), |condition| Err(Objection(Reason::Unmet(condition))))
     }
 
-    /// The field whose change it is about, if it is about one.
+    /// The field whose change the rule is about, if it is about one.
     pub fn field(&self) -> Option<&str> {
         match &self.on {
             On::LeadChange { field, .. } => Some(field),
@@ -216,13 +218,13 @@ impl fmt::Display for Values {
     }
 }
 
-/// What is wrong with the rules: all of it, so that one look mends it.
+/// All mistakes in the rules, so that one look is enough to fix them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct InvalidRules(pub Vec<String>);
 
 impl Rules {
-    /// Reads a JSON array of rules; README.md says what one looks like.
+    /// Reads a JSON array of rules.
     ///
     /// # Errors
     /// With every mistake, each with the rule, the key and what was expected.
@@ -397,8 +399,8 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// JSON whose objects have each key once: of two, serde_json would keep the last without a word, and one of two conditions
-/// that somebody wrote into the same braces is gone.
+/// JSON whose objects have each key once: of two, serde_json would keep the last without a word, and one of two
+/// conditions that somebody wrote into the same braces is gone.
 struct Unambiguous(Value);
 
 impl<'de> Deserialize<'de> for Unambiguous {
@@ -466,10 +468,10 @@ const VALUES: &str = "a text or a list of texts; \"\" stands for an empty field"
 
 #[cfg(test)]
 mod tests {
+    use leadsquared::wire::webhook::read;
     use serde_json::json;
 
     use super::*;
-    use leadsquared::wire::webhook::read;
 
     const LEAD: &str = "11111111-1111-4111-8111-111111111111";
 

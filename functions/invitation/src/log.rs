@@ -1,0 +1,134 @@
+//! The log line and the metrics of each event in the handling of a delivery.
+
+use std::time::Duration;
+
+use leadsquared::Error;
+use onboarding::retry::Failure;
+use onboarding::worker::Report;
+use onboarding::{Completion, Invitation, InvitationId, Outcome, Postponed};
+use queue::Delivery;
+use telemetry::{Metric, in_full};
+use time::OffsetDateTime;
+
+/// Logs and counts what the worker reports of this delivery. `keys_secret` is the name of the secret with the
+/// LeadSquared keys.
+pub(crate) fn record(report: &Report<'_>, delivery: &Delivery<'_>, now: OffsetDateTime, keys_secret: &str) {
+    let (message, attempts) = (delivery.message_id, delivery.receive_count);
+    match *report {
+        Report::Malformed(error) => {
+            Metric::Malformed.record();
+            tracing::error!(message.id = message, %error, "the message is not an invitation and becomes a dead letter");
+        }
+        Report::PasswordDiscarded(receipt) => tracing::info!(
+            %receipt,
+            "a password from a form without a form key is not used: a random one is set"
+        ),
+        Report::PasswordLost { receipt, error } => tracing::error!(
+            %receipt,
+            error = in_full(error),
+            "the chosen password cannot be opened and is lost: a random one is set, no action needed for this applicant"
+        ),
+        Report::Failed { receipt, failure, needs_operator, age, retry_in } => {
+            Metric::Retry { cause: failure.name(), needs_operator, age }.record();
+            if let Failure::Postponed(Postponed::MailUnknown(_)) = failure {
+                Metric::MailUnknown.record();
+            }
+            log_failure(receipt, failure, needs_operator, retry_in, delivery, keys_secret);
+        }
+        Report::NotRecorded { receipt, error } => tracing::warn!(
+            receipt = receipt.map(tracing::field::display),
+            error = in_full(error),
+            "the ledger could not record that the message becomes a dead letter; it is recorded when the dead letter \
+             is put back, no action needed"
+        ),
+        Report::DeadLetterFailed { error, needs_operator, age, retry_in } => {
+            Metric::Retry { cause: "DeadLetterQueue", needs_operator, age }.record();
+            let retry_in_seconds = retry_in.as_secs();
+            match needs_operator {
+                true => tracing::error!(
+                    message.id = message, attempts, %error, retry_in_seconds,
+                    "the dead letter could not be written: check DEAD_LETTERS_QUEUE_URL and the function's role"
+                ),
+                false => tracing::warn!(
+                    message.id = message, attempts, %error, retry_in_seconds,
+                    "the dead letter could not be written; no action needed unless this lasts"
+                ),
+            }
+        }
+        Report::Ended { invitation, receipt, completion, is_dead_letter } => {
+            log_end(invitation, receipt, completion, is_dead_letter, delivery, now);
+        }
+    }
+}
+
+/// Says why an attempt failed, what happens next, and what an operator has to do, if anything.
+fn log_failure(
+    receipt: Option<InvitationId>,
+    failure: &Failure,
+    needs_operator: bool,
+    retry_in: Option<Duration>,
+    delivery: &Delivery<'_>,
+    keys_secret: &str,
+) {
+    let (message, attempts) = (delivery.message_id, delivery.receive_count);
+    let (receipt, cause, error) = (receipt.map(tracing::field::display), failure.name(), in_full(failure));
+    // None: it is not retried and becomes a dead letter.
+    let retry_in_seconds = retry_in.map(|wait| wait.as_secs());
+    let is_configuration = failure.leadsquared().is_some_and(Error::is_configuration);
+    macro_rules! line {
+        ($level:ident, $text:literal $(, $field:ident)?) => {
+            tracing::$level!(
+                receipt, message.id = message, attempts, cause, error, retry_in_seconds, $($field,)? $text
+            )
+        };
+    }
+    let secret = keys_secret;
+    match failure {
+        Failure::NoKeys(_) if needs_operator => {
+            line!(error, "could not read the LeadSquared keys: check the secret and the function's role", secret);
+        }
+        Failure::NoPassword(_) if needs_operator => {
+            line!(error, "could not open the chosen password: check the KMS key and the function's role");
+        }
+        Failure::BrokenLedger(_) => line!(error, "the ledger cannot be used: check the table and the function's role"),
+        Failure::Panicked => line!(error, "the handling of the message panicked: please report this bug"),
+        Failure::NoTime => line!(info, "the invocation had no time left for this message; no action needed"),
+        Failure::NewerVersion(_) => line!(warn, "a newer function wrote this message: deploy the newer worker"),
+        Failure::DayUsedUp { .. } => {
+            line!(warn, "no LeadSquared call is left today: the invitation waits for the next UTC day");
+        }
+        _ if is_configuration => {
+            line!(error, "LeadSquared refuses the account's keys or settings: run the key check", secret);
+        }
+        _ => line!(warn, "the attempt failed; no action needed unless this lasts"),
+    }
+}
+
+fn log_end(
+    invitation: Option<&Invitation>,
+    receipt: Option<InvitationId>,
+    completion: &Completion,
+    is_dead_letter: bool,
+    delivery: &Delivery<'_>,
+    now: OffsetDateTime,
+) {
+    let is_rejected = matches!(completion.outcome, Outcome::Rejected(_));
+    let (outcome, cause) = (completion.outcome.name(), completion.outcome.cause().unwrap_or_default());
+    let source = invitation.map_or("unknown", |invitation| invitation.source.name());
+    let rule = invitation.and_then(|invitation| invitation.rule.as_deref());
+    let age = delivery.age(now.into()).unwrap_or_default();
+    Metric::FieldsLeftOut(completion.fields_left_out).record();
+    if is_rejected && is_dead_letter {
+        Metric::Rejected.record();
+    }
+    Metric::Ended { outcome, source, age }.record();
+
+    let (receipt, attempts) = (receipt.map(tracing::field::display), delivery.receive_count);
+    // The trace of the function that put the message on the queue. Lambda's own trace, in the line's span, is that of
+    // the batch.
+    let trace = Some(delivery.trace).filter(|trace| !trace.is_empty());
+    match is_rejected && !is_dead_letter {
+        true => tracing::warn!(receipt, source, rule, outcome, cause = &*cause, attempts, trace, "invitation ended"),
+        false => tracing::info!(receipt, source, rule, outcome, cause = &*cause, attempts, trace, "invitation ended"),
+    }
+}

@@ -1,0 +1,121 @@
+//! What the domain's worker needs of the world outside, on AWS.
+
+use std::time::Duration;
+
+use leadsquared::{Client, Password, TurnedAway};
+use leadsquared_account::{Access, AccountError, until_next_day};
+use ledger::{Ledger, LedgerError};
+use mail::LeadSquaredChannel;
+use onboarding::retry::Horizons;
+use onboarding::worker::{self, DeadLetterReason, Report, SealedPasswordError, Services, Unavailable};
+use onboarding::{InvitationId, Mail, SealedPassword};
+use password_sealing::OpenError;
+use queue::Delivery;
+use time::OffsetDateTime;
+
+use crate::{Worker, log};
+
+/// One delivery of SQS, with the clients and settings that it is handled with.
+pub(crate) struct OneDelivery<'a> {
+    pub(crate) shared: &'a Worker,
+    pub(crate) delivery: Delivery<'a>,
+}
+
+impl OneDelivery<'_> {
+    /// The domain's worker with the function's settings.
+    pub(crate) fn worker(&self) -> worker::Worker<'_, Self> {
+        let config = &self.shared.config;
+        worker::Worker {
+            services: self,
+            link: &config.link,
+            mail_limits: config.mail_limits,
+            marking: &config.marking,
+            horizons: Horizons::default(),
+        }
+    }
+
+    /// The delivery as the domain sees it.
+    pub(crate) fn delivery(&self) -> worker::Delivery<'_> {
+        worker::Delivery {
+            // SQS's ids are UUIDs. Were one not, a dead letter that was put back would count as another delivery of
+            // the same message.
+            message: self.delivery.message_id.parse().unwrap_or_default(),
+            body: self.delivery.body,
+            receive_count: self.delivery.receive_count,
+            age: self.delivery.age(self.now().into()),
+        }
+    }
+}
+
+impl Services for OneDelivery<'_> {
+    type Access = Access;
+    type Crm = Client;
+    type Ledger = Ledger;
+
+    async fn access(&self) -> Result<Access, Unavailable> {
+        self.shared.account.access((self.shared.instant)()).await.map_err(no_keys)
+    }
+
+    async fn access_after_refusal(&self, refused: &Access) -> Result<Option<Access>, Unavailable> {
+        self.shared.account.access_after_refusal(refused, (self.shared.instant)()).await.map_err(no_keys)
+    }
+
+    fn crm(&self, access: &Access, time_left: Duration) -> Client {
+        access.client.within((self.shared.instant)() + time_left)
+    }
+
+    fn mail<'a>(&'a self, crm: &'a Client) -> impl Mail + 'a {
+        let config = &self.shared.config;
+        LeadSquaredChannel { client: crm, sender: config.mail_sender.as_ref(), wording: &config.wording }
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.shared.ledger
+    }
+
+    fn is_ledger_broken(&self, error: &LedgerError) -> bool {
+        error.is_for_operator()
+    }
+
+    fn until_next_day(&self, turned_away: &TurnedAway) -> Option<Duration> {
+        until_next_day(turned_away)
+    }
+
+    async fn open_password(
+        &self,
+        invitation: InvitationId,
+        sealed: &SealedPassword,
+    ) -> Result<Password, SealedPasswordError> {
+        self.shared.passwords.open(invitation, sealed).await.map_err(|error| match error {
+            OpenError::Unusable => SealedPasswordError::Unusable(error.into()),
+            OpenError::Unavailable { .. } | OpenError::Refused { .. } => {
+                let is_transient = error.is_transient();
+                SealedPasswordError::Unavailable(Unavailable::new(error, is_transient))
+            }
+        })
+    }
+
+    async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), Unavailable> {
+        self.shared.dead_letters.send(&self.delivery, reason).await.map_err(|error| {
+            let is_transient = error.is_transient();
+            Unavailable::new(error, is_transient)
+        })
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        (self.shared.now)()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        (self.shared.random)(bytes);
+    }
+
+    fn report(&self, report: &Report<'_>) {
+        log::record(report, &self.delivery, self.now(), self.shared.account.keys_secret());
+    }
+}
+
+fn no_keys(error: AccountError) -> Unavailable {
+    let is_transient = error.is_transient();
+    Unavailable::new(error, is_transient)
+}

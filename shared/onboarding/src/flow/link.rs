@@ -1,0 +1,76 @@
+//! The link for the mail.
+
+use std::time::Duration;
+
+use leadsquared::portal::auto_login_link;
+use leadsquared::{AutoLoginKey, Error, LeadId, LoginLink};
+
+use super::person::Person;
+use super::postponed::{Postponed, Stop};
+use super::{Flow, Work};
+use crate::portal_key::{PortalKeyError, portal_key};
+use crate::{Crm, Ledger, LinkMode, Mail, MarkSent, Pointer, Rejection};
+
+/// How long LeadSquared's own key opens the portal (<https://apidocs.leadsquared.com/portal-auto-login/>).
+const KEY_VALID_FOR: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// A link, how long it works, and what it points at if it is an on-click link.
+pub(super) struct MailedLink {
+    pub(super) link: LoginLink,
+    pub(super) valid_for: Duration,
+    pub(super) pointer: Option<Pointer>,
+}
+
+impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
+    pub(super) async fn make_link(
+        &self,
+        work: &mut Work<'_>,
+        person: &Person,
+        lead: LeadId,
+    ) -> Result<MailedLink, Stop> {
+        match self.link {
+            LinkMode::Direct { portal } => {
+                let key = self.auto_login_key(work, person, lead).await?;
+                let link = auto_login_link(&portal.page, &lead, &portal.id, &key);
+                Ok(MailedLink { link, valid_for: KEY_VALID_FOR, pointer: None })
+            }
+            LinkMode::OnClick { page, valid_for } => {
+                let (token, now) = (&work.attempt.token, work.attempt.now);
+                let pointer = Pointer {
+                    link: token.hash(),
+                    lead,
+                    person: person.key.clone(),
+                    invitation: work.invitation.id,
+                    made_at: now,
+                    valid_until: now + *valid_for,
+                };
+                Ok(MailedLink { link: token.link(page), valid_for: *valid_for, pointer: Some(pointer) })
+            }
+        }
+    }
+
+    async fn auto_login_key(&self, work: &mut Work<'_>, person: &Person, lead: LeadId) -> Result<AutoLoginKey, Stop> {
+        const STEP: &str = "making the auto-login key";
+        let record = &mut work.record;
+        let registered = async |_: &Result<LeadId, Error>| {
+            // Register sent nothing that a form typed. If an earlier attempt may have, its mark stays as it is known.
+            if !record.registered {
+                record.mark = MarkSent::NotNeeded;
+            }
+            // Also if Register's answer was lost: the webhook comes all the same.
+            record.registered = true;
+        };
+        let password = work.attempt.password.clone();
+        match portal_key(self.crm, lead, &person.email, password, registered).await {
+            Ok(key) => Ok(key),
+            Err(PortalKeyError::Key(Error::NoSuchLead)) => {
+                // Deleted since an earlier attempt found it: the next attempt starts over.
+                work.record.lead = None;
+                Err(Stop::Postponed(Postponed::LeadSquared { step: STEP, source: Error::NoSuchLead }))
+            }
+            Err(PortalKeyError::Key(error)) => Err(Stop::because(STEP, error)),
+            Err(PortalKeyError::Register(error)) => Err(Stop::because("making the lead a portal user", error)),
+            Err(PortalKeyError::OtherLead) => Err(Rejection::IdentityMismatch.into()),
+        }
+    }
+}

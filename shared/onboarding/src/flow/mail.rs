@@ -1,0 +1,113 @@
+//! The mail: whether the limits allow it, its intent in the ledger, and sending it.
+
+use leadsquared::LeadId;
+
+use super::link::MailedLink;
+use super::person::Person;
+use super::postponed::{Postponed, Stop};
+use super::{Flow, Work, invited};
+use crate::mail_limits::NoMail;
+use crate::{
+    Action, Booking, Crm, Ledger, Letter, Mail, MailBook, MailError, Outcome, Record, Rejection, Suppression, Whom,
+};
+
+/// At this number of mails of unknown fate no further one is sent: one may be repeated, and a third could be one too
+/// many.
+const UNRESOLVED_MAILS: u32 = 2;
+
+impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
+    /// The person's mails so far. Ends the invitation if the person was mailed a moment ago.
+    pub(super) async fn open_mail_book(&self, work: &mut Work<'_>, person: &Person) -> Result<MailBook, Stop> {
+        let (invitation, now) = (work.invitation, work.attempt.now);
+        let mut book = self.ledger.mail_book(&person.key, now).await.map_err(Stop::ledger)?;
+        let is_served = |book: &MailBook| self.mail_limits.is_served(book, invitation.received_at, now);
+        let names_lead = matches!(invitation.whom, Whom::Lead(_));
+        if invitation.action == Action::MailLink && (names_lead || is_served(&book)) {
+            // An applicant who pressed twice holds a used link seconds after its mail, and needs the next one. The
+            // ledger keeps used links by lead.
+            let lead = self.find_or_register_lead(work, person).await?;
+            book.link_used = self.ledger.newest_link_used(&lead).await.map_err(Stop::ledger)?;
+        }
+        match is_served(&book) {
+            true => Err(Stop::Ended(Outcome::AlreadyInvited)),
+            false => Ok(book),
+        }
+    }
+
+    /// A place for the mail within the limits.
+    pub(super) fn book_mail(&self, work: &Work<'_>, person: &Person, book: &MailBook) -> Result<Booking, Stop> {
+        let Work { invitation, attempt, record } = work;
+        if record.unresolved_mails >= UNRESOLVED_MAILS {
+            return Err(Rejection::MailUnknown.into());
+        }
+        let limits = self.mail_limits.of(invitation);
+        let (id, asked_at, unused) = (invitation.id, invitation.received_at, record.unused_mail);
+        limits.book(person.key.clone(), book, id, asked_at, unused, attempt.now).map_err(|no_mail| match no_mail {
+            NoMail::Capped => Stop::Ended(Outcome::Suppressed(Suppression::MailCap)),
+            NoMail::CappedUnseen => Rejection::MailUnknown.into(),
+            NoMail::UnderWay => Stop::Postponed(Postponed::MailBookChanged),
+            // Postponed and not suppressed: others were mailed too often, not this person.
+            NoMail::BudgetSpent { until } => Stop::Postponed(Postponed::MailBudget { until }),
+        })
+    }
+
+    /// Records that the mail is about to be sent.
+    pub(super) async fn begin_mail(
+        &self,
+        work: &mut Work<'_>,
+        booking: &Booking,
+        link: &MailedLink,
+    ) -> Result<(), Stop> {
+        let Work { invitation, attempt, record } = work;
+        let unused_before = record.unused_mail.take();
+        record.unresolved_mails += 1;
+        match self.ledger.begin_mail(invitation, &attempt.lease, record, booking, link.pointer.as_ref()).await {
+            Ok(true) => Ok(()),
+            // Certainly not written, so not begun either.
+            Ok(false) => {
+                record.unresolved_mails -= 1;
+                record.unused_mail = unused_before;
+                Err(Stop::Postponed(Postponed::MailBookChanged))
+            }
+            Err(error) => {
+                work.mail_was_not_sent();
+                Err(Stop::ledger(error))
+            }
+        }
+    }
+
+    pub(super) async fn send_mail(
+        &self,
+        work: &mut Work<'_>,
+        person: &Person,
+        lead: LeadId,
+        link: &MailedLink,
+    ) -> Result<Outcome, Stop> {
+        let letter = Letter { lead, to: &person.email, link: &link.link, valid_for: link.valid_for };
+        match self.mail.send(letter).await {
+            Ok(()) => {
+                work.record.unresolved_mails -= 1;
+                work.record.mailed = true;
+                Ok(invited(&work.record))
+            }
+            Err(MailError::Unknown(source)) => Err(Stop::Postponed(Postponed::MailUnknown(source))),
+            Err(MailError::NotSent(source)) => {
+                work.mail_was_not_sent();
+                Err(Stop::Postponed(Postponed::LeadSquared { step: "sending the mail", source }))
+            }
+            Err(MailError::Refused(exception_type)) => {
+                work.mail_was_not_sent();
+                Err(Stop::refused(exception_type))
+            }
+        }
+    }
+}
+
+impl Work<'_> {
+    /// The mail that was begun certainly was not sent: the next one takes its place in the book.
+    fn mail_was_not_sent(&mut self) {
+        let record: &mut Record = &mut self.record;
+        record.unresolved_mails -= 1;
+        record.unused_mail = Some(self.attempt.now);
+    }
+}

@@ -1,0 +1,104 @@
+//! What keeps an attempt from going on: an end, or an obstacle that may pass.
+
+use std::error::Error as StdError;
+
+use leadsquared::Error;
+use time::OffsetDateTime;
+
+use crate::{Outcome, Rejection};
+
+/// The invitation is not done, and nothing of it is lost: it has to be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Postponed {
+    /// Another attempt at the same invitation is under way.
+    #[error("another attempt at this invitation is under way")]
+    Held,
+    /// LeadSquared did not do what was asked, or it is unknown whether it did.
+    #[error("{step} did not succeed")]
+    LeadSquared {
+        /// What was asked, in words.
+        step: &'static str,
+        /// Why it did not succeed.
+        #[source]
+        source: Error,
+    },
+    /// It is unknown whether the mail was sent. There is one repeat, so it should wait until the cause has passed.
+    #[error("it is not known whether the mail was sent")]
+    MailUnknown(#[source] Error),
+    /// The account's mails of the day are used up. The person is registered, and mailed on the next day.
+    #[error("the day's mails are used up; the mail is sent after {until}, or earlier if the budget is raised")]
+    MailBudget {
+        /// When the next day begins.
+        until: OffsetDateTime,
+    },
+    /// Another mail to the person was begun, or the day's last mail was, just before this one.
+    #[error("another mail was begun at the same moment")]
+    MailBookChanged,
+    /// A newer function asks for something that this worker does not do yet.
+    #[error("this worker does not append activities: deploy the newer worker")]
+    NotSupported,
+    /// The ledger could not be read or written.
+    #[error("the ledger could not be used")]
+    Ledger(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl Postponed {
+    /// The error's word in metrics and dead letters.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Held => "Held",
+            Self::LeadSquared { source, .. } => source.name(),
+            Self::MailUnknown(_) => "MailUnknown",
+            Self::MailBudget { .. } => "MailBudget",
+            Self::MailBookChanged => "MailBookChanged",
+            Self::NotSupported => "NotSupported",
+            Self::Ledger(_) => "Ledger",
+        }
+    }
+
+    /// LeadSquared's error, if LeadSquared failed.
+    pub fn leadsquared(&self) -> Option<&Error> {
+        match self {
+            Self::LeadSquared { source, .. } | Self::MailUnknown(source) => Some(source),
+            Self::Held | Self::MailBudget { .. } | Self::MailBookChanged | Self::NotSupported | Self::Ledger(_) => None,
+        }
+    }
+
+    pub(super) fn ledger(error: impl StdError + Send + Sync + 'static) -> Self {
+        Self::Ledger(Box::new(error))
+    }
+}
+
+/// Why an attempt does not take the next step.
+pub(super) enum Stop {
+    Ended(Outcome),
+    Postponed(Postponed),
+}
+
+impl Stop {
+    pub(super) fn ledger(error: impl StdError + Send + Sync + 'static) -> Self {
+        Self::Postponed(Postponed::ledger(error))
+    }
+
+    /// A refusal for good, with LeadSquared's `ExceptionType` or our word for it.
+    pub(super) fn refused(exception_type: impl Into<String>) -> Self {
+        Rejection::Refused { exception_type: exception_type.into() }.into()
+    }
+
+    /// An error that no step has an answer to. It is final only if neither time nor an operator can change it.
+    pub(super) fn because(step: &'static str, error: Error) -> Self {
+        if error.is_transient() || error.is_configuration() {
+            return Self::Postponed(Postponed::LeadSquared { step, source: error });
+        }
+        match error {
+            Error::Refused { exception_type, .. } => Self::refused(exception_type),
+            other => Self::refused(other.name()),
+        }
+    }
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Ended(Outcome::Rejected(rejection))
+    }
+}

@@ -1,0 +1,231 @@
+//! Registering a new lead, step by step without what LeadSquared refuses: the person must not be lost because of it.
+
+use leadsquared::portal::Registration;
+use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password};
+
+use super::person::Person;
+use super::postponed::{Postponed, Stop};
+use super::{Flow, Work};
+use crate::{Crm, InvitationId, Ledger, Mail, MarkSent, Marking, Record, Unproven};
+
+/// How often one attempt may call Register: once for each thing that can be left out, and once without them.
+const REGISTRATIONS: usize = 7;
+
+const STEP: &str = "registering the person with the portal";
+
+impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
+    /// Registers the person as a new lead, or finds the lead that the person already is.
+    ///
+    /// Never changes an existing lead: a public form leads here, and an update would let its sender change a
+    /// stranger's record, password included.
+    pub(super) async fn register(&self, work: &mut Work<'_>, person: &Person) -> Result<LeadId, Stop> {
+        let mut new = NewLead::of(work, person, self.marking);
+        for _ in 0..REGISTRATIONS {
+            match self.crm.register(&new.registration).await {
+                Ok(lead) => {
+                    new.log_missing_mark();
+                    return Ok(lead);
+                }
+                Err(Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress }) => {
+                    return self.existing_lead(work, person).await;
+                }
+                Err(refusal) => new.leave_out(refusal)?,
+            }
+        }
+        Err(Stop::refused("Duplicate"))
+    }
+
+    /// The lead that Register found under this very address. LeadSquared's search may need a moment to find it too.
+    async fn existing_lead(&self, work: &mut Work<'_>, person: &Person) -> Result<LeadId, Stop> {
+        work.record.existing = true;
+        // It may come from an earlier attempt's call that LeadSquared carried out after the attempt had ended.
+        work.record.registered = work.record.in_doubt;
+        let found = self.lead_by_email(person).await?;
+        let not_yet = Postponed::LeadSquared { step: STEP, source: Error::NoSuchLead };
+        let found = found.ok_or(Stop::Postponed(not_yet))?;
+        work.record.mark = self.mark_of(&found);
+        Ok(found.id())
+    }
+}
+
+/// A registration, and what was left out of it so far.
+struct NewLead<'a> {
+    registration: Registration,
+    marking: &'a Marking,
+    record: &'a mut Record,
+    receipt: InvitationId,
+    random_password: &'a Password,
+    has_chosen_password: bool,
+    /// Whether LeadSquared refused the mark's field by name.
+    is_mark_refused: bool,
+    /// Whether nothing is left in it but the e-mail address and notes.
+    is_bare: bool,
+}
+
+impl<'a> NewLead<'a> {
+    fn of(work: &'a mut Work<'_>, person: &Person, marking: &'a Marking) -> Self {
+        let (invitation, attempt) = (work.invitation, work.attempt);
+        // The address comes first, because LeadSquared matches by the first unique identifier in the list.
+        let mut fields = Attributes::new().with("EmailAddress", person.email.expose());
+        // The mark is part of the call that makes the lead, so that no lead of a form is ever without it.
+        fields.set(marking.field.as_str(), Unproven::new(attempt.chosen_password.is_some()).to_string());
+        for (name, value) in invitation.attributes.iter().filter(|(name, _)| marking.permits(name)) {
+            fields.set(name, value);
+        }
+        work.record.mark = MarkSent::Yes;
+        Self {
+            registration: Registration {
+                register_only_new_lead: true,
+                password: attempt.chosen_password.as_ref().unwrap_or(&attempt.password).clone(),
+                fields,
+            },
+            marking,
+            record: &mut work.record,
+            receipt: invitation.id,
+            random_password: &attempt.password,
+            has_chosen_password: attempt.chosen_password.is_some(),
+            is_mark_refused: false,
+            is_bare: invitation.attributes.is_empty(),
+        }
+    }
+
+    /// Leaves out what LeadSquared refuses, or may refuse.
+    fn leave_out(&mut self, refusal: Error) -> Result<(), Stop> {
+        match refusal {
+            Error::UnknownAttributes(names) if names.iter().any(|name| self.marking.is_mark(name)) => {
+                self.leave_out_refused_mark()
+            }
+            Error::Duplicate { field: DuplicateField::Other(name) } if self.marking.is_mark(&name) => {
+                self.leave_out_refused_mark()
+            }
+            Error::UnknownAttributes(names) => self.leave_out_unknown(names),
+            Error::Duplicate { field: DuplicateField::Other(name) } => self.leave_out_duplicate(&[&name]),
+            // An unnamed field is most often the phone number: the only other field that is unique by default.
+            Error::Duplicate { field: DuplicateField::Phone | DuplicateField::Unnamed } => {
+                self.leave_out_duplicate(&["Phone", "Mobile"])
+            }
+            // It may be the password, because LeadSquared does not document the portals' rules. With a random one the
+            // link still signs the applicant in, and the portal lets them choose another.
+            Error::Refused { .. } if self.has_chosen_password => {
+                self.leave_out_password();
+                Ok(())
+            }
+            // It may be the mark: a field of another type than text refuses it.
+            Error::Refused { .. } if self.record.mark == MarkSent::Yes => self.leave_out_mark(),
+            // It may be any of the values.
+            Error::Refused { .. } if !self.is_bare => {
+                self.leave_out_everything();
+                Ok(())
+            }
+            error => {
+                self.record.in_doubt |= error.may_have_taken_effect();
+                Err(Stop::because(STEP, error))
+            }
+        }
+    }
+
+    fn leave_out_refused_mark(&mut self) -> Result<(), Stop> {
+        (self.has_chosen_password, self.is_mark_refused) = (false, true);
+        self.leave_out_mark()
+    }
+
+    /// Leaves out the mark, and with it everything that must not be registered unmarked: identifiers go to the lead's
+    /// notes, where a counsellor sees them and nobody signs in by them; a typed password is dropped.
+    ///
+    /// Fails if LeadSquared still refuses a field that is no longer sent.
+    fn leave_out_mark(&mut self) -> Result<(), Stop> {
+        if self.registration.fields.remove(&self.marking.field).is_none() {
+            return Err(Stop::refused("UnknownAttributes"));
+        }
+        self.record.mark = MarkSent::No;
+        self.registration.password = self.random_password.clone();
+        let taken = self.marking.take_identifiers(&mut self.registration.fields);
+        if !taken.is_empty() {
+            self.add_note("Typed in a form and not proven", &taken);
+            self.record.left_out.extend(taken.into_iter().map(|(name, _)| name));
+        }
+        Ok(())
+    }
+
+    /// Leaves out fields that the account does not have.
+    fn leave_out_unknown(&mut self, names: Vec<String>) -> Result<(), Stop> {
+        let before = self.record.left_out.len();
+        let fields = &mut self.registration.fields;
+        self.record.left_out.extend(names.into_iter().filter(|name| fields.remove(name).is_some()));
+        if self.record.left_out.len() == before {
+            // The portal's own fields are meant: trying again does not help.
+            return Err(Stop::refused("UnknownAttributes"));
+        }
+        let fields = self.record.left_out.join(", ");
+        tracing::warn!(
+            receipt = %self.receipt,
+            fields,
+            "LeadSquared does not have these lead fields, so they were left out: create them, or remove them from the form"
+        );
+        Ok(())
+    }
+
+    /// Leaves out fields whose value another lead has: family members share phones. The lead's notes say so.
+    fn leave_out_duplicate(&mut self, names: &[&str]) -> Result<(), Stop> {
+        let fields = &mut self.registration.fields;
+        let take = |name: &&str| fields.remove(name).map(|value| ((*name).to_owned(), value));
+        let taken: Vec<_> = names.iter().filter_map(take).collect();
+        if taken.is_empty() {
+            return Err(Stop::refused("Duplicate"));
+        }
+        self.add_note("Left out on registration because another lead has it", &taken);
+        self.record.left_out.extend(taken.into_iter().map(|(name, _)| name));
+        Ok(())
+    }
+
+    fn leave_out_password(&mut self) {
+        self.has_chosen_password = false;
+        self.registration.password = self.random_password.clone();
+        self.registration.fields.set(self.marking.field.as_str(), Unproven::new(false).to_string());
+        self.record.left_out.push("password".to_owned());
+    }
+
+    /// Leaves only the e-mail address, and notes with the rest.
+    fn leave_out_everything(&mut self) {
+        self.is_bare = true;
+        let fields = &mut self.registration.fields;
+        let names: Vec<String> = fields.iter().map(|(name, _)| name.to_owned()).collect();
+        let rest = names.into_iter().filter(|name| name != "EmailAddress");
+        let taken: Vec<_> = rest.filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect();
+        // Markup may be what LeadSquared refuses.
+        let typed = listed(&taken).replace('<', "\u{2039}").replace('>', "\u{203a}");
+        fields.set("Notes", format!("LeadSquared did not take these as fields: {typed}."));
+        self.record.left_out.extend(taken.into_iter().map(|(name, _)| name));
+    }
+
+    /// Adds a line to the notes that the lead is registered with.
+    fn add_note(&mut self, reason: &str, taken: &[(String, String)]) {
+        let note = format!("{reason}: {}.", listed(taken));
+        let fields = &mut self.registration.fields;
+        let notes = fields.value("Notes").map_or(note.clone(), |notes| format!("{notes}\n{note}"));
+        fields.set("Notes", notes);
+    }
+
+    fn log_missing_mark(&self) {
+        let (receipt, field) = (self.receipt, self.marking.field.as_str());
+        match (self.record.mark, self.is_mark_refused) {
+            (MarkSent::No, true) => tracing::error!(
+                %receipt,
+                field,
+                "LeadSquared does not take the field that marks unproven identifiers, so they went to the lead's notes: \
+                 create the field as a text field"
+            ),
+            (MarkSent::No, false) => tracing::warn!(
+                %receipt,
+                field,
+                "LeadSquared refused an identifier or the field that marks it, so the identifiers went to the lead's notes: \
+                 run the key check, which examines the field"
+            ),
+            (MarkSent::Yes | MarkSent::NotNeeded, _) => {}
+        }
+    }
+}
+
+fn listed(fields: &[(String, String)]) -> String {
+    fields.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,329 @@
+//! The handling of one delivered message: decode it, check the time, open the password, run the flow; then the
+//! message is done, is retried, or becomes a dead letter.
+
+mod report;
+mod services;
+
+use std::time::Duration;
+
+use leadsquared::{Error, Password};
+use time::OffsetDateTime;
+use uuid::{Builder, Uuid};
+
+pub use report::Report;
+pub use services::{SealedPasswordError, Services, Unavailable};
+
+use crate::retry::{Failure, Horizons, LAST_RECEIVE, backoff, before_retention_ends};
+use crate::{
+    Action, Attempt, Completion, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger, LinkMode, LinkToken,
+    MailLimits, MalformedInvitation, Marking, Outcome, PASSWORD_BYTES, Postponed, Provenance, Rejection, Whom,
+    generated_password, give_up,
+};
+
+/// An attempt needs at least this much time; with less left in the invocation, none begins.
+pub const MIN_ATTEMPT_TIME: Duration = Duration::from_secs(12);
+
+/// The time kept free at the end of an invocation to record what happened: two slow requests to AWS.
+pub const RECORD_TIME: Duration = Duration::from_secs(6);
+
+/// Handles the deliveries of the invitations queue.
+pub struct Worker<'a, S> {
+    /// The world outside.
+    pub services: &'a S,
+    /// Where the mailed link leads.
+    pub link: &'a LinkMode,
+    /// How much mail may be sent.
+    pub mail_limits: MailLimits,
+    /// How leads are marked whose identifiers a form typed.
+    pub marking: &'a Marking,
+    /// How long messages are tried.
+    pub horizons: Horizons,
+}
+
+/// One delivery of one message.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The queue's id of the message: the same for every delivery, another one after a dead letter was put back.
+    pub message: Uuid,
+    /// The message's text.
+    pub body: &'a str,
+    /// How often the message was delivered so far, this time included.
+    pub receive_count: u32,
+    /// How long ago the message was put on the queue. `None` if the queue does not say.
+    pub age: Option<Duration>,
+}
+
+/// What the queue has to do with a message after a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Delete it.
+    Done,
+    /// Deliver it again after this wait.
+    RetryAfter(Duration),
+}
+
+/// Why a message is among the dead letters. It holds no personal data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterReason {
+    /// `malformed`, `rejected` or `exhausted`.
+    pub class: &'static str,
+    /// What exactly, for example `refused: MXInvalidInputException`.
+    pub cause: String,
+    /// The invitation, if the message says which it is.
+    pub receipt: Option<InvitationId>,
+}
+
+/// What a message is about, as far as the worker can read it.
+#[derive(Clone, Copy)]
+enum Subject<'a> {
+    Invitation(&'a Invitation),
+    /// The message cannot be read whole; it may still say which invitation it is.
+    Unread(Option<InvitationId>),
+}
+
+impl<S: Services> Worker<'_, S> {
+    /// Handles a delivery; nothing goes on after `deadline`.
+    pub async fn handle(&self, delivery: &Delivery<'_>, deadline: OffsetDateTime) -> Disposition {
+        let invitation = match Invitation::decode(delivery.body) {
+            Ok(invitation) => invitation,
+            Err(MalformedInvitation::NewerVersion(version)) => {
+                return self.after_failure(delivery, unread(delivery), Failure::NewerVersion(version), deadline).await;
+            }
+            Err(error) => {
+                self.services.report(&Report::Malformed(&error));
+                let reason = DeadLetterReason { class: "malformed", cause: error.to_string(), receipt: None };
+                return self.dead_letter(delivery, &reason).await;
+            }
+        };
+        let subject = Subject::Invitation(&invitation);
+        let attempt = match deadline - self.services.now() >= MIN_ATTEMPT_TIME {
+            true => self.attempt(&invitation, delivery, deadline).await,
+            false => Err(Failure::NoTime),
+        };
+        match attempt {
+            Ok(completion) => self.end(delivery, subject, completion).await,
+            Err(failure) => self.after_failure(delivery, subject, failure, deadline).await,
+        }
+    }
+
+    /// Decides on a delivery whose handling panicked. Does as little as possible, because it may panic again.
+    pub async fn after_panic(&self, delivery: &Delivery<'_>) -> Disposition {
+        self.after_failure(delivery, unread(delivery), Failure::Panicked, self.services.now()).await
+    }
+
+    /// Takes an invitation through the flow; a second time if LeadSquared refuses the keys and there are new ones.
+    async fn attempt(
+        &self,
+        invitation: &Invitation,
+        delivery: &Delivery<'_>,
+        deadline: OffsetDateTime,
+    ) -> Result<Completion, Failure> {
+        let chosen_password = self.chosen_password(invitation).await?;
+        let run =
+            async |access: &S::Access| self.run(access, invitation, delivery, chosen_password.as_ref(), deadline).await;
+        let access = self.services.access().await.map_err(Failure::NoKeys)?;
+        let refused = match run(&access).await {
+            Err(failure) if matches!(failure.leadsquared(), Some(Error::BadKeys)) => failure,
+            other => return other,
+        };
+        match self.services.access_after_refusal(&access).await.map_err(Failure::NoKeys)? {
+            Some(renewed) => run(&renewed).await,
+            None => Err(refused),
+        }
+    }
+
+    /// The password that the applicant chose, if there is one and it may be used.
+    async fn chosen_password(&self, invitation: &Invitation) -> Result<Option<Password>, Failure> {
+        let Some(sealed) = &invitation.password else { return Ok(None) };
+        if invitation.provenance == Provenance::Public {
+            self.services.report(&Report::PasswordDiscarded(invitation.id));
+            return Ok(None);
+        }
+        match self.services.open_password(invitation.id, sealed).await {
+            Ok(password) => Ok(Some(password)),
+            Err(SealedPasswordError::Unavailable(unavailable)) => Err(Failure::NoPassword(unavailable)),
+            Err(SealedPasswordError::Unusable(error)) => {
+                // The link signs the applicant in all the same, and the portal lets them choose another password.
+                self.services.report(&Report::PasswordLost { receipt: invitation.id, error: &*error });
+                Ok(None)
+            }
+        }
+    }
+
+    async fn run(
+        &self,
+        access: &S::Access,
+        invitation: &Invitation,
+        delivery: &Delivery<'_>,
+        chosen_password: Option<&Password>,
+        deadline: OffsetDateTime,
+    ) -> Result<Completion, Failure> {
+        let now = self.services.now();
+        let time_left = Duration::try_from(deadline - now).unwrap_or_default().saturating_sub(RECORD_TIME);
+        let crm = self.services.crm(access, time_left);
+        let flow = Flow {
+            crm: &crm,
+            ledger: self.services.ledger(),
+            mail: &self.services.mail(&crm),
+            link: self.link,
+            mail_limits: self.mail_limits,
+            marking: self.marking,
+        };
+        let attempt = Attempt {
+            now,
+            lease: self.lease(delivery, deadline),
+            password: generated_password(self.random::<PASSWORD_BYTES>()),
+            chosen_password: chosen_password.cloned(),
+            token: LinkToken::new(self.random::<LINK_TOKEN_BYTES>()),
+        };
+        flow.run(invitation, attempt).await.map_err(|postponed| self.failure(postponed))
+    }
+
+    /// What a postponed step means for the message.
+    fn failure(&self, postponed: Postponed) -> Failure {
+        let until_next_day = match postponed.leadsquared() {
+            Some(Error::TurnedAway(turned_away)) => self.services.until_next_day(turned_away),
+            _ => None,
+        };
+        match (&postponed, until_next_day) {
+            (_, Some(until_next_day)) => Failure::DayUsedUp { until_next_day, postponed },
+            (Postponed::Ledger(error), _)
+                if error
+                    .downcast_ref::<<S::Ledger as Ledger>::Error>()
+                    .is_some_and(|error| self.services.is_ledger_broken(error)) =>
+            {
+                Failure::BrokenLedger(postponed)
+            }
+            _ => Failure::Postponed(postponed),
+        }
+    }
+
+    /// Retries a message that failed, or gives it up if it was tried for long enough.
+    ///
+    /// Every failed message goes through here, so that SQS deletes none.
+    async fn after_failure(
+        &self,
+        delivery: &Delivery<'_>,
+        subject: Subject<'_>,
+        failure: Failure,
+        deadline: OffsetDateTime,
+    ) -> Disposition {
+        let (receipt, age) = (subject.receipt(), delivery.age.unwrap_or_default());
+        let needs_operator = failure.needs_operator(age);
+        let is_young = delivery.age.is_some_and(|age| age < failure.horizon(&self.horizons));
+        let is_retried = is_young && delivery.receive_count < LAST_RECEIVE;
+        let retry_in =
+            is_retried.then(|| failure.wait(delivery.receive_count, self.services.now(), &|| self.random_number()));
+        self.services.report(&Report::Failed { receipt, failure: &failure, needs_operator, age, retry_in });
+        if let Some(wait) = retry_in {
+            return Disposition::RetryAfter(wait);
+        }
+        let outcome = match (subject, &failure) {
+            // There is no time to ask the ledger, or nothing was begun.
+            (_, Failure::NoTime) | (Subject::Unread(_), _) => exhausted(&failure),
+            (Subject::Invitation(invitation), _) => {
+                let (lease, now) = (self.lease(delivery, deadline), self.services.now());
+                let given_up = give_up(self.services.ledger(), invitation, lease, now, failure.name()).await;
+                given_up.unwrap_or_else(|error| {
+                    self.services.report(&Report::NotRecorded { receipt, error: &error });
+                    exhausted(&failure)
+                })
+            }
+        };
+        self.end(delivery, subject, Completion { outcome, fields_left_out: 0 }).await
+    }
+
+    /// Ends a message; it is retried as long as its dead letter cannot be written.
+    async fn end(&self, delivery: &Delivery<'_>, subject: Subject<'_>, completion: Completion) -> Disposition {
+        let (receipt, outcome) = (subject.receipt(), &completion.outcome);
+        let is_dead_letter = subject.becomes_dead_letter(outcome);
+        if is_dead_letter {
+            let cause = outcome.cause().unwrap_or_default().into_owned();
+            let reason = DeadLetterReason { class: outcome.name(), cause, receipt };
+            if let Disposition::RetryAfter(wait) = self.dead_letter(delivery, &reason).await {
+                return Disposition::RetryAfter(wait);
+            }
+        }
+        let invitation = subject.invitation();
+        self.services.report(&Report::Ended { invitation, receipt, completion: &completion, is_dead_letter });
+        Disposition::Done
+    }
+
+    /// Writes a dead letter; the message is retried until that is certain.
+    async fn dead_letter(&self, delivery: &Delivery<'_>, reason: &DeadLetterReason) -> Disposition {
+        let Err(error) = self.services.dead_letter(reason).await else { return Disposition::Done };
+        let age = delivery.age.unwrap_or_default();
+        let needs_operator = error.needs_operator(age);
+        let retry_in = match age >= self.horizons.operator {
+            true => before_retention_ends(delivery.receive_count, age),
+            false => backoff(delivery.receive_count, self.random_number()),
+        };
+        self.services.report(&Report::DeadLetterFailed { error: &error, needs_operator, age, retry_in });
+        Disposition::RetryAfter(retry_in)
+    }
+
+    /// The right to work on an invitation until the invocation ends.
+    fn lease(&self, delivery: &Delivery<'_>, deadline: OffsetDateTime) -> Lease {
+        let holder = Builder::from_random_bytes(self.random()).into_uuid();
+        Lease { holder, message: delivery.message, until: deadline }
+    }
+
+    fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.services.fill_random(&mut bytes);
+        bytes
+    }
+
+    fn random_number(&self) -> u32 {
+        u32::from_be_bytes(self.random())
+    }
+}
+
+impl<'a> Subject<'a> {
+    fn receipt(&self) -> Option<InvitationId> {
+        match self {
+            Self::Invitation(invitation) => Some(invitation.id),
+            Self::Unread(receipt) => *receipt,
+        }
+    }
+
+    fn invitation(&self) -> Option<&'a Invitation> {
+        match self {
+            Self::Invitation(invitation) => Some(invitation),
+            Self::Unread(_) => None,
+        }
+    }
+
+    fn becomes_dead_letter(&self, outcome: &Outcome) -> bool {
+        match (outcome, self) {
+            (Outcome::Rejected(rejection), Self::Invitation(invitation)) => !is_senders_fault(rejection, invitation),
+            (Outcome::Rejected(_) | Outcome::Exhausted { .. }, _) => true,
+            _ => false,
+        }
+    }
+}
+
+/// What a message is about that is not decoded.
+fn unread(delivery: &Delivery<'_>) -> Subject<'static> {
+    Subject::Unread(InvitationId::of_message(delivery.body))
+}
+
+fn exhausted(failure: &Failure) -> Outcome {
+    Outcome::Exhausted { cause: failure.name().to_owned() }
+}
+
+/// Whether an anonymous sender caused the rejection and no application is lost. Then there is no dead letter and no
+/// alarm; otherwise any visitor of the website could keep the operator's alarms on.
+///
+/// - Another content under a used id, through a form: the form answered its sender with 422. An event of the company's
+///   own systems becomes a dead letter, because its sender got no answer.
+/// - A link that LeadSquared refuses to mail, requested for an address that anybody may type: the lead is in
+///   LeadSquared.
+fn is_senders_fault(rejection: &Rejection, invitation: &Invitation) -> bool {
+    let is_anonymous = invitation.provenance != Provenance::System;
+    match (rejection, &invitation.whom) {
+        (Rejection::IdReused, _) => is_anonymous,
+        (Rejection::Refused { .. }, Whom::Email(_)) => is_anonymous && invitation.action == Action::MailLink,
+        _ => false,
+    }
+}

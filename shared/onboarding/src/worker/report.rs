@@ -1,0 +1,67 @@
+//! What the worker reports of a delivery: the function makes log lines and metrics of it.
+
+use std::error::Error;
+use std::time::Duration;
+
+use super::Unavailable;
+use crate::retry::Failure;
+use crate::{Completion, Invitation, InvitationId, MalformedInvitation, Postponed};
+
+/// One event in the handling of a delivery. None of it prints personal data.
+#[derive(Debug)]
+pub enum Report<'a> {
+    /// The message is not an invitation. It becomes a dead letter.
+    Malformed(&'a MalformedInvitation),
+    /// A public form sent a password. It is not used, because anybody can type one beside another person's address.
+    PasswordDiscarded(InvitationId),
+    /// The chosen password cannot be opened. The invitation goes on with a random one.
+    PasswordLost {
+        /// The invitation.
+        receipt: InvitationId,
+        /// Why it cannot be opened.
+        error: &'a (dyn Error + 'static),
+    },
+    /// An attempt failed.
+    Failed {
+        /// The invitation, if the message says which it is.
+        receipt: Option<InvitationId>,
+        /// Why.
+        failure: &'a Failure,
+        /// Whether an operator must act.
+        needs_operator: bool,
+        /// The age of the message.
+        age: Duration,
+        /// When the message is retried; `None` if it was tried for long enough and becomes a dead letter.
+        retry_in: Option<Duration>,
+    },
+    /// The message becomes a dead letter, and the ledger could not record it. The ledger catches up when the dead
+    /// letter is put back.
+    NotRecorded {
+        /// The invitation, if the message says which it is.
+        receipt: Option<InvitationId>,
+        /// Why the ledger could not record it.
+        error: &'a Postponed,
+    },
+    /// The dead letter could not be written. The message is retried until it can be.
+    DeadLetterFailed {
+        /// Why.
+        error: &'a Unavailable,
+        /// Whether an operator must act.
+        needs_operator: bool,
+        /// The age of the message.
+        age: Duration,
+        /// When the message is retried.
+        retry_in: Duration,
+    },
+    /// The message is done.
+    Ended {
+        /// The invitation, if the message could be read.
+        invitation: Option<&'a Invitation>,
+        /// The id of the invitation, if the message says which it is.
+        receipt: Option<InvitationId>,
+        /// How it ended.
+        completion: &'a Completion,
+        /// Whether it became a dead letter.
+        is_dead_letter: bool,
+    },
+}

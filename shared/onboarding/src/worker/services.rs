@@ -1,0 +1,105 @@
+//! What the worker needs of the world outside: implemented on AWS by the function, and in memory by the simulation.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use leadsquared::{Password, TurnedAway};
+use time::OffsetDateTime;
+
+use super::{DeadLetterReason, Report};
+use crate::retry::USUALLY_PASSES_WITHIN;
+use crate::{Crm, InvitationId, Ledger, Mail, SealedPassword};
+
+/// What the worker needs to handle one delivery.
+#[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
+pub trait Services {
+    /// The LeadSquared keys as they were read.
+    type Access;
+    /// A LeadSquared client with these keys.
+    type Crm: Crm;
+    /// What was done before.
+    type Ledger: Ledger;
+
+    /// Reads the LeadSquared keys, which may be cached.
+    async fn access(&self) -> Result<Self::Access, Unavailable>;
+
+    /// Reads the keys again after LeadSquared refused them; `None` if they are the same.
+    async fn access_after_refusal(&self, refused: &Self::Access) -> Result<Option<Self::Access>, Unavailable>;
+
+    /// A client with these keys that makes no call after `time_left`.
+    fn crm(&self, access: &Self::Access, time_left: Duration) -> Self::Crm;
+
+    /// The way mail goes out.
+    fn mail<'a>(&'a self, crm: &'a Self::Crm) -> impl Mail + 'a;
+
+    /// The ledger.
+    fn ledger(&self) -> &Self::Ledger;
+
+    /// Whether only an operator can change what this error of the ledger is about.
+    fn is_ledger_broken(&self, error: &<Self::Ledger as Ledger>::Error) -> bool;
+
+    /// The time until the next day if a call was turned away because the day's calls are used up.
+    fn until_next_day(&self, turned_away: &TurnedAway) -> Option<Duration>;
+
+    /// Opens the password that was sealed as part of this invitation.
+    async fn open_password(
+        &self,
+        invitation: InvitationId,
+        sealed: &SealedPassword,
+    ) -> Result<Password, SealedPasswordError>;
+
+    /// Stores the delivered message among the dead letters. A second dead letter of one message changes nothing.
+    async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), Unavailable>;
+
+    /// The current time.
+    fn now(&self) -> OffsetDateTime;
+
+    /// Fills the bytes at random.
+    fn fill_random(&self, bytes: &mut [u8]);
+
+    /// Takes note of what happened, for logs and metrics.
+    fn report(&self, report: &Report<'_>);
+}
+
+/// Why a sealed password cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SealedPasswordError {
+    /// It will never open. The invitation goes on with a random password.
+    #[error(transparent)]
+    Unusable(Box<dyn Error + Send + Sync>),
+    /// It may open later.
+    #[error(transparent)]
+    Unavailable(Unavailable),
+}
+
+/// A service did not do what the worker asked. Displays as the service's own error.
+#[derive(Debug)]
+pub struct Unavailable {
+    error: Box<dyn Error + Send + Sync>,
+    is_transient: bool,
+}
+
+impl Unavailable {
+    /// The service's error, and whether it usually passes without an operator.
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>, is_transient: bool) -> Self {
+        Self { error: error.into(), is_transient }
+    }
+
+    /// Whether an operator must act for a message of this age.
+    pub(crate) fn needs_operator(&self, age: Duration) -> bool {
+        !self.is_transient || age >= USUALLY_PASSES_WITHIN
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for Unavailable {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
