@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use leadsquared::{Client, Error, InvalidOptions, Lane, Timeouts};
-use leadsquared_account::{Account, AccountError, Settings};
+use leadsquared_account::{Account, AccountError, AccountSettings};
 use settings::{SettingError, Variables};
 
 use super::Person;
@@ -42,7 +42,7 @@ pub(super) async fn complete(stack: &Stack, person: &mut Person) -> Result<(), S
 
 async fn look_up(stack: &Stack, asked: Person) -> Result<Person, LookUpError> {
     let account = Account::open(&stack.config, &settings(stack)?, Lane::Interactive, TIMEOUTS)?;
-    account.ask(Instant::now, LookUpError::leadsquared, |client| ask(client, asked.clone())).await
+    account.with_client(Instant::now, LookUpError::leadsquared, |client| ask(client, asked.clone())).await
 }
 
 impl LookUpError {
@@ -68,7 +68,7 @@ async fn ask(client: Client, asked: Person) -> Result<Person, LookUpError> {
 }
 
 /// The settings that the stack's functions have, from its parameters and outputs.
-fn settings(stack: &Stack) -> Result<Settings, LookUpError> {
+fn settings(stack: &Stack) -> Result<AccountSettings, LookUpError> {
     let (keys, table) = (stack.output("KeysSecretArn")?, stack.output("LedgerTable")?);
     let parameter = |name: &str| stack.parameters().text(name).map(str::to_owned);
     let setting = |name: &str| match name {
@@ -84,5 +84,5 @@ fn settings(stack: &Stack) -> Result<Settings, LookUpError> {
         "ALLOWANCE_DAILY" => parameter("AllowanceDaily"),
         _ => None,
     };
-    Ok(Settings::read(&Variables::new(&setting))?)
+    Ok(AccountSettings::read(&Variables::new(&setting))?)
 }
