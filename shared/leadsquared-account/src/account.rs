@@ -12,7 +12,7 @@ use settings::{Secret, SecretError};
 use telemetry::Metric;
 use tokio::sync::Mutex;
 
-use crate::Settings;
+use crate::AccountSettings;
 
 /// The LeadSquared account: hands out a client with the current keys from Secrets Manager.
 pub struct Account {

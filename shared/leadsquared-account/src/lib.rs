@@ -7,4 +7,4 @@ mod settings;
 pub use call_allowance::{AllowanceRules, until_next_day};
 
 pub use account::{Access, Account, AccountError, StoredKeys};
-pub use settings::Settings;
+pub use settings::AccountSettings;

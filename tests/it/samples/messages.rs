@@ -9,8 +9,9 @@ use aws_sdk_sqs::types::Message;
 use leadsquared::Attributes;
 use onboarding::{
     Action, Invitation, InvitationId, Outcome, Provenance, Rejection, RuleQuestion, SealedPassword, Source, Whom,
+    worker::DeadLetterReason,
 };
-use queue::{DeadLetters, Delivery, Invitations, Reason};
+use queue::{DeadLetters, Delivery, Invitations};
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, macros::datetime};
 
@@ -200,14 +201,17 @@ fn every_kind_of_message_has_a_sample() {
 }
 
 /// The dead letters that the functions write.
-fn dead_letters() -> Vec<(&'static str, String, Option<InvitationId>, Reason)> {
+fn dead_letters() -> Vec<(&'static str, String, Option<InvitationId>, DeadLetterReason)> {
     let (_, form) = written().remove(0);
     let (text, receipt) = (form.encode(), Some(form.id));
     let rejected = Outcome::Rejected(Rejection::Refused { exception_type: "MXInvalidInputException".to_owned() });
     let exhausted = Outcome::Exhausted { cause: "LeadSquared timed out".to_owned() };
-    let of_outcome =
-        |outcome: &Outcome| Reason { class: outcome.name(), cause: outcome.cause().unwrap().into_owned(), receipt };
-    let malformed = |cause: String| Reason { class: "malformed", cause, receipt: None };
+    let of_outcome = |outcome: &Outcome| DeadLetterReason {
+        class: outcome.name(),
+        cause: outcome.cause().unwrap().into_owned(),
+        receipt,
+    };
+    let malformed = |cause: String| DeadLetterReason { class: "malformed", cause, receipt: None };
     let broken = r#"{"version":2,"id":"not-an-id"}"#.to_owned();
     let newer = text.replace(r#""version":2"#, r#""version":4"#);
     let cause = |text: &str| Invitation::decode(text).unwrap_err().to_string();

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration as Wait};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use call_allowance::{Answer, Ask, DynamoDb, Line, Rules, Settings};
-use intake::{Arrival, Day, Fate, Intake, Kept, Limits, Sender};
+use call_allowance::{AllowanceRules, AllowanceSettings, CallSchedule, DynamoDb, SlotDecision, SlotRequest};
+use intake::{DailyBudget, HoldOverCap, Intake, IntakeDecision, IntakeLimits, Submission, Submitter};
 use leadsquared::portal::Session;
 use leadsquared::{Attributes, Lane, LeadId, Limit};
 use ledger::{Bound, Held, HeldDecision, HeldMessage, Ledger, Link, Mark, Places, Registered, Standing, Taken};
@@ -245,25 +245,32 @@ async fn leads_that_are_unmarked(desk: &mut Desk) {
 }
 
 /// Has intake decide about an application; what it says.
-async fn take(desk: &Desk, limits: Limits, invitation: &Invitation, sender: &Sender, by_robot: bool) -> Fate {
-    let settings = intake::Settings { ledger_table: None, limits, day: Day { calls: Some(10_000), mails: 10_000 } };
-    let intake = Intake::<Kept>::new(Some(desk.ledger.clone()), &settings);
+async fn take(
+    desk: &Desk,
+    limits: IntakeLimits,
+    invitation: &Invitation,
+    sender: &Submitter,
+    by_robot: bool,
+) -> IntakeDecision {
+    let settings =
+        intake::IntakeSettings { ledger_table: None, limits, day: DailyBudget { calls: Some(10_000), mails: 10_000 } };
+    let intake = Intake::<HoldOverCap>::new(Some(desk.ledger.clone()), &settings);
     let queue = desk.aws.queue("invitations").await;
     let invitations = Invitations::new(aws_sdk_sqs::Client::new(desk.aws.config()), queue.url);
-    intake.take(&invitations, &Arrival { invitation, sender, by_robot }, NOW).await
+    intake.take(&invitations, &Submission { invitation, sender, by_robot }, NOW).await
 }
 
 fn network(address: &str) -> Option<Network> {
     Some(Network::of(address.parse::<IpAddr>().unwrap()))
 }
 
-fn visitor() -> Sender {
-    Sender::Visitor(network("203.0.113.7"))
+fn visitor() -> Submitter {
+    Submitter::Visitor(network("203.0.113.7"))
 }
 
 async fn an_application_that_goes_to_the_queue(desk: &mut Desk) {
-    let fate = take(desk, Limits::default(), &asha(), &visitor(), false).await;
-    assert!(matches!(fate, Fate::Accepted), "{fate:?}");
+    let fate = take(desk, IntakeLimits::default(), &asha(), &visitor(), false).await;
+    assert!(matches!(fate, IntakeDecision::Accepted), "{fate:?}");
     desk.keeps("sender/network").await;
     desk.keeps("mark/queued").await;
     let places: Vec<_> = desk.all().await.iter().map(|item| item["pk"].as_s().unwrap().clone()).collect();
@@ -291,14 +298,14 @@ async fn an_application_that_did_not_go_to_the_queue(desk: &mut Desk) {
 
 async fn senders_of_other_kinds(desk: &mut Desk) {
     for (name, sender) in [
-        ("ipv6-site", Sender::Visitor(network("2001:db8:1:2::7"))),
-        ("form-key", Sender::form_key(b"key", network("203.0.113.7"))),
-        ("source", Sender::System("shop".to_owned())),
+        ("ipv6-site", Submitter::Visitor(network("2001:db8:1:2::7"))),
+        ("form-key", Submitter::form_key(b"key", network("203.0.113.7"))),
+        ("source", Submitter::System("shop".to_owned())),
     ] {
         let other = Desk::new().await;
         let source = if name == "source" { Source::Bus } else { Source::Form };
-        let fate = take(&other, Limits::default(), &Invitation { source, ..asha() }, &sender, false).await;
-        assert!(matches!(fate, Fate::Accepted), "{fate:?}");
+        let fate = take(&other, IntakeLimits::default(), &Invitation { source, ..asha() }, &sender, false).await;
+        assert!(matches!(fate, IntakeDecision::Accepted), "{fate:?}");
         let item =
             other.all().await.into_iter().find(|item| item["pk"].as_s().unwrap().starts_with("sender#")).unwrap();
         let pk = item["pk"].as_s().unwrap().clone();
@@ -310,8 +317,8 @@ async fn senders_of_other_kinds(desk: &mut Desk) {
 async fn a_held_application(desk: &mut Desk) {
     let ledger = desk.ledger.clone();
     let password = Some(SealedPassword::from("AQICAHh0ZXN0LWtleS1mb3Itc2FtcGxlcy1vbmx5".to_owned()));
-    let fate = take(desk, Limits::default(), &Invitation { password, ..asha() }, &visitor(), true).await;
-    assert!(matches!(fate, Fate::Held), "{fate:?}");
+    let fate = take(desk, IntakeLimits::default(), &Invitation { password, ..asha() }, &visitor(), true).await;
+    assert!(matches!(fate, IntakeDecision::Held), "{fate:?}");
     desk.keeps("held/waiting").await;
     desk.keeps("mark/held").await;
     desk.keeps("sender/network-with-held").await;
@@ -327,10 +334,10 @@ async fn a_held_application(desk: &mut Desk) {
 
 async fn a_held_event_of_another_system(desk: &mut Desk) {
     let ledger = desk.ledger.clone();
-    let sender = Sender::System("shop".to_owned());
+    let sender = Submitter::System("shop".to_owned());
     let event = Invitation { source: Source::Bus, ..of_a_lead() };
-    let fate = take(desk, Limits { form_key: 0, ..Limits::default() }, &event, &sender, false).await;
-    assert!(matches!(fate, Fate::Held), "{fate:?}");
+    let fate = take(desk, IntakeLimits { form_key: 0, ..IntakeLimits::default() }, &event, &sender, false).await;
+    assert!(matches!(fate, IntakeDecision::Held), "{fate:?}");
     desk.keeps("held/without-network").await;
     desk.keeps("mark/held-event").await;
     desk.keeps("sender/source-with-held").await;
@@ -374,12 +381,12 @@ async fn signed_in(desk: &mut Desk) {
 }
 
 fn line(desk: &Desk) -> DynamoDb {
-    let settings = Settings::new(Limit { calls: 25, window: Wait::from_secs(5) });
-    DynamoDb::new(desk.aws.dynamodb(), desk.table.clone(), Rules::new(settings).unwrap())
+    let settings = AllowanceSettings::new(Limit { calls: 25, window: Wait::from_secs(5) });
+    DynamoDb::new(desk.aws.dynamodb(), desk.table.clone(), AllowanceRules::new(settings).unwrap())
 }
 
-fn ask(lane: Lane) -> Ask {
-    Ask { lane, now: NOW, latest: NOW + Duration::seconds(20) }
+fn ask(lane: Lane) -> SlotRequest {
+    SlotRequest { lane, now: NOW, latest: NOW + Duration::seconds(20) }
 }
 
 async fn the_call_allowance(desk: &mut Desk) {
@@ -622,9 +629,9 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             let head = OffsetDateTime::from_unix_timestamp_nanos(head).unwrap();
             let latest = NOW + Duration::minutes(1);
             // What waits behind everybody is put off by the patience.
-            let slot = match line.book(Ask { lane: Lane::Interactive, now: NOW, latest }).await.unwrap() {
-                Answer::Leave { slot } => slot,
-                Answer::Full { until } => until,
+            let slot = match line.book(SlotRequest { lane: Lane::Interactive, now: NOW, latest }).await.unwrap() {
+                SlotDecision::Granted { slot } => slot,
+                SlotDecision::Full { until } => until,
                 other => panic!("{other:?}"),
             };
             assert_eq!(slot, head, "{case}");
