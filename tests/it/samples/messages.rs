@@ -9,8 +9,9 @@ use aws_sdk_sqs::types::Message;
 use leadsquared::Attributes;
 use onboarding::{
     Action, Invitation, InvitationId, Outcome, Provenance, Rejection, RuleQuestion, SealedPassword, Source, Whom,
+    worker::DeadLetterReason,
 };
-use queue::{DeadLetterReason, DeadLetters, Delivery, Invitations};
+use queue::{DeadLetters, Delivery, Invitations};
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, macros::datetime};
 

@@ -398,7 +398,7 @@ async fn the_call_allowance(desk: &mut Desk) {
         line.book(ask(Lane::Interactive)).await.unwrap();
     }
     desk.keeps("allowance/with-reserve").await;
-    line.push_back(NOW, Some(Limit { calls: 5, window: Wait::from_secs(5) })).await.unwrap();
+    line.back_off(NOW, Some(Limit { calls: 5, window: Wait::from_secs(5) })).await.unwrap();
     desk.keeps("allowance/slower").await;
 }
 
