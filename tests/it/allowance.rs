@@ -15,9 +15,10 @@ use aws_sdk_dynamodb::{
     error::BoxError,
     types::AttributeValue,
 };
-use call_allowance::{Answer, Ask, DynamoDb, InProcess, Line, LineError, Rules};
+use call_allowance::{Answer, Ask, InProcess, Line, LineError, Rules, SharedLine};
 use futures::future::{join, join_all};
 use leadsquared::{Lane, Limit};
+use ledger::Ledger;
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
@@ -34,10 +35,14 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-async fn lines(rules: Rules, workers: usize) -> Vec<DynamoDb> {
+fn line(client: Client, table: String, rules: Rules) -> SharedLine<Ledger> {
+    SharedLine::new(Ledger::new(client, table), rules)
+}
+
+async fn lines(rules: Rules, workers: usize) -> Vec<SharedLine<Ledger>> {
     let aws = Aws::new().await;
     let table = aws.table().await;
-    (0..workers).map(|_| DynamoDb::new(aws.dynamodb(), table.clone(), rules)).collect()
+    (0..workers).map(|_| line(aws.dynamodb(), table.clone(), rules)).collect()
 }
 
 suite::tests!(block_on, lines);
@@ -88,7 +93,7 @@ async fn a_booking_on_a_busy_line_is_one_request_however_many_workers_there_are(
     let table = aws.table().await;
     let requests = Requests::default();
     let client = requests.count_those_of(&aws.dynamodb());
-    let workers: Vec<_> = (0..4).map(|_| DynamoDb::new(client.clone(), table.clone(), suite::rules())).collect();
+    let workers: Vec<_> = (0..4).map(|_| line(client.clone(), table.clone(), suite::rules())).collect();
     for worker in &workers {
         worker.book(ask(Lane::Interactive, NOON)).await.unwrap();
     }
@@ -110,7 +115,7 @@ async fn a_booking_on_a_busy_line_is_one_request_however_many_workers_there_are(
 
 /// The slots of 20 s in which a hundred processes make 400 attempts a second, and how many of them the two processes
 /// of the worker got. `people` and `workers` are on the smallest plan.
-async fn crowd(people: &[DynamoDb], workers: [DynamoDb; 2]) -> (Vec<OffsetDateTime>, usize) {
+async fn crowd(people: &[SharedLine<Ledger>], workers: [SharedLine<Ledger>; 2]) -> (Vec<OffsetDateTime>, usize) {
     let mut workers = workers.map(|line| (line, NOON));
     let (mut slots, mut in_background) = (Vec::new(), 0);
     for step in 0..2_000 {
@@ -159,7 +164,7 @@ async fn a_crowd_that_is_turned_away_hardly_writes_and_keeps_nobody_from_booking
     let table = aws.table().await;
     let requests = Requests::default();
     let client = requests.count_those_of(&aws.dynamodb());
-    let line = || DynamoDb::new(client.clone(), table.clone(), smallest_plan());
+    let line = || line(client.clone(), table.clone(), smallest_plan());
     let people: Vec<_> = (0..100).map(|_| line()).collect();
     let (slots, in_background) = crowd(&people, [line(), line()]).await;
     let writes = requests.writes();
@@ -197,7 +202,7 @@ async fn without_the_right_to_read_the_line_is_as_safe_and_the_background_has_ne
     let aws = Aws::new().await;
     let table = aws.table().await;
     let client = Client::from_conf(aws.dynamodb().config().to_builder().interceptor(ReadsAreDenied).build());
-    let line = || DynamoDb::new(client.clone(), table.clone(), smallest_plan());
+    let line = || line(client.clone(), table.clone(), smallest_plan());
     let people: Vec<_> = (0..100).map(|_| line()).collect();
     let (slots, in_background) = crowd(&people, [line(), line()]).await;
     println!("{} bookings, {in_background} in the background", slots.len());
@@ -277,7 +282,7 @@ fn the_line_in_a_table_gives_the_slots_that_the_line_in_memory_gives() {
 async fn an_item_that_is_deleted_starts_anew_for_workers_that_remember_it() {
     let aws = Aws::new().await;
     let table = aws.table().await;
-    let line = DynamoDb::new(aws.dynamodb(), table.clone(), suite::rules());
+    let line = line(aws.dynamodb(), table.clone(), suite::rules());
     for _ in 0..3 {
         line.book(ask(Lane::Interactive, NOON)).await.unwrap();
     }
@@ -293,7 +298,7 @@ async fn an_item_that_is_deleted_starts_anew_for_workers_that_remember_it() {
 async fn an_earlier_version_beside_this_one_gives_nobody_the_same_slot() {
     let aws = Aws::new().await;
     let table = aws.table().await;
-    let (line, dynamodb) = (DynamoDb::new(aws.dynamodb(), table.clone(), suite::rules()), aws.dynamodb());
+    let (line, dynamodb) = (line(aws.dynamodb(), table.clone(), suite::rules()), aws.dynamodb());
     let (key, interval) = (AttributeValue::S("allowance#line".to_owned()), suite::rules().interval());
     let read = async || {
         let get = dynamodb.get_item().table_name(&table).key("pk", key.clone()).consistent_read(true);
@@ -352,7 +357,7 @@ async fn an_item_that_somebody_spoilt_is_named_and_gives_nobody_leave() {
         .send()
         .await
         .unwrap();
-    let line = DynamoDb::new(aws.dynamodb(), table, suite::rules());
+    let line = line(aws.dynamodb(), table, suite::rules());
     let corrupt = LineError::Corrupt { pk: "allowance#line", attribute: "head" };
     assert_eq!(line.book(ask(Lane::Interactive, NOON)).await, Err(corrupt.clone()));
     assert_eq!(line.push_back(NOON, None).await, Err(corrupt));
@@ -361,7 +366,7 @@ async fn an_item_that_somebody_spoilt_is_named_and_gives_nobody_leave() {
 #[tokio::test]
 async fn a_table_that_is_not_there_is_an_error_and_not_leave() {
     let aws = Aws::new().await;
-    let line = DynamoDb::new(aws.dynamodb(), "ledgre".to_owned(), suite::rules());
+    let line = line(aws.dynamodb(), "ledgre".to_owned(), suite::rules());
     let unavailable = LineError::Unavailable { cause: "ResourceNotFoundException".to_owned() };
     assert_eq!(line.book(ask(Lane::Background, NOON)).await, Err(unavailable.clone()));
     assert_eq!(line.push_back(NOON, None).await, Err(unavailable));

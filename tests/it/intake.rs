@@ -20,7 +20,7 @@ use axum::{
 };
 use futures::{StreamExt, future::join_all, stream};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use ledger::{Ledger, Mark, Places, Taken};
+use ledger::{Ledger, Mark, Owner, Places, Taken};
 use onboarding::{Invitation, PersonKey, Provenance};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -718,7 +718,8 @@ async fn a_crowd_that_collides_about_one_person_gets_nothing_past_the_caps() {
 const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05.678 UTC);
 
 fn mark_of(name: &str) -> Mark {
-    Mark { hash: name.to_owned(), payload: name.to_owned() }
+    let owner = Owner::Person(PersonKey::of(&"asha@example.com".parse().unwrap()));
+    Mark { hash: name.to_owned(), payload: name.to_owned(), owner }
 }
 
 fn places(hash: &str, count: u32) -> Places {

@@ -11,11 +11,12 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::body::{Body, to_bytes};
-use call_allowance::{Allowance, DynamoDb, Rules};
+use call_allowance::{Allowance, Rules, SharedLine};
 use futures::future::{join, join_all};
 use hyper_util::rt::TokioExecutor;
 use leadsquared::{Admission as _, Attributes, Client, Keys, Lane, Options, Registration};
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Settings};
+use ledger::Ledger;
 use onboarding::{InvitationId, LINK_TOKEN_BYTES, LinkToken, PersonKey};
 use proptest::{
     collection::vec,
@@ -671,7 +672,7 @@ async fn a_cold_press_gets_through_the_line_beside_a_busy_background() {
     let mut workers = JoinSet::new();
     // As many as the template has.
     for _ in 0..2 {
-        let line = Allowance::new(DynamoDb::new(stage.aws.dynamodb(), stage.ledger.clone(), rules));
+        let line = Allowance::new(SharedLine::new(Ledger::new(stage.aws.dynamodb(), stage.ledger.clone()), rules));
         let slots = Arc::clone(&slots);
         workers.spawn(async move {
             loop {

@@ -94,7 +94,7 @@ pub async fn check(
         }
     });
     let (mut findings, of_held, ()) =
-        tokio::join!(of_account, Box::pin(held::look(&ledger, at, time)), Box::pin(keep_unmarked(&ledger, time)));
+        tokio::join!(of_account, Box::pin(held::look(&ledger, at, time)), Box::pin(keep_unmarked(&ledger, at, time)));
     findings.extend(of_held);
     for finding in &findings {
         finding.log();
@@ -126,8 +126,8 @@ impl From<&Rules> for DailyCalls {
 
 /// Has the ledger keep what only it knows of leads that earlier versions registered. A check that cannot is followed
 /// by another one a few hours later; what is kept has a year.
-async fn keep_unmarked(ledger: &Ledger, time: Duration) {
-    match tokio::time::timeout(time, ledger.keep_unmarked()).await {
+async fn keep_unmarked(ledger: &Ledger, now: OffsetDateTime, time: Duration) {
+    match tokio::time::timeout(time, ledger.keep_unmarked(now)).await {
         Ok(Ok(0)) => {}
         Ok(Ok(leads)) => tracing::info!(leads, "leads that were registered unmarked are remembered for good"),
         Ok(Err(error)) => {

@@ -11,22 +11,23 @@ use leadsquared::{
     TemporaryPassword,
 };
 use leadsquared_account::Account;
-use ledger::Ledger;
+use ledger::{Ledger, Owner};
 use mail::PasswordNotice;
-use throttle::{Network, Throttle};
+use onboarding::PersonKey;
+use throttle::Network;
 use time::OffsetDateTime;
 use web::{FieldError, Preference, Problem};
 
-use crate::answers::{Done, Refusal};
+use crate::answers::{Done, Refusal, SESSION_SECONDS};
 use crate::body::{Body, both, fault};
 use crate::claim::Claim;
 use crate::codes::{self, Challenge, Pending, Texted};
 use crate::identity::person;
-use crate::limits::{self, Attempt, Full, Places};
+use crate::limits::{self, Attempt, Counted, Full, Places};
 use crate::pace::{BUDGET, TO_ANSWER};
 use crate::proof::ByText;
 use crate::upstream::{self, AFTER_TROUBLE, Failure};
-use crate::{Config, Store, cookie, visitor, wait};
+use crate::{Config, cookie, visitor, wait};
 
 /// Everything requests are answered with.
 pub struct PortalAccount {
@@ -34,11 +35,7 @@ pub struct PortalAccount {
     pub config: Config,
     /// LeadSquared.
     pub account: Account,
-    /// Who tries how often.
-    pub throttle: Throttle,
     /// What is remembered from one request to the next.
-    pub store: Store,
-    /// What was proven about leads.
     pub ledger: Ledger,
     /// What time it is.
     pub now: fn() -> OffsetDateTime,
@@ -186,7 +183,7 @@ impl PortalAccount {
         let who = self.config.identities.read(&call.body, self.config.default_country);
         let (who, password) = both(who, call.body.password("password")).map_err(Refusal::fields)?;
         let person = person(&who);
-        let Admitted::Yes(places) = self.admit(call, Attempt::SignIn, &person).await? else {
+        let Admitted::Yes(places) = self.admit(call, Attempt::SignIn, &person, owner_of(&who).as_ref()).await? else {
             return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
         };
         self.admit_network(call, &places).await?;
@@ -204,7 +201,7 @@ impl PortalAccount {
         let owner = self.config.identities.read_phone(&call.body, self.config.default_country);
         let owner = owner.map_err(|error| Refusal::fields(vec![error]))?;
         let person = format!("{} {}", owner.schema_name, owner.phone.expose());
-        let admitted = self.admit(call, Attempt::Code, &person).await?;
+        let admitted = self.admit(call, Attempt::Code, &person, None).await?;
         if let Admitted::Yes(places) = &admitted {
             self.admit_network(call, places).await?;
         }
@@ -213,7 +210,7 @@ impl PortalAccount {
         (self.random)(&mut decoy);
         let challenge = Challenge::new(random);
         // First, so that no code is sent that could not be used.
-        self.store.begin(&challenge, call.now).await.map_err(|error| unstored(call, &error))?;
+        codes::begin(&self.ledger, &challenge, call.now).await.map_err(|error| unstored(call, &error))?;
         let (schema_name, phone) = (&*owner.schema_name, &owner.phone);
         let is_admitted = match &admitted {
             Admitted::Yes(_) => self.is_within_text_budget(call).await,
@@ -237,7 +234,7 @@ impl PortalAccount {
         let outcome = outcome.map(|sent| Texted { sent, schema_name: owner.schema_name.clone(), person });
         if let Ok(texted) = &outcome {
             self.in_time(call, async {
-                if let Err(error) = self.store.fill(&challenge, texted).await {
+                if let Err(error) = codes::fill(&self.ledger, &challenge, texted).await {
                     tracing::warn!(error = %error, "this challenge signs nobody in: what belongs to it was not stored");
                 }
             })
@@ -252,10 +249,11 @@ impl PortalAccount {
         let (challenge, code) = both(challenge, call.body.required("code")).map_err(Refusal::fields)?;
         let code = OneTimeCode::from(code);
         // Whose it is shows only once it is found: until then one challenge stands for one person.
-        let Admitted::Yes(places) = self.admit(call, Attempt::SignIn, challenge.as_text()).await? else {
+        let Admitted::Yes(places) = self.admit(call, Attempt::SignIn, challenge.as_text(), None).await? else {
             return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
         };
-        let pending = self.store.try_code(&challenge, call.now).await.map_err(|error| unstored(call, &error))?;
+        let pending =
+            codes::try_code(&self.ledger, &challenge, call.now).await.map_err(|error| unstored(call, &error))?;
         match pending {
             Some(Pending::Texted(texted)) => self.verify_texted(call, places, challenge, texted, &code).await,
             Some(Pending::Accepted(accepted)) if accepted.is(&code) => {
@@ -284,7 +282,7 @@ impl PortalAccount {
         // A challenge of an earlier version does not say whose it is.
         let more = match texted.person.is_empty() {
             true => Ok(Admitted::AsIf),
-            false => self.admit(call, Attempt::TextedCode, &texted.person).await,
+            false => self.admit(call, Attempt::TextedCode, &texted.person, None).await,
         };
         let admitted = match more {
             Ok(Admitted::Yes(more)) => {
@@ -312,7 +310,7 @@ impl PortalAccount {
 
     /// Whether a text may still be sent today. Without the table's word it may not: texts cost money.
     async fn is_within_text_budget(&self, call: &Call<'_>) -> bool {
-        match self.store.take_text(self.config.texts_per_day.get(), call.now).await {
+        match self.ledger.take_text(self.config.texts_per_day.get(), call.now).await {
             Ok(true) => true,
             Ok(false) => {
                 tracing::error!(
@@ -329,7 +327,7 @@ impl PortalAccount {
 
     async fn give_text_back(&self, call: &Call<'_>) {
         let given_back = async {
-            if let Err(error) = self.store.give_text_back(call.now).await {
+            if let Err(error) = self.ledger.give_text_back(call.now).await {
                 tracing::warn!(error = %error, "a text that was not sent stays counted in the day's budget");
             }
         };
@@ -343,7 +341,7 @@ impl PortalAccount {
         if current.expose() == new.expose() {
             return Err(Refusal::fields(vec![fault("new_password", "must differ from the current password")]));
         }
-        let Admitted::Yes(places) = self.admit(call, Attempt::Change, session.expose()).await? else {
+        let Admitted::Yes(places) = self.admit(call, Attempt::Change, session.expose(), None).await? else {
             return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
         };
         self.admit_network(call, &places).await?;
@@ -358,7 +356,7 @@ impl PortalAccount {
             });
         }
         let told = async {
-            match self.store.holder(session).await {
+            match self.ledger.session_holder(session).await {
                 Ok(Some(lead)) => self.notify(call, lead).await,
                 Ok(None) => tracing::info!("no notice of a changed password: the session did not begin here"),
                 Err(error) => tracing::warn!(error = %error, "no notice of a changed password"),
@@ -377,7 +375,7 @@ impl PortalAccount {
             Identifier::Email(_) => None,
             Identifier::Field { .. } => Some("EmailAddress"),
         };
-        let outcome = match self.admit(call, Attempt::Forgot, &person(&who)).await? {
+        let outcome = match self.admit(call, Attempt::Forgot, &person(&who), owner_of(&who).as_ref()).await? {
             Admitted::AsIf => Ok(()),
             Admitted::Yes(places) => {
                 self.admit_network(call, &places).await?;
@@ -403,7 +401,9 @@ impl PortalAccount {
             (Ok(link), Ok(new)) => (link, new),
             (link, new) => return Err(Refusal::fields(link.err().into_iter().flatten().chain(new.err()).collect())),
         };
-        let Admitted::Yes(places) = self.admit(call, Attempt::Reset, &lead.to_string()).await? else {
+        let Admitted::Yes(places) =
+            self.admit(call, Attempt::Reset, &lead.to_string(), Some(&Owner::Lead(lead))).await?
+        else {
             return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
         };
         self.admit_network(call, &places).await?;
@@ -430,7 +430,8 @@ impl PortalAccount {
         besides: impl Future<Output = ()>,
     ) {
         let remembered = async {
-            if let Err(error) = self.store.remember(session, call.now).await {
+            let until = call.now + time::Duration::seconds(SESSION_SECONDS.into());
+            if let Err(error) = self.ledger.remember_session(&session.auth_key, &session.lead_id, until).await {
                 tracing::warn!(error = %error, "the session is not remembered: a change of password will have no notice");
             }
         };
@@ -473,9 +474,16 @@ impl PortalAccount {
     }
 
     /// Takes places for an attempt on a person's account, and one of the network's share of the call allowance.
-    pub(crate) async fn admit(&self, call: &Call<'_>, attempt: Attempt, person: &str) -> Result<Admitted, Refusal> {
+    pub(crate) async fn admit(
+        &self,
+        call: &Call<'_>,
+        attempt: Attempt,
+        person: &str,
+        owner: Option<&Owner>,
+    ) -> Result<Admitted, Refusal> {
         let (network, per_address) = (call.network.as_ref(), self.config.attempts_per_address.get());
-        let mut places = limits::admit(&self.throttle, attempt, person, network, per_address, call.now).await;
+        let counted = Counted { text: person, owner };
+        let mut places = limits::admit(&self.ledger, attempt, counted, network, per_address, call.now).await;
         if let Some(Full { retry_after, is_shared }) = places.full {
             // Strangers elsewhere use up nothing of what the person has where they have signed in before.
             if !is_shared || !self.knows(person, call).await {
@@ -501,11 +509,11 @@ impl PortalAccount {
     /// network it is has no more than others there: who has signed in from where must not show.
     async fn admit_network(&self, call: &Call<'_>, places: &Places) -> Result<(), Refusal> {
         let network = call.network.as_ref();
-        let mut admitted = self.config.network_share().admit(&self.throttle, network, call.now).await;
+        let mut admitted = self.config.network_share().admit(&self.ledger, network, call.now).await;
         if let (Ok(()), Some(most)) = (admitted, self.config.network_day()) {
             // A subscriber's networks count together: a day is long.
             let network = network.map_or(&[][..], |network| network.site().unwrap_or(network.own()));
-            match self.store.take_request(network, most, call.now).await {
+            match self.ledger.take_request(network, most, call.now).await {
                 Ok(true) => {}
                 Ok(false) => admitted = Err(limits::UNTIL_THE_DAY_IS_LATER),
                 Err(error) => tracing::warn!(error = %error, "a network's requests of the day cannot be counted"),
@@ -523,7 +531,7 @@ impl PortalAccount {
     /// Whether the person signed in with a password from where the call is from.
     async fn knows(&self, person: &str, call: &Call<'_>) -> bool {
         let Some(network) = &call.network else { return false };
-        self.store.knows_network(person, network, call.now).await.unwrap_or_else(|error| {
+        self.ledger.knows_network(person, network, call.now).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error, "whose network this is cannot be told: it counts as a stranger's");
             false
         })
@@ -531,13 +539,13 @@ impl PortalAccount {
 
     pub(crate) async fn remember_network(&self, call: &Call<'_>, person: &str, lead: &LeadId) {
         let Some(network) = &call.network else { return };
-        if let Err(error) = self.store.remember_network(person, network, lead, call.now).await {
+        if let Err(error) = self.ledger.remember_network(person, network, lead, call.now).await {
             tracing::warn!(error = %error, "the network is not remembered: strangers could use up this person's attempts there");
         }
     }
 
     pub(crate) async fn give_back(&self, call: &Call<'_>, places: &Places) {
-        self.in_time(call, limits::give_back(&self.throttle, places)).await;
+        self.in_time(call, limits::give_back(&self.ledger, places)).await;
     }
 
     /// Does what the answer does not depend on any more, as far as there is time for it.
@@ -602,6 +610,14 @@ impl PortalAccount {
                 tracing::warn!(lead.id = %lead, error = %failure, "no notice of a changed password");
             }
         }
+    }
+}
+
+/// Whose account an e-mail address names. Whose any other identifier is only LeadSquared knows.
+fn owner_of(who: &Identifier) -> Option<Owner> {
+    match who {
+        Identifier::Email(email) => Some(Owner::Person(PersonKey::of(email))),
+        Identifier::Field { .. } => None,
     }
 }
 

@@ -37,11 +37,8 @@ mod cookie;
 mod handler;
 mod identity;
 mod limits;
-mod networks;
 mod pace;
 mod proof;
-mod sessions;
-mod store;
 mod upstream;
 mod visitor;
 
@@ -49,4 +46,3 @@ pub use config::{Config, TIMEOUTS};
 pub use handler::PortalAccount;
 pub use identity::{Identities, InvalidIdentities};
 pub use pace::{BUDGET, wait};
-pub use store::Store;

@@ -6,9 +6,8 @@ use lambda_http::Request;
 use leadsquared::Lane;
 use leadsquared_account::Account;
 use ledger::Ledger;
-use portal_account::{Config, PortalAccount, Store, TIMEOUTS};
+use portal_account::{Config, PortalAccount, TIMEOUTS};
 use settings::Variables;
-use throttle::Throttle;
 use time::OffsetDateTime;
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,13 +17,9 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::read(&Variables::new(&variable))?;
     // Several calls have to fit into a request's five seconds, and a table that hangs must not use them up.
     let aws = aws::config_within(Duration::from_millis(1500)).await;
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
-    let table = config.account.ledger_table.clone();
     let portal_account = &PortalAccount {
         account: Account::open(&aws, &config.account, Lane::Interactive, TIMEOUTS)?,
-        throttle: Throttle::new(dynamodb.clone(), table.clone()),
-        store: Store::new(dynamodb.clone(), table.clone()),
-        ledger: Ledger::new(dynamodb, table),
+        ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone()),
         config,
         now: OffsetDateTime::now_utc,
         instant: Instant::now,

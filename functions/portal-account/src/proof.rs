@@ -2,7 +2,7 @@
 
 use futures::future::{join3, join4};
 use leadsquared::{Attributes, Error, Lead, LeadId, OneTimeCode, Session};
-use ledger::Registered;
+use ledger::{Owner, Registered};
 use mail::SignInCode;
 use onboarding::Unproven;
 use time::OffsetDateTime;
@@ -47,7 +47,9 @@ impl PortalAccount {
             // LeadSquared takes a code once: what it gave for it is kept, and the same code goes on from here.
             let accepted = Accepted::new(code, &session, texted, call.now);
             let kept = async {
-                if let Err(error) = self.store.keep_accepted(&challenge, accepted, self.nonce(), call.now).await {
+                if let Err(error) =
+                    codes::keep_accepted(&self.ledger, &challenge, accepted, self.nonce(), call.now).await
+                {
                     tracing::warn!(error = %error, "an accepted code is lost: the person has to ask for another");
                 }
             };
@@ -156,7 +158,9 @@ impl PortalAccount {
     ) -> Result<Done, Refusal> {
         let Some(address) = lead.email() else { return Err(Refusal::Unproven) };
         let limited = format!("{} {}", session.lead_id, claim.person);
-        let Admitted::Yes(places) = self.admit(call, Attempt::MailedCode, &limited).await? else {
+        let Admitted::Yes(places) =
+            self.admit(call, Attempt::MailedCode, &limited, Some(&Owner::Lead(session.lead_id))).await?
+        else {
             return Err(Refusal::TooOften { retry_after: AFTER_TROUBLE });
         };
         let (mut random, mut code) = ([0; 32], [0; codes::MAILED_CODE_BYTES]);
@@ -168,7 +172,7 @@ impl PortalAccount {
         let is_marked = lead.field_ignoring_case(&self.config.unproven_field).is_some();
         let mailed = Mailed::new(code, session, claim.person, call.now).proving(unproven, is_marked);
         // First, so that no code is mailed that could not be used.
-        let awaited = self.store.await_mailed(challenge, mailed, self.nonce(), call.now).await;
+        let awaited = codes::await_mailed(&self.ledger, challenge, mailed, self.nonce(), call.now).await;
         awaited.map_err(|error| unstored(call, &error))?;
         let Config { organisation, mail_sender, .. } = &self.config;
         let mail = &SignInCode { organisation, sender: mail_sender.as_ref(), valid_for: codes::VALID_FOR };
@@ -231,7 +235,7 @@ impl PortalAccount {
     }
 
     async fn end(&self, challenge: &Challenge) {
-        if let Err(error) = self.store.end(challenge).await {
+        if let Err(error) = codes::end(&self.ledger, challenge).await {
             tracing::warn!(error = %error, "a used code can be tried again; LeadSquared decides");
         }
     }
@@ -239,7 +243,7 @@ impl PortalAccount {
     /// Gives back a try of a challenge of which nothing was learned.
     pub(crate) async fn untry(&self, call: &Call<'_>, challenge: &Challenge) {
         let given_back = async {
-            if let Err(error) = self.store.untry_code(challenge).await {
+            if let Err(error) = self.ledger.untry_challenge(challenge.as_text()).await {
                 tracing::warn!(error = %error, "a code has one try fewer than it should");
             }
         };

@@ -8,8 +8,8 @@
 //!
 //! A [`Line`] is a row of slots on the time axis, one [`interval`](Rules::interval) apart. Who wants to call books the
 //! next free slot, waits for it and calls. That is all a line has to remember: where the next free slot is.
-//! [`InProcess`] remembers it in memory, for one process on its own; [`DynamoDb`] in one item, for any number of them,
-//! with one update for a booking. [`Allowance`] makes either into the [`Admission`](leadsquared::Admission) of a
+//! [`InProcess`] remembers it in memory, for one process on its own; [`SharedLine`] in a [`LineStore`], for any number
+//! of them, with one update for a booking. [`Allowance`] makes either into the [`Admission`](leadsquared::Admission) of a
 //! client.
 //!
 //! **Slots instead of a bucket.** A bucket that holds a window's allowance and refills at its rate lets all of it
@@ -72,16 +72,16 @@
 
 mod admission;
 mod clock;
-mod dynamodb;
 mod in_process;
 mod line;
 mod settings;
+mod shared;
 mod spare;
 
 pub use admission::{Allowance, BackgroundDayUsedUp, DayUsedUp, until_next_day};
 pub use clock::{Clock, SystemClock};
-pub use dynamodb::DynamoDb;
 pub use in_process::InProcess;
-pub use line::{Answer, Ask, Line, LineError};
+pub use line::{Answer, Ask, Booking, Line, LineError, Reserve, State};
 pub use settings::{InvalidSettings, NO_DAILY_CAP, Rules, Settings, plan_daily};
+pub use shared::{Kept, LineStore, SharedLine, Written};
 pub use spare::WithSpare;

@@ -106,40 +106,40 @@ const MOST_RESERVED: u32 = 32;
 
 /// Where the line stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct State {
+pub struct State {
     /// The first slot behind all those that are booked or reserved; in the past when the line is idle.
-    pub(crate) head: OffsetDateTime,
+    pub head: OffsetDateTime,
     /// When the background has its next turn.
-    pub(crate) turn: OffsetDateTime,
+    pub turn: OffsetDateTime,
     /// The day that `used` is about, counted from 1970.
-    pub(crate) day: i64,
+    pub day: i64,
     /// How many slots of that day were booked.
-    pub(crate) used: u32,
+    pub used: u32,
     /// A slower interval than that of the rules holds...
-    pub(crate) slower: Duration,
+    pub slower: Duration,
     /// ...until then.
-    pub(crate) slower_until: OffsetDateTime,
+    pub slower_until: OffsetDateTime,
     /// What is kept for the background.
-    pub(crate) reserve: Reserve,
+    pub reserve: Reserve,
 }
 
 /// The slots that people have left free for the background on their way further ahead.
 ///
 /// Bookings count for the day and the account; reserved slots do not before somebody books them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reserve {
+pub struct Reserve {
     /// How many more slots people leave free. The background earns them with each of its bookings, so that nothing is
     /// kept for a background that has stopped asking.
-    pub(crate) left: u32,
+    pub left: u32,
     /// The next reserved slot lies there or behind it.
-    pub(crate) due: OffsetDateTime,
+    pub due: OffsetDateTime,
     /// The slots, in their order and all before the head. Those in the past are of no use to anybody.
-    pub(crate) slots: Vec<OffsetDateTime>,
+    pub slots: Vec<OffsetDateTime>,
 }
 
 impl Reserve {
     /// Nothing is kept and nothing is to be.
-    pub(crate) const NONE: Self = Self { left: 0, due: OffsetDateTime::UNIX_EPOCH, slots: Vec::new() };
+    pub const NONE: Self = Self { left: 0, due: OffsetDateTime::UNIX_EPOCH, slots: Vec::new() };
 
     /// Without the slots that are over. One that keeps nothing and never will is none.
     fn tidied(mut self, now: OffsetDateTime) -> Self {
@@ -149,15 +149,18 @@ impl Reserve {
 }
 
 /// A slot that can be had.
-pub(crate) struct Booking {
-    pub(crate) slot: OffsetDateTime,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Booking {
+    /// The slot.
+    pub slot: OffsetDateTime,
     /// How far the head moves on from the slot.
-    pub(crate) interval: Duration,
+    pub interval: Duration,
     /// The last slot that would have been as good on the same day.
-    pub(crate) last: OffsetDateTime,
+    pub last: OffsetDateTime,
     /// It is one of the background's turns.
-    pub(crate) on_turn: bool,
-    pub(crate) after: State,
+    pub on_turn: bool,
+    /// The line with the booking.
+    pub after: State,
 }
 
 impl State {

@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aws::SdkConfig;
-use call_allowance::{Allowance, DynamoDb, WithSpare};
+use call_allowance::{Allowance, SharedLine, WithSpare};
 use leadsquared::{Called, Client, Error, InvalidOptions, Keys, Lane, Options, Timeouts};
+use ledger::Ledger;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use settings::{Secret, SecretError};
@@ -71,8 +72,8 @@ impl Account {
     /// # Errors
     /// When the settings are of no use.
     pub fn open(aws: &SdkConfig, settings: &Settings, lane: Lane, timeouts: Timeouts) -> Result<Self, InvalidOptions> {
-        let dynamodb = aws_sdk_dynamodb::Client::new(aws);
-        let line = DynamoDb::new(dynamodb, settings.ledger_table.clone(), settings.allowance);
+        let ledger = Ledger::new(aws_sdk_dynamodb::Client::new(aws), settings.ledger_table.clone());
+        let line = SharedLine::new(ledger, settings.allowance);
         let mut options = settings.leadsquared.clone();
         options.admission = match lane {
             Lane::Interactive => Arc::new(Allowance::new(WithSpare::new(line))),

@@ -1,3 +1,5 @@
+//! What is counted together.
+
 use std::fmt;
 
 use sha2::{Digest, Sha256};
@@ -8,7 +10,7 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ThrottleKey {
     kind: &'static str,
-    hash: [u8; 32],
+    hash: String,
 }
 
 impl ThrottleKey {
@@ -20,7 +22,7 @@ impl ThrottleKey {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        Self { kind, hash: hash.finalize().into() }
+        Self { kind, hash: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect() }
     }
 
     /// What it is a key of.
@@ -28,10 +30,9 @@ impl ThrottleKey {
         self.kind
     }
 
-    /// The key of its item.
-    pub(crate) fn pk(&self) -> String {
-        let hash: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("throttle#{hash}")
+    /// What is stored of it: a SHA-256 in hexadecimal.
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 }
 
@@ -53,7 +54,7 @@ mod tests {
     fn keys_are_the_same_only_if_kind_and_every_part_are() {
         assert_eq!(key("a", &["b", "c"]), key("a", &["b", "c"]));
         for other in [key("a", &["bc"]), key("a", &["b", "c", ""]), key("ab", &["c"]), key("c", &["b", "a"])] {
-            assert_ne!(key("a", &["b", "c"]).pk(), other.pk());
+            assert_ne!(key("a", &["b", "c"]).hash(), other.hash());
         }
     }
 
@@ -61,6 +62,6 @@ mod tests {
     fn a_key_shows_nothing_of_its_parts() {
         let key = key("sign-in by identity", &["canary@example.test"]);
         assert_eq!(format!("{key:?}"), "ThrottleKey(sign-in by identity)");
-        assert!(key.pk().starts_with("throttle#") && key.pk().len() == 73 && !key.pk().contains("canary"));
+        assert!(key.hash().len() == 64 && !key.hash().contains("canary"));
     }
 }
