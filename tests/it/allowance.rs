@@ -15,9 +15,12 @@ use aws_sdk_dynamodb::{
     error::BoxError,
     types::AttributeValue,
 };
-use call_allowance::{AllowanceRules, CallSchedule, DynamoDb, InProcess, ScheduleError, SlotDecision, SlotRequest};
+use call_allowance::{
+    AllowanceRules, CallSchedule, InProcess, ScheduleError, SharedSchedule, SlotDecision, SlotRequest,
+};
 use futures::future::{join, join_all};
 use leadsquared::{Lane, Limit};
+use ledger::Ledger;
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
@@ -34,10 +37,14 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-async fn lines(rules: AllowanceRules, workers: usize) -> Vec<DynamoDb> {
+fn schedule(client: Client, table: String, rules: AllowanceRules) -> SharedSchedule<Ledger> {
+    SharedSchedule::new(Ledger::new(client, table), rules)
+}
+
+async fn lines(rules: AllowanceRules, workers: usize) -> Vec<SharedSchedule<Ledger>> {
     let aws = Aws::new().await;
     let table = aws.table().await;
-    (0..workers).map(|_| DynamoDb::new(aws.dynamodb(), table.clone(), rules)).collect()
+    (0..workers).map(|_| schedule(aws.dynamodb(), table.clone(), rules)).collect()
 }
 
 suite::tests!(block_on, lines);
@@ -88,7 +95,7 @@ async fn a_booking_on_a_busy_line_is_one_request_however_many_workers_there_are(
     let table = aws.table().await;
     let requests = Requests::default();
     let client = requests.count_those_of(&aws.dynamodb());
-    let workers: Vec<_> = (0..4).map(|_| DynamoDb::new(client.clone(), table.clone(), suite::rules())).collect();
+    let workers: Vec<_> = (0..4).map(|_| schedule(client.clone(), table.clone(), suite::rules())).collect();
     for worker in &workers {
         worker.book(ask(Lane::Interactive, NOON)).await.unwrap();
     }
@@ -110,7 +117,10 @@ async fn a_booking_on_a_busy_line_is_one_request_however_many_workers_there_are(
 
 /// The slots of 20 s in which a hundred processes make 400 attempts a second, and how many of them the two processes
 /// of the worker got. `people` and `workers` are on the smallest plan.
-async fn crowd(people: &[DynamoDb], workers: [DynamoDb; 2]) -> (Vec<OffsetDateTime>, usize) {
+async fn crowd(
+    people: &[SharedSchedule<Ledger>],
+    workers: [SharedSchedule<Ledger>; 2],
+) -> (Vec<OffsetDateTime>, usize) {
     let mut workers = workers.map(|line| (line, NOON));
     let (mut slots, mut in_background) = (Vec::new(), 0);
     for step in 0..2_000 {
@@ -160,7 +170,7 @@ async fn a_crowd_that_is_turned_away_hardly_writes_and_keeps_nobody_from_booking
     let table = aws.table().await;
     let requests = Requests::default();
     let client = requests.count_those_of(&aws.dynamodb());
-    let line = || DynamoDb::new(client.clone(), table.clone(), smallest_plan());
+    let line = || schedule(client.clone(), table.clone(), smallest_plan());
     let people: Vec<_> = (0..100).map(|_| line()).collect();
     let (slots, in_background) = crowd(&people, [line(), line()]).await;
     let writes = requests.writes();
@@ -198,7 +208,7 @@ async fn without_the_right_to_read_the_line_is_as_safe_and_the_background_has_ne
     let aws = Aws::new().await;
     let table = aws.table().await;
     let client = Client::from_conf(aws.dynamodb().config().to_builder().interceptor(ReadsAreDenied).build());
-    let line = || DynamoDb::new(client.clone(), table.clone(), smallest_plan());
+    let line = || schedule(client.clone(), table.clone(), smallest_plan());
     let people: Vec<_> = (0..100).map(|_| line()).collect();
     let (slots, in_background) = crowd(&people, [line(), line()]).await;
     println!("{} bookings, {in_background} in the background", slots.len());
@@ -279,7 +289,7 @@ fn the_line_in_a_table_gives_the_slots_that_the_line_in_memory_gives() {
 async fn an_item_that_is_deleted_starts_anew_for_workers_that_remember_it() {
     let aws = Aws::new().await;
     let table = aws.table().await;
-    let line = DynamoDb::new(aws.dynamodb(), table.clone(), suite::rules());
+    let line = schedule(aws.dynamodb(), table.clone(), suite::rules());
     for _ in 0..3 {
         line.book(ask(Lane::Interactive, NOON)).await.unwrap();
     }
@@ -295,7 +305,7 @@ async fn an_item_that_is_deleted_starts_anew_for_workers_that_remember_it() {
 async fn an_earlier_version_beside_this_one_gives_nobody_the_same_slot() {
     let aws = Aws::new().await;
     let table = aws.table().await;
-    let (line, dynamodb) = (DynamoDb::new(aws.dynamodb(), table.clone(), suite::rules()), aws.dynamodb());
+    let (line, dynamodb) = (schedule(aws.dynamodb(), table.clone(), suite::rules()), aws.dynamodb());
     let (key, interval) = (AttributeValue::S("allowance#line".to_owned()), suite::rules().interval());
     let read = async || {
         let get = dynamodb.get_item().table_name(&table).key("pk", key.clone()).consistent_read(true);
@@ -354,7 +364,7 @@ async fn an_item_that_somebody_spoilt_is_named_and_gives_nobody_leave() {
         .send()
         .await
         .unwrap();
-    let line = DynamoDb::new(aws.dynamodb(), table, suite::rules());
+    let line = schedule(aws.dynamodb(), table, suite::rules());
     let corrupt = ScheduleError::Corrupt { pk: "allowance#line", attribute: "head" };
     assert_eq!(line.book(ask(Lane::Interactive, NOON)).await, Err(corrupt.clone()));
     assert_eq!(line.back_off(NOON, None).await, Err(corrupt));
@@ -363,7 +373,7 @@ async fn an_item_that_somebody_spoilt_is_named_and_gives_nobody_leave() {
 #[tokio::test]
 async fn a_table_that_is_not_there_is_an_error_and_not_leave() {
     let aws = Aws::new().await;
-    let line = DynamoDb::new(aws.dynamodb(), "ledgre".to_owned(), suite::rules());
+    let line = schedule(aws.dynamodb(), "ledgre".to_owned(), suite::rules());
     let unavailable = ScheduleError::Unavailable { cause: "ResourceNotFoundException".to_owned() };
     assert_eq!(line.book(ask(Lane::Background, NOON)).await, Err(unavailable.clone()));
     assert_eq!(line.back_off(NOON, None).await, Err(unavailable));

@@ -259,8 +259,8 @@ async fn what_is_known_of_leads_that_were_registered_unmarked_is_kept_for_good()
         }
         put.send().await.unwrap();
     }
-    assert_eq!(table.store.keep_unmarked().await.unwrap(), 2);
-    assert_eq!(table.store.keep_unmarked().await.unwrap(), 0);
+    assert_eq!(table.store.keep_unmarked(NOW).await.unwrap(), 2);
+    assert_eq!(table.store.keep_unmarked(NOW).await.unwrap(), 0);
     for (place, (.., is_kept)) in leads.iter().enumerate() {
         let get = dynamodb.get_item().table_name(&table.name).key("pk", AttributeValue::S(format!("lead#{place}")));
         let item = get.send().await.unwrap().item.unwrap();

@@ -11,12 +11,13 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::body::{Body, to_bytes};
-use call_allowance::{Allowance, AllowanceRules, DynamoDb};
+use call_allowance::{Allowance, AllowanceRules, SharedSchedule};
 use futures::future::{join, join_all};
 use hyper_util::rt::TokioExecutor;
 use leadsquared::portal::Registration;
 use leadsquared::{Admission as _, Attributes, Lane};
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Settings};
+use ledger::Ledger;
 use onboarding::{InvitationId, LINK_TOKEN_BYTES, LinkToken, PersonKey};
 use proptest::{collection::vec, prelude::*};
 use runtime_api::{Function, FunctionError};
@@ -655,7 +656,8 @@ async fn a_cold_press_gets_its_calls_beside_a_busy_background() {
     let mut workers = JoinSet::new();
     // The template's number of concurrent workers.
     for _ in 0..2 {
-        let allowance = Allowance::new(DynamoDb::new(sandbox.aws.dynamodb(), sandbox.ledger.clone(), rules));
+        let ledger = Ledger::new(sandbox.aws.dynamodb(), sandbox.ledger.clone());
+        let allowance = Allowance::new(SharedSchedule::new(ledger, rules));
         let slots = slots.clone();
         workers.spawn(async move {
             loop {

@@ -1,10 +1,11 @@
-//! Throttles on a real table: many that ask at once, places that become free, and places that are given back.
+//! Attempts that the ledger counts: many that ask at once, places that become free, and places that are given back.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
-use throttle::{Admission, Limit, Throttle, ThrottleError, ThrottleKey};
+use ledger::{Ledger, LedgerError};
+use throttle::{Decision, Limit, ThrottleKey};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -13,17 +14,13 @@ use crate::aws;
 const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05.678 UTC);
 const LIMIT: Limit = Limit { count: 5, window: Duration::from_secs(60) };
 
-type Table = aws::Table<Throttle>;
+type Table = aws::Table<Ledger>;
 
 impl Table {
-    async fn new() -> Self {
-        Self::of(Throttle::new).await
-    }
-
     /// How many of so many that ask at the same time are admitted.
     async fn crowd(&self, size: usize, now: OffsetDateTime) -> usize {
-        let answers = join_all((0..size).map(|_| self.store.admit(asha(), LIMIT, now))).await;
-        answers.into_iter().filter(|answer| *answer.as_ref().unwrap() == Admission::Admitted).count()
+        let answers = join_all((0..size).map(|_| self.store.admit_attempt(asha(), None, LIMIT, now))).await;
+        answers.into_iter().filter(|answer| *answer.as_ref().unwrap() == Decision::Admitted).count()
     }
 }
 
@@ -42,43 +39,46 @@ fn after(seconds: u64) -> OffsetDateTime {
 
 #[tokio::test]
 async fn of_any_number_that_ask_at_once_as_many_are_admitted_as_there_are_places() {
-    let table = Table::new().await;
+    let table = Table::of(Ledger::new).await;
     assert_eq!(table.crowd(100, NOW).await, 5);
-    let refused = Admission::Refused { retry_after: Duration::from_secs(40) };
-    assert_eq!(table.store.admit(asha(), LIMIT, after(20)).await.unwrap(), refused);
-    assert_eq!(table.store.admit(&key("ravi@example.test"), LIMIT, NOW).await.unwrap(), Admission::Admitted);
+    let refused = Decision::Refused { retry_after: Duration::from_secs(40) };
+    assert_eq!(table.store.admit_attempt(asha(), None, LIMIT, after(20)).await.unwrap(), refused);
+    assert_eq!(
+        table.store.admit_attempt(&key("ravi@example.test"), None, LIMIT, NOW).await.unwrap(),
+        Decision::Admitted
+    );
     // All places are old now, and all of the crowd see it.
     assert_eq!(table.crowd(100, after(60)).await, 5);
 }
 
 #[tokio::test]
 async fn places_become_free_one_by_one() {
-    let table = Table::new().await;
+    let table = Table::of(Ledger::new).await;
     for second in 0..5 {
         assert_eq!(table.crowd(1, after(second)).await, 1);
     }
     assert_eq!(table.crowd(10, after(59)).await, 0);
     assert_eq!(table.crowd(10, after(61)).await, 2);
-    let refused = Admission::Refused { retry_after: Duration::from_secs(1) };
-    assert_eq!(table.store.admit(asha(), LIMIT, after(61)).await.unwrap(), refused);
+    let refused = Decision::Refused { retry_after: Duration::from_secs(1) };
+    assert_eq!(table.store.admit_attempt(asha(), None, LIMIT, after(61)).await.unwrap(), refused);
 }
 
 #[tokio::test]
 async fn a_place_that_is_given_back_can_be_taken_again() {
-    let table = Table::new().await;
+    let table = Table::of(Ledger::new).await;
     assert_eq!(table.crowd(5, NOW).await, 5);
     assert_eq!(table.crowd(1, NOW).await, 0);
-    join_all((0..3).map(async |_| table.store.give_back(asha(), NOW).await.unwrap())).await;
+    join_all((0..3).map(async |_| table.store.give_attempt_back(asha(), NOW).await.unwrap())).await;
     assert_eq!(table.crowd(10, NOW).await, 3);
     // Nothing of another time or key is given back.
-    table.store.give_back(asha(), after(1)).await.unwrap();
-    table.store.give_back(&key("ravi@example.test"), NOW).await.unwrap();
+    table.store.give_attempt_back(asha(), after(1)).await.unwrap();
+    table.store.give_attempt_back(&key("ravi@example.test"), NOW).await.unwrap();
     assert_eq!(table.crowd(10, NOW).await, 0);
 }
 
 #[tokio::test]
 async fn the_table_knows_a_hash_some_times_and_when_to_forget_them() {
-    let table = Table::new().await;
+    let table = Table::of(Ledger::new).await;
     assert_eq!(table.crowd(2, NOW).await, 2);
     let items = table.aws.dynamodb().scan().table_name(&table.name).send().await.unwrap();
     let [item] = items.items() else { panic!("{items:?}") };
@@ -91,15 +91,15 @@ async fn the_table_knows_a_hash_some_times_and_when_to_forget_them() {
 
 #[tokio::test]
 async fn a_table_that_cannot_be_used_is_an_error_and_not_an_answer() {
-    let table = Table::new().await;
-    let elsewhere = Throttle::new(table.aws.dynamodb(), "nowhere".to_owned());
-    let error = elsewhere.admit(asha(), LIMIT, NOW).await.unwrap_err();
-    assert!(matches!(&error, ThrottleError::Unavailable { cause } if cause == "ResourceNotFoundException"), "{error}");
+    let table = Table::of(Ledger::new).await;
+    let elsewhere = Ledger::new(table.aws.dynamodb(), "nowhere".to_owned());
+    let error = elsewhere.admit_attempt(asha(), None, LIMIT, NOW).await.unwrap_err();
+    assert!(matches!(&error, LedgerError::Unavailable { cause } if cause == "ResourceNotFoundException"), "{error}");
 
     assert_eq!(table.crowd(1, NOW).await, 1);
     let items = table.aws.dynamodb().scan().table_name(&table.name).send().await.unwrap();
     let put = table.aws.dynamodb().put_item().table_name(&table.name).item("pk", items.items()[0]["pk"].clone());
     put.item("times", AttributeValue::S("12345678".to_owned())).send().await.unwrap();
-    let error = table.store.admit(asha(), LIMIT, NOW).await.unwrap_err();
-    assert!(matches!(error, ThrottleError::Corrupt { attribute: "times", .. }), "{error}");
+    let error = table.store.admit_attempt(asha(), None, LIMIT, NOW).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Corrupt { attribute: "times", .. }), "{error}");
 }

@@ -96,7 +96,7 @@ pub async fn check(
         }
     });
     let (mut findings, of_held, ()) =
-        tokio::join!(of_account, Box::pin(held::count(&ledger, at, time)), Box::pin(keep_unmarked(&ledger, time)));
+        tokio::join!(of_account, Box::pin(held::count(&ledger, at, time)), Box::pin(keep_unmarked(&ledger, at, time)));
     findings.extend(of_held);
     for finding in &findings {
         finding.log();
@@ -128,8 +128,8 @@ impl From<&AllowanceRules> for DailyCalls {
 
 /// Has the ledger keep which leads earlier versions registered without a mark: only the ledger knows it. If that fails,
 /// the next check a few hours later does it; there is a year to do it in.
-async fn keep_unmarked(ledger: &Ledger, time: Duration) {
-    match tokio::time::timeout(time, ledger.keep_unmarked()).await {
+async fn keep_unmarked(ledger: &Ledger, now: OffsetDateTime, time: Duration) {
+    match tokio::time::timeout(time, ledger.keep_unmarked(now)).await {
         Ok(Ok(0)) => {}
         Ok(Ok(leads)) => tracing::info!(leads, "leads registered without a mark are kept for good now"),
         Ok(Err(error)) => {

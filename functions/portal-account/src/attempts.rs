@@ -2,9 +2,10 @@
 //! if it turns out to be no guess.
 
 use leadsquared::LeadId;
+use ledger::Owner;
 
 use crate::answers::Refusal;
-use crate::limits::{self, Attempt, Full, Places};
+use crate::limits::{self, Attempt, Counted, Full, Places};
 use crate::service::{AccountRequest, PortalAccount};
 use crate::upstream::Failure;
 
@@ -15,8 +16,9 @@ impl PortalAccount {
         request: &AccountRequest<'_>,
         attempt: Attempt,
         person: &str,
+        owner: Option<&Owner>,
     ) -> Result<Places, Refusal> {
-        match self.take_places(request, attempt, person).await {
+        match self.take_places(request, attempt, Counted { text: person, owner }).await {
             Ok(places) => Ok(places),
             Err(Full { retry_after, is_shared }) => {
                 if is_shared {
@@ -37,8 +39,9 @@ impl PortalAccount {
         request: &AccountRequest<'_>,
         attempt: Attempt,
         person: &str,
+        owner: Option<&Owner>,
     ) -> Result<Option<Places>, Refusal> {
-        match self.take_places(request, attempt, person).await {
+        match self.take_places(request, attempt, Counted { text: person, owner }).await {
             Ok(mut places) => {
                 places.full = None;
                 Ok(Some(places))
@@ -50,12 +53,17 @@ impl PortalAccount {
 
     /// Takes places until a limit is full. A limit that strangers on other networks can fill does not stop a person on
     /// a network they have signed in from.
-    async fn take_places(&self, request: &AccountRequest<'_>, attempt: Attempt, person: &str) -> Result<Places, Full> {
+    async fn take_places(
+        &self,
+        request: &AccountRequest<'_>,
+        attempt: Attempt,
+        person: Counted<'_>,
+    ) -> Result<Places, Full> {
         let (network, per_address) = (request.network.as_ref(), self.config.attempts_per_address.get());
-        let mut places = limits::admit(&self.throttle, attempt, person, network, per_address, request.now).await;
+        let mut places = limits::admit(&self.ledger, attempt, person, network, per_address, request.now).await;
         match places.full.take() {
             None => Ok(places),
-            Some(full) if full.is_shared && self.is_known_network(request, person).await => {
+            Some(full) if full.is_shared && self.is_known_network(request, person.text).await => {
                 places.full = Some(full);
                 Ok(places)
             }
@@ -70,11 +78,11 @@ impl PortalAccount {
     /// applies on known networks too: an exception would show who has signed in from where.
     pub(crate) async fn admit_network(&self, request: &AccountRequest<'_>, places: &Places) -> Result<(), Refusal> {
         let network = request.network.as_ref();
-        let mut admitted = self.config.network_share().admit(&self.throttle, network, request.now).await;
+        let mut admitted = self.config.network_share().admit(&self.ledger, network, request.now).await;
         if let (Ok(()), Some(most)) = (admitted, self.config.network_day()) {
             // All networks of one subscriber count together: a day is long enough to use many of them.
             let network = network.map_or(&[][..], |network| network.site().unwrap_or(network.own()));
-            match self.store.take_request(network, most, request.now).await {
+            match self.ledger.take_request(network, most, request.now).await {
                 Ok(true) => {}
                 Ok(false) => admitted = Err(limits::UNTIL_THE_DAY_IS_LATER),
                 Err(error) => tracing::warn!(
@@ -96,7 +104,7 @@ impl PortalAccount {
     /// Whether the person signed in from this network within the last 30 days.
     async fn is_known_network(&self, request: &AccountRequest<'_>, person: &str) -> bool {
         let Some(network) = &request.network else { return false };
-        self.store.knows_network(person, network, request.now).await.unwrap_or_else(|error| {
+        self.ledger.knows_network(person, network, request.now).await.unwrap_or_else(|error| {
             tracing::warn!(
                 error = %error,
                 "it cannot be read whether the person signed in from this network: it counts as unknown; no action \
@@ -108,7 +116,7 @@ impl PortalAccount {
 
     pub(crate) async fn remember_network(&self, request: &AccountRequest<'_>, person: &str, lead: &LeadId) {
         let Some(network) = &request.network else { return };
-        if let Err(error) = self.store.remember_network(person, network, lead, request.now).await {
+        if let Err(error) = self.ledger.remember_network(person, network, lead, request.now).await {
             tracing::warn!(
                 error = %error,
                 "network not remembered: strangers could use up this person's attempts there; no action needed unless \
@@ -118,7 +126,7 @@ impl PortalAccount {
     }
 
     pub(crate) async fn give_back(&self, request: &AccountRequest<'_>, places: &Places) {
-        self.in_time(request, limits::give_back(&self.throttle, places)).await;
+        self.in_time(request, limits::give_back(&self.ledger, places)).await;
     }
 
     /// The answer to a failure on a route that answers alike for known and unknown people: an error only if the failure

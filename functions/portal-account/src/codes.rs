@@ -11,17 +11,14 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use leadsquared::portal::{SentCode, Session};
 use leadsquared::{CodeChallenge, CodeRecipient, LeadId, OneTimeCode, Phone, schema_name};
+use ledger::{Ledger, LedgerError, Waiting};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
-
-use crate::store::{self, Item, Store, StoreError};
 
 /// How long a challenge is kept, and a mailed code is valid. How long LeadSquared's own code is valid is not
 /// documented.
@@ -29,10 +26,11 @@ pub(crate) const VALID_FOR: std::time::Duration = std::time::Duration::from_secs
 
 /// How many codes may be tried with one challenge. Wrong texted codes, of which there are a million, also count for
 /// their phone number and day; of mailed codes there are 2^50.
-const TRIES: i64 = 5;
+const TRIES: u32 = 5;
 
-/// The attribute with a texted code's data, and the one with what follows once LeadSquared has accepted it.
-const SEALED: &str = "sealed";
+/// What the key of a cipher is made of beside the challenge: one word for a texted code's data, and one for what
+/// follows once LeadSquared has accepted it.
+const TEXTED: &str = "sealed";
 const ACCEPTED: &str = "accepted";
 
 /// How many random bytes a mailed code is made of.
@@ -89,9 +87,9 @@ impl Accepted {
         Self { code: plain(code.expose()), kept: Kept::new(session, now), texted }
     }
 
-    /// Whether this is the code; takes the same time for every one that is not.
+    /// Whether this is the code.
     pub(crate) fn is(&self, typed: &OneTimeCode) -> bool {
-        verify_slices_are_equal(plain(typed.expose()).as_bytes(), self.code.as_bytes()).is_ok()
+        is_code(&self.code, typed)
     }
 
     pub(crate) fn session(&self) -> Session {
@@ -148,9 +146,9 @@ impl Mailed {
         Self { proves: what.to_vec(), is_marked, ..self }
     }
 
-    /// Whether this is the code; takes the same time for every one that is not.
+    /// Whether this is the code.
     pub(crate) fn is(&self, typed: &OneTimeCode) -> bool {
-        verify_slices_are_equal(plain(typed.expose()).as_bytes(), self.code.as_bytes()).is_ok()
+        is_code(&self.code, typed)
     }
 
     pub(crate) fn session(&self) -> Session {
@@ -186,6 +184,11 @@ fn plain(code: &str) -> String {
         .collect()
 }
 
+/// Whether somebody typed this code; takes the same time for every one that is not it.
+fn is_code(code: &str, typed: &OneTimeCode) -> bool {
+    verify_slices_are_equal(plain(typed.expose()).as_bytes(), code.as_bytes()).is_ok()
+}
+
 /// What comes back with a code.
 pub(crate) struct Challenge(String);
 
@@ -207,11 +210,7 @@ impl Challenge {
         self.0
     }
 
-    fn key(&self) -> String {
-        store::key("code", &self.0)
-    }
-
-    /// What belongs to it, sealed for the browser that has it. `kind` is the attribute it goes to.
+    /// What belongs to it, sealed for the browser that has it, as one of the two kinds.
     fn seal(&self, kind: &str, content: &impl Serialize, nonce: [u8; NONCE_LEN]) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(content).expect("texts and numbers are JSON");
         let nonce = Nonce::assume_unique_for_key(nonce);
@@ -230,11 +229,11 @@ impl Challenge {
         serde_json::from_slice(bytes).ok()
     }
 
-    /// What a code is expected for, as the challenge's item has it; none in one that was never filled.
-    fn pending(&self, item: &Item) -> Option<Pending> {
-        let sealed = |kind| item.get(kind).and_then(|value| value.as_b().ok()).map(|blob| blob.clone().into_inner());
-        let Some(accepted) = sealed(ACCEPTED) else {
-            return self.open(SEALED, sealed(SEALED)?, ONCE).map(Pending::Texted);
+    /// What a code is expected for; none if another challenge sealed it.
+    fn pending(&self, waiting: Waiting) -> Option<Pending> {
+        let accepted = match waiting {
+            Waiting::Texted(sealed) => return self.open(TEXTED, sealed, ONCE).map(Pending::Texted),
+            Waiting::Accepted(accepted) => accepted,
         };
         let (nonce, sealed) = accepted.split_first_chunk()?;
         Some(match self.open(ACCEPTED, sealed.to_vec(), *nonce)? {
@@ -256,114 +255,56 @@ const ONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
 /// How many random bytes sealing takes what may be sealed again under one challenge.
 pub(crate) const NONCE_BYTES: usize = NONCE_LEN;
 
-impl Store {
-    /// Begins a challenge that no code belongs to yet.
-    pub(crate) async fn begin(&self, challenge: &Challenge, now: OffsetDateTime) -> Result<(), StoreError> {
-        let update = self
-            .update(challenge.key())
-            .update_expression("SET #tries = :none, #expires_at = :until")
-            .expression_attribute_names("#tries", "tries")
-            .expression_attribute_names("#expires_at", store::EXPIRES_AT)
-            .expression_attribute_values(":none", store::number(0))
-            .expression_attribute_values(":until", store::seconds(until(now)));
-        self.carry_out(update).await.map(drop)
-    }
+/// Begins a challenge that no code belongs to yet.
+pub(crate) async fn begin(ledger: &Ledger, challenge: &Challenge, now: OffsetDateTime) -> Result<(), LedgerError> {
+    ledger.begin_challenge(&challenge.0, until(now)).await
+}
 
-    /// Keeps what LeadSquared is to recognise its code by.
-    pub(crate) async fn fill(&self, challenge: &Challenge, texted: &Texted) -> Result<(), StoreError> {
-        let update = self
-            .update(challenge.key())
-            .update_expression("SET #sealed = :sealed")
-            .expression_attribute_names("#sealed", SEALED)
-            .expression_attribute_values(":sealed", AttributeValue::B(Blob::new(challenge.seal(SEALED, texted, ONCE))));
-        self.carry_out(update).await.map(drop)
-    }
+/// Keeps what LeadSquared is to recognise its code by.
+pub(crate) async fn fill(ledger: &Ledger, challenge: &Challenge, texted: &Texted) -> Result<(), LedgerError> {
+    ledger.await_text(&challenge.0, challenge.seal(TEXTED, texted, ONCE)).await
+}
 
-    /// Keeps a session that LeadSquared gave for a texted code, so that a failure afterwards does not cost the code.
-    pub(crate) async fn keep_accepted(
-        &self,
-        challenge: &Challenge,
-        accepted: Accepted,
-        nonce: [u8; NONCE_BYTES],
-        now: OffsetDateTime,
-    ) -> Result<(), StoreError> {
-        self.follow(challenge, &Later::Accepted(accepted), nonce, now).await
-    }
+/// Keeps a session that LeadSquared gave for a texted code, so that a failure afterwards does not cost the code.
+pub(crate) async fn keep_accepted(
+    ledger: &Ledger,
+    challenge: &Challenge,
+    accepted: Accepted,
+    nonce: [u8; NONCE_BYTES],
+    now: OffsetDateTime,
+) -> Result<(), LedgerError> {
+    let lead = accepted.kept.lead_id;
+    let sealed = challenge.seal_later(&Later::Accepted(accepted), nonce);
+    ledger.follow_challenge(&challenge.0, sealed, &lead, until(now)).await
+}
 
-    /// Has a challenge wait for a mailed code from now on, with all its tries.
-    pub(crate) async fn await_mailed(
-        &self,
-        challenge: &Challenge,
-        mailed: Mailed,
-        nonce: [u8; NONCE_BYTES],
-        now: OffsetDateTime,
-    ) -> Result<(), StoreError> {
-        self.follow(challenge, &Later::Mailed(mailed), nonce, now).await
-    }
+/// Has a challenge wait for a mailed code from now on, with all its tries.
+pub(crate) async fn await_mailed(
+    ledger: &Ledger,
+    challenge: &Challenge,
+    mailed: Mailed,
+    nonce: [u8; NONCE_BYTES],
+    now: OffsetDateTime,
+) -> Result<(), LedgerError> {
+    let lead = mailed.kept.lead_id;
+    let sealed = challenge.seal_later(&Later::Mailed(mailed), nonce);
+    ledger.follow_challenge(&challenge.0, sealed, &lead, until(now)).await
+}
 
-    async fn follow(
-        &self,
-        challenge: &Challenge,
-        later: &Later,
-        nonce: [u8; NONCE_BYTES],
-        now: OffsetDateTime,
-    ) -> Result<(), StoreError> {
-        let update = self
-            .update(challenge.key())
-            .update_expression("SET #tries = :none, #expires_at = :until, #accepted = :accepted REMOVE #sealed")
-            .expression_attribute_names("#tries", "tries")
-            .expression_attribute_names("#expires_at", store::EXPIRES_AT)
-            .expression_attribute_names("#accepted", ACCEPTED)
-            .expression_attribute_names("#sealed", SEALED)
-            .expression_attribute_values(":none", store::number(0))
-            .expression_attribute_values(":until", store::seconds(until(now)))
-            .expression_attribute_values(":accepted", AttributeValue::B(Blob::new(challenge.seal_later(later, nonce))));
-        self.carry_out(update).await.map(drop)
-    }
+/// Takes one of the tries that a challenge has: what a code is expected for. None if there are no more, or the
+/// challenge is unknown, too old or was never filled.
+pub(crate) async fn try_code(
+    ledger: &Ledger,
+    challenge: &Challenge,
+    now: OffsetDateTime,
+) -> Result<Option<Pending>, LedgerError> {
+    let waiting = ledger.try_challenge(&challenge.0, TRIES, now).await?;
+    Ok(waiting.and_then(|waiting| challenge.pending(waiting)))
+}
 
-    /// Takes one of the tries that a challenge has: what a code is expected for. None if there are no more, or the
-    /// challenge is unknown, too old or was never filled.
-    pub(crate) async fn try_code(
-        &self,
-        challenge: &Challenge,
-        now: OffsetDateTime,
-    ) -> Result<Option<Pending>, StoreError> {
-        let update = self
-            .update(challenge.key())
-            .update_expression("SET #tries = #tries + :one")
-            .condition_expression("#tries < :most AND #expires_at > :now")
-            .expression_attribute_names("#tries", "tries")
-            .expression_attribute_names("#expires_at", store::EXPIRES_AT)
-            .expression_attribute_values(":one", store::number(1))
-            .expression_attribute_values(":most", store::number(TRIES))
-            .expression_attribute_values(":now", store::seconds(now));
-        let Some(item) = self.carry_out(update).await? else { return Ok(None) };
-        Ok(challenge.pending(&item))
-    }
-
-    /// Gives back a try that LeadSquared said nothing about.
-    pub(crate) async fn untry_code(&self, challenge: &Challenge) -> Result<(), StoreError> {
-        let update = self
-            .update(challenge.key())
-            .update_expression("SET #tries = #tries - :one")
-            .condition_expression("#tries > :none")
-            .expression_attribute_names("#tries", "tries")
-            .expression_attribute_values(":one", store::number(1))
-            .expression_attribute_values(":none", store::number(0));
-        self.carry_out(update).await.map(drop)
-    }
-
-    /// Ends a challenge whose code was right.
-    pub(crate) async fn end(&self, challenge: &Challenge) -> Result<(), StoreError> {
-        let update = self
-            .update(challenge.key())
-            .update_expression("SET #tries = :most REMOVE #sealed, #accepted")
-            .expression_attribute_names("#tries", "tries")
-            .expression_attribute_names("#sealed", SEALED)
-            .expression_attribute_names("#accepted", ACCEPTED)
-            .expression_attribute_values(":most", store::number(TRIES));
-        self.carry_out(update).await.map(drop)
-    }
+/// Ends a challenge whose code was right.
+pub(crate) async fn end(ledger: &Ledger, challenge: &Challenge) -> Result<(), LedgerError> {
+    ledger.end_challenge(&challenge.0, TRIES).await
 }
 
 /// What stands for a code that was not sent.
@@ -389,25 +330,17 @@ mod tests {
         Texted { sent: decoy([1; 48], &phone), schema_name: "Phone".to_owned(), person: String::new() }
     }
 
-    /// An item of `events/ledger`, of which the codes are the binary attributes.
-    fn sample(version: &str, case: &str) -> Item {
+    /// What waits under the challenge of a sample in `events/ledger`.
+    fn sample(version: &str, case: &str) -> Waiting {
         let path = format!("{}/../../events/ledger/{version}/code/{case}.json", env!("CARGO_MANIFEST_DIR"));
         let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let bytes = json.as_object().unwrap().iter().filter_map(|(name, value)| {
-            let bytes = BASE64_STANDARD.decode(value.get("B")?.as_str()?).unwrap();
-            Some((name.clone(), AttributeValue::B(Blob::new(bytes))))
-        });
-        bytes.collect()
+        let bytes = |name: &str| json[name]["B"].as_str().map(|text| BASE64_STANDARD.decode(text).unwrap());
+        bytes("accepted").map(Waiting::Accepted).or_else(|| bytes("sealed").map(Waiting::Texted)).unwrap()
     }
 
     #[test]
-    fn a_challenge_in_the_table_is_read_as_it_was_written() {
+    fn what_waits_under_a_challenge_is_read_as_it_was_sealed() {
         let (challenge, at) = (Challenge::new([7; 32]), datetime!(2026-11-22 09:30:00 UTC));
-        assert_eq!(
-            challenge.key(),
-            "code#dc4bf80c77473d130fa0de86ba4018fe98bb214005e6a5891d12ba91446f9e81",
-            "the samples' key"
-        );
         let session = || Session {
             auth_key: "sample-session-key".into(),
             lead_id: "5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44".parse().unwrap(),
@@ -419,20 +352,19 @@ mod tests {
         let mailed = Mailed::new(&mailed_code([3; MAILED_CODE_BYTES]), &session(), "Phone +91-9000000001", at);
         let mailed = Later::Mailed(mailed.proving(&["password".to_owned()], true));
         let nonce = [9; NONCE_BYTES];
-        for (case, attribute, sealed) in [
-            ("texted", SEALED, challenge.seal(SEALED, &texted(), ONCE)),
-            ("accepted", ACCEPTED, challenge.seal_later(&accepted, nonce)),
-            ("mailed", ACCEPTED, challenge.seal_later(&mailed, nonce)),
-        ] {
-            let item = sample("v2", case);
-            let written = AttributeValue::B(Blob::new(sealed));
-            assert_eq!(
-                item.get(attribute),
-                Some(&written),
-                "{case}: {}",
-                BASE64_STANDARD.encode(written.as_b().unwrap())
-            );
-            match (case, challenge.pending(&item)) {
+        let written = [
+            ("texted", Waiting::Texted(challenge.seal(TEXTED, &texted(), ONCE))),
+            ("accepted", Waiting::Accepted(challenge.seal_later(&accepted, nonce))),
+            ("mailed", Waiting::Accepted(challenge.seal_later(&mailed, nonce))),
+        ];
+        for (case, written) in written {
+            // Version 3 added the owner, which a texted code does not know.
+            let versions: &[&str] = if case == "texted" { &["v3"] } else { &["v2", "v3"] };
+            for version in versions {
+                assert!(sample(version, case) == written, "{version} {case}");
+            }
+            assert!(Challenge::new([8; 32]).pending(sample("v3", case)).is_none(), "{case} opens by another challenge");
+            match (case, challenge.pending(written)) {
                 ("texted", Some(Pending::Texted(texted))) => assert_eq!(texted.schema_name, "Phone"),
                 ("accepted", Some(Pending::Accepted(accepted))) => {
                     assert!(accepted.is(&code));
@@ -445,32 +377,28 @@ mod tests {
                 }
                 _ => panic!("{case} is something else"),
             }
-            assert!(Challenge::new([8; 32]).pending(&item).is_none(), "{case} opens by another challenge");
-        }
-        for case in ["begun", "ended"] {
-            assert!(challenge.pending(&sample("v2", case)).is_none(), "{case}");
         }
     }
 
     #[test]
     fn only_the_challenge_opens_what_belongs_to_it() {
         let challenge = Challenge::new([7; 32]);
-        let sealed = challenge.seal(SEALED, &texted(), ONCE);
-        let opened: Texted = challenge.open(SEALED, sealed.clone(), ONCE).unwrap();
+        let sealed = challenge.seal(TEXTED, &texted(), ONCE);
+        let opened: Texted = challenge.open(TEXTED, sealed.clone(), ONCE).unwrap();
         assert_eq!(opened.sent.field_content.expose(), "+91-9000000001");
         assert_eq!(opened.sent.code.expose().len(), 64);
         assert!(!String::from_utf8_lossy(&sealed).contains("9000000001"));
-        assert!(Challenge::new([8; 32]).open::<Texted>(SEALED, sealed.clone(), ONCE).is_none());
+        assert!(Challenge::new([8; 32]).open::<Texted>(TEXTED, sealed.clone(), ONCE).is_none());
         assert!(challenge.open::<Texted>(ACCEPTED, sealed.clone(), ONCE).is_none(), "each kind has a key of its own");
         for damaged in [sealed[1..].to_vec(), sealed[..sealed.len() - 1].to_vec(), Vec::new()] {
-            assert!(challenge.open::<Texted>(SEALED, damaged, ONCE).is_none());
+            assert!(challenge.open::<Texted>(TEXTED, damaged, ONCE).is_none());
         }
     }
 
     #[test]
     fn a_challenge_that_an_earlier_version_filled_is_read() {
         let challenge = Challenge::new([7; 32]);
-        let opened: Texted = challenge.open(SEALED, challenge.seal(SEALED, &texted().sent, ONCE), ONCE).unwrap();
+        let opened: Texted = challenge.open(TEXTED, challenge.seal(TEXTED, &texted().sent, ONCE), ONCE).unwrap();
         assert_eq!((opened.schema_name.as_str(), opened.person.as_str()), ("Phone", ""));
     }
 

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use leadsquared::portal::Identifier;
 use leadsquared::{CallingCode, EmailAddress, Phone, schema_name};
+use ledger::Owner;
+use onboarding::PersonKey;
 use serde::Deserialize;
 use web::FieldError;
 
@@ -63,6 +65,15 @@ pub(crate) fn person(identifier: &Identifier) -> String {
     match identifier {
         Identifier::Email(email) => format!("EmailAddress {}", email.expose()),
         Identifier::Field { schema_name, value } => format!("{schema_name} {}", value.to_lowercase()),
+    }
+}
+
+/// The owner of what is counted for an identifier: the person of an e-mail address. Which lead another identifier names,
+/// only LeadSquared knows.
+pub(crate) fn owner(identifier: &Identifier) -> Option<Owner> {
+    match identifier {
+        Identifier::Email(email) => Some(Owner::Person(PersonKey::of(email))),
+        Identifier::Field { .. } => None,
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use throttle::{Admission, Limit, Network, Throttle, ThrottleError, ThrottleKey};
+use ledger::{Ledger, LedgerError, Owner};
+use throttle::{Decision, Limit, Network, ThrottleKey};
 use time::OffsetDateTime;
 
 /// How long the table may take for each place. Without it attempts are not counted.
@@ -101,6 +102,15 @@ impl Attempt {
     }
 }
 
+/// Whom an attempt is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Counted<'a> {
+    /// The person, in one spelling.
+    pub(crate) text: &'a str,
+    /// The owner of what is counted, where it is known whose account it is.
+    pub(crate) owner: Option<&'a Owner>,
+}
+
 struct Counter {
     kind: &'static str,
     key: ThrottleKey,
@@ -132,25 +142,27 @@ pub(crate) struct Full {
     pub(crate) is_shared: bool,
 }
 
-/// Takes places for an attempt on somebody's account from a network, until one is not free.
+/// Takes places for an attempt on a person's account from a network, until one is not free.
 pub(crate) async fn admit(
-    throttle: &Throttle,
+    ledger: &Ledger,
     attempt: Attempt,
-    person: &str,
+    person: Counted<'_>,
     network: Option<&Network>,
     per_address: u32,
     now: OffsetDateTime,
 ) -> Places {
     let mut places = Places { keys: Vec::new(), at: now, full: None };
-    for Counter { kind, key, limit, is_shared } in attempt.counters(person, network, per_address) {
-        let retry_after = match in_time(throttle.admit(&key, limit, now)).await {
-            Ok(Admission::Admitted) => {
+    for Counter { kind, key, limit, is_shared } in attempt.counters(person.text, network, per_address) {
+        // What only a network uses up belongs to no person.
+        let owner = person.owner.filter(|_| !["address", "site"].contains(&kind));
+        let retry_after = match in_time(ledger.admit_attempt(&key, owner, limit, now)).await {
+            Ok(Decision::Admitted) => {
                 places.keys.push(key);
                 continue;
             }
-            Ok(Admission::Refused { retry_after }) => retry_after,
+            Ok(Decision::Refused { retry_after }) => retry_after,
             // So many at once are no person who mistyped.
-            Err(ThrottleError::Contended) => Duration::from_secs(1),
+            Err(LedgerError::Contended) => Duration::from_secs(1),
             Err(error) => {
                 tracing::warn!(attempt = attempt.name(), error = %error, "attempts cannot be counted: this one goes on uncounted");
                 break;
@@ -164,8 +176,8 @@ pub(crate) async fn admit(
 }
 
 /// Gives places back: it was the right person, or no attempt after all.
-pub(crate) async fn give_back(throttle: &Throttle, places: &Places) {
-    let all = join_all(places.keys.iter().map(|key| throttle.give_back(key, places.at))).await;
+pub(crate) async fn give_back(ledger: &Ledger, places: &Places) {
+    let all = join_all(places.keys.iter().map(|key| ledger.give_attempt_back(key, places.at))).await;
     if let Some(error) = all.into_iter().find_map(Result::err) {
         tracing::warn!(error = %error, "an attempt that was none stays counted");
     }
@@ -198,33 +210,27 @@ impl NetworkShare {
     /// as well.
     pub(crate) async fn admit(
         self,
-        throttle: &Throttle,
+        ledger: &Ledger,
         network: Option<&Network>,
         now: OffsetDateTime,
     ) -> Result<(), Duration> {
-        self.take(throttle, "network", network.map_or(&[][..], Network::own), now).await?;
+        self.take(ledger, "network", network.map_or(&[][..], Network::own), now).await?;
         let Some(site) = network.and_then(Network::site) else { return Ok(()) };
         let of_site = self.in_a_minute.saturating_mul(Network::OF_A_SITE).min(Self::MOST);
-        Self { in_a_minute: of_site }.take(throttle, "site", site, now).await
+        Self { in_a_minute: of_site }.take(ledger, "site", site, now).await
     }
 
-    async fn take(
-        self,
-        throttle: &Throttle,
-        kind: &'static str,
-        part: &[u8],
-        now: OffsetDateTime,
-    ) -> Result<(), Duration> {
+    async fn take(self, ledger: &Ledger, kind: &'static str, part: &[u8], now: OffsetDateTime) -> Result<(), Duration> {
         let parts = [&b"asks"[..], kind.as_bytes(), part];
         let key = ThrottleKey::new("portal-account", parts);
         let limit = Limit { count: self.in_a_minute, window: MINUTE };
-        match in_time(throttle.admit(&key, limit, now)).await {
-            Ok(Admission::Admitted) => Ok(()),
-            Ok(Admission::Refused { retry_after }) => {
+        match in_time(ledger.admit_attempt(&key, None, limit, now)).await {
+            Ok(Decision::Admitted) => Ok(()),
+            Ok(Decision::Refused { retry_after }) => {
                 tracing::info!(limit = kind, "a network's share of the call allowance is used up");
                 Err(retry_after)
             }
-            Err(ThrottleError::Contended) => Err(Duration::from_secs(1)),
+            Err(LedgerError::Contended) => Err(Duration::from_secs(1)),
             Err(error) => {
                 tracing::warn!(error = %error, "a network's calls cannot be counted: this request goes on uncounted");
                 Ok(())
@@ -233,8 +239,8 @@ impl NetworkShare {
     }
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, ThrottleError>>) -> Result<T, ThrottleError> {
-    let late = |_| Err(ThrottleError::Unavailable { cause: "no answer in time".to_owned() });
+async fn in_time<T>(work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+    let late = |_| Err(LedgerError::Unavailable { cause: "no answer in time".to_owned() });
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(late)
 }
 

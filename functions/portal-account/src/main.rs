@@ -6,8 +6,7 @@ use lambda_http::Request;
 use leadsquared::Lane;
 use leadsquared_account::Account;
 use ledger::Ledger;
-use portal_account::{Config, PortalAccount, Store, TIMEOUTS};
-use throttle::Throttle;
+use portal_account::{Config, PortalAccount, TIMEOUTS};
 use time::OffsetDateTime;
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,13 +14,9 @@ async fn main() -> anyhow::Result<()> {
     let config = runtime::start(Config::read)?;
     // A request makes several calls to the table within its five seconds: one that hangs must not use them up.
     let aws = aws::config_within(Duration::from_millis(1500)).await;
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
-    let table = config.account.ledger_table.clone();
     let portal_account = &PortalAccount {
         account: Account::open(&aws, &config.account, Lane::Interactive, TIMEOUTS)?,
-        throttle: Throttle::new(dynamodb.clone(), table.clone()),
-        store: Store::new(dynamodb.clone(), table.clone()),
-        ledger: Ledger::new(dynamodb, table),
+        ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone()),
         config,
         now: OffsetDateTime::now_utc,
         instant: Instant::now,

@@ -4,12 +4,13 @@ use futures::future::join;
 use http::header::AUTHORIZATION;
 use leadsquared::portal::{Identifier, PasswordReset, ResetRecipient};
 use leadsquared::{Error, LeadId, Password, SessionKey, TemporaryPassword, schema_name};
+use ledger::Owner;
 use mail::PasswordNotice;
 use web::FieldError;
 
 use crate::answers::{Done, Refusal};
 use crate::body::both;
-use crate::identity::person;
+use crate::identity::{owner, person};
 use crate::limits::{Attempt, Places};
 use crate::service::{AccountRequest, PortalAccount};
 use crate::upstream::Failure;
@@ -25,7 +26,7 @@ impl PortalAccount {
             let error = FieldError::new("new_password", "must differ from the current password");
             return Err(Refusal::fields(vec![error]));
         }
-        let places = self.admit(request, Attempt::Change, session.expose()).await?;
+        let places = self.admit(request, Attempt::Change, session.expose(), None).await?;
         self.admit_network(request, &places).await?;
         let (session, current, new) = (&session, &current, &new);
         let changed =
@@ -39,7 +40,7 @@ impl PortalAccount {
             });
         }
         let noticed = async {
-            match self.store.holder(session).await {
+            match self.ledger.session_holder(session).await {
                 Ok(Some(lead)) => self.mail_notice(request, lead).await,
                 Ok(None) => tracing::info!("no notice of a changed password: the session did not begin here"),
                 Err(error) => tracing::warn!(
@@ -62,7 +63,7 @@ impl PortalAccount {
             Identifier::Email(_) => ResetRecipient::PortalDefault,
             Identifier::Field { .. } => ResetRecipient::Field(schema_name::EMAIL_ADDRESS),
         };
-        let outcome = match self.admit_message(request, Attempt::Forgot, &person(&who)).await? {
+        let outcome = match self.admit_message(request, Attempt::Forgot, &person(&who), owner(&who).as_ref()).await? {
             None => Ok(()),
             Some(places) => {
                 self.admit_network(request, &places).await?;
@@ -80,7 +81,8 @@ impl PortalAccount {
     /// `POST /password/reset`.
     pub(crate) async fn reset_password(&self, request: &AccountRequest<'_>) -> Result<Done, Refusal> {
         let reset = &self.read_reset(request).map_err(Refusal::fields)?;
-        let places = self.admit(request, Attempt::Reset, &reset.lead.to_string()).await?;
+        let owner = Owner::Lead(reset.lead);
+        let places = self.admit(request, Attempt::Reset, &reset.lead.to_string(), Some(&owner)).await?;
         self.admit_network(request, &places).await?;
         if let Err(failure) = self.ask(request, |client| async move { client.reset_password(reset).await }).await {
             let refusal = match failure.leadsquared() {

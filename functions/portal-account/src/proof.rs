@@ -4,7 +4,7 @@ use futures::future::{join3, join4};
 use leadsquared::crm::{Lead, Notify};
 use leadsquared::portal::Session;
 use leadsquared::{Attributes, Error, LeadId, OneTimeCode};
-use ledger::Registered;
+use ledger::{Owner, Registered};
 use mail::SignInCode;
 use onboarding::Unproven;
 use time::OffsetDateTime;
@@ -51,7 +51,9 @@ impl PortalAccount {
             // LeadSquared accepts a code once: its session is kept, so that the same code works when it is sent again.
             let accepted = Accepted::new(code, &session, texted, request.now);
             let kept = async {
-                if let Err(error) = self.store.keep_accepted(&challenge, accepted, self.nonce(), request.now).await {
+                if let Err(error) =
+                    codes::keep_accepted(&self.ledger, &challenge, accepted, self.nonce(), request.now).await
+                {
                     tracing::warn!(
                         error = %error,
                         "the session of an accepted code was not stored: the person has to ask for another code"
@@ -182,7 +184,8 @@ impl PortalAccount {
     ) -> Result<Done, Refusal> {
         let Some(address) = lead.email() else { return Err(Refusal::Unproven) };
         let limited = format!("{} {}", session.lead_id, claim.person);
-        let places = self.admit(request, Attempt::MailedCode, &limited).await?;
+        let owner = Owner::Lead(session.lead_id);
+        let places = self.admit(request, Attempt::MailedCode, &limited, Some(&owner)).await?;
         let (mut random, mut code) = ([0; 32], [0; codes::MAILED_CODE_BYTES]);
         (self.random)(&mut random);
         (self.random)(&mut code);
@@ -192,7 +195,7 @@ impl PortalAccount {
         let is_marked = lead.field_ignoring_case(&self.config.unproven_field).is_some();
         let mailed = Mailed::new(code, session, claim.person, request.now).proving(unproven, is_marked);
         // Stored before the code is mailed, so that no code is mailed that could not be used.
-        let awaited = self.store.await_mailed(challenge, mailed, self.nonce(), request.now).await;
+        let awaited = codes::await_mailed(&self.ledger, challenge, mailed, self.nonce(), request.now).await;
         awaited.map_err(|error| codes_unavailable(request, &error))?;
         let Config { organisation, mail_sender, .. } = &self.config;
         let mail = &SignInCode { organisation, sender: mail_sender.as_ref(), valid_for: codes::VALID_FOR };
@@ -267,7 +270,7 @@ impl PortalAccount {
     }
 
     async fn end(&self, challenge: &Challenge) {
-        if let Err(error) = self.store.end(challenge).await {
+        if let Err(error) = codes::end(&self.ledger, challenge).await {
             tracing::warn!(
                 error = %error,
                 "a used challenge was not ended: its code can be sent again until it expires; no action needed"
@@ -278,7 +281,7 @@ impl PortalAccount {
     /// Gives back a try of a challenge from which nothing was learned.
     pub(crate) async fn give_try_back(&self, request: &AccountRequest<'_>, challenge: &Challenge) {
         let given_back = async {
-            if let Err(error) = self.store.untry_code(challenge).await {
+            if let Err(error) = self.ledger.untry_challenge(challenge.as_text()).await {
                 tracing::warn!(
                     error = %error,
                     "failed to return a try of a code: the person has one try fewer; no action needed"

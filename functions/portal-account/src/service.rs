@@ -6,7 +6,7 @@ use lambda_http::Request;
 use leadsquared::{BoxFuture, Client, Error};
 use leadsquared_account::Account;
 use ledger::Ledger;
-use throttle::{Network, Throttle};
+use throttle::Network;
 use time::OffsetDateTime;
 
 use crate::answers::Refusal;
@@ -14,7 +14,7 @@ use crate::body::Body;
 use crate::pace::{BUDGET, TIME_TO_ANSWER};
 use crate::route::Route;
 use crate::upstream::{self, Failure, RETRY_AFTER};
-use crate::{Config, Store, wait};
+use crate::{Config, wait};
 
 /// The settings, stores and clients that requests are answered with.
 pub struct PortalAccount {
@@ -22,11 +22,7 @@ pub struct PortalAccount {
     pub config: Config,
     /// LeadSquared.
     pub account: Account,
-    /// The counters of attempts.
-    pub throttle: Throttle,
-    /// Sessions, challenges and networks, kept from one request to the next.
-    pub store: Store,
-    /// What was proven about leads.
+    /// Attempts, challenges, sessions, known networks and proofs, kept from one request to the next.
     pub ledger: Ledger,
     /// The time of day.
     pub now: fn() -> OffsetDateTime,

@@ -2,11 +2,12 @@
 
 use futures::future::join3;
 use leadsquared::portal::Session;
+use time::Duration;
 
-use crate::answers::{Done, Refusal};
+use crate::answers::{Done, Refusal, SESSION_SECONDS};
 use crate::body::both;
 use crate::claim::Claim;
-use crate::identity::person;
+use crate::identity::{owner, person};
 use crate::limits::{Attempt, Places};
 use crate::service::{AccountRequest, PortalAccount};
 use crate::upstream::Failure;
@@ -17,7 +18,7 @@ impl PortalAccount {
         let who = self.config.identities.read(&request.body, self.config.default_country);
         let (who, password) = both(who, request.body.password("password")).map_err(Refusal::fields)?;
         let person = person(&who);
-        let places = self.admit(request, Attempt::SignIn, &person).await?;
+        let places = self.admit(request, Attempt::SignIn, &person, owner(&who).as_ref()).await?;
         self.admit_network(request, &places).await?;
         let (identifier, password) = (&who, &password);
         match self.ask(request, |client| async move { client.sign_in(identifier, password).await }).await {
@@ -38,7 +39,8 @@ impl PortalAccount {
         besides: impl Future<Output = ()>,
     ) {
         let remembered = async {
-            if let Err(error) = self.store.remember(session, request.now).await {
+            let until = request.now + Duration::seconds(SESSION_SECONDS.into());
+            if let Err(error) = self.ledger.remember_session(&session.auth_key, &session.lead_id, until).await {
                 tracing::warn!(
                     error = %error,
                     "session not remembered: no notice is mailed if its password is changed; no action needed"

@@ -18,7 +18,7 @@ impl PortalAccount {
         let owner = self.config.identities.read_phone(&request.body, self.config.default_country);
         let PhoneOwner { schema_name, phone } = owner.map_err(|error| Refusal::fields(vec![error]))?;
         let person = format!("{schema_name} {}", phone.expose());
-        let places = self.admit_message(request, Attempt::Code, &person).await?;
+        let places = self.admit_message(request, Attempt::Code, &person, None).await?;
         if let Some(places) = &places {
             self.admit_network(request, places).await?;
         }
@@ -26,12 +26,14 @@ impl PortalAccount {
         (self.random)(&mut random);
         let challenge = Challenge::new(random);
         // Stored before the code is sent, so that no code is sent that could not be used.
-        self.store.begin(&challenge, request.now).await.map_err(|error| codes_unavailable(request, &error))?;
+        codes::begin(&self.ledger, &challenge, request.now)
+            .await
+            .map_err(|error| codes_unavailable(request, &error))?;
         let sent = self.text_code(request, places.as_ref(), &schema_name, &phone).await;
         if let Ok(sent) = &sent {
             let texted = Texted { sent: sent.clone(), schema_name, person };
             let filled = async {
-                if let Err(error) = self.store.fill(&challenge, &texted).await {
+                if let Err(error) = codes::fill(&self.ledger, &challenge, &texted).await {
                     tracing::warn!(
                         error = %error,
                         "this challenge signs nobody in: its data was not stored; the person has to ask for a new code"
@@ -72,7 +74,7 @@ impl PortalAccount {
 
     /// Takes one of the day's text messages. False if none is left, and if the table is unavailable: texts cost money.
     async fn take_text(&self, request: &AccountRequest<'_>) -> bool {
-        match self.store.take_text(self.config.texts_per_day.get(), request.now).await {
+        match self.ledger.take_text(self.config.texts_per_day.get(), request.now).await {
             Ok(true) => true,
             Ok(false) => {
                 tracing::error!(
@@ -90,7 +92,7 @@ impl PortalAccount {
 
     async fn give_text_back(&self, request: &AccountRequest<'_>) {
         let given_back = async {
-            if let Err(error) = self.store.give_text_back(request.now).await {
+            if let Err(error) = self.ledger.give_text_back(request.now).await {
                 tracing::warn!(
                     error = %error,
                     "failed to return an unsent text to the day's budget: one text fewer today; no action needed"
@@ -106,8 +108,8 @@ impl PortalAccount {
         let (challenge, code) = both(challenge, request.body.required("code")).map_err(Refusal::fields)?;
         let code = OneTimeCode::from(code);
         // The person is known only once the challenge is found: until then attempts are counted for the challenge.
-        let places = self.admit(request, Attempt::SignIn, challenge.as_text()).await?;
-        let pending = self.store.try_code(&challenge, request.now).await;
+        let places = self.admit(request, Attempt::SignIn, challenge.as_text(), None).await?;
+        let pending = codes::try_code(&self.ledger, &challenge, request.now).await;
         match pending.map_err(|error| codes_unavailable(request, &error))? {
             Some(Pending::Texted(texted)) => self.verify_texted(request, places, challenge, texted, &code).await,
             Some(Pending::Accepted(accepted)) if accepted.is(&code) => {
@@ -162,7 +164,7 @@ impl PortalAccount {
         // Challenges of an earlier version do not name their person: only the limits of the challenge apply to them.
         let names_person = !texted.person.is_empty();
         if names_person {
-            places.extend(self.admit(request, Attempt::TextedCode, &texted.person).await?);
+            places.extend(self.admit(request, Attempt::TextedCode, &texted.person, None).await?);
         }
         self.admit_network(request, places).await
     }

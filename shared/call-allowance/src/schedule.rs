@@ -107,40 +107,40 @@ const MOST_RESERVED: u32 = 32;
 
 /// The state of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ScheduleState {
+pub struct ScheduleState {
     /// The first slot after all booked and reserved ones. It is in the past while the schedule is idle.
-    pub(crate) head: OffsetDateTime,
+    pub head: OffsetDateTime,
     /// The time of the background's next turn.
-    pub(crate) turn: OffsetDateTime,
+    pub turn: OffsetDateTime,
     /// The day that `used` counts, in days since 1970.
-    pub(crate) day: i64,
+    pub day: i64,
     /// The number of booked slots of that day.
-    pub(crate) used: u32,
+    pub used: u32,
     /// The interval under a slower limit that LeadSquared named.
-    pub(crate) slower: Duration,
+    pub slower: Duration,
     /// The time until which `slower` applies.
-    pub(crate) slower_until: OffsetDateTime,
+    pub slower_until: OffsetDateTime,
     /// The slots that are reserved for the background.
-    pub(crate) reserve: Reserve,
+    pub reserve: Reserve,
 }
 
 /// The slots that stay free for the background when people book further ahead.
 ///
 /// A reserved slot counts for the daily cap only when it is booked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reserve {
+pub struct Reserve {
     /// How many more slots are reserved. Each booking of the background adds some, so that nothing is reserved for a
     /// background that no longer books.
-    pub(crate) left: u32,
+    pub left: u32,
     /// The earliest time of the next slot to be reserved.
-    pub(crate) due: OffsetDateTime,
+    pub due: OffsetDateTime,
     /// The reserved slots in ascending order, all before the head. Slots in the past are no longer usable.
-    pub(crate) slots: Vec<OffsetDateTime>,
+    pub slots: Vec<OffsetDateTime>,
 }
 
 impl Reserve {
     /// No slot is reserved, and none is to be.
-    pub(crate) const NONE: Self = Self { left: 0, due: OffsetDateTime::UNIX_EPOCH, slots: Vec::new() };
+    pub const NONE: Self = Self { left: 0, due: OffsetDateTime::UNIX_EPOCH, slots: Vec::new() };
 
     /// The same reserve without slots in the past. If nothing remains, [`NONE`](Self::NONE).
     fn tidied(mut self, now: OffsetDateTime) -> Self {
@@ -150,16 +150,18 @@ impl Reserve {
 }
 
 /// A slot that can be booked.
-pub(crate) struct SlotBooking {
-    pub(crate) slot: OffsetDateTime,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotBooking {
+    /// The slot.
+    pub slot: OffsetDateTime,
     /// The distance from the slot to the new head.
-    pub(crate) interval: Duration,
+    pub interval: Duration,
     /// The last slot on the same day that would have served as well.
-    pub(crate) last: OffsetDateTime,
+    pub last: OffsetDateTime,
     /// Whether the slot is one of the background's turns.
-    pub(crate) on_turn: bool,
+    pub on_turn: bool,
     /// The state after the booking.
-    pub(crate) after: ScheduleState,
+    pub after: ScheduleState,
 }
 
 impl ScheduleState {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger::{Bound, Mark, Places, Sender as SenderItem};
+use ledger::{Bound, Mark, Owner, Places, Sender as SenderItem};
 use onboarding::{Action, MailboxKey, Source, Whom, digest};
 use sha2::{Digest, Sha256};
 use throttle::Network;
@@ -135,6 +135,7 @@ impl Caps {
                     [invitation.id.to_string().as_bytes()],
                 ),
                 payload: invitation.payload_hash(),
+                owner: Owner::of(invitation),
             },
             network: visitor.map(|network| hash("network", [largest(Some(network))])),
             held_most,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws::SdkConfig;
-use call_allowance::{Allowance, DynamoDb, WithFallback};
+use call_allowance::{Allowance, SharedSchedule, WithFallback};
 use leadsquared::{Called, Client, Error, InvalidOptions, Keys, Lane, Options, Timeouts};
+use ledger::Ledger;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use settings::{Secret, SecretError};
@@ -85,12 +86,12 @@ impl Account {
         lane: Lane,
         timeouts: Timeouts,
     ) -> Result<Self, InvalidOptions> {
-        let dynamodb = aws_sdk_dynamodb::Client::new(aws);
-        let line = DynamoDb::new(dynamodb, settings.ledger_table.clone(), settings.allowance);
+        let ledger = Ledger::new(aws_sdk_dynamodb::Client::new(aws), settings.ledger_table.clone());
+        let schedule = SharedSchedule::new(ledger, settings.allowance);
         let mut options = settings.leadsquared.clone();
         options.admission = match lane {
-            Lane::Interactive => Arc::new(Allowance::new(WithFallback::new(line))),
-            Lane::Background => Arc::new(Allowance::new(line)),
+            Lane::Interactive => Arc::new(Allowance::new(WithFallback::new(schedule))),
+            Lane::Background => Arc::new(Allowance::new(schedule)),
         };
         options.timeouts = timeouts;
         options.observer = Arc::new(|called: &Called| {

@@ -3,17 +3,18 @@
 //! An item whose `expires_at` has passed is gone for every read and every write here, whether or not DynamoDB has
 //! deleted it. An application that expires without a decision counts as discarded.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, TransactWriteItem, Update};
 use leadsquared::LeadId;
 use onboarding::{InvitationId, PersonKey};
 use time::{Duration, OffsetDateTime};
 
-use crate::item::{Item, Reader, count_key, counts_expire, invitation_key, person_key, seconds, text};
-use crate::{FAILED, Ledger, LedgerError, day};
+use crate::item::{
+    EXPIRES_AT, Item, Reader, count_key, counts_expire, held_key, invitation_key, number, person_key, seconds, text,
+};
+use crate::scan::Page;
+use crate::{FAILED, ItemType, Ledger, LedgerError, day};
 
 /// How long an application is held: what intake writes as `expires_at`.
 const HELD_KEPT: Duration = Duration::days(14);
@@ -21,9 +22,6 @@ const HELD_KEPT: Duration = Duration::days(14);
 /// How long an accepted application is kept from the moment it was accepted: long enough to accept it again after a
 /// crash.
 const ACCEPTED_KEPT: Duration = Duration::days(14);
-
-/// Items of one page of a scan. Small pages leave the table's read capacity to the requests of applicants.
-const PAGE: i32 = 500;
 
 /// The shortest time between two reminders of the same subject: a day, less what a schedule may be early.
 const REMINDED_EVERY: Duration = Duration::minutes(24 * 60 - 10);
@@ -98,8 +96,24 @@ pub struct HeldWaiting {
     pub first_expires: Option<OffsetDateTime>,
 }
 
+impl HeldWaiting {
+    /// What an interrupted count came to.
+    fn read(item: &Item) -> Result<Self, LedgerError> {
+        let item = Reader { pk: String::new(), item };
+        let (count, expiring) = (item.count("count")?, item.count("expiring")?);
+        Ok(Self { count, expiring, first_expires: item.optional_time("first_expires")? })
+    }
+
+    fn item(self) -> Item {
+        let mut item =
+            Item::from([("count".to_owned(), number(self.count)), ("expiring".to_owned(), number(self.expiring))]);
+        item.extend(self.first_expires.map(|first| ("first_expires".to_owned(), seconds(first))));
+        item
+    }
+}
+
 impl Ledger {
-    /// Every held application that waits, the oldest first: those that nobody decided on, and those that were accepted
+    /// Every held application that waits, the oldest first: those without a decision, and those that were accepted
     /// and have not been put on the queue yet.
     ///
     /// # Errors
@@ -120,7 +134,8 @@ impl Ledger {
     }
 
     /// Counts the held applications that wait, and those of them that expire before `soon`, into `found`: what was
-    /// counted until then stays there when the future is dropped. The counts are eventually consistent.
+    /// counted until then stays there when the future is dropped, and the next call goes on from there. The counts are
+    /// eventually consistent.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -130,18 +145,19 @@ impl Ledger {
         soon: OffsetDateTime,
         found: &mut HeldWaiting,
     ) -> Result<(), LedgerError> {
-        let mut after = None;
+        let mut scan = self.shared_scan("held-count", now).await?;
+        *found = HeldWaiting::read(&scan.found)?;
         loop {
-            let page = self.waiting_page(now, &[], false, after.take()).await?;
+            let page = self.waiting_page(now, &[], false, scan.after.clone()).await?;
             for item in &page.items {
-                let expires_at = Reader { pk: String::new(), item }.time("expires_at")?;
+                let expires_at = Reader { pk: String::new(), item }.time(EXPIRES_AT)?;
                 found.count += 1;
                 found.expiring += u64::from(expires_at < soon);
                 found.first_expires = Some(found.first_expires.map_or(expires_at, |first| first.min(expires_at)));
             }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(()),
+            scan.found = found.item();
+            if self.turn_page(&mut scan, page.next, now).await? {
+                return Ok(());
             }
         }
     }
@@ -153,13 +169,13 @@ impl Ledger {
     pub async fn held(&self, id: InvitationId, now: OffsetDateTime) -> Result<Option<HeldMessage>, LedgerError> {
         let pk = held_key(id);
         let Some(item) = self.read(&pk).await? else { return Ok(None) };
-        let held = held(&item).ok_or(LedgerError::Corrupt { pk: pk.clone(), attribute: "expires_at" })?;
+        let held = held(&item).ok_or(LedgerError::Corrupt { pk: pk.clone(), attribute: EXPIRES_AT })?;
         let message = Reader { pk, item: &item }.optional_text("message").map(str::to_owned);
         Ok(Some(HeldMessage { held, message }).filter(|found| found.held.expires_at > now))
     }
 
-    /// Decides on held applications, on all of them in one transaction with the day's count; on none on which somebody
-    /// has decided before, and on none whose time is over. The ids of those that this call decided on.
+    /// Decides on held applications, on all of them in one transaction with the day's count; not on those that have a
+    /// decision, nor on those whose time is over. The ids of those that this call decided on.
     ///
     /// A discarded application loses its message at once. It stays until it expires, so that a repeat of it is not
     /// held again.
@@ -194,23 +210,14 @@ impl Ledger {
     /// When DynamoDB does not say.
     pub async fn held_sent(&self, id: InvitationId) -> Result<(), LedgerError> {
         let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(&held_key(id)))
+            .update(held_key(id))
             .update_expression("REMOVE #message")
             // Without the condition an application that was forgotten meanwhile would become an empty item.
             .condition_expression("#decision = :accepted")
             .expression_attribute_names("#message", "message")
             .expression_attribute_names("#decision", "decision")
             .expression_attribute_values(":accepted", text(HeldDecision::Accepted.name()));
-        match update.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
-            },
-        }
+        self.carry_out(update).await.map(drop)
     }
 
     /// How many held applications were accepted on the UTC day of this moment.
@@ -222,7 +229,7 @@ impl Ledger {
     }
 
     /// Erases what is held of a person, and of the leads that the ledger knows them by; how many items that were. One
-    /// that nobody decided on counts as discarded.
+    /// without a decision counts as discarded.
     ///
     /// # Errors
     /// When DynamoDB does not say. What was left then is erased the next time.
@@ -244,30 +251,21 @@ impl Ledger {
         Ok(erased)
     }
 
-    /// Whether somebody is to be reminded of this subject now: no more than once a day. Remembers that they were.
+    /// Whether the operator is to be reminded of this subject now: at most once a day. Remembers the reminder.
     ///
     /// # Errors
     /// When DynamoDB does not say.
     pub async fn remind(&self, subject: &'static str, now: OffsetDateTime) -> Result<bool, LedgerError> {
         let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(&format!("reminder#{subject}")))
+            .update(ItemType::Reminder.key(subject))
             .update_expression("SET #at = :now, #expires_at = :expires_at")
             .condition_expression("attribute_not_exists(#at) OR #at <= :before")
             .expression_attribute_names("#at", "at")
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
             .expression_attribute_values(":now", seconds(now))
             .expression_attribute_values(":before", seconds(now - REMINDED_EVERY))
             .expression_attribute_values(":expires_at", seconds(now + HELD_KEPT));
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
-            },
-        }
+        Ok(self.carry_out(update).await?.is_none())
     }
 
     fn decide_one(&self, id: InvitationId, decision: HeldDecision, now: OffsetDateTime) -> TransactWriteItem {
@@ -277,7 +275,7 @@ impl Ledger {
             .condition_expression("attribute_not_exists(#decision) AND #expires_at > :now")
             .expression_attribute_names("#decision", "decision")
             .expression_attribute_names("#decided_at", "decided_at")
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
             .expression_attribute_values(":decision", text(decision.name()))
             .expression_attribute_values(":now", seconds(now));
         let update = match decision {
@@ -301,45 +299,15 @@ impl Ledger {
     ) -> Result<Page, LedgerError> {
         let filter = "begins_with(#pk, :held) AND #expires_at > :now \
                       AND (attribute_not_exists(#decision) OR attribute_exists(#message))";
-        let all = ["pk", "expires_at", "decision"].iter().chain(attributes);
-        let projection: Vec<_> = all.clone().map(|name| format!("#{name}")).collect();
-        let names = all.chain(&["message"]).map(|name| (format!("#{name}"), (*name).to_owned())).collect();
+        let attributes = [&["pk", EXPIRES_AT, "decision"], attributes].concat();
         let values = Item::from([(":held".to_owned(), text(HELD)), (":now".to_owned(), seconds(now))]);
-        self.page(filter, &projection.join(", "), names, values, consistent, after).await
-    }
-
-    async fn page(
-        &self,
-        filter: &str,
-        projection: &str,
-        names: HashMap<String, String>,
-        values: Item,
-        consistent: bool,
-        after: Option<Item>,
-    ) -> Result<Page, LedgerError> {
-        let scan = self
-            .client
-            .scan()
-            .table_name(&self.table)
-            .filter_expression(filter)
-            .projection_expression(projection)
-            .set_expression_attribute_names(Some(names))
-            .set_expression_attribute_values(Some(values))
-            .consistent_read(consistent)
-            .limit(PAGE)
-            .set_exclusive_start_key(after);
-        let answer = scan.send().await.map_err(|error| LedgerError::Unavailable { cause: aws::cause(&error) })?;
-        // An empty key is the end as well.
-        let next = answer.last_evaluated_key.filter(|key| !key.is_empty());
-        Ok(Page { items: answer.items.unwrap_or_default(), next })
+        self.page(filter, &attributes, &["message"], values, consistent, after).await
     }
 
     /// All held items, and the items that say which leads a person has.
     async fn held_and_of(&self, person: &PersonKey) -> Result<Vec<Item>, LedgerError> {
         let filter = "begins_with(#pk, :held) OR #pk = :mails OR (#person = :person AND attribute_exists(#lead_id))";
         let names = ["pk", "person", "lead_id", "begun", "decision"];
-        let projection = names.map(|name| format!("#{name}")).join(", ");
-        let names: HashMap<_, _> = names.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect();
         let values = Item::from([
             (":held".to_owned(), text(HELD)),
             (":mails".to_owned(), text(&person_key(person))),
@@ -347,7 +315,7 @@ impl Ledger {
         ]);
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let page = self.page(filter, &projection, names.clone(), values.clone(), true, after.take()).await?;
+            let page = self.page(filter, &names, &[], values.clone(), true, after.take()).await?;
             all.extend(page.items);
             match page.next {
                 Some(next) => after = Some(next),
@@ -379,7 +347,7 @@ impl Ledger {
                 .key("pk", text(pk))
                 .condition_expression("attribute_not_exists(#decision) AND #expires_at > :now")
                 .expression_attribute_names("#decision", "decision")
-                .expression_attribute_names("#expires_at", "expires_at")
+                .expression_attribute_names("#expires_at", EXPIRES_AT)
                 .expression_attribute_values(":now", seconds(now));
             let delete = delete.build().expect("a table and a key are set");
             let day = day(now);
@@ -393,23 +361,12 @@ impl Ledger {
             }
         }
         let delete = self.client.delete_item().table_name(&self.table).key("pk", text(pk));
-        let unavailable = |error| LedgerError::Unavailable { cause: aws::cause::<DeleteItemError, _>(&error) };
-        delete.send().await.map(drop).map_err(unavailable)
+        delete.send().await.map(drop).map_err(|error| LedgerError::unavailable(&error))
     }
-}
-
-/// One page of a scan.
-struct Page {
-    items: Vec<Item>,
-    next: Option<Item>,
 }
 
 /// What the keys of held applications begin with.
 const HELD: &str = "held#";
-
-fn held_key(id: InvitationId) -> String {
-    format!("{HELD}{id}")
-}
 
 /// How an invitation names a lead whose address it does not know.
 fn person_of(lead: &LeadId) -> String {
@@ -424,7 +381,7 @@ fn held(item: &Item) -> Option<Held> {
         let number = item.get(attribute).and_then(|value: &AttributeValue| value.as_n().ok()?.parse().ok())?;
         OffsetDateTime::from_unix_timestamp(number).ok()
     };
-    let expires_at = at("expires_at")?;
+    let expires_at = at(EXPIRES_AT)?;
     let decision = of("decision").as_deref().and_then(HeldDecision::named);
     Some(Held {
         id: of("pk")?.strip_prefix(HELD)?.parse().ok()?,

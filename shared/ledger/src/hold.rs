@@ -4,7 +4,8 @@ use aws_sdk_dynamodb::types::{CancellationReason, Put, ReturnValuesOnConditionCh
 use onboarding::Invitation;
 use time::{Duration, OffsetDateTime};
 
-use crate::item::{Condition, Item, Reader, held_key, seconds, text};
+use crate::item::{Condition, EXPIRES_AT, Item, Reader, held_key, seconds, text};
+use crate::owner::{OWNER, Owner};
 use crate::places::Mark;
 use crate::{FAILED, Ledger, LedgerError};
 
@@ -51,7 +52,8 @@ impl Ledger {
             ("cause".to_owned(), text(cause)),
             ("source".to_owned(), text(invitation.source.name())),
             ("held_at".to_owned(), seconds(now)),
-            ("expires_at".to_owned(), seconds(expires_at)),
+            (OWNER.to_owned(), Owner::of(invitation).value()),
+            (EXPIRES_AT.to_owned(), seconds(expires_at)),
         ]);
         item.extend(network.map(|network| ("network".to_owned(), text(network))));
         let condition = Condition::absent_or_expired(now);
@@ -63,20 +65,41 @@ impl Ledger {
             .set_expression_attribute_values(Some(condition.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let put = TransactWriteItem::builder().put(put.build().expect("a table and an item are set")).build();
-        let Err(reasons) = self.transact(vec![put, self.mark(mark, true, now, expires_at)]).await? else {
-            return Ok(Holding::Now);
+        let reasons = match self.transact(vec![put, self.mark(mark, true, now, expires_at)]).await {
+            Ok(Ok(())) => return Ok(Holding::Now),
+            Ok(Err(reasons)) => reasons,
+            // Many copies at once collide with each other each time; one of them may have been held meanwhile.
+            Err(LedgerError::Contended) => return self.held_meanwhile(&pk, invitation, now).await,
+            Err(error) => return Err(error),
         };
         let failed = |n: usize| reasons.get(n).filter(|reason: &&CancellationReason| reason.code() == Some(FAILED));
         if failed(1).is_some_and(|marked| mark.is_other(marked)) {
             return Ok(Holding::OtherPayload);
         }
         let Some(before) = failed(0) else { return Ok(Holding::WasAccepted) };
-        let empty = Item::new();
-        let before = Reader { pk, item: before.item().unwrap_or(&empty) };
-        let is_same = before
-            .optional_text("message")
-            .and_then(|message| Invitation::decode(message).ok())
-            .is_none_or(|before| before.payload_hash() == invitation.payload_hash());
-        Ok(if is_same { Holding::Already } else { Holding::OtherPayload })
+        Ok(held_before(before.item(), invitation))
     }
+
+    /// What came of holding an application whose writes collided each time.
+    async fn held_meanwhile(
+        &self,
+        pk: &str,
+        invitation: &Invitation,
+        now: OffsetDateTime,
+    ) -> Result<Holding, LedgerError> {
+        let Some(item) = self.read(pk).await? else { return Err(LedgerError::Contended) };
+        match (Reader { pk: pk.to_owned(), item: &item }).time(EXPIRES_AT)? > now {
+            true => Ok(held_before(Some(&item), invitation)),
+            false => Err(LedgerError::Contended),
+        }
+    }
+}
+
+/// What an item means that was held before under an invitation's id.
+fn held_before(item: Option<&Item>, invitation: &Invitation) -> Holding {
+    let is_same = item
+        .and_then(|item| item.get("message")?.as_s().ok())
+        .and_then(|message| Invitation::decode(message).ok())
+        .is_none_or(|before| before.payload_hash() == invitation.payload_hash());
+    if is_same { Holding::Already } else { Holding::OtherPayload }
 }

@@ -1,15 +1,18 @@
 //! What the items look like.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::LeadId;
 use onboarding::{
     BegunMail, Ended, Invitation, InvitationId, Lease, LinkHash, MarkSent, Outcome, PersonKey, Pointer, Record,
 };
+use sha2::{Digest, Sha256};
 use time::{Date, Duration, OffsetDateTime};
 
-use crate::LedgerError;
+use crate::owner::{OWNER, Owner};
+use crate::{ItemType, LedgerError};
 
 /// How long an invitation is remembered: a message can be up to 14 days on the queue and 14 more among the dead
 /// letters.
@@ -31,6 +34,9 @@ pub(crate) const LEADS_KEPT: Duration = Duration::days(365 + 30);
 /// What is counted beside the outcomes: the invitations of which each gets one.
 pub(crate) const ACCEPTED: &str = "accepted";
 
+/// The attribute by which DynamoDB knows when it may delete an item, in Unix seconds.
+pub(crate) const EXPIRES_AT: &str = "expires_at";
+
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// When an item may be written.
@@ -41,9 +47,9 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// The names that the expression uses, each under itself: many an attribute's name is a word of DynamoDB's.
+    /// The names that the expression uses.
     pub(crate) fn names(&self) -> HashMap<String, String> {
-        self.names.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect()
+        placeholders(self.names)
     }
 
     pub(crate) fn absent_or_expired(now: OffsetDateTime) -> Self {
@@ -88,11 +94,12 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
         ("received_at".to_owned(), seconds(invitation.received_at)),
         ("expires_at".to_owned(), seconds(last_seen + INVITATIONS_KEPT)),
         ("person".to_owned(), text(record.person.as_ref().unwrap_or(&invitation.person()).as_str())),
+        (OWNER.to_owned(), Owner::of_record(invitation, record).value()),
         ("existing".to_owned(), AttributeValue::Bool(record.existing)),
         ("registered".to_owned(), AttributeValue::Bool(record.registered)),
         ("in_doubt".to_owned(), AttributeValue::Bool(record.in_doubt)),
         ("mailed".to_owned(), AttributeValue::Bool(record.mailed)),
-        ("unresolved_mails".to_owned(), AttributeValue::N(record.unresolved_mails.to_string())),
+        ("unresolved_mails".to_owned(), number(record.unresolved_mails)),
         ("left_out".to_owned(), AttributeValue::L(record.left_out.iter().map(|name| text(name)).collect())),
     ]);
     let mut optional = |name: &str, value: Option<AttributeValue>| {
@@ -125,7 +132,7 @@ pub(crate) fn mark_word(mark: MarkSent) -> Option<&'static str> {
 }
 
 pub(crate) fn invitation_key(id: InvitationId) -> String {
-    format!("invitation#{id}")
+    ItemType::Invitation.key(&id.to_string())
 }
 
 /// The item of what an on-click link points at.
@@ -134,6 +141,7 @@ pub(crate) fn pointer_item(pointer: &Pointer) -> Item {
         ("pk".to_owned(), text(&link_key(&pointer.link))),
         ("lead_id".to_owned(), text(&pointer.lead.to_string())),
         ("person".to_owned(), text(pointer.person.as_str())),
+        (OWNER.to_owned(), Owner::Person(pointer.person.clone()).value()),
         ("invitation".to_owned(), text(&pointer.invitation.to_string())),
         ("made_at".to_owned(), seconds(pointer.made_at)),
         ("valid_until".to_owned(), seconds(pointer.valid_until)),
@@ -142,22 +150,22 @@ pub(crate) fn pointer_item(pointer: &Pointer) -> Item {
 }
 
 pub(crate) fn link_key(link: &LinkHash) -> String {
-    format!("link#{}", link.as_str())
+    ItemType::Link.key(link.as_str())
 }
 
 /// The item of what we did with a lead.
 pub(crate) fn lead_key(lead: &LeadId) -> String {
-    format!("lead#{lead}")
+    ItemType::Lead.key(&lead.to_string())
 }
 
 /// The item of the mails that were begun on a day.
 pub(crate) fn mails_key(day: Date) -> String {
-    format!("mails#{day}")
+    ItemType::Mails.key(&day.to_string())
 }
 
 /// The item that counts the invitations of a day which were accepted, or had this outcome.
 pub(crate) fn count_key(day: Date, name: &str) -> String {
-    format!("count#{day}#{name}")
+    ItemType::Count.key(&format!("{day}#{name}"))
 }
 
 /// When the items of a day may go.
@@ -177,34 +185,52 @@ pub(crate) fn begun_mails(begun: &[BegunMail]) -> AttributeValue {
 
 /// The item of a held application.
 pub(crate) fn held_key(id: InvitationId) -> String {
-    format!("held#{id}")
+    ItemType::Held.key(&id.to_string())
 }
 
 /// The item of what a sender did on a day.
 pub(crate) fn sender_key(hash: &str) -> String {
-    format!("sender#{hash}")
+    ItemType::Sender.key(hash)
 }
 
 /// The item of the places of a person or a mailbox.
 pub(crate) fn places_key(hash: &str) -> String {
-    format!("places#{hash}")
+    ItemType::Places.key(hash)
 }
 
 /// The item that says that this very application came before.
 pub(crate) fn mark_key(mark: &str) -> String {
-    format!("mark#{mark}")
+    ItemType::Mark.key(mark)
 }
 
 pub(crate) fn person_key(person: &PersonKey) -> String {
-    format!("person#{}", person.as_str())
+    ItemType::Person.key(person.as_str())
 }
 
 pub(crate) fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
+pub(crate) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
 pub(crate) fn seconds(time: OffsetDateTime) -> AttributeValue {
-    AttributeValue::N(time.unix_timestamp().to_string())
+    number(time.unix_timestamp())
+}
+
+pub(crate) fn milliseconds(time: OffsetDateTime) -> i64 {
+    time.unix_timestamp() * 1000 + i64::from(time.millisecond())
+}
+
+/// What the table knows a secret by.
+pub(crate) fn hashed(secret: impl AsRef<[u8]>) -> String {
+    Sha256::digest(secret).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Names for expressions, each under itself: many an attribute's name is a reserved word of DynamoDB's.
+pub(crate) fn placeholders(names: &[&str]) -> HashMap<String, String> {
+    names.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect()
 }
 
 /// Reads the attributes of one item.
@@ -235,13 +261,18 @@ impl<'a> Reader<'a> {
         value.ok_or_else(|| self.corrupt(attribute))
     }
 
-    pub(crate) fn number(&self, attribute: &'static str) -> Result<i64, LedgerError> {
+    pub(crate) fn number<N: FromStr>(&self, attribute: &'static str) -> Result<N, LedgerError> {
         let value = self.item.get(attribute).and_then(|value| value.as_n().ok()?.parse().ok());
         value.ok_or_else(|| self.corrupt(attribute))
     }
 
     pub(crate) fn time(&self, attribute: &'static str) -> Result<OffsetDateTime, LedgerError> {
         OffsetDateTime::from_unix_timestamp(self.number(attribute)?).map_err(|_| self.corrupt(attribute))
+    }
+
+    /// A time in Unix nanoseconds.
+    pub(crate) fn nanosecond(&self, attribute: &'static str) -> Result<OffsetDateTime, LedgerError> {
+        OffsetDateTime::from_unix_timestamp_nanos(self.number(attribute)?).map_err(|_| self.corrupt(attribute))
     }
 
     pub(crate) fn optional_time(&self, attribute: &'static str) -> Result<Option<OffsetDateTime>, LedgerError> {
@@ -299,10 +330,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A number that counts from zero; zero in an item that does not have it.
-    pub(crate) fn count<N: TryFrom<i64> + Default>(&self, attribute: &'static str) -> Result<N, LedgerError> {
+    pub(crate) fn count<N: FromStr + Default>(&self, attribute: &'static str) -> Result<N, LedgerError> {
         if !self.item.contains_key(attribute) {
             return Ok(N::default());
         }
-        self.number(attribute)?.try_into().map_err(|_| self.corrupt(attribute))
+        self.number(attribute)
     }
 }

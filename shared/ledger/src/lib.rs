@@ -1,48 +1,35 @@
-//! The flow's memory in DynamoDB: claims and outcomes of invitations, the mails of each person and day, and counts.
-//!
-//! One table with a string key `pk`:
-//!
-//! | pk | attributes | kept |
-//! | --- | --- | --- |
-//! | `invitation#<id>` | `payload`, `received_at`, `person`, `registered`, `mark`, `holder`, `lease_until`, `lead_id`, `existing`, `in_doubt`, `mailed`, `unresolved_mails`, `unused_mail`, `left_out`, `outcome`, `cause`, `ended_by` (the message) | 30 days |
-//! | `person#<hash of the e-mail address>` | `version`, `begun` (a list of `at`, `invitation`), `mailed_at` | 14 days |
-//! | `link#<hash of the token>` | `lead_id`, `person` (whose address it was mailed to), `invitation`, `made_at`, `valid_until`, and once it was used `used_at`, `used_by` (a random id, of the page that was pressed) | 30 days after `valid_until` |
-//! | `lead#<lead id>` | `registered_at`: when we registered the lead with the portal; `marked_at`: the same moment, if that registration marked what a form had typed (`mark`: `sent`) or had nothing to mark (`not-needed`); another or no value means that it left identifiers unmarked, as earlier versions did; `proven`: a set of what may sign in, a field's schema name with a hash of its value, or `password`; `newest_link_used`: when the newest of its links was made that opened the portal | 395 days: as long as the longest link, and 30 more |
-//! | `mails#<day>` | `count`: mails that were begun on that day | 90 days |
-//! | `count#<day>#accepted` | `count`: invitations that were accepted on that day | 90 days |
-//! | `count#<day>#<outcome>` | `count`: those of them that ended so | 90 days |
-//! | `held#<invitation id>` | an application over an intake cap: `person`, `message` (the queue's), `cause`, `source`, `network` (a hash), `held_at`; once an operator decided `decision` (`accepted` or `discarded`) and `decided_at`, and no `message` once it is discarded or on the queue | 14 days; accepted, 14 more |
-//! | `count#<day>#held-accepted`, `count#<day>#held-discarded` | `count`: held applications on which an operator decided so on that day | 90 days |
-//! | `reminder#<subject>` | `at`: when the operator was last reminded of it | 14 days |
-//! | `sender#<hash of a network, form key or source and the day>` | `calls`, `mails`, `held`, and the applications of each window | two days |
-//! | `places#<hash of a person and network, or a mailbox>` | `n0`, `n1`, …: when applications were admitted, in Unix milliseconds, the newest first | an hour |
-//! | `mark#<hash of an application's id>` | `payload` (a hash), `until` when a repeat is not counted, `held`, if it is held | 30 days |
-//!
-//! What belongs together is written in one transaction, so that whatever dies when, an invitation is in the counts
-//! exactly as its own item says. `accepted` is the sum of the outcomes once nothing of that day is under way
-//! ([`Counts`]).
-//!
-//! Times are Unix seconds and days UTC. DynamoDB deletes an item up to two days after its `expires_at`
-//! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html>), so reads and conditions look at it
-//! themselves.
+#![doc = include_str!("../README.md")]
 
+mod allowance;
+mod attempts;
+mod budgets;
+mod challenges;
 mod course;
 mod held;
 mod hold;
 mod item;
+mod item_type;
 mod links;
+mod owner;
 mod places;
 mod restore;
+mod scan;
+mod sign_ins;
 mod standing;
 mod traces;
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use futures::future::try_join;
 use leadsquared::LeadId;
@@ -50,14 +37,18 @@ use onboarding::{Booking, Claim, Invitation, Lease, MailBook, Outcome, PersonKey
 use time::{Date, OffsetDateTime};
 
 use crate::item::{
-    ACCEPTED, Condition, Item, LEADS_KEPT, MAILS_KEPT, Reader, State, begun_mails, count_key, counts_expire,
-    invitation_item, lead_key, mails_key, mark_word, person_key, pointer_item, seconds, text,
+    ACCEPTED, Condition, EXPIRES_AT, Item, LEADS_KEPT, MAILS_KEPT, Reader, State, begun_mails, count_key,
+    counts_expire, invitation_item, lead_key, mails_key, mark_word, number, person_key, pointer_item, seconds, text,
 };
+use crate::owner::OWNER;
 
+pub use challenges::Waiting;
 pub use course::Course;
 pub use held::{Held, HeldDecision, HeldMessage, HeldWaiting};
 pub use hold::{HELD_FOR, Hold, Holding};
+pub use item_type::{BelongsTo, ItemType};
 pub use links::Link;
+pub use owner::{MalformedOwner, OwnedItem, Owner};
 pub use places::{Bound, Counted, Mark, Places, Sender, Taken};
 pub use restore::Restored;
 pub use standing::{Registered, Standing};
@@ -80,6 +71,9 @@ pub enum LedgerError {
     /// Another attempt took the invitation over because this one was out of time. Nothing was written.
     #[error("the claim ran out and another attempt has it now")]
     ClaimLost,
+    /// Other requests wrote the same item each time. Nothing was written.
+    #[error("too many requests wrote the same item at once")]
+    Contended,
     /// DynamoDB did not answer, or not with success.
     #[error(
         "DynamoDB did not carry out the request ({cause}); if this lasts, check the table's name and the function's role"
@@ -99,22 +93,62 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether the table is there and was asked for more than it permits: somebody may have done that on purpose.
+    pub(crate) fn unavailable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Self {
+        Self::Unavailable { cause: aws::cause(error) }
+    }
+
+    /// The item that did not fulfil the condition of a write, as far as the write asked for it; the error, if that was
+    /// not the reason.
+    pub(crate) fn stood_in_the_way<E: Conditional + ProvideErrorMetadata, R>(
+        error: SdkError<E, R>,
+    ) -> Result<Option<Item>, Self> {
+        match error.as_service_error().and_then(E::unmet) {
+            Some(unmet) => Ok(unmet.item().cloned()),
+            None => Err(Self::unavailable(&error)),
+        }
+    }
+
+    /// Whether the table is there and was asked for more than it permits, perhaps on purpose.
     pub fn is_throttled(&self) -> bool {
         const CODES: [&str; 4] = ["Throttl", "ProvisionedThroughputExceeded", "RequestLimitExceeded", CONFLICT];
         match self {
             Self::Unavailable { cause } => CODES.iter().any(|code| cause.contains(code)),
+            Self::Contended => true,
             Self::ClaimLost | Self::Corrupt { .. } => false,
         }
     }
 
-    /// Whether it lasts until somebody changes something: the table is not there or not permitted, or an item is
+    /// Whether it lasts until an operator changes something: the table is not there or not permitted, or an item is
     /// broken.
     pub fn is_for_operator(&self) -> bool {
         match self {
-            Self::ClaimLost => false,
+            Self::ClaimLost | Self::Contended => false,
             Self::Unavailable { cause } => aws::is_for_operator(cause),
             Self::Corrupt { .. } => true,
+        }
+    }
+}
+
+/// The error of a write that can carry a condition.
+pub(crate) trait Conditional {
+    /// What DynamoDB says when the condition does not hold.
+    fn unmet(&self) -> Option<&ConditionalCheckFailedException>;
+}
+
+impl Conditional for PutItemError {
+    fn unmet(&self) -> Option<&ConditionalCheckFailedException> {
+        match self {
+            Self::ConditionalCheckFailedException(unmet) => Some(unmet),
+            _ => None,
+        }
+    }
+}
+
+impl Conditional for UpdateItemError {
+    fn unmet(&self) -> Option<&ConditionalCheckFailedException> {
+        match self {
+            Self::ConditionalCheckFailedException(unmet) => Some(unmet),
+            _ => None,
         }
     }
 }
@@ -155,15 +189,26 @@ impl Ledger {
             // DynamoDB refuses a map that is there and empty.
             .set_expression_attribute_values(Some(condition.values.clone()).filter(|values| !values.is_empty()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match put.send().await {
-            Ok(_) => Ok(Ok(())),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    let old = failed.item().cloned().unwrap_or_default();
-                    Ok(if old == item { Ok(()) } else { Err(old) })
-                }
-                _ => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
-            },
+        let Err(error) = put.send().await else { return Ok(Ok(())) };
+        let old = LedgerError::stood_in_the_way(error)?.unwrap_or_default();
+        Ok(if old == item { Ok(()) } else { Err(old) })
+    }
+
+    /// An update of one item.
+    fn update(&self, pk: String) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.table).key("pk", text(&pk))
+    }
+
+    /// Carries an update out; the item that did not fulfil its condition, as far as the update asks for it.
+    async fn carry_out(&self, update: UpdateItemFluentBuilder) -> Result<Option<Item>, LedgerError> {
+        Ok(self.carry_out_and_return(update).await?.err())
+    }
+
+    /// The same; the attributes that the update asks for, if its condition holds.
+    async fn carry_out_and_return(&self, update: UpdateItemFluentBuilder) -> Result<Result<Item, Item>, LedgerError> {
+        match update.send().await {
+            Ok(done) => Ok(Ok(done.attributes.unwrap_or_default())),
+            Err(error) => Ok(Err(LedgerError::stood_in_the_way(error)?.unwrap_or_default())),
         }
     }
 
@@ -182,7 +227,7 @@ impl Ledger {
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                     cancelled.cancellation_reasons()
                 }
-                _ => return Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
+                _ => return Err(LedgerError::unavailable(&error)),
             };
             let other =
                 reasons.iter().filter_map(CancellationReason::code).find(|code| !["None", CONFLICT].contains(code));
@@ -192,7 +237,7 @@ impl Ledger {
                 None => {}
             }
         }
-        Err(LedgerError::Unavailable { cause: CONFLICT.to_owned() })
+        Err(LedgerError::Contended)
     }
 
     fn put_if(&self, item: Item, condition: Condition) -> TransactWriteItem {
@@ -213,14 +258,14 @@ impl Ledger {
             .key("pk", text(&pk))
             .update_expression("ADD #count :by SET #expires_at = :expires_at")
             .expression_attribute_names("#count", "count")
-            .expression_attribute_names("#expires_at", "expires_at")
-            .expression_attribute_values(":by", AttributeValue::N(by.to_string()))
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":by", number(by))
             .expression_attribute_values(":expires_at", seconds(expire));
         let update = match below {
             None => update,
             Some(below) => update
                 .condition_expression("attribute_not_exists(#count) OR #count < :below")
-                .expression_attribute_values(":below", AttributeValue::N(below.to_string())),
+                .expression_attribute_values(":below", number(below)),
         };
         TransactWriteItem::builder().update(update.build().expect("a table, a key and an expression are set")).build()
     }
@@ -234,20 +279,25 @@ impl Ledger {
     /// became of the mark of its identifiers. The first registration counts: what it left unmarked stays so.
     fn registration(&self, record: &Record, at: OffsetDateTime) -> Option<TransactWriteItem> {
         let lead = record.lead.filter(|_| record.registered)?;
+        let owner = record.person.clone().map_or(Owner::Lead(lead), Owner::Person);
         let update = Update::builder()
             .table_name(&self.table)
             .key("pk", text(&lead_key(&lead)))
             .expression_attribute_names("#registered_at", "registered_at")
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_names("#owner", OWNER)
             .expression_attribute_values(":at", seconds(at))
+            .expression_attribute_values(":owner", owner.value())
             .expression_attribute_values(":expires_at", seconds(at + LEADS_KEPT));
         let update = match mark_word(record.mark) {
-            None => update
-                .update_expression("SET #registered_at = if_not_exists(#registered_at, :at), #expires_at = :expires_at"),
+            None => update.update_expression(
+                "SET #registered_at = if_not_exists(#registered_at, :at), #owner = :owner, #expires_at = :expires_at",
+            ),
             Some(mark) => update
                 .update_expression(
-                    "SET #registered_at = if_not_exists(#registered_at, :at), #marked_at = if_not_exists(#marked_at, :at), \
-                     #mark = if_not_exists(#mark, :mark), #expires_at = :expires_at",
+                    "SET #registered_at = if_not_exists(#registered_at, :at), \
+                     #marked_at = if_not_exists(#marked_at, :at), \
+                     #mark = if_not_exists(#mark, :mark), #owner = :owner, #expires_at = :expires_at",
                 )
                 .expression_attribute_names("#marked_at", "marked_at")
                 .expression_attribute_names("#mark", "mark")
@@ -263,21 +313,23 @@ impl Ledger {
         let update = Update::builder()
             .table_name(&self.table)
             .key("pk", text(&person_key(&person)))
-            .update_expression("SET #mailed_at = :mailed_at, #expires_at = :expires_at")
+            .update_expression("SET #mailed_at = :mailed_at, #owner = :owner, #expires_at = :expires_at")
             .expression_attribute_names("#mailed_at", "mailed_at")
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
             .expression_attribute_values(":mailed_at", seconds(at))
+            .expression_attribute_values(":owner", Owner::of_record(invitation, record).value())
             .expression_attribute_values(":expires_at", seconds(at + MAILS_KEPT));
         TransactWriteItem::builder().update(update.build().expect("a table, a key and an expression are set")).build()
     }
 
     async fn read(&self, pk: &str) -> Result<Option<Item>, LedgerError> {
         let get = self.client.get_item().table_name(&self.table).key("pk", text(pk)).consistent_read(true);
-        let answer = get.send().await.map_err(|error| LedgerError::Unavailable { cause: aws::cause(&error) })?;
+        let answer = get.send().await.map_err(|error| LedgerError::unavailable(&error))?;
         Ok(answer.item)
     }
 
-    async fn read_count<N: TryFrom<i64> + Default>(&self, pk: String) -> Result<N, LedgerError> {
+    async fn read_count<N: FromStr + Default>(&self, pk: String) -> Result<N, LedgerError> {
         let item = self.read(&pk).await?.unwrap_or_default();
         Reader { pk, item: &item }.count("count")
     }
@@ -324,7 +376,7 @@ impl onboarding::Ledger for Ledger {
             None => Condition::held_by_nobody(),
             Some(_) if old.time("lease_until")? > now => return Ok(Claim::Held),
             Some(holder) => {
-                // It died at work: nobody knows how far it came.
+                // The attempt crashed: how far it came is unknown.
                 record.in_doubt = record.lead.is_none();
                 Condition::held_by(holder)
             }
@@ -370,25 +422,26 @@ impl onboarding::Ledger for Ledger {
         booking: &Booking,
         pointer: Option<&Pointer>,
     ) -> Result<bool, LedgerError> {
-        let version = |version: u64| AttributeValue::N(version.to_string());
         let book = Update::builder()
             .table_name(&self.table)
             .key("pk", text(&person_key(&booking.person)))
-            .update_expression("SET #version = :next, #begun = :begun, #expires_at = :expires_at")
+            .update_expression("SET #version = :next, #begun = :begun, #owner = :owner, #expires_at = :expires_at")
             .condition_expression(match booking.version {
                 0 => "attribute_not_exists(#version)",
                 _ => "#version = :version",
             })
             .expression_attribute_names("#version", "version")
             .expression_attribute_names("#begun", "begun")
-            .expression_attribute_names("#expires_at", "expires_at")
-            .expression_attribute_values(":next", version(booking.version + 1))
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":owner", Owner::Person(booking.person.clone()).value())
+            .expression_attribute_values(":next", number(booking.version + 1))
             .expression_attribute_values(":begun", begun_mails(&booking.begun))
             .expression_attribute_values(":expires_at", seconds(booking.at + MAILS_KEPT));
         // DynamoDB refuses a value that no expression uses.
         let book = match booking.version {
             0 => book,
-            seen => book.expression_attribute_values(":version", version(seen)),
+            seen => book.expression_attribute_values(":version", number(seen)),
         };
         let book = book.build().expect("a table, a key and an expression are set");
         let intent = invitation_item(invitation, lease, State::AtWork, record);

@@ -1,18 +1,17 @@
 //! Login links from the moment they are in a mail.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use leadsquared::LeadId;
 use onboarding::{LinkHash, Pointer};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::item::{Item, LEADS_KEPT, Reader, lead_key, link_key, seconds, text};
+use crate::item::{EXPIRES_AT, LEADS_KEPT, Reader, lead_key, link_key, seconds, text};
+use crate::owner::{OWNER, Owner};
 use crate::{Ledger, LedgerError};
 
-/// How long whoever used a link up may use it again. A button that is pressed twice is sent twice, and browsers show
-/// the answer to the second press.
+/// How long the browser that used a link may use it again. A button that is pressed twice is sent twice, and browsers
+/// show the answer to the second press.
 const PRESSED_AGAIN: Duration = Duration::seconds(30);
 
 /// A login link as the ledger has it.
@@ -71,7 +70,7 @@ impl Ledger {
         Ok(is_same && item.optional_time("used_at")?.is_some_and(|at| now - at < PRESSED_AGAIN))
     }
 
-    /// Makes a link good again that `holder` used up in vain; no other one.
+    /// Makes a link usable again that `holder` used in vain; no other one.
     ///
     /// # Errors
     /// When DynamoDB does not say.
@@ -93,10 +92,12 @@ impl Ledger {
     pub async fn link_opened(&self, pointer: &Pointer, now: OffsetDateTime) -> Result<(), LedgerError> {
         let update = self
             .update(lead_key(&pointer.lead))
-            .update_expression("SET #newest = :made_at, #expires_at = :expires_at")
+            .update_expression("SET #newest = :made_at, #owner = :owner, #expires_at = :expires_at")
             .condition_expression("attribute_not_exists(#newest) OR #newest < :made_at")
             .expression_attribute_names("#newest", "newest_link_used")
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":owner", Owner::Person(pointer.person.clone()).value())
             .expression_attribute_values(":made_at", seconds(pointer.made_at))
             .expression_attribute_values(":expires_at", seconds(now + LEADS_KEPT));
         self.carry_out(update).await.map(drop)
@@ -113,12 +114,15 @@ impl Ledger {
                 .update_expression(expression)
                 .expression_attribute_names("#registered_at", "registered_at")
                 .expression_attribute_names("#marked_at", "marked_at")
-                .expression_attribute_names("#expires_at", "expires_at")
+                .expression_attribute_names("#owner", OWNER)
+                .expression_attribute_names("#expires_at", EXPIRES_AT)
+                .expression_attribute_values(":owner", Owner::Lead(*lead).value())
                 .expression_attribute_values(":at", seconds(at))
                 .expression_attribute_values(":expires_at", seconds(at + LEADS_KEPT))
         };
         let first = update(
-            "SET #registered_at = :at, #marked_at = :at, #mark = if_not_exists(#mark, :mark), #expires_at = :expires_at",
+            "SET #registered_at = :at, #marked_at = :at, #mark = if_not_exists(#mark, :mark), \
+             #owner = if_not_exists(#owner, :owner), #expires_at = :expires_at",
         )
         .expression_attribute_names("#mark", "mark")
         .expression_attribute_values(":mark", text("not-needed"))
@@ -126,26 +130,12 @@ impl Ledger {
         if self.carry_out(first).await?.is_none() {
             return Ok(());
         }
-        // An earlier version registered it, and it stays one of those, whoever writes to the item next.
-        let again = update("SET #registered_at = :at, #marked_at = :never, #expires_at = :expires_at")
-            .expression_attribute_values(":never", seconds(OffsetDateTime::UNIX_EPOCH));
+        // An earlier version registered it: it stays unmarked, whatever is written to the item next.
+        let again = update(
+            "SET #registered_at = :at, #marked_at = :never, #owner = if_not_exists(#owner, :owner), \
+             #expires_at = :expires_at",
+        )
+        .expression_attribute_values(":never", seconds(OffsetDateTime::UNIX_EPOCH));
         self.carry_out(again).await.map(drop)
-    }
-
-    pub(crate) fn update(&self, pk: String) -> UpdateItemFluentBuilder {
-        self.client.update_item().table_name(&self.table).key("pk", text(&pk))
-    }
-
-    /// Carries an update out; the item that did not fulfil its condition, as far as the update asks for it.
-    pub(crate) async fn carry_out(&self, update: UpdateItemFluentBuilder) -> Result<Option<Item>, LedgerError> {
-        match update.send().await {
-            Ok(_) => Ok(None),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                    Ok(Some(failed.item().cloned().unwrap_or_default()))
-                }
-                _ => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
-            },
-        }
     }
 }

@@ -14,8 +14,9 @@ use aws_sdk_dynamodb::types::{
 };
 use time::OffsetDateTime;
 
-use crate::item::{Item, Reader, mark_key, places_key, seconds, sender_key, text};
-use crate::{CONFLICT, FAILED, Ledger, LedgerError};
+use crate::item::{EXPIRES_AT, Item, Reader, mark_key, milliseconds, number, places_key, seconds, sender_key, text};
+use crate::owner::{OWNER, Owner};
+use crate::{FAILED, Ledger, LedgerError};
 
 /// How often a place is looked for that is given back while others take and give back theirs.
 const ATTEMPTS: usize = 5;
@@ -88,6 +89,8 @@ pub struct Mark {
     pub hash: String,
     /// A hash of what the application says, in hexadecimal.
     pub payload: String,
+    /// Whose application it is. The places that it takes belong to the same person.
+    pub owner: Owner,
 }
 
 /// What came of asking for places.
@@ -171,8 +174,8 @@ impl Ledger {
                 .update_expression(expression(&adds))
                 .condition_expression("attribute_not_exists(#held) OR #held < :most")
                 .expression_attribute_names("#held", &held.name)
-                .expression_attribute_values(":held", number(held.by.into()))
-                .expression_attribute_values(":most", number(most.into()));
+                .expression_attribute_values(":held", number(held.by))
+                .expression_attribute_values(":most", number(most));
         }
         match update.send().await {
             Ok(_) => Ok(true),
@@ -191,7 +194,7 @@ impl Ledger {
             .table_name(&self.table)
             .key("pk", text(&sender_key(&sender.hash)))
             .update_expression(expression(&adds(bounds.len())))
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
             .expression_attribute_values(":expires_at", seconds(sender.expires_at));
         for (n, bound) in bounds.iter().enumerate() {
             update = update
@@ -206,12 +209,12 @@ impl Ledger {
     /// # Errors
     /// When DynamoDB does not say. The places may be taken then.
     pub async fn take_places(&self, places: &[Places], mark: &Mark, now: OffsetDateTime) -> Result<Taken, LedgerError> {
-        let mut writes: Vec<_> = places.iter().map(|places| self.take_place(places, now)).collect();
+        let mut writes: Vec<_> = places.iter().map(|places| self.take_place(places, &mark.owner, now)).collect();
         writes.push(self.mark(mark, false, now, now + REPEATS_KNOWN));
         let reasons = match self.transact(writes).await {
             Ok(Ok(())) => return Ok(Taken::All),
             Ok(Err(reasons)) => reasons,
-            Err(LedgerError::Unavailable { cause }) if cause == CONFLICT => return Ok(Taken::Contended),
+            Err(LedgerError::Contended) => return Ok(Taken::Contended),
             Err(error) => return Err(error),
         };
         let failed = |reason: &CancellationReason| reason.code() == Some(FAILED);
@@ -234,7 +237,7 @@ impl Ledger {
 
     /// The newest place is in slot 0, and every other one moves on: what falls out at the end is the oldest. If that
     /// is older than the window, there were fewer than `count` in it. One write, without a look at the item first.
-    fn take_place(&self, places: &Places, now: OffsetDateTime) -> TransactWriteItem {
+    fn take_place(&self, places: &Places, owner: &Owner, now: OffsetDateTime) -> TransactWriteItem {
         let last = places.count.clamp(1, Places::MOST) - 1;
         let mut moved = format!("SET {} = :now", slot(0));
         for n in 1..=last {
@@ -245,9 +248,11 @@ impl Ledger {
         let mut update = Update::builder()
             .table_name(&self.table)
             .key("pk", text(&places_key(&places.hash)))
-            .update_expression(format!("{moved}, #expires_at = :expires_at"))
+            .update_expression(format!("{moved}, #owner = :owner, #expires_at = :expires_at"))
             .condition_expression(format!("attribute_not_exists({0}) OR {0} <= :begin", slot(last)))
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":owner", owner.value())
             .expression_attribute_values(":now", number(milliseconds(now)))
             .expression_attribute_values(":begin", number(begin))
             .expression_attribute_values(":expires_at", seconds(expiry))
@@ -268,25 +273,26 @@ impl Ledger {
         now: OffsetDateTime,
         until: OffsetDateTime,
     ) -> TransactWriteItem {
+        const SET: &str = "SET #until = :until, #expires_at = :expires_at, #payload = :payload, #owner = :owner";
         const FREE: &str = "attribute_not_exists(#until) OR (#until <= :now AND #payload = :payload)";
         let update = Update::builder()
             .table_name(&self.table)
             .key("pk", text(&mark_key(&mark.hash)))
             .expression_attribute_names("#until", UNTIL)
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
             .expression_attribute_names("#payload", PAYLOAD)
             .expression_attribute_names("#held", HELD)
+            .expression_attribute_values(":owner", mark.owner.value())
             .expression_attribute_values(":payload", text(&mark.payload))
             .expression_attribute_values(":until", seconds(until))
             .expression_attribute_values(":expires_at", seconds(until.max(now + MARKS_KEPT)))
             .expression_attribute_values(":now", seconds(now))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let update = match is_held {
-            false => update
-                .update_expression("SET #until = :until, #expires_at = :expires_at, #payload = :payload REMOVE #held")
-                .condition_expression(FREE),
+            false => update.update_expression(format!("{SET} REMOVE #held")).condition_expression(FREE),
             true => update
-                .update_expression("SET #until = :until, #expires_at = :expires_at, #payload = :payload, #held = :held")
+                .update_expression(format!("{SET}, #held = :held"))
                 .expression_attribute_values(":held", AttributeValue::Bool(true))
                 .condition_expression(format!("{FREE} OR attribute_exists(#held)")),
         };
@@ -309,7 +315,7 @@ impl Ledger {
             .update(mark_key(&mark.hash))
             .update_expression("SET #expires_at = :at REMOVE #until, #payload")
             .condition_expression("attribute_not_exists(#held)")
-            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
             .expression_attribute_names("#until", UNTIL)
             .expression_attribute_names("#payload", PAYLOAD)
             .expression_attribute_names("#held", HELD)
@@ -340,7 +346,7 @@ impl Ledger {
             let Some(found) = (0..=last).find(|n| item.plain(&slot(*n)) == milliseconds(at)) else { return Ok(()) };
             position = found;
         }
-        Err(LedgerError::Unavailable { cause: CONFLICT.to_owned() })
+        Err(LedgerError::Contended)
     }
 }
 
@@ -370,12 +376,4 @@ fn adds(bounds: usize) -> String {
 /// The attribute of a place: no word of DynamoDB's.
 fn slot(n: u32) -> String {
     format!("n{n}")
-}
-
-fn number(value: i64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
-}
-
-fn milliseconds(time: OffsetDateTime) -> i64 {
-    time.unix_timestamp() * 1000 + i64::from(time.millisecond())
 }

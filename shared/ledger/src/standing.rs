@@ -1,14 +1,14 @@
-//! What the ledger knows of how somebody may sign in to a lead.
+//! What the ledger knows of signing in to a lead: how it was registered, and what was proven.
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::LeadId;
 use time::OffsetDateTime;
 
-use crate::item::{LEADS_KEPT, Reader, lead_key, seconds, text};
-use crate::{Ledger, LedgerError};
+use crate::item::{EXPIRES_AT, Item, LEADS_KEPT, Reader, lead_key, seconds, text};
+use crate::owner::{OWNER, Owner};
+use crate::{ItemType, Ledger, LedgerError};
 
 /// What was written down about signing in to a lead: what was proven, which stays so whatever becomes of the mark, and
 /// what the ledger knows of leads that have no mark.
@@ -33,7 +33,7 @@ pub enum Registered {
 }
 
 impl Ledger {
-    /// How somebody may sign in to a lead, as far as it was written down.
+    /// How a person may sign in to a lead, as far as it was written down.
     ///
     /// # Errors
     /// When the table cannot be read, or not understood.
@@ -56,43 +56,35 @@ impl Ledger {
         Ok(Standing { registered, proven })
     }
 
-    /// Keeps for good what is known of leads that were registered unmarked: once it is forgotten, they would be taken
-    /// for leads of the sales team. Says of how many that had an end before. What it reads may be a moment old.
+    /// Keeps for good what is known of leads that were registered unmarked: once that is forgotten, they would be taken
+    /// for leads of the sales team. Returns how many had an expiry before. What it reads may be a moment old. A call
+    /// that is cut short is continued by the next one.
     ///
     /// # Errors
     /// When the table cannot be read or written. Some may have been kept then.
-    pub async fn keep_unmarked(&self) -> Result<u64, LedgerError> {
-        const UNMARKED: &str = "begins_with(pk, :lead) AND attribute_exists(registered_at) AND \
-                                (attribute_not_exists(marked_at) OR marked_at <> registered_at) AND \
-                                attribute_exists(expires_at)";
-        let failed = |cause| LedgerError::Unavailable { cause };
-        let (mut kept, mut after) = (0, None);
+    pub async fn keep_unmarked(&self, now: OffsetDateTime) -> Result<u64, LedgerError> {
+        const UNMARKED: &str = "begins_with(#pk, :lead) AND attribute_exists(#registered_at) AND \
+                                (attribute_not_exists(#marked_at) OR #marked_at <> #registered_at) AND \
+                                attribute_exists(#expires_at)";
+        let mut scan = self.shared_scan("unmarked-leads", now).await?;
+        let mut kept = 0;
         loop {
-            let scan = self
-                .client
-                .scan()
-                .table_name(&self.table)
-                .projection_expression("pk")
-                .filter_expression(UNMARKED)
-                .expression_attribute_values(":lead", text("lead#"))
-                .set_exclusive_start_key(after.take());
-            let page = scan.send().await.map_err(|error| failed(aws::cause(&error)))?;
-            for pk in page.items().iter().filter_map(|item| item.get("pk")) {
-                let update = self.client.update_item().table_name(&self.table).key("pk", pk.clone());
-                // An item that somebody erased meanwhile stays erased.
-                let update = update.update_expression("REMOVE expires_at").condition_expression("attribute_exists(pk)");
-                match update.send().await {
-                    Ok(_) => kept += 1,
-                    Err(error)
-                        if error
-                            .as_service_error()
-                            .is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {}
-                    Err(error) => return Err(failed(aws::cause(&error))),
-                }
+            let values = Item::from([(":lead".to_owned(), text(&ItemType::Lead.key("")))]);
+            let others = ["registered_at", "marked_at", EXPIRES_AT];
+            let page = self.page(UNMARKED, &["pk"], &others, values, false, scan.after.clone()).await?;
+            for item in &page.items {
+                let pk = Reader { pk: String::new(), item }.text("pk")?;
+                let update = self
+                    .update(pk.to_owned())
+                    .update_expression("REMOVE #expires_at")
+                    // An item that was erased meanwhile stays erased.
+                    .condition_expression("attribute_exists(#pk)")
+                    .expression_attribute_names("#expires_at", EXPIRES_AT)
+                    .expression_attribute_names("#pk", "pk");
+                kept += u64::from(self.carry_out(update).await?.is_none());
             }
-            match page.last_evaluated_key {
-                Some(next) => after = Some(next),
-                None => return Ok(kept),
+            if self.turn_page(&mut scan, page.next, now).await? {
+                return Ok(kept);
             }
         }
     }
@@ -102,18 +94,17 @@ impl Ledger {
     /// # Errors
     /// When DynamoDB does not say.
     pub async fn proven(&self, lead: &LeadId, what: &[String], now: OffsetDateTime) -> Result<(), LedgerError> {
-        let names = what.to_vec();
         let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(&lead_key(lead)))
-            .update_expression("ADD #proven :names SET #expires_at = :expires_at")
+            .update(lead_key(lead))
+            .update_expression(
+                "ADD #proven :names SET #owner = if_not_exists(#owner, :owner), #expires_at = :expires_at",
+            )
             .expression_attribute_names("#proven", "proven")
-            .expression_attribute_names("#expires_at", "expires_at")
-            .expression_attribute_values(":names", AttributeValue::Ss(names))
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":names", AttributeValue::Ss(what.to_vec()))
+            .expression_attribute_values(":owner", Owner::Lead(*lead).value())
             .expression_attribute_values(":expires_at", seconds(now + LEADS_KEPT));
-        let done = update.send().await;
-        done.map(drop).map_err(|error| LedgerError::Unavailable { cause: aws::cause(&error) })
+        self.carry_out(update).await.map(drop)
     }
 }

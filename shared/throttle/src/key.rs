@@ -1,10 +1,12 @@
+//! What is counted together.
+
 use std::fmt;
 
 use onboarding::digest;
 
 /// What is counted together, such as the sign-ins of one person from one address.
 ///
-/// Kept as a hash: neither the table nor a log has the person or the address in it. `Debug` shows the kind only.
+/// Stored as a hash: the person and the address are neither in the table nor in a log. `Debug` shows the kind only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ThrottleKey {
     kind: &'static str,
@@ -23,9 +25,9 @@ impl ThrottleKey {
         self.kind
     }
 
-    /// The key of its item.
-    pub(crate) fn pk(&self) -> String {
-        format!("throttle#{}", hex::encode(self.hash))
+    /// The stored form: a SHA-256 in hexadecimal.
+    pub fn hash(&self) -> String {
+        hex::encode(self.hash)
     }
 }
 
@@ -47,7 +49,7 @@ mod tests {
     fn keys_are_the_same_only_if_kind_and_every_part_are() {
         assert_eq!(key("a", &["b", "c"]), key("a", &["b", "c"]));
         for other in [key("a", &["bc"]), key("a", &["b", "c", ""]), key("ab", &["c"]), key("c", &["b", "a"])] {
-            assert_ne!(key("a", &["b", "c"]).pk(), other.pk());
+            assert_ne!(key("a", &["b", "c"]).hash(), other.hash());
         }
     }
 
@@ -55,6 +57,6 @@ mod tests {
     fn a_key_shows_nothing_of_its_parts() {
         let key = key("sign-in by identity", &["canary@example.test"]);
         assert_eq!(format!("{key:?}"), "ThrottleKey(sign-in by identity)");
-        assert!(key.pk().starts_with("throttle#") && key.pk().len() == 73 && !key.pk().contains("canary"));
+        assert!(key.hash().len() == 64 && !key.hash().contains("canary"));
     }
 }

@@ -1,9 +1,11 @@
+//! What a network address is counted by.
+
 use std::net::IpAddr;
 
-/// What a network address is counted by.
+/// A network, by which the addresses in it are counted together.
 ///
-/// An IPv4 address is one. Of IPv6 a host has a whole /64 to choose from, and whoever gets a network gets up to a /48, free of
-/// charge (<https://www.rfc-editor.org/rfc/rfc6177>): that is the site.
+/// An IPv4 address is a network of its own. Of IPv6 a host has a whole /64 to choose from, and a subscriber gets up to
+/// a /48 free of charge (<https://www.rfc-editor.org/rfc/rfc6177>): that is the site.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Network {
     own: Vec<u8>,

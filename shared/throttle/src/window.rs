@@ -1,3 +1,5 @@
+//! How many in which time, and whether one more is admitted.
+
 use std::time::Duration;
 
 /// So many in any stretch of a window's length.
@@ -9,10 +11,25 @@ pub struct Limit {
     pub window: Duration,
 }
 
+/// Whether an attempt may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may, and has been counted.
+    Admitted,
+    /// It may not, and has not been counted.
+    Refused {
+        /// When another attempt makes sense: at most a window.
+        retry_after: Duration,
+    },
+}
+
 impl Limit {
-    /// Who has a place once one more is admitted `now`, of those who had one; or how long it is until a place is free.
-    /// Times are Unix milliseconds.
-    pub(crate) fn slide(&self, taken: &[i64], now: i64) -> Result<Vec<i64>, Duration> {
+    /// The times of all attempts that count once one more is admitted `now`, from those that were `taken` before. Times
+    /// are Unix milliseconds.
+    ///
+    /// # Errors
+    /// The time until one more is admitted, where it is not.
+    pub fn slide(&self, taken: &[i64], now: i64) -> Result<Vec<i64>, Duration> {
         let window = i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
         let begin = now.saturating_sub(window);
         let mut recent: Vec<i64> = taken.iter().copied().filter(|time| *time > begin).collect();
