@@ -1,39 +1,39 @@
-//! How many in which time, and whether one more is admitted.
+//! The sliding window: whether one more attempt is admitted.
 
 use std::time::Duration;
 
-/// So many in any stretch of a window's length.
+/// The most attempts in any period of the length of the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many; of none, nothing is ever admitted.
+    /// The number of attempts. With 0 none is ever admitted.
     pub count: u32,
-    /// How long the window is; parts of a millisecond do not count.
+    /// The length of the window; fractions of a millisecond are ignored.
     pub window: Duration,
 }
 
 /// Whether an attempt may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It may, and has been counted.
+    /// It may be made, and was counted.
     Admitted,
-    /// It may not, and has not been counted.
+    /// It may not be made, and was not counted.
     Refused {
-        /// When another attempt makes sense: at most a window.
+        /// The time after which an attempt can be admitted: at most the window.
         retry_after: Duration,
     },
 }
 
 impl Limit {
-    /// The times of all attempts that count once one more is admitted `now`, from those that were `taken` before. Times
-    /// are Unix milliseconds.
+    /// Admits one more attempt at `now`: the times of all attempts that count afterwards, from the times `taken` so far.
+    /// Times are Unix milliseconds.
     ///
     /// # Errors
-    /// The time until one more is admitted, where it is not.
+    /// When the window is full: the time until one more attempt is admitted.
     pub fn slide(&self, taken: &[i64], now: i64) -> Result<Vec<i64>, Duration> {
         let window = i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
         let begin = now.saturating_sub(window);
         let mut recent: Vec<i64> = taken.iter().copied().filter(|time| *time > begin).collect();
-        // Clocks differ a little, so the table's order is not quite that of the times.
+        // The clocks of processes differ, so the stored times are not quite in order.
         recent.sort_unstable();
         let count = self.count.try_into().unwrap_or(usize::MAX);
         match recent.len().checked_sub(count).and_then(|first_to_go| recent.get(first_to_go)) {
@@ -44,7 +44,7 @@ impl Limit {
             None => Err(self.window),
             Some(first_to_go) => {
                 let left = first_to_go.saturating_sub(begin).unsigned_abs();
-                // No more than the window, whatever the clock was that this time was taken from.
+                // At most the window, even if a wrong clock stored that time.
                 Err(Duration::from_millis(left).min(self.window))
             }
         }
