@@ -34,7 +34,7 @@ fn a_function_has_its_resource_its_events_and_its_tests() {
     }
     for folder in fs::read_dir(root().join("events")).unwrap() {
         let name = folder.unwrap().file_name().into_string().unwrap();
-        if ["dead-letters", "ledger", "queue", "schemas"].contains(&name.as_str()) {
+        if ["README.md", "dead-letters", "ledger", "queue", "schemas"].contains(&name.as_str()) {
             continue;
         }
         assert!(functions.contains(&name), "events/{name}/ belongs to a function");
