@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use leadsquared::Attributes;
+use leadsquared::schema_name::{EMAIL_ADDRESS, PORTAL_CONFIRM_PASSWORD, PORTAL_PASSWORD, PROSPECT_ID, SEARCH_BY};
 
 use crate::digest::digest;
 
@@ -120,7 +121,7 @@ impl Marking {
     /// Names that no form, event or rule may set: they are ours or LeadSquared's own. Compared without regard to case,
     /// since nothing says that LeadSquared's names have one.
     const RESERVED: [&'static str; 5] =
-        ["EmailAddress", "ProspectID", "SearchBy", "mx_Portal_Password", "mx_Portal_Confirm_Password"];
+        [EMAIL_ADDRESS, PROSPECT_ID, SEARCH_BY, PORTAL_PASSWORD, PORTAL_CONFIRM_PASSWORD];
 
     /// Whether an attribute of an invitation may go to LeadSquared.
     pub(crate) fn permits(&self, name: &str) -> bool {
@@ -138,7 +139,7 @@ impl Marking {
     pub(crate) fn take_identifiers(&self, fields: &mut Attributes) -> Vec<(String, String)> {
         let names: Vec<String> = fields
             .iter()
-            .filter(|(name, value)| !name.eq_ignore_ascii_case("EmailAddress") && self.is_identifier(name, value))
+            .filter(|(name, value)| !name.eq_ignore_ascii_case(EMAIL_ADDRESS) && self.is_identifier(name, value))
             .map(|(name, _)| name.to_owned())
             .collect();
         names.into_iter().filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect()
