@@ -207,7 +207,7 @@ async fn messages_and_items_of_the_first_version_keep_their_meaning() {
         // The sample is old; the item must not have expired.
         item.insert("expires_at".to_owned(), AttributeValue::N("4102444800".to_owned()));
         let sandbox = Sandbox::new().await;
-        sandbox.aws.dynamodb().put_item().table_name(&sandbox.ledger).set_item(Some(item)).send().await.unwrap();
+        sandbox.put_item(item).await;
         let function = sandbox.start().await;
         let message = sandbox.queue(body, "asha").await;
         assert_eq!(sandbox.deliver(&function, &[message]).await, [0; 0], "{}", file.display());
