@@ -317,7 +317,7 @@ fn exhausted(failure: &Failure) -> Outcome {
 ///
 /// - Another content under a used id, through a form: the form answered its sender with 422. An event of the company's
 ///   own systems becomes a dead letter, because its sender got no answer.
-/// - A link that LeadSquared refuses to mail, requested for an address that anybody may type: the lead is in
+/// - A link that LeadSquared refuses to mail, requested for an address that any visitor may type: the lead is in
 ///   LeadSquared.
 fn is_senders_fault(rejection: &Rejection, invitation: &Invitation) -> bool {
     let is_anonymous = invitation.provenance != Provenance::System;

@@ -12,7 +12,8 @@ use crate::{Completion, Invitation, InvitationId, MalformedInvitation, Postponed
 pub enum Report<'a> {
     /// The message is not an invitation. It becomes a dead letter.
     Malformed(&'a MalformedInvitation),
-    /// A public form sent a password. It is not used, because anybody can type one beside another person's address.
+    /// A public form sent a password. It is not used, because any visitor can type a password beside another person's
+    /// address.
     PasswordDiscarded(InvitationId),
     /// The chosen password cannot be opened. The invitation goes on with a random one.
     PasswordLost {
