@@ -871,7 +871,7 @@ async fn without_its_table_the_function_signs_in_people_whose_lead_has_a_mark() 
     assert_eq!(code.problem(), (503, "/problems/unavailable".to_owned()));
     assert_eq!(sandbox.emulator.text_messages().len(), 0);
     let printed = sandbox.extras.function.stop().await;
-    assert!(printed.contains("attempts cannot be counted"), "{printed}");
+    assert!(printed.contains("could not count an attempt"), "{printed}");
 }
 
 /// What goes wrong between a process of the function and its table.
