@@ -226,7 +226,7 @@ impl NetworkShare {
         match in_time(ledger.admit_attempt(&key, None, limit, now)).await {
             Ok(Decision::Admitted) => Ok(()),
             Ok(Decision::Refused { retry_after }) => {
-                tracing::info!(limit = kind, "a network has used up its share of the call allowance; its request is refused");
+                tracing::info!(limit = kind, "a network used up its share of the call allowance; request refused");
                 Err(retry_after)
             }
             Err(LedgerError::Contended) => Err(Duration::from_secs(1)),
