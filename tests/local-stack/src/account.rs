@@ -57,7 +57,7 @@ impl Told {
             errors.map(|error| format!("{} {}", text(&error["field"]).replace('_', " "), text(&error["detail"])));
         match answer.body["detail"].as_str() {
             Some(detail) => Self { text: detail.to_owned(), details: details.collect() },
-            None => Self::done("The API gave no answer that this page understands. Is it running?"),
+            None => Self::done("The API's answer cannot be read. Is the API running?"),
         }
     }
 }

@@ -241,7 +241,7 @@ fn time_left(people: usize, mailed: usize, began: Instant, limit: Limit) -> Stri
     const ENOUGH: usize = 10;
     if mailed >= people {
         // `mailed` counts mails. If a person got two mails, another person may still have none.
-        return "waiting for what has to be repeated".to_owned();
+        return "waiting for retries".to_owned();
     }
     let each = match mailed {
         0..ENOUGH => theory(f64::from(CALLS_PER_PERSON), limit),

@@ -42,7 +42,7 @@ pub(crate) async fn aws(
 fn service(operation: &str) -> anyhow::Result<&'static str> {
     const SERVICES: [(&str, &str); 3] = [("AmazonSQS.", "sqs"), ("AWSEvents.", "events"), ("Logs_", "logs")];
     let found = SERVICES.iter().find(|(prefix, _)| operation.starts_with(prefix));
-    found.map(|(_, service)| *service).with_context(|| format!("{operation} is of no service that is known here"))
+    found.map(|(_, service)| *service).with_context(|| format!("{operation} belongs to an unknown service"))
 }
 
 fn sign(request: &mut Request<Body>, service: &str, body: &[u8]) -> anyhow::Result<()> {
@@ -66,6 +66,6 @@ fn sign(request: &mut Request<Body>, service: &str, body: &[u8]) -> anyhow::Resu
 pub(crate) async fn text(client: &Client, request: Request<Body>) -> anyhow::Result<(StatusCode, String)> {
     let response = client.request(request).await.context("no answer")?;
     let status = response.status();
-    let body = to_bytes(Body::new(response.into_body()), LIMIT).await.context("the answer broke off")?;
+    let body = to_bytes(Body::new(response.into_body()), LIMIT).await.context("the answer ended early")?;
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }

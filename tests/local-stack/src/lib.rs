@@ -73,7 +73,7 @@ impl Build {
     fn template(&self) -> anyhow::Result<PathBuf> {
         let Self::Sam(folder) = self else { return Ok(workspace().join("template.yaml")) };
         let template = std::path::absolute(folder)?.join("template.yaml");
-        ensure!(template.exists(), "{} is missing: have `sam build --build-dir` make it first", template.display());
+        ensure!(template.exists(), "{} is missing: run `sam build --build-dir` first", template.display());
         Ok(template)
     }
 

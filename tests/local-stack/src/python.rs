@@ -71,7 +71,7 @@ pub(crate) async fn ask<A: DeserializeOwned>(
     drop(input);
     let output = program.wait_with_output().await.context("could not wait for a program")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-    serde_json::from_slice(&output.stdout).context("a program's answer is not what was agreed")
+    serde_json::from_slice(&output.stdout).context("a program's answer does not have the expected format")
 }
 
 /// The machine's Python.

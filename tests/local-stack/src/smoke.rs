@@ -55,7 +55,7 @@ pub async fn run(stack: &LocalStack) -> anyhow::Result<String> {
 async fn apply(stack: &LocalStack) -> anyhow::Result<()> {
     let mut browser = Browser::new();
     let form = browser.get(&format!("{}/apply", stack.site_url())).await?;
-    let action = attribute(&form.body, "action").context("the form says no address to post to")?;
+    let action = attribute(&form.body, "action").context("the form has no address to post to")?;
     for (name, _) in FIELDS {
         ensure!(form.body.contains(&format!("name=\"{name}\"")), "the form has no field {name}");
     }
@@ -103,7 +103,7 @@ async fn await_event(stack: &LocalStack, event: Event, expected: &str) -> anyhow
     loop {
         let happened = moments.wait_for(|moments| moments.iter().any(|moment| moment.event == event));
         if let Ok(happened) = tokio::time::timeout(Duration::from_millis(250), happened).await {
-            happened.map(drop).context("nobody watches LeadSquared any more")?;
+            happened.map(drop).context("the observer of LeadSquared has ended")?;
             return Ok(());
         }
         let errors = stack.logs().errors(WORKER).await?;
@@ -121,7 +121,7 @@ async fn await_event(stack: &LocalStack, event: Event, expected: &str) -> anyhow
 fn told(errors: &[String], log: &[String]) -> String {
     const SHOWN: usize = 10;
     if let Some(error) = errors.last() {
-        return format!("The worker says: {error}");
+        return format!("The worker's last error: {error}");
     }
     if log.is_empty() {
         return "The worker was never called: is the queue its event source?".to_owned();
@@ -170,7 +170,7 @@ impl Browser {
             }
             // A link is a secret, so no error text contains it.
             let request =
-                request.body(Body::from(fields.take().unwrap_or_default())).context("an address is no URL")?;
+                request.body(Body::from(fields.take().unwrap_or_default())).context("an address is not a URL")?;
             let response = self.client.request(request).await.context("no answer")?;
             for cookie in response.headers().get_all(SET_COOKIE) {
                 let pair = cookie.to_str().ok().and_then(|cookie| cookie.split(';').next()?.split_once('='));
@@ -180,11 +180,11 @@ impl Browser {
             }
             let status = response.status();
             if let Some(location) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
-                url = target(&url, location.to_str().context("a redirect to no address")?);
+                url = target(&url, location.to_str().context("a redirect without a valid address")?);
                 method = Method::GET;
                 continue;
             }
-            let body = to_bytes(Body::new(response.into_body()), http::LIMIT).await.context("the answer broke off")?;
+            let body = to_bytes(Body::new(response.into_body()), http::LIMIT).await.context("the answer ended early")?;
             let shown = url.split('?').next().unwrap_or_default().to_owned();
             return Ok(Page { url: shown, status, body: String::from_utf8_lossy(&body).into_owned() });
         }
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_failure_tells_the_last_error_or_else_the_last_lines() {
         let log = ["START".to_owned(), "END\n".to_owned()];
-        assert_eq!(told(&["first".to_owned(), "last".to_owned()], &log), "The worker says: last");
+        assert_eq!(told(&["first".to_owned(), "last".to_owned()], &log), "The worker's last error: last");
         assert!(told(&[], &log).ends_with("\n  START\n  END"));
         assert!(told(&[], &[]).contains("never called"));
     }

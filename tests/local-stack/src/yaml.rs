@@ -25,7 +25,7 @@ fn json(node: &YamlOwned) -> anyhow::Result<Value> {
         YamlOwned::Sequence(items) => items.iter().map(json).collect::<anyhow::Result<_>>()?,
         YamlOwned::Mapping(entries) => {
             let entries = entries.iter().map(|(key, value)| {
-                let name = key.as_str().with_context(|| format!("the key {key:?} is no text"))?;
+                let name = key.as_str().with_context(|| format!("the key {key:?} is not a text"))?;
                 anyhow::Ok((name.to_owned(), json(value)?))
             });
             Value::Object(entries.collect::<anyhow::Result<_>>()?)
