@@ -1,4 +1,4 @@
-//! `restore`: filling the ledger from a table that DynamoDB restored from its backups.
+//! `restore`: copies lost items into the ledger from a table that DynamoDB restored from its backups.
 
 use std::io::Write;
 

@@ -59,7 +59,7 @@ async fn function_binaries(messages: impl AsyncRead + Unpin) -> anyhow::Result<B
     let mut binaries = BTreeMap::new();
     let mut lines = BufReader::new(messages).lines();
     while let Some(line) = lines.next_line().await.context("could not read cargo's messages")? {
-        let message: Message = serde_json::from_str(&line).context("cargo wrote a message that is not a JSON object")?;
+        let message: Message = serde_json::from_str(&line).context("cargo wrote a message that is not JSON")?;
         if let Message { manifest_path: Some(manifest), executable: Some(executable), target: Some(target) } = message
             && manifest.starts_with(&functions)
         {
