@@ -1,5 +1,5 @@
-//! The operator's commands on real queues and a real table: what they look at stays, what they change happens once, and
-//! what they restore gives nobody a right that was used before.
+//! The operator's commands on real queues and a real table. Messages that they read stay, changes happen once, and a
+//! restored item grants no right that was used before.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -37,7 +37,7 @@ fn invitation(number: u8, source: Source, whom: Whom, action: Action) -> Invitat
 }
 
 fn sealed_password() -> Option<SealedPassword> {
-    // A ciphertext of KMS: what is sealed in it only the key can tell.
+    // A ciphertext of KMS. Only the KMS key can decrypt it.
     Some(SealedPassword::from("AQICAHh0ZXN0LWtleS1mb3Itc2FtcGxlcy1vbmx5".to_owned()))
 }
 

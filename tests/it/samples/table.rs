@@ -727,7 +727,7 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             let head: i128 = item["head"].as_n().unwrap().parse().unwrap();
             let head = OffsetDateTime::from_unix_timestamp_nanos(head).unwrap();
             let latest = NOW + Duration::minutes(1);
-            // What waits behind everybody is put off by the patience.
+            // A slot after `latest` is not granted. The answer then has its time.
             let slot = match line.book(SlotRequest { lane: Lane::Interactive, now: NOW, latest }).await.unwrap() {
                 SlotDecision::Granted { slot } => slot,
                 SlotDecision::Full { until } => until,
