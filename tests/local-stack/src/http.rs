@@ -66,6 +66,6 @@ fn sign(request: &mut Request<Body>, service: &str, body: &[u8]) -> anyhow::Resu
 pub(crate) async fn text(client: &Client, request: Request<Body>) -> anyhow::Result<(StatusCode, String)> {
     let response = client.request(request).await.context("no answer")?;
     let status = response.status();
-    let body = to_bytes(Body::new(response.into_body()), LIMIT).await.context("the answer ended early")?;
+    let body = to_bytes(Body::new(response.into_body()), LIMIT).await.context("the answer broke off")?;
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }

@@ -184,7 +184,7 @@ impl Browser {
                 method = Method::GET;
                 continue;
             }
-            let body = to_bytes(Body::new(response.into_body()), http::LIMIT).await.context("the answer ended early")?;
+            let body = to_bytes(Body::new(response.into_body()), http::LIMIT).await.context("the answer broke off")?;
             let shown = url.split('?').next().unwrap_or_default().to_owned();
             return Ok(Page { url: shown, status, body: String::from_utf8_lossy(&body).into_owned() });
         }
