@@ -98,7 +98,7 @@ fn rules_text(file: Option<&Path>) -> anyhow::Result<String> {
     }
 }
 
-/// What the template deploys unless it is told otherwise.
+/// The template's default rules.
 fn default_rules() -> anyhow::Result<String> {
     let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml"));
     let documents = YamlOwned::load_from_str(&fs::read_to_string(file)?)?;

@@ -308,7 +308,7 @@ async fn a_deadline_cuts_a_call_that_is_under_way() {
     assert_eq!(fake.count(BY_EMAIL), 1, "no time is left for a repeat");
 }
 
-/// Writes down what it is asked and told.
+/// Records every request for a slot, and every report of a rate limit.
 #[derive(Default)]
 struct Doorkeeper {
     asked: Mutex<Vec<Lane>>,
