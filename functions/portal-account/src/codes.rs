@@ -103,7 +103,7 @@ pub(crate) struct Texted {
     /// The field whose number it was sent to. Absent in a challenge of an earlier version.
     #[serde(default = "Texted::phone")]
     pub(crate) schema_name: String,
-    /// Who it is for, as attempts are counted.
+    /// The person it is for, in the spelling by which attempts are counted.
     #[serde(default)]
     pub(crate) person: String,
 }
@@ -124,7 +124,7 @@ pub(crate) struct Mailed {
     pub(crate) proves: Vec<String>,
     /// Whether the lead has a mark.
     pub(crate) is_marked: bool,
-    /// Who it is for, as attempts are counted.
+    /// The person it is for, in the spelling by which attempts are counted.
     pub(crate) person: String,
 }
 
