@@ -874,7 +874,7 @@ async fn without_its_table_the_function_signs_in_people_whose_lead_has_a_mark() 
     assert!(printed.contains("could not count an attempt"), "{printed}");
 }
 
-/// What goes wrong between a process of the function and its table.
+/// The faults between a process of the function and its table.
 #[derive(Clone, Copy, Default)]
 struct Trouble {
     delay: Duration,
