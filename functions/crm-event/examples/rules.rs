@@ -43,7 +43,7 @@ struct Arguments {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let rules = Rules::parse(&rules_text(arguments.rules.as_deref())?).context("the rules are of no use")?;
+    let rules = Rules::parse(&rules_text(arguments.rules.as_deref())?).context("the rules are invalid")?;
     if arguments.webhooks {
         let needed: Vec<String> = rules.webhooks().iter().map(ToString::to_string).collect();
         println!("{}", needed.join(","));

@@ -48,7 +48,7 @@ pub(crate) fn on_click() -> LinkMode {
 pub(crate) struct Via<'a, O>(pub(crate) &'a O);
 
 #[derive(Debug, thiserror::Error)]
-#[error("the ledger is away")]
+#[error("the ledger is unavailable")]
 pub(crate) struct LedgerAway;
 
 /// The in-memory LeadSquared: its leads, its refusals and the mails that it sent.
