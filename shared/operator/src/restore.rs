@@ -30,8 +30,8 @@ fn report(restored: &Restored) -> String {
     );
     if *links > 0 {
         text += &format!(
-            "{links} login links were restored as used, because they may have been used since the backup: their pages mail \
-             a fresh link.\n"
+            "{links} login links were restored as used, because they may have been used since the backup: their pages \
+             mail a fresh link.\n"
         );
     }
     if *invitations > 0 {
