@@ -683,7 +683,8 @@ async fn mistakes_of_anonymous_senders_are_counted_and_become_no_dead_letters() 
     assert_eq!((rejected, count("Rejected")), (5, 2), "{counted:?}");
 }
 
-/// Family members share phones, and anybody can type another person's number: it is kept in the lead's notes.
+/// Family members share phones, and any visitor can type another person's number. Such a number is kept in the lead's
+/// notes.
 #[tokio::test]
 async fn a_phone_number_of_another_lead_does_not_count_as_a_field_left_out() {
     let sandbox = Sandbox::new().await;

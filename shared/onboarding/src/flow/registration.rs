@@ -130,8 +130,8 @@ impl<'a> NewLead<'a> {
         self.leave_out_mark()
     }
 
-    /// Leaves out the mark, and with it everything that must not be registered unmarked: identifiers go to the lead's
-    /// notes, where a counsellor sees them and nobody signs in by them; a typed password is dropped.
+    /// Leaves out the mark, and with it everything that must not be registered unmarked. Identifiers go to the lead's
+    /// notes, where a counsellor sees them and no sign-in uses them. A typed password is dropped.
     ///
     /// Fails if LeadSquared still refuses a field that is no longer sent.
     fn leave_out_mark(&mut self) -> Result<(), Stop> {
