@@ -374,8 +374,11 @@ async fn attempts(desk: &mut Desk) {
         ledger.give_attempt_back(&throttle_key(), NOW + Duration::seconds(second)).await.unwrap();
     }
     desk.keeps("throttle/given-back").await;
+}
 
-    // A network, or a phone number whose lead is not known.
+/// Of a network, or of a phone number whose lead is not known.
+async fn attempts_without_an_owner(desk: &mut Desk) {
+    let ledger = desk.ledger.clone();
     let key = ThrottleKey::new("sample without an owner", [&b"203.0.113.7"[..]]);
     assert_eq!(ledger.admit_attempt(&key, None, ATTEMPTS, NOW).await.unwrap(), Decision::Admitted);
     desk.keeps("throttle/without-owner").await;
@@ -514,6 +517,7 @@ async fn what_is_written_is_its_sample_and_every_sample_is_written() {
     written.extend(told(a_held_application).await);
     written.extend(told(a_held_event_of_another_system).await);
     written.extend(told(attempts).await);
+    written.extend(told(attempts_without_an_owner).await);
     written.extend(told(signed_in).await);
     written.extend(told(challenges).await);
     written.extend(told(an_interrupted_count).await);

@@ -260,6 +260,8 @@ pub(crate) struct Item {
     pub(crate) payload: String,
     pub(crate) lease: Option<Lease>,
     pub(crate) record: Record,
+    /// Whether the last attempt recorded an end, and so counted the mails with an unknown result.
+    pub(crate) is_settled: bool,
 }
 
 #[derive(Default)]
@@ -274,7 +276,10 @@ impl Memory {
         let payload = invitation.payload_hash();
         let Some(item) = self.items.get_mut(&invitation.id) else {
             let record = Record::default();
-            self.items.insert(invitation.id, Item { payload, lease: Some(*lease), record: record.clone() });
+            self.items.insert(
+                invitation.id,
+                Item { payload, lease: Some(*lease), record: record.clone(), is_settled: false },
+            );
             self.count(invitation, "accepted", 1);
             return Claim::Granted(record);
         };
@@ -284,8 +289,14 @@ impl Memory {
         if self.flaw == Some(Flaw::ClaimsAreForgotten) {
             item.record = Record::default();
         } else {
+            let unresolved = item.record.unresolved_mails;
             if !item.record.take_up(lease.message) {
                 return Claim::Done;
+            }
+            if !item.is_settled {
+                // An operator put it back before its last end was recorded: its unknown mails are counted here.
+                let person = item.record.person.clone().unwrap_or_else(|| invitation.person());
+                *self.unknown_mails.entry(person).or_default() += unresolved - item.record.unresolved_mails;
             }
             match item.lease {
                 Some(held) if held.until > now => return Claim::Held,
@@ -294,6 +305,7 @@ impl Memory {
             }
         }
         item.lease = Some(*lease);
+        item.is_settled = false;
         Claim::Granted(item.record.clone())
     }
 
@@ -355,6 +367,7 @@ impl Memory {
     ) -> Result<(), LedgerAway> {
         let item = self.held(invitation, lease)?;
         item.lease = None;
+        item.is_settled = true;
         item.record = Record { ended: Some(Ended::new(outcome, lease)), ..record.clone() };
         if let Some(before) = &record.ended {
             self.count(invitation, &before.name, -1);

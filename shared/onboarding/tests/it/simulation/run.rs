@@ -219,8 +219,9 @@ impl Run {
                 mails.iter().filter(|(other, _)| Some(*other) == lead).map(|(_, time)| *time).collect();
             let invited = ids.iter().filter_map(outcome);
             let invited = invited.filter(|outcome| ["invited", "invited-existing"].contains(&&*outcome.name)).count();
-            let records = ids.iter().filter(|id| outcome(id).is_none()).filter_map(|id| memory.items.get(id));
-            let unrecorded = records.map(|item| item.record.unresolved_mails + u32::from(item.record.mailed));
+            // The ledger could not record the end of these, so their mails are not among the unknown ones yet.
+            let unsettled = ids.iter().filter_map(|id| memory.items.get(id)).filter(|item| !item.is_settled);
+            let unrecorded = unsettled.map(|item| item.record.unresolved_mails + u32::from(item.record.mailed));
             let unknown = memory.unknown_mails.get(&key).copied().unwrap_or_default() + unrecorded.sum::<u32>();
             let unknown = unknown as usize;
             if system.aloud {
