@@ -12,11 +12,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use futures::future::join;
 use leadsquared::Attributes;
-use ledger::{HeldDecision, HeldWaiting, Ledger};
+use ledger::{HeldDecision, HeldWaiting, ItemType, Ledger};
 use local_stack::{LocalStack, Options};
-use onboarding::{Action, Invitation, InvitationId, PersonKey, Source, Whom};
+use onboarding::{Action, Invitation, InvitationId, Source, Whom};
 use operator::{
-    Clock, Parameters, Place, Stack, explain,
+    Clock, Parameters, Place, Stack, explain, forget,
     held::{self, Accepted, Choice, Discarded, Held, Pace},
 };
 use queue::Invitations;
@@ -93,7 +93,13 @@ impl Desk {
         let aws = Aws::new().await;
         let (table, queue) = (aws.table().await, aws.queue("invitations").await);
         let ledger = Ledger::new(aws.dynamodb(), table.clone());
-        let outputs = [("LedgerTable", &table), ("InvitationsQueueUrl", &queue.url)];
+        let (dead, events) = (aws.queue("dead-letters").await, aws.queue("undelivered").await);
+        let outputs = [
+            ("LedgerTable", &table),
+            ("InvitationsQueueUrl", &queue.url),
+            ("DeadLettersQueueUrl", &dead.url),
+            ("UndeliveredEventsQueueUrl", &events.url),
+        ];
         let outputs = outputs.map(|(name, value)| (name.to_owned(), value.clone())).into();
         let stack = Stack::new("test", aws.config(), outputs, Parameters::default()).unwrap();
         Self { aws, table, ledger, queue, stack }
@@ -428,9 +434,15 @@ async fn forgetting_a_person_erases_what_is_held_of_them_and_of_their_leads_and_
     desk.ledger.decide_held(&[same_person(2).id], HeldDecision::Accepted, NOW).await.unwrap();
     desk.ledger.decide_held(&[same_person(3).id], HeldDecision::Discarded, NOW).await.unwrap();
 
-    assert_eq!(desk.ledger.forget_held(&PersonKey::of_lead(&stranger), NOW).await.unwrap(), 1);
-    assert_eq!(desk.ledger.forget_held(&person, NOW).await.unwrap(), 4);
-    assert_eq!(desk.ledger.forget_held(&person, NOW).await.unwrap(), 0);
+    let forget = async |request: forget::Request| {
+        let forgotten = forget::forget(&desk.stack, &request, true, &StoppedClock::new()).await.unwrap();
+        forgotten.items.get(&ItemType::Held).copied().unwrap_or_default()
+    };
+    let Whom::Email(email) = invitation(1).whom else { unreachable!("a form's applicant has an address") };
+    let by_email = forget::Request { email: Some(email), leads: Vec::new() };
+    assert_eq!(forget(forget::Request { email: None, leads: vec![stranger] }).await, 1);
+    assert_eq!(forget(by_email.clone()).await, 4);
+    assert_eq!(forget(by_email).await, 0);
     assert_eq!(desk.all().await.iter().map(|held| held.id).collect::<Vec<_>>(), [invitation(6).id]);
     // Nobody decided on three of them: they count as discarded, as those do whose time runs out.
     assert_eq!(desk.counts().await, (1, 4));

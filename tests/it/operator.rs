@@ -2,15 +2,18 @@
 //! restored item grants no right that was used before.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     fs,
+    panic::AssertUnwindSafe,
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageAttributeValue};
+use futures::{FutureExt as _, future::join_all};
 use leadsquared::LeadId;
 use leadsquared_emulator::{Emulator, Settings};
-use ledger::Ledger;
+use ledger::{BelongsTo, ItemType, Ledger};
 use onboarding::{
     Action, Claim, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _, LinkHash, LinkToken, Outcome,
     PersonKey, Pointer, Record, Source, Whom,
@@ -101,10 +104,7 @@ impl Desk {
 
     /// The keys of all items, in order.
     async fn keys(&self) -> Vec<String> {
-        let mut keys: Vec<_> =
-            self.items(&self.table).await.iter().map(|item| item["pk"].as_s().unwrap().clone()).collect();
-        keys.sort();
-        keys
+        keys_of(&self.items(&self.table).await)
     }
 }
 
@@ -204,6 +204,117 @@ fn invitation(number: u32, email: &str) -> Invitation {
     Invitation::new(id, Source::Form, NOW, Whom::Email(email.parse().unwrap()), Action::Invite)
 }
 
+const LEAD: &str = "11111111-1111-4111-8111-111111111111";
+const OTHER_LEAD: &str = "33333333-3333-4333-8333-333333333333";
+const STRANGERS_LEAD: &str = "22222222-2222-4222-8222-222222222222";
+
+/// The id of an invitation of the tables below.
+fn id(number: u8) -> String {
+    format!("00000000-0000-8000-8000-0000000000{number:02}")
+}
+
+/// The mail book of a person, to whom a mail was begun for this invitation.
+fn book(person: &PersonKey, number: u8) -> Item {
+    let mail = [("at".to_owned(), AttributeValue::N("1".to_owned())), ("invitation".to_owned(), text(&id(number)))];
+    let mut book = item(&format!("person#{}", person.as_str()), &[]);
+    book.insert("begun".to_owned(), AttributeValue::L(vec![AttributeValue::M(mail.into())]));
+    book
+}
+
+/// Asha's items, of this version and of earlier ones.
+fn items_of_asha() -> Vec<Item> {
+    let (asha, earlier, of_lead) = (person(ASHA), person("earlier@example.com"), PersonKey::of_lead(&lead(LEAD)));
+    let (asha, earlier, of_lead) = (asha.as_str(), earlier.as_str(), of_lead.as_str());
+    let invitation = |number, attributes: &[_]| item(&format!("invitation#{}", id(number)), attributes);
+    vec![
+        book(&person(ASHA), 1),
+        // Of the first version: it names no person.
+        invitation(1, &[("lead_id", LEAD)]),
+        invitation(2, &[("person", earlier), ("lead_id", LEAD)]),
+        invitation(3, &[("person", asha)]),
+        item(&format!("held#{}", id(4)), &[("person", of_lead)]),
+        item(&format!("lead#{LEAD}"), &[]),
+        item("link#1", &[("person", earlier), ("lead_id", LEAD)]),
+        item("session#1", &[("lead_id", LEAD)]),
+        item("network#1", &[("lead_id", LEAD)]),
+        item("code#1", &[("owner", LEAD)]),
+        item("throttle#1", &[("owner", asha)]),
+        item("mark#1", &[("owner", asha)]),
+        item("places#1", &[("owner", asha)]),
+        // Its invitation has expired, and it names another lead of hers.
+        item("link#3", &[("owner", asha), ("person", asha), ("lead_id", OTHER_LEAD)]),
+        item("session#3", &[("owner", OTHER_LEAD), ("lead_id", OTHER_LEAD)]),
+    ]
+}
+
+/// The items of a stranger, of another person with Asha's lead, and of no person.
+fn items_of_others() -> Vec<Item> {
+    let (ravi, earlier) = (person("ravi@example.com"), person("earlier@example.com"));
+    let stranger = [("person", ravi.as_str()), ("lead_id", STRANGERS_LEAD)];
+    vec![
+        book(&ravi, 9),
+        item(&format!("invitation#{}", id(9)), &stranger),
+        item("link#2", &stranger),
+        item("session#2", &[("lead_id", STRANGERS_LEAD)]),
+        item("mark#2", &[("owner", earlier.as_str())]),
+        item("places#2", &[]),
+        item("requests#2", &[]),
+    ]
+}
+
+fn lead(id: &str) -> LeadId {
+    id.parse().unwrap()
+}
+
+/// The keys of these items, in order.
+fn keys_of(items: &[Item]) -> Vec<String> {
+    let mut keys: Vec<_> = items.iter().map(|item| item["pk"].as_s().unwrap().clone()).collect();
+    keys.sort();
+    keys
+}
+
+#[tokio::test]
+async fn all_items_of_a_person_are_erased_and_none_of_others() {
+    let desk = Desk::new().await;
+    desk.put(items_of_asha().into_iter().chain(items_of_others())).await;
+    let nobody = forget::Request { email: Some("meera@example.com".parse().unwrap()), leads: Vec::new() };
+    let forgotten = forget::forget(&desk.stack(), &nobody, true, &Stopped).await.unwrap();
+    assert_eq!(forgotten.items, BTreeMap::new());
+    let forgotten = forget::forget(&desk.stack(), &asha(), true, &Stopped).await.unwrap();
+    assert_eq!(forgotten.items.values().sum::<u64>(), items_of_asha().len() as u64, "{:?}", forgotten.items);
+    assert_eq!(forgotten.leads, [lead(LEAD), lead(OTHER_LEAD)].into());
+    assert_eq!(desk.keys().await, keys_of(&items_of_others()));
+}
+
+/// A clock that crashes the command once it has erased so many items.
+struct CrashesAfter(Cell<usize>);
+
+impl Clock for CrashesAfter {
+    fn now(&self) -> OffsetDateTime {
+        let left = self.0.get().checked_sub(1).expect("the command crashes here");
+        self.0.set(left);
+        NOW
+    }
+
+    async fn sleep(&self, _: std::time::Duration) {}
+}
+
+#[tokio::test]
+async fn a_repeat_after_a_crash_finds_the_rest() {
+    let all = items_of_asha().len();
+    join_all((0..all).map(async |erased| {
+        let desk = Desk::new().await;
+        desk.put(items_of_asha().into_iter().chain(items_of_others())).await;
+        let (stack, clock) = (desk.stack(), CrashesAfter(Cell::new(erased)));
+        let crashed = AssertUnwindSafe(forget::forget(&stack, &asha(), true, &clock)).catch_unwind().await;
+        assert!(crashed.is_err(), "after {erased}");
+        let repeated = forget::forget(&stack, &asha(), true, &Stopped).await.unwrap();
+        assert_eq!(repeated.items.values().sum::<u64>(), (all - erased) as u64, "after {erased}");
+        assert_eq!(desk.keys().await, keys_of(&items_of_others()), "after {erased}");
+    }))
+    .await;
+}
+
 #[tokio::test]
 async fn nothing_is_erased_when_a_queue_cannot_be_looked_at() {
     let mut desk = Desk::new().await;
@@ -268,12 +379,17 @@ async fn items_that_only_name_a_lead_are_found_at_any_age_through_leadsquared_or
             item(&format!("session#{short}"), &[("lead_id", lead)]),
         ]
     };
-    let stranger = "22222222-2222-4222-8222-222222222222";
-    desk.put(left_of(&lead).into_iter().chain(left_of(stranger))).await;
+    desk.put(left_of(&lead).into_iter().chain(left_of(STRANGERS_LEAD))).await;
     let left = async || {
         let keys = desk.keys().await.into_iter();
-        keys.filter(|pk| item_type(pk) != "allowance").collect::<Vec<_>>()
+        keys.filter(|pk| ItemType::of_key(pk) != Some(ItemType::Allowance)).collect::<Vec<_>>()
     };
+    let items = async |leads| {
+        let request = forget::Request { leads, ..asha() };
+        forget::forget(&desk.stack(), &request, false, &Stopped).await.unwrap().items.values().sum::<u64>()
+    };
+    assert_eq!(items(Vec::new()).await, 0, "only LeadSquared connects them with the address");
+    assert_eq!(items(vec![lead.parse().unwrap()]).await, 3);
 
     let mut out = Vec::new();
     assert_eq!(forget::run(&stack, &asha(), true, &Stopped, &mut out).await.unwrap(), Ending::Done);
@@ -283,10 +399,10 @@ async fn items_that_only_name_a_lead_are_found_at_any_age_through_leadsquared_or
          delete it there\n"
     );
     assert!(out.starts_with(&expected), "{out}");
-    assert_eq!(left().await, [&*format!("lead#{stranger}"), "network#22222222", "session#22222222"]);
+    assert_eq!(left().await, [&*format!("lead#{STRANGERS_LEAD}"), "network#22222222", "session#22222222"]);
 
     // LeadSquared has no lead with this id any more.
-    let by_lead = forget::Request { email: None, leads: vec![stranger.parse().unwrap()] };
+    let by_lead = forget::Request { email: None, leads: vec![self::lead(STRANGERS_LEAD)] };
     let forgotten = forget::forget(&stack, &by_lead, true, &Stopped).await.unwrap();
     assert_eq!((forgotten.items.values().sum::<u64>(), forgotten.not_asked), (3, None));
     assert_eq!(left().await, [""; 0]);
@@ -306,38 +422,30 @@ async fn forget_reports_that_leadsquared_could_not_be_asked_and_erases_the_rest(
     assert!(out.contains("--lead ID") && desk.keys().await.is_empty(), "{out}");
 }
 
-/// The type of an item, by its key.
-fn item_type(pk: &str) -> &str {
-    pk.split('#').next().unwrap()
-}
-
 #[tokio::test]
-async fn forget_knows_every_type_of_item_and_erases_the_samples_of_their_person() {
+async fn forget_erases_the_samples_of_their_person_of_every_type() {
     let desk = Desk::new().await;
     let samples = workspace::files(&workspace::root().join("events/ledger"), "json");
     // Several samples are states of one item: one of each has to do.
     let items = samples.iter().map(|path| item_of(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap()));
     let items: BTreeMap<_, _> = items.map(|item| (item["pk"].as_s().unwrap().clone(), item)).collect();
-    for pk in items.keys() {
-        assert!(forget::coverage(item_type(pk)).is_some(), "forget does not know what to do with {pk}");
-    }
     desk.put(items.into_values()).await;
     let person = forget::Request {
         email: Some("asha.rao@example.com".parse().unwrap()),
-        leads: vec!["5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44".parse().unwrap()],
+        leads: vec![lead("5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44")],
     };
     forget::forget(&desk.stack(), &person, true, &Stopped).await.unwrap();
-    let kept = desk.keys().await;
-    let forgotten = kept.iter().find(|pk| forget::coverage(item_type(pk)) == Some(forget::Coverage::Erased));
-    assert_eq!(forgotten, None, "of {kept:?}");
+    for item in desk.items(&desk.table).await {
+        let item_type = ItemType::of_key(item["pk"].as_s().unwrap()).unwrap();
+        let names_a_person = item_type.belongs_to() == BelongsTo::Person || item.contains_key("owner");
+        assert!(!names_a_person, "{item:?}");
+    }
 }
-
-const LEAD: &str = "11111111-1111-4111-8111-111111111111";
 
 fn pointer(link: &LinkHash, made_at: OffsetDateTime) -> Pointer {
     Pointer {
         link: link.clone(),
-        lead: LEAD.parse().unwrap(),
+        lead: lead(LEAD),
         person: person(ASHA),
         invitation: invitation(1, ASHA).id,
         made_at,
@@ -372,7 +480,7 @@ async fn a_restore_makes_no_used_link_usable_and_reopens_no_ended_invitation() {
     for link in &links {
         assert!(desk.ledger.use_link(link, page, NOW).await.unwrap());
     }
-    let record = Record { lead: Some(LEAD.parse::<LeadId>().unwrap()), mailed: true, ..Record::default() };
+    let record = Record { lead: Some(lead(LEAD)), mailed: true, ..Record::default() };
     desk.ledger.end(&invitation, &lease(1), &record, &Outcome::Invited, NOW).await.unwrap();
     let lost = format!("link#{}", links[1].as_str());
     let lost = [lost, format!("invitation#{}", invitation.id)];

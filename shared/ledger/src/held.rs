@@ -1,23 +1,15 @@
-//! Held applications as an operator sees them: which ones wait, accepting, discarding and forgetting them.
+//! Held applications as an operator sees them: which ones wait, accepting, discarding and erasing them.
 //!
 //! An item whose `expires_at` has passed is gone for every read and every write here, whether or not DynamoDB has
 //! deleted it. An application that expires without a decision counts as discarded.
 
-use std::collections::BTreeSet;
-
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, TransactWriteItem, Update};
-use leadsquared::LeadId;
-use onboarding::{InvitationId, PersonKey};
+use onboarding::InvitationId;
 use time::{Duration, OffsetDateTime};
 
-use crate::item::{
-    EXPIRES_AT, Item, Reader, count_key, counts_expire, held_key, invitation_key, number, person_key, seconds, text,
-};
+use crate::item::{EXPIRES_AT, Item, Reader, count_key, counts_expire, held_key, number, seconds, text};
 use crate::scan::Page;
-use crate::{FAILED, ItemType, Ledger, LedgerError, day};
-
-/// How long an application is held: what intake writes as `expires_at`.
-const HELD_KEPT: Duration = Duration::days(14);
+use crate::{FAILED, HELD_FOR, ItemType, Ledger, LedgerError, day};
 
 /// How long an accepted application is kept from the moment it was accepted: long enough to accept it again after a
 /// crash.
@@ -228,29 +220,6 @@ impl Ledger {
         self.read_count(count_key(day(at), HeldDecision::Accepted.counted_as())).await
     }
 
-    /// Erases what is held of a person, and of the leads that the ledger knows them by; how many items that were. One
-    /// without a decision counts as discarded.
-    ///
-    /// # Errors
-    /// When DynamoDB does not say. What was left then is erased the next time.
-    pub async fn forget_held(&self, person: &PersonKey, now: OffsetDateTime) -> Result<u64, LedgerError> {
-        let items = self.held_and_of(person).await?;
-        let mut persons = BTreeSet::from([person.as_str().to_owned()]);
-        for item in &items {
-            persons.extend(self.leads_in(item, person).await?.iter().map(person_of));
-        }
-        let mut erased = 0;
-        for item in &items {
-            let item = Reader { pk: String::new(), item };
-            let pk = item.text("pk")?;
-            if pk.starts_with(HELD) && item.optional_text("person").is_some_and(|person| persons.contains(person)) {
-                self.erase_held(pk, item.optional_text("decision").is_none(), now).await?;
-                erased += 1;
-            }
-        }
-        Ok(erased)
-    }
-
     /// Whether the operator is to be reminded of this subject now: at most once a day. Remembers the reminder.
     ///
     /// # Errors
@@ -264,7 +233,7 @@ impl Ledger {
             .expression_attribute_names("#expires_at", EXPIRES_AT)
             .expression_attribute_values(":now", seconds(now))
             .expression_attribute_values(":before", seconds(now - REMINDED_EVERY))
-            .expression_attribute_values(":expires_at", seconds(now + HELD_KEPT));
+            .expression_attribute_values(":expires_at", seconds(now + HELD_FOR));
         Ok(self.carry_out(update).await?.is_none())
     }
 
@@ -304,74 +273,30 @@ impl Ledger {
         self.page(filter, &attributes, &["message"], values, consistent, after).await
     }
 
-    /// All held items, and the items that say which leads a person has.
-    async fn held_and_of(&self, person: &PersonKey) -> Result<Vec<Item>, LedgerError> {
-        let filter = "begins_with(#pk, :held) OR #pk = :mails OR (#person = :person AND attribute_exists(#lead_id))";
-        let names = ["pk", "person", "lead_id", "begun", "decision"];
-        let values = Item::from([
-            (":held".to_owned(), text(HELD)),
-            (":mails".to_owned(), text(&person_key(person))),
-            (":person".to_owned(), text(person.as_str())),
-        ]);
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.page(filter, &names, &[], values.clone(), true, after.take()).await?;
-            all.extend(page.items);
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(all),
-            }
+    /// Deletes a held application on which no operator has decided, and counts it as discarded. Whether there was one.
+    pub(crate) async fn erase_undecided(&self, pk: &str, now: OffsetDateTime) -> Result<bool, LedgerError> {
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .key("pk", text(pk))
+            .condition_expression("attribute_not_exists(#decision) AND #expires_at > :now")
+            .expression_attribute_names("#decision", "decision")
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":now", seconds(now));
+        let delete = delete.build().expect("a table and a key are set");
+        let day = day(now);
+        let count = self.add(count_key(day, HeldDecision::Discarded.counted_as()), 1, counts_expire(day), None);
+        let delete = TransactWriteItem::builder().delete(delete).build();
+        match self.transact(vec![delete, count]).await? {
+            Ok(()) => Ok(true),
+            // An operator decided on it, or it has expired: it is counted already.
+            Err(reasons) if reasons.first().and_then(CancellationReason::code) == Some(FAILED) => Ok(false),
+            Err(_) => Err(LedgerError::Unavailable { cause: FAILED.to_owned() }),
         }
-    }
-
-    /// The leads that an item names as this person's.
-    async fn leads_in(&self, item: &Item, person: &PersonKey) -> Result<Vec<LeadId>, LedgerError> {
-        let lead = |item: &Item| item.get("lead_id")?.as_s().ok()?.parse().ok();
-        let item = Reader { pk: person_key(person), item };
-        if item.optional_text("pk") != Some(&*item.pk) {
-            let is_theirs = item.optional_text("person") == Some(person.as_str());
-            return Ok(lead(item.item).filter(|_| is_theirs).into_iter().collect());
-        }
-        // Invitations of the first version do not name the person; the mails begun to the person name them.
-        let mut leads = Vec::new();
-        for mail in item.begun_mails()? {
-            leads.extend(self.read(&invitation_key(mail.invitation)).await?.as_ref().and_then(lead));
-        }
-        Ok(leads)
-    }
-
-    async fn erase_held(&self, pk: &str, is_open: bool, now: OffsetDateTime) -> Result<(), LedgerError> {
-        if is_open {
-            let delete = Delete::builder()
-                .table_name(&self.table)
-                .key("pk", text(pk))
-                .condition_expression("attribute_not_exists(#decision) AND #expires_at > :now")
-                .expression_attribute_names("#decision", "decision")
-                .expression_attribute_names("#expires_at", EXPIRES_AT)
-                .expression_attribute_values(":now", seconds(now));
-            let delete = delete.build().expect("a table and a key are set");
-            let day = day(now);
-            let count = self.add(count_key(day, HeldDecision::Discarded.counted_as()), 1, counts_expire(day), None);
-            let delete = TransactWriteItem::builder().delete(delete).build();
-            match self.transact(vec![delete, count]).await? {
-                Ok(()) => return Ok(()),
-                // Somebody decided on it meanwhile, or its time is over: it is counted already.
-                Err(reasons) if reasons.first().and_then(CancellationReason::code) == Some(FAILED) => {}
-                Err(_) => return Err(LedgerError::Unavailable { cause: FAILED.to_owned() }),
-            }
-        }
-        let delete = self.client.delete_item().table_name(&self.table).key("pk", text(pk));
-        delete.send().await.map(drop).map_err(|error| LedgerError::unavailable(&error))
     }
 }
 
 /// What the keys of held applications begin with.
 const HELD: &str = "held#";
-
-/// How an invitation names a lead whose address it does not know.
-fn person_of(lead: &LeadId) -> String {
-    PersonKey::of_lead(lead).as_str().to_owned()
-}
 
 /// An item as a held application; nothing for an item that is none. An item that lacks a detail is shown without it:
 /// an applicant waits behind it.
@@ -388,7 +313,7 @@ fn held(item: &Item) -> Option<Held> {
         cause: of("cause").unwrap_or_else(|| "unknown".to_owned()),
         source: of("source").unwrap_or_else(|| "unknown".to_owned()),
         network: of("network"),
-        held_at: at("held_at").unwrap_or(expires_at - HELD_KEPT),
+        held_at: at("held_at").unwrap_or(expires_at - HELD_FOR),
         expires_at,
         decision: decision.map(|decision| (decision, at("decided_at").unwrap_or(expires_at - ACCEPTED_KEPT))),
     })

@@ -1,8 +1,12 @@
 //! Every type of item that the table holds.
 
+use time::Duration;
+
+use BelongsTo::{Account, Person, PersonOnceKnown, Sender};
+
 /// Writes the list once: the types, all of them as an array, and what is the same for every item of a type.
 macro_rules! item_types {
-    ($($(#[$doc:meta])* $variant:ident: $prefix:literal, $belongs_to:ident;)*) => {
+    ($($(#[$doc:meta])* $variant:ident: $prefix:literal, $belongs_to:expr;)*) => {
         /// A type of item. The table in the crate's documentation says what each type holds, and for how long.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum ItemType {
@@ -23,7 +27,7 @@ macro_rules! item_types {
             /// Whose its items are.
             pub const fn belongs_to(self) -> BelongsTo {
                 match self {
-                    $(Self::$variant => BelongsTo::$belongs_to,)*
+                    $(Self::$variant => $belongs_to,)*
                 }
             }
         }
@@ -35,10 +39,16 @@ macro_rules! item_types {
 pub enum BelongsTo {
     /// A person or a lead, whom the attribute `owner` names.
     Person,
-    /// A person or a lead, once it is known which. Until then the item shows nothing of anybody.
-    PersonOnceKnown,
-    /// A network, a form key or a source of events, of which the key has a hash. Kept for 48 hours at most.
-    Sender,
+    /// A person or a lead, once it is known which. Until then the item shows nothing of a person.
+    PersonOnceKnown {
+        /// The longest time that such an item lasts.
+        kept: Duration,
+    },
+    /// A network, a form key or a source of events, of which the key has a hash.
+    Sender {
+        /// The longest time that such an item lasts.
+        kept: Duration,
+    },
     /// The LeadSquared account as a whole.
     Account,
 }
@@ -47,11 +57,11 @@ item_types! {
     /// Who may call LeadSquared when.
     Allowance: "allowance", Account;
     /// Attempts at signing in and the like.
-    Attempts: "throttle", PersonOnceKnown;
+    Attempts: "throttle", PersonOnceKnown { kept: Duration::days(1) };
     /// Where a scan of the table goes on.
     Bookmark: "bookmark", Account;
     /// What waits for a code.
-    Challenge: "code", PersonOnceKnown;
+    Challenge: "code", PersonOnceKnown { kept: Duration::minutes(15) };
     /// Invitations of a day, by outcome.
     Count: "count", Account;
     /// An application over a cap.
@@ -75,9 +85,9 @@ item_types! {
     /// When the operator was reminded of something.
     Reminder: "reminder", Account;
     /// The requests of a network on a day.
-    Requests: "requests", Sender;
+    Requests: "requests", Sender { kept: Duration::days(2) };
     /// What a network, a form key or a source of events sent on a day.
-    Sender: "sender", Sender;
+    Sender: "sender", Sender { kept: Duration::days(2) };
     /// Whose session a key is.
     Session: "session", Person;
     /// Text messages of a day.

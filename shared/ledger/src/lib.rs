@@ -16,7 +16,6 @@ mod restore;
 mod scan;
 mod sign_ins;
 mod standing;
-mod traces;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -52,7 +51,6 @@ pub use owner::{MalformedOwner, OwnedItem, Owner};
 pub use places::{Bound, Counted, Mark, Places, Sender, Taken};
 pub use restore::Restored;
 pub use standing::{Registered, Standing};
-pub use traces::Trace;
 
 /// How often a transaction is tried that another one on the same items keeps from being carried out. Those are the
 /// transactions of the other workers on a day's counts, each of them over in a few milliseconds.

@@ -1,12 +1,13 @@
 //! Whose an item is, and everything that a person or a lead has in the table.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::LeadId;
 use onboarding::{Invitation, InvitationId, PersonKey, Record, Whom};
+use time::OffsetDateTime;
 
 use crate::item::{Item, Reader, invitation_key, lead_key, person_key, text};
 use crate::{ItemType, Ledger, LedgerError};
@@ -81,43 +82,22 @@ pub struct OwnedItem {
     pub invitation: Option<InvitationId>,
 }
 
-/// The most owners that one scan asks about: DynamoDB permits 100 operands of `IN`.
-const AT_A_TIME: usize = 50;
+/// The most owners that one scan asks about: a lead takes two of the 100 operands that DynamoDB permits `IN`.
+const OWNERS_PER_SCAN: usize = 50;
 
 impl Ledger {
     /// Every item that belongs to one of these owners, whatever version wrote it: by the attribute `owner`, and by
-    /// `person`,
-    /// `lead_id` and the key, which items of earlier versions have instead.
+    /// `person`, `lead_id` and the key, which items of earlier versions have instead.
     ///
-    /// An item can name more owners ([`OwnedItem::names`]): a person's item the lead, a lead's item the person. All
-    /// that is theirs is found by asking again with those, until no new one comes up. It scans the whole table each
-    /// time.
+    /// An item can name another owner too ([`OwnedItem::names`]), such as the lead of a person. The items of that owner
+    /// are found by a second call with it. Each call scans the whole table, once for every 50 owners.
     ///
     /// # Errors
     /// When the table cannot be read, or not understood.
     pub async fn owned_by(&self, owners: &[Owner]) -> Result<Vec<OwnedItem>, LedgerError> {
         let mut found = Vec::new();
-        for some in owners.chunks(AT_A_TIME) {
-            let mut values = HashMap::new();
-            let (mut of_owner, mut of_key) = (Vec::new(), Vec::new());
-            for (n, owner) in some.iter().enumerate() {
-                let pk = match owner {
-                    Owner::Person(person) => person_key(person),
-                    Owner::Lead(lead) => {
-                        // How invitations name a lead whose address is not known.
-                        values.insert(format!(":l{n}"), text(PersonKey::of_lead(lead).as_str()));
-                        of_owner.push(format!(":l{n}"));
-                        lead_key(lead)
-                    }
-                };
-                values.extend([(format!(":o{n}"), owner.value()), (format!(":k{n}"), text(&pk))]);
-                of_owner.push(format!(":o{n}"));
-                of_key.push(format!(":k{n}"));
-            }
-            let (of_owner, of_key) = (of_owner.join(", "), of_key.join(", "));
-            let filter = format!(
-                "#owner IN ({of_owner}) OR #person IN ({of_owner}) OR #lead_id IN ({of_owner}) OR #pk IN ({of_key})"
-            );
+        for owners in owners.chunks(OWNERS_PER_SCAN) {
+            let (filter, values) = filter(owners);
             let names = ["pk", OWNER, "person", "lead_id", "begun"];
             let mut after = None;
             loop {
@@ -148,14 +128,47 @@ impl Ledger {
         Ok(found)
     }
 
-    /// Deletes an item. Does nothing where there is none.
+    /// Deletes an item. A held application on which no operator has decided counts as discarded. Does nothing if the
+    /// item is gone already.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
-    pub async fn erase(&self, item: &OwnedItem) -> Result<(), LedgerError> {
+    /// When DynamoDB does not say. The item may be deleted then.
+    pub async fn erase(&self, item: &OwnedItem, now: OffsetDateTime) -> Result<(), LedgerError> {
+        if item.item_type == ItemType::Held && self.erase_undecided(&item.pk, now).await? {
+            return Ok(());
+        }
         let delete = self.client.delete_item().table_name(&self.table).key("pk", text(&item.pk));
         delete.send().await.map(drop).map_err(|error| LedgerError::unavailable(&error))
     }
+}
+
+/// The filter that lets the items of these owners through, with its values.
+fn filter(owners: &[Owner]) -> (String, Item) {
+    let (mut names, mut keys) = (Vec::new(), Vec::new());
+    for owner in owners {
+        names.push(owner.value());
+        let person = match owner {
+            Owner::Person(person) => person.clone(),
+            Owner::Lead(lead) => {
+                keys.push(text(&lead_key(lead)));
+                // The person of an invitation whose lead has no known address.
+                let person = PersonKey::of_lead(lead);
+                names.push(text(person.as_str()));
+                person
+            }
+        };
+        keys.push(text(&person_key(&person)));
+    }
+    let mut values = Item::new();
+    let mut operands = |kind: char, of: Vec<AttributeValue>| {
+        let named: Vec<_> = of.into_iter().enumerate().map(|(n, value)| (format!(":{kind}{n}"), value)).collect();
+        let operands = named.iter().map(|(name, _)| &**name).collect::<Vec<_>>().join(", ");
+        values.extend(named);
+        operands
+    };
+    let (names, keys) = (operands('n', names), operands('k', keys));
+    let filter = format!("#owner IN ({names}) OR #person IN ({names}) OR #lead_id IN ({names}) OR #pk IN ({keys})");
+    (filter, values)
 }
 
 impl OwnedItem {
@@ -179,6 +192,14 @@ impl OwnedItem {
         let is_of_invitation = matches!(item_type, ItemType::Invitation | ItemType::Held);
         let invitation = is_of_invitation.then(|| name.parse().ok()).flatten();
         Ok(Some(Self { pk: pk.to_owned(), item_type, names, invitation }))
+    }
+
+    /// The leads that it names.
+    pub fn leads(&self) -> impl Iterator<Item = LeadId> {
+        self.names.iter().filter_map(|owner| match owner {
+            Owner::Lead(lead) => Some(*lead),
+            Owner::Person(_) => None,
+        })
     }
 }
 

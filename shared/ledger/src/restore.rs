@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use time::OffsetDateTime;
 
 use crate::item::{Item, seconds};
-use crate::{Ledger, LedgerError};
+use crate::{ItemType, Ledger, LedgerError};
 
 /// Mails of unknown result from which on the worker sends none by itself: the invitation becomes a dead letter with the
 /// cause `mail-unknown`, and an operator decides.
@@ -98,24 +98,41 @@ impl Revival {
             return Self::LeftOut;
         }
         let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
-        match pk.split('#').next() {
-            Some("code") => Self::LeftOut,
-            Some("link") => {
+        // An item of a type that another version wrote.
+        let Some(item_type) = ItemType::of_key(pk) else { return Self::Same(item) };
+        match item_type {
+            ItemType::Challenge => Self::LeftOut,
+            ItemType::Link => {
                 item.entry("used_at".to_owned()).or_insert_with(|| seconds(now));
                 Self::UsedLink(item)
             }
-            Some("lead") => {
+            ItemType::Lead => {
                 item.insert("newest_link_used".to_owned(), seconds(now));
                 Self::Same(item)
             }
-            Some("invitation") if !item.contains_key("outcome") => {
+            ItemType::Invitation if !item.contains_key("outcome") => {
                 let has_lead = item.contains_key("lead_id");
                 let mails = number(&item, "unresolved_mails").unwrap_or_default().max(UNRESOLVED.into());
                 item.insert("in_doubt".to_owned(), AttributeValue::Bool(!has_lead));
                 item.insert("unresolved_mails".to_owned(), AttributeValue::N(mails.to_string()));
                 Self::DoubtfulInvitation(item)
             }
-            _ => Self::Same(item),
+            ItemType::Allowance
+            | ItemType::Attempts
+            | ItemType::Bookmark
+            | ItemType::Count
+            | ItemType::Held
+            | ItemType::Invitation
+            | ItemType::Mails
+            | ItemType::Mark
+            | ItemType::Network
+            | ItemType::Person
+            | ItemType::Places
+            | ItemType::Reminder
+            | ItemType::Requests
+            | ItemType::Sender
+            | ItemType::Session
+            | ItemType::Texts => Self::Same(item),
         }
     }
 }

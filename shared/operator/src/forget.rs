@@ -5,7 +5,6 @@
 //! erased. A repeat erases what is left.
 
 mod account;
-mod coverage;
 mod items;
 mod messages;
 mod report;
@@ -14,12 +13,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write;
 
 use leadsquared::{EmailAddress, LeadId};
+use ledger::ItemType;
 use onboarding::PersonKey;
 
 use crate::received::{Queue, with_messages};
 use crate::{Clock, Ending, OperatorError, Stack, dead_letters};
 
-pub use coverage::{Coverage, coverage};
 use items::PersonItems;
 
 /// The queues with messages of persons.
@@ -55,7 +54,7 @@ pub struct Forgotten {
     /// Whether it was erased, and not only found.
     pub is_erased: bool,
     /// How many of the ledger's items, by type.
-    pub items: BTreeMap<String, u64>,
+    pub items: BTreeMap<ItemType, u64>,
     /// How many dead letters and undelivered events.
     pub dead_letters: u64,
     /// How many invitations that waited on the queue.
@@ -123,10 +122,10 @@ pub async fn forget(
         let invitations_unseen = received.out_of_sight(&[Queue::Invitations]).await?;
         let dead_letters_unseen = received.out_of_sight(&dead_letters::QUEUES).await?;
         // After the messages were received, so that no worker adds items for them any more.
-        let found = PersonItems::among(stack.ledger.traces().await?, &person);
-        person.leads.extend(&found.leads);
-        let all = received.messages().iter();
-        let theirs: Vec<_> = all.filter(|message| messages::is_about(message, &person, &found)).cloned().collect();
+        let found = PersonItems::find(&stack.ledger, &mut person).await?;
+        let (all, invitations) = (received.messages().iter(), found.invitations());
+        let theirs: Vec<_> =
+            all.filter(|message| messages::is_about(message, &person, &invitations)).cloned().collect();
         let waiting = theirs.iter().filter(|message| message.queue == Queue::Invitations).count() as u64;
         let forgotten = Forgotten {
             is_erased: confirmed,
@@ -143,7 +142,7 @@ pub async fn forget(
             for message in &theirs {
                 received.delete(message).await?;
             }
-            found.erase(stack, clock.now()).await?;
+            found.erase(&stack.ledger, clock).await?;
         }
         Ok(forgotten)
     })

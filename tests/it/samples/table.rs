@@ -758,6 +758,11 @@ async fn every_item_of_every_version_is_read() {
     }
 }
 
+/// When an item expires.
+fn expiry(item: &Item) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(item["expires_at"].as_n().unwrap().parse().unwrap()).unwrap()
+}
+
 #[tokio::test]
 async fn everything_of_a_person_is_found_by_its_owner_and_what_is_nobodys_has_none() {
     let owners = [Owner::Person(person()), Owner::Lead(lead())];
@@ -780,13 +785,20 @@ async fn everything_of_a_person_is_found_by_its_owner_and_what_is_nobodys_has_no
             let is_found = found.iter().any(|found| found.pk == *pk);
             match item_type.belongs_to() {
                 BelongsTo::Person => assert!(is_found, "{pk}"),
-                BelongsTo::PersonOnceKnown => assert_eq!(is_found, item.contains_key("owner"), "{pk}"),
-                BelongsTo::Sender | BelongsTo::Account => assert!(!is_found && !item.contains_key("owner"), "{pk}"),
+                BelongsTo::PersonOnceKnown { kept } => {
+                    assert_eq!(is_found, item.contains_key("owner"), "{pk}");
+                    assert!(expiry(&item) <= NOW + kept, "{pk} is kept for too long");
+                }
+                BelongsTo::Sender { kept } => {
+                    assert!(!is_found && !item.contains_key("owner"), "{pk}");
+                    assert!(expiry(&item) <= NOW + kept, "{pk} is kept for too long");
+                }
+                BelongsTo::Account => assert!(!is_found && !item.contains_key("owner"), "{pk}"),
             }
         }
         for item in &found {
             assert!(item.names.iter().any(|owner| owners.contains(owner)), "{item:?}");
-            desk.ledger.erase(item).await.unwrap();
+            desk.ledger.erase(item, NOW).await.unwrap();
         }
         assert_eq!(desk.ledger.owned_by(&owners).await.unwrap(), []);
         let stranger = Owner::Person(PersonKey::of(&"ravi.iyer@example.com".parse().unwrap()));

@@ -1,25 +1,27 @@
 //! Which messages are about a person.
 
+use std::collections::HashSet;
+
+use onboarding::InvitationId;
 use serde_json::Value;
 
 use super::Person;
-use super::items::PersonItems;
 use crate::dead_letters::{DeadLetter, parsed};
 use crate::received::ReceivedMessage;
 
 /// The fields by which invitations and events name their person.
 const SUBJECTS: [&str; 4] = ["email", "emailaddress", "lead", "leadid"];
 
-/// Whether a message is about the person. One about another person that only mentions the address is not.
-pub(super) fn is_about(message: &ReceivedMessage, person: &Person, items: &PersonItems) -> bool {
-    let is_theirs = message.group.as_ref().is_some_and(|group| items.has_key(group));
-    if is_theirs || DeadLetter::of(message).receipt.is_some_and(|receipt| items.invitations.contains(&receipt)) {
+/// Whether a message is about the person, whose invitations these are. One about another person that only mentions the address is not.
+pub(super) fn is_about(message: &ReceivedMessage, person: &Person, invitations: &HashSet<InvitationId>) -> bool {
+    let is_theirs = message.group.as_ref().is_some_and(|group| person.keys().iter().any(|key| key.as_str() == group));
+    if is_theirs || DeadLetter::of(message).receipt.is_some_and(|receipt| invitations.contains(&receipt)) {
         return true;
     }
     let texts = texts_in(&message.body);
     let names = |text: &str| {
         person.emails.iter().any(|email| mentions(text, email.expose()))
-            || items.leads.iter().any(|lead| text.to_lowercase().contains(&lead.to_string()))
+            || person.leads.iter().any(|lead| text.to_lowercase().contains(&lead.to_string()))
     };
     let mut subjects = texts.iter().filter(|(name, text)| is_subject(name) && says_whose(text)).peekable();
     match subjects.peek() {

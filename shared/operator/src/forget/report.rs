@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{Forgotten, coverage};
+use ledger::{BelongsTo, ItemType};
+
+use super::Forgotten;
+use crate::words::roughly;
 
 /// What to do where LeadSquared names no lead.
 const BY_LEAD: &str =
@@ -12,7 +15,7 @@ const BY_LEAD: &str =
 pub(super) fn report(forgotten: &Forgotten) -> String {
     let mut text = String::new();
     let Forgotten { items, dead_letters, invitations, leads, not_asked, .. } = forgotten;
-    let erased: Vec<_> = items.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let erased: Vec<_> = items.iter().map(|(item_type, count)| format!("{count} {}", item_type.prefix())).collect();
     let _ = match (forgotten.is_empty(), forgotten.is_erased) {
         (true, _) => writeln!(text, "Nothing to erase was found."),
         (false, true) => writeln!(text, "Erased:"),
@@ -47,9 +50,19 @@ pub(super) fn report(forgotten: &Forgotten) -> String {
         let count = forgotten.dead_letters_unseen;
         stays("dead letters", &format!("about {count}, of any person, not looked at. Run this again in 15 minutes"));
     }
-    stays("ledger", &coverage::expiring().collect::<Vec<_>>().join(", "));
+    stays("ledger", &format!("items that name no person, until they expire: {}", expiring().join(", ")));
     stays("backups", "everything that was erased, for 35 days (point-in-time recovery of the ledger)");
     let days = forgotten.log_days.map_or("the days in LogRetentionDays".to_owned(), |days| format!("{days} days"));
     stays("logs", &format!("lead ids and receipts, for {days}. Metrics hold nothing of a person"));
     text
+}
+
+/// The types of items that can name no person, each with the longest time that an item stays: `requests (2 days)`.
+fn expiring() -> Vec<String> {
+    let kept = |item_type: &ItemType| match item_type.belongs_to() {
+        BelongsTo::PersonOnceKnown { kept } | BelongsTo::Sender { kept } => Some(kept),
+        BelongsTo::Person | BelongsTo::Account => None,
+    };
+    let all = ItemType::ALL.iter().filter_map(|item_type| Some((item_type.prefix(), kept(item_type)?)));
+    all.map(|(prefix, kept)| format!("{prefix} ({})", roughly(kept.unsigned_abs()))).collect()
 }
