@@ -1,6 +1,9 @@
 //! Rules about the language of comments, documentation and texts.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::workspace::{self, root};
 
@@ -38,7 +41,7 @@ fn texts() -> Vec<(PathBuf, String)> {
     files.map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect()
 }
 
-fn is_rust(path: &PathBuf) -> bool {
+fn is_rust(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs")
 }
 
