@@ -278,6 +278,13 @@ async fn outcomes_and_calls_are_measured_without_personal_data() {
     let lines = printed.lines().filter(|line| line.contains(r#""level":"#));
     let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.iter().any(|line| line["level"] == "WARN"), "{printed}");
+    // From a graph to the log: a line has the metric's dimension under the same name.
+    for (name, value) in
+        metrics.iter().flat_map(|(_, dimensions, _)| dimensions.split(' ')).filter_map(|one| one.split_once('='))
+    {
+        let is_of_a_call = ["call", "result"].contains(&name);
+        assert!(is_of_a_call || lines.iter().any(|line| line["fields"][name] == value), "no line has {name}={value}");
+    }
     for line in lines {
         let time = OffsetDateTime::parse(line["timestamp"].as_str().unwrap_or_default(), &Rfc3339);
         assert!(time.is_ok(), "the line has a timestamp: {line}");

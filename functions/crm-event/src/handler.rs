@@ -100,7 +100,7 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
         if is_echo {
             let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
             Metric::Echo.record();
-            tracing::info!(%receipt, rule, outcome = "already-invited", cause = "echo", "invitation ended");
+            tracing::info!(%receipt, source = "crm", rule, outcome = "already-invited", cause = "echo", "invitation ended");
         } else {
             invitations.push(invitation);
         }

@@ -42,15 +42,16 @@ pub(crate) fn record(report: &Report<'_>, delivery: &Delivery<'_>, now: OffsetDa
              is put back, no action needed"
         ),
         Report::DeadLetterFailed { error, needs_operator, age, retry_in } => {
-            Metric::Retry { cause: "DeadLetterQueue", needs_operator, age }.record();
+            let cause = "DeadLetterQueue";
+            Metric::Retry { cause, needs_operator, age }.record();
             let retry_in_seconds = retry_in.as_secs();
             match needs_operator {
                 true => tracing::error!(
-                    message.id = message, attempts, %error, retry_in_seconds,
+                    message.id = message, attempts, cause, %error, retry_in_seconds,
                     "the dead letter could not be written: check DEAD_LETTERS_QUEUE_URL and the function's role"
                 ),
                 false => tracing::warn!(
-                    message.id = message, attempts, %error, retry_in_seconds,
+                    message.id = message, attempts, cause, %error, retry_in_seconds,
                     "the dead letter could not be written; no action needed unless this lasts"
                 ),
             }
@@ -127,8 +128,24 @@ fn log_end(
     // The trace of the function that put the message on the queue. Lambda's own trace, in the line's span, is that of
     // the batch.
     let trace = Some(delivery.trace).filter(|trace| !trace.is_empty());
+    let (cause, fields_left_out) = (&*cause, completion.fields_left_out);
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                receipt,
+                source,
+                rule,
+                outcome,
+                cause,
+                fields_left_out,
+                attempts,
+                trace,
+                "invitation ended"
+            )
+        };
+    }
     match is_rejected && !is_dead_letter {
-        true => tracing::warn!(receipt, source, rule, outcome, cause = &*cause, attempts, trace, "invitation ended"),
-        false => tracing::info!(receipt, source, rule, outcome, cause = &*cause, attempts, trace, "invitation ended"),
+        true => line!(warn),
+        false => line!(info),
     }
 }

@@ -310,13 +310,13 @@ async fn a_deadline_cuts_a_call_that_is_under_way() {
 
 /// Records every request for a slot, and every report of a rate limit.
 #[derive(Default)]
-struct Doorkeeper {
+struct Gate {
     asked: Mutex<Vec<Lane>>,
     told: Mutex<Vec<(Lane, Option<Limit>)>>,
     closed: bool,
 }
 
-impl Admission for Doorkeeper {
+impl Admission for Gate {
     fn admit(&self, lane: Lane, _: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
         self.asked.lock().unwrap().push(lane);
         let turned_away = TurnedAway { retry_after: Some(Duration::from_secs(5)), source: None };
@@ -331,22 +331,22 @@ impl Admission for Doorkeeper {
 
 #[tokio::test]
 async fn every_request_asks_for_leave_in_its_lane() {
-    let (fake, door) = (healthy(), Arc::new(Doorkeeper::default()));
+    let (fake, gate) = (healthy(), Arc::new(Gate::default()));
     let mut options = options(&fake);
-    options.admission = door.clone();
+    options.admission = gate.clone();
     let client = client_with(options);
     client.in_lane(Lane::Background).register(&registration()).await.unwrap();
     client.leads_by_email(&email()).await.unwrap();
     let expected = [Lane::Background, Lane::Background, Lane::Background, Lane::Interactive];
-    assert_eq!(*door.asked.lock().unwrap(), expected, "the fetching of credentials asks as well");
+    assert_eq!(*gate.asked.lock().unwrap(), expected, "the fetching of credentials asks as well");
     assert_eq!(fake.seen().len(), 4);
 }
 
 #[tokio::test]
 async fn a_call_without_leave_is_not_made() {
-    let (fake, door) = (healthy(), Arc::new(Doorkeeper { closed: true, ..Doorkeeper::default() }));
+    let (fake, gate) = (healthy(), Arc::new(Gate { closed: true, ..Gate::default() }));
     let mut options = options(&fake);
-    options.admission = door;
+    options.admission = gate;
     let error = client_with(options).register(&registration()).await.unwrap_err();
     let Error::TurnedAway(turned_away) = &error else { panic!("{error:?}") };
     assert_eq!(turned_away.retry_after, Some(Duration::from_secs(5)));
@@ -356,14 +356,14 @@ async fn a_call_without_leave_is_not_made() {
 
 #[tokio::test]
 async fn whoever_gives_leave_hears_of_a_rate_limit() {
-    let door = Arc::new(Doorkeeper::default());
+    let gate = Arc::new(Gate::default());
     let fake = Fake::answering(BY_EMAIL, 429, "API calls exceeded the limit of 25 in 5 second(s)");
     let mut options = options(&fake);
-    options.admission = door.clone();
+    options.admission = gate.clone();
     let client = client_with(options).in_lane(Lane::Background);
     assert_eq!(client.leads_by_email(&email()).await.unwrap_err().name(), "RateLimited");
     let limit = Limit { calls: 25, window: Duration::from_secs(5) };
-    assert_eq!(*door.told.lock().unwrap(), [(Lane::Background, Some(limit))]);
+    assert_eq!(*gate.told.lock().unwrap(), [(Lane::Background, Some(limit))]);
 }
 
 #[tokio::test]
