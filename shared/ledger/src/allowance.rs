@@ -1,4 +1,4 @@
-//! The account's call line, in one item.
+//! The schedule of the call allowance, in one item.
 
 use std::time::Duration;
 
