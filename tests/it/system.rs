@@ -148,7 +148,7 @@ async fn a_forgotten_person_returns_only_with_a_restored_backup() {
     stack.shutdown().await;
     assert!(untouched.items.is_empty() && untouched.leads.is_empty() && untouched.dead_letters == 0, "{untouched:?}");
     let kinds: Vec<_> = first.items.keys().map(|item_type| item_type.prefix()).collect();
-    assert_eq!(kinds, ["invitation", "lead", "link", "person"], "{first:?}");
+    assert_eq!(kinds, ["invitation", "lead", "link", "mark", "person", "places"], "{first:?}");
     assert_eq!((first.leads.len(), first.dead_letters, &first.not_asked), (1, 1, &None), "{first:?}");
     assert_eq!(forget::Forgotten { is_erased: true, ..found }, first, "without confirmation nothing is erased");
     assert!(second.items.is_empty() && second.dead_letters == 0, "{second:?}");
