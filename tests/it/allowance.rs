@@ -1,4 +1,5 @@
-//! The account's call line in DynamoDB: the suite of `shared/call-allowance` on a table, and what only a table can do.
+//! The call allowance in DynamoDB: the suite of `shared/call-allowance` on a real table, and tests that only a table
+//! allows.
 
 use std::{
     collections::HashMap,
@@ -49,7 +50,7 @@ async fn lines(rules: AllowanceRules, workers: usize) -> Vec<SharedSchedule<Ledg
 
 suite::tests!(block_on, lines);
 
-/// Counts the requests that leave a client, and those of them that only read.
+/// Counts a client's requests, and separately those that only read.
 #[derive(Clone, Debug, Default)]
 struct Requests(Arc<AtomicUsize>, Arc<AtomicUsize>);
 
@@ -99,14 +100,14 @@ async fn a_booking_on_a_busy_line_is_one_request_however_many_workers_there_are(
     for worker in &workers {
         worker.book(ask(Lane::Interactive, NOON)).await.unwrap();
     }
-    // Three of the four had to learn first that the line exists.
+    // Three of the four processes first had to learn that the item exists.
     assert_eq!(requests.so_far(), 7);
     for number in 0..16 {
         let answer = workers[number % 4].book(ask(Lane::Interactive, NOON)).await.unwrap();
         assert!(matches!(answer, SlotDecision::Granted { .. }), "{answer:?}");
     }
     assert_eq!(requests.so_far(), 7 + 16);
-    // What is known to be taken is not asked for.
+    // A process makes no request for a slot that it knows to be taken.
     for _ in 0..4 {
         let soon = NOON + Duration::from_secs(1);
         let hurry = SlotRequest { lane: Lane::Interactive, now: NOON, latest: soon };
@@ -115,8 +116,8 @@ async fn a_booking_on_a_busy_line_is_one_request_however_many_workers_there_are(
     assert_eq!(requests.so_far(), 7 + 16);
 }
 
-/// The slots of 20 s in which a hundred processes make 400 attempts a second, and how many of them the two processes
-/// of the worker got. `people` and `workers` are on the smallest plan.
+/// Runs 20 s in which a hundred processes make 400 attempts a second. Returns the booked slots, and how many of them
+/// the worker's two processes got. `people` and `workers` are on the smallest plan.
 async fn crowd(
     people: &[SharedSchedule<Ledger>],
     workers: [SharedSchedule<Ledger>; 2],
@@ -161,7 +162,7 @@ fn smallest_plan() -> AllowanceRules {
         .unwrap()
 }
 
-/// How many slots there are in 20 s on the smallest plan; besides, there are those that are booked ahead at the end.
+/// The number of slots in 20 s on the smallest plan, without those that are booked ahead at the end.
 const SLOTS: usize = 36;
 
 #[tokio::test]
@@ -175,13 +176,14 @@ async fn a_crowd_that_is_turned_away_hardly_writes_and_keeps_nobody_from_booking
     let (slots, in_background) = crowd(&people, [line(), line()]).await;
     let writes = requests.writes();
     println!("8000 attempts, {} bookings, {writes} writes, {} requests", slots.len(), requests.so_far());
-    // What each process writes before it knows that there is a line; then of those that ask at once one has the slot.
+    // Each process writes once before it knows the item. After that, only one of the processes that ask at the same
+    // time gets the slot.
     assert!(writes <= 102 + 6 * slots.len(), "{writes} writes for {} bookings", slots.len());
     assert!(slots.len() >= SLOTS, "{} slots booked of {SLOTS}", slots.len());
     assert!(in_background * 100 >= SLOTS * 38, "{in_background} of {SLOTS} in the background");
 }
 
-/// Refuses to read, as a role of an earlier version does.
+/// Refuses reads, as the role of an earlier version does.
 #[derive(Debug)]
 struct ReadsAreDenied;
 
@@ -216,16 +218,16 @@ async fn without_the_right_to_read_the_line_is_as_safe_and_the_background_has_ne
     assert!(in_background * 100 >= SLOTS * 33, "{in_background} of {SLOTS} in the background");
 }
 
-/// One thing that happens to a line.
+/// One request to the allowance, or one report of a 429.
 #[derive(Clone, Debug)]
 struct Step {
     worker: usize,
     lane: Lane,
-    /// Since the step before, in milliseconds.
+    /// The time since the step before, in milliseconds.
     after: u64,
-    /// By how much the worker's clock is ahead, in milliseconds.
+    /// How far the worker's clock is ahead, in milliseconds.
     error: i64,
-    /// How long it can wait, in milliseconds.
+    /// How long the worker can wait, in milliseconds.
     patience: u64,
     complaint: Option<Option<Limit>>,
 }
@@ -240,7 +242,7 @@ fn step() -> impl Strategy<Value = Step> {
     )
 }
 
-/// One of a crowd, in which slots are reserved for the background.
+/// A step under heavy load, when slots are reserved for the background lane.
 fn step_of_a_crowd() -> impl Strategy<Value = Step> {
     let after = prop_oneof![20 => 0_u64..100, 1 => 0_u64..3_000];
     let lane = prop_oneof![5 => Just(Lane::Interactive), 1 => Just(Lane::Background)];
@@ -274,7 +276,7 @@ fn the_line_in_a_table_gives_the_slots_that_the_line_in_memory_gives() {
                 let ask =
                     SlotRequest { lane: step.lane, now: seen, latest: seen + Duration::from_millis(step.patience) };
                 let (expected, given) = (model.book(ask).await.unwrap(), line.book(ask).await.unwrap());
-                // A worker that knows enough to see that there is no slot may know less about when there will be one.
+                // Both agree on whether there is a slot. A worker may know less about the time of the next free one.
                 if [expected, given].iter().any(|answer| matches!(answer, SlotDecision::Granted { .. })) {
                     prop_assert_eq!(expected, given, "{:?}", step);
                 }
@@ -299,8 +301,8 @@ async fn an_item_that_is_deleted_starts_anew_for_workers_that_remember_it() {
     assert_eq!(answer, SlotDecision::Granted { slot: NOON });
 }
 
-/// During a deployment some processes run an earlier version, which knows nothing of reserved slots: it adds to the
-/// item without them, and leaves them out when it replaces it.
+/// During a deployment some processes run an earlier version that does not know reserved slots. It ignores them when it
+/// updates the item, and drops them when it replaces the item.
 #[tokio::test]
 async fn an_earlier_version_beside_this_one_gives_nobody_the_same_slot() {
     let aws = Aws::new().await;

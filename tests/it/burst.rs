@@ -64,7 +64,7 @@ async fn faults_and_killed_workers_lose_and_duplicate_no_registration() {
     assert!(report["calls_per_person"].as_f64().unwrap() > 2.0, "nothing went wrong: {report}");
 }
 
-/// A stack with three applicants whom LeadSquared refused.
+/// A stack with three applicants that LeadSquared refused.
 struct Refused {
     stack: LocalStack,
     deployed: Stack,

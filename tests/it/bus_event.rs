@@ -342,7 +342,7 @@ async fn a_refused_invocation_reports_what_is_wrong_with_its_event() {
             json!({ "Records": [{ "eventSource": "aws:sqs", "body": "c4nary" }] }),
             "the event is none of: an event of EventBridge",
         ),
-        (json!({ "detail-type": "ApplicationSubmitted", "id": 7 }), "the event is neither"),
+        (json!({ "detail-type": "ApplicationSubmitted", "id": 7 }), "the event is none of"),
         (json!({ "detail-type": "c4nary", "detail": detail }), "the detail-type is none of ApplicationSubmitted, Inv"),
         (
             json!({ "detail-type": "ApplicationSubmitted", "detail": { "version": "c4nary" } }),

@@ -1,5 +1,5 @@
-//! Held applications on a real table and a real queue: what an operator decides happens once, whatever breaks off
-//! when.
+//! Held applications on a real table and a real queue. An operator's decision takes effect once, wherever a command is
+//! interrupted.
 
 use std::{
     cell::RefCell,
@@ -33,7 +33,7 @@ type Item = HashMap<String, AttributeValue>;
 const NOW: OffsetDateTime = datetime!(2026-01-02 12:00:00 UTC);
 const KEPT: Duration = Duration::days(14);
 
-/// An invitation of a form, each number another person's.
+/// An invitation of a form. Each number is another person.
 fn invitation(number: u32) -> Invitation {
     let whom = Whom::Email(format!("held-{number}@example.com").parse().unwrap());
     let id = InvitationId::of([&number.to_be_bytes()[..]]);
@@ -43,7 +43,7 @@ fn invitation(number: u32) -> Invitation {
     }
 }
 
-/// What intake writes of an application that it holds.
+/// The item that intake writes for a held application.
 pub(crate) fn item(invitation: &Invitation, cause: &str, network: Option<&str>, held_at: OffsetDateTime) -> Item {
     let text = |value: &str| AttributeValue::S(value.to_owned());
     let seconds = |time: OffsetDateTime| AttributeValue::N(time.unix_timestamp().to_string());
@@ -60,7 +60,7 @@ pub(crate) fn item(invitation: &Invitation, cause: &str, network: Option<&str>, 
     item
 }
 
-/// A table and a queue as an operator has them.
+/// A stack for the operator's commands: a table and a queue.
 struct Desk {
     aws: Aws,
     table: String,
@@ -69,7 +69,7 @@ struct Desk {
     stack: Stack,
 }
 
-/// A time that stands still, and what was waited for.
+/// A stopped clock, which records every wait.
 struct StoppedClock(RefCell<Vec<Wait>>);
 
 impl StoppedClock {
@@ -105,7 +105,7 @@ impl Desk {
         Self { aws, table, ledger, queue, stack }
     }
 
-    /// One on which these are held, by number, all for the same cause.
+    /// A desk that holds the applications with these numbers, all for the same cause.
     async fn holding(numbers: impl IntoIterator<Item = u32>) -> Self {
         let desk = Self::new().await;
         desk.put(numbers.into_iter().map(|number| item(&invitation(number), "network", Some("a"), NOW)).collect())
@@ -140,13 +140,13 @@ impl Desk {
         self.aws.dynamodb().get_item().table_name(&self.table).key("pk", key).send().await.unwrap().item
     }
 
-    /// What is kept of an application: whether it has its message, and the decision.
+    /// The kept item of an application: whether it has its message, and the decision.
     async fn kept(&self, number: u32) -> (bool, Option<String>) {
         let item = self.item(&format!("held#{}", invitation(number).id)).await.expect("the application is kept");
         (item.contains_key("message"), item.get("decision").map(|decision| decision.as_s().unwrap().clone()))
     }
 
-    /// How many were accepted and discarded on the day, by the ledger's counts.
+    /// The ledger's counts of accepted and discarded applications on this day.
     async fn counts(&self) -> (u32, u32) {
         let mut counts = Vec::new();
         for name in ["held-accepted", "held-discarded"] {
@@ -178,7 +178,7 @@ async fn an_accepted_application_is_on_the_queue_as_its_function_would_have_put_
     assert_eq!((desk.accept(&chosen).await, desk.counts().await), (accepted(3), (3, 0)));
     let sent = desk.sent().await;
 
-    // The same, put on another queue by a function.
+    // A function puts the same applications on another queue.
     let functions = desk.aws.queue("functions").await;
     for number in 1..=3 {
         let queue = Invitations::new(aws_sdk_sqs::Client::new(desk.aws.config()), functions.url.clone());
@@ -192,7 +192,7 @@ async fn an_accepted_application_is_on_the_queue_as_its_function_would_have_put_
     let expected: BTreeSet<_> = functions.drain().await.iter().map(as_sent).collect();
     assert_eq!(sent.iter().map(as_sent).collect::<BTreeSet<_>>(), expected);
 
-    // A second time, by the same list and by a new one, nothing happens.
+    // Accepting again has no effect, from the same list or from a new one.
     assert_eq!(desk.accept(&chosen).await, Accepted { gone: 3, ..accepted(0) });
     assert!(desk.all().await.is_empty());
     assert_eq!((desk.sent().await.len(), desk.counts().await), (0, (3, 0)));
@@ -219,7 +219,7 @@ async fn accepting_that_broke_off_anywhere_is_continued_and_has_no_second_effect
         }
         let listed = desk.all().await;
         assert_eq!(listed.len(), usize::from(steps_done < 3), "{steps_done} steps done");
-        // Neither can be undone any more.
+        // An accepted application can no longer be discarded.
         let discarded = if steps_done > 0 { desk.discard(&listed_before).await.discarded } else { 0 };
         assert_eq!(discarded, 0);
         let done = desk.accept(&listed).await;
@@ -296,7 +296,7 @@ async fn what_has_expired_is_gone_whether_or_not_it_was_deleted() {
     assert_eq!(desk.discard(&chosen).await, Discarded { discarded: 0, gone: 2 });
     assert_eq!(ids(&desk.sent().await), BTreeSet::from([invitation(2).id.to_string()]));
     assert_eq!((desk.kept(1).await, desk.counts().await), ((true, None), (1, 0)));
-    // The decision itself looks at the time as well, and not only the reads before it.
+    // The decision also checks the expiry, as the reads before it do.
     assert!(desk.ledger.decide_held(&[invitation(1).id], HeldDecision::Accepted, NOW).await.unwrap().is_empty());
     assert!(desk.ledger.decide_held(&[invitation(9).id], HeldDecision::Accepted, NOW).await.unwrap().is_empty());
     assert_eq!((desk.item(&format!("held#{}", invitation(9).id)).await, desk.counts().await), (None, (1, 0)));
@@ -367,8 +367,8 @@ async fn a_flood_that_is_larger_than_a_page_is_listed_counted_and_decided_on_as_
     assert_eq!((desk.all().await.len(), desk.counts().await), (600, (0, 600)));
 }
 
-/// A time in which the worker takes everything off the queue whenever somebody waits; how many those were, and for how
-/// long.
+/// A clock under which the worker empties the queue during every wait. It records each wait and the number of messages
+/// taken.
 struct WorkingTime<'a> {
     queue: &'a Queue,
     waits: RefCell<Vec<(usize, Wait)>>,
@@ -389,7 +389,7 @@ impl Clock for WorkingTime<'_> {
 async fn accepting_many_waits_for_the_worker_so_that_others_do_not_wait_behind_them() {
     let desk = Desk::holding(0..35).await;
     let (chosen, pace) = (desk.all().await, Pace::of(&Parameters::default()));
-    // Other people's invitations, more than anybody may have ahead of them.
+    // Invitations of other people, more than may be on the queue while applications are accepted.
     for number in 0..60_u32 {
         desk.queue.send("{}", &number.to_string(), &number.to_string()).await;
     }
@@ -451,7 +451,7 @@ async fn forgetting_a_person_erases_what_is_held_of_them_and_of_their_leads_and_
     assert_eq!(desk.item(&format!("held#{}", invitation(1).id)).await, None);
 }
 
-/// What the command prints, and whether it succeeds.
+/// The output of a command, and whether it succeeded.
 async fn command(endpoint: &str, arguments: &[&str]) -> (bool, String) {
     let program = functions::binary("key-check").await.with_file_name("local-stack");
     let mut command = Command::new(program);

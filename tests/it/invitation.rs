@@ -207,7 +207,7 @@ async fn messages_and_items_of_the_first_version_keep_their_meaning() {
         // The sample is old; the item must not have expired.
         item.insert("expires_at".to_owned(), AttributeValue::N("4102444800".to_owned()));
         let sandbox = Sandbox::new().await;
-        sandbox.aws.dynamodb().put_item().table_name(&sandbox.ledger).set_item(Some(item)).send().await.unwrap();
+        sandbox.put_item(item).await;
         let function = sandbox.start().await;
         let message = sandbox.queue(body, "asha").await;
         assert_eq!(sandbox.deliver(&function, &[message]).await, [0; 0], "{}", file.display());
@@ -683,7 +683,8 @@ async fn mistakes_of_anonymous_senders_are_counted_and_become_no_dead_letters() 
     assert_eq!((rejected, count("Rejected")), (5, 2), "{counted:?}");
 }
 
-/// Family members share phones, and anybody can type another person's number: it is kept in the lead's notes.
+/// Family members share phones, and any visitor can type another person's number. Such a number is kept in the lead's
+/// notes.
 #[tokio::test]
 async fn a_phone_number_of_another_lead_does_not_count_as_a_field_left_out() {
     let sandbox = Sandbox::new().await;

@@ -91,7 +91,7 @@ fn client(emulator: &Emulator, api: Url, keys: (String, String)) -> Client {
     Client::new(options, Keys { access_key: keys.0.into(), secret_key: keys.1.into() }).unwrap()
 }
 
-/// A client, and a person whom it registered: their identifier and lead id.
+/// A client, and the identifier and lead id of a person that it registered.
 async fn registered(emulator: &Emulator) -> (Client, Identifier, LeadId) {
     let client = client(emulator, emulator.url(), emulator.keys());
     let fields = Attributes::new().with("EmailAddress", "asha@example.test").with("Phone", "+91-9000000001");

@@ -1,4 +1,4 @@
-//! The ledger on a real table: claims, mails and counts, and workers that meet at them.
+//! The ledger on a real table: claims, mails and counts, also with several workers at the same time.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -46,7 +46,7 @@ impl Table {
 }
 
 fn invitation(number: u8) -> Invitation {
-    // The same moment as NOW, and another day where it was written.
+    // The same moment as NOW, but written in a zone in which it is the next day.
     let received_at = datetime!(2026-01-03 05:29:30 +5:30);
     let (id, whom) = (InvitationId::of([&[number][..]]), Whom::Email("asha@example.test".parse().unwrap()));
     Invitation {
@@ -77,7 +77,7 @@ async fn an_invitation_is_counted_once_as_accepted_and_once_as_what_it_came_to()
     assert!(matches!(again, Err(LedgerError::ClaimLost)), "{again:?}");
     assert_eq!(table.counts().await, (1, BTreeMap::from([("rejected", 1)])));
 
-    // Put back: it stands as rejected until it ends another way.
+    // Once put back, it counts as rejected until it ends another way.
     let put_back = Lease { message: Uuid::from_u128(2), ..lease(3) };
     let mut record = table.claimed(&invitation(1), &put_back).await;
     let ended = record.ended.clone().unwrap();
@@ -126,7 +126,7 @@ fn lead() -> LeadId {
     Uuid::from_u128(5).to_string().parse().unwrap()
 }
 
-/// What a link points at that is valid for so long.
+/// The pointer of a link that is valid for this long.
 fn pointer(valid_for: Duration) -> Pointer {
     let link = LinkToken::new([7; LINK_TOKEN_BYTES]).hash();
     let (person, invitation) = (invitation(1).person(), invitation(1).id);
@@ -134,7 +134,7 @@ fn pointer(valid_for: Duration) -> Pointer {
 }
 
 impl Table {
-    /// A link in a mail.
+    /// Records a mail with this link.
     async fn mailed(&self, pointer: &Pointer) {
         let record = self.claimed(&invitation(1), &lease(1)).await;
         let booking = booking(0, &[BegunMail { at: NOW, invitation: invitation(1).id }], 2);
@@ -164,7 +164,7 @@ async fn of_a_thousand_who_use_a_link_at_once_one_gets_it_and_only_that_one_give
     assert_eq!((got.len(), others.len()), (1, 999));
     let (winner, loser) = (*got[0].0, *others[0].0);
 
-    // Once more for as long as a second press takes, and no longer.
+    // The same holder may use the link again within 29 s, for a second press of the button, but not later.
     let again = async |holder, seconds| {
         table.store.use_link(&pointer.link, holder, NOW + Duration::seconds(seconds)).await.unwrap()
     };
@@ -213,7 +213,7 @@ async fn what_is_known_of_leads_that_were_registered_unmarked_is_kept_for_good()
     let table = Table::of(Ledger::new).await;
     let dynamodb = table.aws.dynamodb();
     let number = |value: i64| AttributeValue::N(value.to_string());
-    // Registered at, marked at, and whether it is to be kept for good.
+    // Registration time, time of the mark, and whether the item must be kept for good.
     let leads = [(Some(5), None, true), (Some(5), Some(7), true), (Some(5), Some(5), false), (None, None, false)];
     for (place, (registered_at, marked_at, _)) in leads.iter().enumerate() {
         let mut put = dynamodb.put_item().table_name(&table.name).item("expires_at", number(4_102_444_800));

@@ -19,6 +19,7 @@ mod http;
 mod intake;
 mod invitation;
 mod key_check;
+mod language;
 mod leadsquared;
 mod ledger;
 mod login_link;

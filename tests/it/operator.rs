@@ -1,5 +1,5 @@
-//! The operator's commands on real queues and a real table: what they look at stays, what they change happens once, and
-//! what they restore gives nobody a right that was used before.
+//! The operator's commands on real queues and a real table. Messages that they read stay, changes happen once, and a
+//! restored item grants no right that was used before.
 
 use std::{
     cell::Cell,
@@ -492,7 +492,7 @@ async fn a_restore_makes_no_used_link_usable_and_reopens_no_ended_invitation() {
     assert_eq!(restore::run(&desk.stack(), &backup, &Stopped, &mut out).await.unwrap(), Ending::Done);
     let out = String::from_utf8(out).unwrap();
     assert!(
-        out.starts_with("2 items copied into the ledger.") && out.contains("\n1 login links came back as used"),
+        out.starts_with("2 items copied into the ledger.") && out.contains("\n1 login links were restored as used"),
         "{out}"
     );
     assert!(out.contains("\n1 invitations had not ended"), "{out}");

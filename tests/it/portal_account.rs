@@ -871,10 +871,10 @@ async fn without_its_table_the_function_signs_in_people_whose_lead_has_a_mark() 
     assert_eq!(code.problem(), (503, "/problems/unavailable".to_owned()));
     assert_eq!(sandbox.emulator.text_messages().len(), 0);
     let printed = sandbox.extras.function.stop().await;
-    assert!(printed.contains("attempts cannot be counted"), "{printed}");
+    assert!(printed.contains("could not count an attempt"), "{printed}");
 }
 
-/// What goes wrong between a process of the function and its table.
+/// The faults between a process of the function and its table.
 #[derive(Clone, Copy, Default)]
 struct Trouble {
     delay: Duration,
@@ -950,7 +950,7 @@ async fn records_that_cannot_be_written_in_time_are_logged() {
     let signed_in = send(&function, "/sign-in", &body, HOME, &[]).await;
     let printed = function.stop().await;
     assert_eq!(signed_in.status, 200, "{printed}");
-    assert!(printed.contains("not all of this request is written down"), "{printed}");
+    assert!(printed.contains("not everything about this request is stored"), "{printed}");
 }
 
 #[tokio::test]

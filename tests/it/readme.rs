@@ -1,4 +1,4 @@
-//! The READMEs against the code and the template: their contract tables, which stand under fixed headings, and their links.
+//! Checks the READMEs against the code and the template: contract tables under fixed headings, and links.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -103,7 +103,7 @@ fn shape(item: &Value) -> BTreeSet<(String, String)> {
 }
 
 /// Makes sure that there are samples of items with these attributes: a function wrote them.
-pub(crate) fn assert_have_samples(items: &[Item]) {
+pub(crate) fn assert_have_samples<'a>(items: impl IntoIterator<Item = &'a Item>) {
     let all: Vec<_> = samples(NEWEST).into_iter().map(|(name, item)| (name, shape(&item))).collect();
     for item in items {
         let pk = item["pk"].as_s().unwrap();

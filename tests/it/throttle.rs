@@ -1,4 +1,4 @@
-//! Attempts that the ledger counts: many that ask at once, places that become free, and places that are given back.
+//! Attempts that the ledger counts: many at the same time, places that become free, and places that are given back.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const LIMIT: Limit = Limit { count: 5, window: Duration::from_secs(60) };
 type Table = aws::Table<Ledger>;
 
 impl Table {
-    /// How many of so many that ask at the same time are admitted.
+    /// How many of `size` simultaneous attempts are admitted.
     async fn crowd(&self, size: usize, now: OffsetDateTime) -> usize {
         let answers = join_all((0..size).map(|_| self.store.admit_attempt(asha(), None, LIMIT, now))).await;
         answers.into_iter().filter(|answer| *answer.as_ref().unwrap() == Decision::Admitted).count()
@@ -47,7 +47,7 @@ async fn of_any_number_that_ask_at_once_as_many_are_admitted_as_there_are_places
         table.store.admit_attempt(&key("ravi@example.test"), None, LIMIT, NOW).await.unwrap(),
         Decision::Admitted
     );
-    // All places are old now, and all of the crowd see it.
+    // All places have expired, and all simultaneous attempts see that.
     assert_eq!(table.crowd(100, after(60)).await, 5);
 }
 
@@ -70,7 +70,7 @@ async fn a_place_that_is_given_back_can_be_taken_again() {
     assert_eq!(table.crowd(1, NOW).await, 0);
     join_all((0..3).map(async |_| table.store.give_attempt_back(asha(), NOW).await.unwrap())).await;
     assert_eq!(table.crowd(10, NOW).await, 3);
-    // Nothing of another time or key is given back.
+    // A place of another time or of another key is not given back.
     table.store.give_attempt_back(asha(), after(1)).await.unwrap();
     table.store.give_attempt_back(&key("ravi@example.test"), NOW).await.unwrap();
     assert_eq!(table.crowd(10, NOW).await, 0);

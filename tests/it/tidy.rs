@@ -34,7 +34,7 @@ fn a_function_has_its_resource_its_events_and_its_tests() {
     }
     for folder in fs::read_dir(root().join("events")).unwrap() {
         let name = folder.unwrap().file_name().into_string().unwrap();
-        if ["dead-letters", "ledger", "queue", "schemas"].contains(&name.as_str()) {
+        if ["README.md", "dead-letters", "ledger", "queue", "schemas"].contains(&name.as_str()) {
             continue;
         }
         assert!(functions.contains(&name), "events/{name}/ belongs to a function");
@@ -269,7 +269,7 @@ async fn a_role_permits_exactly_the_calls_of_its_function() {
         let names = binary.symbols().filter_map(|symbol| symbol.name().ok());
         let names = names.filter(|name| name.contains("aws_sdk_")).map(|name| format!("{:#}", demangle(name)));
         let mut calls: BTreeSet<_> = names.filter_map(|name| action_of(&name)).collect();
-        // On Lambda the credentials are in the environment, so the calls that would fetch them elsewhere are never made.
+        // On Lambda the credentials are in the environment, so no function calls a service to fetch them.
         calls.retain(|action| manifest.contains(&format!("\naws-sdk-{} = ", action.split(':').next().unwrap())));
         calls.extend(calls_of_lambda(properties).map(str::to_owned));
         assert_eq!(
@@ -402,9 +402,9 @@ fn the_sample_events_of_a_bus_fit_its_rules() {
     assert!(rules > 2, "template.yaml has rules");
 }
 
-/// Whether an event matches a pattern, for the kinds of patterns in the template: one of the listed values at each place
-/// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns.html>). A value that is known only after
-/// deployment is a secret's ARN.
+/// Whether an event matches a pattern of the kinds in the template: one of the listed values at each place
+/// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns.html>). A value that is known only
+/// after deployment is a secret's ARN.
 fn fits(pattern: &Value, event: &Value) -> bool {
     let is_arn = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("arn:aws:secretsmanager:"));
     match pattern {

@@ -50,7 +50,7 @@ pub enum BusAnswer {
     Delivered(Vec<EventOutcome>),
 }
 
-/// What became of an event.
+/// The result of handling an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "status")]
 pub enum EventOutcome {

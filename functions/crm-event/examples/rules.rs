@@ -43,7 +43,7 @@ struct Arguments {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let rules = Rules::parse(&rules_text(arguments.rules.as_deref())?).context("the rules are of no use")?;
+    let rules = Rules::parse(&rules_text(arguments.rules.as_deref())?).context("the rules are invalid")?;
     if arguments.webhooks {
         let needed: Vec<String> = rules.webhooks().iter().map(ToString::to_string).collect();
         println!("{}", needed.join(","));
@@ -98,7 +98,7 @@ fn rules_text(file: Option<&Path>) -> anyhow::Result<String> {
     }
 }
 
-/// What the template deploys unless it is told otherwise.
+/// The template's default rules.
 fn default_rules() -> anyhow::Result<String> {
     let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml"));
     let documents = YamlOwned::load_from_str(&fs::read_to_string(file)?)?;

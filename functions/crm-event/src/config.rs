@@ -12,7 +12,7 @@ pub struct Config {
     pub invitations_queue_url: String,
     /// `LEDGER_TABLE`: the ledger, in which the worker stores the leads it registered.
     pub ledger_table: String,
-    /// `CRM_RULES`: the rules that decide which event invites whom, as JSON.
+    /// `CRM_RULES`: the rules that decide which event leads to which invitation, as JSON.
     pub rules: Rules,
     /// `WEBHOOK_HEADER`: the header in which LeadSquared sends its secret.
     pub header: HeaderName,

@@ -69,7 +69,7 @@ fn each_rule_says_why_it_does_not_fire() {
     let text = printed(&rules(&["--rules", &sample_rules(), &event], ""));
     let expected = r#"  lead 11111111-1111-4111-8111-111111111111: changed
     FIRES  application opened: invite: ProspectStage changes to "Applied"
-    no     fee paid: the event is no activity
+    no     fee paid: the event is not an activity
     no     met at a fair: no lead was created
     no     handed to admissions: OwnerId did not change
     no     promising: Score did not change

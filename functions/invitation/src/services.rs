@@ -1,4 +1,4 @@
-//! What the domain's worker needs of the world outside, on AWS.
+//! The services of the domain's worker, implemented on AWS.
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ use crate::services::OneDelivery;
 pub struct Worker {
     /// LeadSquared.
     pub account: Account,
-    /// What was done before.
+    /// The ledger, which knows the steps of earlier attempts.
     pub ledger: Ledger,
     /// The queue that delivers the messages.
     pub invitations: Invitations,

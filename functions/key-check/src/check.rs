@@ -46,7 +46,7 @@ pub struct ReportLine {
     pub subject: String,
     /// Its state.
     pub state: SubjectState,
-    /// What was found, in words.
+    /// The finding, in words.
     pub what: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]

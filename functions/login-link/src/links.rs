@@ -1,4 +1,4 @@
-//! What a login link does: it opens the portal once, and a new link can be requested in its place.
+//! The handling of login links: a link opens the portal once, and the applicant can request a new one.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -238,10 +238,10 @@ impl LoginLinks {
         Ok(portal_key(client, pointer.lead, &email, generated_password(password), remember).await?)
     }
 
-    /// Without this, LeadSquared's webhook on our own registration would look like news.
+    /// Records the registration, so that LeadSquared's webhook about it is recognised as an echo.
     async fn remember_registration(&self, lead: &LeadId, receipt: InvitationId) {
         if let Err(error) = self.ledger.lead_registered(lead, (self.now)()).await {
-            tracing::warn!(%receipt, error = %error, "it could not be written down that the lead was registered");
+            tracing::warn!(%receipt, error = %error, "the ledger did not record that the lead was registered: its webhook may lead to a second mail, no action needed");
         }
     }
 

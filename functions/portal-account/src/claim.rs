@@ -1,11 +1,11 @@
-//! What a person signs in with, and which parts of it may have to be proven.
+//! The claim of a sign-in: the identifier and the password, and which of them may have to be proven.
 
 use leadsquared::portal::Identifier;
 use onboarding::{PASSWORD, proof};
 
 use crate::Identities;
 
-/// What a sign-in rests on once LeadSquared has accepted it.
+/// The claim of a sign-in that LeadSquared has accepted.
 pub(crate) struct Claim<'a> {
     /// The proof that the identifier needs; none for the e-mail address, which needs no proof.
     identifier: Option<String>,

@@ -1,13 +1,12 @@
-//! Challenges: what a browser holds while it proves something with a code.
+//! Challenges: a browser holds one while it proves an identifier with a code.
 //!
-//! LeadSquared recognises a texted code by a challenge of its own, which it gives for known people only. So nobody is
-//! given that: every browser gets a random challenge of ours, and what belongs to it is in the table under its hash.
-//! Where LeadSquared gave none there is one that LeadSquared does not know, so that it is asked about whatever is
-//! typed for any number, and the answer tells nothing about anybody.
+//! LeadSquared recognises a texted code by its own challenge, which it gives for known people only. So a browser never
+//! gets LeadSquared's challenge. Every browser gets a random challenge instead, and its data is in the table under its
+//! hash. For an unknown number, the data holds a decoy that LeadSquared does not know. LeadSquared is then asked about
+//! every typed code, and the answer does not show whether the number is known.
 //!
-//! Where an identifier or a password is unproven, the same challenge goes on: LeadSquared's session waits under it
-//! until the code arrives that was mailed to the lead. Only the browser with the challenge can read what belongs to
-//! it.
+//! Where an identifier or a password is unproven, the same challenge continues. LeadSquared's session waits under it
+//! until the browser sends the code that was mailed to the lead. Only the browser with the challenge can read its data.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -20,34 +19,33 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
-/// How long a challenge is kept, and a mailed code is valid. How long LeadSquared's own code is valid is not
-/// documented.
+/// How long a challenge is kept and a mailed code is valid. LeadSquared does not document how long its own code is
+/// valid.
 pub(crate) const VALID_FOR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
-/// How many codes may be tried with one challenge. Wrong texted codes, of which there are a million, also count for
-/// their phone number and day; of mailed codes there are 2^50.
+/// How many codes may be tried with one challenge. There are a million texted codes, so wrong ones also count by phone
+/// number and day. There are 2^50 mailed codes.
 const TRIES: u32 = 5;
 
-/// What the key of a cipher is made of beside the challenge: one word for a texted code's data, and one for what
-/// follows once LeadSquared has accepted it.
+/// The word that a cipher's key is derived from, together with the challenge: one word for a texted code's data, and
+/// one for the data after LeadSquared has accepted the code.
 const TEXTED: &str = "sealed";
 const ACCEPTED: &str = "accepted";
 
 /// How many random bytes a mailed code is made of.
 pub(crate) const MAILED_CODE_BYTES: usize = 10;
 
-/// What a code is expected for.
+/// The data of a challenge that waits for a code.
 pub(crate) enum Pending {
-    /// LeadSquared texted a code, or would have if it knew the number.
+    /// LeadSquared texted a code, or does not know the number.
     Texted(Texted),
-    /// LeadSquared has accepted the texted code, and what follows could not be done yet: the same code goes on from
-    /// there.
+    /// LeadSquared has accepted the texted code, and the next step failed: the same code continues from there.
     Accepted(Accepted),
     /// A code was mailed to the lead.
     Mailed(Mailed),
 }
 
-/// What waits under a challenge once LeadSquared has signed somebody in.
+/// The data of a challenge once LeadSquared has signed the applicant in.
 #[derive(Serialize, Deserialize)]
 enum Later {
     Accepted(Accepted),
@@ -59,7 +57,7 @@ enum Later {
 struct Kept {
     auth_key: String,
     lead_id: LeadId,
-    /// When LeadSquared began it, in Unix seconds.
+    /// When LeadSquared began the session, in Unix seconds.
     signed_in_at: i64,
 }
 
@@ -97,7 +95,7 @@ impl Accepted {
     }
 }
 
-/// What belongs to a texted code.
+/// The data of a texted code.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Texted {
     #[serde(flatten)]
@@ -105,7 +103,7 @@ pub(crate) struct Texted {
     /// The field whose number it was sent to. Absent in a challenge of an earlier version.
     #[serde(default = "Texted::phone")]
     pub(crate) schema_name: String,
-    /// Who it is for, as attempts are counted.
+    /// The person it is for, in the spelling by which attempts are counted.
     #[serde(default)]
     pub(crate) person: String,
 }
@@ -116,17 +114,17 @@ impl Texted {
     }
 }
 
-/// What belongs to a mailed code.
+/// The data of a mailed code.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Mailed {
     /// The code, without its hyphen.
     code: String,
     kept: Kept,
-    /// What the code proves: identifiers with a hash of their value, and the password.
+    /// The names that the code proves: identifiers with a hash of their value, and the password.
     pub(crate) proves: Vec<String>,
     /// Whether the lead has a mark.
     pub(crate) is_marked: bool,
-    /// Who it is for, as attempts are counted.
+    /// The person it is for, in the spelling by which attempts are counted.
     pub(crate) person: String,
 }
 
@@ -141,7 +139,7 @@ impl Mailed {
         }
     }
 
-    /// With what the code proves, and whether the lead has a mark.
+    /// Adds the names that the code proves, and whether the lead has a mark.
     pub(crate) fn proving(self, what: &[String], is_marked: bool) -> Self {
         Self { proves: what.to_vec(), is_marked, ..self }
     }
@@ -171,8 +169,7 @@ pub(crate) fn mailed_code(random: [u8; MAILED_CODE_BYTES]) -> OneTimeCode {
     OneTimeCode::from(format!("{}-{}", &text[..5], &text[5..]))
 }
 
-/// A mailed code as it is compared: in capitals, without what people put between its characters, and with the digits
-/// that look like what they typed.
+/// A mailed code in the form that is compared: in capitals, without separators, and with look-alike letters as digits.
 fn plain(code: &str) -> String {
     let characters = code.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_uppercase());
     characters
@@ -184,12 +181,12 @@ fn plain(code: &str) -> String {
         .collect()
 }
 
-/// Whether somebody typed this code; takes the same time for every one that is not it.
+/// Whether the typed code is this code. The comparison takes the same time for every wrong code of the same length.
 fn is_code(code: &str, typed: &OneTimeCode) -> bool {
     verify_slices_are_equal(plain(typed.expose()).as_bytes(), code.as_bytes()).is_ok()
 }
 
-/// What comes back with a code.
+/// The challenge that a browser sends together with a code.
 pub(crate) struct Challenge(String);
 
 impl Challenge {
@@ -210,7 +207,7 @@ impl Challenge {
         self.0
     }
 
-    /// What belongs to it, sealed for the browser that has it, as one of the two kinds.
+    /// Seals data of one of the two kinds for the browser that has the challenge.
     fn seal(&self, kind: &str, content: &impl Serialize, nonce: [u8; NONCE_LEN]) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(content).expect("texts and numbers are JSON");
         let nonce = Nonce::assume_unique_for_key(nonce);
@@ -218,7 +215,7 @@ impl Challenge {
         bytes
     }
 
-    /// What follows, sealed behind the nonce that opens it.
+    /// The nonce, followed by the data that is sealed with it.
     fn seal_later(&self, later: &Later, nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
         [&nonce[..], &self.seal(ACCEPTED, later, nonce)].concat()
     }
@@ -229,7 +226,7 @@ impl Challenge {
         serde_json::from_slice(bytes).ok()
     }
 
-    /// What a code is expected for; none if another challenge sealed it.
+    /// The data of the challenge; none if another challenge sealed it.
     fn pending(&self, waiting: Waiting) -> Option<Pending> {
         let accepted = match waiting {
             Waiting::Texted(sealed) => return self.open(TEXTED, sealed, ONCE).map(Pending::Texted),
@@ -243,16 +240,17 @@ impl Challenge {
     }
 
     fn cipher(&self, kind: &str) -> LessSafeKey {
-        // Another hash than the one in the item's key, which everybody who reads the table sees.
+        // This hash differs from the one in the item's key, which every reader of the table sees.
         let key = Sha256::digest(format!("{kind} {}", self.0));
         LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).expect("SHA-256 has as many bits as the cipher wants"))
     }
 }
 
-/// The nonce of a texted code's data: a challenge is new for every code, and its cipher seals that once.
+/// The nonce of a texted code's data. It can be constant, because every code has a new challenge, whose cipher seals
+/// this data once.
 const ONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
 
-/// How many random bytes sealing takes what may be sealed again under one challenge.
+/// The length of a random nonce, for data that may be sealed several times under one challenge.
 pub(crate) const NONCE_BYTES: usize = NONCE_LEN;
 
 /// Begins a challenge that no code belongs to yet.
@@ -260,12 +258,13 @@ pub(crate) async fn begin(ledger: &Ledger, challenge: &Challenge, now: OffsetDat
     ledger.begin_challenge(&challenge.0, until(now)).await
 }
 
-/// Keeps what LeadSquared is to recognise its code by.
+/// Keeps the data by which LeadSquared recognises its code.
 pub(crate) async fn fill(ledger: &Ledger, challenge: &Challenge, texted: &Texted) -> Result<(), LedgerError> {
     ledger.await_text(&challenge.0, challenge.seal(TEXTED, texted, ONCE)).await
 }
 
-/// Keeps a session that LeadSquared gave for a texted code, so that a failure afterwards does not cost the code.
+/// Keeps the session that LeadSquared gave for a texted code. After a failure of a later step, the same code still
+/// works.
 pub(crate) async fn keep_accepted(
     ledger: &Ledger,
     challenge: &Challenge,
@@ -278,7 +277,7 @@ pub(crate) async fn keep_accepted(
     ledger.follow_challenge(&challenge.0, sealed, &lead, until(now)).await
 }
 
-/// Has a challenge wait for a mailed code from now on, with all its tries.
+/// Makes a challenge wait for a mailed code, with all its tries.
 pub(crate) async fn await_mailed(
     ledger: &Ledger,
     challenge: &Challenge,
@@ -291,8 +290,8 @@ pub(crate) async fn await_mailed(
     ledger.follow_challenge(&challenge.0, sealed, &lead, until(now)).await
 }
 
-/// Takes one of the tries that a challenge has: what a code is expected for. None if there are no more, or the
-/// challenge is unknown, too old or was never filled.
+/// Takes one of a challenge's tries and returns its data. None if no try is left, or if the challenge is unknown,
+/// expired or never filled.
 pub(crate) async fn try_code(
     ledger: &Ledger,
     challenge: &Challenge,
@@ -307,7 +306,7 @@ pub(crate) async fn end(ledger: &Ledger, challenge: &Challenge) -> Result<(), Le
     ledger.end_challenge(&challenge.0, TRIES).await
 }
 
-/// What stands for a code that was not sent.
+/// A decoy for a code that was not sent.
 pub(crate) fn decoy(random: [u8; 48], phone: &Phone) -> SentCode {
     SentCode {
         code: CodeChallenge::from(BASE64_STANDARD.encode(random)),
@@ -330,7 +329,7 @@ mod tests {
         Texted { sent: decoy([1; 48], &phone), schema_name: "Phone".to_owned(), person: String::new() }
     }
 
-    /// What waits under the challenge of a sample in `events/ledger`.
+    /// The data of the challenge in a sample of `events/ledger`.
     fn sample(version: &str, case: &str) -> Waiting {
         let path = format!("{}/../../events/ledger/{version}/code/{case}.json", env!("CARGO_MANIFEST_DIR"));
         let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();

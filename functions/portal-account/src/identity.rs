@@ -68,8 +68,8 @@ pub(crate) fn person(identifier: &Identifier) -> String {
     }
 }
 
-/// The owner of what is counted for an identifier: the person of an e-mail address. Which lead another identifier names,
-/// only LeadSquared knows.
+/// The owner of an identifier's counters: the person of an e-mail address. Only LeadSquared knows which lead another
+/// identifier belongs to.
 pub(crate) fn owner(identifier: &Identifier) -> Option<Owner> {
     match identifier {
         Identifier::Email(email) => Some(Owner::Person(PersonKey::of(email))),

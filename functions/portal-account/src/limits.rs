@@ -1,4 +1,4 @@
-//! Who may try how often.
+//! Limits on attempts, by person and by network.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use ledger::{Ledger, LedgerError, Owner};
 use throttle::{Decision, Limit, Network, ThrottleKey};
 use time::OffsetDateTime;
 
-/// How long the table may take for each place. Without it attempts are not counted.
+/// How long the table may take for each place. If it takes longer, the attempt is not counted.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1000);
 
-/// When a network whose requests of the day are used up is told to come again.
+/// `Retry-After` for a network that has used up its requests of the day.
 pub(crate) const UNTIL_THE_DAY_IS_LATER: Duration = Duration::from_secs(60 * 60);
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -18,17 +18,17 @@ const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many times the limit of a shorter window a network has in a day.
+/// The daily limit of a network, as a multiple of its limit in a shorter window.
 const DAYS_OF_A_NETWORK: u32 = 5;
 
-/// What is counted apart from everything else.
+/// The kinds of attempts. Each kind is counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
-    /// A password that may be a guess, or a challenge that may be one.
+    /// A sign-in with a password or a challenge, either of which may be a guess.
     SignIn,
-    /// A current password that may be a guess.
+    /// A change of the password. The current password may be a guess.
     Change,
-    /// A proof that may be a guess.
+    /// A reset of the password. The temporary password may be a guess.
     Reset,
     /// A text message to a phone number.
     Code,
@@ -53,12 +53,12 @@ impl Attempt {
         }
     }
 
-    /// How many a person has from one network (and from one site), how many from anywhere, and in which time.
+    /// The limits per person: attempts from one network (and from one site), attempts from anywhere, and the window.
     ///
-    /// A stranger in one network can use up a third of what the person has anywhere, or a tenth. Strangers in many
-    /// networks can use all of it up, but not what the person has in a network they have signed in from. A texted code
-    /// is one of a million: guesses from strangers' networks find one for a chosen number with a chance of 1.1 % in a
-    /// year.
+    /// A stranger on one network can use up a third or a tenth of the person's attempts from anywhere. Strangers on
+    /// many networks can use up all of them, but not the attempts of a network that the person has signed in from. A
+    /// texted code is one of a million: in a year, guesses from strangers' networks find one for a chosen number with a
+    /// chance of 1.1 %.
     fn limits(self) -> &'static [(u32, u32, Duration)] {
         match self {
             Self::SignIn | Self::Change | Self::Reset => &[(10, 100, QUARTER_OF_AN_HOUR)],
@@ -68,9 +68,9 @@ impl Attempt {
         }
     }
 
-    /// All that an attempt on a person's account is counted by: first what only the network itself uses up, then what
-    /// it shares with strangers, the narrowest first. An attempt that one limit stops does not even for a moment use
-    /// up those behind it. Requests that say no address count together.
+    /// The counters of an attempt on a person's account. Counters that only this network uses up come first, then the
+    /// counters that it shares with strangers, the narrowest first. An attempt that one limit refuses uses up no place
+    /// in the counters after it. Requests without an address count together.
     fn counters(self, person: &str, network: Option<&Network>, per_address: u32) -> Vec<Counter> {
         let (person, own) = (person.as_bytes(), network.map_or(&[][..], Network::own));
         let site = network.and_then(Network::site);
@@ -95,19 +95,19 @@ impl Attempt {
 
     fn counter(self, kind: &'static str, parts: &[&[u8]], limit: Limit, is_shared: bool) -> Counter {
         let name: &[u8] = self.name().as_bytes();
-        // Days are counted beside hours; the keys of the shorter windows are as they always were.
+        // A day's counter has a key of its own. The keys of the shorter windows stay as earlier releases wrote them.
         let window: &[&[u8]] = if limit.window == DAY { &[b"day"] } else { &[] };
         let parts = [name, kind.as_bytes()].into_iter().chain(window.iter().copied()).chain(parts.iter().copied());
         Counter { kind, key: ThrottleKey::new("portal-account", parts), limit, is_shared }
     }
 }
 
-/// Whom an attempt is about.
+/// The person whose account an attempt is for.
 #[derive(Clone, Copy)]
 pub(crate) struct Counted<'a> {
-    /// The person, in one spelling.
+    /// The person's identifier, in one spelling.
     pub(crate) text: &'a str,
-    /// The owner of what is counted, where it is known whose account it is.
+    /// The owner of the counter's item, where the person of the account is known.
     pub(crate) owner: Option<&'a Owner>,
 }
 
@@ -115,7 +115,7 @@ struct Counter {
     kind: &'static str,
     key: ThrottleKey,
     limit: Limit,
-    /// Whether strangers on other networks can use it up.
+    /// Whether strangers on other networks can use up this counter.
     is_shared: bool,
 }
 
@@ -123,12 +123,12 @@ struct Counter {
 pub(crate) struct Places {
     keys: Vec<ThrottleKey>,
     at: OffsetDateTime,
-    /// The limit at which there was none, if it is not all of them.
+    /// The limit that refused the attempt, if one did.
     pub(crate) full: Option<Full>,
 }
 
 impl Places {
-    /// Adds the places of the same request's second look.
+    /// Adds the places that the same request took in a second step.
     pub(crate) fn extend(&mut self, more: Self) {
         self.keys.extend(more.keys);
         self.full = self.full.take().or(more.full);
@@ -138,11 +138,11 @@ impl Places {
 /// A limit without a free place.
 pub(crate) struct Full {
     pub(crate) retry_after: Duration,
-    /// Whether strangers on other networks can have taken them all.
+    /// Whether strangers on other networks can have taken all places.
     pub(crate) is_shared: bool,
 }
 
-/// Takes places for an attempt on a person's account from a network, until one is not free.
+/// Takes a place in each counter of an attempt on a person's account from a network. Stops at the first full counter.
 pub(crate) async fn admit(
     ledger: &Ledger,
     attempt: Attempt,
@@ -153,7 +153,7 @@ pub(crate) async fn admit(
 ) -> Places {
     let mut places = Places { keys: Vec::new(), at: now, full: None };
     for Counter { kind, key, limit, is_shared } in attempt.counters(person.text, network, per_address) {
-        // What only a network uses up belongs to no person.
+        // A counter of a whole network or site belongs to no person.
         let owner = person.owner.filter(|_| !["address", "site"].contains(&kind));
         let retry_after = match in_time(ledger.admit_attempt(&key, owner, limit, now)).await {
             Ok(Decision::Admitted) => {
@@ -161,10 +161,10 @@ pub(crate) async fn admit(
                 continue;
             }
             Ok(Decision::Refused { retry_after }) => retry_after,
-            // So many at once are no person who mistyped.
+            // A person who mistyped does not cause this many attempts at once.
             Err(LedgerError::Contended) => Duration::from_secs(1),
             Err(error) => {
-                tracing::warn!(attempt = attempt.name(), error = %error, "attempts cannot be counted: this one goes on uncounted");
+                tracing::warn!(attempt = attempt.name(), error = %error, "could not count an attempt in the ledger; it continues uncounted");
                 break;
             }
         };
@@ -175,39 +175,38 @@ pub(crate) async fn admit(
     places
 }
 
-/// Gives places back: it was the right person, or no attempt after all.
+/// Gives places back, because the person proved to be the right one or the request was not an attempt.
 pub(crate) async fn give_back(ledger: &Ledger, places: &Places) {
     let all = join_all(places.keys.iter().map(|key| ledger.give_attempt_back(key, places.at))).await;
     if let Some(error) = all.into_iter().find_map(Result::err) {
-        tracing::warn!(error = %error, "an attempt that was none stays counted");
+        tracing::warn!(error = %error, "failed to return a rate-limit slot; this person reaches the limit one attempt early");
     }
 }
 
-/// How much of LeadSquared's call allowance one network gets.
+/// The share of LeadSquared's call allowance that one network gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NetworkShare {
-    /// Requests in a minute that lead to calls.
+    /// Requests per minute that lead to calls.
     in_a_minute: u32,
 }
 
 impl NetworkShare {
-    /// The fewest requests in a minute that a network gets, however small the allowance is.
+    /// The fewest requests per minute that a network gets, however small the allowance is.
     pub(crate) const LEAST: u32 = 6;
 
-    /// The most that are counted: an item of the table has a place for each.
+    /// The most requests that are counted, because an item of the table has a place for each.
     const MOST: u32 = 300;
 
-    /// So many percent of what may be called in a minute.
+    /// This percentage of the calls that the allowance permits in a minute.
     pub(crate) fn new(allowed: leadsquared::Limit, percent: u8) -> Self {
         let seconds = allowed.window.as_secs_f64().max(f64::EPSILON);
         let share = f64::from(allowed.calls) * 60.0 / seconds * f64::from(percent) / 100.0;
-        // A float becomes the nearest number there is.
+        // `as` saturates a float that is out of range.
         Self { in_a_minute: (share as u32).clamp(Self::LEAST, Self::MOST) }
     }
 
-    /// Takes a place of a network, and one of its site, for a request that asks LeadSquared. It is not given back,
-    /// whatever comes of the request: a call that LeadSquared or the call line turns away has cost others their turn
-    /// as well.
+    /// Takes a place of a network, and one of its site, for a request that calls LeadSquared. The places are not given
+    /// back, whatever the result: a call that LeadSquared or the call allowance refuses has also delayed others.
     pub(crate) async fn admit(
         self,
         ledger: &Ledger,
@@ -227,12 +226,12 @@ impl NetworkShare {
         match in_time(ledger.admit_attempt(&key, None, limit, now)).await {
             Ok(Decision::Admitted) => Ok(()),
             Ok(Decision::Refused { retry_after }) => {
-                tracing::info!(limit = kind, "a network's share of the call allowance is used up");
+                tracing::info!(limit = kind, "a network used up its share of the call allowance; request refused");
                 Err(retry_after)
             }
             Err(LedgerError::Contended) => Err(Duration::from_secs(1)),
             Err(error) => {
-                tracing::warn!(error = %error, "a network's calls cannot be counted: this request goes on uncounted");
+                tracing::warn!(error = %error, "could not count a network's request in the ledger; it continues uncounted");
                 Ok(())
             }
         }

@@ -1,4 +1,4 @@
-//! What all routes share: the stores and clients, one request, and the steps that each route is made of.
+//! The parts that all routes share: the stores and clients, one request, and common steps.
 
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,7 @@ impl PortalAccount {
         outcome
     }
 
-    /// Does work that the answer does not depend on, until the time of the request is used up.
+    /// Runs work that the answer does not depend on, until the time of the request is used up.
     pub(crate) async fn in_time(&self, request: &AccountRequest<'_>, work: impl Future<Output = ()>) {
         let time = (request.began + BUDGET).saturating_duration_since((self.instant)());
         if tokio::time::timeout(time, work).await.is_err() {

@@ -46,7 +46,7 @@ impl PortalAccount {
         sent.map(|_| Done::CodeSent { challenge: challenge.into_text(), valid_for: codes::VALID_FOR })
     }
 
-    /// Has LeadSquared text a code. Where it does not, a decoy takes the code's place, so that the answer is the same.
+    /// Asks LeadSquared to text a code. If it does not, a decoy takes the code's place, so that the answer is the same.
     async fn text_code(
         &self,
         request: &AccountRequest<'_>,
@@ -84,7 +84,7 @@ impl PortalAccount {
                 false
             }
             Err(error) => {
-                tracing::error!(error = %error, "text messages cannot be counted: none is sent until they can be");
+                tracing::error!(error = %error, "could not count text messages in the ledger: none is sent until it works again");
                 false
             }
         }

@@ -1,4 +1,4 @@
-//! A line whose state is kept in a store, for all processes that share the store.
+//! A call schedule whose state is in a store, for all processes that share the store.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,23 +8,23 @@ use time::OffsetDateTime;
 use crate::schedule::{CallSchedule, ScheduleError, ScheduleState, SlotBooking, SlotDecision, SlotRequest};
 use crate::settings::AllowanceRules;
 
-/// How often a booking starts again because other processes were quicker: each time one of them has made progress.
+/// How often a booking is tried when other processes write first. Each time, one of them has made progress.
 const ATTEMPTS: usize = 60;
 
-/// Keeps the state of one line. Each write carries a condition, and returns what is kept afterwards.
+/// Stores the state of one schedule. Each write is conditional, and returns the state after it.
 pub trait ScheduleStore: Send + Sync {
-    /// What is kept; none before the first booking.
+    /// The stored state; none before the first booking.
     fn read(&self) -> impl Future<Output = Result<Option<StoredSchedule>, ScheduleError>> + Send;
 
-    /// Keeps a state in place of the one with this revision; without a revision, in place of none.
+    /// Replaces the state that has this revision. Without a revision, it writes the first state.
     fn replace(
         &self,
         revision: Option<i128>,
         state: &ScheduleState,
     ) -> impl Future<Output = Result<Written, ScheduleError>> + Send;
 
-    /// Adds a booking to whatever the line has become since it was `seen`, if the line is still as busy as it was then
-    /// and fewer than `daily` calls of the day are booked.
+    /// Adds a booking to the stored state, which may have changed since it was `seen`. The condition: the schedule is
+    /// still as busy as then, and fewer than `daily` calls of the day are booked.
     fn add(
         &self,
         seen: &ScheduleState,
@@ -34,35 +34,35 @@ pub trait ScheduleStore: Send + Sync {
     ) -> impl Future<Output = Result<Written, ScheduleError>> + Send;
 }
 
-/// A line's state as a store keeps it.
+/// A stored state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSchedule {
-    /// How many writes led to it.
+    /// The number of writes so far.
     pub revision: i128,
     /// The state.
     pub state: ScheduleState,
 }
 
-/// What a conditional write led to.
+/// The result of a conditional write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It was carried out, and this is kept now.
+    /// It was carried out, and this is the stored state now.
     Done(StoredSchedule),
-    /// Nothing was written, because another process wrote first; what it wrote, if the store returned that.
+    /// Nothing was written, because another process wrote first. Holds that state, if the store returned it.
     Outdated(Option<StoredSchedule>),
 }
 
-/// A line for all processes that share its store.
+/// A schedule for all processes that share its store.
 ///
-/// What was seen last is remembered, and the next booking starts from there. On a busy line it is one update that adds
-/// to whatever the others have made of the line meanwhile. Where that is not possible, because the line is idle, a day
-/// begins, a slower limit comes or goes, or a slot is reserved for the background or taken from its reserve, the state
-/// as a whole is replaced if it is still the one that was seen.
+/// A process remembers the last state that it saw, and books from there. On a busy schedule a booking is one update,
+/// which also works if other processes have booked in between. In other cases the whole state is replaced, if it is
+/// still the one that was seen. These are: the schedule is idle, a day begins, a slower limit begins or ends, or a
+/// booking changes the slots reserved for the background.
 ///
-/// **Crowds.** An attempt that is turned away writes nothing. When a process has last seen a line that was full, it
-/// reads the state before it writes: DynamoDB serves six times as many reads of one item as writes, and reads do not
-/// delay the bookings of others. For one interval even that is not needed. Bookings that compete for the item fail only
-/// because others succeed, and there are never more of those in a row than free slots within the patience.
+/// **Crowds.** A refused request writes nothing. If the last state that a process saw was full, it reads the state
+/// before it writes: DynamoDB serves six times as many reads of one item as writes, and reads do not delay other
+/// bookings. Within one interval it does not even read. A booking that competes for the item fails only if another one
+/// succeeds. That cannot happen more often in a row than there are free slots within the patience.
 #[derive(Debug)]
 pub struct SharedSchedule<S> {
     store: S,
@@ -70,16 +70,16 @@ pub struct SharedSchedule<S> {
     seen: Mutex<Option<Seen>>,
 }
 
-/// The state as it was seen last.
+/// The last state that this process saw.
 #[derive(Clone, Debug)]
 struct Seen {
     kept: StoredSchedule,
-    /// When, on the clock of the process that asked then.
+    /// When it was seen, on the clock of the request.
     at: OffsetDateTime,
 }
 
 impl<S: ScheduleStore> SharedSchedule<S> {
-    /// The line in this store.
+    /// The schedule in this store.
     pub fn new(store: S, rules: AllowanceRules) -> Self {
         Self { store, rules, seen: Mutex::new(None) }
     }
@@ -88,7 +88,7 @@ impl<S: ScheduleStore> SharedSchedule<S> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers what a write at this moment returned. The state that the write led to, if it was carried out.
+    /// Remembers the state that a write at this moment returned. Returns the new state if the write was carried out.
     fn remember(&self, written: Written, at: OffsetDateTime) -> Option<ScheduleState> {
         let (kept, done) = match written {
             Written::Done(kept) => (Some(kept.clone()), Some(kept.state)),
@@ -98,32 +98,32 @@ impl<S: ScheduleStore> SharedSchedule<S> {
         done
     }
 
-    /// Reads the state, to know more than was seen. A failure does no harm: no slot is had without a write.
+    /// Reads the current state. A failure does no harm, because every slot needs a write.
     async fn look(&self, now: OffsetDateTime) {
         let Ok(Some(kept)) = self.store.read().await else { return };
         let mut seen = self.seen();
-        // A read may be older than a write that was answered before it.
+        // A read may return an older state than an earlier write.
         if seen.as_ref().is_none_or(|seen| seen.kept.revision <= kept.revision) {
             *seen = Some(Seen { kept, at: now });
         }
     }
 
-    /// Whether the state has to be read before this answer is believed or this booking tried.
+    /// Whether the state must be read again before this refusal is returned or this booking is tried.
     fn is_outdated(&self, seen: &Seen, ask: &SlotRequest, booked: Result<&SlotBooking, &SlotDecision>) -> bool {
         let head = seen.kept.state.head;
         let is_recent = seen.at <= ask.now && ask.now < seen.at + self.rules.interval();
         match (booked, ask.lane) {
-            // A day only fills up.
+            // The number of calls of a day never falls.
             (Err(SlotDecision::DayUsedUp { .. }), _) => false,
-            // People may have left slots for it since.
+            // People may have left slots free for the background since then.
             (Err(_), Lane::Background) => true,
-            // At the last moment those are for people too. They lie too far ahead for that when they are made. Only a
-            // slot that was to be reserved may have become one for people, after a complaint.
+            // A reserved slot goes to people shortly before its time, but a new reserved slot is too far ahead for
+            // that. Only a rate limit can turn a slot that was to be reserved into one for people.
             (Err(_), Lane::Interactive) => {
                 let last = ask.latest.min(ask.now + self.rules.settings().patience);
                 !is_recent || head <= last
             }
-            // The line was full, and still is if there is a crowd: another process may have booked the slot.
+            // The schedule was full, and in a crowd it still is: another process may have booked the slot.
             (Ok(_), Lane::Interactive) => {
                 let full = self.rules.settings().patience.saturating_sub(self.rules.interval() * 2);
                 seen.at != ask.now && head > seen.at + full
@@ -151,12 +151,12 @@ impl<S: ScheduleStore> CallSchedule for SharedSchedule<S> {
                 self.look(ask.now).await;
                 continue;
             }
-            // A line only fills up: where it had no slot it has none now.
+            // The schedule only fills up: if the seen state had no slot, the stored one has none either.
             let booking = match booked {
                 Ok(booking) => booking,
                 Err(answer) => return Ok(answer),
             };
-            // What a write returns is as good as a read.
+            // The state that a write returns is as current as a read.
             has_looked = true;
             let slot = match &seen {
                 Some(Seen { kept, .. }) if booking.only_adds_to(&kept.state) => {
@@ -192,7 +192,7 @@ impl<S: ScheduleStore> CallSchedule for SharedSchedule<S> {
 }
 
 impl SlotBooking {
-    /// Whether another process's booking in between would not matter.
+    /// Whether this booking is still right after another process's booking in between.
     fn only_adds_to(&self, state: &ScheduleState) -> bool {
         let head = state.head + self.interval;
         let added = ScheduleState { head, used: self.after.used, turn: self.after.turn, ..state.clone() };

@@ -31,7 +31,7 @@ const GIVE_BACK_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long the limiter in the process recognises a repeat: as long as its longest window.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
-/// Who sent an application.
+/// The sender of an application.
 #[derive(Clone)]
 pub enum Submitter {
     /// A visitor of a website, with the visitor's network if the entry point reports it.
@@ -63,7 +63,7 @@ impl Submitter {
 pub struct Submission<'a> {
     /// The invitation that it asks for. A password in it is sealed.
     pub invitation: &'a Invitation,
-    /// Who sent it.
+    /// Its sender.
     pub sender: &'a Submitter,
     /// Whether a robot filled in the honeypot. The application is then held, whatever the caps permit.
     pub by_robot: bool,

@@ -15,8 +15,8 @@ use tokio::sync::Mutex;
 
 use crate::AccountSettings;
 
-/// Time-outs of calls that nobody waits for. Short enough that one slow call does not use up the time of a whole batch.
-/// The total includes the wait for the call allowance.
+/// Time-outs of calls for which no person waits. One slow call must not use up the time of a whole batch. The total
+/// includes the wait for the call allowance.
 pub const BACKGROUND_TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(8), total: Duration::from_secs(12) };
 

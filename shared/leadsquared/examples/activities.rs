@@ -1,4 +1,4 @@
-//! Notes on a lead that something happened, and lists what happened before:
+//! Posts an activity on a lead, and lists the lead's earlier activities:
 //!
 //! ```sh
 //! cargo run -p leadsquared --example activities -- asha@example.com 'Login link issued'

@@ -40,9 +40,9 @@ struct Arguments {
 enum Command {
     /// Make the secret that webhooks are to send along, and print its hash.
     Secret(SecretFile),
-    /// Show what would be done.
+    /// Show the steps without carrying them out.
     Plan(Wanted),
-    /// Do it, and read back what came of it.
+    /// Carry out the steps, and read the result back.
     Apply(Wanted),
 }
 
@@ -63,7 +63,7 @@ struct Wanted {
     header: String,
     #[command(flatten)]
     secret: SecretFile,
-    /// What it is to be called for, such as lead-create,activity-create=201.
+    /// The events to call it for, such as lead-create,activity-create=201.
     #[arg(long, value_delimiter = ',', required = true)]
     events: Vec<WebhookEvent>,
 }
@@ -99,7 +99,7 @@ async fn apply(setup: &WebhookSetup, client: &Client) -> anyhow::Result<ExitCode
             return Err(anyhow::Error::new(error).context(format!("not done: {step}{hint}")));
         }
     }
-    // What LeadSquared stored is what counts: its event numbers are not the same everywhere.
+    // The stored webhooks are compared, because LeadSquared's event numbers differ between accounts.
     let left = setup.plan(client).await?;
     if let Some(step) = left.iter().find(|step| step.is_by_call()) {
         println!("\nWRONG      LeadSquared stored something else; this is still to do:\n{step}");

@@ -1,10 +1,10 @@
-//! Who decides when a call may be made: the interface for an account-wide call allowance.
+//! The interface for an account-wide call allowance, which decides when a call may be made.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Who is asking for a call.
+/// The priority of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// A person waits for the answer.

@@ -1,10 +1,10 @@
-//! The mail that tells an applicant about a changed password.
+//! The mail that notifies an applicant of a changed password.
 
 use askama::Template;
 use leadsquared::crm::{Content, EmailToLead, Recipient, Sender};
 use leadsquared::{Client, EmailAddress, Error};
 
-/// The notice of a changed password. The applicant gets it whoever made the change.
+/// The notice of a changed password. The applicant gets it after every change, including a change by another person.
 ///
 /// It has no link. An applicant who did not make the change goes to the usual sign-in page, and does not learn to
 /// follow links in such mails, which a forger would send as well.

@@ -1,4 +1,4 @@
-//! What the flow asks of LeadSquared.
+//! The flow's interface to LeadSquared.
 
 use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;

@@ -25,19 +25,19 @@ use crate::{
 pub struct Flow<'a, C, L, M> {
     /// LeadSquared.
     pub crm: &'a C,
-    /// What was done before.
+    /// The ledger, which knows the steps of earlier attempts.
     pub ledger: &'a L,
     /// The way mail goes out.
     pub mail: &'a M,
-    /// Where the link leads.
+    /// The target of the mailed link.
     pub link: &'a LinkMode,
     /// How much mail may be sent.
     pub mail_limits: MailLimits,
-    /// How leads are marked whose identifiers a form typed.
+    /// How leads with unproven identifiers are marked.
     pub marking: &'a Marking,
 }
 
-/// The portal people are invited to.
+/// The portal that applicants are invited to.
 #[derive(Clone, Debug)]
 pub struct Portal {
     /// Its id in LeadSquared.
@@ -50,7 +50,7 @@ pub struct Portal {
 pub struct Attempt {
     /// When it began.
     pub now: OffsetDateTime,
-    /// The right to work that it asks for.
+    /// The lease that it asks for.
     pub lease: Lease,
     /// The random password of a new portal user who chose none.
     pub password: Password,
@@ -70,19 +70,19 @@ pub struct Completion {
     pub fields_left_out: usize,
 }
 
-/// An invitation in the hands of an attempt.
+/// An invitation that an attempt works on.
 struct Work<'a> {
     invitation: &'a Invitation,
     attempt: &'a Attempt,
-    /// What was done of it, by this attempt and the earlier ones.
+    /// The steps that this attempt and the earlier ones have completed.
     record: Record,
 }
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
-    /// Takes an invitation as far as it goes, from where the earlier attempt stopped.
+    /// Takes an invitation as far as possible, from the step at which the earlier attempt stopped.
     ///
     /// # Errors
-    /// When it is not done and has to be tried again.
+    /// When it is not finished and must be tried again.
     pub async fn run(&self, invitation: &Invitation, attempt: Attempt) -> Result<Completion, Postponed> {
         if invitation.action == Action::Activity {
             return Err(Postponed::NotSupported);
@@ -104,7 +104,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         Ok(Completion { outcome, fields_left_out: work.fields_left_out() })
     }
 
-    /// The steps. Each may be repeated by a later attempt: the record says what was done.
+    /// The steps. A later attempt may repeat each of them, because the record has the completed ones.
     async fn invite(&self, work: &mut Work<'_>) -> Result<Outcome, Stop> {
         // An earlier attempt sent the mail and crashed before it ended the invitation.
         if work.record.mailed {
@@ -128,9 +128,9 @@ impl Work<'_> {
     }
 }
 
-/// Ends an invitation that was tried for long enough. It goes on if its dead letter is put back.
+/// Ends an invitation that has reached its horizon. It continues if its dead letter is put back.
 ///
-/// Needs only the ledger, because LeadSquared may be what fails.
+/// It uses only the ledger, because LeadSquared may be the failing service.
 ///
 /// # Errors
 /// When the ledger could not record the end.
@@ -149,7 +149,7 @@ pub async fn give_up<L: Ledger>(
     end(ledger, invitation, &lease, &record, outcome, now).await
 }
 
-/// Claims an invitation. Returns what was done of it so far, or the outcome if nothing is left to do.
+/// Claims an invitation. Returns its record, or its outcome if nothing is left to do.
 async fn begin<L: Ledger>(
     ledger: &L,
     invitation: &Invitation,

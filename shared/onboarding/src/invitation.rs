@@ -1,4 +1,4 @@
-//! The unit of work and the queue's message, in all its versions.
+//! The invitation: the unit of work, and the queue's message in all its versions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,42 +16,42 @@ use crate::digest::digest;
 /// deployment. `Debug` shows no personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invitation {
-    /// Its idempotency key, and the receipt the sender was given.
+    /// Its idempotency key, which is also the sender's receipt.
     pub id: InvitationId,
-    /// Where it came from.
+    /// The system or page that asked for it.
     pub source: Source,
-    /// When it was accepted.
+    /// When a receiving function accepted it.
     pub received_at: OffsetDateTime,
     /// The person to invite.
     pub whom: Whom,
     /// What to do for them.
     pub action: Action,
-    /// What else is known of them: lead fields other than the e-mail address, in the order they were given.
+    /// The person's lead fields other than the e-mail address, in the sender's order.
     pub attributes: Attributes,
     /// The portal password they chose, if they chose one.
     pub password: Option<SealedPassword>,
     /// The name of the configured rule that asked for it, if one did.
     pub rule: Option<String>,
-    /// How far its sender is trusted.
+    /// How far the sender is trusted.
     pub provenance: Provenance,
-    /// The name of the configured form it came through, where there are several.
+    /// The name of the configured form that the applicant filled in, where the settings have several.
     pub form: Option<String>,
-    /// The name of the configured portal it is for, where there are several.
+    /// The name of the configured portal to invite to, where the settings have several.
     pub portal: Option<String>,
-    /// The language its mail is to be in, as an IETF tag such as `hi`.
+    /// The language of its mail, as an IETF tag such as `hi`.
     pub language: Option<String>,
-    /// The rules that the event it came from leaves undecided.
+    /// The rules that its event alone does not decide.
     pub question: Option<RuleQuestion>,
 }
 
 /// How far the sender of an invitation is trusted.
 ///
-/// It decides what may be taken over from the message, such as a password. It never decides who may sign in: an
-/// identifier in a message is unproven, whoever sent it.
+/// It decides which parts of the message are used, such as a password. It never decides who may sign in: an identifier
+/// in a message is unproven, whatever its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provenance {
-    /// Anybody: a visitor of a website.
+    /// Any visitor of a website.
     Public,
     /// A sender that proved itself with a form key. It passes on what visitors typed.
     Keyed,
@@ -59,12 +59,12 @@ pub enum Provenance {
     System,
 }
 
-/// A question that the event itself does not answer and a look-up of the lead does: does one of these rules fire?
+/// Rules that need a look-up of the lead, because the event does not carry the fields that they depend on.
 ///
 /// `Debug` shows no values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleQuestion {
-    /// The undecided rules by name, in the order in which they are to be asked.
+    /// The names of the undecided rules, in the order in which they are evaluated.
     pub rules: Vec<String>,
     /// The lead's fields as the event shows them, by schema name. A field that is not listed is unknown; one with an
     /// empty value is empty.
@@ -93,7 +93,7 @@ pub enum Action {
     Activity,
 }
 
-/// A chosen password as the queue may hold it: encrypted, in Base64. Only the worker can open it.
+/// A chosen password, encrypted, in Base64: the only form in which the queue holds one. Only the worker can decrypt it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SealedPassword(String);
@@ -142,7 +142,7 @@ impl Source {
         }
     }
 
-    /// What a message before version 3, which does not say it, is taken for.
+    /// The provenance of a message before version 3, which has no such field.
     const fn provenance(self) -> Provenance {
         match self {
             Self::Form | Self::LinkRequest => Provenance::Public,
@@ -168,8 +168,7 @@ impl Action {
 pub struct InvitationId(Uuid);
 
 impl InvitationId {
-    /// The id of what these parts identify. Parts cannot run into each other: `["ab", "c"]` and `["a", "bc"]`
-    /// differ.
+    /// The id of an invitation that these parts identify. `["ab", "c"]` and `["a", "bc"]` give different ids.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let hash = digest(parts);
         let (half, _) = hash.split_first_chunk::<16>().expect("a SHA-256 hash has 32 bytes");
@@ -178,7 +177,7 @@ impl InvitationId {
 }
 
 impl InvitationId {
-    /// The id in a message of any version, also of one that this code cannot read otherwise.
+    /// The id in a message of any version, even one that this code cannot decode.
     pub fn of_message(text: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Named {
@@ -208,9 +207,9 @@ impl fmt::Debug for InvitationId {
     }
 }
 
-/// A person without saying who: the SHA-256 of the normalised e-mail address, in hexadecimal.
+/// A person without the address: the SHA-256 of the normalised e-mail address, in hexadecimal.
 ///
-/// The queue's message group and the ledger's person record go by it.
+/// It is the queue's message group and the key of the ledger's person record.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PersonKey(String);
 
@@ -220,7 +219,7 @@ impl PersonKey {
         Self(hex::encode(digest([email.expose().as_bytes()])))
     }
 
-    /// A lead whose address is not known yet: another key than that of its address.
+    /// A lead whose address is not known yet. This key differs from the key of the lead's address.
     pub fn of_lead(lead: &LeadId) -> Self {
         Self(hex::encode(digest([&b"lead"[..], lead.to_string().as_bytes()])))
     }
@@ -252,8 +251,7 @@ impl fmt::Debug for PersonKey {
 }
 
 impl Invitation {
-    /// An invitation that says no more than for whom it is and what to do, from a sender as trusted as the source
-    /// usually is.
+    /// An invitation with a person and an action only. Its provenance is the usual one of its source.
     pub fn new(id: InvitationId, source: Source, received_at: OffsetDateTime, whom: Whom, action: Action) -> Self {
         Self {
             id,
@@ -272,7 +270,7 @@ impl Invitation {
         }
     }
 
-    /// The person it is for, as far as it says itself: the queue's message group.
+    /// The person whom the message names: the queue's message group.
     pub fn person(&self) -> PersonKey {
         match &self.whom {
             Whom::Email(email) => PersonKey::of(email),
@@ -280,22 +278,22 @@ impl Invitation {
         }
     }
 
-    /// A hash of whom it is for and what it says of them, in hexadecimal: the same id with another payload is a
-    /// mistake of the sender's. The password has no part in it: it is sealed anew each time, and its hash could be
-    /// guessed.
+    /// A hash of the person and their attributes, in hexadecimal. The same id with another payload hash is a mistake of
+    /// the sender. The password is not hashed: each sealing differs, and a hash of the plain password could be guessed.
     pub fn payload_hash(&self) -> String {
         let whom = match &self.whom {
             Whom::Email(email) => email.expose().to_owned(),
             Whom::Lead(lead) => lead.to_string(),
         };
         let fields = self.attributes.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-        // What version 3 added is hashed only where it is there, so that the hashes of earlier messages stay.
+        // The fields of version 3 are hashed only where they are present, so the hashes of earlier messages stay the
+        // same.
         let form = self.form.iter().flat_map(|form| [&b"\0form"[..], form.as_bytes()]);
         let portal = self.portal.iter().flat_map(|portal| [&b"\0portal"[..], portal.as_bytes()]);
         hex::encode(digest(std::iter::once(whom.as_bytes()).chain(fields).chain(form).chain(portal)))
     }
 
-    /// The lowest version of the message that says all of it, so that a function of an earlier release can still read
+    /// The lowest version of the message that can carry this invitation. A function of an earlier release can then read
     /// it.
     fn version(&self) -> u64 {
         let is_plain = self.provenance == self.source.provenance()
@@ -337,7 +335,7 @@ impl Invitation {
     /// Reads the queue's message.
     ///
     /// # Errors
-    /// When it is not JSON, of a version this code does not know, or not an invitation. The error shows no part of it.
+    /// When the text is not JSON, has an unknown version, or is not an invitation. The error shows no part of the text.
     pub fn decode(text: &str) -> Result<Self, MalformedInvitation> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -374,7 +372,7 @@ impl Invitation {
 }
 
 /// The newest version of the queue's message that this code reads and writes. Each message is written in the lowest
-/// version that can say all of it, so that rolling back to an earlier release does not stall the ordinary ones.
+/// version that can carry it. After a rollback, the earlier release can still read most messages.
 ///
 /// | version | added |
 /// | --- | --- |
@@ -382,7 +380,7 @@ impl Invitation {
 /// | 2 | `action`, `lead` beside `email`, `rule` |
 /// | 3 | `provenance`, `form`, `portal`, `language`, `question`, and the action `activity` |
 ///
-/// What a message does not have means what it meant before: the action `invite`, and the usual provenance of its
+/// A missing field keeps its earlier meaning: the action is `invite`, and the provenance is the usual one of the
 /// source.
 const VERSION: u64 = 3;
 
@@ -448,10 +446,11 @@ impl Question {
     }
 }
 
-/// A message on the queue that is no invitation. Sending it again would not help.
+/// A message on the queue that cannot be decoded. A retry would not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedInvitation {
-    /// Not JSON, or a field is missing or wrong. `serde_json` would quote values, so only the place is told.
+    /// Not JSON, or a field is missing or wrong. The error shows only the position, because `serde_json` would quote
+    /// values.
     #[error("the message is not an invitation: reading it stopped at line {line}, column {column}")]
     Unreadable {
         /// Line of the message.
@@ -459,13 +458,13 @@ pub enum MalformedInvitation {
         /// Column in that line.
         column: usize,
     },
-    /// It names neither an address nor a lead, or both.
-    #[error("the message is for nobody: it must have either `email` or `lead`")]
+    /// It names neither an address nor a lead, or it names both.
+    #[error("the message names no person, or two: it must have either `email` or `lead`")]
     ForNobody,
-    /// Of a version that never was.
-    #[error("the message has version {0}, and there is none below {VERSION}")]
+    /// A version that no release has ever written.
+    #[error("the message has version {0}, which no release has written")]
     UnknownVersion(u64),
-    /// Written by newer code than this, as happens while a deployment is under way.
+    /// A newer release wrote it, as happens during a deployment.
     #[error("the message has version {0}, and this function reads versions up to {VERSION}: deploy the newer function")]
     NewerVersion(u64),
 }

@@ -1,4 +1,4 @@
-//! What the flow asks of the ledger, and what the ledger keeps of an invitation.
+//! The ledger's interface for the flow, and the record that the ledger keeps of an invitation.
 
 use std::borrow::Cow;
 
@@ -8,30 +8,30 @@ use uuid::Uuid;
 
 use crate::{Booking, Invitation, MailBook, Outcome, PersonKey, Pointer};
 
-/// The memory of the flow: what was done of each invitation, and when each person was last mailed.
+/// The memory of the flow: the completed steps of each invitation, and the time of each person's last mail.
 #[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
 pub trait Ledger {
     /// Why the ledger could not be read or written.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Asks for exclusive work on an invitation until the lease runs out. The first time, it is counted as accepted on
-    /// the day on which it was. One that ended is granted as [`Record::take_up`] has it.
+    /// Asks for exclusive work on an invitation until the lease runs out. The first claim counts the invitation as
+    /// accepted, on the day of its receipt. [`Record::take_up`] decides whether an ended invitation is granted again.
     async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, Self::Error>;
 
-    /// What the limits of mail go by: the person's mails and everybody's on the day of `now`.
+    /// The mails that the limits count: the person's own, and the account's on the UTC day of `now`.
     async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, Self::Error>;
 
-    /// When we registered this lead with the portal, if we did in the last 30 days.
+    /// When this software registered the lead with the portal, if it did so in the last 30 days.
     async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 
-    /// When the newest of the lead's links was made that opened the portal. Older links are not valid any more.
+    /// When the newest used link of the lead was made. Links made earlier are no longer valid.
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 
-    /// Records that a mail is about to be sent: the record, which keeps the lease, what its link points at, and the
-    /// registration, if there was one; all of it or nothing.
+    /// Records that a mail is about to be sent, in one transaction: the record, which keeps the lease, the pointer of
+    /// its link, and the registration, if there was one.
     ///
-    /// False, and nothing written, when the book is no longer the one that the booking was made from. Fails when
-    /// another attempt has the lease.
+    /// Returns false and writes nothing when the book has changed since the booking was made. Fails when another
+    /// attempt has the lease.
     async fn begin_mail(
         &self,
         invitation: &Invitation,
@@ -41,8 +41,8 @@ pub trait Ledger {
         pointer: Option<&Pointer>,
     ) -> Result<bool, Self::Error>;
 
-    /// Writes the record and, if the invitation was mailed, the time of the person's last mail, and releases the lease;
-    /// all of it or nothing. Fails when another attempt has the lease.
+    /// Releases the lease in one transaction with the record and, if the invitation was mailed, the time of the
+    /// person's last mail. Fails when another attempt has the lease.
     async fn release(
         &self,
         invitation: &Invitation,
@@ -51,9 +51,9 @@ pub trait Ledger {
         now: OffsetDateTime,
     ) -> Result<(), Self::Error>;
 
-    /// Ends the invitation: its record and outcome, the outcome's count for the day on which it was accepted, the
-    /// registration, if there was one, and for one that was mailed the time of the person's last mail; all of it or
-    /// nothing, so that every invitation is counted once. Fails when another attempt has the lease.
+    /// Ends the invitation. One transaction writes its record and outcome, the outcome's count for the day of its
+    /// receipt, the registration, if there was one, and the time of the person's last mail, if it was mailed. So every
+    /// invitation is counted once. Fails when another attempt has the lease.
     async fn end(
         &self,
         invitation: &Invitation,
@@ -64,83 +64,83 @@ pub trait Ledger {
     ) -> Result<(), Self::Error>;
 }
 
-/// What asking for exclusive work on an invitation led to.
+/// The answer to a request for exclusive work on an invitation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// Granted until the lease runs out, with what earlier attempts did.
+    /// Granted until the lease runs out, with the record of earlier attempts.
     Granted(Record),
-    /// Another attempt is at work: the message has to be tried again.
+    /// Another attempt has the lease: the message is retried later.
     Held,
-    /// Done before.
+    /// An earlier attempt ended the invitation.
     Done,
-    /// The same id came before with another payload.
+    /// An earlier message had the same id and another payload.
     OtherPayload,
 }
 
-/// The right to work on one invitation until the end of the invocation. No two attempts work at the same time, and the
-/// next one does not wait longer than necessary for a process that crashed.
+/// The right to work on one invitation until the end of the invocation. Two attempts never work at the same time. After
+/// a crash, the next attempt waits only until the lease runs out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The attempt that holds it: random, and never used again.
     pub holder: Uuid,
-    /// The message it works on: the same for every delivery, another one after a dead letter was put back.
+    /// The message that it works on: the same for every delivery, another one after a dead letter was put back.
     pub message: Uuid,
     /// When it runs out.
     pub until: OffsetDateTime,
 }
 
-/// What has been done of an invitation so far.
+/// The completed steps of an invitation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// The lead, once it is known.
     pub lead: Option<LeadId>,
-    /// Whether the lead was there before this invitation.
+    /// Whether the lead existed before this invitation.
     pub existing: bool,
-    /// Whether we registered the lead with the portal, or may have.
+    /// Whether this invitation registered the lead with the portal, or may have.
     pub registered: bool,
-    /// Whether that Register marked what a form had typed.
+    /// Whether that Register carried the mark of a public form's identifiers and password.
     pub mark: MarkSent,
     /// The person it is for, once their address is known.
     pub person: Option<PersonKey>,
     /// Whether an earlier attempt may have registered the person and crashed before it recorded that.
     pub in_doubt: bool,
-    /// Whether the mail was sent, for sure.
+    /// Whether the mail was certainly sent.
     pub mailed: bool,
     /// Mails that were begun and may or may not have been sent.
     pub unresolved_mails: u32,
-    /// Lead fields that had to be left out.
+    /// Lead fields that were left out because LeadSquared refused them.
     pub left_out: Vec<String>,
-    /// When the mail was begun that certainly was not sent: its place in the [`MailBook`] can still be used.
+    /// When a mail was begun that was certainly not sent. Its place in the [`MailBook`] can still be used.
     pub unused_mail: Option<OffsetDateTime>,
-    /// How it ended before it was put back. That stands, and is counted, until it ends another way.
+    /// How it ended before it was put back. This end stays counted until the invitation ends another way.
     pub ended: Option<Ended>,
 }
 
-/// What became of the mark on a lead that we registered.
+/// Whether Register carried the mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MarkSent {
-    /// It was not sent (by an earlier version, or because LeadSquared refuses it), or that is unknown.
+    /// It did not (an earlier release registered the lead, or LeadSquared refused the mark), or that is unknown.
     #[default]
     No,
     /// Register carried it.
     Yes,
-    /// There was nothing to mark: Register sent nothing that a form typed.
+    /// There was nothing to mark: Register sent no identifier and no password from a form.
     NotNeeded,
 }
 
-/// An [`Outcome`] as it is remembered.
+/// An [`Outcome`] as the ledger keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Its [`name`](Outcome::name).
     pub name: String,
     /// Its [`cause`](Outcome::cause).
     pub cause: Option<String>,
-    /// The message it ended with; none once another one was taken up.
+    /// The message that it ended with; none once another message was taken up.
     pub message: Option<Uuid>,
 }
 
 impl Ended {
-    /// The outcome to which an attempt with this lease led.
+    /// The outcome of an attempt with this lease.
     pub fn new(outcome: &Outcome, lease: &Lease) -> Self {
         let cause = outcome.cause().map(Cow::into_owned);
         Self { name: outcome.name().to_owned(), cause, message: Some(lease.message) }
@@ -148,10 +148,10 @@ impl Ended {
 }
 
 impl Record {
-    /// Prepares an attempt at this message. False when there is nothing left to do.
+    /// Prepares an attempt at this message. Returns false when nothing is left to do.
     ///
-    /// A rejected or exhausted invitation is tried again: its dead letter could not be written, or an operator looked
-    /// at it and put it back. Put back, it is another message, and its mails of unknown fate no longer count.
+    /// A rejected or exhausted invitation is tried again, because its dead letter could not be written or an operator
+    /// put it back. Once put back it is another message, and its mails with an unknown result no longer count.
     pub fn take_up(&mut self, message: Uuid) -> bool {
         let Some(ended) = &mut self.ended else { return true };
         if !["rejected", "exhausted"].contains(&&*ended.name) {

@@ -13,17 +13,18 @@ use url::Url;
 use crate::digest::digest;
 use crate::{InvitationId, PersonKey, Portal};
 
-/// What the link in the mail leads to.
+/// The target of the link in the mail.
 #[derive(Clone, Debug)]
 pub enum LinkMode {
-    /// The portal itself, with LeadSquared's key for the lead. Opening it signs in, also when a mail scanner does.
+    /// The portal itself, with LeadSquared's key for the lead. Opening the link signs in, even when a mail scanner
+    /// opens it.
     Direct {
         /// The portal.
         portal: Portal,
     },
     /// The login-link function's page with a button. LeadSquared's key is made when the button is pressed.
     OnClick {
-        /// The address that a token is put behind, with a slash at its end.
+        /// The address in front of the token. It ends with a slash.
         page: Url,
         /// How long a link works.
         valid_for: Duration,
@@ -48,7 +49,7 @@ impl LinkToken {
         format!("{page}{}", URL_SAFE_NO_PAD.encode(self.0)).into()
     }
 
-    /// What the ledger knows it by.
+    /// The token's hash, by which the ledger finds the link.
     pub fn hash(&self) -> LinkHash {
         LinkHash(hex::encode(digest([&self.0[..]])))
     }
@@ -74,7 +75,8 @@ impl fmt::Debug for LinkToken {
 #[error("not a link token: {LINK_TOKEN_BYTES} bytes in unpadded Base64 for URLs were expected")]
 pub struct MalformedLinkToken;
 
-/// The SHA-256 of a [`LinkToken`]: it finds the pointer, and is of no use to a reader of the ledger.
+/// The SHA-256 of a [`LinkToken`]: the key of the link's [`Pointer`]. A reader of the ledger cannot open a link with
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LinkHash(String);
 
@@ -85,20 +87,20 @@ impl LinkHash {
     }
 }
 
-/// What an on-click link points at.
+/// The lead and the mail that an on-click link belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer {
     /// The hash of the link's token.
     pub link: LinkHash,
-    /// Whom it signs in.
+    /// The lead that it signs in.
     pub lead: LeadId,
-    /// Whose address it was mailed to: the lead may have another one by the time it is pressed.
+    /// The person whose address it was mailed to. The lead's address may have changed when the button is pressed.
     pub person: PersonKey,
-    /// The invitation whose mail it was in.
+    /// The invitation whose mail carried it.
     pub invitation: InvitationId,
     /// When it was made.
     pub made_at: OffsetDateTime,
-    /// Until when it can be used.
+    /// When it expires.
     pub valid_until: OffsetDateTime,
 }
 

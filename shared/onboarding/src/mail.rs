@@ -1,19 +1,19 @@
-//! What the flow asks of a mail channel.
+//! The flow's interface to a mail channel.
 
 use std::time::Duration;
 
 use leadsquared::{EmailAddress, LeadId, LoginLink};
 
-/// What the mail is made of.
+/// The content of the mail.
 #[derive(Debug)]
 pub struct Letter<'a> {
-    /// Who gets it, as LeadSquared knows them.
+    /// The lead that gets it.
     pub lead: LeadId,
-    /// Where it goes.
+    /// The address that it goes to.
     pub to: &'a EmailAddress,
     /// The link to sign in with.
     pub link: &'a LoginLink,
-    /// How long it works.
+    /// How long the link works.
     pub valid_for: Duration,
 }
 
@@ -27,10 +27,10 @@ pub trait Mail {
     async fn send(&self, letter: Letter<'_>) -> Result<(), MailError>;
 }
 
-/// Why a mail was not sent, or not for sure.
+/// Why a mail was not sent, or may not have been sent.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
-    /// It was not sent and the same mail will be refused again; holds the channel's word for why.
+    /// It was not sent, and the same mail will be refused again. Holds the channel's word for the reason.
     #[error("the mail was refused ({0})")]
     Refused(String),
     /// It was not sent; the same mail may be sent later.

@@ -1,11 +1,12 @@
-//! How much mail a person and the account get.
+//! The limits on mail to one person and from the whole account.
 
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
 use crate::{Invitation, InvitationId, PersonKey, Source, Whom};
 
-/// How many mails are sent. A form is public, so anybody can cause mail to a person. A request through the link of an
-/// earlier mail proves that the mailbox was read: it gets three more an hour and a day, which strangers cannot use up.
+/// The limits on mail. A form is public, so any visitor can cause mail to a person. A request through the link of an
+/// earlier mail proves that its sender read the mailbox. Such requests get three more mails an hour and three more a
+/// day, which strangers cannot use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MailLimits {
     /// How long after a mail the same person gets no other mail.
@@ -25,21 +26,21 @@ impl Default for MailLimits {
     }
 }
 
-/// How many more mails a reader of a mailed link gets.
+/// How many more mails a reader of a mailed link gets in an hour and in a day.
 const FOR_READERS: usize = 3;
 
-/// The mails that the limits are about, as the ledger knows them.
+/// The mails that the limits count, as the ledger has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MailBook {
-    /// The version of the person's part. It grows with every mail that is begun.
+    /// The version of the person's record. It grows with every mail that is begun.
     pub version: u64,
     /// The mails to the person that were begun in the last 24 hours, and perhaps older ones.
     pub begun: Vec<BegunMail>,
-    /// When the person was last sent a mail for sure, if it is recent enough to be remembered.
+    /// When a mail to the person was last certainly sent, if the ledger still remembers it.
     pub last_sent: Option<OffsetDateTime>,
-    /// How many mails to anybody were begun on this UTC day.
+    /// How many mails the account began on this UTC day.
     pub begun_today: u32,
-    /// When the newest link was made that the person has used, where that matters.
+    /// When the newest link that the person has used was made; none where the flow does not need it.
     pub link_used: Option<OffsetDateTime>,
 }
 
@@ -53,29 +54,31 @@ impl MailBook {
 /// A mail that was begun, and most probably sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BegunMail {
-    /// When.
+    /// When it was begun.
     pub at: OffsetDateTime,
-    /// For which invitation.
+    /// The invitation that it was for.
     pub invitation: InvitationId,
 }
 
 /// How long a mail of another invitation counts as under way while its result is not recorded. An attempt that could
-/// not record the result is repeated within the queue's visibility time-out, one with an unknown result after 15
-/// minutes; and either may fail again.
+/// not record the result is repeated within the queue's visibility time-out. One with an unknown result is repeated
+/// after 15 minutes. Either may fail again.
 const RESULT_RECORDED_WITHIN: Duration = Duration::hours(1);
 
-/// A permit to send a mail. It has to be written into the book first.
+/// A permit to send a mail. The worker writes it into the book before it sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Booking {
     /// The person the mail is for.
     pub person: PersonKey,
-    /// The version of the book it was made from. If the book has another version by now, the permit is void.
+    /// The version of the book that it was made from. If the book has another version at the time of writing, the
+    /// permit is void.
     pub version: u64,
     /// The person's mails with the new one.
     pub begun: Vec<BegunMail>,
     /// When the new mail is begun.
     pub at: OffsetDateTime,
-    /// The day's budget, if the mail is to be taken from it. If the budget is used up by now, the permit is void.
+    /// The day's budget, if the mail counts against it. If the budget is used up at the time of writing, the permit is
+    /// void.
     pub budget: Option<u32>,
 }
 
@@ -84,10 +87,10 @@ pub struct Booking {
 pub(crate) enum NoMail {
     /// The person has reached a cap.
     Capped,
-    /// The person has reached a cap, and it is unknown of every one of those mails whether it was sent.
+    /// The person has reached a cap, and none of those mails is known to be sent.
     CappedUnseen,
-    /// A mail of another invitation to the person was begun a moment ago, or since this one was requested, and may have
-    /// been sent.
+    /// A mail of another invitation to this person was begun a moment ago, or since this request, and may have been
+    /// sent.
     UnderWay,
     /// The account's budget of the day is used up.
     BudgetSpent {
@@ -107,7 +110,7 @@ impl MailLimits {
         Self { hourly: self.hourly.saturating_add(more), daily: self.daily.saturating_add(more), ..self }
     }
 
-    /// Whether the person was mailed a moment ago, or since the request, and has not used that link.
+    /// Whether the person got a mail a moment ago, or since the request, and has not used its link.
     pub(crate) fn is_served(&self, book: &MailBook, asked_at: OffsetDateTime, now: OffsetDateTime) -> bool {
         let newest = book.begun.iter().max_by_key(|mail| mail.at);
         book.last_sent.is_some_and(|at| now.min(asked_at) - at < self.cool_down)
@@ -116,8 +119,8 @@ impl MailLimits {
 
     /// A permit for a mail of this invitation.
     ///
-    /// It takes the place of a mail that was begun for the invitation and certainly not sent. Otherwise a day of
-    /// failures would use up the person's caps and the account's budget without a single mail.
+    /// It replaces a mail that was begun for the invitation and certainly not sent. Otherwise a day of failures would
+    /// use up the person's caps and the account's budget without a single mail.
     pub(crate) fn book(
         &self,
         person: PersonKey,
@@ -175,7 +178,7 @@ mod tests {
         PersonKey::of(&"asha@example.test".parse().unwrap())
     }
 
-    /// Mails of invitations 1, 2, 3…, so many minutes ago.
+    /// A book with one mail of each of the invitations 1, 2, 3…, begun this many minutes ago.
     fn book(minutes_ago: &[i64]) -> MailBook {
         let mail =
             |(number, minutes): (u8, &i64)| BegunMail { at: NOW - Duration::minutes(*minutes), invitation: id(number) };
@@ -205,7 +208,7 @@ mod tests {
         let booking = LIMITS.book(person(), &book(&[10, 5, 1]), id(3), NOW, unused, NOW).unwrap();
         assert_eq!(booking.begun, [&book(&[10, 5]).begun[..], &[BegunMail { at: NOW, invitation: id(3) }]].concat());
         assert_eq!((booking.version, booking.budget), (7, None));
-        // What was not written down, or is somebody else's, frees no place.
+        // A mail that the book does not have, or that belongs to another invitation, frees no place.
         for (id, unused) in [(id(3), None), (id(3), Some(NOW)), (id(2), unused)] {
             assert_eq!(LIMITS.book(person(), &book(&[10, 5, 1]), id, NOW, unused, NOW), Err(NoMail::CappedUnseen));
         }
@@ -250,7 +253,7 @@ mod tests {
             |asked, now| LIMITS.is_served(&book, NOW + Duration::seconds(asked), NOW + Duration::seconds(now));
         assert!(is_served(59, 59));
         assert!(!is_served(60, 60));
-        // It was asked for before the mail, and has waited long since.
+        // The request is older than the mail and has waited for two hours.
         assert!(is_served(-5, 7200));
         assert!(is_served(59, 7200));
         assert!(!is_served(60, 7200));

@@ -1,4 +1,4 @@
-//! Addresses that lead to one mailbox, or look as if they did: what caps on mail go by.
+//! One key for all addresses that lead to the same mailbox or look alike. The caps on mail count by this key.
 
 use std::fmt;
 
@@ -34,7 +34,7 @@ impl fmt::Debug for MailboxKey {
     }
 }
 
-/// The address as it looks, without the suffix that its mailbox ignores.
+/// The address with look-alike letters folded, without the suffix that its mailbox ignores.
 ///
 /// Letters are folded to the ones they look like (<https://www.unicode.org/reports/tr39/#Confusable_Detection>).
 /// Accents and invisible characters are dropped.
@@ -44,7 +44,7 @@ fn folded(address: &str) -> String {
     let plain: String = looks.chars().filter(|c| c.is_ascii_graphic() || c.is_alphanumeric()).collect();
     match plain.rsplit_once('@') {
         Some((local, domain)) => {
-            // An address may begin with `+`; there is a mailbox in front of every other one.
+            // A `+` at the start of an address belongs to the mailbox; any later `+` begins a suffix.
             let mailbox = local.char_indices().skip(1).find(|(_, c)| *c == '+').map_or(local, |(at, _)| &local[..at]);
             format!("{mailbox}@{}", domain.trim_end_matches('.'))
         }

@@ -71,7 +71,7 @@ impl Outcome {
         }
     }
 
-    /// Why it ended so, when the name alone does not say it. Holds no personal data.
+    /// The reason for this end, if the name alone does not say it. Holds no personal data.
     pub fn cause(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Invited | Self::InvitedExisting | Self::AlreadyInvited => None,

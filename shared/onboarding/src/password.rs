@@ -5,7 +5,7 @@ use leadsquared::Password;
 /// How many random bytes [`generated_password`] is made of: 160 bits.
 pub const PASSWORD_BYTES: usize = 20;
 
-/// A password that nobody knows, for an applicant who chose none. It is never stored and never mailed.
+/// A random password for an applicant who chose none. It is never stored and never mailed.
 ///
 /// 32 letters and digits that carry the bytes five bits each, and one character of every class in front for portals
 /// whose policy asks for upper and lower case, a digit and a symbol.

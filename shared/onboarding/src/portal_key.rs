@@ -1,6 +1,7 @@
 //! The portal key rule: a lead that is a portal user gets a key; a lead that is none is registered first.
 
 use leadsquared::portal::Registration;
+use leadsquared::schema_name::EMAIL_ADDRESS;
 use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Password};
 
 use crate::Crm;
@@ -45,7 +46,7 @@ pub async fn portal_key<C: Crm>(
     let registration = Registration {
         register_only_new_lead: false,
         password: random_password,
-        fields: Attributes::new().with("EmailAddress", email.expose()),
+        fields: Attributes::new().with(EMAIL_ADDRESS, email.expose()),
     };
     let registered = crm.register(&registration).await;
     after_register(&registered).await;

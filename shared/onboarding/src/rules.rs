@@ -1,5 +1,5 @@
-//! CRM rules: which event in LeadSquared leads to which invitation. Read from the settings, decided from the event
-//! alone.
+//! CRM rules: which event in LeadSquared leads to which invitation. The rules come from the settings. The event alone
+//! decides them.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,11 +12,11 @@ use serde_json::{Map, Value};
 
 use crate::Action;
 
-/// The rules in their order. The first that fires decides; later ones are not evaluated.
+/// The rules in their order. The first rule that fires decides; later rules are not evaluated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules(Vec<Rule>);
 
-/// One rule. `Display` says it in words.
+/// One rule. `Display` writes it in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Its name in logs and timelines.
@@ -27,7 +27,7 @@ pub struct Rule {
     when: Vec<Condition>,
 }
 
-/// The events that a rule is about.
+/// The events that a rule reacts to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum On {
     LeadCreate,
@@ -35,7 +35,7 @@ enum On {
     Activity { codes: Values },
 }
 
-/// What a field must hold.
+/// The values that a field must have, or must not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Condition {
     field: String,
@@ -48,11 +48,11 @@ enum Test {
     IsNot(Values),
 }
 
-/// Alternative texts. The empty text means a field without a value.
+/// Alternative texts. The empty text stands for a field without a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Values(Vec<String>);
 
-/// Why a rule does not fire, in the rule's own words: it holds no value of the lead's fields.
+/// Why a rule does not fire, in the rule's own words. It contains no value of the lead's fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Objection<'a>(Reason<'a>);
 
@@ -138,7 +138,7 @@ impl Rule {
         unmet.map_or(Ok(()), |condition| Err(Objection(Reason::Unmet(condition))))
     }
 
-    /// The field whose change the rule is about, if it is about one.
+    /// The field whose change the rule reacts to, if it is such a rule.
     pub fn field(&self) -> Option<&str> {
         match &self.on {
             On::LeadChange { field, .. } => Some(field),
@@ -182,14 +182,14 @@ impl fmt::Display for Objection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Reason::OtherEvent(On::LeadCreate) => f.write_str("no lead was created"),
-            Reason::OtherEvent(On::LeadChange { .. }) => f.write_str("the event is no change of a lead"),
-            Reason::OtherEvent(On::Activity { .. }) => f.write_str("the event is no activity"),
+            Reason::OtherEvent(On::LeadChange { .. }) => f.write_str("the event is not a change of a lead"),
+            Reason::OtherEvent(On::Activity { .. }) => f.write_str("the event is not an activity"),
             Reason::Unchanged(field) => write!(f, "{field} did not change"),
             Reason::NotFrom(field, from) => write!(f, "{field} was not {from} before"),
             Reason::BeforeUnknown(field) => write!(f, "the event does not say what {field} was before"),
             Reason::NotTo(field, to) => write!(f, "{field} did not change to {to}"),
             Reason::OtherActivity(codes) => write!(f, "the activity is not {codes}"),
-            Reason::Unmet(condition) => write!(f, "it is not so that {condition}"),
+            Reason::Unmet(condition) => write!(f, "a condition is not met: {condition}"),
         }
     }
 }
@@ -218,7 +218,7 @@ impl fmt::Display for Values {
     }
 }
 
-/// All mistakes in the rules, so that one look is enough to fix them.
+/// All mistakes in the rules, so that the administrator can fix them in one edit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct InvalidRules(pub Vec<String>);
@@ -227,7 +227,7 @@ impl Rules {
     /// Reads a JSON array of rules.
     ///
     /// # Errors
-    /// With every mistake, each with the rule, the key and what was expected.
+    /// Every mistake, each with the rule, the key and the expected value.
     pub fn parse(json: &str) -> Result<Self, InvalidRules> {
         let rules = match serde_json::from_str(json).map(|Unambiguous(rules)| rules) {
             Ok(Value::Array(rules)) => rules,
@@ -243,7 +243,7 @@ impl Rules {
                 && !names.insert(rule.name.clone())
             {
                 mistakes.push(format!(
-                    "rule {} ({}): name must be a name that no rule before it has",
+                    "rule {} ({}): name must differ from the names of the earlier rules",
                     position + 1,
                     rule.name
                 ));
@@ -254,9 +254,9 @@ impl Rules {
     }
 }
 
-/// The keys of an object that were not read yet.
+/// The keys of an object that are not read yet.
 struct Keys<'a> {
-    /// What the object is called in a mistake.
+    /// The object's name in a mistake.
     place: String,
     members: Map<String, Value>,
     mistakes: &'a mut Vec<String>,
@@ -274,9 +274,9 @@ impl<'a> Keys<'a> {
     }
 
     fn rule(mut self) -> Option<Rule> {
-        /// In every log line and every message.
+        /// The name is in every log line and every message.
         const LONGEST_NAME: usize = 60;
-        let name = self.text("name", "a text by which you know the rule");
+        let name = self.text("name", "a text that identifies the rule");
         match name.as_deref() {
             Some(name) if name.chars().count() > LONGEST_NAME => {
                 self.mistake::<()>("name", &format!("at most {LONGEST_NAME} characters long"));
@@ -302,7 +302,7 @@ impl<'a> Keys<'a> {
         match self.text("on", EVENTS).as_deref() {
             Some("lead-create") => Some(On::LeadCreate),
             Some("lead-change") => {
-                let field = self.schema_name("the schema name of the field whose change it is about");
+                let field = self.schema_name("the schema name of the field whose change fires the rule");
                 let (from, to) = (self.values("from", VALUES), self.values("to", VALUES));
                 Some(On::LeadChange { field: field?, from: from?, to: to? })
             }
@@ -314,7 +314,7 @@ impl<'a> Keys<'a> {
                 }
             }
             Some(_) => {
-                // Which keys belong to it cannot be told.
+                // An unknown event does not show which of these keys belong to it.
                 self.members.retain(|key, _| !["field", "from", "to", "activity"].contains(&key.as_str()));
                 self.mistake("on", EVENTS)
             }
@@ -355,14 +355,14 @@ impl<'a> Keys<'a> {
         Some(Condition { field: field?, test: test? })
     }
 
-    /// A field's name. With anything else in it than LeadSquared's names have, its rule would never fire, or always.
+    /// A field's name. A character that LeadSquared's names never have would make the rule fire always or never.
     fn schema_name(&mut self, expected: &str) -> Option<String> {
         let name = self.text("field", expected)?;
         let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if is_name { Some(name) } else { self.mistake("field", expected) }
     }
 
-    /// A text that must be there and not empty.
+    /// A required text that is not empty.
     fn text(&mut self, key: &str, expected: &str) -> Option<String> {
         match self.members.remove(key) {
             Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
@@ -370,7 +370,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A text or a list of them, if it is there.
+    /// An optional text or list of texts.
     fn values(&mut self, key: &str, expected: &str) -> Option<Option<Values>> {
         let text = |value: Value| match value {
             Value::String(text) => Some(text),
@@ -389,7 +389,7 @@ impl<'a> Keys<'a> {
 
     fn nothing_else(mut self) {
         for key in std::mem::take(&mut self.members).into_iter().map(|(key, _)| key) {
-            self.mistakes.push(format!("{}: {key} is no key that belongs here", self.place));
+            self.mistakes.push(format!("{}: {key} is not a valid key here", self.place));
         }
     }
 
@@ -399,8 +399,8 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// JSON whose objects have each key once: of two, serde_json would keep the last without a word, and one of two
-/// conditions that somebody wrote into the same braces is gone.
+/// JSON in which no object has a key twice. Of two equal keys, serde_json would silently keep the last. An
+/// administrator who wrote two conditions into the same braces would lose one of them.
 struct Unambiguous(Value);
 
 impl<'de> Deserialize<'de> for Unambiguous {
@@ -450,7 +450,7 @@ impl<'de> Deserialize<'de> for Unambiguous {
                 let mut object = Map::new();
                 while let Some((name, Unambiguous(value))) = members.next_entry::<String, _>()? {
                     if object.contains_key(&name) {
-                        return Err(de::Error::custom(format_args!("{name} is there twice in one object")));
+                        return Err(de::Error::custom(format_args!("{name} occurs twice in one object")));
                     }
                     object.insert(name, value);
                 }
@@ -496,7 +496,7 @@ mod tests {
         )
     }
 
-    /// Empty when the rule fires, and otherwise why it does not.
+    /// Why the rule does not fire; empty when it does.
     fn judged(rule: &Rule, event: &Event) -> String {
         rule.judge(event).map_or_else(|objection| objection.to_string(), |()| String::new())
     }
@@ -512,8 +512,8 @@ mod tests {
             (stage("Applied", "Applied"), "ProspectStage did not change"),
             (stage("Lost", "Applied"), r#"ProspectStage was not "Engaged" or empty before"#),
             (stage("Engaged", "applied"), r#"ProspectStage did not change to "Applied""#),
-            (event(json!({"ProspectID": LEAD, "ProspectStage": "Applied"})), "the event is no change of a lead"),
-            (activity("201", ""), "the event is no change of a lead"),
+            (event(json!({"ProspectID": LEAD, "ProspectStage": "Applied"})), "the event is not a change of a lead"),
+            (activity("201", ""), "the event is not a change of a lead"),
         ] {
             assert_eq!(judged(&applied, &event), objection, "{event:?}");
         }
@@ -539,8 +539,8 @@ mod tests {
         for (event, objection) in [
             (activity("202", "Paid"), ""),
             (activity("203", "Paid"), r#"the activity is not "201" or "202""#),
-            (activity("201", "Open"), r#"it is not so that Status is "Paid""#),
-            (stage("a", "b"), "the event is no activity"),
+            (activity("201", "Open"), r#"a condition is not met: Status is "Paid""#),
+            (stage("a", "b"), "the event is not an activity"),
         ] {
             assert_eq!(judged(&paid, &event), objection, "{event:?}");
         }
@@ -553,15 +553,15 @@ mod tests {
         for (city, objection) in [
             (json!({"field": "mx_City", "is": ["Pune", "Delhi"]}), ""),
             (json!({"field": "mx_City", "is-not": ["Delhi", ""]}), ""),
-            (json!({"field": "mx_City", "is": ""}), "it is not so that mx_City is empty"),
-            (json!({"field": "mx_City", "is-not": "Pune"}), r#"it is not so that mx_City is not "Pune""#),
-            (json!({"field": "mx_State", "is-not": ""}), "it is not so that mx_State is not empty"),
+            (json!({"field": "mx_City", "is": ""}), "a condition is not met: mx_City is empty"),
+            (json!({"field": "mx_City", "is-not": "Pune"}), r#"a condition is not met: mx_City is not "Pune""#),
+            (json!({"field": "mx_State", "is-not": ""}), "a condition is not met: mx_State is not empty"),
         ] {
             assert_eq!(judged(&rule(json(city)), &lead), objection);
         }
         assert_eq!(
             judged(&rule(json(json!({"field": "a", "is": ""}))), &event(json!({"ProspectID": LEAD}))),
-            "it is not so that EmailAddress is not empty"
+            "a condition is not met: EmailAddress is not empty"
         );
     }
 
@@ -596,23 +596,23 @@ mod tests {
         let InvalidRules(mistakes) = Rules::parse(&rules.to_string()).unwrap_err();
         let codes = "activity must be the code of an activity type in quotes, such as \"201\", or a list of them";
         let expected = [
-            "rule 1 (a): field must be the schema name of the field whose change it is about",
+            "rule 1 (a): field must be the schema name of the field whose change fires the rule",
             "rule 1 (a): to must be a text or a list of texts; \"\" stands for an empty field",
             "rule 1 (a): action must be \"invite\" or \"mail-link\"",
-            "rule 1 (a): wenn is no key that belongs here",
-            "rule 2: name must be a text by which you know the rule",
+            "rule 1 (a): wenn is not a valid key here",
+            "rule 2: name must be a text that identifies the rule",
             "rule 2: on must be \"lead-create\", \"lead-change\" or \"activity\"",
             "rule 3 must be a JSON object",
             &format!("rule 4 (a): {codes}"),
-            "rule 4 (a): field is no key that belongs here",
+            "rule 4 (a): field is not a valid key here",
             &format!("rule 5 (b): {codes}"),
             "rule 5 (b), condition 1: field must be the schema name of a field",
             "rule 5 (b), condition 2: there must be either is or is-not",
             "rule 5 (b), condition 3: there must be either is or is-not",
-            "rule 5 (b), condition 3: or is no key that belongs here",
+            "rule 5 (b), condition 3: or is not a valid key here",
             "rule 5 (b), condition 4 must be a JSON object",
             "rule 6 (c): when must be a list of conditions",
-            "rule 8 (c): name must be a name that no rule before it has",
+            "rule 8 (c): name must differ from the names of the earlier rules",
         ];
         assert_eq!(mistakes, expected);
         assert_eq!(Rules::parse("{}").unwrap_err().to_string(), "the rules must be a JSON array");
@@ -628,7 +628,7 @@ mod tests {
             let rules = format!(r#"[{{"name":"a","action":"invite",{rule}}}]"#);
             Rules::parse(&rules).map_or_else(|error| error.to_string(), |_| String::new())
         };
-        let field = "rule 1 (a): field must be the schema name of the field whose change it is about";
+        let field = "rule 1 (a): field must be the schema name of the field whose change fires the rule";
         for name in [" ProspectStage", "ProspectStage ", "Lead Stage", "{ProspectStage}"] {
             assert_eq!(said(&format!(r#""on":"lead-change","field":"{name}""#)), field);
         }
@@ -639,7 +639,7 @@ mod tests {
         }
         let both = r#""on":"lead-create","when":[{"field":"Source","is":"Fair","field":"mx_City","is":"Pune"}]"#;
         let error = said(both);
-        assert!(error.contains("field is there twice in one object at line 1 column"), "{error}");
+        assert!(error.contains("field occurs twice in one object at line 1 column"), "{error}");
         assert_eq!(said(r#""on":"lead-change","field":"mx_City","to":["x",""]"#), "");
     }
 

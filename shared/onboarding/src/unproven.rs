@@ -1,29 +1,29 @@
-//! The mark on a lead that says which of its ways to sign in were typed in a public form and proven by nobody.
+//! The mark on a lead: which identifiers, and whether the password, were typed in a public form and are not proven yet.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use leadsquared::Attributes;
+use leadsquared::schema_name::{EMAIL_ADDRESS, PORTAL_CONFIRM_PASSWORD, PORTAL_PASSWORD, PROSPECT_ID, SEARCH_BY};
 
 use crate::digest::digest;
 
-/// The word for the password among what can be proven; everything else there is a field's schema name.
+/// Stands for the password among the proven names. Every other name starts with a field's schema name.
 pub const PASSWORD: &str = "password";
 
-/// The name under which the proof of a field's value is kept: its schema name and a hash of the value, so that another
-/// value that gets into the field later is unproven again. Nothing of the value shows.
+/// The name under which the proof of a field's value is kept: its schema name and a hash of the value. A later value of
+/// the field has another hash, so it is unproven again. The name does not show the value.
 pub fn proof(schema_name: &str, value: &str) -> String {
     let hash = hex::encode(digest([schema_name.as_bytes(), value.to_lowercase().as_bytes()]));
     format!("{schema_name}#{}", &hash[..12])
 }
 
-/// What a lead's mark says. It is written together with the lead, by Register, and only a proof or a counsellor
-/// changes it.
+/// The content of a lead's mark. Register writes it together with the lead. Only a proof or a counsellor changes it.
 ///
-/// With a mark, no identifier of the lead but the e-mail address may sign in before it is proven, and not the password
-/// either if it was typed in a form: `unproven: identifiers, password; proven: Phone#1f2e3d4c5b6a`. A counsellor who
-/// vouches for the lead writes `vouched`; emptying the field vouches for nothing.
+/// On a marked lead, an identifier other than the e-mail address may sign in only once it is proven. The same holds for
+/// a password that was typed in a form: `unproven: identifiers, password; proven: Phone#1f2e3d4c5b6a`. A counsellor who
+/// vouches for the lead writes `vouched`. An emptied field proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unproven {
     vouched: bool,
@@ -31,24 +31,24 @@ pub struct Unproven {
     proven: BTreeSet<String>,
 }
 
-/// The mark's text is none that this code writes: nobody can tell what is proven.
+/// The mark's text does not have the expected format, so it does not show what is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the lead's mark is not readable: write `vouched` into the field, or `unproven: identifiers`")]
 pub struct UnreadableMark;
 
 impl Unproven {
-    /// The mark of a new lead of a form: nothing is proven yet. `password`: whether the form's password was
+    /// The mark of a lead that a form creates, with nothing proven yet. `password`: whether the form's password was
     /// registered.
     pub fn new(password: bool) -> Self {
         Self { vouched: false, password, proven: BTreeSet::new() }
     }
 
-    /// Whether something may be used to sign in: a field with its value ([`proof`]), or [`PASSWORD`].
+    /// Whether a field with its value ([`proof`]), or the password ([`PASSWORD`]), may be used to sign in.
     pub fn allows(&self, what: &str) -> bool {
         self.vouched || self.proven.contains(what) || (what == PASSWORD && !self.password)
     }
 
-    /// The mark after these were proven.
+    /// The mark with these names added as proven.
     #[must_use]
     pub fn proving<'a>(mut self, what: impl IntoIterator<Item = &'a str>) -> Self {
         self.proven.extend(what.into_iter().map(str::to_owned));
@@ -104,7 +104,7 @@ impl FromStr for Unproven {
     }
 }
 
-/// Where leads are marked, and what of them must not be registered where they cannot be.
+/// Which field holds the mark, and which fields must not be registered without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marking {
     /// The schema name of the lead field that holds the mark.
@@ -114,13 +114,13 @@ pub struct Marking {
 }
 
 impl Marking {
-    /// The mark's field unless the settings name another: of the display name "Unproven Sign In".
+    /// Default field of the mark. Its display name is "Unproven Sign In".
     pub const FIELD: &'static str = "mx_Unproven_Sign_In";
 
-    /// Names that no form, event or rule may set: they are ours or LeadSquared's own. Compared without regard to case,
-    /// since nothing says that LeadSquared's names have one.
+    /// Fields that no form, event or rule may set, because only this software or LeadSquared itself sets them. The
+    /// comparison ignores case, because LeadSquared documents no case for its names.
     const RESERVED: [&'static str; 5] =
-        ["EmailAddress", "ProspectID", "SearchBy", "mx_Portal_Password", "mx_Portal_Confirm_Password"];
+        [EMAIL_ADDRESS, PROSPECT_ID, SEARCH_BY, PORTAL_PASSWORD, PORTAL_CONFIRM_PASSWORD];
 
     /// Whether an attribute of an invitation may go to LeadSquared.
     pub(crate) fn permits(&self, name: &str) -> bool {
@@ -132,13 +132,13 @@ impl Marking {
         self.field.eq_ignore_ascii_case(name)
     }
 
-    /// Takes everything out of a lead's fields by which somebody could sign in, the e-mail address apart: names and
-    /// values. What looks like a phone number is one, whatever its field: the settings may not name every field there
-    /// is.
+    /// Takes the identifiers, except the e-mail address, out of a lead's fields and returns their names and values. A
+    /// value that looks like a phone number counts as an identifier in any field, because the settings may not name
+    /// every identifier.
     pub(crate) fn take_identifiers(&self, fields: &mut Attributes) -> Vec<(String, String)> {
         let names: Vec<String> = fields
             .iter()
-            .filter(|(name, value)| !name.eq_ignore_ascii_case("EmailAddress") && self.is_identifier(name, value))
+            .filter(|(name, value)| !name.eq_ignore_ascii_case(EMAIL_ADDRESS) && self.is_identifier(name, value))
             .map(|(name, _)| name.to_owned())
             .collect();
         names.into_iter().filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect()
@@ -157,7 +157,7 @@ impl Default for Marking {
     }
 }
 
-/// Whether a value is a phone number as our forms write it, such as `+91-9000000001`.
+/// Whether a value is a phone number in the format of our forms, such as `+91-9000000001`.
 fn is_international_number(value: &str) -> bool {
     let Some((country, number)) = value.strip_prefix('+').and_then(|rest| rest.split_once('-')) else { return false };
     let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -28,15 +28,15 @@ pub const RECORD_TIME: Duration = Duration::from_secs(6);
 
 /// Handles the deliveries of the invitations queue.
 pub struct Worker<'a, S> {
-    /// The world outside.
+    /// The services that the worker uses.
     pub services: &'a S,
     /// Where the mailed link leads.
     pub link: &'a LinkMode,
     /// How much mail may be sent.
     pub mail_limits: MailLimits,
-    /// How leads are marked whose identifiers a form typed.
+    /// How leads with unproven identifiers are marked.
     pub marking: &'a Marking,
-    /// How long messages are tried.
+    /// How long messages are retried.
     pub horizons: Horizons,
 }
 
@@ -53,7 +53,7 @@ pub struct Delivery<'a> {
     pub age: Option<Duration>,
 }
 
-/// What the queue has to do with a message after a delivery.
+/// What the queue must do with a message after a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// Delete it.
@@ -67,22 +67,22 @@ pub enum Disposition {
 pub struct DeadLetterReason {
     /// `malformed`, `rejected` or `exhausted`.
     pub class: &'static str,
-    /// What exactly, for example `refused: MXInvalidInputException`.
+    /// The exact reason, for example `refused: MXInvalidInputException`.
     pub cause: String,
     /// The invitation, if the message says which it is.
     pub receipt: Option<InvitationId>,
 }
 
-/// What a message is about, as far as the worker can read it.
+/// The invitation in a message, as far as the worker can read it.
 #[derive(Clone, Copy)]
 enum Subject<'a> {
     Invitation(&'a Invitation),
-    /// The message cannot be read whole; it may still say which invitation it is.
+    /// The message cannot be decoded. It may still have the id of its invitation.
     Unread(Option<InvitationId>),
 }
 
 impl<S: Services> Worker<'_, S> {
-    /// Handles a delivery; nothing goes on after `deadline`.
+    /// Handles a delivery. No work continues after `deadline`.
     pub async fn handle(&self, delivery: &Delivery<'_>, deadline: OffsetDateTime) -> Disposition {
         let invitation = match Invitation::decode(delivery.body) {
             Ok(invitation) => invitation,
@@ -111,7 +111,8 @@ impl<S: Services> Worker<'_, S> {
         self.after_failure(delivery, unread(delivery), Failure::Panicked, self.services.now()).await
     }
 
-    /// Takes an invitation through the flow; a second time if LeadSquared refuses the keys and there are new ones.
+    /// Takes an invitation through the flow. If LeadSquared refuses the keys and new ones are stored, it runs the flow
+    /// a second time.
     async fn attempt(
         &self,
         invitation: &Invitation,
@@ -143,7 +144,7 @@ impl<S: Services> Worker<'_, S> {
             Ok(password) => Ok(Some(password)),
             Err(SealedPasswordError::Unavailable(unavailable)) => Err(Failure::NoPassword(unavailable)),
             Err(SealedPasswordError::Unusable(error)) => {
-                // The link signs the applicant in all the same, and the portal lets them choose another password.
+                // The link still signs the applicant in, and the portal lets them choose another password.
                 self.services.report(&Report::PasswordLost { receipt: invitation.id, error: &*error });
                 Ok(None)
             }
@@ -179,7 +180,7 @@ impl<S: Services> Worker<'_, S> {
         flow.run(invitation, attempt).await.map_err(|postponed| self.failure(postponed))
     }
 
-    /// What a postponed step means for the message.
+    /// Decides on the message after a postponed step.
     fn failure(&self, postponed: Postponed) -> Failure {
         let until_next_day = match postponed.leadsquared() {
             Some(Error::TurnedAway(turned_away)) => self.services.until_next_day(turned_away),
@@ -219,7 +220,7 @@ impl<S: Services> Worker<'_, S> {
             return Disposition::RetryAfter(wait);
         }
         let outcome = match (subject, &failure) {
-            // There is no time to ask the ledger, or nothing was begun.
+            // No time is left to ask the ledger, or no step was begun.
             (_, Failure::NoTime) | (Subject::Unread(_), _) => exhausted(&failure),
             (Subject::Invitation(invitation), _) => {
                 let (lease, now) = (self.lease(delivery, deadline), self.services.now());
@@ -303,7 +304,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What a message is about that is not decoded.
+/// The id of the invitation in a message that is not decoded.
 fn unread(delivery: &Delivery<'_>) -> Subject<'static> {
     Subject::Unread(InvitationId::of_message(delivery.body))
 }
@@ -317,7 +318,7 @@ fn exhausted(failure: &Failure) -> Outcome {
 ///
 /// - Another content under a used id, through a form: the form answered its sender with 422. An event of the company's
 ///   own systems becomes a dead letter, because its sender got no answer.
-/// - A link that LeadSquared refuses to mail, requested for an address that anybody may type: the lead is in
+/// - A link that LeadSquared refuses to mail, requested for an address that any visitor may type: the lead is in
 ///   LeadSquared.
 fn is_senders_fault(rejection: &Rejection, invitation: &Invitation) -> bool {
     let is_anonymous = invitation.provenance != Provenance::System;

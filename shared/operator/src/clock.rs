@@ -1,10 +1,10 @@
-//! The time, as an argument: a command's own, or a test's.
+//! The clock of a command. It is an argument, so that a test can replace it.
 
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// Where a command takes the time from.
+/// The source of the time for a command.
 pub trait Clock {
     /// The present moment.
     fn now(&self) -> OffsetDateTime;

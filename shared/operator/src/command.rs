@@ -1,4 +1,4 @@
-//! The commands as they are typed.
+//! The command line of the operator's commands.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -14,9 +14,9 @@ use crate::{Clock, OperatorError, Place, dead_letters, explain, forget, held, re
 /// How a command ended. Its number is the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// All that was asked for is done.
+    /// The whole task is done.
     Done = 0,
-    /// Something is left: the operator has to confirm it, or to run the command again. The output says what.
+    /// Part of the task is left. The operator has to confirm it, or to run the command again. The output says which.
     Unfinished = 3,
 }
 
@@ -26,7 +26,7 @@ impl From<Ending> for ExitCode {
     }
 }
 
-/// What an operator asks of a deployed stack.
+/// The operator's commands on a deployed stack.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Show the dead letters of a stack, put them back, or delete them.
@@ -35,7 +35,7 @@ pub enum Command {
         #[command(subcommand)]
         task: DeadLettersCommand,
     },
-    /// Show the course of one invitation, and where it is now.
+    /// Show the history of one invitation, and where it is now.
     Explain {
         /// The receipt: the form's answer and every log line of the invitation have it.
         #[arg(value_parser = receipt)]
@@ -44,7 +44,8 @@ pub enum Command {
         #[command(flatten)]
         stack: StackArgs,
     },
-    /// Erase what a stack has of a person, and say what stays where and until when. Without --yes it only finds it.
+    /// Erase the data of a person in a stack, and report what stays where and until when. Without --yes it only shows
+    /// the data.
     #[command(group = clap::ArgGroup::new("whom").required(true).multiple(true).args(["email", "leads"]))]
     Forget {
         /// The person's e-mail address.
@@ -52,20 +53,20 @@ pub enum Command {
         /// The person's lead in LeadSquared. Needed where LeadSquared no longer has the lead. Can be repeated.
         #[arg(long = "lead", value_name = "ID")]
         leads: Vec<LeadId>,
-        /// Erase it, without asking.
+        /// Erase the data without asking.
         #[arg(long)]
         yes: bool,
         /// Which stack.
         #[command(flatten)]
         stack: StackArgs,
     },
-    /// Show the applications that a stack holds because they were over a limit, accept them, or discard them.
+    /// Show the held applications of a stack, which were over a limit. Accept them, or discard them.
     Held {
         /// What to do.
         #[command(subcommand)]
         task: HeldCommand,
     },
-    /// Copy into a stack's ledger the items that it lost, from a table that DynamoDB restored from its backups.
+    /// Copy lost items into a stack's ledger, from a table that DynamoDB restored from its backups.
     Restore {
         /// The restored table's name.
         table: String,
@@ -75,7 +76,7 @@ pub enum Command {
     },
 }
 
-/// What `dead-letters` does.
+/// The tasks of `dead-letters`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum DeadLettersCommand {
     /// Count them by class and cause, with their age.
@@ -84,7 +85,7 @@ pub enum DeadLettersCommand {
         #[command(flatten)]
         stack: StackArgs,
     },
-    /// Put the chosen ones back, those that match everything given: invitations on their queue, events to bus-event.
+    /// Put back the dead letters that match every given option: invitations on their queue, events to bus-event.
     PutBack {
         /// Which ones.
         #[command(flatten)]
@@ -93,7 +94,7 @@ pub enum DeadLettersCommand {
         #[command(flatten)]
         stack: StackArgs,
     },
-    /// Delete the chosen ones for good, those that match everything given. Without --yes it only shows them.
+    /// Delete the dead letters that match every given option for good. Without --yes it only shows them.
     Discard {
         /// Which ones.
         #[command(flatten)]
@@ -107,7 +108,7 @@ pub enum DeadLettersCommand {
     },
 }
 
-/// What `held` does.
+/// The tasks of `held`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum HeldCommand {
     /// Count them by cause and network, with their age and when the first one expires.
@@ -116,7 +117,7 @@ pub enum HeldCommand {
         #[command(flatten)]
         stack: StackArgs,
     },
-    /// Put the chosen ones on the queue of invitations, those that match everything given: ten at a time, so that other
+    /// Put the applications that match every given option on the queue of invitations: ten at a time, so that other
     /// people's invitations do not wait.
     Accept {
         /// Which ones.
@@ -126,7 +127,7 @@ pub enum HeldCommand {
         #[command(flatten)]
         stack: StackArgs,
     },
-    /// Discard the chosen ones for good, those that match everything given. Without --yes it only shows them.
+    /// Discard the applications that match every given option for good. Without --yes it only shows them.
     Discard {
         /// Which ones.
         #[command(flatten)]
@@ -140,7 +141,7 @@ pub enum HeldCommand {
     },
 }
 
-/// Which stack is asked. Default: the one that `cargo run` has running.
+/// The stack to use. Default: the stack that `cargo run` has started.
 #[derive(Args, Clone, Debug)]
 pub struct StackArgs {
     /// A stack on AWS, with the account and the region that the AWS CLI would use.
@@ -151,17 +152,17 @@ pub struct StackArgs {
     aws_endpoint: Option<String>,
 }
 
-/// Which dead letters are meant.
+/// Which dead letters to choose.
 #[derive(Args, Clone, Debug)]
 #[group(id = "letters", required = true, multiple = true)]
 pub struct ChosenLetters {
-    /// Those of this class: malformed, rejected, exhausted or undelivered.
+    /// Only dead letters of this class: malformed, rejected, exhausted or undelivered.
     #[arg(long)]
     class: Option<String>,
-    /// Those with this text in the cause.
+    /// Only dead letters with this text in the cause.
     #[arg(long, value_name = "TEXT")]
     cause: Option<String>,
-    /// That of this invitation.
+    /// Only the dead letter of this invitation.
     #[arg(long, value_name = "ID", value_parser = receipt)]
     receipt: Option<InvitationId>,
     /// All of them.
@@ -169,12 +170,12 @@ pub struct ChosenLetters {
     all: bool,
 }
 
-/// Which held applications are meant.
+/// Which held applications to choose.
 #[derive(Args, Clone, Debug)]
 pub struct ChosenHeld {
     #[command(flatten)]
     by: HeldBy,
-    /// No more than this many, the oldest.
+    /// At most this many, the oldest first.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
 }
@@ -182,16 +183,16 @@ pub struct ChosenHeld {
 #[derive(Args, Clone, Debug)]
 #[group(id = "applications", required = true, multiple = true)]
 struct HeldBy {
-    /// Those that are held for this cause, such as network or honeypot.
+    /// Only applications held for this cause, such as network or honeypot.
     #[arg(long)]
     cause: Option<String>,
-    /// That of this applicant.
+    /// Only the application with this receipt.
     #[arg(long, value_name = "ID", value_parser = receipt)]
     receipt: Option<InvitationId>,
-    /// Those from the network whose hash begins with these digits, as `held list` shows them.
+    /// Only applications from the network whose hash begins with these digits. `held list` shows them.
     #[arg(long, value_name = "DIGITS", value_parser = network)]
     network: Option<String>,
-    /// Those that have been held for longer than this, such as 90m, 36h or 3d.
+    /// Only applications that have been held for longer than this, such as 90m, 36h or 3d.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     older_than: Option<Duration>,
     /// All of them.
@@ -199,11 +200,10 @@ struct HeldBy {
     all: bool,
 }
 
-/// Does what a command asks for, and writes the result to `out`. `local_endpoint` is where a local stack usually has
-/// AWS.
+/// Runs a command and writes its result to `out`. `local_endpoint` is the usual AWS endpoint of a local stack.
 ///
 /// # Errors
-/// When it cannot be done. The error says what to check; running the command again continues.
+/// When the command cannot be completed. The error says what to check. Running the command again continues.
 pub async fn run(
     command: Command,
     local_endpoint: &str,
@@ -273,7 +273,7 @@ impl ChosenHeld {
     }
 }
 
-/// A receipt as the functions write it.
+/// A receipt in the format that the functions write.
 fn receipt(text: &str) -> Result<InvitationId, &'static str> {
     const LENGTH: usize = 36;
     let receipt = text.parse().ok().filter(|_| text.len() == LENGTH);

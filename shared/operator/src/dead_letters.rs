@@ -1,6 +1,7 @@
-//! Dead letters and undelivered events: what there is, putting it back, and deleting it.
+//! `dead-letters`: listing, putting back and deleting dead letters and undelivered events.
 //!
-//! Nothing here shows personal data: of a message only what the functions and AWS wrote beside it, and its receipt.
+//! No output shows personal data. Of a message it shows only its receipt and the attributes that the functions and AWS
+//! wrote.
 
 mod letter;
 mod report;
@@ -23,37 +24,38 @@ pub use report::{put_back_report, table};
 /// The queues with dead letters.
 pub(crate) const QUEUES: [Queue; 2] = [Queue::DeadLetters, Queue::UndeliveredEvents];
 
-/// The function that takes other systems' events.
+/// The function that receives other systems' events.
 const BUS_EVENT: &str = "BusEventFunction";
 
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 const INVOKE: Operation = Operation { service: "lambda", action: "lambda:InvokeFunction", target: None };
 
-/// SQS takes a second message with the same deduplication id within five minutes for a copy of the first. A minute
-/// more, because clocks differ.
+/// SQS drops a second message with the same deduplication id within five minutes as a copy of the first. This is a
+/// minute more, because clocks differ.
 const DEDUPLICATED_FOR: Duration = Duration::minutes(6);
 
-/// The dead letters that could be looked at.
+/// The dead letters that could be read.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
-    /// Each of them, in no order; where some were put back, those.
+    /// All of them, in no order. After putting back, only those that were put back.
     pub letters: Vec<DeadLetter>,
-    /// About how many more there are: behind the tenth of one person, or received by another consumer.
+    /// The approximate number of dead letters that could not be read. They wait behind ten others of one person, or
+    /// another consumer has received them.
     pub out_of_sight: u64,
-    /// How many remain, where some were put back or deleted.
+    /// How many remain after putting back or deleting.
     pub kept: u64,
-    /// How many of those that remain are events that bus-event refused, by its reason.
+    /// How many of the remaining ones are events that bus-event refused, by its reason.
     pub refused: BTreeMap<String, u64>,
 }
 
-/// Which dead letters are meant: those that match everything given.
+/// Which dead letters to choose: those that match every given condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// Of this class.
+    /// Only dead letters of this class.
     pub class: Option<String>,
-    /// With this text in the cause, in any case.
+    /// Only dead letters with this text in the cause. The comparison ignores case.
     pub cause: Option<String>,
-    /// Of this invitation.
+    /// Only the dead letter of this invitation.
     pub receipt: Option<InvitationId>,
 }
 
@@ -66,21 +68,21 @@ impl Choice {
     }
 }
 
-/// What `dead-letters` is asked to do.
+/// The task of a `dead-letters` command.
 #[derive(Clone, Debug)]
 pub enum Task {
-    /// Show all of them.
+    /// Show all dead letters.
     List,
-    /// Put the chosen ones back.
+    /// Put the chosen dead letters back.
     PutBack(Choice),
-    /// Delete the chosen ones for good, if the operator confirmed it.
+    /// Delete the chosen dead letters for good, if the operator confirmed it.
     Discard(Choice, bool),
 }
 
 /// Does the task and reports it.
 ///
 /// # Errors
-/// When AWS does not answer. The dead letters that were not put back or deleted by then are where they were.
+/// When AWS does not answer. The dead letters that were not put back or deleted by then stay where they are.
 pub async fn run(
     stack: &Stack,
     task: &Task,
@@ -113,7 +115,7 @@ pub async fn run(
     }
 }
 
-/// Looks at every dead letter. They stay where they are.
+/// Reads every dead letter. They stay where they are.
 ///
 /// # Errors
 /// When AWS does not answer.
@@ -129,11 +131,11 @@ pub async fn list(stack: &Stack) -> Result<Found, OperatorError> {
 /// no second effect. An event that bus-event refuses stays.
 ///
 /// # Errors
-/// When AWS does not answer. Some may have been put back by then; the rest are where they were.
+/// When AWS does not answer. Some may have been put back by then; the rest stay where they are.
 pub async fn put_back(stack: &Stack, choice: &Choice, now: OffsetDateTime) -> Result<Found, OperatorError> {
     with_messages(stack, &QUEUES, async |received| {
         let mut found = Found::default();
-        // All were received before the first one is put back: one that is dead-lettered again is not met twice.
+        // All were received before the first is put back. So a letter that is dead-lettered again is not handled twice.
         let all = received.messages().to_vec();
         let mut bus_event = None;
         for message in &all {
@@ -172,7 +174,7 @@ pub async fn put_back(stack: &Stack, choice: &Choice, now: OffsetDateTime) -> Re
 /// Deletes the chosen dead letters for good, if that is confirmed; otherwise only finds them.
 ///
 /// # Errors
-/// When AWS does not answer. Some may have been deleted by then; the rest are where they were.
+/// When AWS does not answer. Some may have been deleted by then; the rest stay where they are.
 pub async fn discard(stack: &Stack, choice: &Choice, confirmed: bool) -> Result<Found, OperatorError> {
     with_messages(stack, &QUEUES, async |received| {
         let mut found = Found::default();
@@ -192,8 +194,8 @@ pub async fn discard(stack: &Stack, choice: &Choice, confirmed: bool) -> Result<
     .await
 }
 
-/// Sends an invitation to its queue again. If its dead letter cannot be deleted then, sending it once more has no
-/// second effect: its deduplication id is the same.
+/// Sends an invitation to its queue again. If its dead letter then cannot be deleted, a repeat has no second effect,
+/// because the deduplication id is the same.
 async fn send_again(stack: &Stack, message: &ReceivedMessage) -> Result<(), OperatorError> {
     let send = stack
         .sqs
@@ -210,19 +212,19 @@ async fn bus_event_name(stack: &Stack) -> Result<String, OperatorError> {
     Ok(stack.functions().await?.remove(BUS_EVENT).ok_or_else(missing)?.name)
 }
 
-/// What bus-event did with an event.
+/// The reply of bus-event to an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reply {
     /// It accepted the event.
     Accepted,
-    /// It sent the event to the dead letters again.
+    /// It dead-lettered the event again.
     DeadLettered,
     /// It failed with this error type.
     Failed(String),
 }
 
 impl Reply {
-    /// bus-event's answer has a status for each event, or is an error.
+    /// Reads bus-event's answer, which has a status for each event or is an error.
     fn of(answer: &Value, function_error: Option<&str>) -> Self {
         if let Some(error) = function_error {
             return Self::Failed(answer["errorType"].as_str().unwrap_or(error).to_owned());
@@ -236,8 +238,8 @@ impl Reply {
         }
     }
 
-    /// Whether the event now is elsewhere, so that its dead letter can be deleted. Within minutes of the dead letter
-    /// SQS drops a new one of the same event as a copy.
+    /// Whether the event is stored elsewhere now, so that its dead letter can be deleted. Within minutes of the first
+    /// dead letter, SQS drops a second one of the same event as a copy.
     fn replaces(&self, message: &ReceivedMessage, now: OffsetDateTime) -> bool {
         match self {
             Self::Accepted => true,

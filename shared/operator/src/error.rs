@@ -1,9 +1,9 @@
-//! Why a command could not do its work, and what to do about it.
+//! The errors of the operator's commands, each with what to do about it.
 
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-/// Why a command could not do its work. No text of an error holds personal data.
+/// Why a command failed. No error text holds personal data.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperatorError {
@@ -17,8 +17,8 @@ pub enum OperatorError {
         /// What to check.
         advice: String,
     },
-    /// The stack is another one, or its template is older than this command.
-    #[error("the stack {name} has no {wanted}: check the stack's name, or deploy the present template first")]
+    /// The stack belongs to other software, or its template is older than this command.
+    #[error("the stack {name} has no {wanted}: check the stack's name, or deploy the current template first")]
     Missing {
         /// The stack's name.
         name: String,
@@ -28,7 +28,7 @@ pub enum OperatorError {
     /// AWS refused a call, or did not answer.
     #[error("could not call {action} ({cause}); check that your AWS user has this right, then run the command again")]
     Call {
-        /// The call, as an IAM policy names it.
+        /// The call's name in IAM policies.
         action: &'static str,
         /// AWS's error code, or what happened on the way.
         cause: String,

@@ -1,6 +1,6 @@
-//! `explain`: the course of one invitation, from the ledger, the functions' logs and the dead letters.
+//! `explain`: the history of one invitation, from the ledger, the functions' logs and the dead letters.
 //!
-//! It shows no personal data: of the log only fields that never hold any.
+//! It shows no personal data. Of the log it shows only fields that never hold personal data.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -23,16 +23,16 @@ const LOGS_SEARCHED: Duration = Duration::days(30);
 const FILTER_LOG_EVENTS: Operation =
     Operation { service: "logs", action: "logs:FilterLogEvents", target: Some("Logs_20140328.FilterLogEvents") };
 
-/// What is known of one invitation.
+/// The information about one invitation.
 #[derive(Clone, Debug, Default)]
 pub struct Explanation {
     /// Its item in the ledger, once an attempt has begun.
     pub course: Option<Course>,
     /// Its held application, where it was held before it went to the queue.
     pub held: Option<held::Found>,
-    /// Its dead letter; the last one, where it was put back and dead-lettered again.
+    /// Its dead letter; the last one, if it was put back and dead-lettered again.
     pub dead_letter: Option<DeadLetter>,
-    /// What the functions logged about it, the oldest first.
+    /// The functions' log lines about it, the oldest first.
     pub log: Vec<Logged>,
 }
 
@@ -43,14 +43,14 @@ pub struct Logged {
     pub at: OffsetDateTime,
     /// The function's name in the template.
     pub function: String,
-    /// The line: JSON.
+    /// The line, which is JSON.
     pub line: String,
 }
 
-/// Finds out what became of an invitation and reports it.
+/// Looks up an invitation and reports its history.
 ///
 /// # Errors
-/// When AWS does not answer, or nothing is known of the invitation.
+/// When AWS does not answer, or there is no trace of the invitation.
 pub async fn run(
     stack: &Stack,
     receipt: InvitationId,
@@ -62,10 +62,10 @@ pub async fn run(
     Ok(Ending::Done)
 }
 
-/// Finds out what became of the invitation with this receipt.
+/// Looks up the invitation with this receipt.
 ///
 /// # Errors
-/// When AWS does not answer, or nothing is known of it.
+/// When AWS does not answer, or there is no trace of it.
 pub async fn look_up(stack: &Stack, receipt: InvitationId, now: OffsetDateTime) -> Result<Explanation, OperatorError> {
     let course = stack.ledger.course(receipt).await?;
     let held = held::find(stack, receipt, now).await?;
@@ -111,11 +111,11 @@ async fn log(stack: &Stack, receipt: InvitationId, since: OffsetDateTime) -> Res
     Ok(lines)
 }
 
-/// The course as a timeline, and where the invitation is now.
+/// The history as a timeline, and where the invitation is now.
 pub fn timeline(explanation: &Explanation, receipt: InvitationId, now: OffsetDateTime) -> String {
     let Explanation { course, held, dead_letter, log } = explanation;
     let mut entries: Vec<_> = log.iter().map(|logged| (logged.at, in_words(logged))).collect();
-    // While the log is kept, its line about the same moment says more.
+    // If the log still has a line about this moment, that line says more.
     if let Some(course) = course.as_ref().filter(|_| !was_logged(log, "invitation accepted")) {
         entries.push((course.received_at, "accepted".to_owned()));
     }
@@ -182,7 +182,7 @@ fn place_now(explanation: &Explanation, receipt: InvitationId, now: OffsetDateTi
             Some(outcome) if outcome == "held" && held.is_none() => {
                 "discarded after it was held: by an operator, or because it expired undecided".to_owned()
             }
-            // It was accepted, and its first attempt has not begun.
+            // An operator accepted it, and its first attempt has not begun.
             Some(outcome) if outcome == "held" => ON_THE_QUEUE.to_owned(),
             Some(outcome) => format!("done: {outcome}"),
             None => ON_THE_QUEUE.to_owned(),
@@ -223,7 +223,7 @@ fn while_held(held::Found { held, has_message }: &held::Found, now: OffsetDateTi
     }
 }
 
-/// The last outcome in the log: that of an application that ended before it went to the queue.
+/// The last outcome in the log, which an application has that ended before it went to the queue.
 fn outcome_in(log: &[Logged]) -> Option<String> {
     log.iter().rev().find_map(|logged| field(&parsed(&logged.line), "outcome")?.as_str().map(str::to_owned))
 }

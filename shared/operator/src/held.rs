@@ -1,8 +1,8 @@
 //! `held`: listing, accepting and discarding held applications, and forgetting those of a person.
 //!
-//! Every step can be repeated. An application is accepted in one conditional write; then its message is put on the
-//! queue, and then removed from the item. After a crash, accepting again continues with those that are accepted and
-//! still have a message. Nothing here shows personal data: only receipts and the hashes of networks.
+//! Every step can be repeated. One conditional write accepts an application. Then its message is put on the queue, and
+//! then the message is removed from the item. After a crash, accepting again continues with the accepted applications
+//! that still have a message. No output shows personal data: it has only receipts and the hashes of networks.
 
 mod pace;
 mod report;
@@ -27,18 +27,18 @@ const BATCH: usize = 10;
 /// minute or two.
 const BACKLOG: u64 = 50;
 
-/// Which held applications are meant: those that match everything given.
+/// Which held applications to choose: those that match every given condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// Held for exactly this cause.
+    /// Only applications held for exactly this cause.
     pub cause: Option<String>,
-    /// With this receipt.
+    /// Only the application with this receipt.
     pub receipt: Option<InvitationId>,
-    /// From the network whose hash begins with this.
+    /// Only applications from the network whose hash begins with this.
     pub network: Option<String>,
-    /// Held before this moment.
+    /// Only applications held before this moment.
     pub held_before: Option<OffsetDateTime>,
-    /// No more than this many, the oldest.
+    /// At most this many, the oldest first.
     pub limit: Option<usize>,
 }
 
@@ -56,49 +56,49 @@ impl Choice {
 pub struct Found {
     /// The application.
     pub held: Held,
-    /// Whether it still has its message. Once it is on the queue, or discarded, it has none.
+    /// Whether it still has its message. An application that is on the queue, or discarded, has none.
     pub has_message: bool,
 }
 
 impl Found {
-    /// Whether an applicant waits for an operator.
+    /// Whether the application waits for an operator.
     fn is_waiting(&self) -> bool {
         self.held.decision.is_none() || self.has_message
     }
 }
 
-/// What came of accepting.
+/// The result of accepting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
     /// Accepted and on the queue.
     pub accepted: u64,
-    /// Accepted before, by a command that broke off; on the queue now.
+    /// Accepted by an earlier command that was interrupted; on the queue now.
     pub continued: u64,
-    /// Decided on by another operator meanwhile, expired or forgotten.
+    /// Decided by another operator in the meantime, expired or forgotten.
     pub gone: u64,
     /// Their messages are of a newer version than this command. They still wait.
     pub unreadable: u64,
-    /// While the command waits for the queue: how many messages are on it.
+    /// How many messages are on the queue, while the command waits for it.
     pub waiting_for: Option<u64>,
 }
 
-/// What came of discarding.
+/// The result of discarding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Discarded {
     /// Discarded.
     pub discarded: u64,
-    /// Decided on before, expired or forgotten.
+    /// Decided earlier, expired or forgotten.
     pub gone: u64,
 }
 
-/// What `held` is asked to do.
+/// The task of a `held` command.
 #[derive(Clone, Debug)]
 pub enum Task {
-    /// Show all that wait.
+    /// Show all waiting applications.
     List,
-    /// Accept the chosen ones.
+    /// Accept the chosen applications.
     Accept(Choice),
-    /// Discard the chosen ones for good, if the operator confirmed it.
+    /// Discard the chosen applications for good, if the operator confirmed it.
     Discard(Choice, bool),
 }
 
@@ -124,7 +124,7 @@ pub async fn run(
         Task::Accept(choice) => {
             let pace = Pace::of(stack.parameters());
             let all = chosen.len();
-            // A limit or a receipt of the operator's own goes beyond the day's share.
+            // A limit or a receipt that the operator gives may go beyond the day's share.
             if choice.limit.is_none() && choice.receipt.is_none() {
                 chosen.truncate(left_today(stack, &pace, clock.now()).await?);
             }
@@ -149,7 +149,7 @@ pub async fn run(
     }
 }
 
-/// The chosen ones of the held applications that wait, the oldest first.
+/// The chosen applications among the waiting ones, the oldest first.
 ///
 /// # Errors
 /// When the ledger cannot be read.
@@ -239,7 +239,7 @@ async fn accept_batch(
     done.accepted += decided.len() as u64;
     done.gone += (ids.len() - decided.len()) as u64;
     to_send.extend(open.into_iter().filter(|(id, _)| decided.contains(id)));
-    // One after another, so that a person's applications keep their order.
+    // The messages are sent one after another, so that a person's applications keep their order.
     for (id, invitation) in to_send {
         stack.invitations.send(&invitation).await?;
         stack.ledger.held_sent(id).await?;
@@ -247,13 +247,13 @@ async fn accept_batch(
     Ok(())
 }
 
-/// About how many invitations are on the queue that no worker has received yet.
+/// The approximate number of invitations on the queue that no worker has received yet.
 async fn untried(stack: &Stack) -> Result<u64, OperatorError> {
     let queue = stack.output("InvitationsQueueUrl")?;
     stack.count_messages(queue, &[QueueAttributeName::ApproximateNumberOfMessages]).await
 }
 
-/// Discards these applications: none of the applicants is invited, and what they typed is erased.
+/// Discards these applications: the applicants are not invited, and their data is erased.
 ///
 /// # Errors
 /// When the ledger fails. Discarding again continues.

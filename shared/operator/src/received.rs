@@ -1,6 +1,6 @@
-//! Messages that are received from the stack's queues to be looked at, and returned afterwards.
+//! Receives messages from the stack's queues, so that a command can read them, and returns them afterwards.
 //!
-//! SQS shows a message only to the consumer that receives it, and hides it from all others meanwhile
+//! SQS hides a received message from all other consumers until it is returned
 //! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html>).
 
 use std::collections::{BTreeMap, HashSet};
@@ -14,13 +14,13 @@ use time::OffsetDateTime;
 use crate::words::from_milliseconds;
 use crate::{OperatorError, Stack};
 
-/// How many messages SQS hands over or takes back in one call.
+/// How many messages SQS sends or takes back in one call.
 const BATCH: i32 = 10;
 
 /// A queue of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {
-    /// Messages that no retry would help.
+    /// The dead letters: messages that no retry would help.
     DeadLetters,
     /// Events that AWS could not deliver to bus-event.
     UndeliveredEvents,
@@ -38,8 +38,8 @@ impl Queue {
         }
     }
 
-    /// For how long a received message is hidden, in seconds, unless it is returned earlier. Dead letters: enough to
-    /// put ten thousand back. Invitations: short, because the worker waits for them.
+    /// How long a received message stays hidden, in seconds, unless it is returned earlier. For dead letters, long
+    /// enough to put ten thousand back. For invitations, short, because the worker waits for them.
     const fn hidden_for(self) -> i32 {
         match self {
             Self::DeadLetters | Self::UndeliveredEvents => 15 * 60,
@@ -56,7 +56,7 @@ impl Queue {
     }
 }
 
-/// A message as SQS handed it over. It has no `Debug`: its body is personal data.
+/// A received message. It has no `Debug`, because its body is personal data.
 pub(crate) struct ReceivedMessage {
     pub(crate) queue: Queue,
     pub(crate) id: String,
@@ -91,7 +91,7 @@ impl ReceivedMessage {
 
 #[cfg(test)]
 impl ReceivedMessage {
-    /// A message as a test writes it: the first on its queue, of the group `person`.
+    /// A message for tests: the first on its queue, in the group `person`.
     pub(crate) fn for_test(queue: Queue, body: &str, attributes: &[(&str, &str)], sent_at: OffsetDateTime) -> Self {
         let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Self {
@@ -113,9 +113,9 @@ pub(crate) struct Received<'a> {
     messages: Vec<Arc<ReceivedMessage>>,
 }
 
-/// Receives the messages of these queues, does `work` with them, and returns those that `work` did not delete.
+/// Receives the messages of these queues, runs `work` on them, and returns the messages that `work` did not delete.
 ///
-/// If the process ends before, they return by themselves when their time is over.
+/// If the process ends earlier, SQS shows them again when their time is over.
 pub(crate) async fn with_messages<'a, T>(
     stack: &'a Stack,
     queues: &[Queue],
@@ -147,8 +147,8 @@ impl Received<'_> {
         Ok(())
     }
 
-    /// About how many more messages these queues have: they wait behind another one of the same person, or another
-    /// consumer has received them.
+    /// The approximate number of further messages on these queues. They wait behind another message of the same person,
+    /// or another consumer has received them.
     pub(crate) async fn out_of_sight(&self, among: &[Queue]) -> Result<u64, OperatorError> {
         let kinds = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -175,7 +175,8 @@ impl Received<'_> {
         Ok(())
     }
 
-    /// Receives until the queue hands over nothing new: messages that arrive meanwhile cannot keep it busy for ever.
+    /// Receives until the queue sends no new message, or the most messages are received. Messages that keep arriving
+    /// therefore cannot keep this loop running.
     async fn receive(&mut self, queue: Queue, url: &str) -> Result<(), OperatorError> {
         let mut seen = HashSet::new();
         while seen.len() < queue.most() {

@@ -1,4 +1,4 @@
-//! `restore`: filling the ledger from a table that DynamoDB restored from its backups.
+//! `restore`: copies lost items into the ledger from a table that DynamoDB restored from its backups.
 
 use std::io::Write;
 
@@ -30,8 +30,8 @@ fn report(restored: &Restored) -> String {
     );
     if *links > 0 {
         text += &format!(
-            "{links} login links came back as used, because they may have been used since the backup: their pages mail \
-             a fresh link.\n"
+            "{links} login links were restored as used, because they may have been used since the backup: their pages \
+             mail a fresh link.\n"
         );
     }
     if *invitations > 0 {
@@ -40,7 +40,7 @@ fn report(restored: &Restored) -> String {
              attempted again, it becomes a dead letter with the cause mail-unknown: see `dead-letters list`.\n"
         );
     }
-    text + "Persons who were forgotten after the time of the backup are back: forget them again.\n"
+    text + "Persons who were forgotten after the backup was made are restored: forget them again.\n"
 }
 
 #[cfg(test)]
@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(lines(plain).len(), 2);
         assert!(lines(plain)[0].starts_with("3 items copied into the ledger. 2 were present"), "{}", report(&plain));
         let changed = lines(Restored { links: 4, invitations: 5, ..plain });
-        assert!(changed[1].starts_with("4 login links came back as used"), "{changed:?}");
+        assert!(changed[1].starts_with("4 login links were restored as used"), "{changed:?}");
         assert!(changed[2].starts_with("5 invitations had not ended"), "{changed:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Signed calls of the two AWS operations that no SDK of the workspace has: Lambda's `Invoke` and CloudWatch Logs'
+//! Signed calls of two AWS operations that no SDK crate of the workspace has: Lambda's `Invoke` and CloudWatch Logs'
 //! `FilterLogEvents`.
 //!
 //! The SDK crates of both services take minutes to compile, and would serve one call each.
@@ -15,17 +15,17 @@ use serde_json::Value;
 
 use crate::OperatorError;
 
-/// The longest that one call may take: bus-event answers an event within its own time-out.
+/// The time-out of one call. It is longer than bus-event's own time-out.
 const CALL_TIME: Duration = Duration::from_secs(60);
 
 /// An operation of a service.
 #[derive(Clone, Copy)]
 pub(crate) struct Operation {
-    /// The service, as signatures and host names have it.
+    /// The service's name in signatures and host names.
     pub(crate) service: &'static str,
-    /// The call, as an IAM policy names it.
+    /// The call's name in IAM policies.
     pub(crate) action: &'static str,
-    /// What `x-amz-target` holds, for a service with the JSON protocol.
+    /// The header `x-amz-target`, for a service with the JSON protocol.
     pub(crate) target: Option<&'static str>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-/// Why a call failed: AWS's error code, or what happened on the way.
+/// Why a call failed: AWS's error code, or the kind of network failure.
 type Cause = String;
 
 /// Sends signed requests with the credentials, the region and the endpoint of a configuration.

@@ -13,7 +13,8 @@ use queue::Invitations;
 
 use crate::OperatorError;
 
-/// The longest that one call to AWS may take. An operator waits longer than an applicant.
+/// The time-out of one call to AWS. It is longer than in the functions, because an operator can wait longer than an
+/// applicant.
 const CALL_TIME: Duration = Duration::from_secs(30);
 
 /// The stack's name on a local AWS endpoint.
@@ -29,10 +30,10 @@ pub enum Place {
 }
 
 impl Place {
-    /// Looks the stack up.
+    /// Looks up the stack in CloudFormation.
     ///
     /// # Errors
-    /// When CloudFormation does not describe it, or it is another stack.
+    /// When CloudFormation does not describe it, or it is a stack of other software.
     pub async fn stack(&self) -> Result<Stack, OperatorError> {
         let (name, config) = match self {
             Self::Local(url) => (LOCAL_NAME, local_configuration(url).await),
@@ -64,7 +65,7 @@ impl Place {
     }
 }
 
-/// How the local AWS endpoint is reached: it takes any credentials.
+/// The configuration for the local AWS endpoint, which accepts any credentials.
 async fn local_configuration(url: &str) -> SdkConfig {
     let local = aws_config::ConfigLoader::default()
         .behavior_version(aws_config::BehaviorVersion::latest())
@@ -89,9 +90,9 @@ pub struct Stack {
 /// A Lambda function of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeployedFunction {
-    /// The name that Lambda has for it.
+    /// Its name in Lambda.
     pub(crate) name: String,
-    /// Where it logs.
+    /// Its log group.
     pub(crate) log_group: String,
 }
 
@@ -153,7 +154,8 @@ impl Stack {
             resources.insert(logical.to_owned(), physical.to_owned());
         }
         let deployed = functions.into_iter().map(|(logical, name)| {
-            // A function without a log group in the template, as in old stacks, logs to the one that Lambda makes.
+            // In old stacks, a function may have no log group in the template. It then logs to the group that Lambda
+            // creates.
             let log_group = log_groups.remove(&format!("{logical}Logs"));
             let log_group = log_group.unwrap_or_else(|| format!("/aws/lambda/{name}"));
             (logical, DeployedFunction { name, log_group })
@@ -161,7 +163,7 @@ impl Stack {
         Ok(deployed.collect())
     }
 
-    /// About how many messages a queue has of each of these kinds.
+    /// The approximate number of messages of these kinds on a queue.
     pub(crate) async fn count_messages(
         &self,
         queue_url: &str,
@@ -183,12 +185,12 @@ fn output<'a>(stack: &str, outputs: &'a BTreeMap<String, String>, wanted: &str) 
 }
 
 impl Parameters {
-    /// The text of a parameter. A stack of an older template may lack it.
+    /// The text of a parameter. A stack of an older template may not have it.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The number that a parameter holds, or this default.
+    /// The value of a number parameter, or this default.
     pub(crate) fn number<N: FromStr>(&self, name: &str, default: N) -> N {
         self.text(name).and_then(|value| value.parse().ok()).unwrap_or(default)
     }

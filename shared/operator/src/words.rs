@@ -1,15 +1,15 @@
-//! Times and durations in words, as exact as a reader needs them.
+//! Formats times and durations for reports.
 
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// How long ago `at` was: `5 min`. A moment that is still to come is `0 s` ago.
+/// How long ago `at` was: `5 min`. A moment in the future is `0 s` ago.
 pub(crate) fn ago(at: OffsetDateTime, now: OffsetDateTime) -> String {
     roughly((now - at).try_into().unwrap_or_default())
 }
 
-/// How long it is until `at`: `10 days`. It is `0 s` until a moment that has passed.
+/// How long it is until `at`: `10 days`. It is `0 s` until a moment in the past.
 pub(crate) fn until(at: OffsetDateTime, now: OffsetDateTime) -> String {
     ago(now, at)
 }

@@ -23,7 +23,7 @@ const MIN_INTERVAL: Duration = Duration::from_secs(30);
 pub struct Secret<T> {
     client: Client,
     id: String,
-    /// What the JSON must contain, for the error message.
+    /// The expected content of the JSON, for the error message.
     expected: &'static str,
     cached: Mutex<Option<Cached<T>>>,
 }
@@ -150,7 +150,7 @@ pub enum SecretError {
     Malformed {
         /// The secret's ARN or name.
         id: String,
-        /// What the JSON must contain.
+        /// The expected content of the JSON.
         expected: &'static str,
         /// The line of the first mistake.
         line: usize,

@@ -66,9 +66,9 @@ pub enum SettingError {
     Invalid {
         /// The setting.
         name: &'static str,
-        /// What a valid value is.
+        /// The description of a valid value.
         expected: &'static str,
-        /// What is wrong with the value.
+        /// Why the value is invalid.
         reason: String,
     },
 }

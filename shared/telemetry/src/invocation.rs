@@ -1,4 +1,4 @@
-//! What surrounds the work of one invocation: its metrics are printed, and its X-Ray trace is known.
+//! Runs the work of one invocation: prints its metrics and makes its X-Ray trace available.
 
 use std::io::Write;
 use std::sync::OnceLock;

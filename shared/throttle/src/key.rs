@@ -1,12 +1,13 @@
-//! What is counted together.
+//! The key of a counter.
 
 use std::fmt;
 
 use onboarding::digest;
 
-/// What is counted together, such as the sign-ins of one person from one address.
+/// The key of a counter, such as the sign-ins of one person from one address.
 ///
-/// Stored as a hash: the person and the address are neither in the table nor in a log. `Debug` shows the kind only.
+/// It is stored as a hash, so the person and the address are neither in the table nor in a log. `Debug` shows the kind
+/// only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ThrottleKey {
     kind: &'static str,
@@ -14,13 +15,13 @@ pub struct ThrottleKey {
 }
 
 impl ThrottleKey {
-    /// The key of these parts among those of one kind, such as `"sign-in by identity"`. Keys of different kinds have
-    /// nothing to do with each other. Parts that mean the same have to come in one spelling.
+    /// The key of these parts among those of one kind, such as `"sign-in by identity"`. Keys of different kinds always
+    /// differ. The caller must give each part in one spelling.
     pub fn new<'a>(kind: &'static str, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         Self { kind, hash: digest(std::iter::once(kind.as_bytes()).chain(parts)) }
     }
 
-    /// What it is a key of.
+    /// The kind of the counter.
     pub fn kind(&self) -> &'static str {
         self.kind
     }

@@ -1,11 +1,11 @@
-//! What a network address is counted by.
+//! The networks by which addresses are counted.
 
 use std::net::IpAddr;
 
-/// A network, by which the addresses in it are counted together.
+/// A network. All addresses in it are counted together.
 ///
-/// An IPv4 address is a network of its own. Of IPv6 a host has a whole /64 to choose from, and a subscriber gets up to
-/// a /48 free of charge (<https://www.rfc-editor.org/rfc/rfc6177>): that is the site.
+/// An IPv4 address is its own network. An IPv6 host can use every address of a /64, which is the network. A subscriber
+/// gets up to a /48 free of charge (<https://www.rfc-editor.org/rfc/rfc6177>), which is the site.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Network {
     own: Vec<u8>,
@@ -13,7 +13,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// How many times a network's limit a site has: it may be one subscriber or a street of them.
+    /// The limit of a site, as a multiple of a network's limit. A site may be one subscriber or many.
     pub const OF_A_SITE: u32 = 5;
 
     /// The network of an address.
@@ -24,12 +24,12 @@ impl Network {
         }
     }
 
-    /// The smallest that one host can have to itself.
+    /// The smallest network that one host can have for itself.
     pub fn own(&self) -> &[u8] {
         &self.own
     }
 
-    /// The largest that one subscriber can have, where it is more than that.
+    /// The largest network that one subscriber can have, if it is larger than the host's network.
     pub fn site(&self) -> Option<&[u8]> {
         self.site.as_deref()
     }

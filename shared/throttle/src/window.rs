@@ -1,39 +1,39 @@
-//! How many in which time, and whether one more is admitted.
+//! Limits per window, and the decision whether one more attempt is admitted.
 
 use std::time::Duration;
 
-/// So many in any stretch of a window's length.
+/// A limit on the attempts in any time span of the window's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many; of none, nothing is ever admitted.
+    /// The number of attempts. With 0, no attempt is ever admitted.
     pub count: u32,
-    /// How long the window is; parts of a millisecond do not count.
+    /// The length of the window. Fractions of a millisecond are ignored.
     pub window: Duration,
 }
 
 /// Whether an attempt may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It may, and has been counted.
+    /// The attempt may be made, and has been counted.
     Admitted,
-    /// It may not, and has not been counted.
+    /// The attempt may not be made, and has not been counted.
     Refused {
-        /// When another attempt makes sense: at most a window.
+        /// The time until an attempt can succeed again; at most a window.
         retry_after: Duration,
     },
 }
 
 impl Limit {
-    /// The times of all attempts that count once one more is admitted `now`, from those that were `taken` before. Times
-    /// are Unix milliseconds.
+    /// Admits one more attempt `now`, after the ones that were `taken` before. Returns the times of all attempts that
+    /// then count. Times are Unix milliseconds.
     ///
     /// # Errors
-    /// The time until one more is admitted, where it is not.
+    /// The time until one more attempt is admitted, if this one is not.
     pub fn slide(&self, taken: &[i64], now: i64) -> Result<Vec<i64>, Duration> {
         let window = i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
         let begin = now.saturating_sub(window);
         let mut recent: Vec<i64> = taken.iter().copied().filter(|time| *time > begin).collect();
-        // Clocks differ a little, so the table's order is not quite that of the times.
+        // Clocks differ a little, so the table's order may differ from the order of the times.
         recent.sort_unstable();
         let count = self.count.try_into().unwrap_or(usize::MAX);
         match recent.len().checked_sub(count).and_then(|first_to_go| recent.get(first_to_go)) {
@@ -44,7 +44,7 @@ impl Limit {
             None => Err(self.window),
             Some(first_to_go) => {
                 let left = first_to_go.saturating_sub(begin).unsigned_abs();
-                // No more than the window, whatever the clock was that this time was taken from.
+                // At most the window, even if the clock of this time was ahead.
                 Err(Duration::from_millis(left).min(self.window))
             }
         }

@@ -37,11 +37,11 @@ fn invitation(number: u8, source: Source, whom: Whom, action: Action) -> Invitat
 }
 
 fn sealed_password() -> Option<SealedPassword> {
-    // A ciphertext of KMS: what is sealed in it only the key can tell.
+    // A ciphertext of KMS. Only the KMS key can decrypt it.
     Some(SealedPassword::from("AQICAHh0ZXN0LWtleS1mb3Itc2FtcGxlcy1vbmx5".to_owned()))
 }
 
-/// The messages that the code of today writes, by the name of their sample.
+/// The messages that the current code writes, by the name of their sample.
 fn written() -> Vec<(&'static str, Invitation)> {
     use Action::{Activity, Invite, MailLink};
     use Source::{Bus, Crm, Form, LinkRequest};
@@ -91,7 +91,7 @@ fn written_before() -> Vec<(&'static str, Invitation)> {
     vec![("v1-form", form(15)), ("v1-form-with-password", Invitation { password: sealed_password(), ..form(16) })]
 }
 
-/// A message as a worker or an operator receives it, without what SQS says of its delivery.
+/// A message as a worker or an operator receives it, without SQS's data about the delivery.
 fn json_of(message: &Message) -> Value {
     let of_sender = ["MessageGroupId", "MessageDeduplicationId"];
     let attributes: Map<_, _> = (message.attributes.iter().flatten())
@@ -138,7 +138,8 @@ fn every_message_of_every_version_is_read() {
     }
 }
 
-/// What a message says in words that are few. A new one does not compile here: it needs a sample, and a number.
+/// The enumerated values of a message, with their numbers. A new variant does not compile here until it has a number,
+/// and it needs a sample.
 fn words(invitation: &Invitation) -> Vec<(&'static str, usize)> {
     let Invitation {
         id: _,
@@ -229,8 +230,9 @@ fn dead_letters() -> Vec<(&'static str, String, Option<InvitationId>, DeadLetter
     ]
 }
 
-/// Those that AWS writes: SQS for a message that no worker judged, Lambda, EventBridge and SNS for an event that could
-/// not be handed over. They are made by hand from the pages that `tests/local-stack/python/operate.py` names.
+/// The dead letters that AWS writes: SQS for a message that it delivered too often; Lambda, EventBridge and SNS for an
+/// event that they could not deliver. They are written by hand from the pages that
+/// `shared/operator/src/dead_letters/letter.rs` names.
 const BY_AWS: [&str; 4] = ["by-event-bridge", "by-lambda", "by-sns", "by-sqs"];
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Every item that the table can hold.
+//! Samples of every item that the table can hold.
 
 use std::{
     collections::BTreeSet,
@@ -38,12 +38,12 @@ const NOW: OffsetDateTime = datetime!(2026-11-22 09:30:00 UTC);
 const MESSAGE: Uuid = Uuid::from_u128(0x0c9b_e07d_5f0a_4f3f_8a0f_1d8b_4a2c_6e11);
 const HOLDER: Uuid = Uuid::from_u128(0x6d2f_0c8a_1b34_4c5d_8e9f_0a1b_2c3d_4e5f);
 
-/// A table, with all that keeps something in it.
+/// A table, and the ledger that writes to it.
 struct Desk {
     aws: Aws,
     table: String,
     ledger: Ledger,
-    /// The items that are known to be samples.
+    /// The keys of the items that are equal to samples.
     seen: BTreeSet<String>,
     /// The names of those samples.
     written: BTreeSet<String>,
@@ -71,7 +71,7 @@ impl Desk {
         self.aws.dynamodb().put_item().table_name(&self.table).set_item(Some(item)).send().await.unwrap();
     }
 
-    /// The item with this key is this sample.
+    /// Checks that the item with this key equals this sample.
     async fn keeps_at(&mut self, sample: &str, pk: &str) {
         let item = self.all().await.into_iter().find(|item| item["pk"].as_s().unwrap() == pk);
         assert_is_sample(&format!("{NEWEST}/{sample}"), &json_of(&item.unwrap_or_else(|| panic!("there is no {pk}"))));
@@ -79,7 +79,7 @@ impl Desk {
         self.written.insert(sample.to_owned());
     }
 
-    /// The only item of its type is this sample.
+    /// Checks that the only item of this type equals this sample.
     async fn keeps(&mut self, sample: &str) {
         let prefix = format!("{}#", sample.split('/').next().unwrap());
         let keys = self.all().await.into_iter().map(|item| item["pk"].as_s().unwrap().clone());
@@ -88,7 +88,7 @@ impl Desk {
         self.keeps_at(sample, pk).await;
     }
 
-    /// The names of the samples that were written; everything in the table is one of them.
+    /// Checks that every item of the table equals a sample, and returns the names of the written samples.
     async fn finish(self) -> BTreeSet<String> {
         for item in self.all().await {
             let pk = item["pk"].as_s().unwrap();
@@ -200,7 +200,7 @@ async fn invitations_that_end_otherwise(desk: &mut Desk) {
     give_up(&ledger, &of_a_lead(), lease(), NOW, "LeadSquared timed out").await.unwrap();
     desk.keeps("invitation/exhausted").await;
     desk.keeps_at("count/exhausted", "count#2026-11-22#exhausted").await;
-    // Put back from the dead letters.
+    // The invitation was put back from the dead letters.
     let again = Lease { message: Uuid::from_u128(2), ..lease() };
     ledger.claim(&of_a_lead(), &again, NOW).await.unwrap();
     desk.keeps("invitation/put-back").await;
@@ -252,7 +252,7 @@ async fn leads_that_are_unmarked(desk: &mut Desk) {
     desk.keeps("lead/unmarked-and-registered-again").await;
 }
 
-/// Has intake decide about an application; what it says.
+/// Returns intake's decision about an application.
 async fn take(
     desk: &Desk,
     limits: IntakeLimits,
@@ -283,7 +283,7 @@ async fn an_application_that_goes_to_the_queue(desk: &mut Desk) {
     desk.keeps("mark/queued").await;
     let places: Vec<_> = desk.all().await.iter().map(|item| item["pk"].as_s().unwrap().clone()).collect();
     let mut places: Vec<_> = places.into_iter().filter(|pk| pk.starts_with("places#")).collect();
-    // The one of the mailbox has more places than the one of person and network.
+    // The mailbox's item has more places than the item of the person and network.
     let width = async |desk: &Desk, pk: &String| {
         desk.all().await.into_iter().find(|item| item["pk"].as_s().unwrap() == pk).unwrap().len()
     };
@@ -376,6 +376,14 @@ async fn attempts(desk: &mut Desk) {
     desk.keeps("throttle/given-back").await;
 }
 
+/// Of a network, or of a phone number whose lead is not known.
+async fn attempts_without_an_owner(desk: &mut Desk) {
+    let ledger = desk.ledger.clone();
+    let key = ThrottleKey::new("sample without an owner", [&b"203.0.113.7"[..]]);
+    assert_eq!(ledger.admit_attempt(&key, None, ATTEMPTS, NOW).await.unwrap(), Decision::Admitted);
+    desk.keeps("throttle/without-owner").await;
+}
+
 fn session() -> Session {
     Session { auth_key: "sample-session-key".into(), lead_id: lead() }
 }
@@ -396,7 +404,7 @@ async fn signed_in(desk: &mut Desk) {
 const CHALLENGE: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
 const CODE_TRIES: u32 = 5;
 
-/// What portal-account sealed in a sample.
+/// The data that portal-account sealed in a sample.
 fn sealed(case: &str, attribute: &str) -> Vec<u8> {
     let sample = samples(NEWEST).into_iter().find(|(name, _)| *name == format!("code/{case}"));
     let (_, sample) = sample.unwrap_or_else(|| panic!("there is no sample of a code {case}"));
@@ -483,10 +491,10 @@ async fn the_call_allowance(desk: &mut Desk) {
     desk.keeps("allowance/slower").await;
 }
 
-/// Has a story happen on a table of its own; the samples that were written.
+/// Runs a story on its own table and returns the names of the written samples.
 async fn told(story: impl AsyncFnOnce(&mut Desk)) -> BTreeSet<String> {
     let mut desk = Desk::new().await;
-    // Boxed, because together the stories are too much for the stack of a test.
+    // Boxed, because all stories together are too large for the stack of a test.
     Box::pin(story(&mut desk)).await;
     desk.finish().await
 }
@@ -509,6 +517,7 @@ async fn what_is_written_is_its_sample_and_every_sample_is_written() {
     written.extend(told(a_held_application).await);
     written.extend(told(a_held_event_of_another_system).await);
     written.extend(told(attempts).await);
+    written.extend(told(attempts_without_an_owner).await);
     written.extend(told(signed_in).await);
     written.extend(told(challenges).await);
     written.extend(told(an_interrupted_count).await);
@@ -520,7 +529,7 @@ async fn what_is_written_is_its_sample_and_every_sample_is_written() {
     assert_eq!(types, all.collect(), "types that have samples (left) and all types (right)");
 }
 
-/// What a sample of an invitation means for the attempt that comes next.
+/// Checks that the next attempt reads a sample of an invitation correctly.
 fn claim_of(case: &str) -> Claim {
     let existing = Record { lead: Some(lead()), existing: true, person: Some(person()), ..Record::default() };
     let fresh = Record { person: Some(person()), ..Record::default() };
@@ -584,7 +593,7 @@ fn hash_of(pk: &str) -> String {
     pk.split_once('#').unwrap().1.to_owned()
 }
 
-/// Has the code of today read a sample.
+/// Checks that the current code reads a sample correctly.
 async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) {
     let ledger = &desk.ledger;
     let pk = item["pk"].as_s().unwrap();
@@ -597,7 +606,7 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             } else {
                 asha()
             };
-            // The payload is not what this test is about: the samples of the first version are of another.
+            // The test sets its own payload hash, because the samples of the first version have another payload.
             let payload = AttributeValue::S(invitation.payload_hash());
             desk.put(item.clone().into_iter().chain([("payload".to_owned(), payload)]).collect()).await;
             let now = if case.contains("died") { NOW + Duration::minutes(2) } else { soon };
@@ -626,7 +635,7 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
         "mails" => assert_eq!(ledger.mail_book(&person(), NOW).await.unwrap().begun_today, 1),
         "count" => match case {
             "held-accepted" => assert_eq!(ledger.held_accepted_on(NOW).await.unwrap(), 1),
-            // No code reads it: the count is for an operator.
+            // No code reads this item: an operator reads the count.
             "held-discarded" => {}
             "accepted" => assert_eq!(ledger.counts(NOW.date()).await.unwrap().accepted, 1),
             outcome => assert_eq!(ledger.counts(NOW.date()).await.unwrap().ended[outcome], 1, "{outcome}"),
@@ -656,7 +665,7 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             let sender = ledger::Sender { hash: hash_of(pk), expires_at: NOW };
             let mails = Bound { name: "mails".to_owned(), by: 1, most: 1 };
             let counted = ledger.count_sender(&sender, &[mails]).await.unwrap();
-            // What is held counts no mail.
+            // A held application counts no mail.
             let is_held = case.ends_with("with-held");
             assert_eq!((counted.over, counted.held), ((!is_held).then_some(0), u32::from(is_held)), "{case}");
         }
@@ -727,7 +736,7 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             let head: i128 = item["head"].as_n().unwrap().parse().unwrap();
             let head = OffsetDateTime::from_unix_timestamp_nanos(head).unwrap();
             let latest = NOW + Duration::minutes(1);
-            // What waits behind everybody is put off by the patience.
+            // A slot after `latest` is not granted. The answer then has its time.
             let slot = match line.book(SlotRequest { lane: Lane::Interactive, now: NOW, latest }).await.unwrap() {
                 SlotDecision::Granted { slot } => slot,
                 SlotDecision::Full { until } => until,

@@ -1,6 +1,6 @@
 """Deploys the SAM template to MiniStack as it would be deployed to AWS.
 
-Reads a request from standard input and writes what came of it to standard output, both JSON:
+Reads a request from standard input and writes the result to standard output, both as JSON:
 
     {"endpoint": "http://127.0.0.1:4303", "template": "template.yaml",
      "binaries": {"application-form": "target/debug/application-form"},
@@ -12,11 +12,11 @@ Reads a request from standard input and writes what came of it to standard outpu
      "http": [{"binary": "target/debug/application-form", "routes": ["POST /applications"],
                "settings": {"LEDGER_TABLE": "..."}, "timeout_seconds": 10}]}
 
-`secrets` gives the value to store under the secret that an output of the template names, `properties` what is to be
-other than the template has it. Where `binaries` is null, the template is one that `sam build` made, with the binaries in
+`secrets` has the value for each secret, by the output of the template that names the secret. `properties` replaces
+properties of the template's resources. If `binaries` is null, `sam build` made the template and put the binaries into
 folders beside it, and `sam deploy` deploys it.
 
-Two things MiniStack 1.5.33 leaves out of a template are made here afterwards with the API Gateway calls for them: the
+MiniStack 1.5.33 leaves two parts of a template out. They are created here afterwards with API Gateway calls: the
 routes, which SAM describes in an OpenAPI body, and the CORS configuration.
 """
 
@@ -42,7 +42,7 @@ BATCHED = ("sqs:SendMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"
 
 
 class Refused(Exception):
-    """A reason to stop that says what to do about it."""
+    """A reason to stop. Its text says what to do about it."""
 
 
 def binary_of(function: dict) -> str | None:
@@ -51,7 +51,7 @@ def binary_of(function: dict) -> str | None:
 
 
 def with_code(template: dict, locations: dict) -> dict:
-    """The template with every function's CodeUri pointing at where the binary it names is."""
+    """The template with every function's CodeUri pointing at the binary that the function names."""
     resources = {}
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -68,18 +68,18 @@ def with_code(template: dict, locations: dict) -> dict:
 
 
 def with_properties(template: dict, properties: dict) -> dict:
-    """The template with these properties of these resources."""
+    """The template with these properties of these resources replaced."""
     resources = dict(template["Resources"])
     for name, changed in properties.items():
         if name not in resources:
-            raise Refused(f"the template has no resource {name} whose properties could be other ones")
+            raise Refused(f"the template has no resource {name} to replace properties of")
         resources[name] = {**resources[name], "Properties": {**resources[name].get("Properties", {}), **changed}}
     return {**template, "Resources": resources}
 
 
 def without_metric_math(template: dict) -> dict:
-    """The template with alarms that look at their first metric where they compute: MiniStack refuses metric math, and it has
-    no metrics of ours to compute with."""
+    """The template with alarms on their first metric only, where they use metric math. MiniStack refuses metric math, and
+    it has no metrics of the functions."""
     resources = dict(template["Resources"])
     for name, resource in resources.items():
         if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
@@ -91,15 +91,15 @@ def without_metric_math(template: dict) -> dict:
 
 
 def log_groups(resources: dict, functions: dict) -> dict:
-    """Where each function logs: its own log group, which the template names after it."""
+    """The log group of each function, which the template names after the function."""
     return {logical: resources.get(f"{logical}Logs", f"/aws/lambda/{name}") for logical, name in functions.items()}
 
 
 def with_batch_actions(value):
-    """The value with SQS's batch calls permitted wherever the single ones are.
+    """The value with SQS's batch calls permitted wherever the single calls are.
 
     AWS has one action for both (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html);
-    MiniStack asks for one that is named after the call.
+    MiniStack requires an action that is named after the call.
     """
     if isinstance(value, list):
         return [with_batch_actions(item) for item in value]
@@ -113,7 +113,7 @@ def with_batch_actions(value):
 
 
 def with_characters_excluded(template: dict) -> dict:
-    """The template with every generated secret's excluded punctuation as excluded characters: MiniStack knows those only."""
+    """The template with excluded punctuation written as excluded characters, because MiniStack supports only those."""
     resources = {}
     for name, resource in template["Resources"].items():
         generate = resource.get("Properties", {}).get("GenerateSecretString", {})
@@ -145,7 +145,7 @@ def routes(template: dict) -> list:
 
 
 def http_functions(template: dict, binaries: dict, configurations: dict) -> list:
-    """What is behind the routes: each function's binary, and its settings and time-out as they were deployed."""
+    """The functions behind the routes: each one's binary, and its settings and time-out as deployed."""
     found = {}
     for _, route_key, name in routes(template):
         binary = binaries[template["Resources"][name]["Metadata"]["BuildProperties"]["Binary"]]
@@ -171,7 +171,7 @@ def cors_configurations(template: dict, parameters: dict) -> dict:
 
 
 def parameter_values(template: dict, parameters: dict) -> dict:
-    """What a !Ref to each parameter stands for."""
+    """The value that a !Ref to each parameter stands for."""
     values = {}
     for name, declaration in template.get("Parameters", {}).items():
         value = parameters.get(name, declaration.get("Default"))
@@ -182,7 +182,7 @@ def parameter_values(template: dict, parameters: dict) -> dict:
 
 
 def resolved(value, references: dict):
-    """The value with each !Ref to a parameter replaced by what it stands for."""
+    """The value with each !Ref to a parameter replaced by the parameter's value."""
     if isinstance(value, list):
         return [resolved(item, references) for item in value]
     if not isinstance(value, dict):
@@ -198,7 +198,7 @@ def resolved(value, references: dict):
 
 
 def zipped(binary: pathlib.Path) -> bytes:
-    """A deployment package that holds the binary, without its symbols where `strip` is to be had, as `bootstrap`."""
+    """A deployment package with the binary as `bootstrap`, without its symbols where `strip` is installed."""
     with tempfile.TemporaryDirectory() as folder:
         bootstrap = pathlib.Path(folder, "bootstrap")
         shutil.copyfile(binary, bootstrap)
@@ -213,7 +213,7 @@ def zipped(binary: pathlib.Path) -> bytes:
 
 
 def upload(s3, binaries: dict) -> dict:
-    """Puts every binary into the bucket; says where each one is."""
+    """Puts every binary into the bucket and returns each one's address."""
     s3.create_bucket(Bucket=BUCKET)
     locations = {}
     for name, path in binaries.items():
@@ -225,14 +225,14 @@ def upload(s3, binaries: dict) -> dict:
 
 
 def built(template: dict, folder: pathlib.Path) -> dict:
-    """Where in the folder `sam build` put every binary."""
+    """The path of every binary in the folder of `sam build`."""
     functions = (resource for resource in template["Resources"].values() if resource["Type"] == "AWS::Serverless::Function")
     return {binary_of(function): str(folder / function["Properties"]["CodeUri"]) for function in functions}
 
 
 def create_stack(cloudformation, s3, template: dict, parameters: dict) -> None:
     """Creates the stack and waits for it."""
-    # It is longer than a request may hold: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+    # The template is too long for a request: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
     s3.put_object(Bucket=BUCKET, Key="template.json", Body=json.dumps(template).encode())
     cloudformation.create_stack(
         StackName=STACK,
@@ -253,11 +253,11 @@ def create_stack(cloudformation, s3, template: dict, parameters: dict) -> None:
 
 
 def sam_deploy(template: dict, parameters: dict, endpoint: str) -> None:
-    """Has `sam deploy` create the stack."""
+    """Creates the stack with `sam deploy`."""
     sam = shutil.which("sam")
     if not sam:
         raise Refused("`sam deploy` needs the SAM CLI on the PATH: pip install aws-sam-cli")
-    # Nothing of this machine's AWS settings may be in there.
+    # The environment must not contain this machine's AWS settings.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_"))}
     environment |= {
         "AWS_ENDPOINT_URL": endpoint,
@@ -269,7 +269,7 @@ def sam_deploy(template: dict, parameters: dict, endpoint: str) -> None:
         "SAM_CLI_TELEMETRY": "0",
     }
     with tempfile.TemporaryDirectory() as folder:
-        # JSON is YAML, and by that name SAM takes parameters from a file: no value needs quotes there.
+        # JSON is YAML, and SAM reads parameters from a file with this ending, in which no value needs quotes.
         for name, content in (("template.yaml", template), ("parameters.yaml", parameters)):
             pathlib.Path(folder, name).write_text(json.dumps(content), encoding="utf-8")
         command = [sam, "deploy", "--template-file", f"{folder}/template.yaml", "--stack-name", STACK]
@@ -287,7 +287,7 @@ def sam_deploy(template: dict, parameters: dict, endpoint: str) -> None:
 
 
 def failures(cloudformation) -> str:
-    """Which resources failed and why, in the order it happened."""
+    """The resources that failed, with the reasons, in the order of the failures."""
     events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
     return "; ".join(
         f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', event['ResourceStatus'])}"
@@ -297,7 +297,7 @@ def failures(cloudformation) -> str:
 
 
 def create_routes(apigateway, template: dict, resources: dict, function_arns: dict) -> None:
-    """Makes the routes of the template's HttpApi events."""
+    """Creates the routes of the template's HttpApi events."""
     for api, route_key, function in routes(template):
         integration = apigateway.create_integration(
             ApiId=resources[api],
@@ -355,7 +355,7 @@ def main() -> None:
             if resource["ResourceType"] == "AWS::Lambda::Function":
                 functions[logical] = physical
     if len(apis) != 1:
-        raise Refused(f"the template has {len(apis)} HTTP APIs; the local stack has one front door, for one")
+        raise Refused(f"the template has {len(apis)} HTTP APIs; the local stack serves exactly one")
 
     function = client("lambda")
     configurations = {
@@ -370,7 +370,7 @@ def main() -> None:
     secretsmanager = client("secretsmanager")
     for output, value in request["secrets"].items():
         if output not in outputs:
-            raise Refused(f"the template has no output {output} that would say where the secret is")
+            raise Refused(f"the template has no output {output} that names the secret")
         secretsmanager.put_secret_value(SecretId=outputs[output], SecretString=value)
 
     logs = log_groups(resources, functions)

@@ -1,8 +1,8 @@
-"""Runs a command in a session of its own and ends that whole session when standard input closes.
+"""Runs a command in its own session and ends the whole session when standard input closes.
 
 usage: python3 keep.py COMMAND [ARGUMENT ...]
 
-A closed pipe is the one message that also arrives when whoever started this was killed outright.
+A closed pipe is the only signal that also arrives when the starting process was killed.
 """
 
 import ctypes
@@ -21,14 +21,14 @@ def main() -> int:
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
-    # Handlers and not SIG_IGN, which the command would inherit. Ctrl-C is for the starter to act on.
+    # The command would inherit SIG_IGN, so these are handlers. The starting process acts on Ctrl-C.
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     if sys.platform == "linux":
-        # Orphans of the session come to us, so that none stays behind as a zombie where process 1 does not care.
+        # Orphans of the session become children of this process, because process 1 may not reap them.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
-        # Held to the end: a Popen that is forgotten reaps its process on its own.
+        # The variable is kept to the end, because a Popen that is dropped reaps its process itself.
         process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
     except OSError as error:
         print(error, file=sys.stderr)
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def end_session(group: int, ended: dict) -> None:
-    """Asks every process of the group to end, then makes it."""
+    """Asks every process of the group to end, then kills those that are left."""
     for request in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + PATIENCE_SECONDS
         try:
@@ -56,7 +56,7 @@ def end_session(group: int, ended: dict) -> None:
                 reap(ended)
                 os.killpg(group, 0)
         except (ProcessLookupError, PermissionError):
-            return  # nobody is left, or (as macOS puts it) only the dead are
+            return  # no process is left, or only zombies (PermissionError on macOS)
 
 
 def reap(ended: dict) -> None:

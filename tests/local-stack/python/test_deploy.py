@@ -1,4 +1,4 @@
-"""The parts of the deployment that need no MiniStack. Run by the crate's tests."""
+"""Tests of the parts of the deployment that need no MiniStack. The crate's tests run them."""
 
 import io
 import json
@@ -82,7 +82,7 @@ class Secrets(unittest.TestCase):
 
 
 class Sam(unittest.TestCase):
-    """With a `sam` that prints the template, the parameters and the environment it is given."""
+    """Tests with a `sam` that prints the template, the parameters and the environment that it gets."""
 
     PROGRAM = '''#!/bin/sh
 cat template.yaml parameters.yaml

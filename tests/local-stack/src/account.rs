@@ -1,7 +1,8 @@
 //! The site's pages for signing in and for passwords: how a website's server uses the `portal-account` function.
 //!
-//! The browser sees this site only, which tells the API whose attempts to count. LeadSquared's key stays in a cookie
-//! that no script can read, and goes to the API in the `Authorization` header. Nothing here needs JavaScript.
+//! The browser sees this site only. The site sends the visitor's address to the API, which counts attempts by it.
+//! LeadSquared's key stays in a cookie that no script can read, and goes to the API in the `Authorization` header.
+//! Nothing here needs JavaScript.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -36,7 +37,7 @@ pub(crate) fn router() -> Router<Site> {
         .route("/messages", get(messages))
 }
 
-/// What a page tells the reader about what was just done.
+/// The result of the reader's last action, as a page shows it.
 #[derive(Default)]
 struct Told {
     text: String,
@@ -48,7 +49,7 @@ impl Told {
         Self { text: text.to_owned(), details: Vec::new() }
     }
 
-    /// The problem document that the API answered with.
+    /// The text of the problem document in the API's answer.
     fn problem(answer: &Answer) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let errors = answer.body["errors"].as_array().into_iter().flatten();
@@ -56,7 +57,7 @@ impl Told {
             errors.map(|error| format!("{} {}", text(&error["field"]).replace('_', " "), text(&error["detail"])));
         match answer.body["detail"].as_str() {
             Some(detail) => Self { text: detail.to_owned(), details: details.collect() },
-            None => Self::done("The API gave no answer that this page understands. Is it running?"),
+            None => Self::done("The API's answer cannot be read. Is the API running?"),
         }
     }
 }
@@ -73,7 +74,7 @@ struct Account {
 struct Code {
     challenge: String,
     told: Told,
-    /// Whether it was mailed to the address of the application, after one that was texted or a password.
+    /// Whether the code was mailed to the address of the application, after a texted code or a password.
     mailed: bool,
 }
 
@@ -132,7 +133,7 @@ struct Whom {
     who: String,
 }
 
-/// What LeadSquared's mail has in the address of its link; the emulator's is set to these names.
+/// The parameters in the link of LeadSquared's mail. The emulator is set to these names.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Link {
@@ -166,7 +167,7 @@ async fn send_code(api: Api, Form(form): Form<Phone>) -> Response {
     let answer = api.ask("/sign-in/code", &json!({"phone": form.phone}), None).await;
     match answer.body["challenge"].as_str() {
         Some(challenge) => {
-            let told = Told::done("If somebody has an account with this number, a code is on its way.");
+            let told = Told::done("If there is an account with this number, a code is on its way.");
             page(StatusCode::OK, &Code { challenge: challenge.to_owned(), told, mailed: false })
         }
         None => page(answer.status, &Account { signed_in: false, told: Told::problem(&answer) }),
@@ -224,7 +225,7 @@ async fn reset(api: Api, Form(form): Form<NewPassword>) -> Response {
 }
 
 async fn sign_out() -> Response {
-    // LeadSquared has no call that ends a session: the key is forgotten here.
+    // LeadSquared has no call that ends a session, so only the cookie with the key is deleted.
     let expired = format!("{COOKIE_NAME}=; Path=/account; Max-Age=0; HttpOnly; SameSite=Lax");
     ([(SET_COOKIE, expired)], Redirect::to("/account")).into_response()
 }
@@ -240,7 +241,7 @@ struct Answer {
     body: Value,
 }
 
-/// The API, asked as this site's server for one of its visitors.
+/// A client of the API: this site's server, on behalf of one of its visitors.
 struct Api {
     site: Site,
     visitor: IpAddr,
@@ -273,7 +274,7 @@ impl Api {
     }
 }
 
-/// Keeps the key and leads on, if the answer has one.
+/// Stores the key in the cookie and redirects to the account page, if the answer has a key.
 fn signed_in(answer: &Answer) -> Option<Response> {
     let key = answer.body["auth_key"].as_str()?;
     let seconds = answer.body["expires_in"].as_u64().unwrap_or_default();
@@ -281,7 +282,7 @@ fn signed_in(answer: &Answer) -> Option<Response> {
     Some(([(SET_COOKIE, cookie)], Redirect::to("/account")).into_response())
 }
 
-/// Asks for the code that was mailed, if the answer is that one was.
+/// Asks for the mailed code, if the answer says that a code was mailed.
 fn code_mailed(answer: &Answer) -> Option<Response> {
     let challenge = answer.body["challenge"].as_str().filter(|_| answer.body["status"] == "code-mailed")?;
     let told = Told::done("One more step: a code is on its way to the e-mail address of your application.");
@@ -294,7 +295,7 @@ fn session(headers: &HeaderMap) -> Option<&str> {
     pairs.find(|(name, value)| *name == COOKIE_NAME && !value.is_empty()).map(|(_, value)| value)
 }
 
-/// One box for both ways to say who one is.
+/// The form has one box for both identifiers: an e-mail address or a phone number.
 fn identity(who: &str) -> Value {
     match who.contains('@') {
         true => json!({"email": who}),

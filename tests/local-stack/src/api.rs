@@ -1,4 +1,4 @@
-//! The HTTP API under a plain loopback address, as a custom domain name puts it under one on AWS.
+//! A proxy that serves the HTTP API at a plain loopback address, as a custom domain name does on AWS.
 
 use std::net::TcpListener;
 
@@ -15,7 +15,8 @@ use time::OffsetDateTime;
 use crate::flow::{Event, Flow};
 use crate::http::{self, Client};
 
-/// Headers of one connection and not of the message: <https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1>.
+/// Headers that belong to one connection, and not to the message:
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1>.
 const OF_THE_CONNECTION: [HeaderName; 6] = [
     CONNECTION,
     TRANSFER_ENCODING,
@@ -28,14 +29,14 @@ const OF_THE_CONNECTION: [HeaderName; 6] = [
 #[derive(Clone)]
 struct Api {
     client: Client,
-    /// Where the API is, such as `127.0.0.1:4303`.
+    /// The address of the MiniStack that serves the API, such as `127.0.0.1:4303`.
     upstream: String,
-    /// The name that MiniStack knows the API by.
+    /// The API's host name on MiniStack.
     host: HeaderValue,
     flow: Flow,
 }
 
-/// Serves the API with the given id of the MiniStack at `port` until the future is dropped.
+/// Serves the API that has this id on the MiniStack at `port`, until the future is dropped.
 pub(crate) async fn serve(listener: TcpListener, port: u16, api: String, flow: Flow) -> anyhow::Result<()> {
     let host = HeaderValue::try_from(format!("{api}.execute-api.localhost:{port}"))?;
     let api = Api { client: http::client(), upstream: format!("127.0.0.1:{port}"), host, flow };
@@ -44,7 +45,7 @@ pub(crate) async fn serve(listener: TcpListener, port: u16, api: String, flow: F
     Ok(())
 }
 
-/// Hands the request on and the answer back; both stream.
+/// Forwards the request and returns the answer. Both are streamed.
 async fn forward(State(api): State<Api>, mut request: Request) -> Response {
     let is_application = request.method() == Method::POST && request.uri().path() == "/applications";
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
@@ -94,7 +95,7 @@ mod tests {
     use crate::ports;
     use crate::steps::Steps;
 
-    /// A front door before `upstream`; its address and what it has seen.
+    /// Starts a proxy in front of `upstream`. Returns its address and the events that it has recorded.
     async fn door(upstream: Router) -> (String, Flow) {
         let behind = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = behind.local_addr().unwrap().port();

@@ -1,5 +1,4 @@
-//! A thousand applicants at once: how fast they come through, and whether anything is lost, done twice or over the
-//! limit.
+//! A burst of a thousand applicants: how long they take, and whether anything is lost, done twice or over the limit.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -23,7 +22,7 @@ use crate::flow::{Event, Moment};
 use crate::http::{self, Client};
 use crate::steps::{Step, Steps, seconds};
 
-/// What goes wrong during a burst.
+/// The faults during a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// Nothing.
@@ -31,51 +30,51 @@ pub enum Trouble {
     /// LeadSquared answers a tenth of all calls with 502 and cuts a twentieth of the connections, half of each after
     /// the work is done; the worker is killed three times.
     Everywhere,
-    /// The same, except for the call that sends mail. After a mail of unknown fate the worker waits for a quarter of
-    /// an hour, and not everybody has that.
+    /// The same, except for the call that sends mail. After a mail with an unknown result the worker waits for a
+    /// quarter of an hour, which is too long for some tests.
     ExceptMails,
 }
 
-/// What a burst came to.
+/// The result of a burst.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// Who posted the form, each once.
+    /// How many people posted the form, each once.
     pub people: usize,
-    /// Those whose form was accepted.
+    /// People whose form was accepted.
     pub accepted: usize,
-    /// Those who are portal users.
+    /// People who are portal users.
     pub registered: usize,
-    /// Those who were mailed.
+    /// People who got a mail.
     pub mailed: usize,
-    /// Those whose form was accepted and who were neither mailed nor dead-lettered with a reason.
+    /// People whose form was accepted and who were neither mailed nor dead-lettered with a reason.
     pub lost: usize,
-    /// Those who were registered or mailed more than once.
+    /// People who were registered or mailed more than once.
     pub duplicates: usize,
     /// The most calls that LeadSquared saw in any window.
     pub window_max: usize,
-    /// The most that it permits.
+    /// The most calls that it permits in a window.
     pub allowance: usize,
-    /// Calls for each person, those for credentials not counted.
+    /// Calls for each person, without the calls for credentials.
     pub calls_per_person: f64,
-    /// From the first form to the empty queue.
+    /// The time from the first form to the empty queue.
     pub seconds: f64,
-    /// The least that all calls, those for credentials counted, can take.
+    /// The shortest time in which the call limit permits all calls, including those for credentials.
     pub theoretical_seconds: f64,
-    /// How many times longer it took.
+    /// The time taken, as a multiple of the shortest time.
     pub ratio: f64,
-    /// What is in the summary for people and not in the agreed object.
+    /// Figures of the printed summary that are not part of the JSON object.
     #[serde(skip)]
     pub further: Further,
 }
 
-/// What puts a report into perspective.
+/// Further figures that explain a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Further {
-    /// Those who were registered more than once: this must never be.
+    /// People who were registered more than once. This must never happen.
     pub registered_twice: usize,
-    /// Those who were mailed more than once: only where nobody could know whether the first mail was sent.
+    /// People who were mailed more than once. This may happen only where the result of the first mail was unknown.
     pub mailed_twice: usize,
-    /// Those who were dead-lettered instead of mailed.
+    /// People who were dead-lettered instead of mailed.
     pub dead_lettered: usize,
     /// Calls that LeadSquared refused because of its limit.
     pub refused_calls: usize,
@@ -101,7 +100,7 @@ impl Report {
     }
 }
 
-/// For people; the object for programs is its JSON.
+/// The summary for people. Programs read the JSON object.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Further { registered_twice, mailed_twice, dead_lettered, refused_calls, kills } = self.further;
@@ -127,24 +126,24 @@ impl fmt::Display for Report {
     }
 }
 
-/// The function that is killed.
+/// The function that the burst kills.
 const WORKER: &str = "InvitationFunction";
 
-/// Forms under way at a time: more would only wait in MiniStack.
+/// How many forms are posted at a time. More would only wait in MiniStack.
 const POSTED_AT_ONCE: usize = 4;
 
-/// What each person takes when all goes well: Register, the auto-login key, the mail.
+/// The calls for each person without faults: Register, the auto-login key, the mail.
 const CALLS_PER_PERSON: u32 = 3;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Posts the forms of `people` different people, waits until all are through and counts.
+/// Posts the forms of `people` different people, waits until the queue is empty and counts the results.
 ///
 /// # Errors
-/// When the queue is not empty in time, or a part of the stack does not answer.
+/// When the queue does not become empty in time, or a part of the stack does not answer.
 pub async fn run(stack: &LocalStack, people: usize, trouble: Trouble, steps: &Steps) -> anyhow::Result<Report> {
     ensure!(people > 0, "a burst takes at least one person");
-    // The calls that set the webhooks up came from outside the account's call line, and must be out of the first
+    // The calls that set up the webhooks did not go through the account's call allowance. They must be out of the first
     // window.
     tokio::time::sleep(stack.limit().window).await;
     set_faults(stack.emulator(), trouble);
@@ -158,7 +157,7 @@ pub async fn run(stack: &LocalStack, people: usize, trouble: Trouble, steps: &St
     step.done();
 
     let mut tally = Tally::of(stack.emulator(), &receipts);
-    // Nobody is missing in a run without trouble, and then the answer would be empty.
+    // A run without faults has no missing people, and then the answer would be empty.
     if !tally.missing.is_empty() {
         let deployed = Place::Local(stack.ministack().url()).stack().await?;
         tally.dead_letter(&dead_letters::list(&deployed).await?.letters);
@@ -180,8 +179,8 @@ fn set_faults(emulator: &Emulator, trouble: Trouble) {
     }
 }
 
-/// Shows how far it is, kills the worker where that is wanted, and returns, with the number of kills, once nothing is
-/// under way any more.
+/// Shows the progress, kills the worker where the burst asks for it, and returns the number of kills once the queue is
+/// empty.
 async fn watch_over(
     stack: &LocalStack,
     people: usize,
@@ -202,7 +201,7 @@ async fn watch_over(
             "registered {registered}, mailed {mailed} of {people}, {}",
             time_left(people, mailed, began, stack.limit())
         ));
-        // Right after a mail: it is sent, and not yet written down.
+        // The kill comes right after a mail, when it is sent and not yet recorded.
         if kills < kills_wanted && mailed * (KILLS + 1) >= people * (kills + 1) {
             kills += usize::from(stack.ministack().kill_function(stack.logs().deployed_name(WORKER)?).await? > 0);
         }
@@ -223,7 +222,7 @@ async fn watch_over(
     }
 }
 
-/// What has happened so far.
+/// The progress of a burst.
 struct Progress {
     registered: usize,
     mailed: usize,
@@ -238,11 +237,11 @@ impl Progress {
 }
 
 fn time_left(people: usize, mailed: usize, began: Instant, limit: Limit) -> String {
-    /// From here on its own speed says more than the limit does.
+    /// From this many mails on, the measured speed predicts better than the limit.
     const ENOUGH: usize = 10;
     if mailed >= people {
-        // Mails are counted and not people: where one was sent twice, somebody else may have none yet.
-        return "waiting for what has to be repeated".to_owned();
+        // `mailed` counts mails. If a person got two mails, another person may still have none.
+        return "waiting for retries".to_owned();
     }
     let each = match mailed {
         0..ENOUGH => theory(f64::from(CALLS_PER_PERSON), limit),
@@ -251,27 +250,27 @@ fn time_left(people: usize, mailed: usize, began: Instant, limit: Limit) -> Stri
     format!("about {} to go", seconds(Duration::from_secs_f64(each * people.saturating_sub(mailed) as f64)))
 }
 
-/// The least time that so many calls can take, in seconds.
+/// The shortest time, in seconds, in which the limit permits this many calls.
 fn theory(calls: f64, limit: Limit) -> f64 {
     calls * limit.window.as_secs_f64() / f64::from(limit.calls)
 }
 
-/// After how long a burst has failed.
+/// The time after which a burst counts as failed.
 fn patience(people: usize, limit: Limit, trouble: Trouble) -> Duration {
-    /// What a slow machine takes for anything.
+    /// A margin for slow machines.
     const SLOWEST: Duration = Duration::from_secs(120);
     let theory = Duration::from_secs_f64(theory(people as f64 * f64::from(CALLS_PER_PERSON), limit));
     let waits = match trouble {
         Trouble::None => Duration::ZERO,
-        // Failed attempts wait longer each time, and the messages of a killed worker for the queue's visibility
-        // time-out.
+        // Each failed attempt waits longer than the one before. The messages of a killed worker wait for the queue's
+        // visibility time-out.
         Trouble::ExceptMails => Duration::from_secs(20 * 60),
         Trouble::Everywhere => Duration::from_secs(60 * 60),
     };
     theory * 2 + SLOWEST + waits
 }
 
-/// Posts everybody's form; the receipts of those that were accepted.
+/// Posts every person's form and returns the receipts of the accepted forms.
 async fn post_all(url: String, form_key: String, people: usize) -> HashMap<usize, String> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut posters = JoinSet::new();
@@ -294,7 +293,8 @@ async fn post_all(url: String, form_key: String, people: usize) -> HashMap<usize
     posters.join_all().await.into_iter().flatten().collect()
 }
 
-/// Posts a person's form, again if it was not stored. With a form key: all of these people come from one address.
+/// Posts a person's form, and repeats it if it was not stored. It has a form key, because all forms come from one
+/// address.
 async fn post(client: &Client, url: &str, form_key: &str, person: usize) -> Option<String> {
     const ATTEMPTS: usize = 5;
     let form = json!({
@@ -327,7 +327,7 @@ fn email(person: usize) -> String {
     format!("person-{person}@example.com")
 }
 
-/// What LeadSquared has seen, by person.
+/// The calls that LeadSquared has received, counted by person.
 #[derive(Debug, Default)]
 struct Tally {
     accepted: usize,
@@ -335,10 +335,10 @@ struct Tally {
     registered_twice: HashSet<usize>,
     mailed: usize,
     mailed_twice: HashSet<usize>,
-    /// Receipts of those who were accepted and not mailed.
+    /// Receipts of people who were accepted and not mailed.
     missing: HashSet<String>,
     dead_lettered: usize,
-    /// Calls for people, calls for credentials, and those of either that were over the limit.
+    /// Calls for people, calls for credentials, and calls of both kinds that were over the limit.
     calls: usize,
     credential_calls: usize,
     refused_calls: usize,
@@ -392,7 +392,8 @@ impl Tally {
         tally
     }
 
-    /// Those who are among the dead letters are not lost: an operator sees why, and can put them back.
+    /// Removes the dead-lettered people from the missing ones. They are not lost: an operator sees the reason and can
+    /// put them back.
     fn dead_letter(&mut self, letters: &[DeadLetter]) {
         let before = self.missing.len();
         let receipts = letters.iter().filter_map(|letter| letter.receipt);
@@ -427,7 +428,7 @@ impl Tally {
     }
 }
 
-/// To the thousandth.
+/// The value, rounded to three decimal places.
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

@@ -1,4 +1,4 @@
-//! Puts the template on a MiniStack.
+//! Deploys the template to a MiniStack.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,22 +11,22 @@ use crate::python;
 
 const PROGRAM: &str = include_str!("../python/deploy.py");
 
-/// What is deployed; no `Debug`, because secrets are in it.
+/// The parts of a deployment. It has no `Debug`, because it holds secrets.
 #[derive(Serialize)]
 pub(crate) struct Deployment<'a> {
     /// The SAM template.
     pub(crate) template: PathBuf,
-    /// The built functions by the name that the template has for them; none where `sam build` put them beside the template.
+    /// The built binaries by their names in the template; none where `sam build` put them beside the template.
     pub(crate) binaries: Option<&'a BTreeMap<String, PathBuf>>,
     /// The template's parameters, where they differ from their defaults.
     pub(crate) parameters: BTreeMap<&'static str, String>,
-    /// What to store in the secret that an output of the template names.
+    /// The value to store in each secret, by the output of the template that names the secret.
     pub(crate) secrets: BTreeMap<&'static str, String>,
-    /// Properties of resources that are to be other than the template has them.
+    /// Properties that replace those of the template, by resource.
     pub(crate) properties: BTreeMap<&'static str, serde_json::Value>,
 }
 
-/// What a deployment made.
+/// The result of a deployment.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Deployed {
     /// The template's outputs.
@@ -37,7 +37,7 @@ pub(crate) struct Deployed {
     pub(crate) logs: BTreeMap<String, String>,
     /// The HTTP API's id.
     pub(crate) api: String,
-    /// What is behind its routes.
+    /// The functions behind its routes.
     pub(crate) http: Vec<HttpFunction>,
 }
 
@@ -50,7 +50,7 @@ pub struct HttpFunction {
     pub routes: Vec<String>,
     /// Its environment as deployed, without what Lambda adds.
     pub settings: BTreeMap<String, String>,
-    /// How long it may take.
+    /// Its time-out.
     pub timeout_seconds: u64,
 }
 
@@ -58,7 +58,7 @@ impl Deployment<'_> {
     /// Deploys to an empty MiniStack.
     ///
     /// # Errors
-    /// When the template cannot be deployed: with what MiniStack has against it.
+    /// When the template cannot be deployed. The error has MiniStack's reason.
     pub(crate) async fn deploy(&self, ministack: &MiniStack) -> anyhow::Result<Deployed> {
         #[derive(Serialize)]
         struct Request<'a> {

@@ -1,4 +1,4 @@
-//! What happens to applicants, as it is seen from outside the functions.
+//! Records what happens to applicants, as seen from outside the functions.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
-/// What can happen to an applicant.
+/// An event in the course of an applicant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The application form answered that the application is in.
+    /// The application form accepted the application.
     Accepted,
     /// LeadSquared has a new portal user.
     Registered,
     /// LeadSquared sent a mail.
     Mailed,
-    /// Somebody signed in to the portal with an auto-login link.
+    /// The applicant signed in to the portal with an auto-login link.
     Opened,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// An event and its time. Says nothing about whom it happened to.
+/// An event and its time. It does not show which applicant it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// What happened.
@@ -39,7 +39,7 @@ pub struct Moment {
     pub at: OffsetDateTime,
 }
 
-/// Everything that has happened so far; clones share it.
+/// All events so far. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Flow(watch::Sender<Vec<Moment>>);
 

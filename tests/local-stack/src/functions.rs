@@ -12,11 +12,11 @@ use crate::keeper::{Kept, keep};
 use crate::steps::{Step, Steps};
 use crate::{python, workspace};
 
-/// Builds every binary of the workspace, so that nothing is compiled twice for the sake of other features, and returns
-/// the functions' binaries by name.
+/// Builds every binary of the workspace and returns the functions' binaries by name. One build for all of them compiles
+/// each dependency once, with one set of features.
 ///
 /// # Errors
-/// When the code does not compile: with the compiler's messages.
+/// When the code does not compile. The error has the compiler's messages.
 pub async fn build(steps: &Steps) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let mut step = steps.begin("Building the functions");
     let binaries = build_noting(&python::find().await?, &mut step).await?;
@@ -29,7 +29,7 @@ async fn build_noting(python: &Path, step: &mut Step) -> anyhow::Result<BTreeMap
     let mut command = keep(python);
     command.arg(cargo).args(["build", "--workspace", "--bins", "--locked", "--color", "never"]);
     command.args(["--message-format", "json-render-diagnostics"]);
-    // The bar is how cargo tells how many crates there are; it is read, not shown.
+    // Cargo shows the number of crates only in its progress bar. The bar is parsed here, and not shown.
     command.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "100");
     command.current_dir(workspace()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut build = Kept::spawn(command)?;
@@ -59,7 +59,7 @@ async fn function_binaries(messages: impl AsyncRead + Unpin) -> anyhow::Result<B
     let mut binaries = BTreeMap::new();
     let mut lines = BufReader::new(messages).lines();
     while let Some(line) = lines.next_line().await.context("could not read cargo's messages")? {
-        let message: Message = serde_json::from_str(&line).context("cargo wrote a message that is no JSON object")?;
+        let message: Message = serde_json::from_str(&line).context("cargo wrote a message that is not JSON")?;
         if let Message { manifest_path: Some(manifest), executable: Some(executable), target: Some(target) } = message
             && manifest.starts_with(&functions)
         {
@@ -69,7 +69,7 @@ async fn function_binaries(messages: impl AsyncRead + Unpin) -> anyhow::Result<B
     Ok(binaries)
 }
 
-/// Follows cargo's progress and returns what it said besides.
+/// Follows cargo's progress and returns its other messages.
 async fn diagnostics(mut errors: impl AsyncRead + Unpin, step: &mut Step) -> anyhow::Result<String> {
     let (mut diagnostics, mut rest, mut chunk) = (String::new(), Vec::new(), [0; 4096]);
     loop {
@@ -97,7 +97,7 @@ async fn diagnostics(mut errors: impl AsyncRead + Unpin, step: &mut Step) -> any
     }
 }
 
-/// What a line of cargo's standard error is about.
+/// The kinds of lines on cargo's standard error.
 #[derive(Debug, PartialEq)]
 enum Said<'a> {
     Crates { finished: &'a str, total: &'a str },

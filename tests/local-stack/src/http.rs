@@ -1,4 +1,4 @@
-//! Plain HTTP on loopback.
+//! A plain HTTP client for loopback addresses.
 
 use std::time::SystemTime;
 
@@ -14,14 +14,15 @@ use serde_json::Value;
 
 pub(crate) type Client = hyper_util::client::legacy::Client<HttpConnector, Body>;
 
-/// More than any answer that is read whole here.
+/// The limit for answers that are read whole. It is larger than any of them.
 pub(crate) const LIMIT: usize = 16 * 1024 * 1024;
 
 pub(crate) fn client() -> Client {
     hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// Asks an AWS service of the MiniStack at `endpoint`, as the account's owner; `operation` is such as `AmazonSQS.GetQueueAttributes`.
+/// Calls an AWS operation, such as `AmazonSQS.GetQueueAttributes`, of the MiniStack at `endpoint`, as the account's
+/// owner.
 pub(crate) async fn aws(
     client: &Client,
     endpoint: &str,
@@ -37,11 +38,11 @@ pub(crate) async fn aws(
     text(client, request).await.context("MiniStack does not answer")
 }
 
-/// The name of an operation's service in signatures.
+/// The name that signatures use for an operation's service.
 fn service(operation: &str) -> anyhow::Result<&'static str> {
     const SERVICES: [(&str, &str); 3] = [("AmazonSQS.", "sqs"), ("AWSEvents.", "events"), ("Logs_", "logs")];
     let found = SERVICES.iter().find(|(prefix, _)| operation.starts_with(prefix));
-    found.map(|(_, service)| *service).with_context(|| format!("{operation} is of no service that is known here"))
+    found.map(|(_, service)| *service).with_context(|| format!("{operation} belongs to an unknown service"))
 }
 
 fn sign(request: &mut Request<Body>, service: &str, body: &[u8]) -> anyhow::Result<()> {

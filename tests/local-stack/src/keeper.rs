@@ -1,4 +1,4 @@
-//! Commands that leave no process behind, however this program ends.
+//! Runs commands that leave no process behind, however this program ends.
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -9,13 +9,13 @@ use tokio::process::{Child, ChildStdin, Command};
 
 const KEEPER: &str = include_str!("../python/keep.py");
 
-/// The keeper gives a session 2 s to end by itself and 2 s to be ended.
+/// The longest that ending a session may take. The keeper gives it 2 s to end by itself, and 2 s more after a kill.
 const LONGEST_END: Duration = Duration::from_secs(6);
 
-/// A command in a session of its own, which ends whole when this value is dropped or this process dies.
+/// A command in its own session. All processes of the session end when this value is dropped or this process crashes.
 pub(crate) struct Kept {
     keeper: Child,
-    /// Closing it tells the keeper to end the session.
+    /// The keeper's standard input. When it closes, the keeper ends the session.
     pipe: Option<ChildStdin>,
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn keep(python: &Path) -> Command {
 }
 
 impl Kept {
-    /// Starts what [`keep`] was given.
+    /// Starts the command line that began with [`keep`].
     ///
     /// # Errors
     /// When Python does not start. A program that does not start shows as exit code 127.
@@ -58,16 +58,16 @@ impl Kept {
         status.context("could not wait for a command")
     }
 
-    /// Ends the session and returns once nobody of it is left.
+    /// Ends the session and returns once all of its processes are gone.
     pub(crate) async fn end(mut self) {
         self.pipe = None;
-        // A keeper that overstays is killed by the drop.
+        // Dropping this value kills a keeper that does not end in time.
         let _ = tokio::time::timeout(LONGEST_END, self.keeper.wait()).await;
     }
 }
 
 impl Drop for Kept {
-    /// Blocks until the session has ended, so that "dropped" means "gone".
+    /// Blocks until the session has ended, so that no process is left after the drop.
     fn drop(&mut self) {
         self.pipe = None;
         let deadline = Instant::now() + LONGEST_END;

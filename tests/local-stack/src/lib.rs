@@ -1,5 +1,5 @@
-//! Everything on one machine: the workspace's `template.yaml` deployed to MiniStack with the functions as built, the
-//! LeadSquared emulator, and a small site with an application form and a mailbox. Listens on loopback only.
+//! The whole system on one machine: `template.yaml` deployed to MiniStack with the built functions, the LeadSquared
+//! emulator, and a small site with an application form and a mailbox. Every part listens on loopback only.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,43 +41,43 @@ use ministack::MiniStack;
 use site::Places;
 use steps::Steps;
 
-/// What a stack is started with; the default is for tests: free ports, right keys, nothing shown.
+/// The options of a stack. The default is for tests: free ports, correct keys, no progress shown.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// Where to listen.
+    /// The ports to listen on.
     pub ports: Ports,
-    /// What is deployed.
+    /// The source of the deployed functions.
     pub build: Build,
-    /// What the functions find in Secrets Manager.
+    /// The LeadSquared keys in Secrets Manager.
     pub keys: Keys,
-    /// The account's call limit, which the functions are told as their allowance; 25 calls in 5 s unless said.
+    /// The account's call limit, which is also the functions' call allowance. Default: 25 calls in 5 s.
     pub limit: Limit,
-    /// Properties of the template's resources that are to be other ones, such as a shorter time-out.
+    /// Properties that replace those of the template's resources, such as a shorter time-out.
     pub properties: BTreeMap<&'static str, serde_json::Value>,
     /// Where progress is shown.
     pub steps: Steps,
 }
 
-/// Who built what is deployed.
+/// The tool that built the deployed functions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Build {
-    /// Cargo, for development, when the stack starts.
+    /// Cargo builds them for development when the stack starts.
     #[default]
     Development,
-    /// `sam build`, before, into this folder; `sam deploy` deploys it.
+    /// `sam build` has built them into this folder, and `sam deploy` deploys it.
     Sam(PathBuf),
 }
 
 impl Build {
-    /// Where the template is.
+    /// The path of the template.
     fn template(&self) -> anyhow::Result<PathBuf> {
         let Self::Sam(folder) = self else { return Ok(workspace().join("template.yaml")) };
         let template = std::path::absolute(folder)?.join("template.yaml");
-        ensure!(template.exists(), "{} is missing: have `sam build --build-dir` make it first", template.display());
+        ensure!(template.exists(), "{} is missing: run `sam build --build-dir` first", template.display());
         Ok(template)
     }
 
-    /// The functions' binaries, made now; none where they are in the template's folder.
+    /// Builds the functions and returns their binaries; none where they are in the template's folder.
     async fn binaries(&self, steps: &Steps) -> anyhow::Result<Option<BTreeMap<String, PathBuf>>> {
         match self {
             Self::Development => functions::build(steps).await.map(Some),
@@ -89,16 +89,16 @@ impl Build {
 /// The LeadSquared keys in Secrets Manager.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keys {
-    /// Those of the emulated account's administrator.
+    /// The keys of the emulated account's administrator.
     #[default]
     Right,
-    /// The administrator's access key with a secret key that is not theirs.
+    /// The administrator's access key with a wrong secret key.
     WrongSecretKey,
 }
 
-/// The whole system; ends with all its processes when dropped.
+/// The whole system. It ends with all its processes when dropped.
 pub struct LocalStack {
-    // The servers go first: they hand requests to what comes after them.
+    // The servers are dropped first, because they send requests to the later fields.
     servers: JoinSet<anyhow::Result<()>>,
     ministack: MiniStack,
     emulator: Arc<Emulator>,
@@ -114,10 +114,11 @@ pub struct LocalStack {
 }
 
 impl LocalStack {
-    /// Builds the functions, starts everything and deploys; takes minutes the first time and seconds from then on.
+    /// Builds the functions, starts all parts and deploys the template. The first start takes minutes, later ones take
+    /// seconds.
     ///
     /// # Errors
-    /// When something is missing, does not build or cannot be deployed: says what, and what to do.
+    /// When a part is missing, does not build or cannot be deployed. The error says which, and what to do.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let Options { ports, build, keys, limit, properties, steps } = options;
         let template = build.template()?;
@@ -193,7 +194,7 @@ impl LocalStack {
         &self.places.api_url
     }
 
-    /// What posts forms for many visitors here, as a form builder does.
+    /// The form key of a sender that posts forms for many visitors, as a form builder does.
     pub(crate) fn form_key(&self) -> &str {
         self.form_key.expose()
     }
@@ -203,7 +204,7 @@ impl LocalStack {
         format!("{}/mailbox", self.site_url)
     }
 
-    /// LeadSquared as the functions see it.
+    /// The LeadSquared emulator that the functions call.
     pub fn emulator(&self) -> &Emulator {
         &self.emulator
     }
@@ -213,7 +214,7 @@ impl LocalStack {
         self.limit
     }
 
-    /// AWS as the functions see it.
+    /// The MiniStack that runs the functions.
     pub fn ministack(&self) -> &MiniStack {
         &self.ministack
     }
@@ -223,22 +224,22 @@ impl LocalStack {
         self.outputs.get(name).map(String::as_str)
     }
 
-    /// What is behind the HTTP API, for whoever wants to run it in another way.
+    /// The functions behind the HTTP API, for a caller that runs them in another way.
     pub fn http_functions(&self) -> &[HttpFunction] {
         &self.http_functions
     }
 
-    /// What has happened to applicants so far, and whatever happens from now on.
+    /// The events of all applicants: those so far, and the ones to come.
     pub fn moments(&self) -> watch::Receiver<Vec<Moment>> {
         self.flow.watch()
     }
 
-    /// What the functions log.
+    /// The functions' logs.
     pub fn logs(&self) -> &Logs {
         &self.logs
     }
 
-    /// Whether the queue of invitations is empty: no message on it, none under way and none that waits for its time.
+    /// Whether the queue of invitations is empty: no visible, hidden or delayed message.
     ///
     /// # Errors
     /// When MiniStack does not answer.
@@ -256,7 +257,7 @@ impl LocalStack {
     /// Puts an event on the default EventBridge bus, as another system would.
     ///
     /// # Errors
-    /// When MiniStack does not answer or does not take it.
+    /// When MiniStack does not answer or refuses the event.
     pub async fn put_event(&self, detail_type: &str, detail: &serde_json::Value) -> anyhow::Result<()> {
         let entry = serde_json::json!({"Source": "example", "DetailType": detail_type, "Detail": detail.to_string()});
         let question = serde_json::json!({ "Entries": [entry] });
@@ -266,7 +267,7 @@ impl LocalStack {
         Ok(())
     }
 
-    /// Waits until a part ends by itself, which none should, and says which.
+    /// Waits until a part ends by itself, which should not happen, and returns the reason.
     pub async fn failure(&mut self) -> anyhow::Error {
         tokio::select! {
             server = self.servers.join_next() => {
@@ -281,7 +282,7 @@ impl LocalStack {
         }
     }
 
-    /// Stops everything and returns once no process is left.
+    /// Stops all parts and returns once no process is left.
     pub async fn shutdown(mut self) {
         self.servers.shutdown().await;
         self.ministack.shutdown().await;
@@ -290,13 +291,13 @@ impl LocalStack {
 
 async fn start_emulator(port: Option<u16>, limit: Limit, site_url: &str, steps: &Steps) -> anyhow::Result<Emulator> {
     let port = ports::address(port, "the LeadSquared emulator", steps)?.port();
-    // As an administrator sets the text of that mail in the portal's settings.
+    // An administrator sets the text of this mail in the portal's settings.
     let reset_link = format!("{site_url}/account/reset?leadId={{leadId}}&temporaryPassword={{temporaryPassword}}");
     let emulator = Emulator::start(Settings { port: Some(port), limit, reset_link, ..Settings::default() }).await;
     emulator.context("the LeadSquared emulator does not start")
 }
 
-/// What an operator would enter when deploying for the emulated account.
+/// The parameters that an operator would enter for the emulated account.
 fn parameters(
     emulator: &Emulator,
     limit: Limit,
@@ -314,7 +315,7 @@ fn parameters(
         ("PortalId", emulator.portal_id().to_owned()),
         ("PortalUrl", places.portal_url.clone()),
         ("LinkUrl", format!("{}/login-links/", places.api_url)),
-        // Whoever looks around asks for the next mail sooner than an applicant does.
+        // A developer who tries the system asks for the next mail sooner than an applicant does.
         ("MailCoolDownSeconds", "1".to_owned()),
         ("ThankYouUrl", format!("{site_url}/thank-you")),
         ("Organisation", "Northfield College".to_owned()),
@@ -325,7 +326,7 @@ fn parameters(
     ])
 }
 
-/// The secret's text as an operator would enter it.
+/// The secret's text in the format that an operator enters.
 fn secret(emulator: &Emulator, keys: Keys) -> anyhow::Result<String> {
     let (access_key, mut secret_key) = emulator.keys();
     if keys == Keys::WrongSecretKey {
@@ -334,13 +335,13 @@ fn secret(emulator: &Emulator, keys: Keys) -> anyhow::Result<String> {
     Ok(serde_json::to_string(&BTreeMap::from([("accessKey", access_key), ("secretKey", secret_key)]))?)
 }
 
-/// The workspace this was built from.
+/// The folder of the workspace that this crate was built from.
 fn workspace() -> &'static Path {
     const CRATE: &str = env!("CARGO_MANIFEST_DIR");
     Path::new(CRATE).ancestors().nth(2).expect("the crate is in tests/local-stack")
 }
 
-/// Where the stack keeps what it made.
+/// The folder for the stack's generated files.
 fn home() -> PathBuf {
     workspace().join("target/local-stack")
 }

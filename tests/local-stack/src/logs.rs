@@ -1,4 +1,4 @@
-//! What the functions log, read from CloudWatch Logs.
+//! Reads the functions' logs from CloudWatch Logs.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Logs {
     endpoint: String,
     /// The functions' names on MiniStack by their names in the template.
     functions: BTreeMap<String, String>,
-    /// Where they log, by the same names.
+    /// Their log groups, by the same names.
     groups: BTreeMap<String, String>,
 }
 
@@ -30,13 +30,13 @@ impl Logs {
         self.functions.keys().map(String::as_str)
     }
 
-    /// What a function of the template is called on MiniStack.
+    /// The name of a function of the template on MiniStack.
     pub(crate) fn deployed_name(&self, function: &str) -> anyhow::Result<&str> {
         let name = self.functions.get(function).with_context(|| format!("the template has no function {function}"))?;
         Ok(name)
     }
 
-    /// What a function has logged so far, oldest first, Lambda's own lines included.
+    /// The lines that a function has logged so far, the oldest first, including Lambda's own lines.
     ///
     /// # Errors
     /// When the template has no such function, or MiniStack does not answer.
@@ -57,7 +57,7 @@ impl Logs {
         loop {
             let (status, body) =
                 http::aws(&self.client, &self.endpoint, "Logs_20140328.FilterLogEvents", &question).await?;
-            // A log group need not be there before its function runs for the first time.
+            // A log group may not exist before its function first runs.
             if status == StatusCode::BAD_REQUEST && body.contains("ResourceNotFoundException") {
                 return Ok(lines);
             }
@@ -71,7 +71,7 @@ impl Logs {
         }
     }
 
-    /// The errors among a function's [`lines`](Self::lines), each in its own words.
+    /// The error texts among a function's [`lines`](Self::lines).
     ///
     /// # Errors
     /// As for [`lines`](Self::lines).
@@ -80,7 +80,7 @@ impl Logs {
     }
 }
 
-/// The error that a line of a function's JSON log tells of.
+/// The error text of a line of a function's JSON log, if the line is an error.
 fn error_in(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
     if line["level"] != "ERROR" {

@@ -1,5 +1,5 @@
-//! The command line: starts everything on this machine, takes one applicant or a thousand through it, and runs the
-//! operator's commands.
+//! The command line: starts the whole system on this machine, takes one applicant or a thousand through it, and runs
+//! the operator's commands.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -54,7 +54,7 @@ enum Command {
     Operator(operator::Command),
 }
 
-/// What a shell reports for a program that ended by Ctrl-C.
+/// The exit code that a shell reports for a program that ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
@@ -75,7 +75,7 @@ async fn main() -> ExitCode {
         signals.next().await;
         std::process::exit(INTERRUPTED.into());
     });
-    // Returns when every process that it started is gone.
+    // Returns when every process of the stack is gone.
     drop(work);
     stopped
 }
@@ -126,7 +126,7 @@ async fn burst(people: u32, trouble: Trouble, json: bool, steps: Steps) -> anyho
     }
 }
 
-/// Runs until Ctrl-C, and prints what happens.
+/// Runs until Ctrl-C, and prints the events.
 async fn serve(steps: Steps) -> anyhow::Result<()> {
     let mut stack = LocalStack::start(Options { ports: Ports::USUAL, steps, ..Options::default() }).await?;
     print(&format!(
@@ -147,7 +147,7 @@ async fn serve(steps: Steps) -> anyhow::Result<()> {
     }
 }
 
-/// One line for each thing that happens to an applicant.
+/// Prints one line for each event of an applicant.
 async fn print_moments(mut moments: watch::Receiver<Vec<Moment>>) -> anyhow::Result<()> {
     let mut printed = 0;
     while moments.changed().await.is_ok() {
@@ -160,13 +160,13 @@ async fn print_moments(mut moments: watch::Receiver<Vec<Moment>>) -> anyhow::Res
     Ok(())
 }
 
-/// One line for each error that a function logs.
+/// Prints one line for each error that a function logs.
 async fn print_errors(logs: Logs) -> anyhow::Result<()> {
     const LOOK_EVERY: Duration = Duration::from_secs(2);
     let mut printed = BTreeMap::new();
     loop {
         for function in logs.functions() {
-            // A MiniStack that does not answer has ended, and that is reported by itself.
+            // A MiniStack that does not answer has ended. Another part of the program reports that.
             let Ok(errors) = logs.errors(function).await else { continue };
             let done = printed.entry(function).or_insert(0);
             for error in &errors[*done..] {

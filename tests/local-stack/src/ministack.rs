@@ -1,4 +1,4 @@
-//! MiniStack, the AWS emulator that the template is deployed to, a Python package.
+//! MiniStack, the AWS emulator that the template is deployed to. It is a Python package.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use crate::keeper::{Kept, keep};
 use crate::steps::Steps;
 use crate::{ports, python};
 
-/// A MiniStack on a loopback port, with nothing in it; it ends, with the functions it runs, when dropped.
+/// An empty MiniStack on a loopback port. It ends, together with its functions, when dropped.
 pub struct MiniStack {
-    // Before the folder, so that nobody writes into it any more when it is removed.
+    // This field is dropped before the folder, so that no process writes into the folder while it is removed.
     kept: Kept,
     address: SocketAddr,
     python: PathBuf,
@@ -26,30 +26,32 @@ pub struct MiniStack {
     client: Client,
 }
 
-/// What callers may do.
+/// The permissions of callers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Permissions {
-    /// What the deployed roles say.
+    /// Callers may do what the deployed roles permit.
     AsDeployed,
-    /// Everything.
+    /// Callers may do everything.
     All,
 }
 
-/// A free port can be taken between finding it and using it.
+/// How often a start is tried. Another process can take a free port before MiniStack uses it.
 const ATTEMPTS: usize = 5;
 const START_TIME: Duration = Duration::from_secs(30);
 
 impl MiniStack {
-    /// Installs MiniStack where that was not done before and starts it, on `port` where that is free. Functions that are
-    /// deployed there may do what their roles permit and nothing else.
+    /// Installs MiniStack if needed and starts it, on `port` if that is free. The functions deployed there may do only
+    /// what their roles permit.
     ///
     /// # Errors
-    /// When Python or the packages cannot be had, or MiniStack does not answer within 30 s: with the end of its log.
+    /// When Python or the packages are not available, or MiniStack does not answer within 30 s. The error has the end
+    /// of its log.
     pub async fn start(port: Option<u16>, steps: &Steps) -> anyhow::Result<Self> {
         Self::start_with(Permissions::AsDeployed, port, steps).await
     }
 
-    /// The same for tests that deploy nothing: any 12-digit access key id is an account of its own, and may do everything.
+    /// The same for tests that deploy no template. Each 12-digit access key id is a separate account that may do
+    /// everything.
     ///
     /// # Errors
     /// As for [`start`](Self::start).
@@ -78,7 +80,7 @@ impl MiniStack {
         bail!("MiniStack found its port taken {ATTEMPTS} times; run this again")
     }
 
-    /// Where every AWS service answers, such as `http://127.0.0.1:4303`.
+    /// The endpoint of every AWS service, such as `http://127.0.0.1:4303`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -88,21 +90,21 @@ impl MiniStack {
         self.address.port()
     }
 
-    /// Waits until MiniStack ends by itself, which it should not; returns the end of its log.
+    /// Waits until MiniStack ends by itself, which should not happen, and returns the end of its log.
     pub(crate) async fn ended(&mut self) -> String {
         let _ = self.kept.process().wait().await;
         self.log_end().await
     }
 
-    /// Stops MiniStack and returns once it and the functions are gone.
+    /// Stops MiniStack and returns once its process and the functions' processes are gone.
     pub async fn shutdown(self) {
         self.kept.end().await;
     }
 
-    /// Kills every process of a deployed function, as the machine it runs on might die, and says how many there were.
+    /// Kills every process of a deployed function, as a crash of its machine would, and returns how many there were.
     ///
     /// # Errors
-    /// Where there is no `/proc` to find them in, as on any system but Linux.
+    /// When the system has no `/proc` to find the processes in. Only Linux has it.
     pub(crate) async fn kill_function(&self, deployed_name: &str) -> anyhow::Result<usize> {
         let processes = std::fs::read_dir("/proc").context("functions can be killed on Linux only")?;
         let name = format!("AWS_LAMBDA_FUNCTION_NAME={deployed_name}");
@@ -116,7 +118,7 @@ impl MiniStack {
         if !found.is_empty() {
             let mut kill = Command::new("sh");
             kill.args(["-c", "kill -KILL \"$@\" 2>/dev/null", "kill"]).args(&found);
-            // One that has ended by itself in the meantime makes it fail, and is as dead.
+            // `kill` fails if a process has ended by itself in the meantime. That failure does not matter.
             kill.status().await.context("could not run kill")?;
         }
         Ok(found.len())
@@ -131,15 +133,15 @@ impl MiniStack {
         let log = std::fs::File::create(log_path(&folder)).context("could not make MiniStack's log")?;
         let mut command = keep(&python);
         command.arg(&python).args(["-I", "-m", "ministack"]).current_dir(folder.path());
-        // It hands its own environment to the functions: nothing of this machine's AWS settings may be in there.
+        // MiniStack passes its environment to the functions, so it must not contain this machine's AWS settings.
         command.env_clear();
         command.envs(["PATH", "HOME", "LANG"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.env("TMPDIR", folder.path());
         command.env("BIND_HOST", address.ip().to_string()).env("GATEWAY_PORT", address.port().to_string());
-        // Its MQTT and SFTP listeners would bind every interface.
+        // MiniStack's MQTT and SFTP listeners would listen on every interface.
         command.env("IOT_MTLS_ENABLED", "0").env("SFTP_ENABLED", "0");
         command.env("AWS_ENDPOINT_URL", format!("http://{address}"));
-        // Lambda sets this for a function whose LoggingConfig asks for JSON, as all of the template's do.
+        // Lambda sets this for a function with JSON in its `LoggingConfig`, as all functions of the template have.
         command.env("AWS_LAMBDA_LOG_FORMAT", "JSON");
         command.env("AUTH", if permissions == Permissions::AsDeployed { "true" } else { "false" });
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
@@ -147,13 +149,13 @@ impl MiniStack {
         Ok(Self { kept: Kept::spawn(command)?, address, python, folder, client: http::client() })
     }
 
-    /// Waits until MiniStack answers; `false` when somebody else had its port.
+    /// Waits until MiniStack answers. Returns `false` if another process has its port.
     async fn is_ready(&mut self) -> anyhow::Result<bool> {
         let began = Instant::now();
         loop {
             let question = Request::get(format!("{}/_ministack/ready", self.url())).body(Body::empty())?;
             let answer = http::text(&self.client, question).await;
-            // Asked after the answer: whoever answers while our own process lives is our own process.
+            // This check comes after the answer: if our process still runs, the answer came from it.
             if self.kept.has_ended() {
                 let log = self.log_end().await;
                 if log.contains("already in use") {
@@ -189,7 +191,7 @@ fn log_path(folder: &TempDir) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// Everybody who has the folder as working directory: MiniStack and what it starts.
+    /// The processes that have the folder as their working directory: MiniStack and the processes that it starts.
     fn processes_in(folder: &Path) -> Vec<PathBuf> {
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
         processes

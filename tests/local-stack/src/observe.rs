@@ -1,4 +1,4 @@
-//! Notices what becomes of applicants by looking at LeadSquared.
+//! Observes in LeadSquared what happens to applicants.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::flow::{Event, Flow};
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Records registrations, mails and openings as they show, until the future is dropped.
+/// Records registrations, mails and sign-ins when they appear, until the future is dropped.
 pub(crate) async fn watch(emulator: Arc<Emulator>, flow: Flow) -> anyhow::Result<()> {
     let (mut registered, mut mailed, mut opened) = (0, 0, 0);
     loop {

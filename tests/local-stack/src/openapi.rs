@@ -1,4 +1,4 @@
-//! The OpenAPI document of the functions, and a page of it for people, which needs no script.
+//! Serves the OpenAPI document of the functions, and a readable page of it that needs no script.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use serde_json::Value;
 use crate::site::{Site, not_found};
 use crate::yaml;
 
-/// The document as it is in the workspace.
+/// The workspace's document.
 const DOCUMENT: &str = include_str!("../../../functions/openapi.yaml");
 
-/// The schemas it refers to, by the names of their files.
+/// The schemas that the document refers to, by file name.
 const SCHEMAS: [(&str, &str); 3] = [
     ("ApplicationSubmitted.v1.json", include_str!("../../../events/schemas/ApplicationSubmitted.v1.json")),
     ("InvitationRequested.v1.json", include_str!("../../../events/schemas/InvitationRequested.v1.json")),
     ("LoginLinkRequested.v1.json", include_str!("../../../events/schemas/LoginLinkRequested.v1.json")),
 ];
 
-/// The document, what it refers to under the addresses where that is looked for from there, and the page.
+/// The routes of the document, of the schemas at the addresses that it refers to, and of the page.
 ///
 /// # Errors
 /// When one of them cannot be read.
@@ -68,7 +68,7 @@ struct Operation<'a> {
     path: &'a str,
     summary: &'a str,
     description: Prose<'a>,
-    /// The names of what proves who is asking, of which one is needed.
+    /// The names of the security schemes. A request needs one of them.
     proofs: Vec<&'a str>,
     parameters: Vec<Row<'a>>,
     contents: Vec<Content<'a>>,
@@ -82,7 +82,7 @@ struct Answer<'a> {
     contents: Vec<Content<'a>>,
 }
 
-/// A body in one of the forms it can have.
+/// A body in one of its media types.
 #[derive(Template)]
 #[template(path = "api-content.html")]
 struct Content<'a> {
@@ -124,13 +124,13 @@ impl<'a> Prose<'a> {
     }
 }
 
-/// The document and what it refers to.
+/// The document and the schemas that it refers to.
 struct Documents {
     main: Value,
     schemas: BTreeMap<&'static str, Value>,
 }
 
-/// A place in one of them.
+/// A place in the document or in a schema.
 #[derive(Clone, Copy)]
 struct At<'a> {
     document: &'a Value,
@@ -255,7 +255,8 @@ impl Documents {
         at.get("content").entries().map(content).collect()
     }
 
-    /// What a schema says, in a row for each field. Places that say the same thing together come as several.
+    /// Describes a schema in one row for each field. Several places that describe one field together are passed
+    /// together.
     fn describe<'a>(&'a self, name: &str, required: bool, places: Vec<At<'a>>, rows: &mut Vec<Row<'a>>) {
         let layers = self.layers(places);
         let descriptions = layers.iter().filter(|at| at.value["description"].is_string());
@@ -289,7 +290,7 @@ impl Documents {
         }
     }
 
-    /// The places with everything that they refer to, what is nearest first.
+    /// The places with everything that they refer to, the nearest first.
     fn layers<'a>(&'a self, places: Vec<At<'a>>) -> Vec<At<'a>> {
         let mut layers = places;
         let mut next = 0;
@@ -336,7 +337,7 @@ fn kind(layers: &[At<'_>]) -> String {
     let title = layers.iter().map(|at| text(&at.value["title"]).to_owned()).find(|title| !title.is_empty());
     let types = layers.iter().map(|at| plain(&at.value["type"])).find(|kind| !kind.is_empty());
     let closed = layers.iter().any(|at| at.value["additionalProperties"] == false);
-    // What is in no field of its own, such as the need for one of two.
+    // Requirements that belong to no single field, such as the need for one of two fields.
     let needs = layers.iter().filter(|at| at.value["properties"].is_null() && at.value["required"].is_array());
     let needs = needs.map(|at| format!("with {}", plain(&at.value["required"])));
     let limits = layers.iter().flat_map(|at| at.entries()).filter(|(name, _)| !ELSEWHERE.contains(&name.as_str()));

@@ -1,4 +1,4 @@
-//! Loopback ports.
+//! The loopback ports that the stack listens on.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::steps::Steps;
 
-/// The ports to use on 127.0.0.1; a free one for each that is absent or taken.
+/// The ports to use on 127.0.0.1. A free port replaces each one that is absent or taken.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ports {
     /// The demonstration site: form and mailbox.
@@ -20,11 +20,11 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// The same every time, so that people find their browser tabs again.
+    /// The same ports at every start, so that open browser tabs keep working.
     pub const USUAL: Self = Self { site: Some(4300), api: Some(4301), emulator: Some(4302), ministack: Some(4303) };
 }
 
-/// Listens on the wanted port where that is free, and on some free port otherwise; says so then.
+/// Listens on the wanted port if it is free. Otherwise it listens on another free port and says so.
 pub(crate) fn listener(wanted: Option<u16>, whose: &str, steps: &Steps) -> anyhow::Result<TcpListener> {
     let preferred = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted.unwrap_or(0)));
     let listener = preferred.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
@@ -33,12 +33,12 @@ pub(crate) fn listener(wanted: Option<u16>, whose: &str, steps: &Steps) -> anyho
     if let Some(port) = wanted.filter(|port| *port != address.port()) {
         steps.say(&format!("  Port {port} is taken; {whose} is at {address} this time."));
     }
-    // As tokio wants it.
+    // Tokio requires this.
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-/// An address that [`listener`] would use, for somebody else to listen on.
+/// An address that [`listener`] would use, for another process to listen on.
 pub(crate) fn address(wanted: Option<u16>, whose: &str, steps: &Steps) -> anyhow::Result<SocketAddr> {
     Ok(listener(wanted, whose, steps)?.local_addr()?)
 }
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_free_port_is_used_as_wanted() {
-        // Another process may take a free port at any time, though hardly every time.
+        // Another process may take a free port at any time, but hardly at every attempt.
         let is_used = |_| {
             let free = address(None, "it", &Steps::hidden()).unwrap().port();
             address(Some(free), "it", &Steps::hidden()).unwrap().port() == free

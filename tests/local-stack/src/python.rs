@@ -1,4 +1,4 @@
-//! The Python that MiniStack and the deployment run in.
+//! The Python environment that MiniStack and the deployment run in.
 
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
@@ -18,13 +18,13 @@ use crate::steps::Step;
 
 const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 
-/// The virtual environment's own interpreter, made ready under `folder`.
+/// Sets up a virtual environment under `folder` and returns its interpreter.
 ///
-/// Made anew only when the requirements or the interpreter changed; a set-up that was cut short is done again, and two
-/// processes that ask at once share one set-up.
+/// The environment is made again only when the requirements or the interpreter have changed. An interrupted set-up is
+/// repeated. Two processes that ask at the same time share one set-up.
 ///
 /// # Errors
-/// When Python 3.10 or later is missing, or its packages cannot be installed: says what to install.
+/// When Python 3.10 or later is missing, or its packages cannot be installed. The error says what to install.
 pub(crate) async fn environment(folder: &Path, step: &mut Step) -> anyhow::Result<PathBuf> {
     let system = find().await?;
     tokio::fs::create_dir_all(folder).await.with_context(|| format!("could not make {}", folder.display()))?;
@@ -46,7 +46,7 @@ pub(crate) async fn environment(folder: &Path, step: &mut Step) -> anyhow::Resul
     command.arg(&system).args(["-m", "venv"]).arg(&home);
     complete(command).await.with_context(|| format!("{} could not make {}", system.display(), home.display()))?;
     install(&system, &python, &folder.join("requirements.txt"), step).await?;
-    // Last of all, so that it is there only when everything else is.
+    // The marker is written last, so that it exists only when the environment is complete.
     tokio::fs::write(&marker, wanted).await.with_context(|| format!("could not write {}", marker.display()))?;
     Ok(python)
 }
@@ -54,7 +54,7 @@ pub(crate) async fn environment(folder: &Path, step: &mut Step) -> anyhow::Resul
 /// Runs a program that reads a request from its standard input and writes the answer to its standard output, both JSON.
 ///
 /// # Errors
-/// When the program fails: with what it has to say about it.
+/// When the program fails. The error has its own explanation.
 pub(crate) async fn ask<A: DeserializeOwned>(
     python: &Path,
     program: &str,
@@ -66,12 +66,12 @@ pub(crate) async fn ask<A: DeserializeOwned>(
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut program = command.spawn().with_context(|| format!("could not start {}", python.display()))?;
     let mut input = program.stdin.take().context("the program's input is piped")?;
-    // A program that ends before it read everything says why on its standard error.
+    // A program that ends before it has read its input explains that on its standard error.
     let _ = input.write_all(&request).await;
     drop(input);
     let output = program.wait_with_output().await.context("could not wait for a program")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-    serde_json::from_slice(&output.stdout).context("a program's answer is not what was agreed")
+    serde_json::from_slice(&output.stdout).context("a program's answer does not have the expected format")
 }
 
 /// The machine's Python.
@@ -100,7 +100,7 @@ pub(crate) async fn find() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Changes with the requirements and with the interpreter.
+/// A text that changes with the requirements and with the interpreter.
 async fn fingerprint(system: &Path) -> anyhow::Result<String> {
     let version = run(system, ["-I", "-S", "-c", "import sys; print(sys.version, sys.executable)"]).await?;
     let digest = Sha256::new().chain_update(REQUIREMENTS).chain_update(&version.stdout).finalize();
@@ -124,7 +124,7 @@ async fn lock(path: &Path, step: &mut Step) -> anyhow::Result<File> {
     }
 }
 
-/// Debian ships Python without what makes a virtual environment.
+/// Debian ships Python without the module that makes virtual environments.
 async fn ensure_venv_module(system: &Path, step: &mut Step) -> anyhow::Result<()> {
     if has_venv_module(system).await? {
         return Ok(());
@@ -191,7 +191,7 @@ async fn install(system: &Path, python: &Path, requirements: &Path, step: &mut S
     Ok(())
 }
 
-/// Runs a command that matters only by whether it succeeds; what it said last is the error if it does not.
+/// Runs a command of which only the success matters. If it fails, the error has its last lines.
 async fn complete(mut command: Command) -> anyhow::Result<()> {
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut kept = Kept::spawn(command)?;
@@ -200,7 +200,7 @@ async fn complete(mut command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads to the end and keeps what people look at first.
+/// Reads to the end and keeps the last lines.
 async fn last_lines(stream: Option<tokio::process::ChildStderr>) -> String {
     const KEPT: usize = 20;
     let Some(stream) = stream else { return String::new() };

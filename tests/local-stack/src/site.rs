@@ -1,4 +1,4 @@
-//! The demonstration site: an application form as a company's website has one, and the applicant's mailbox.
+//! The demonstration site: an application form like one of a company's website, and the applicant's mailbox.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use time::macros::format_description;
 use crate::webhooks::Secret;
 use crate::{account, openapi};
 
-/// Where everything is that the pages speak of.
+/// The addresses that the pages show.
 #[derive(Clone)]
 pub(crate) struct Places {
     pub(crate) api_url: String,
@@ -30,7 +30,7 @@ pub(crate) struct Places {
 pub(crate) struct Site {
     pub(crate) places: Places,
     pub(crate) emulator: Arc<Emulator>,
-    /// By which the API knows this server.
+    /// The secret by which the API recognises this server.
     pub(crate) secret: Secret,
     policy: HeaderValue,
 }
@@ -42,7 +42,7 @@ pub(crate) async fn serve(
     emulator: Arc<Emulator>,
     secret: Secret,
 ) -> anyhow::Result<()> {
-    // A browser holds the redirect after a form against `form-action` too, and that comes back to this site.
+    // A browser also checks the redirect after a form against `form-action`, and that redirect leads to this site.
     let policy = format!(
         "default-src 'none'; style-src 'self'; frame-src 'self'; form-action 'self' {}; base-uri 'none'; frame-ancestors 'none'",
         places.api_url
@@ -66,12 +66,12 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// Adds the headers of every page; what a page says itself about its policy stands.
+/// Adds the headers of every page. A page's own policy is kept.
 async fn guarded(State(site): State<Site>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(site.policy);
-    // Mails hold login links.
+    // Mails contain login links.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
@@ -110,7 +110,7 @@ async fn thank_you() -> Response {
     page(StatusCode::OK, &ThankYou)
 }
 
-/// What the pages show of a mail.
+/// The parts of a mail that the pages show.
 struct Shown {
     id: String,
     sender: String,
@@ -150,12 +150,13 @@ async fn mail(State(site): State<Site>, Path(id): Path<String>) -> Response {
     }
 }
 
-/// The mail's own HTML, as untrusted as a mail is: it runs nothing, loads nothing, and its links open in the whole window.
+/// The mail's own HTML, which is not trusted: it runs no script, loads no resource, and its links open in the whole
+/// window.
 async fn mail_content(State(site): State<Site>, Path(id): Path<String>) -> Response {
     const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; \
                           frame-ancestors 'self'; sandbox allow-top-navigation-by-user-activation";
     let Some(mail) = site.emulator.mails().into_iter().find(|mail| mail.id == id) else { return not_found().await };
-    // A parser folds the mail's own <!doctype>, <html> and <head> into what it has begun here.
+    // A parser merges the mail's own <!doctype>, <html> and <head> into the document that begins here.
     let document = format!("<!doctype html><meta charset=\"utf-8\"><base target=\"_top\">{}", mail.html);
     ([(CONTENT_SECURITY_POLICY, POLICY)], Html(document)).into_response()
 }

@@ -1,4 +1,4 @@
-//! The main job, driven by HTTP as an applicant's browser drives it: form, mail, link, portal.
+//! The main path over HTTP, as an applicant's browser takes it: form, mail, link, portal.
 
 use std::time::{Duration, Instant};
 
@@ -26,18 +26,18 @@ const FIELDS: [(&str, &str); 6] = [
     ("website", ""),
 ];
 
-/// The function whose log tells why nothing comes of an application.
+/// The function whose log explains why an application fails.
 const WORKER: &str = "InvitationFunction";
 
-/// How long each thing may take that happens by itself.
+/// How long to wait for an event that follows by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How much longer it may take once the worker has logged an error: a retry may mend it.
+/// How much longer to wait once the worker has logged an error, because a retry may succeed.
 const PATIENCE_AFTER_AN_ERROR: Duration = Duration::from_secs(3);
 
-/// Takes one applicant from the form to the portal and returns a table of what happened when.
+/// Takes one applicant from the form to the portal and returns a table of the events with their times.
 ///
 /// # Errors
-/// Within about a minute: what was expected, what happened instead and what the worker has logged about it.
+/// Within about a minute. The error says what was expected, what happened instead and what the worker has logged.
 pub async fn run(stack: &LocalStack) -> anyhow::Result<String> {
     let start = OffsetDateTime::now_utc();
     apply(stack).await.context("the application was not accepted")?;
@@ -51,11 +51,11 @@ pub async fn run(stack: &LocalStack) -> anyhow::Result<String> {
     Ok(timeline(&moments, start))
 }
 
-/// Fills in the form of the site and follows where the answer leads.
+/// Fills in the form of the site and follows the redirect of the answer.
 async fn apply(stack: &LocalStack) -> anyhow::Result<()> {
     let mut browser = Browser::new();
     let form = browser.get(&format!("{}/apply", stack.site_url())).await?;
-    let action = attribute(&form.body, "action").context("the form says no address to post to")?;
+    let action = attribute(&form.body, "action").context("the form has no address to post to")?;
     for (name, _) in FIELDS {
         ensure!(form.body.contains(&format!("name=\"{name}\"")), "the form has no field {name}");
     }
@@ -95,7 +95,7 @@ async fn open(stack: &LocalStack, mail: &Mail) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for something that happens by itself.
+/// Waits for an event that follows by itself.
 async fn await_event(stack: &LocalStack, event: Event, expected: &str) -> anyhow::Result<()> {
     let mut moments = stack.moments();
     let mut deadline = Instant::now() + PATIENCE;
@@ -103,7 +103,7 @@ async fn await_event(stack: &LocalStack, event: Event, expected: &str) -> anyhow
     loop {
         let happened = moments.wait_for(|moments| moments.iter().any(|moment| moment.event == event));
         if let Ok(happened) = tokio::time::timeout(Duration::from_millis(250), happened).await {
-            happened.map(drop).context("nobody watches LeadSquared any more")?;
+            happened.map(drop).context("the observer of LeadSquared has ended")?;
             return Ok(());
         }
         let errors = stack.logs().errors(WORKER).await?;
@@ -117,11 +117,11 @@ async fn await_event(stack: &LocalStack, event: Event, expected: &str) -> anyhow
     }
 }
 
-/// What the worker's log has to say.
+/// A summary of the worker's log.
 fn told(errors: &[String], log: &[String]) -> String {
     const SHOWN: usize = 10;
     if let Some(error) = errors.last() {
-        return format!("The worker says: {error}");
+        return format!("The worker's last error: {error}");
     }
     if log.is_empty() {
         return "The worker was never called: is the queue its event source?".to_owned();
@@ -130,7 +130,7 @@ fn told(errors: &[String], log: &[String]) -> String {
     format!("The worker logged no error; its last lines are:\n  {}", last.join("\n  "))
 }
 
-/// As much of a browser as the job needs: it keeps cookies and follows redirects.
+/// A minimal browser: it keeps cookies and follows redirects.
 struct Browser {
     client: Client,
     cookies: Vec<(String, String)>,
@@ -168,9 +168,9 @@ impl Browser {
                 let pairs: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 request = request.header(COOKIE, pairs.join("; "));
             }
-            // A link is a secret and stays out of every message.
+            // A link is a secret, so no error text contains it.
             let request =
-                request.body(Body::from(fields.take().unwrap_or_default())).context("an address is no URL")?;
+                request.body(Body::from(fields.take().unwrap_or_default())).context("an address is not a URL")?;
             let response = self.client.request(request).await.context("no answer")?;
             for cookie in response.headers().get_all(SET_COOKIE) {
                 let pair = cookie.to_str().ok().and_then(|cookie| cookie.split(';').next()?.split_once('='));
@@ -180,7 +180,7 @@ impl Browser {
             }
             let status = response.status();
             if let Some(location) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
-                url = target(&url, location.to_str().context("a redirect to no address")?);
+                url = target(&url, location.to_str().context("a redirect without a valid address")?);
                 method = Method::GET;
                 continue;
             }
@@ -192,7 +192,7 @@ impl Browser {
     }
 }
 
-/// Where a redirect leads: an address of its own or a path on the same host.
+/// The target of a redirect: a full address or a path on the same host.
 fn target(from: &str, location: &str) -> String {
     if !location.starts_with('/') {
         return location.to_owned();
@@ -202,12 +202,12 @@ fn target(from: &str, location: &str) -> String {
     format!("{}{location}", &from[..end])
 }
 
-/// The first attribute of that name, as a browser understands it.
+/// The value of the first attribute with this name, as a browser reads it.
 fn attribute(html: &str, name: &str) -> Option<String> {
     attributes(html, name).into_iter().next()
 }
 
-/// The values of every attribute of that name, character references resolved where these pages and mails use them.
+/// The values of all attributes with this name. The character references that these pages and mails use are resolved.
 fn attributes(html: &str, name: &str) -> Vec<String> {
     let opening = format!("{name}=\"");
     let values = html.split(&opening).skip(1).filter_map(|rest| rest.split('"').next());
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_failure_tells_the_last_error_or_else_the_last_lines() {
         let log = ["START".to_owned(), "END\n".to_owned()];
-        assert_eq!(told(&["first".to_owned(), "last".to_owned()], &log), "The worker says: last");
+        assert_eq!(told(&["first".to_owned(), "last".to_owned()], &log), "The worker's last error: last");
         assert!(told(&[], &log).ends_with("\n  START\n  END"));
         assert!(told(&[], &[]).contains("never called"));
     }

@@ -1,10 +1,10 @@
-//! What a person sees while the stack starts: one line per step, with its time.
+//! The progress on the terminal while the stack starts: one line per step, with its time.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Where steps are shown: spinners on a terminal, plain lines elsewhere, always on standard error.
+/// The display of steps on standard error: spinners on a terminal, plain lines elsewhere.
 #[derive(Clone)]
 pub struct Steps {
     bars: MultiProgress,
@@ -18,7 +18,7 @@ enum Shown {
     Never,
 }
 
-/// How often a step that is not on a terminal says how far it is.
+/// How often a step reports its progress when standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
 impl Steps {
@@ -29,7 +29,7 @@ impl Steps {
         Self { bars, shown }
     }
 
-    /// Steps that nobody sees, for tests.
+    /// Hidden steps, for tests.
     pub fn hidden() -> Self {
         Self { bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()), shown: Shown::Never }
     }
@@ -53,7 +53,7 @@ impl Steps {
         step
     }
 
-    /// Begins a step that counts up to a total and shows how far it is as a bar.
+    /// Begins a step that counts up to a total and shows a progress bar.
     pub fn begin_counting(&self, name: &str, total: u64) -> Step {
         let step = self.begin(name);
         step.bar.set_style(
@@ -70,7 +70,7 @@ impl Steps {
     /// A line above the steps that are under way.
     pub fn say(&self, line: &str) {
         match self.shown {
-            // A failed write to a terminal that went away is nobody's concern any more.
+            // A write fails if the terminal was closed. That failure does not matter.
             Shown::AsSpinners => drop(self.bars.println(line)),
             Shown::AsLines => drop(std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes())),
             Shown::Never => {}
@@ -84,7 +84,7 @@ impl Default for Steps {
     }
 }
 
-/// A step under way; dropped before [`Step::done`], it has failed or was interrupted.
+/// A step under way. If it is dropped before [`Step::done`], it has failed or was interrupted.
 pub struct Step {
     steps: Steps,
     bar: ProgressBar,
@@ -95,7 +95,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Says how far the step is, for example `crate 12 of 340`.
+    /// Shows the progress of the step, for example `crate 12 of 340`.
     pub fn note(&mut self, progress: &str) {
         self.bar.set_message(progress.to_owned());
         if self.steps.shown == Shown::AsLines && self.said.elapsed() >= LINE_EVERY {
@@ -104,7 +104,7 @@ impl Step {
         }
     }
 
-    /// How far a step is that counts.
+    /// Sets the count of a counting step.
     pub fn reach(&self, count: u64) {
         self.bar.set_position(count);
     }
@@ -114,7 +114,7 @@ impl Step {
         self.steps.say(line);
     }
 
-    /// The step succeeded.
+    /// Marks the step as successful.
     pub fn done(mut self) {
         self.succeeded = true;
     }

@@ -1,4 +1,4 @@
-//! LeadSquared calls the functions here as it does on AWS: by webhooks that its API was asked for.
+//! Sets up LeadSquared's webhooks through its API, so that LeadSquared calls the functions as it does on AWS.
 
 use anyhow::{Context, ensure};
 use leadsquared::crm::WebhookEvent;
@@ -7,30 +7,30 @@ use leadsquared::{Client, Keys, Options};
 use leadsquared_emulator::{Emulator, WebhookStatus};
 use sha2::{Digest, Sha256};
 
-/// What proves to the functions that a request is LeadSquared's, or the site's.
+/// A secret that proves to the functions that a request comes from LeadSquared, or from the site.
 #[derive(Clone)]
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// A new one.
+    /// A new random secret.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let mut bits = [0; 32];
         getrandom::fill(&mut bits).context("the system gave no random bits")?;
         Ok(Self(hex::encode(bits)))
     }
 
-    /// What goes into a header.
+    /// The text for a header.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
-    /// What the functions know of it.
+    /// The hash that the functions know.
     pub(crate) fn hash(&self) -> String {
         hex::encode(Sha256::digest(&self.0))
     }
 }
 
-/// Asks LeadSquared for the webhook that the template's rule needs.
+/// Creates the webhook in LeadSquared that the template's rule needs.
 pub(crate) async fn set_up(emulator: &Emulator, api_url: &str, secret: Secret) -> anyhow::Result<()> {
     let (access_key, secret_key) = emulator.keys();
     let keys = Keys { access_key: access_key.into(), secret_key: secret_key.into() };

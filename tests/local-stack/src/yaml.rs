@@ -1,13 +1,13 @@
-//! YAML as JSON.
+//! Converts YAML to JSON.
 
 use anyhow::{Context, bail};
 use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
 use serde_json::{Value, json};
 
-/// The one document in a text. CloudFormation's short tags are written out: `!Ref X` is `{"Ref": "X"}`.
+/// Reads the only document of a text. CloudFormation's short tags are expanded: `!Ref X` is `{"Ref": "X"}`.
 ///
 /// # Errors
-/// When it is no YAML, not one document, or holds what JSON cannot.
+/// When the text is not YAML, does not have exactly one document, or has a value without a counterpart in JSON.
 pub fn read(text: &str) -> anyhow::Result<Value> {
     match &*YamlOwned::load_from_str(text)? {
         [document] => json(document),
@@ -25,7 +25,7 @@ fn json(node: &YamlOwned) -> anyhow::Result<Value> {
         YamlOwned::Sequence(items) => items.iter().map(json).collect::<anyhow::Result<_>>()?,
         YamlOwned::Mapping(entries) => {
             let entries = entries.iter().map(|(key, value)| {
-                let name = key.as_str().with_context(|| format!("the key {key:?} is no text"))?;
+                let name = key.as_str().with_context(|| format!("the key {key:?} is not a text"))?;
                 anyhow::Ok((name.to_owned(), json(value)?))
             });
             Value::Object(entries.collect::<anyhow::Result<_>>()?)

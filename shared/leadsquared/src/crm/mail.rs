@@ -14,17 +14,17 @@ use crate::wire::Endpoint;
 /// contain a login link.
 #[derive(Clone)]
 pub struct EmailToLead {
-    /// Who it is from: always a user of the account.
+    /// The sender, always a user of the account.
     pub sender: Sender,
-    /// Who gets it: always a lead.
+    /// The recipient, always a lead.
     pub recipient: Recipient,
     /// Schema names of the fields whose addresses it goes to. Empty means **every** address stored on the lead.
     pub recipient_fields: Vec<String>,
-    /// Who gets a copy.
+    /// The recipients of a copy.
     pub cc: Option<EmailAddress>,
     /// The subject line.
     pub subject: String,
-    /// What it says.
+    /// The content.
     pub content: Content,
     /// Whether LeadSquared appends its footer, with the link to unsubscribe.
     pub include_footer: bool,
@@ -60,7 +60,7 @@ impl fmt::Debug for EmailToLead {
     }
 }
 
-/// Who a mail is from.
+/// The sender of a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sender {
     /// The user whose keys are used.
@@ -73,7 +73,7 @@ pub enum Sender {
     UserEmail(EmailAddress),
 }
 
-/// Who a mail goes to.
+/// The recipient of a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipient {
     /// The lead that has this address.
@@ -82,14 +82,14 @@ pub enum Recipient {
     Lead(LeadId),
 }
 
-/// What a mail says.
+/// The content of a mail.
 #[derive(Clone)]
 pub enum Content {
-    /// The whole mail, in two forms.
+    /// The whole mail, in two formats.
     Html {
-        /// For readers that show formatting.
+        /// For mail programs that show formatting.
         html: String,
-        /// For those that do not.
+        /// For mail programs that do not.
         text: String,
     },
     /// A template from the account's e-mail library.
@@ -109,7 +109,7 @@ impl fmt::Debug for Content {
 }
 
 /// LeadSquared's receipt for a mail. It does not say whether the mail was delivered. The shape is from public clients,
-/// so every part is optional: LeadSquared has accepted the mail if the answer is no failure.
+/// so every part is optional: LeadSquared has accepted the mail unless the answer is a failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct SentEmail {

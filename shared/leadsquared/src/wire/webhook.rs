@@ -115,12 +115,13 @@ impl Change {
 /// Why a body, or one element of it, is no event. It shows nothing of the body but LeadSquared's own names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// The event is of a type that is not read here.
+    /// The webhook is for another event: LeadSquared's, or none that is known.
     #[error(
-        "the event type is {0}, but it must be lead create, update, field, stage, owner or score change, activity create or \
-         update"
+        "the webhook is for {}, but it must be for lead create, update, field, stage, owner or score change, activity \
+         create or update",
+        .0.map_or("an unknown event", EventType::name)
     )]
-    OtherEvent(String),
+    OtherEvent(Option<EventType>),
     /// Neither JSON nor a form.
     #[error(
         "the body must be a JSON object or array, or a form with one: reading it stopped at line {line}, column {column}"
@@ -207,11 +208,7 @@ impl Kind {
             Some(EventType::LeadOwnerChange) => Ok(Kind::Changed(Some(OWNER_ID))),
             Some(EventType::LeadScoreChange) => Ok(Kind::Changed(Some(SCORE))),
             Some(EventType::ActivityCreate | EventType::ActivityUpdate) => Ok(Kind::Activity),
-            _ => {
-                let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-                let name = Some(event_type).filter(|text| text.len() <= 40 && is_name(text));
-                Err(Malformed::OtherEvent(name.unwrap_or("something else").to_owned()))
-            }
+            other => Err(Malformed::OtherEvent(other)),
         }
     }
 }
@@ -558,8 +555,8 @@ mod tests {
             (b"canary=1&b=2", None, place(1, 1)),
             (b"\xff\xfe", None, place(1, 1)),
             (b"7", None, Malformed::NoObject),
-            (b"{}", Some("Task_Create"), Malformed::OtherEvent("Task_Create".to_owned())),
-            (b"{}", Some("canary<@>"), Malformed::OtherEvent("something else".to_owned())),
+            (b"{}", Some("Task_Create"), Malformed::OtherEvent(Some(EventType::TaskCreate))),
+            (b"{}", Some("canary"), Malformed::OtherEvent(None)),
         ] {
             let malformed = read(body, event_type).unwrap_err();
             assert_eq!(malformed, expected);

@@ -1,4 +1,4 @@
-//! Every file in `contract/`: the request the client makes, and what it makes of each answer.
+//! Checks every file in `contract/`: the client's request, and how it decodes each answer.
 
 use std::collections::BTreeMap;
 use std::fs;

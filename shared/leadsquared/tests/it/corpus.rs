@@ -1,4 +1,4 @@
-//! What fuzzing started from and what it brought to light, replayed.
+//! Replays the seeds and the findings of fuzzing.
 
 use std::fs;
 use std::path::Path;

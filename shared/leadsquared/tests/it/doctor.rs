@@ -26,7 +26,7 @@ fn wanted() -> Wanted {
     }
 }
 
-/// An account whose one user has `role`, at whatever host it is asked.
+/// An account whose only user has `role`. It answers at every host.
 fn account(role: &'static str) -> Fake {
     Fake::start(move |request| answer(request, role))
 }
@@ -73,7 +73,7 @@ async fn wrong(client: &Client, wanted: &Wanted) -> Vec<Finding> {
     findings.into_iter().filter(Finding::is_wrong).collect()
 }
 
-/// The one thing that is wrong, and what is said about it.
+/// The only faulty subject, and the text about it.
 async fn only_wrong(client: &Client, wanted: &Wanted) -> (Subject, String, String) {
     let mut wrong = wrong(client, wanted).await;
     assert_eq!(wrong.len(), 1, "{wrong:?}");
@@ -205,7 +205,7 @@ async fn another_name_of_this_machine_is_no_other_region() {
     assert_eq!(wrong(&client(&fake), &wanted()).await, []);
 }
 
-/// Runs the example with these settings; its exit status, and what it prints.
+/// Runs the example with these settings and returns its exit status and output.
 fn run(api: &str, portal_api: &str, secret_key: &str) -> (Option<i32>, String, String) {
     // Beside the folder of this test; `cargo test` builds examples first.
     let example = env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/doctor");

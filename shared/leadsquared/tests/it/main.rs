@@ -34,7 +34,7 @@ fn keys() -> Keys {
     Keys { access_key: ACCESS_KEY.into(), secret_key: SECRET_KEY.into() }
 }
 
-/// What must never be printed; the samples in `contract/` contain all of it.
+/// The texts that must never be printed. The samples in `contract/` contain all of them.
 const PRIVATE: [&str; 9] = [
     "0123456789abcdef",
     "accessKey",
@@ -47,7 +47,7 @@ const PRIVATE: [&str; 9] = [
     "tenant-key",
 ];
 
-/// Neither the error nor anything it stems from prints what is private.
+/// Checks that neither an error nor its sources print a private text.
 fn assert_tells_nothing(error: &Error) {
     let mut text = format!("{error:?} {error:#?}");
     let mut cause: Option<&dyn std::error::Error> = Some(error);

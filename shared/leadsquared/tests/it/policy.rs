@@ -1,4 +1,4 @@
-//! What the client does around a call: credentials, repeats, deadlines, admission.
+//! Tests of the client's policies around a call: credentials, repeats, deadlines, admission.
 
 use std::future::ready;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -46,7 +46,7 @@ fn lead_key() -> Reply {
     Reply::Answer(200, format!(r#"{{"AuthKey":"bGVhZC+key/A==","LeadId":"{LEAD}"}}"#))
 }
 
-/// Answers everything well.
+/// A fake that answers every call with success.
 fn healthy() -> Fake {
     Fake::start(|request| match request.path() {
         REGISTER => registered(),
@@ -56,7 +56,7 @@ fn healthy() -> Fake {
     })
 }
 
-/// Time that stands still until it is moved.
+/// A clock that stands still until a test moves it.
 #[derive(Clone)]
 struct Clock {
     start: Instant,
@@ -308,7 +308,7 @@ async fn a_deadline_cuts_a_call_that_is_under_way() {
     assert_eq!(fake.count(BY_EMAIL), 1, "no time is left for a repeat");
 }
 
-/// Writes down what it is asked and told.
+/// Records every request for a slot, and every report of a rate limit.
 #[derive(Default)]
 struct Doorkeeper {
     asked: Mutex<Vec<Lane>>,

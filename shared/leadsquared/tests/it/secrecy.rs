@@ -1,4 +1,4 @@
-//! No value prints what it holds.
+//! Checks that no value prints its content.
 
 use leadsquared::crm::{
     Activity, Content, EmailToLead, Lead, NewActivity, NewWebhook, Recipient, Sender, User, Webhook, WebhookEvent,

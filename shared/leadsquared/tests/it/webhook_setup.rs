@@ -1,4 +1,4 @@
-//! The `webhooks` example; what it does to an account is tested against the emulator, in the workspace's own tests.
+//! Tests of the `webhooks` example. The workspace's own tests check its effect on an account against the emulator.
 
 use std::env;
 use std::fs;
@@ -21,7 +21,7 @@ fn run(api: &str, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(printed).unwrap())
 }
 
-/// A file of its own for each test, below the folder that cargo gives tests.
+/// A separate file for each test, below cargo's folder for tests.
 fn file(name: &str) -> String {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("webhooks-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();

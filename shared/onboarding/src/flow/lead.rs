@@ -61,7 +61,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         Ok(Some(leads.into_iter().find(is_same).ok_or(Rejection::IdentityMismatch)?))
     }
 
-    /// Whether a lead that was found carries the mark. Without one, an attempt of ours may have made it all the same.
+    /// Whether a lead that was found carries the mark. An earlier attempt may have created the lead without one.
     pub(super) fn mark_of(&self, lead: &Lead) -> MarkSent {
         if lead.field_ignoring_case(&self.marking.field).is_some() { MarkSent::Yes } else { MarkSent::No }
     }

@@ -14,7 +14,7 @@ use crate::{Crm, Ledger, LinkMode, Mail, MarkSent, Pointer, Rejection};
 /// How long LeadSquared's own key opens the portal (<https://apidocs.leadsquared.com/portal-auto-login/>).
 const KEY_VALID_FOR: Duration = Duration::from_secs(4 * 60 * 60);
 
-/// A link, how long it works, and what it points at if it is an on-click link.
+/// A link, how long it works, and the pointer of an on-click link.
 pub(super) struct MailedLink {
     pub(super) link: LoginLink,
     pub(super) valid_for: Duration,
@@ -57,14 +57,14 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             if !record.registered {
                 record.mark = MarkSent::NotNeeded;
             }
-            // Also if Register's answer was lost: the webhook comes all the same.
+            // The registration is also recorded if Register's answer was lost, because the webhook arrives anyway.
             record.registered = true;
         };
         let password = work.attempt.password.clone();
         match portal_key(self.crm, lead, &person.email, password, registered).await {
             Ok(key) => Ok(key),
             Err(PortalKeyError::Key(Error::NoSuchLead)) => {
-                // Deleted since an earlier attempt found it: the next attempt starts over.
+                // The lead was deleted after an earlier attempt found it. The next attempt starts over.
                 work.record.lead = None;
                 Err(Stop::Postponed(Postponed::LeadSquared { step: STEP, source: Error::NoSuchLead }))
             }

@@ -11,8 +11,8 @@ use crate::{
     Action, Booking, Crm, Ledger, Letter, Mail, MailBook, MailError, Outcome, Record, Rejection, Suppression, Whom,
 };
 
-/// At this number of mails of unknown fate no further one is sent: one may be repeated, and a third could be one too
-/// many.
+/// After this many mails with an unknown result no further mail is sent. One mail may be repeated, but a third could be
+/// one too many.
 const UNRESOLVED_MAILS: u32 = 2;
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
@@ -23,8 +23,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let is_served = |book: &MailBook| self.mail_limits.is_served(book, invitation.received_at, now);
         let names_lead = matches!(invitation.whom, Whom::Lead(_));
         if invitation.action == Action::MailLink && (names_lead || is_served(&book)) {
-            // An applicant who pressed twice holds a used link seconds after its mail, and needs the next one. The
-            // ledger keeps used links by lead.
+            // An applicant who pressed twice has a used link seconds after its mail, and needs another one. The ledger
+            // keeps used links by lead.
             let lead = self.find_or_register_lead(work, person).await?;
             book.link_used = self.ledger.newest_link_used(&lead).await.map_err(Stop::ledger)?;
         }
@@ -63,7 +63,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         record.unresolved_mails += 1;
         match self.ledger.begin_mail(invitation, &attempt.lease, record, booking, link.pointer.as_ref()).await {
             Ok(true) => Ok(()),
-            // Certainly not written, so not begun either.
+            // The ledger certainly did not write it, so the mail is not begun either.
             Ok(false) => {
                 record.unresolved_mails -= 1;
                 record.unused_mail = unused_before;

@@ -1,4 +1,4 @@
-//! What keeps an attempt from going on: an end, or an obstacle that may pass.
+//! Why an attempt stops: the invitation has ended, or a failure may pass.
 
 use std::error::Error as StdError;
 
@@ -7,18 +7,18 @@ use time::OffsetDateTime;
 
 use crate::{Outcome, Rejection};
 
-/// The invitation is not done, and nothing of it is lost: it has to be tried again.
+/// The invitation is not finished, and nothing of it is lost. It must be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum Postponed {
     /// Another attempt at the same invitation is under way.
     #[error("another attempt at this invitation is under way")]
     Held,
-    /// LeadSquared did not do what was asked, or it is unknown whether it did.
+    /// A call of LeadSquared failed, or its result is unknown.
     #[error("{step} did not succeed")]
     LeadSquared {
-        /// What was asked, in words.
+        /// The purpose of the call, in words.
         step: &'static str,
-        /// Why it did not succeed.
+        /// Why the call failed.
         #[source]
         source: Error,
     },
@@ -31,10 +31,10 @@ pub enum Postponed {
         /// When the next day begins.
         until: OffsetDateTime,
     },
-    /// Another mail to the person was begun, or the day's last mail was, just before this one.
+    /// Just before this mail, another mail to the person was begun, or the last mail of the day's budget.
     #[error("another mail was begun at the same moment")]
     MailBookChanged,
-    /// A newer function asks for something that this worker does not do yet.
+    /// A newer function asks for a feature that this worker does not have yet.
     #[error("this worker does not append activities: deploy the newer worker")]
     NotSupported,
     /// The ledger could not be read or written.
@@ -80,12 +80,12 @@ impl Stop {
         Self::Postponed(Postponed::ledger(error))
     }
 
-    /// A refusal for good, with LeadSquared's `ExceptionType` or our word for it.
+    /// A final refusal, with LeadSquared's `ExceptionType` or our own word for it.
     pub(super) fn refused(exception_type: impl Into<String>) -> Self {
         Rejection::Refused { exception_type: exception_type.into() }.into()
     }
 
-    /// An error that no step has an answer to. It is final only if neither time nor an operator can change it.
+    /// An error that no step handles. It is final only if neither time nor an operator can change it.
     pub(super) fn because(step: &'static str, error: Error) -> Self {
         if error.is_transient() || error.is_configuration() {
             return Self::Postponed(Postponed::LeadSquared { step, source: error });

@@ -1,6 +1,7 @@
 //! Registering a new lead, step by step without what LeadSquared refuses: the person must not be lost because of it.
 
 use leadsquared::portal::Registration;
+use leadsquared::schema_name::EMAIL_ADDRESS;
 use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password};
 
 use super::person::Person;
@@ -66,7 +67,7 @@ impl<'a> NewLead<'a> {
     fn of(work: &'a mut Work<'_>, person: &Person, marking: &'a Marking) -> Self {
         let (invitation, attempt) = (work.invitation, work.attempt);
         // The address comes first, because LeadSquared matches by the first unique identifier in the list.
-        let mut fields = Attributes::new().with("EmailAddress", person.email.expose());
+        let mut fields = Attributes::new().with(EMAIL_ADDRESS, person.email.expose());
         // The mark is part of the call that makes the lead, so that no lead of a form is ever without it.
         fields.set(marking.field.as_str(), Unproven::new(attempt.chosen_password.is_some()).to_string());
         for (name, value) in invitation.attributes.iter().filter(|(name, _)| marking.permits(name)) {
@@ -129,8 +130,8 @@ impl<'a> NewLead<'a> {
         self.leave_out_mark()
     }
 
-    /// Leaves out the mark, and with it everything that must not be registered unmarked: identifiers go to the lead's
-    /// notes, where a counsellor sees them and nobody signs in by them; a typed password is dropped.
+    /// Leaves out the mark, and with it everything that must not be registered unmarked. Identifiers go to the lead's
+    /// notes, where a counsellor sees them and no sign-in uses them. A typed password is dropped.
     ///
     /// Fails if LeadSquared still refuses a field that is no longer sent.
     fn leave_out_mark(&mut self) -> Result<(), Stop> {
@@ -190,7 +191,7 @@ impl<'a> NewLead<'a> {
         self.is_bare = true;
         let fields = &mut self.registration.fields;
         let names: Vec<String> = fields.iter().map(|(name, _)| name.to_owned()).collect();
-        let rest = names.into_iter().filter(|name| name != "EmailAddress");
+        let rest = names.into_iter().filter(|name| name != EMAIL_ADDRESS);
         let taken: Vec<_> = rest.filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect();
         // Markup may be what LeadSquared refuses.
         let typed = listed(&taken).replace('<', "\u{2039}").replace('>', "\u{203a}");

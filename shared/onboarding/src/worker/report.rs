@@ -1,4 +1,4 @@
-//! What the worker reports of a delivery: the function makes log lines and metrics of it.
+//! The worker's reports about a delivery. The function turns them into log lines and metrics.
 
 use std::error::Error;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use crate::{Completion, Invitation, InvitationId, MalformedInvitation, Postponed
 pub enum Report<'a> {
     /// The message is not an invitation. It becomes a dead letter.
     Malformed(&'a MalformedInvitation),
-    /// A public form sent a password. It is not used, because anybody can type one beside another person's address.
+    /// A public form sent a password. It is not used, because any visitor can type a password beside another person's
+    /// address.
     PasswordDiscarded(InvitationId),
-    /// The chosen password cannot be opened. The invitation goes on with a random one.
+    /// The chosen password cannot be opened. The invitation continues with a random one.
     PasswordLost {
         /// The invitation.
         receipt: InvitationId,
@@ -31,10 +32,10 @@ pub enum Report<'a> {
         needs_operator: bool,
         /// The age of the message.
         age: Duration,
-        /// When the message is retried; `None` if it was tried for long enough and becomes a dead letter.
+        /// The wait before the next attempt; `None` if the message has reached its horizon and becomes a dead letter.
         retry_in: Option<Duration>,
     },
-    /// The message becomes a dead letter, and the ledger could not record it. The ledger catches up when the dead
+    /// The message becomes a dead letter, and the ledger could not record it. The ledger records it when the dead
     /// letter is put back.
     NotRecorded {
         /// The invitation, if the message says which it is.
@@ -50,7 +51,7 @@ pub enum Report<'a> {
         needs_operator: bool,
         /// The age of the message.
         age: Duration,
-        /// When the message is retried.
+        /// The wait before the next attempt.
         retry_in: Duration,
     },
     /// The message is done.

@@ -1,4 +1,4 @@
-//! What the worker needs of the world outside: implemented on AWS by the function, and in memory by the simulation.
+//! The services that the worker uses. The function implements them on AWS, the simulation in memory.
 
 use std::error::Error;
 use std::fmt;
@@ -11,14 +11,14 @@ use super::{DeadLetterReason, Report};
 use crate::retry::USUALLY_PASSES_WITHIN;
 use crate::{Crm, InvitationId, Ledger, Mail, SealedPassword};
 
-/// What the worker needs to handle one delivery.
+/// The services for one delivery.
 #[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
 pub trait Services {
-    /// The LeadSquared keys as they were read.
+    /// The LeadSquared keys.
     type Access;
     /// A LeadSquared client with these keys.
     type Crm: Crm;
-    /// What was done before.
+    /// The ledger, which knows the steps of earlier attempts.
     type Ledger: Ledger;
 
     /// Reads the LeadSquared keys, which may be cached.
@@ -36,10 +36,10 @@ pub trait Services {
     /// The ledger.
     fn ledger(&self) -> &Self::Ledger;
 
-    /// Whether only an operator can change what this error of the ledger is about.
+    /// Whether only an operator can remove the cause of this ledger error.
     fn is_ledger_broken(&self, error: &<Self::Ledger as Ledger>::Error) -> bool;
 
-    /// The time until the next day if a call was turned away because the day's calls are used up.
+    /// The time until the next day, if a call was refused because the day's calls are used up.
     fn until_next_day(&self, turned_away: &TurnedAway) -> Option<Duration>;
 
     /// Opens the password that was sealed as part of this invitation.
@@ -65,7 +65,7 @@ pub trait Services {
 /// Why a sealed password cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SealedPasswordError {
-    /// It will never open. The invitation goes on with a random password.
+    /// It can never be opened. The invitation continues with a random password.
     #[error(transparent)]
     Unusable(Box<dyn Error + Send + Sync>),
     /// It may open later.
@@ -73,7 +73,7 @@ pub enum SealedPasswordError {
     Unavailable(Unavailable),
 }
 
-/// A service did not do what the worker asked. Displays as the service's own error.
+/// The failure of a service. It displays as the service's own error.
 #[derive(Debug)]
 pub struct Unavailable {
     error: Box<dyn Error + Send + Sync>,

@@ -1,5 +1,5 @@
-//! The flow against a LeadSquared and a ledger in memory, with requests that fail and processes that die where a test
-//! wants them to.
+//! The flow against an in-memory LeadSquared and an in-memory ledger. A test chooses which requests fail and where the
+//! process crashes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,18 +22,18 @@ use crate::world::{LeadSquared, LedgerAway, MarkRefusal, Memory, Outside, Via, d
 const START: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 const LEASE: Duration = Duration::minutes(1);
 
-/// What happens to one request to the outside.
+/// What happens to one request to LeadSquared or to the ledger.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// The process dies before it is carried out.
+    /// The process crashes before the request is carried out.
     DieBefore,
-    /// The process dies after it was carried out, before the answer is in.
+    /// The process crashes after the request was carried out and before the answer arrives.
     DieAfter,
-    /// It is not carried out, and that is certain.
+    /// The request certainly is not carried out.
     NotSent,
-    /// It is carried out, and the answer does not arrive.
+    /// The request is carried out, and the answer is lost.
     AnswerLost,
-    /// It is not carried out, and the answer does not tell.
+    /// The request is not carried out, and the answer does not show that.
     Broken,
 }
 
@@ -46,7 +46,7 @@ struct World {
     memory: RefCell<Memory>,
     limits: MailLimits,
     on_click: Cell<bool>,
-    /// The message that is delivered.
+    /// The id of the delivered message.
     message: Cell<Uuid>,
     chosen_password: RefCell<Option<Password>>,
     marking: Marking,
@@ -57,8 +57,8 @@ impl World {
         START + self.now.get()
     }
 
-    /// One request to the outside: `work` is what it does, `unsure` the error when nobody can tell, `failed` when it
-    /// is certain that it did nothing.
+    /// One request to LeadSquared or to the ledger. `work` carries it out. `unsure` is the error for an unknown result,
+    /// `failed` the error for a request that certainly did nothing.
     async fn request<T, E>(
         &self,
         name: &'static str,
@@ -85,7 +85,7 @@ impl World {
         }
     }
 
-    /// One delivery of the message: `None` when the process died.
+    /// One delivery of the message: `None` when the process crashed.
     fn deliver(&self, invitation: &Invitation) -> Option<Result<Outcome, Postponed>> {
         let link = if self.on_click.get() { on_click() } else { direct() };
         let outside = Via(self);
@@ -112,7 +112,7 @@ impl World {
         Some(completion.map(|completion| completion.outcome))
     }
 
-    /// Deliveries as the queue makes them, two minutes apart, until one is done with.
+    /// Delivers the message every two minutes, as the queue does, until it has an outcome.
     fn deliver_until_done(&self, invitation: &Invitation) -> Outcome {
         for _ in 0..40 {
             if let Some(Ok(outcome)) = self.deliver(invitation) {
@@ -139,7 +139,7 @@ impl World {
         self.memory.borrow().items[&invitation.id].record.left_out.clone()
     }
 
-    /// How many invitations of the first day were accepted or ended so.
+    /// How many invitations of the first day were accepted (`accepted`) or ended with this outcome.
     fn count(&self, name: &str) -> i64 {
         self.memory.borrow().counts.get(&(START.date(), name.to_owned())).copied().unwrap_or_default()
     }
@@ -215,7 +215,7 @@ fn a_known_lead_gets_a_link_and_keeps_its_data() {
 
 #[test]
 fn a_lead_with_another_address_never_gets_a_link() {
-    // LeadSquared says that the lead exists, and has none with this address: it matched by something else.
+    // LeadSquared reports that the lead exists and finds none by this address: it matched another identifier.
     struct Impostor(World);
     impl Crm for Impostor {
         async fn register(&self, _: &Registration) -> Result<LeadId, Error> {
@@ -287,7 +287,7 @@ fn a_lead_that_is_named_gets_its_link_at_the_address_on_record() {
         ]
     );
     assert_eq!(world.leadsquared.borrow().mails, [lead]);
-    // It is one person with whoever applies with that address.
+    // An application with this lead's address is from the same person.
     assert_eq!(world.deliver_until_done(&asha()), Outcome::AlreadyInvited);
 }
 
@@ -353,7 +353,7 @@ fn whoever_has_used_up_a_fresh_link_gets_another_once_the_cool_down_is_over() {
         };
         assert_eq!(world.deliver(&ask(1, 0)).unwrap().unwrap(), Outcome::InvitedExisting);
         world.now.set(Duration::seconds(20));
-        // An unused link is what they asked for, a used one is not.
+        // An unused link serves the request; a used link does not.
         assert_eq!(world.deliver(&ask(2, 20)).unwrap().unwrap(), Outcome::AlreadyInvited);
         world.memory.borrow_mut().links_used.insert(lead, START);
         assert!(matches!(world.deliver(&ask(3, 20)).unwrap(), Err(Postponed::MailBookChanged)));
@@ -377,7 +377,7 @@ fn an_on_click_link_takes_one_call_and_points_at_the_lead() {
     assert_eq!(pointers[0].person, asha().person());
     assert_eq!((pointers[0].made_at, pointers[0].valid_until), (START, START + Duration::hours(1)));
 
-    // Who was a lead before is not made a portal user before they press the button.
+    // An existing lead becomes a portal user only when the applicant presses the button.
     let mei = world.add_lead(5, "mei@example.test", None, false);
     let application = invitation("mei@example.test", Attributes::new(), 3);
     assert_eq!(world.deliver_until_done(&application), Outcome::InvitedExisting);
@@ -407,7 +407,7 @@ fn a_field_that_leadsquared_does_not_know_loses_nobody() {
     assert_eq!(world.left_out(&asha()), ["FirstName"]);
 }
 
-/// The lead that an invitation led to: its phone number, its notes and its mark.
+/// The phone number, the notes and the mark of the lead of an invitation.
 fn lead_after(world: &World, invitation: &Invitation) -> (Option<String>, Option<String>, Option<String>) {
     assert_eq!(world.deliver_until_done(invitation), Outcome::Invited);
     let leadsquared = world.leadsquared.borrow();
@@ -499,7 +499,7 @@ fn a_lead_found_after_an_unknown_result_is_as_proven_as_its_mark_says() {
         if !has_mark {
             world.leadsquared.borrow_mut().mark_refusal = Some(MarkRefusal::Unknown);
         }
-        // The answer to the Register that makes the lead is lost.
+        // The answer of the Register call that creates the lead is lost.
         let register = if has_mark { 2 } else { 3 };
         world.faults.borrow_mut().insert(register, Fault::AnswerLost);
         world.deliver_until_done(&asha());
@@ -537,7 +537,7 @@ fn what_was_put_back_is_counted_under_its_new_outcome_alone() {
     world.leadsquared.borrow_mut().refused.insert("asha@example.test".to_owned());
     world.deliver_until_done(&asha());
     world.leadsquared.borrow_mut().refused.clear();
-    // Its first attempt fails, and it is still the rejected one.
+    // Its first attempt fails, so the count still shows it as rejected.
     let so_far = world.calls.borrow().len();
     world.faults.borrow_mut().insert(so_far + 2, Fault::NotSent);
     assert!(world.deliver(&asha()).unwrap().is_err());
@@ -582,7 +582,7 @@ fn strangers_use_up_nothing_of_what_somebody_gets_who_has_read_a_mail() {
         }
         assert_eq!(ask(Source::LinkRequest, &stranger), capped);
     }
-    // A day's mails are used up; whoever names a lead otherwise has read nothing.
+    // The day's mails are used up. A CRM or bus event that names the lead does not prove that its mailbox was read.
     world.now.set(Duration::hours(4));
     for source in [Source::Crm, Source::Bus] {
         assert_eq!(ask(source, &reader), capped);
@@ -612,8 +612,8 @@ fn a_mail_beyond_the_budget_waits_for_the_next_day() {
 #[test]
 fn mails_that_were_not_sent_use_up_neither_the_caps_nor_the_budget() {
     let world = World { limits: MailLimits { budget: 1, ..MailLimits::default() }, ..World::default() };
-    // The mail is request 5 of an attempt, and each attempt that fails there makes one more to let go: seven, and six
-    // for those that know the lead.
+    // The mail is request 5 of an attempt. An attempt that fails there makes one more request, to release the lease:
+    // seven in all, and six where the lead is known.
     for attempt in 0..10 {
         world.faults.borrow_mut().insert(5 + 6 * attempt, Fault::NotSent);
         assert!(world.deliver(&asha()).unwrap().is_err());
@@ -676,21 +676,22 @@ fn a_deleted_lead_is_registered_anew() {
 #[test]
 fn a_mail_of_unknown_fate_is_sent_once_more_and_never_a_third_time() {
     let world = World::default();
-    // The mail is request 5, and 4 requests come before it in each attempt after the first: claim, mail_book, key,
-    // begin_mail.
+    // The mail is request 5 of the first attempt. In later attempts four requests come before it: claim, mail_book, key
+    // and begin_mail.
     for number in [5, 11] {
         world.faults.borrow_mut().insert(number, Fault::AnswerLost);
     }
     assert_eq!(world.deliver_until_done(&asha()), Outcome::Rejected(Rejection::MailUnknown));
     assert_eq!(world.mails(), 2, "{:?}", world.calls.borrow());
     assert_eq!(world.deliver_until_done(&asha()), Outcome::Rejected(Rejection::MailUnknown));
-    // Whoever puts it back has looked: it is mailed again.
+    // An operator checked it and put it back: the mail is sent again.
     world.message.set(Uuid::from_u128(1));
     assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
     assert_eq!(world.mails(), 3);
 }
 
-/// After any one fault at any one request: one registration, one mail, or two where nobody could tell.
+/// After any single fault at any request there is one registration and one mail, or two mails where the result was
+/// unknown.
 #[test]
 fn one_fault_anywhere_neither_loses_nor_doubles_anybody() {
     let faults = [Fault::DieBefore, Fault::DieAfter, Fault::NotSent, Fault::AnswerLost, Fault::Broken];
@@ -740,7 +741,7 @@ proptest! {
         *world.faults.borrow_mut() = faults;
         let mut rejected: [Option<Outcome>; 3] = Default::default();
         for which in order {
-            // A rejected one lies among the dead letters: it comes back only if somebody puts it back.
+            // A rejected invitation is a dead letter: it is delivered again only if an operator puts it back.
             if rejected[which].is_none() {
                 let outcome = world.deliver(&invitations[which]).and_then(Result::ok);
                 rejected[which] = outcome.filter(|outcome| matches!(outcome, Outcome::Rejected(_)));
@@ -757,7 +758,7 @@ proptest! {
             let Whom::Email(email) = &invitation.whom else { unreachable!("applications name an address") };
             let lead = leadsquared.lead_of(email.expose()).unwrap();
             let mails = leadsquared.mails.iter().filter(|mailed| **mailed == lead).count();
-            // Without a mail for sure, somebody is told.
+            // Only an invitation that ended as `MailUnknown`, which the operator sees, may have no mail.
             let fewest = usize::from(outcome != Outcome::Rejected(Rejection::MailUnknown));
             prop_assert!((fewest..=2).contains(&mails), "{} mails, {:?}: {:?}", mails, outcome, world.calls.borrow());
         }

@@ -1,4 +1,4 @@
-//! The flow, one step at a time and in long simulated runs.
+//! Tests of the flow: single steps, and long simulated runs.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, in its helpers as well")]
 

@@ -1,12 +1,12 @@
-//! Hours and days of the whole system on a virtual clock, with everything that can go wrong going wrong.
+//! Simulates hours and days of the whole system on a virtual clock, with faults at every step.
 //!
-//! Sources send, a FIFO queue delivers, workers handle the messages side by side, LeadSquared and the ledger answer:
-//! late, never, or after the worker has crashed. The worker is the one that is deployed ([`onboarding::worker`]). One
-//! seed decides the situation (a [`Plan`]) and the fate of every request. After a run, every promise must hold
-//! ([`Run::broken_promises`]).
+//! Sources send invitations, a FIFO queue delivers them, and several workers handle them at the same time. LeadSquared
+//! and the ledger answer late, never, or after the worker has crashed. The simulation runs the deployed worker
+//! ([`onboarding::worker`]). One seed decides the situation (a [`Plan`]) and the fate of every request. After a run,
+//! every promise must hold ([`Run::broken_promises`]).
 //!
-//! `SIMULATION_SEEDS=100000` runs so many seeds instead of the usual number; `SIMULATION_SEED=7` runs that one alone and
-//! prints what happens in it.
+//! `SIMULATION_SEEDS=100000` runs that many seeds instead of the usual number. `SIMULATION_SEED=7` runs only this seed
+//! and prints its events.
 
 mod plan;
 mod queue;
@@ -25,16 +25,16 @@ use run::{Run, Summary};
 /// How many seeds an ordinary test runs.
 const SEEDS: u64 = 2_000;
 
-/// Within how many seeds a mistake has to be found.
+/// The number of seeds within which the tests must find a mistake.
 const SEEDS_FOR_A_FLAW: u64 = 300;
 
-/// A mistake that the system could make, to see that it would be found.
+/// A mistake of the system. A test checks that the promises find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
     Ledger(LedgerFlaw),
-    /// Calls do not stand in the account's line.
+    /// Calls do not wait for the account's call allowance.
     NoLine,
-    /// A worker deletes what it could not do.
+    /// A worker deletes the messages that it failed to process.
     FailuresAreDeleted,
 }
 
@@ -105,7 +105,7 @@ fn every_kind_of_mistake_is_found() {
     }
 }
 
-/// That the runs are about what they are meant to be about.
+/// Checks that the runs reach the situations that they are meant to test.
 #[test]
 fn the_seeds_cover_every_outcome_and_every_way_to_come_back() {
     let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! A LeadSquared and a ledger in memory, behind requests whose fate is somebody else's to decide.
+//! An in-memory LeadSquared and an in-memory ledger. Each test decides what happens to the requests to them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use onboarding::{
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
-/// How requests reach what is outside of the process: whether they arrive, and whether their answers do.
+/// How requests leave the process: whether they arrive, and whether their answers do.
 pub(crate) trait Outside {
     /// A call of LeadSquared.
     async fn call<T: 'static>(
@@ -29,7 +29,7 @@ pub(crate) trait Outside {
     ) -> Result<T, LedgerAway>;
 }
 
-/// Links that open the portal.
+/// The mode of links that open the portal.
 pub(crate) fn direct() -> LinkMode {
     let portal = Portal {
         id: "22222222-2222-4222-8222-222222222222".parse().unwrap(),
@@ -38,20 +38,20 @@ pub(crate) fn direct() -> LinkMode {
     LinkMode::Direct { portal }
 }
 
-/// Links that open a page of ours, for an hour.
+/// The mode of links that open the page of the login-link function and are valid for one hour.
 pub(crate) fn on_click() -> LinkMode {
     let page = "https://api.example.test/login-links/".parse().unwrap();
     LinkMode::OnClick { page, valid_for: std::time::Duration::from_secs(3600) }
 }
 
-/// What the flow works with, by way of an outside.
+/// The services that the flow uses, over an [`Outside`].
 pub(crate) struct Via<'a, O>(pub(crate) &'a O);
 
 #[derive(Debug, thiserror::Error)]
-#[error("the ledger is away")]
+#[error("the ledger is unavailable")]
 pub(crate) struct LedgerAway;
 
-/// What LeadSquared knows, and the mails it sent.
+/// The in-memory LeadSquared: its leads, its refusals and the mails that it sent.
 #[derive(Default)]
 pub(crate) struct LeadSquared {
     pub(crate) leads: Vec<KnownLead>,
@@ -62,9 +62,9 @@ pub(crate) struct LeadSquared {
     pub(crate) unknown: Vec<&'static str>,
     /// Addresses that it refuses to register.
     pub(crate) refused: HashSet<String>,
-    /// A value that it takes in no field.
+    /// A value that it refuses in every field.
     pub(crate) refused_value: Option<&'static str>,
-    /// What it has against the field of the mark.
+    /// How it refuses the field of the mark, if it does.
     pub(crate) mark_refusal: Option<MarkRefusal>,
     /// The passwords that leads were registered with.
     pub(crate) passwords: Vec<String>,
@@ -86,7 +86,7 @@ pub(crate) struct KnownLead {
     pub(crate) email: String,
     pub(crate) phone: Option<String>,
     pub(crate) notes: Option<String>,
-    /// What says that the phone number is unproven.
+    /// The mark that shows the phone number as unproven.
     pub(crate) mark: Option<String>,
     pub(crate) portal_user: bool,
 }
@@ -145,7 +145,7 @@ impl LeadSquared {
             if registration.register_only_new_lead {
                 return Err(Error::LeadExists);
             }
-            // Where LeadSquared carries a call out when nobody waits for it any more, its repeat can cross with it.
+            // LeadSquared may still carry out a call that its caller has given up. The repeat then finds a portal user.
             let by_us = self.registrations.contains(&lead.id);
             assert!(!lead.portal_user || by_us, "a portal user's password was overwritten");
             assert_eq!(registration.fields.iter().count(), 1, "a stranger's data was overwritten");
@@ -229,23 +229,23 @@ pub(crate) struct Memory {
     pub(crate) items: HashMap<InvitationId, Item>,
     pub(crate) people: HashMap<PersonKey, Person>,
     pub(crate) begun: HashMap<Date, u32>,
-    /// By the day on which an invitation was accepted, and the outcome's name or `accepted`.
+    /// Counts by the day of receipt and by the outcome's name or `accepted`.
     pub(crate) counts: BTreeMap<(Date, String), i64>,
-    /// Mails of unknown fate when an invitation ended, by person.
+    /// Mails with an unknown result when an invitation ended, by person.
     pub(crate) unknown_mails: HashMap<PersonKey, u32>,
-    /// When leads were registered through us.
+    /// When the flow registered each lead.
     pub(crate) registered: HashMap<LeadId, OffsetDateTime>,
-    /// What became of the mark on each of them.
+    /// Whether Register carried the mark of each of these leads.
     pub(crate) marks: HashMap<LeadId, MarkSent>,
-    /// When the newest link of each lead was made that was used.
+    /// When the newest used link of each lead was made.
     pub(crate) links_used: HashMap<LeadId, OffsetDateTime>,
-    /// What the links in the mails point at.
+    /// The pointers of the links in the mails.
     pub(crate) pointers: Vec<Pointer>,
-    /// What it does wrong.
+    /// The mistake that this ledger makes, if any.
     pub(crate) flaw: Option<Flaw>,
 }
 
-/// A mistake that a ledger could make.
+/// A mistake of a ledger. A test checks that the simulation finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     ClaimsAreForgotten,
@@ -260,6 +260,8 @@ pub(crate) struct Item {
     pub(crate) payload: String,
     pub(crate) lease: Option<Lease>,
     pub(crate) record: Record,
+    /// Whether the last attempt recorded an end, and so counted the mails with an unknown result.
+    pub(crate) is_settled: bool,
 }
 
 #[derive(Default)]
@@ -274,7 +276,10 @@ impl Memory {
         let payload = invitation.payload_hash();
         let Some(item) = self.items.get_mut(&invitation.id) else {
             let record = Record::default();
-            self.items.insert(invitation.id, Item { payload, lease: Some(*lease), record: record.clone() });
+            self.items.insert(
+                invitation.id,
+                Item { payload, lease: Some(*lease), record: record.clone(), is_settled: false },
+            );
             self.count(invitation, "accepted", 1);
             return Claim::Granted(record);
         };
@@ -284,8 +289,14 @@ impl Memory {
         if self.flaw == Some(Flaw::ClaimsAreForgotten) {
             item.record = Record::default();
         } else {
+            let unresolved = item.record.unresolved_mails;
             if !item.record.take_up(lease.message) {
                 return Claim::Done;
+            }
+            if !item.is_settled {
+                // An operator put it back before its last end was recorded: its unknown mails are counted here.
+                let person = item.record.person.clone().unwrap_or_else(|| invitation.person());
+                *self.unknown_mails.entry(person).or_default() += unresolved - item.record.unresolved_mails;
             }
             match item.lease {
                 Some(held) if held.until > now => return Claim::Held,
@@ -294,6 +305,7 @@ impl Memory {
             }
         }
         item.lease = Some(*lease);
+        item.is_settled = false;
         Claim::Granted(item.record.clone())
     }
 
@@ -355,6 +367,7 @@ impl Memory {
     ) -> Result<(), LedgerAway> {
         let item = self.held(invitation, lease)?;
         item.lease = None;
+        item.is_settled = true;
         item.record = Record { ended: Some(Ended::new(outcome, lease)), ..record.clone() };
         if let Some(before) = &record.ended {
             self.count(invitation, &before.name, -1);

@@ -1,4 +1,4 @@
-//! What is written on a dead letter, and which event bus-event is invoked with for it.
+//! Reads a dead letter: its class, cause and receipt, and the event to invoke bus-event with.
 
 use onboarding::InvitationId;
 use serde_json::{Value, json};
@@ -6,10 +6,10 @@ use time::OffsetDateTime;
 
 use crate::received::{Queue, ReceivedMessage};
 
-/// A dead letter, without anything of its person.
+/// A dead letter without personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The queue's id of it.
+    /// Its message id on the queue.
     pub id: String,
     /// `malformed`, `rejected` or `exhausted`, as a function wrote it; `undelivered` where AWS moved the message.
     pub class: String,
@@ -17,7 +17,7 @@ pub struct DeadLetter {
     pub cause: String,
     /// The invitation, if the message is one.
     pub receipt: Option<InvitationId>,
-    /// Since when it has been a dead letter.
+    /// When it became a dead letter.
     pub since: OffsetDateTime,
 }
 
@@ -36,7 +36,7 @@ impl DeadLetter {
     }
 }
 
-/// What a text says in JSON; null, if it is no JSON.
+/// A text as JSON; null if it is not JSON.
 pub(crate) fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
@@ -46,7 +46,7 @@ fn receipt_in(body: &Value) -> Option<&str> {
     body["id"].as_str().filter(|_| body["detail-type"].is_null())
 }
 
-/// Why AWS did not deliver a message, in the words of the service that tried.
+/// Why AWS did not deliver a message, with the error code of the service that tried.
 fn why_undelivered(message: &ReceivedMessage, body: &Value) -> String {
     let attribute = |name: &str| message.attributes.get(name).map(String::as_str);
     let (service, reason) = if !body["requestPayload"].is_null() {
@@ -68,7 +68,7 @@ fn is_notification(body: &Value) -> bool {
     body["Type"] == "Notification"
 }
 
-/// What bus-event is invoked with for a dead letter. None, for a message that belongs on the queue of invitations.
+/// The event to invoke bus-event with for a dead letter; none for a message that belongs on the queue of invitations.
 ///
 /// Lambda wraps an event in a record of the failed invocation, EventBridge leaves it as it is, and SNS has its own
 /// form:
@@ -79,7 +79,7 @@ pub(super) fn event(message: &ReceivedMessage) -> Option<Value> {
     let body = parsed(&message.body);
     let payload = &body["requestPayload"];
     if payload.is_object() && payload["id"].is_null() {
-        // bus-event took the first request's id for the event's, and recognises it.
+        // bus-event used the first request's id as the event's id, and recognises it.
         let mut event = payload.clone();
         event["id"] = body["requestContext"]["requestId"].clone();
         return Some(event);

@@ -1,4 +1,4 @@
-//! The dead letters as text.
+//! Reports on dead letters as text.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub fn table(found: &Found, now: OffsetDateTime) -> String {
     table + &out_of_sight(found)
 }
 
-/// What putting back came to.
+/// The result of putting back.
 pub fn put_back_report(found: &Found) -> String {
     let mut report = format!("{} put back, {} dead letters remain.\n", found.letters.len(), found.kept);
     for (why, count) in &found.refused {

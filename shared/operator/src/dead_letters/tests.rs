@@ -1,4 +1,4 @@
-//! Tests of what needs no stack: which letters are chosen, what is written on them, and what they say to bus-event.
+//! Tests that need no stack: how dead letters are chosen, read and turned into events for bus-event.
 
 use std::collections::BTreeMap;
 
@@ -89,7 +89,7 @@ fn bus_event_gets_an_event_in_the_shape_it_accepts() {
     let with_id = json!({"detail-type": "LoginLinkRequested", "detail": {}, "id": "r"});
     for (body, expected) in [
         (json!({"requestContext": {"requestId": "r"}, "requestPayload": submitted()}), submitted()),
-        // bus-event knew it by the first request's id, so the repeat is the same invitation.
+        // bus-event used the first request's id as the event's id, so the repeat leads to the same invitation.
         (json!({"requestContext": {"requestId": "r"}, "requestPayload": asked}), with_id),
         (submitted(), submitted()),
         (notification(), json!({"Records": [{"EventSource": "aws:sns", "Sns": notification()}]})),
@@ -110,7 +110,7 @@ fn a_dead_letter_is_deleted_once_its_event_is_elsewhere() {
     let later = NOW + DEDUPLICATED_FOR;
     for (reply, [young, old, undelivered]) in [
         (Reply::Accepted, [true, true, true]),
-        // SQS would drop a second dead letter of the young one as a copy.
+        // SQS would drop a second dead letter of a recent one as a copy.
         (Reply::DeadLettered, [false, true, true]),
         (Reply::Failed("EventRefused".to_owned()), [false, false, false]),
     ] {

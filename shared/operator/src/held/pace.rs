@@ -14,14 +14,15 @@ const SHARE: u64 = 2;
 /// How fast held applications are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// The time from one batch of ten to the next. The worker can do twice as many in it.
+    /// The time from one batch of ten to the next. The worker can handle twice as many applications in it.
     pub every: Duration,
-    /// How many a day: half of those for whom the day's mails and the plan's daily calls suffice.
+    /// How many applications a day: half of the number that the day's mails and the plan's daily calls suffice for.
     pub a_day: u64,
 }
 
 impl Pace {
-    /// The pace for a stack with these parameters. A parameter that an older template lacks has its default.
+    /// The pace for a stack with these parameters. A parameter that an older template does not have counts with its
+    /// default.
     pub fn of(parameters: &Parameters) -> Self {
         let calls: u64 = parameters.number("AllowanceCalls", 10).max(1);
         let window: u64 = parameters.number("AllowanceWindowSeconds", 5).max(1);
@@ -59,7 +60,7 @@ mod tests {
     #[test]
     fn accepted_applications_leave_half_of_the_calls_and_mails_to_others() {
         for (values, every, a_day) in [
-            // 10 calls in 5 s are 40 invitations a minute; ten of them and as many of other people's take 30 s.
+            // 10 calls in 5 s suffice for 40 invitations a minute. Ten of them, and ten of other people, take 30 s.
             (&[][..], 30_000, 1_666),
             (&[("AllowanceDaily", "")], 30_000, 1_666),
             (&[("AllowanceShare", "50")], 60_000, 833),

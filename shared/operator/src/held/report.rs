@@ -1,4 +1,4 @@
-//! The held applications as text. Shows no personal data: only receipts and the hashes of networks.
+//! Reports on held applications as text. They show no personal data: only receipts and the hashes of networks.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -16,10 +16,10 @@ const GROUPS_SHOWN: usize = 50;
 /// How many receipts of a group are shown: enough to ask `explain` for one.
 const RECEIPTS_SHOWN: usize = 3;
 
-/// The digits of a network's hash that a table shows, and that choose it.
+/// How many digits of a network's hash a table shows. The operator can choose a network by them.
 const NETWORK_DIGITS: usize = 12;
 
-/// What accepting means: `count` of `all` are accepted now, and how long that takes.
+/// The plan before accepting: how many of `all` are accepted now, and how long that takes.
 pub(super) fn plan(all: usize, count: usize, pace: &Pace) -> String {
     let mut plan = String::new();
     if count < all {
@@ -42,7 +42,7 @@ pub(super) fn plan(all: usize, count: usize, pace: &Pace) -> String {
     plan
 }
 
-/// How far accepting has come; nothing where it is done at once.
+/// The progress of accepting; empty once all are done.
 pub(super) fn progress(done: &Accepted, all: usize) -> String {
     let count = done.accepted + done.continued + done.gone + done.unreadable;
     match done.waiting_for {
@@ -85,14 +85,14 @@ pub(super) fn table(applications: &[Held], now: OffsetDateTime) -> String {
     table
 }
 
-/// What accepting came to.
+/// The result of accepting.
 pub(super) fn accepted(done: &Accepted) -> String {
     let Accepted { accepted, continued, gone, unreadable, waiting_for: _ } = done;
     let mut text = format!("{accepted} accepted and on the queue.\n");
     for (count, what) in [
         (continued, "were accepted by an earlier command and are on the queue now"),
-        (gone, "were decided on meanwhile, have expired or are forgotten"),
-        (unreadable, "still wait, because their messages are of a newer version: use the version that is deployed"),
+        (gone, "were decided in the meantime, have expired or are forgotten"),
+        (unreadable, "still wait, because their messages have a newer version: use the version that is deployed"),
     ] {
         if *count > 0 {
             text.push_str(&format!("{count} {what}.\n"));
@@ -101,12 +101,12 @@ pub(super) fn accepted(done: &Accepted) -> String {
     text
 }
 
-/// What discarding came to.
+/// The result of discarding.
 pub(super) fn discarded(done: &Discarded) -> String {
     let Discarded { discarded, gone } = done;
     let mut text = format!("{discarded} discarded.\n");
     if *gone > 0 {
-        text.push_str(&format!("{gone} were decided on before, have expired or are forgotten.\n"));
+        text.push_str(&format!("{gone} were decided earlier, have expired or are forgotten.\n"));
     }
     text
 }

@@ -1,4 +1,4 @@
-//! What is the case in a run.
+//! The plan of a run: who applies and when, and what fails.
 
 use std::time::Duration;
 
@@ -10,31 +10,31 @@ use time::macros::datetime;
 use super::seconds;
 use super::timeline::Chance;
 
-/// Late in the evening, so that a run reaches into a second day.
+/// The start of a run is late in the evening, so that a run reaches a second day.
 pub(super) const START: OffsetDateTime = datetime!(2026-01-02 22:40 UTC);
 
 pub(super) struct Plan {
     pub(super) workers: u64,
     pub(super) people: Vec<Person>,
-    /// What is sent when, in order.
+    /// The invitations with their times, in order.
     pub(super) sends: Vec<(Duration, Invitation)>,
-    /// How many of a thousand requests have an odd fate.
+    /// How many of a thousand requests fail, or have an unknown result.
     pub(super) faults: u64,
-    /// When LeadSquared turns calls away because others make too many.
+    /// When LeadSquared refuses calls because other software of the account makes too many.
     pub(super) storms: Vec<(Duration, Duration)>,
-    /// When it is broken.
+    /// When LeadSquared is broken.
     pub(super) outages: Vec<(Duration, Duration)>,
-    /// When its keys are changed, and when the new ones are in Secrets Manager.
+    /// When LeadSquared's keys are changed, and when Secrets Manager has the new keys.
     pub(super) rotation: Option<(Duration, Duration)>,
     pub(super) allowance: Limit,
     pub(super) mail_limits: MailLimits,
-    /// Whether the links in the mails are on-click ones.
+    /// Whether the mails carry on-click links.
     pub(super) on_click: bool,
-    /// Whether LeadSquared tells of every lead that is registered, and a rule wants those invited.
+    /// Whether LeadSquared sends a webhook for every registered lead, and a rule invites these leads.
     pub(super) echoes: bool,
-    /// How long an invitation is tried while a failure is expected to pass.
+    /// How long an invitation is retried after failures that may pass.
     pub(super) horizon: Duration,
-    /// Whether dead letters are put back in the end.
+    /// Whether the operator puts the dead letters back at the end.
     pub(super) puts_back: bool,
     /// Whether the account has the field that marks unproven identifiers.
     pub(super) has_mark: bool,
@@ -70,7 +70,7 @@ impl Plan {
         let people: Vec<Person> = (0..2 + chance.below(6)).map(|number| person(number, chance)).collect();
         let mut sends = Vec::new();
         for (number, person) in people.iter().enumerate() {
-            // Now and then somebody cannot stop.
+            // Some applicants send the form eight times.
             let applications = if chance.in_a_thousand(100) { 8 } else { chance.one_of(&[1, 1, 1, 2, 3]) };
             for application in 0..applications {
                 let phone = if person.kind == Family { 0 } else { number };

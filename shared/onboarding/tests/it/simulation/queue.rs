@@ -1,4 +1,4 @@
-//! An SQS FIFO queue as far as the flow can tell.
+//! An SQS FIFO queue, with the behaviour that the flow depends on.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::seconds;
 use super::timeline::Chance;
 
-/// As in the template: six times the worker's time-out.
+/// The visibility time-out of the template: six times the worker's time-out.
 const VISIBILITY: Duration = Duration::from_secs(360);
 
-/// As in the template.
+/// The batch size of the template.
 const BATCH: usize = 5;
 
 #[derive(Default)]
@@ -30,17 +30,17 @@ pub(super) struct Message {
     pub(super) id: Uuid,
     pub(super) group: PersonKey,
     pub(super) invitation: Invitation,
-    /// The invitation as the queue's text.
+    /// The encoded invitation.
     pub(super) body: String,
     pub(super) sent_at: Duration,
     pub(super) receives: u32,
-    /// Of the last delivery: an earlier one has no say any more.
+    /// The receipt of the last delivery. Earlier receipts are no longer valid.
     receipt: u64,
     hidden_until: Duration,
 }
 
 impl Queue {
-    /// Stores it, unless it did so in the last five minutes.
+    /// Stores an invitation, unless the queue stored the same one in the last five minutes.
     pub(super) fn send(&mut self, invitation: &Invitation, now: Duration) {
         if self.sent.get(&invitation.id).is_some_and(|at| now < *at + seconds(300)) {
             return;
@@ -49,7 +49,7 @@ impl Queue {
         self.put_back(invitation, now);
     }
 
-    /// Stores it as a new message.
+    /// Stores an invitation as a new message.
     pub(super) fn put_back(&mut self, invitation: &Invitation, now: Duration) {
         self.last += 1;
         self.messages.push(Message {
@@ -64,7 +64,8 @@ impl Queue {
         });
     }
 
-    /// Messages of groups of which none is hidden, each group's in order and the groups in any.
+    /// Messages of the groups without a hidden message. The messages of a group are in order; the groups are in random
+    /// order.
     pub(super) fn receive(&mut self, now: Duration, chance: &mut Chance) -> Vec<Message> {
         let mut groups: Vec<(u64, PersonKey)> = Vec::new();
         for message in &self.messages {
@@ -73,7 +74,7 @@ impl Queue {
             }
         }
         groups.sort_by_key(|(order, _)| *order);
-        // Rarely a delivery is not remembered for long, and somebody else gets the same messages.
+        // A few deliveries are hidden for 3 s only, so another worker receives the same messages.
         let visibility = if chance.in_a_thousand(20) { seconds(3) } else { VISIBILITY };
         let mut batch = Vec::new();
         for (_, group) in groups {
@@ -110,7 +111,7 @@ impl Queue {
         self.messages.is_empty()
     }
 
-    /// When there may be something to receive: when the last hidden message of some group is to be seen again.
+    /// The next time at which a message may be received: when the last hidden message of a group becomes visible again.
     pub(super) fn next(&self) -> Option<Duration> {
         let shown = |message: &Message| {
             let group = self.messages.iter().filter(|other| other.group == message.group);

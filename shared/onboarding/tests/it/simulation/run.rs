@@ -1,4 +1,4 @@
-//! One run: the system, its sources, and what must be true in the end.
+//! One run: the system, its sources, and the promises that must hold at the end.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -17,13 +17,13 @@ use super::worker::{Fate, LATEST, work};
 use super::{Flaw, say, seconds};
 use crate::world::{LeadSquared, Memory, direct, on_click};
 
-/// A run that has more turns than this does not come to its end.
+/// A run with more turns than this counts as endless.
 const MOST_TURNS: u64 = 500_000;
 
-/// By how much a mail can be later than the attempt that took its place in the caps.
+/// How much later a mail can arrive than the attempt that took its place in the caps.
 const MAIL_DELAY: Duration = seconds(60).saturating_add(LATEST);
 
-/// Everything there is, and what happened to it.
+/// The simulated system, with a record of what happened in it.
 pub(super) struct System {
     pub(super) timeline: Timeline,
     pub(super) plan: Plan,
@@ -31,11 +31,11 @@ pub(super) struct System {
     pub(super) queue: RefCell<Queue>,
     pub(super) memory: RefCell<Memory>,
     pub(super) allowance: Allowance<InProcess, Timeline>,
-    /// By the message: the same laid aside twice is one.
+    /// Dead letters by message: a message that is dead-lettered twice counts once.
     pub(super) dead_letters: RefCell<BTreeMap<Uuid, Invitation>>,
-    /// The invitations that became dead letters without a word in the ledger.
+    /// The invitations that became dead letters without a record in the ledger.
     pub(super) unrecorded: RefCell<HashSet<InvitationId>>,
-    /// The version of LeadSquared's keys, and of those in Secrets Manager.
+    /// The version of the keys in LeadSquared, and of the keys in Secrets Manager.
     pub(super) keys: Cell<u32>,
     pub(super) secret: Cell<u32>,
     pub(super) direct: LinkMode,
@@ -48,20 +48,20 @@ pub(super) struct System {
     mails: RefCell<Vec<(LeadId, Duration)>>,
     /// How many sends are still to come.
     to_send: Cell<usize>,
-    /// When LeadSquared's news of registrations is to come.
+    /// The times of LeadSquared's coming webhooks about registrations.
     news: RefCell<Vec<Duration>>,
-    /// The invitations that came of it.
+    /// The invitations that these webhooks led to.
     echoes: RefCell<Vec<Invitation>>,
     seen: RefCell<BTreeSet<&'static str>>,
     aloud: bool,
 }
 
-/// How a run went.
+/// The result of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Summary {
     pub(super) steps: u64,
     pub(super) broken: Vec<String>,
-    /// What happened in it.
+    /// The events that occurred in the run.
     pub(super) seen: BTreeSet<&'static str>,
 }
 
@@ -154,7 +154,7 @@ impl Run {
         turns.is_some()
     }
 
-    /// The promises of the flow that do not hold.
+    /// The promises of the flow that were broken.
     fn broken_promises(&self) -> Vec<String> {
         let system = &self.0;
         let (memory, leadsquared) = (system.memory.borrow(), system.leadsquared.borrow());
@@ -166,7 +166,7 @@ impl Run {
             }
         };
 
-        // Every input has one named outcome, and whoever is refused or given up lies among the dead letters.
+        // Every input has one named outcome, and every rejected or exhausted invitation is a dead letter.
         let echoes = system.echoes.borrow();
         let sent = system.plan.sends.iter().map(|(_, invitation)| invitation);
         let accepted: HashSet<InvitationId> = sent.chain(&*echoes).map(|invitation| invitation.id).collect();
@@ -175,7 +175,8 @@ impl Run {
             system.queue.borrow().is_empty() && system.queue.borrow().given_up == 0,
             "left on the queue, or given up by it",
         );
-        // The ledger could not be asked when it became a dead letter; it catches up when the dead letter is put back.
+        // The ledger was unavailable when the invitation became a dead letter. It records the outcome when the dead
+        // letter is put back.
         let unrecorded = system.unrecorded.borrow();
         let is_unrecorded =
             |id: &InvitationId| unrecorded.contains(id) && dead_letters.values().any(|invitation| invitation.id == *id);
@@ -188,7 +189,7 @@ impl Run {
             must(is_dead || !has_failed, "lost: refused or given up, and no dead letter");
         }
 
-        // accepted = sum of outcomes, and what the ledger could not record.
+        // The number accepted is the sum of the outcomes, apart from what the ledger could not record.
         let known = accepted.iter().filter(|id| memory.items.contains_key(id)).count();
         let mut expected: HashMap<String, i64> = HashMap::from([("accepted".to_owned(), known as i64)]);
         for outcome in accepted.iter().filter_map(outcome) {
@@ -218,8 +219,9 @@ impl Run {
                 mails.iter().filter(|(other, _)| Some(*other) == lead).map(|(_, time)| *time).collect();
             let invited = ids.iter().filter_map(outcome);
             let invited = invited.filter(|outcome| ["invited", "invited-existing"].contains(&&*outcome.name)).count();
-            let records = ids.iter().filter(|id| outcome(id).is_none()).filter_map(|id| memory.items.get(id));
-            let unrecorded = records.map(|item| item.record.unresolved_mails + u32::from(item.record.mailed));
+            // The ledger could not record the end of these, so their mails are not among the unknown ones yet.
+            let unsettled = ids.iter().filter_map(|id| memory.items.get(id)).filter(|item| !item.is_settled);
+            let unrecorded = unsettled.map(|item| item.record.unresolved_mails + u32::from(item.record.mailed));
             let unknown = memory.unknown_mails.get(&key).copied().unwrap_or_default() + unrecorded.sum::<u32>();
             let unknown = unknown as usize;
             if system.aloud {
@@ -231,7 +233,7 @@ impl Run {
             must(invited <= applications.len(), "mailed too often: on the news of our own registration");
             let is_dead = dead_letters.values().any(|invitation| ids.contains(&invitation.id));
             must(!mailed.is_empty() || is_dead, "lost: neither mailed nor a dead letter");
-            // Who was a lead before is registered when they press the button of an on-click link.
+            // An existing lead is registered only when the applicant presses the button of an on-click link.
             let is_registered = leads.iter().any(|lead| lead.portal_user || system.plan.on_click);
             must(is_registered || is_dead, "lost: neither registered nor a dead letter");
             let limits = &system.plan.mail_limits;
@@ -242,7 +244,7 @@ impl Run {
         must(system.plan.on_click || memory.pointers.is_empty(), "pointers that no mail has");
         must(!system.plan.on_click || memory.pointers.len() >= mails.len(), "a mail whose link points nowhere");
 
-        // The days' budget; a mail of one day can be under way at its end.
+        // The budget of each day. A mail that is under way at midnight may count for either day, so it is not checked.
         let mut days: HashMap<_, u32> = HashMap::new();
         for (_, time) in mails.iter() {
             let (early, late) = ((START + *time - MAIL_DELAY).date(), (START + *time).date());
@@ -258,7 +260,7 @@ impl Run {
     }
 }
 
-/// The most of these times, which are in order, in any span of this length.
+/// The largest number of these sorted times in any span of this length.
 fn most_within(times: &[Duration], span: Duration) -> usize {
     let mut first = 0;
     let mut most = 0;
@@ -279,8 +281,8 @@ async fn send_all(system: Rc<System>) {
     }
 }
 
-/// LeadSquared tells of a registration, as the receiving function has it: what the ledger knows to be of our making is
-/// left alone.
+/// LeadSquared's webhook about a registration. Like the receiving function, this ignores registrations that the ledger
+/// knows as the flow's own.
 async fn news(system: Rc<System>, lead: LeadId, time: Duration) {
     system.timeline.sleep(time.saturating_sub(system.timeline.now())).await;
     system.news.borrow_mut().retain(|other| *other != time);
@@ -305,7 +307,7 @@ impl System {
         self.dice.borrow_mut()
     }
 
-    /// Has this done beside everything else.
+    /// Starts a task that runs beside the others.
     pub(super) fn start(&self, task: impl Future<Output = ()> + 'static) {
         self.started.borrow_mut().push(Box::pin(task));
     }
@@ -319,7 +321,7 @@ impl System {
         batch
     }
 
-    /// How long there is nothing to receive; none if there will never be anything.
+    /// How long until a message may be received; none if no message will ever come.
     pub(super) fn next_delivery(&self) -> Option<Duration> {
         let now = self.timeline.now();
         let next_send = (self.plan.sends.len() - self.to_send.get()..self.plan.sends.len()).next();
@@ -350,7 +352,7 @@ impl System {
         self.calls.borrow_mut().push(self.timeline.now());
     }
 
-    /// Whether LeadSquared turns this call away, because others use up the account's allowance.
+    /// Whether LeadSquared refuses this call because other software uses up the account's call allowance.
     pub(super) fn is_throttling(&self) -> bool {
         self.is_in(&self.plan.storms) && self.dice().in_a_thousand(600)
     }
@@ -364,7 +366,7 @@ impl System {
         spells.iter().any(|(begin, end)| (*begin..*end).contains(&now))
     }
 
-    /// Remembers that this came about.
+    /// Records that this event occurred.
     pub(super) fn saw(&self, what: &'static str) {
         self.seen.borrow_mut().insert(what);
     }

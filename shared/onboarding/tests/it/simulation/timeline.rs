@@ -1,4 +1,4 @@
-//! Virtual time, chance, and tasks that take turns by them.
+//! Virtual time and seeded chance, which decide the order in which the tasks run.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::plan::START;
 
-/// Random numbers that a seed decides (SplitMix64).
+/// Random numbers from a seed (SplitMix64).
 #[derive(Clone)]
 pub(super) struct Chance(u64);
 
@@ -30,7 +30,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 to below the end.
+    /// A number from 0 up to, but not including, the end.
     pub(super) fn below(&mut self, end: u64) -> u64 {
         self.number() % end.max(1)
     }
@@ -40,7 +40,7 @@ impl Chance {
         least + Duration::from_millis(self.below(span + 1))
     }
 
-    /// Anything up to one of these.
+    /// A random duration up to one of these, which is chosen at random.
     pub(super) fn up_to(&mut self, longest: &[Duration]) -> Duration {
         let longest = self.one_of(longest);
         self.between(Duration::ZERO, longest)
@@ -57,7 +57,7 @@ impl Chance {
 
 pub(super) type Task = Pin<Box<dyn Future<Output = ()>>>;
 
-/// The time of a run.
+/// The virtual clock of a run, with the tasks that wait for a time.
 #[derive(Clone)]
 pub(super) struct Timeline {
     began: Instant,
@@ -66,7 +66,7 @@ pub(super) struct Timeline {
 
 struct State {
     now: Duration,
-    /// When which task has its turn; the number in the middle shuffles those of the same time.
+    /// The time of each turn and its task. The random number between them shuffles turns of the same time.
     turns: BinaryHeap<Reverse<(Duration, u64, usize)>>,
     shuffle: Chance,
     current: usize,
@@ -86,7 +86,7 @@ impl Timeline {
         self.state().now
     }
 
-    /// The time as deadlines have it.
+    /// A time of the run as an `Instant`, which deadlines use.
     pub(super) fn instant_at(&self, time: Duration) -> Instant {
         self.began + time
     }
@@ -105,20 +105,20 @@ impl Timeline {
         })
     }
 
-    /// The task that has its turn.
+    /// The running task.
     pub(super) fn current(&self) -> usize {
         self.state().current
     }
 
-    /// Gives a task a turn now.
+    /// Schedules a task for now.
     pub(super) fn wake(&self, task: usize) {
         let mut state = self.state();
         let (now, order) = (state.now, state.shuffle.number());
         state.turns.push(Reverse((now, order, task)));
     }
 
-    /// Gives the tasks, and those that they start, their turns until none of them waits for a time; how many turns that
-    /// took, or none if it went on beyond `most`.
+    /// Runs the tasks, and the tasks that they start, until none waits for a time. Returns the number of turns, or none
+    /// if it is more than `most`.
     pub(super) fn run(&self, started: impl Fn() -> Vec<Task>, most: u64) -> Option<u64> {
         let mut tasks: Vec<Option<Task>> = Vec::new();
         let mut context = Context::from_waker(Waker::noop());

@@ -1,4 +1,5 @@
-//! A process that takes batches off the queue and hands each message to the worker; its requests have a fate.
+//! A process that takes batches off the queue and hands each message to the worker. A fate is drawn for each of its
+//! requests.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -24,20 +25,20 @@ use super::timeline::Chance;
 use super::{Flaw, seconds};
 use crate::world::{LeadSquared, LedgerAway, Memory, Outside, Via};
 
-/// As in the template.
+/// The worker's time-out in the template.
 const TIMEOUT: Duration = seconds(60);
 
-/// How long a call of LeadSquared, and a request to AWS, are waited for.
+/// How long a process waits for a call of LeadSquared, and for a request to AWS.
 const CALL_TIME: Duration = seconds(8);
 const REQUEST_TIME: Duration = seconds(3);
 
-/// How long a request that nobody waits for any more can still be on its way.
+/// How long a request can still be under way after its caller has given up.
 pub(super) const LATEST: Duration = seconds(60);
 
 /// One invocation of a process.
 struct Process {
     system: Rc<System>,
-    /// The version of the keys it knows, which outlives the invocation.
+    /// The version of the keys that the process has cached. It outlives the invocation.
     keys: Rc<Cell<u32>>,
     deadline: Duration,
     is_dead: Cell<bool>,
@@ -47,15 +48,15 @@ struct Process {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Arrives,
-    /// It does not leave, and that is certain.
+    /// The request certainly is not sent.
     NotSent,
-    /// It is carried out, and the answer does not arrive.
+    /// The request is carried out, and the answer is lost.
     AnswerLost,
-    /// It is not carried out, and the answer does not tell.
+    /// The request is not carried out, and the answer does not show that.
     Broken,
-    /// It is carried out when nobody waits for it any more.
+    /// The request is carried out after its caller has given up.
     Late,
-    /// The process dies before, at once after, or with the answer in.
+    /// The process crashes before the request, right after it, or with the answer in.
     DieBefore,
     DieOnTheWay,
     DieAfter,
@@ -64,7 +65,7 @@ pub(super) enum Fate {
 const ODD: [Fate; 7] =
     [Fate::NotSent, Fate::AnswerLost, Fate::Broken, Fate::Late, Fate::DieBefore, Fate::DieOnTheWay, Fate::DieAfter];
 
-/// Works until there is nothing left to do and nothing on its way.
+/// Handles batches until the queue is empty and no message will come.
 pub(super) async fn work(system: Rc<System>) {
     let mut keys = Rc::new(Cell::new(system.secret.get()));
     loop {
@@ -77,7 +78,7 @@ pub(super) async fn work(system: Rc<System>) {
         let deadline = system.timeline.now() + TIMEOUT;
         let process = Process { system: system.clone(), keys: keys.clone(), deadline, is_dead: Cell::new(false) };
         match process.until_it_dies(process.handle(&batch)).await {
-            // Lambda deletes what was done when it has the answer, or does not get it.
+            // Lambda deletes the finished messages when it gets the function's answer. Sometimes it does not get it.
             Some(done) if !system.dice().in_a_thousand(system.plan.faults / 10) => {
                 done.iter().for_each(|message| system.queue.borrow_mut().delete(message));
             }
@@ -92,7 +93,7 @@ pub(super) async fn work(system: Rc<System>) {
 }
 
 impl Process {
-    /// The end of the work, or none if it takes longer than an invocation may or the process dies in it.
+    /// The result of the work; none if it exceeds the invocation's time-out or the process crashes.
     async fn until_it_dies<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
         let mut end = pin!(self.system.timeline.sleep(TIMEOUT));
@@ -112,7 +113,7 @@ impl Process {
         .await
     }
 
-    /// The messages that were done.
+    /// Handles a batch and returns the finished messages.
     async fn handle<'a>(&self, batch: &'a [Message]) -> Vec<&'a Message> {
         let mut held_up: HashMap<&PersonKey, Duration> = HashMap::new();
         let (mut done, mut put_off) = (Vec::new(), Vec::new());
@@ -131,7 +132,7 @@ impl Process {
             }
         }
         for (message, wait) in put_off {
-            // If this fails they come back later than they should.
+            // If this request fails, the messages are retried only after the full visibility time-out.
             let put_off = move |system: &System| {
                 system.queue.borrow_mut().put_off(&message, system.timeline.now(), wait);
                 Ok(())
@@ -171,7 +172,7 @@ impl Process {
         pending().await
     }
 
-    /// A request to AWS; `away` is the error when it was not carried out, or nobody knows.
+    /// A request to AWS. `away` is the error for a request that was not carried out, or whose result is unknown.
     async fn aws<T: 'static, E: 'static>(
         &self,
         name: &'static str,
@@ -229,7 +230,7 @@ impl Process {
         }
     }
 
-    /// A call that arrives at LeadSquared and is turned away there or carried out `processing` later.
+    /// A call that arrives at LeadSquared. LeadSquared refuses it, or carries it out `processing` later.
     async fn arrive<T: 'static>(
         system: Rc<System>,
         keys: u32,
@@ -255,7 +256,7 @@ impl Process {
     }
 }
 
-/// One delivery, with what the worker needs for it.
+/// One delivery, with the services that the worker needs.
 struct OneDelivery<'a> {
     process: &'a Process,
     via: Via<'a, Process>,
@@ -355,7 +356,7 @@ impl Outside for Process {
         system.tell(name, fate);
         let (there, processing, back) = {
             let mut dice = system.dice();
-            // The line's margin covers this much.
+            // The margin of the call allowance covers a delay of this length.
             let there = dice.up_to(&[Duration::from_millis(20), Duration::from_millis(400)]);
             let processing = dice.up_to(&[Duration::from_millis(100), Duration::from_millis(100), seconds(7)]);
             (there, processing, Duration::from_millis(1 + dice.below(100)))
@@ -409,7 +410,7 @@ impl Outside for Process {
 }
 
 impl Process {
-    /// Has it done whether or not anybody waits, and waits so long for what comes of it.
+    /// Starts the work, which continues in any case, and waits for its result for at most `patience`.
     async fn background<T: 'static>(&self, work: impl Future<Output = T> + 'static, patience: Duration) -> Option<T> {
         let answer = Rc::new(Cell::new(None));
         let slot = answer.clone();
