@@ -34,7 +34,7 @@ use crate::aws::Aws;
 #[path = "../../shared/call-allowance/tests/it/suite.rs"]
 mod suite;
 
-fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 

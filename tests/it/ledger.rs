@@ -14,9 +14,14 @@ use time::macros::{date, datetime};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::{aws, template::Template};
+use crate::{allowance::block_on, aws, template::Template};
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 23:59:30 UTC);
+
+#[path = "../../shared/onboarding/tests/it/suite.rs"]
+mod suite;
+
+suite::tests!(block_on, async || Table::new().await.store);
 
 type Table = aws::Table<Ledger>;
 
@@ -88,45 +93,6 @@ async fn an_invitation_is_counted_once_as_accepted_and_once_as_what_it_came_to()
     table.store.end(&invitation(1), &put_back, &record, &Outcome::Invited, NOW).await.unwrap();
     assert_eq!(table.counts().await, (1, BTreeMap::from([("invited", 1)])));
     assert_eq!(table.store.claim(&invitation(1), &lease(4), NOW).await.unwrap(), Claim::Done);
-}
-
-#[tokio::test]
-async fn mails_are_written_down_with_the_record_and_only_in_the_book_they_were_booked_from() {
-    let table = Table::new().await;
-    let (asha, person) = (invitation(1), invitation(1).person());
-    let record = Record { unresolved_mails: 1, ..table.claimed(&asha, &lease(1)).await };
-    assert_eq!(table.store.mail_book(&person, NOW).await.unwrap().version, 0);
-
-    let mail = BegunMail { at: NOW, invitation: asha.id };
-    assert!(table.store.begin_mail(&asha, &lease(1), &record, &booking(0, &[mail], 2), None).await.unwrap());
-    let book = table.store.mail_book(&person, NOW).await.unwrap();
-    assert_eq!((book.version, book.begun, book.last_sent, book.begun_today), (1, vec![mail], None, 1));
-    // The next day has its own budget.
-    assert_eq!(table.store.mail_book(&person, NOW + Duration::MINUTE).await.unwrap().begun_today, 0);
-
-    let begin = async |version, budget| {
-        table
-            .store
-            .begin_mail(
-                &asha,
-                &lease(1),
-                &Record { unresolved_mails: 2, ..record.clone() },
-                &booking(version, &[mail, mail], budget),
-                None,
-            )
-            .await
-    };
-    assert!(!begin(0, 2).await.unwrap(), "from an old book");
-    assert!(!begin(1, 1).await.unwrap(), "beyond the budget");
-    let stranger = table.store.begin_mail(&asha, &lease(9), &record, &booking(1, &[mail], 2), None).await;
-    assert!(matches!(stranger, Err(LedgerError::ClaimLost)), "{stranger:?}");
-    let late = NOW + Duration::minutes(2);
-    let Claim::Granted(kept) = table.store.claim(&asha, &lease(2), late).await.unwrap() else { panic!("held") };
-    assert_eq!(kept.unresolved_mails, 1, "nothing was written");
-
-    table.store.end(&asha, &lease(2), &kept, &Outcome::InvitedExisting, late).await.unwrap();
-    let book = table.store.mail_book(&person, late).await.unwrap();
-    assert_eq!((book.begun.len(), book.last_sent), (1, Some(late)));
 }
 
 #[tokio::test]

@@ -441,6 +441,7 @@ impl<O: Outside> Ledger for Via<'_, O> {
             let item = memory.held(&invitation, &lease)?;
             item.lease = None;
             item.record = record.clone();
+            memory.registration(&record, now);
             if record.mailed {
                 let person = record.person.unwrap_or_else(|| invitation.person());
                 memory.people.entry(person).or_default().last_sent = Some(now);
