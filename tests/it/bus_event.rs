@@ -336,13 +336,13 @@ async fn a_refused_invocation_reports_what_is_wrong_with_its_event() {
     let bus = Bus::start().await;
     let detail = json!({ "version": "1", "email": "c4nary" });
     for (event, reason) in [
-        (json!({}), "nor an object with the texts detail-type"),
-        (json!([]), "nor an object with the texts detail-type"),
+        (json!({}), "or an object with the texts detail-type"),
+        (json!([]), "or an object with the texts detail-type"),
         (
             json!({ "Records": [{ "eventSource": "aws:sqs", "body": "c4nary" }] }),
-            "the event is none of: an event of EventBridge",
+            "the event must be an EventBridge event",
         ),
-        (json!({ "detail-type": "ApplicationSubmitted", "id": 7 }), "the event is none of"),
+        (json!({ "detail-type": "ApplicationSubmitted", "id": 7 }), "the event must be an EventBridge event"),
         (json!({ "detail-type": "c4nary", "detail": detail }), "the detail-type is none of ApplicationSubmitted, Inv"),
         (
             json!({ "detail-type": "ApplicationSubmitted", "detail": { "version": "c4nary" } }),

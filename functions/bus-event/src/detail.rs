@@ -28,7 +28,7 @@ pub struct InvitationRequest {
 pub enum Refusal {
     /// The envelope is unknown, or holds no event.
     #[error(
-        "the event is none of: an event of EventBridge, a message of SNS, an HTTP request, an object with the texts detail-type and (optional) id"
+        "the event must be an EventBridge event, an SNS message, an HTTP request, or an object with the texts detail-type and (optional) id"
     )]
     NoEvent,
     /// A part that must be JSON is not.
