@@ -621,7 +621,7 @@ async fn a_link_that_cannot_be_made_valid_again_gets_the_page_of_a_dead_link() {
     let (answer, ()) = join(sandbox.press(&function, &link.path), ledger_is_lost).await;
     assert_eq!(answer, dead);
     let printed = function.stop().await;
-    assert!(printed.contains("could not be given back"), "{printed}");
+    assert!(printed.contains("could not make the login link valid again"), "{printed}");
 }
 
 #[tokio::test]

@@ -251,7 +251,12 @@ impl LoginLinks {
         match self.ledger.give_link_back(&pointer.link, holder).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(%receipt, error = %error, "the ledger did not give the login link back: the applicant needs a new one, no action needed");
+                tracing::warn!(
+                    %receipt,
+                    error = %error,
+                    "could not make the login link valid again in the ledger: the applicant needs a new one; no action \
+                     needed unless this lasts"
+                );
                 false
             }
         }
