@@ -12,8 +12,8 @@ use crate::{Ledger, LedgerError};
 /// The key of the item.
 const PK: &str = "allowance#line";
 
-/// SlotBooking needs the rights `dynamodb:PutItem` and `dynamodb:UpdateItem`. Without `dynamodb:GetItem` the line is as
-/// safe, and a little less exact about slots that are free.
+/// A booking needs the rights `dynamodb:PutItem` and `dynamodb:UpdateItem`. Without `dynamodb:GetItem` the schedule is
+/// as safe, and a little less exact about slots that are free.
 impl ScheduleStore for Ledger {
     async fn read(&self) -> Result<Option<StoredSchedule>, ScheduleError> {
         // Not consistent, which costs half as much: a booking is a conditional write all the same.
@@ -92,7 +92,7 @@ impl ScheduleStore for Ledger {
     }
 }
 
-/// What stood in the way of a write, if DynamoDB returned it.
+/// The stored schedule that did not fulfil the condition of a write, if DynamoDB returned it.
 fn outdated(item: Option<Item>) -> Result<Written, ScheduleError> {
     Ok(Written::Outdated(item.as_ref().map(kept).transpose()?))
 }

@@ -2,7 +2,7 @@
 //! one.
 //!
 //! An item has the times of one window's attempts, nine bytes each, so this is for limits of up to a few hundred. What
-//! is refused is not counted: a caller that keeps asking is kept out for no longer than the window.
+//! is refused is not counted: a caller that keeps asking is refused for no longer than the window.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};

@@ -1,4 +1,4 @@
-//! Budgets of a UTC day: text messages of everybody, and requests of one network.
+//! Budgets of a UTC day: text messages of the account, and requests of one network.
 
 use time::{Duration, OffsetDateTime};
 

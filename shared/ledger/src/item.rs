@@ -24,11 +24,11 @@ pub(crate) const MAILS_KEPT: Duration = Duration::days(14);
 /// How long a day's counts are kept: longer than any invitation of that day can change them.
 const COUNTS_KEPT: Duration = Duration::days(90);
 
-/// How long a login link is remembered that can no longer be used: as long as a fresh one may be asked for by it.
+/// How long an invalid login link is kept: as long as its page mails a fresh one.
 const LINKS_KEPT: Duration = Duration::days(30);
 
-/// How long it is remembered what we did with a lead: whichever of its links was used last, no older one can be good
-/// for longer than the year that the template permits.
+/// How long a lead's item is kept. After its newest link was used, an older one is valid for a year at most, which is
+/// the longest that the template permits.
 pub(crate) const LEADS_KEPT: Duration = Duration::days(365 + 30);
 
 /// What is counted beside the outcomes: the invitations of which each gets one.

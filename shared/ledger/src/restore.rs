@@ -1,6 +1,6 @@
 //! Items that the ledger lost, from a table that DynamoDB restored from its backups.
 //!
-//! A backup knows nothing of what happened after it was made. So an item comes back only where the ledger has none,
+//! A backup knows nothing of what happened after it was made. So an item is restored only where the ledger has none,
 //! and never with a right that may have been used since: see [`Ledger::restore_from`].
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -23,13 +23,13 @@ pub struct Restored {
     pub present: u64,
     /// Not copied: their time is over, or they are one-time codes.
     pub left_out: u64,
-    /// Of those copied, login links that came back as used.
+    /// Of those copied, login links that are restored as used.
     pub links: u64,
-    /// Of those copied, invitations that may have ended since, which came back in doubt.
+    /// Of those copied, invitations that may have ended since, which are restored in doubt.
     pub invitations: u64,
 }
 
-/// How an item of a backup comes back.
+/// How an item of a backup is restored.
 #[derive(Debug, PartialEq)]
 enum Revival {
     /// As it was.
@@ -45,11 +45,11 @@ enum Revival {
 impl Ledger {
     /// Copies the items of a restored table that the ledger does not have. A repeat copies the rest.
     ///
-    /// - A login link comes back as used: it may have been. Its page mails a fresh one. Links of a lead that comes back
-    ///   are superseded, also those that the ledger still has.
-    /// - An invitation that had not ended comes back in doubt: an attempt looks up what was done, and sends no mail
+    /// - A login link is restored as used, because it may have been. Its page mails a fresh one. All links of a
+    ///   restored lead are superseded, also those that the ledger still has.
+    /// - An invitation that had not ended is restored in doubt: an attempt looks up what was done, and sends no mail
     ///   before an operator has put its dead letter back.
-    /// - One-time codes and expired items do not come back.
+    /// - One-time codes and expired items are not restored.
     ///
     /// # Errors
     /// When a table cannot be read or written. Some items may have been copied by then.
