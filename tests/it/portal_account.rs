@@ -279,11 +279,11 @@ async fn metrics_are_printed_before_the_answer_is_delayed() {
     }
     let printed = sandbox.finish(&[]).await;
     // The last line of each request is its end.
-    let last_lines: Vec<_> =
-        printed.lines().filter(|line| line.contains("\"_aws\"") || line.contains("done\"")).collect();
-    let ends = last_lines.iter().filter(|line| line.contains("done\"")).count();
+    let is_end = |line: &str| line.contains("\"request done\"") || line.contains("\"request refused\"");
+    let last_lines: Vec<_> = printed.lines().filter(|line| line.contains("\"_aws\"") || is_end(line)).collect();
+    let ends = last_lines.iter().filter(|line| is_end(line)).count();
     assert_eq!(ends, delayed.len(), "{printed}");
-    assert!(last_lines.last().unwrap().contains("done\""), "{printed}");
+    assert!(is_end(last_lines.last().unwrap()), "{printed}");
     assert!(last_lines.iter().any(|line| line.contains("UpstreamCalls")), "{printed}");
 }
 
@@ -559,7 +559,7 @@ async fn a_network_is_known_for_thirty_days_and_for_its_own_person_only() {
     networks.retain(|item| item["pk"].as_s().unwrap().starts_with("network#"));
     let [network] = &networks[..] else { panic!("{networks:?}") };
     let names: BTreeSet<_> = network.keys().map(String::as_str).collect();
-    assert_eq!(names, BTreeSet::from(["expires_at", "lead_id", "pk"]));
+    assert_eq!(names, BTreeSet::from(["expires_at", "lead_id", "owner", "pk"]));
     let expires_at: i64 = network["expires_at"].as_n().unwrap().parse().unwrap();
     let now = OffsetDateTime::now_utc().unix_timestamp();
     assert!((0..120).contains(&(now + 30 * 24 * 60 * 60 - expires_at)), "{expires_at}");
