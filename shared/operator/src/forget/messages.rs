@@ -12,8 +12,8 @@ use crate::received::ReceivedMessage;
 /// The fields by which invitations and events name their person.
 const SUBJECTS: [&str; 4] = ["email", "emailaddress", "lead", "leadid"];
 
-/// Whether a message is about the person with these invitations. One about another person that only mentions the address
-/// is not.
+/// Whether a message is about the person with these invitations. A message about another person that only mentions the
+/// address is not.
 pub(super) fn is_about(message: &ReceivedMessage, person: &Person, invitations: &HashSet<InvitationId>) -> bool {
     let is_theirs = message.group.as_ref().is_some_and(|group| person.keys().iter().any(|key| key.as_str() == group));
     if is_theirs || DeadLetter::of(message).receipt.is_some_and(|receipt| invitations.contains(&receipt)) {
