@@ -152,7 +152,8 @@ fn read_reserve(value: &AttributeValue) -> Option<Reserve> {
     })
 }
 
-/// A table that throttles is there all the same: no process may go on without it, as all of a crowd would at once.
+/// A table that throttles is still available: a process must not continue without it, because all processes of a crowd
+/// would do so at once.
 impl From<LedgerError> for ScheduleError {
     fn from(error: LedgerError) -> Self {
         match error {

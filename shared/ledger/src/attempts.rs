@@ -26,7 +26,7 @@ impl Ledger {
     /// one as there are; a repeat takes another. The item belongs to `owner`, where the key is about one person.
     ///
     /// # Errors
-    /// When DynamoDB does not say. A place may have been taken then.
+    /// When DynamoDB refuses the request or its result is unknown. A place may have been taken then.
     pub async fn admit_attempt(
         &self,
         key: &ThrottleKey,
@@ -53,7 +53,8 @@ impl Ledger {
     /// where there is none.
     ///
     /// # Errors
-    /// When DynamoDB does not say. The place may still be taken then, until its window has passed.
+    /// When DynamoDB refuses the request or its result is unknown. The place may then stay taken until its
+    /// window has passed.
     pub async fn give_attempt_back(&self, key: &ThrottleKey, at: OffsetDateTime) -> Result<(), LedgerError> {
         let pk = pk(key);
         let mut taken = times(&pk, &self.read(&pk).await?.unwrap_or_default())?;
@@ -72,7 +73,7 @@ impl Ledger {
         Err(LedgerError::Contended)
     }
 
-    /// Takes a place that was never taken before; those that are taken, if there is none.
+    /// Takes a place that was never taken before. If there is none, returns the times of the taken places.
     async fn append_attempt(&self, item: &Attempts<'_>) -> Result<Result<(), Times>, LedgerError> {
         let update = self
             .written(item, "SET #times = list_append(if_not_exists(#times, :none), :now), #expires_at = :expires_at")

@@ -12,7 +12,7 @@ impl Ledger {
     /// Takes one of the day's text messages. False if there is none left.
     ///
     /// # Errors
-    /// When DynamoDB does not say. It may be taken then.
+    /// When DynamoDB refuses the request or its result is unknown. It may be taken then.
     pub async fn take_text(&self, budget: u32, now: OffsetDateTime) -> Result<bool, LedgerError> {
         self.take_of_day(texts_key(now), budget, now).await
     }
@@ -20,7 +20,7 @@ impl Ledger {
     /// Gives back a text message that was certainly not sent.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn give_text_back(&self, now: OffsetDateTime) -> Result<(), LedgerError> {
         let update = self
             .update(texts_key(now))
@@ -35,7 +35,7 @@ impl Ledger {
     /// Takes one of the requests of a network that may call LeadSquared in a day. False if there is none left.
     ///
     /// # Errors
-    /// When DynamoDB does not say. It may be taken then.
+    /// When DynamoDB refuses the request or its result is unknown. It may be taken then.
     pub async fn take_request(&self, network: &[u8], most: u32, now: OffsetDateTime) -> Result<bool, LedgerError> {
         let day = day(now).to_string();
         let pk = ItemType::Requests.key(&hashed([day.as_bytes(), network].concat()));

@@ -31,7 +31,7 @@ impl Ledger {
     /// Begins a challenge under which nothing waits yet. Whose it is shows later.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn begin_challenge(&self, challenge: &str, until: OffsetDateTime) -> Result<(), LedgerError> {
         let update = self
             .update(pk(challenge))
@@ -46,7 +46,7 @@ impl Ledger {
     /// Has a challenge wait for a texted code.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn await_text(&self, challenge: &str, texted: Vec<u8>) -> Result<(), LedgerError> {
         let update = self
             .update(pk(challenge))
@@ -60,7 +60,7 @@ impl Ledger {
     /// which lead it is about.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn follow_challenge(
         &self,
         challenge: &str,
@@ -85,11 +85,11 @@ impl Ledger {
         self.carry_out(update).await.map(drop)
     }
 
-    /// Takes one of the tries that a challenge has: what waits under it. None if all `tries` are taken, or the
+    /// Takes one of the tries of a challenge, and returns what waits for a code. None if all `tries` are taken, or the
     /// challenge is unknown, too old or was never filled.
     ///
     /// # Errors
-    /// When DynamoDB does not say. The try may be taken then.
+    /// When DynamoDB refuses the request or its result is unknown. The try may be taken then.
     pub async fn try_challenge(
         &self,
         challenge: &str,
@@ -114,7 +114,7 @@ impl Ledger {
     /// Gives back a try that LeadSquared said nothing about.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn untry_challenge(&self, challenge: &str) -> Result<(), LedgerError> {
         let update = self
             .update(pk(challenge))
@@ -129,7 +129,7 @@ impl Ledger {
     /// Ends a challenge whose code was right: all its `tries` are taken, and nothing waits under it.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn end_challenge(&self, challenge: &str, tries: u32) -> Result<(), LedgerError> {
         let update = self
             .update(pk(challenge))

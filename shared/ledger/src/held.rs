@@ -15,7 +15,7 @@ use crate::{FAILED, HELD_FOR, ItemType, Ledger, LedgerError, day};
 /// crash.
 const ACCEPTED_KEPT: Duration = Duration::days(14);
 
-/// The shortest time between two reminders of the same subject: a day, less what a schedule may be early.
+/// The shortest time between two reminders of the same subject: a day, less the minutes that a schedule can be early.
 const REMINDED_EVERY: Duration = Duration::minutes(24 * 60 - 10);
 
 /// What an operator decided about a held application.
@@ -166,14 +166,14 @@ impl Ledger {
         Ok(Some(HeldMessage { held, message }).filter(|found| found.held.expires_at > now))
     }
 
-    /// Decides on held applications, on all of them in one transaction with the day's count; not on those that have a
-    /// decision, nor on those whose time is over. The ids of those that this call decided on.
+    /// Records a decision on held applications, in one transaction with the day's count. Decided and expired ones are
+    /// skipped. Returns the ids that this call decided on.
     ///
     /// A discarded application loses its message at once. It stays until it expires, so that a repeat of it is not
     /// held again.
     ///
     /// # Errors
-    /// When DynamoDB does not say. The decision may stand then.
+    /// When DynamoDB refuses the request or its result is unknown. The decision may stand then.
     pub async fn decide_held(
         &self,
         ids: &[InvitationId],
@@ -199,7 +199,7 @@ impl Ledger {
     /// Removes the message of an accepted application: it is on the queue now.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn held_sent(&self, id: InvitationId) -> Result<(), LedgerError> {
         let update = self
             .update(held_key(id))
@@ -223,7 +223,7 @@ impl Ledger {
     /// Whether the operator is to be reminded of this subject now: at most once a day. Remembers the reminder.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn remind(&self, subject: &'static str, now: OffsetDateTime) -> Result<bool, LedgerError> {
         let update = self
             .update(ItemType::Reminder.key(subject))

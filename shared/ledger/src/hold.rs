@@ -41,7 +41,7 @@ impl Ledger {
     /// Holds an application for [`HELD_FOR`], once.
     ///
     /// # Errors
-    /// When DynamoDB does not say. It may be held then; a repeat holds it once.
+    /// When DynamoDB refuses the request or its result is unknown. It may be held then; a repeat holds it once.
     pub async fn hold(&self, hold: &Hold<'_>, now: OffsetDateTime) -> Result<Holding, LedgerError> {
         let Hold { invitation, cause, network, mark } = *hold;
         let (pk, expires_at) = (held_key(invitation.id), now + HELD_FOR);
@@ -95,7 +95,7 @@ impl Ledger {
     }
 }
 
-/// What an item means that was held before under an invitation's id.
+/// The result of holding an application whose id already has an item.
 fn held_before(item: Option<&Item>, invitation: &Invitation) -> Holding {
     let is_same = item
         .and_then(|item| item.get("message")?.as_s().ok())

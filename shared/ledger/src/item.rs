@@ -18,7 +18,7 @@ use crate::{ItemType, LedgerError};
 /// letters.
 const INVITATIONS_KEPT: Duration = Duration::days(30);
 
-/// How long mails to a person are remembered: longer than an invitation can wait that was asked for before them.
+/// Lifetime of the record of mails to a person: longer than the longest wait of an invitation.
 pub(crate) const MAILS_KEPT: Duration = Duration::days(14);
 
 /// How long a day's counts are kept: longer than any invitation of that day can change them.
@@ -31,7 +31,7 @@ const LINKS_KEPT: Duration = Duration::days(30);
 /// the longest that the template permits.
 pub(crate) const LEADS_KEPT: Duration = Duration::days(365 + 30);
 
-/// What is counted beside the outcomes: the invitations of which each gets one.
+/// The count beside those of the outcomes: accepted invitations, each of which gets one outcome.
 pub(crate) const ACCEPTED: &str = "accepted";
 
 /// The attribute by which DynamoDB knows when it may delete an item, in Unix seconds.
@@ -228,7 +228,8 @@ pub(crate) fn hashed(secret: impl AsRef<[u8]>) -> String {
     Sha256::digest(secret).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Names for expressions, each under itself: many an attribute's name is a reserved word of DynamoDB's.
+/// Placeholders for attribute names in expressions, such as `#count` for `count`: many names are reserved words of
+/// DynamoDB.
 pub(crate) fn placeholders(names: &[&str]) -> HashMap<String, String> {
     names.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect()
 }

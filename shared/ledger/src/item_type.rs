@@ -54,7 +54,7 @@ pub enum BelongsTo {
 }
 
 item_types! {
-    /// Who may call LeadSquared when.
+    /// The schedule of the call allowance.
     Allowance: "allowance", Account;
     /// Attempts at signing in and the like.
     Attempts: "throttle", PersonOnceKnown { kept: Duration::days(1) };
@@ -74,7 +74,7 @@ item_types! {
     Link: "link", Person;
     /// Mails of a day.
     Mails: "mails", Account;
-    /// That an application came before.
+    /// An application that was received, so that its repeat is recognised.
     Mark: "mark", Person;
     /// A network that a person signed in from.
     Network: "network", Person;

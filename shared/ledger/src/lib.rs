@@ -52,8 +52,8 @@ pub use places::{Bound, Counted, Mark, Places, Sender, Taken};
 pub use restore::Restored;
 pub use standing::{Registered, Standing};
 
-/// How often a transaction is tried that another one on the same items keeps from being carried out. Those are the
-/// transactions of the other workers on a day's counts, each of them over in a few milliseconds.
+/// The number of tries of a transaction that collides with another one on the same items. The others are those of other
+/// workers on a day's counts; each takes a few milliseconds.
 const TRANSACTION_ATTEMPTS: usize = 10;
 
 /// The ledger in a DynamoDB table.
@@ -95,8 +95,8 @@ impl LedgerError {
         Self::Unavailable { cause: aws::cause(error) }
     }
 
-    /// The item that did not fulfil the condition of a write, as far as the write asked for it; the error, if that was
-    /// not the reason.
+    /// The item for which the condition of a write did not hold, if the write requested it. Any other failure is
+    /// returned as the error.
     pub(crate) fn stood_in_the_way<E: Conditional + ProvideErrorMetadata, R>(
         error: SdkError<E, R>,
     ) -> Result<Option<Item>, Self> {

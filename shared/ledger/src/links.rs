@@ -51,7 +51,8 @@ impl Ledger {
     /// the answer was late.
     ///
     /// # Errors
-    /// When DynamoDB does not say. The link may be used up then: [give it back](Self::give_link_back).
+    /// When DynamoDB refuses the request or its result is unknown. The link may be used up then:
+    /// [give it back](Self::give_link_back).
     pub async fn use_link(&self, link: &LinkHash, holder: Uuid, now: OffsetDateTime) -> Result<bool, LedgerError> {
         let update = self
             .update(link_key(link))
@@ -73,7 +74,7 @@ impl Ledger {
     /// Makes a link usable again that `holder` used in vain; no other one.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn give_link_back(&self, link: &LinkHash, holder: Uuid) -> Result<(), LedgerError> {
         let update = self
             .update(link_key(link))
@@ -88,7 +89,7 @@ impl Ledger {
     /// Remembers that a link opened the portal, for as long as an older one could be tried.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn link_opened(&self, pointer: &Pointer, now: OffsetDateTime) -> Result<(), LedgerError> {
         let update = self
             .update(lead_key(&pointer.lead))
@@ -107,7 +108,7 @@ impl Ledger {
     /// typed.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn lead_registered(&self, lead: &LeadId, at: OffsetDateTime) -> Result<(), LedgerError> {
         let update = |expression: &str| {
             self.update(lead_key(lead))

@@ -132,7 +132,7 @@ impl Ledger {
     /// item is gone already.
     ///
     /// # Errors
-    /// When DynamoDB does not say. The item may be deleted then.
+    /// When DynamoDB refuses the request or its result is unknown. The item may be deleted then.
     pub async fn erase(&self, item: &OwnedItem, now: OffsetDateTime) -> Result<(), LedgerError> {
         if item.item_type == ItemType::Held && self.erase_undecided(&item.pk, now).await? {
             return Ok(());

@@ -18,7 +18,7 @@ use crate::item::{EXPIRES_AT, Item, Reader, mark_key, milliseconds, number, plac
 use crate::owner::{OWNER, Owner};
 use crate::{FAILED, Ledger, LedgerError};
 
-/// How often a place is looked for that is given back while others take and give back theirs.
+/// The number of tries to return a place while other requests take and return theirs.
 const ATTEMPTS: usize = 5;
 
 /// For how long a repeat of an application that went to the queue is not counted. Not longer than a place is taken,
@@ -49,8 +49,7 @@ pub struct Bound {
     pub most: u32,
 }
 
-/// The attribute of a mark that says of which application it is, and the one that says until when its repeats are
-/// known.
+/// The attributes of a mark: the hash of its application, and the time until which a repeat is recognised.
 const PAYLOAD: &str = "payload";
 const UNTIL: &str = "until";
 
@@ -66,7 +65,7 @@ pub struct Counted {
     pub held: u32,
 }
 
-/// So many within any stretch of this length, for everything with this hash.
+/// A limit on the applications that share this hash, in any period of this length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     /// What is counted together, in hexadecimal.
@@ -120,7 +119,7 @@ impl Ledger {
     /// Counts what a sender did, unless one of its numbers would grow too large.
     ///
     /// # Errors
-    /// When DynamoDB does not say. It may have been counted then.
+    /// When DynamoDB refuses the request or its result is unknown. It may have been counted then.
     pub async fn count_sender(&self, sender: &Sender, bounds: &[Bound]) -> Result<Counted, LedgerError> {
         let mut condition = Vec::new();
         for (n, bound) in bounds.iter().enumerate() {
@@ -158,7 +157,7 @@ impl Ledger {
     /// it did.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn uncount_sender(
         &self,
         sender: &Sender,
@@ -207,7 +206,7 @@ impl Ledger {
     /// Takes a place of each of these and marks the application; or does neither.
     ///
     /// # Errors
-    /// When DynamoDB does not say. The places may be taken then.
+    /// When DynamoDB refuses the request or its result is unknown. The places may be taken then.
     pub async fn take_places(&self, places: &[Places], mark: &Mark, now: OffsetDateTime) -> Result<Taken, LedgerError> {
         let mut writes: Vec<_> = places.iter().map(|places| self.take_place(places, &mark.owner, now)).collect();
         writes.push(self.mark(mark, false, now, now + REPEATS_KNOWN));
@@ -264,8 +263,8 @@ impl Ledger {
         TransactWriteItem::builder().update(update).build()
     }
 
-    /// Marks an application until a moment, if none is marked under its id, or this one no longer; or, to hold it, one
-    /// that is held already.
+    /// Marks an application until a time. Its id must have no mark, or an expired one. To hold the application, the
+    /// mark of a held one also serves.
     pub(crate) fn mark(
         &self,
         mark: &Mark,

@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 use crate::item::{Item, seconds};
 use crate::{ItemType, Ledger, LedgerError};
 
-/// Mails of unknown result from which on the worker sends none by itself: the invitation becomes a dead letter with the
-/// cause `mail-unknown`, and an operator decides.
+/// With this many mails of unknown result the worker sends no further mail: the invitation becomes a dead letter with
+/// the cause `mail-unknown`, and an operator decides.
 const UNRESOLVED: u32 = 2;
 
 /// What became of a backup's items.

@@ -1,4 +1,4 @@
-//! Scans of the whole table: a page at a time, and where one goes on that was interrupted.
+//! Scans of the whole table, a page at a time. An interrupted scan resumes at its bookmark.
 
 use std::collections::HashMap;
 

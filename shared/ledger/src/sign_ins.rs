@@ -16,7 +16,7 @@ impl Ledger {
     /// call that says (<https://apidocs.leadsquared.com/portal-api/>).
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn remember_session(
         &self,
         key: &SessionKey,
@@ -38,7 +38,7 @@ impl Ledger {
     /// Remembers that a person signed in from a network, and to which lead.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn remember_network(
         &self,
         person: &str,

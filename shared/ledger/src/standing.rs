@@ -10,8 +10,8 @@ use crate::item::{EXPIRES_AT, Item, LEADS_KEPT, Reader, lead_key, seconds, text}
 use crate::owner::{OWNER, Owner};
 use crate::{ItemType, Ledger, LedgerError};
 
-/// What was written down about signing in to a lead: what was proven, which stays so whatever becomes of the mark, and
-/// what the ledger knows of leads that have no mark.
+/// The ledger's record about signing in to a lead: what was proven, which does not depend on the mark, and what is
+/// known of leads without a mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// How we registered the lead, if we did.
@@ -92,7 +92,7 @@ impl Ledger {
     /// Remembers what may be used to sign in to a lead: it was proven, or need not be.
     ///
     /// # Errors
-    /// When DynamoDB does not say.
+    /// When DynamoDB refuses the request or its result is unknown.
     pub async fn proven(&self, lead: &LeadId, what: &[String], now: OffsetDateTime) -> Result<(), LedgerError> {
         let update = self
             .update(lead_key(lead))

@@ -21,7 +21,7 @@ pub trait Ledger {
     /// The mails that the limits count: the person's own, and the account's on the UTC day of `now`.
     async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, Self::Error>;
 
-    /// When this software registered the lead with the portal, if it did so in the last 30 days.
+    /// When this software registered the lead with the portal, if the ledger knows it: for 395 days at least.
     async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 
     /// When the newest used link of the lead was made. Links made earlier are no longer valid.

@@ -33,7 +33,7 @@ pub struct Request {
     pub leads: Vec<LeadId>,
 }
 
-/// A person, as far as it is known by what.
+/// The addresses and leads by which a person is known.
 #[derive(Clone, Debug, Default)]
 struct Person {
     emails: BTreeSet<EmailAddress>,

@@ -51,7 +51,7 @@ impl PersonItems {
     /// Deletes them. A held application on which no operator has decided counts as discarded.
     ///
     /// # Errors
-    /// When DynamoDB does not say. A repeat deletes the rest.
+    /// When DynamoDB refuses the request or its result is unknown. A repeat deletes the rest.
     pub(super) async fn erase(&self, ledger: &Ledger, clock: &impl Clock) -> Result<(), OperatorError> {
         for item in &self.0 {
             ledger.erase(item, clock.now()).await?;
