@@ -102,14 +102,14 @@ async fn an_alarm_gets_its_metric_from_its_fault_and_none_in_normal_operation() 
     ];
     let normal: Vec<_> = normal.iter().flat_map(|printed| metrics(printed)).collect();
     let cases = [
-        ("ToBeMended", invitation("FirstName", wrong_keys).await),
+        ("OperatorNeeded", invitation("FirstName", wrong_keys).await),
         ("InvitationsWait", invitation("FirstName", wrong_keys).await),
         ("KeyCheckFailed", key_check(wrong_keys).await),
         ("HeldWaiting", key_check(async |stage| held_for(stage, 1).await).await),
         ("HeldExpiring", key_check(async |stage| held_for(stage, 13).await).await),
         ("FieldsLeftOut", invitation("mx_Nowhere", none).await),
         ("ManyRejected", invitation("FirstName", refused).await),
-        ("OftenRateLimited", invitation("FirstName", rate_limited).await),
+        ("LeadSquaredRateLimited", invitation("FirstName", rate_limited).await),
         ("NotStored", form(&[("INVITATIONS_QUEUE_URL", "http://127.0.0.1:9/none.fifo")]).await),
         ("EventsUnreadable", webhook(RIGHT_SECRET, Some("{\"ProspectID\":\"none\"}")).await),
         ("WebhookSecretWrong", webhook("changed in one place only", None).await),

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     os::unix::process::ExitStatusExt,
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -255,13 +255,13 @@ async fn outcomes_and_calls_are_measured_without_personal_data() {
         ("Outcomes", "outcome=invited", vec![1, 1]),
         ("OutcomesBySource", "outcome=rejected source=form", vec![1]),
         ("Malformed", "", vec![1]),
-        ("ComesBack", "cause=ServerFault", vec![1]),
+        ("Retries", "cause=ServerFault", vec![1]),
         ("UpstreamCalls", "call=Register result=Ok", vec![1, 1]),
         ("UpstreamCalls", "call=Register result=Refused", vec![3]),
         ("UpstreamCalls", "call=RegistrationToken result=Ok", vec![1]),
         ("UpstreamCalls", "call=SendEmailToLead result=Ok", vec![1, 1]),
         ("RateLimited", "", vec![]),
-        ("ToBeMended", "", vec![]),
+        ("OperatorNeeded", "", vec![]),
     ] {
         assert_eq!(json!(of(name, dimensions)), json!(counts), "{name} {dimensions}: {metrics:?}");
     }
@@ -617,7 +617,7 @@ async fn a_short_failure_of_aws_raises_no_alarm_and_a_lasting_one_does() {
                 let case = format!("{service} {code} after {hours} h: {printed}");
                 assert_eq!(came_back, 1, "{case}");
                 assert!(counted.iter().any(|metric| metric.1 == format!("cause={cause}")), "{case}");
-                assert_eq!(counted.iter().any(|(name, ..)| name == "ToBeMended"), needs_a_person, "{case}");
+                assert_eq!(counted.iter().any(|(name, ..)| name == "OperatorNeeded"), needs_a_person, "{case}");
                 assert_eq!(printed.contains("\"ERROR\""), needs_a_person, "{case}");
             }
         }
@@ -636,7 +636,7 @@ async fn a_broken_item_of_the_ledger_raises_the_operators_alarm() {
     let message = sandbox.queue(&body, "asha").await;
     assert_eq!(sandbox.deliver(&function, &[message]).await, [0]);
     let printed = sandbox.finish(function).await;
-    assert!(metrics(&printed).iter().any(|(name, ..)| name == "ToBeMended"), "{printed}");
+    assert!(metrics(&printed).iter().any(|(name, ..)| name == "OperatorNeeded"), "{printed}");
     assert!(matches!(errors(&printed)[..], [error] if error.contains("payload")), "{printed}");
 }
 
@@ -722,7 +722,7 @@ async fn an_invitation_waits_for_the_next_day_when_the_days_calls_are_used_up() 
         "{printed}"
     );
     let is_cause =
-        |(name, dimensions, _): &(String, String, Value)| name == "ComesBack" && dimensions.contains("DayUsedUp");
+        |(name, dimensions, _): &(String, String, Value)| name == "Retries" && dimensions.contains("DayUsedUp");
     assert!(metrics(&printed).iter().any(is_cause), "{printed}");
     assert!(!printed.contains("\"ERROR\""), "{printed}");
     assert_eq!(sandbox.mails_to("asha@example.com"), 0);
@@ -741,9 +741,8 @@ async fn a_batch_without_enough_time_is_returned_at_once_without_a_call() {
     let response = function.invoke(&sqs_event(&batch), Duration::from_secs(1)).await.unwrap();
     assert_eq!(failed(&response).len(), 2);
     assert!(sandbox.emulator.calls().is_empty());
-    let began = Instant::now();
+    // The queue's visibility timeout is six times longer than the helper waits for a message.
     let again = [sandbox.invitations.next().await, sandbox.invitations.next().await];
-    assert!(began.elapsed() < Duration::from_secs(10), "they are on the queue again after {:?}", began.elapsed());
     assert_eq!(sandbox.deliver(&function, &again).await, [0; 0]);
     sandbox.finish(function).await;
 }

@@ -207,7 +207,7 @@ fn an_alarm_lasts_from_one_attempt_to_the_next() {
         alarm["Period"].as_u64().unwrap() * alarm["EvaluationPeriods"].as_u64().unwrap()
     };
     let longest_wait = onboarding::retry::backoff(u32::MAX, u32::MAX).as_secs();
-    for id in ["InvitationsWait", "ToBeMended"] {
+    for id in ["InvitationsWait", "OperatorNeeded"] {
         assert!(seconds(id) >= longest_wait, "{id}: attempts are up to {longest_wait} s apart");
     }
     let rate = template.default("KeyCheckRate");

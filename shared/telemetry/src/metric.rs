@@ -107,12 +107,11 @@ const LINK_REQUESTS_DROPPED: Series<[&str; 0]> = series("LinkRequestsDropped", [
 const PASSWORDS_DISCARDED: Series<[&str; 0]> = series("PasswordsDiscarded", [], Unit::Count);
 // Not an outcome: no message ended, and alarms compare shares of all outcomes.
 const ECHOES: Series<[&str; 0]> = series("Echoes", [], Unit::Count);
-// The CloudWatch names `ComesBack` and `ToBeMended` stay: dashboards and alarms of deployed stacks use them.
-const RETRIES: Series<[&str; 1]> = series("ComesBack", ["cause"], Unit::Count);
+const RETRIES: Series<[&str; 1]> = series("Retries", ["cause"], Unit::Count);
 // SQS excludes messages that were received often from its own age metric
 // (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>).
 const WAITING_AGE: Series<[&str; 0]> = series("WaitingAge", [], Unit::Seconds);
-const NEEDS_OPERATOR: Series<[&str; 0]> = series("ToBeMended", [], Unit::Count);
+const NEEDS_OPERATOR: Series<[&str; 0]> = series("OperatorNeeded", [], Unit::Count);
 const MALFORMED: Series<[&str; 0]> = series("Malformed", [], Unit::Count);
 const UPSTREAM_CALLS: Series<[&str; 2]> = series("UpstreamCalls", ["call", "result"], Unit::Count);
 const RATE_LIMITED: Series<[&str; 0]> = series("RateLimited", [], Unit::Count);
