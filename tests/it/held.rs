@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use futures::future::join;
 use leadsquared::Attributes;
+use leadsquared_emulator::Emulator;
 use ledger::{HeldDecision, HeldWaiting, ItemType, Ledger};
 use local_stack::{LocalStack, Options};
 use onboarding::{Action, Invitation, InvitationId, Source, Whom};
@@ -26,6 +27,7 @@ use tokio::process::Command;
 use crate::{
     aws::{Aws, Queue},
     functions,
+    waiting::within,
 };
 
 type Item = HashMap<String, AttributeValue>;
@@ -495,13 +497,8 @@ async fn an_operator_lists_accepts_discards_and_forgets_held_applications_of_a_s
         "{accepted}"
     );
     let email = "held-1@example.com";
-    let is_mailed = || stack.emulator().mails().iter().any(|mail| mail.recipients == [email]);
-    let mailed = async {
-        while !is_mailed() {
-            tokio::time::sleep(Wait::from_millis(100)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Wait::from_secs(60), mailed).await.is_ok(), "nobody was mailed within a minute");
+    let is_mailed = |emulator: &Emulator| emulator.mails().iter().any(|mail| mail.recipients == [email]);
+    within("the accepted application is mailed", stack.emulator().reached(is_mailed)).await;
     let receipt = invitation(1).id;
     let deployed = Place::Local(endpoint.clone()).stack().await.unwrap();
     let timeline = explain::timeline(&explain::look_up(&deployed, receipt, now).await.unwrap(), receipt, now);

@@ -997,13 +997,12 @@ async fn failures_of_leadsquared_are_reported_without_its_words() {
 }
 
 #[tokio::test]
-async fn an_answer_is_sent_within_five_seconds_when_leadsquared_hangs() {
+async fn the_function_does_not_wait_six_seconds_for_leadsquared() {
     let sandbox = Sandbox::new().await;
-    sandbox.emulator.faults().add(Fault::everywhere(Effect::Latency(Duration::from_secs(30))));
-    let began = Instant::now();
+    // A function that waited this long would get LeadSquared's answer, and sign the person in.
+    sandbox.emulator.faults().add(Fault::everywhere(Effect::Latency(Duration::from_secs(6))));
     let answer = sandbox.sign_in(PASSWORD).await;
     assert_eq!(answer.problem(), (503, "/problems/unavailable".to_owned()));
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
