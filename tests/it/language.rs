@@ -8,7 +8,7 @@ use std::{
 use crate::workspace::{self, root};
 
 /// Phrases that have a plain word instead. They are so unusual that a hit is a mistake, also in code.
-const PHRASES: [(&str, &str); 16] = [
+const PHRASES: [(&str, &str); 18] = [
     ("laid aside", "dead-lettered"),
     ("lays aside", "dead-letters"),
     ("is away", "is unavailable"),
@@ -25,6 +25,8 @@ const PHRASES: [(&str, &str); 16] = [
     ("whomever", "the caller, the applicant, the operator"),
     ("is told", "is notified, gets"),
     ("are told", "are notified, get"),
+    ("good for a", "valid for"),
+    ("good for the", "valid for"),
 ];
 
 /// The widest comment, as `.rustfmt.toml` has it for code.
@@ -36,9 +38,27 @@ fn texts() -> Vec<(PathBuf, String)> {
     let found = folders.iter().flat_map(|folder| {
         ["rs", "md", "yaml", "py", "html", "toml"].into_iter().flat_map(|extension| workspace::files(folder, extension))
     });
-    let at_the_top = ["README.md", "template.yaml", "samconfig.toml", "Cargo.toml"].map(|name| root().join(name));
-    let files = found.chain(at_the_top).filter(|path| !path.ends_with("tests/it/language.rs"));
+    let others = ["README.md", "template.yaml", "samconfig.toml", "Cargo.toml", ".ci/run", "tests/run", "tests/long"];
+    let files = found.chain(others.map(|name| root().join(name)));
+    let files = files.filter(|path| !path.ends_with("tests/it/language.rs"));
     files.map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect()
+}
+
+/// The numbered lines of a file that are sentences: comments, or the text of a page outside its tables and examples.
+fn sentences<'a>(path: &Path, text: &'a str) -> Vec<(usize, &'a str)> {
+    let extension = path.extension().map_or("", |extension| extension.to_str().unwrap());
+    let mut is_example = false;
+    let mut is_sentence = |line: &str| match extension {
+        "md" => {
+            let is_fence = line.starts_with("```");
+            is_example ^= is_fence;
+            !is_example && !is_fence && !line.starts_with('|')
+        }
+        "rs" => line.starts_with("//"),
+        "html" => false,
+        _ => line.starts_with('#'),
+    };
+    (1..).zip(text.lines()).filter(|(_, line)| is_sentence(line.trim_start())).collect()
 }
 
 fn is_rust(path: &Path) -> bool {
@@ -56,19 +76,33 @@ fn every_source_file_begins_with_what_it_is_for() {
 }
 
 #[test]
-fn comments_stay_within_the_columns_of_the_formatter() {
+fn comments_and_pages_stay_within_the_columns_of_the_formatter() {
     let mut wide = Vec::new();
-    for (path, text) in texts().iter().filter(|(path, _)| is_rust(path)) {
-        for (number, line) in text.lines().enumerate() {
+    for (path, text) in texts() {
+        for (number, line) in sentences(&path, &text) {
             // An address cannot be broken.
-            let words = line.trim_start().trim_start_matches(['/', '!', ' ']);
+            let words = line.trim_start().trim_start_matches(['/', '!', '#', '-', ' ']);
             let is_address = !words.contains(' ') && words.contains("https://");
-            if line.trim_start().starts_with("//") && !is_address && line.chars().count() > COLUMNS {
-                wide.push(format!("{}:{}", path.display(), number + 1));
+            if !is_address && line.chars().count() > COLUMNS {
+                wide.push(format!("{}:{number}", path.display()));
             }
         }
     }
     assert!(wide.is_empty(), "wider than {COLUMNS} columns: {wide:#?}");
+}
+
+#[test]
+fn the_sentences_of_a_file_are_its_comments_or_the_text_of_its_page() {
+    for (file, text, expected) in [
+        ("a.rs", "//! One.\nlet two = 2; // no\n    // Three.", &[1, 3][..]),
+        ("run", "# One.\nset -e\n  # Three.", &[1, 3]),
+        ("a.yaml", "Two: # no\n  # Two.", &[2]),
+        ("a.md", "One.\n```sh\nno\n```\n| no |\nSix.", &[1, 6]),
+        ("a.html", "<p># no", &[]),
+    ] {
+        let numbers: Vec<_> = sentences(Path::new(file), text).iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, expected, "{file}");
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ from hypothesis import strategies
 
 SECRETS = json.loads(pathlib.Path(os.environ["SECRETS"]).read_text(encoding="utf-8"))
 
-# Fields with rules that OpenAPI cannot express: possible phone numbers, common passwords and the portal's policy, and keys
-# that were used before.
+# Fields with rules that OpenAPI cannot express: possible phone numbers, common passwords and the portal's policy, and
+# keys that were used before.
 INEXPRESSIBLE = {"phone", "password", "new_password", "Idempotency-Key"}
 
 # Title of the refusal of an event id that was used before. The id may be in a header or in the body.
@@ -67,7 +67,8 @@ def filter_case(context, case):
 def before_call(context, case, kwargs):
     """Makes a quarter of the requests ask for pages, as browsers do, and signs events."""
     if isinstance(case.body, dict):
-        # A word of a dictionary may have made an invalid body valid. Assigning the body makes schemathesis check it again.
+        # A word of a dictionary may have made an invalid body valid. Assigning the body makes schemathesis check it
+        # again.
         case.body = case.body
     if zlib.crc32(repr((case.path_parameters, case.body)).encode()) % 4 == 0:
         case.headers["Accept"] = "text/html"

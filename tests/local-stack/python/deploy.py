@@ -232,7 +232,8 @@ def built(template: dict, folder: pathlib.Path) -> dict:
 
 def create_stack(cloudformation, s3, template: dict, parameters: dict) -> None:
     """Creates the stack and waits for it."""
-    # The template is too long for a request: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+    # The template is too long for a request:
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
     s3.put_object(Bucket=BUCKET, Key="template.json", Body=json.dumps(template).encode())
     cloudformation.create_stack(
         StackName=STACK,

@@ -1,5 +1,4 @@
-//! The whole system on one machine: `template.yaml` deployed to MiniStack with the built functions, the LeadSquared
-//! emulator, and a small site with an application form and a mailbox. Every part listens on loopback only.
+#![doc = include_str!("../README.md")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,4 @@
-//! A server in LeadSquared's place, for the tests and examples of the client.
-//!
-//! It records what it is sent. It answers as a test says, broken answers included, or as the files in `contract/` say.
-
+#![doc = include_str!("../README.md")]
 #![expect(clippy::unwrap_used, reason = "a server that cannot be set up fails the test that asked for it")]
 
 use std::fs;
