@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use intake::{DropOverCap, Intake, IntakeDecision, Submission, Submitter};
 use leadsquared::portal::auto_login_link;
 use leadsquared::wire::Endpoint;
-use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, LeadId, LoginLink, Timeouts};
+use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, ErrorKind, LeadId, LoginLink, Timeouts};
 use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{
@@ -286,24 +286,31 @@ impl LoginLinks {
 
     /// Logs why a link did not open the portal, and what an operator has to do, if anything.
     fn report(&self, receipt: InvitationId, failure: &Failure) {
-        let error = in_full(failure);
-        match failure {
-            Failure::Account(cause) if cause.is_transient() => {
-                tracing::warn!(%receipt, error, "could not read the LeadSquared keys: the login link can be pressed again, no action needed unless this lasts");
-            }
-            Failure::Account(_) => {
-                tracing::error!(%receipt, error, "could not read the LeadSquared keys: no login link works until the secret or the role is fixed");
-            }
-            Failure::LeadSquared(cause) if cause.is_configuration() => tracing::error!(
-                %receipt, error, cause = cause.name(), secret = self.account.keys_secret(),
-                "LeadSquared refuses the account's keys or settings: no login link works until they are fixed; run the key check"
+        let (cause, error) = (failure.name(), in_full(failure));
+        let kind = failure.leadsquared().map(Error::kind);
+        match (failure, kind) {
+            (Failure::Account(account), _) if account.is_transient() => tracing::warn!(
+                %receipt, cause, error,
+                "could not read the LeadSquared keys: the login link can be pressed again, no action needed unless \
+                 this lasts"
             ),
-            Failure::LeadSquared(cause) if cause.is_transient() => {
-                tracing::warn!(%receipt, error, cause = cause.name(), "the login link did not open the portal and can be pressed again, no action needed unless this lasts");
-            }
-            _ => {
-                tracing::error!(%receipt, error, "the login link cannot open the portal: check the lead's record in LeadSquared")
-            }
+            (Failure::Account(_), _) => tracing::error!(
+                %receipt, cause, error, secret = self.account.keys_secret(),
+                "could not read the LeadSquared keys: no login link works until the secret or the role is fixed"
+            ),
+            (_, Some(ErrorKind::Configuration)) => tracing::error!(
+                %receipt, cause, error, secret = self.account.keys_secret(),
+                "LeadSquared refuses the account's keys or settings: no login link works until they are fixed; run \
+                 the key check"
+            ),
+            (_, Some(ErrorKind::Transient | ErrorKind::Unknown)) => tracing::warn!(
+                %receipt, cause, error,
+                "the login link did not open the portal and can be pressed again, no action needed unless this lasts"
+            ),
+            (_, Some(ErrorKind::Refusal) | None) => tracing::error!(
+                %receipt, cause, error,
+                "the login link cannot open the portal: check the lead's record in LeadSquared"
+            ),
         }
     }
 }
@@ -333,6 +340,17 @@ impl From<PortalKeyError> for Failure {
 }
 
 impl Failure {
+    /// The failure's word in the log.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Account(_) => "NoKeys",
+            Self::LeadSquared(error) => error.name(),
+            Self::OtherLead => "OtherLead",
+            Self::NoEmailAddress => "NoEmailAddress",
+            Self::OtherAddress => "OtherAddress",
+        }
+    }
+
     /// LeadSquared's error, if LeadSquared failed.
     fn leadsquared(&self) -> Option<&Error> {
         match self {
@@ -345,7 +363,7 @@ impl Failure {
     fn is_final(&self) -> bool {
         match self {
             Self::Account(_) => false,
-            Self::LeadSquared(error) => !error.is_transient() && !error.is_configuration(),
+            Self::LeadSquared(error) => error.is_refusal(),
             Self::OtherLead | Self::NoEmailAddress | Self::OtherAddress => true,
         }
     }

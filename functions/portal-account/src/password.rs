@@ -139,7 +139,7 @@ impl PortalAccount {
         if failure.may_have_taken_effect() {
             return Refusal::OutcomeUnknown;
         }
-        if failure.says_nothing() {
+        if !failure.may_be_about_the_person() {
             self.give_back(request, places).await;
         }
         failure.unavailable()

@@ -58,7 +58,7 @@ impl PortalAccount {
         failure: &Failure,
         refused: Refusal,
     ) -> Refusal {
-        if failure.says_nothing() {
+        if !failure.may_be_about_the_person() {
             self.give_back(request, places).await;
         }
         self.wait_for_floor(request).await;

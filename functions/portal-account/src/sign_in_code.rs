@@ -146,7 +146,7 @@ impl PortalAccount {
                 self.enter_by_text(request, &places, session, AcceptedText { challenge, code, texted }).await
             }
             Err(failure) => {
-                if failure.says_nothing() {
+                if !failure.may_be_about_the_person() {
                     self.give_try_back(request, &challenge).await;
                 }
                 Err(self.not_signed_in(request, &places, &failure, Refusal::WrongCode).await)

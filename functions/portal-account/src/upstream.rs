@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use leadsquared::{Client, Error};
+use leadsquared::{Client, Error, ErrorKind};
 use leadsquared_account::{Account, AccountError};
 use telemetry::in_full;
 
@@ -47,30 +47,15 @@ where
 impl Failure {
     /// Whether the failure is about the person or about what they sent, not about LeadSquared or this function.
     pub(crate) fn is_about_the_person(&self) -> bool {
-        match self {
-            Self::Account(_) => false,
-            Self::LeadSquared(error) => {
-                matches!(
-                    error,
-                    Error::BadPortalPassword
-                        | Error::NoSuchLead
-                        | Error::NotAPortalUser
-                        | Error::LeadExists
-                        | Error::Refused { .. }
-                        | Error::Duplicate { .. }
-                        | Error::UnknownAttributes(_)
-                        | Error::SessionEnded
-                )
-            }
-        }
+        self.leadsquared().is_some_and(Error::is_refusal)
     }
 
-    /// Whether the sender of a guess has certainly learned nothing from the failure. LeadSquared sends refusals with
-    /// HTTP 500 too: an answer that is not understood may be one, so its attempt stays counted.
-    pub(crate) fn says_nothing(&self) -> bool {
+    /// Whether LeadSquared may have judged what the person sent. LeadSquared sends refusals with HTTP 500 too: an
+    /// answer that is not understood may be one, so a guess stays counted.
+    pub(crate) fn may_be_about_the_person(&self) -> bool {
         match self {
-            Self::LeadSquared(Error::Undocumented { .. } | Error::ServerFault { status: 500 }) => false,
-            _ => !self.is_about_the_person(),
+            Self::LeadSquared(Error::Undocumented { .. } | Error::ServerFault { status: 500 }) => true,
+            _ => self.is_about_the_person(),
         }
     }
 
@@ -114,23 +99,24 @@ impl Failure {
                 secret = account.keys_secret(),
                 "could not read the LeadSquared keys: every request is answered 503 until the secret is fixed"
             ),
-            Self::LeadSquared(cause) if cause.is_configuration() => tracing::error!(
-                route,
-                error,
-                cause = cause.name(),
-                secret = account.keys_secret(),
-                "LeadSquared refuses the settings or keys: every request is answered 503 until they are fixed"
-            ),
-            Self::LeadSquared(cause) if cause.is_transient() => {
-                tracing::warn!(
-                    route,
-                    error,
-                    cause = cause.name(),
-                    "LeadSquared failed this time: no action needed unless this lasts"
-                );
-            }
             Self::LeadSquared(cause) => {
-                tracing::info!(route, error, cause = cause.name(), "LeadSquared refused the request")
+                let (kind, cause) = (cause.kind(), cause.name());
+                match kind {
+                    ErrorKind::Configuration => tracing::error!(
+                        route,
+                        error,
+                        cause,
+                        secret = account.keys_secret(),
+                        "LeadSquared refuses the settings or keys: every request is answered 503 until they are fixed"
+                    ),
+                    ErrorKind::Transient | ErrorKind::Unknown => tracing::warn!(
+                        route,
+                        error,
+                        cause,
+                        "LeadSquared failed this time: no action needed unless this lasts"
+                    ),
+                    ErrorKind::Refusal => tracing::info!(route, error, cause, "LeadSquared refused the request"),
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use url::Url;
 use crate::admission::Limit;
 use crate::client::Client;
 use crate::crm::{Content, EmailToLead, LeadField, Recipient, Sender, User};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::hosts::is_loopback;
 use crate::values::{EmailAddress, schema_name};
 use crate::wire::Endpoint;
@@ -458,10 +458,12 @@ fn note_limit(limit: &mut Option<Option<Limit>>, error: Option<&Error>) {
 }
 
 fn verdict_of(error: &Error, endpoint: Endpoint) -> Verdict {
-    if error.is_transient() {
-        return Verdict::Unknown(format!("{error}; ask again in a minute"));
+    match error.kind() {
+        ErrorKind::Transient | ErrorKind::Unknown => Verdict::Unknown(format!("{error}; ask again in a minute")),
+        ErrorKind::Configuration | ErrorKind::Refusal => {
+            Verdict::Wrong { what: error.to_string(), fix: format!("see {}", endpoint.page()) }
+        }
     }
-    Verdict::Wrong { what: error.to_string(), fix: format!("see {}", endpoint.page()) }
 }
 
 #[cfg(test)]
