@@ -1,6 +1,7 @@
 //! The handling of one delivered message: decode it, check the time, open the password, run the flow; then the
 //! message is done, is retried, or becomes a dead letter.
 
+mod batch;
 mod report;
 mod services;
 
@@ -10,6 +11,7 @@ use leadsquared::{Error, Password};
 use time::OffsetDateTime;
 use uuid::{Builder, Uuid};
 
+pub use batch::handle_in_order;
 pub use report::Report;
 pub use services::{SealedPasswordError, Services, Unavailable};
 

@@ -1,13 +1,12 @@
 //! Handles the records of one SQS batch one after another, and reports to Lambda which of them it must not delete.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt;
 use onboarding::retry::{AFTER_PANIC, usual_age};
-use onboarding::worker::Disposition;
+use onboarding::worker::{Disposition, handle_in_order};
 
 /// One delivery of a message.
 #[derive(Clone, Copy)]
@@ -38,10 +37,7 @@ pub struct Retries<'a> {
     pub(crate) whole_batch: bool,
 }
 
-/// Passes the records of a batch to `handle` one after another.
-///
-/// If a record is to be retried, the later records of its group are retried with it, without being handled: a FIFO
-/// queue must not deliver them out of order. Other groups are not affected.
+/// Passes the records of a batch to `handle` in the order of [`handle_in_order`].
 ///
 /// A panic in `handle` is a bug, and costs only the record that caused it one delivery. `panicked` then decides about
 /// that record. It should do less than `handle` does: if it panics too, the record is retried.
@@ -50,38 +46,30 @@ pub async fn each_record<'a>(
     handle: impl AsyncFn(Delivery<'a>) -> Disposition,
     panicked: impl AsyncFn(Delivery<'a>) -> Disposition,
 ) -> Retries<'a> {
+    let deliveries = event.records.iter().map(Delivery::of);
+    let group = |delivery: Delivery<'a>| Some(delivery.group).filter(|group| !group.is_empty());
+    let handle = async |delivery| match AssertUnwindSafe(handle(delivery)).catch_unwind().await {
+        Ok(disposition) => disposition,
+        Err(_) => {
+            tracing::error!(
+                message.id = delivery.message_id,
+                cause = "Panicked",
+                "handling a message panicked: it is retried; the others of its batch continue; report this bug"
+            );
+            let decided = AssertUnwindSafe(panicked(delivery)).catch_unwind().await;
+            decided.unwrap_or(Disposition::RetryAfter(AFTER_PANIC))
+        }
+    };
     let mut retries = Retries::default();
-    let mut held_up: HashMap<&str, Duration> = HashMap::new();
-    for record in &event.records {
-        let delivery = Delivery::of(record);
-        let id = delivery.message_id;
-        let disposition = match held_up.get(delivery.group) {
-            Some(wait) => Disposition::RetryAfter(*wait),
-            None => match AssertUnwindSafe(handle(delivery)).catch_unwind().await {
-                Ok(disposition) => disposition,
-                Err(_) => {
-                    tracing::error!(
-                        message.id = id,
-                        cause = "Panicked",
-                        "handling a message panicked: it is retried; the others of its batch continue; report this bug"
-                    );
-                    let decided = AssertUnwindSafe(panicked(delivery)).catch_unwind().await;
-                    decided.unwrap_or(Disposition::RetryAfter(AFTER_PANIC))
-                }
-            },
-        };
-        if let Disposition::RetryAfter(wait) = disposition {
-            if id.is_empty() {
-                tracing::error!(
-                    "a record to be retried has no message id: the whole batch is retried; check what calls the function"
-                );
-                retries.whole_batch = true;
-            } else {
-                retries.messages.push((delivery, wait));
-            }
-            if !delivery.group.is_empty() {
-                held_up.insert(delivery.group, wait);
-            }
+    for (delivery, disposition) in handle_in_order(deliveries, group, handle).await {
+        let Disposition::RetryAfter(wait) = disposition else { continue };
+        if delivery.message_id.is_empty() {
+            tracing::error!(
+                "a record to be retried has no message id: the whole batch is retried; check what calls the function"
+            );
+            retries.whole_batch = true;
+        } else {
+            retries.messages.push((delivery, wait));
         }
     }
     retries

@@ -2,7 +2,6 @@
 //! requests.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -14,8 +13,9 @@ use leadsquared::{Admission, Error, Lane, Password, TurnedAway};
 use onboarding::retry::Horizons;
 use onboarding::worker::{
     DeadLetterReason, Delivery, Disposition, RECORD_TIME, Report, SealedPasswordError, Services, Unavailable, Worker,
+    handle_in_order,
 };
-use onboarding::{InvitationId, Mail, PersonKey, SealedPassword};
+use onboarding::{InvitationId, Mail, SealedPassword};
 use time::OffsetDateTime;
 
 use super::plan::START;
@@ -115,23 +115,18 @@ impl Process {
 
     /// Handles a batch and returns the finished messages.
     async fn handle<'a>(&self, batch: &'a [Message]) -> Vec<&'a Message> {
-        let mut held_up: HashMap<&PersonKey, Duration> = HashMap::new();
-        let (mut done, mut put_off) = (Vec::new(), Vec::new());
-        for message in batch {
-            let verdict = match held_up.get(&message.group) {
-                Some(wait) => Disposition::RetryAfter(*wait),
-                None => self.deliver(message).await,
-            };
-            match verdict {
+        let handle = async |message| match self.deliver(message).await {
+            Disposition::RetryAfter(_) if self.system.flaw == Some(Flaw::FailuresAreDeleted) => Disposition::Done,
+            disposition => disposition,
+        };
+        let (mut done, mut retried) = (Vec::new(), Vec::new());
+        for (message, disposition) in handle_in_order(batch, |message| Some(&message.group), handle).await {
+            match disposition {
                 Disposition::Done => done.push(message),
-                Disposition::RetryAfter(_) if self.system.flaw == Some(Flaw::FailuresAreDeleted) => done.push(message),
-                Disposition::RetryAfter(wait) => {
-                    held_up.insert(&message.group, wait);
-                    put_off.push((message.clone(), wait));
-                }
+                Disposition::RetryAfter(wait) => retried.push((message.clone(), wait)),
             }
         }
-        for (message, wait) in put_off {
+        for (message, wait) in retried {
             // If this request fails, the messages are retried only after the full visibility time-out.
             let put_off = move |system: &System| {
                 system.queue.borrow_mut().put_off(&message, system.timeline.now(), wait);
