@@ -246,7 +246,7 @@ impl fmt::Display for DuplicateField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DuplicateField::EmailAddress => schema_name::EMAIL_ADDRESS,
-            DuplicateField::Phone => "Phone",
+            DuplicateField::Phone => schema_name::PHONE,
             DuplicateField::Other(name) => name,
             DuplicateField::Unnamed => "unique field",
         })

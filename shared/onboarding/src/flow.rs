@@ -9,6 +9,7 @@ mod registration;
 
 use std::ops::ControlFlow;
 
+use leadsquared::schema_name::PHONE_NUMBERS;
 use leadsquared::{Password, PortalId};
 use time::OffsetDateTime;
 use url::Url;
@@ -17,8 +18,8 @@ pub use postponed::Postponed;
 
 use self::postponed::Stop;
 use crate::{
-    Action, Claim, Crm, Invitation, Lease, Ledger, LinkMode, LinkToken, Mail, MailLimits, Marking, Outcome, Record,
-    Rejection,
+    Action, Claim, Crm, Invitation, Lease, Ledger, LinkMode, LinkToken, Mail, MailLimits, Marking, Outcome, PASSWORD,
+    Record, Rejection,
 };
 
 /// Takes invitations through their steps.
@@ -123,8 +124,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
 impl Work<'_> {
     /// The attributes that [`Completion::fields_left_out`] counts.
     fn fields_left_out(&self) -> usize {
-        let is_for_operator = |name: &&String| !["Phone", "Mobile", "password"].contains(&name.as_str());
-        self.record.left_out.iter().filter(is_for_operator).count()
+        let is_for_operator = |name: &str| name != PASSWORD && !PHONE_NUMBERS.contains(&name);
+        self.record.left_out.iter().filter(|name| is_for_operator(name)).count()
     }
 }
 

@@ -17,6 +17,8 @@ pub const EMAIL_ADDRESS: &str = "EmailAddress";
 pub const PHONE: &str = "Phone";
 /// The second phone number.
 pub const MOBILE: &str = "Mobile";
+/// The phone number fields, both unique within an account by default.
+pub const PHONE_NUMBERS: [&str; 2] = [PHONE, MOBILE];
 /// Where the lead came from.
 pub const SOURCE: &str = "Source";
 /// Free text.

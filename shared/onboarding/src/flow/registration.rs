@@ -1,13 +1,13 @@
 //! Registering a new lead, step by step without what LeadSquared refuses: the person must not be lost because of it.
 
 use leadsquared::portal::Registration;
-use leadsquared::schema_name::EMAIL_ADDRESS;
+use leadsquared::schema_name::{EMAIL_ADDRESS, NOTES, PHONE_NUMBERS};
 use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password};
 
 use super::person::Person;
 use super::postponed::{Postponed, Stop};
 use super::{Flow, Work};
-use crate::{Crm, InvitationId, Ledger, Mail, MarkSent, Marking, Record, Unproven};
+use crate::{Crm, InvitationId, Ledger, Mail, MarkSent, Marking, PASSWORD, Record, Unproven};
 
 /// How often one attempt may call Register: once for each thing that can be left out, and once without them.
 const REGISTRATIONS: usize = 7;
@@ -103,7 +103,7 @@ impl<'a> NewLead<'a> {
             Error::Duplicate { field: DuplicateField::Other(name) } => self.leave_out_duplicate(&[&name]),
             // An unnamed field is most often the phone number: the only other field that is unique by default.
             Error::Duplicate { field: DuplicateField::Phone | DuplicateField::Unnamed } => {
-                self.leave_out_duplicate(&["Phone", "Mobile"])
+                self.leave_out_duplicate(&PHONE_NUMBERS)
             }
             // It may be the password, because LeadSquared does not document the portals' rules. With a random one the
             // link still signs the applicant in, and the portal lets them choose another.
@@ -183,7 +183,7 @@ impl<'a> NewLead<'a> {
         self.has_chosen_password = false;
         self.registration.password = self.random_password.clone();
         self.registration.fields.set(self.marking.field.as_str(), Unproven::new(false).to_string());
-        self.record.left_out.push("password".to_owned());
+        self.record.left_out.push(PASSWORD.to_owned());
     }
 
     /// Leaves only the e-mail address, and notes with the rest.
@@ -195,7 +195,7 @@ impl<'a> NewLead<'a> {
         let taken: Vec<_> = rest.filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect();
         // Markup may be what LeadSquared refuses.
         let typed = listed(&taken).replace('<', "\u{2039}").replace('>', "\u{203a}");
-        fields.set("Notes", format!("LeadSquared did not take these as fields: {typed}."));
+        fields.set(NOTES, format!("LeadSquared did not take these as fields: {typed}."));
         self.record.left_out.extend(taken.into_iter().map(|(name, _)| name));
     }
 
@@ -203,8 +203,8 @@ impl<'a> NewLead<'a> {
     fn add_note(&mut self, reason: &str, taken: &[(String, String)]) {
         let note = format!("{reason}: {}.", listed(taken));
         let fields = &mut self.registration.fields;
-        let notes = fields.value("Notes").map_or(note.clone(), |notes| format!("{notes}\n{note}"));
-        fields.set("Notes", notes);
+        let notes = fields.value(NOTES).map_or(note.clone(), |notes| format!("{notes}\n{note}"));
+        fields.set(NOTES, notes);
     }
 
     fn log_missing_mark(&self) {
