@@ -198,7 +198,7 @@ impl NetworkShare {
     const MOST: u32 = 300;
 
     /// This percentage of the calls that the allowance permits in a minute.
-    pub(crate) fn new(allowed: leadsquared::Limit, percent: u8) -> Self {
+    pub(crate) fn new(allowed: leadsquared::RateLimit, percent: u8) -> Self {
         let seconds = allowed.window.as_secs_f64().max(f64::EPSILON);
         let share = f64::from(allowed.calls) * 60.0 / seconds * f64::from(percent) / 100.0;
         // `as` saturates a float that is out of range.
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_network_gets_a_small_part_of_the_allowance_and_never_next_to_nothing() {
         let of = |calls, percent| {
-            let allowed = leadsquared::Limit { calls, window: Duration::from_secs(5) };
+            let allowed = leadsquared::RateLimit { calls, window: Duration::from_secs(5) };
             NetworkShare::new(allowed, percent).in_a_minute
         };
         assert_eq!((of(10, 10), of(20, 10), of(25, 5)), (12, 24, 15));

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use self::credentials::{Cached, Credentials, Fetch, Issue, Renewal};
-use crate::admission::Lane;
+use crate::admission::{Lane, Throttled};
 use crate::error::{Cause, Error, ErrorKind};
 use crate::hosts::Hosts;
 use crate::options::{Called, InvalidOptions, Options};
@@ -231,7 +231,8 @@ impl Client {
         });
         if let Err(Failed { error: Error::RateLimited { limit }, .. }) = &result {
             // A failure to pass this on does not change this call's outcome.
-            let _ = self.before(deadline, options.admission.throttled(self.lane, *limit)).await;
+            let _ =
+                self.before(deadline, options.admission.throttled(Throttled { lane: self.lane, limit: *limit })).await;
         }
         result
     }

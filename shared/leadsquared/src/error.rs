@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::admission::{Limit, TurnedAway};
+use crate::admission::{RateLimit, TurnedAway};
 use crate::values::schema_name;
 
 /// Why a call to LeadSquared did not succeed.
@@ -45,7 +45,7 @@ pub enum Error {
     #[error("LeadSquared's rate limit is reached; wait for a full window before the next call")]
     RateLimited {
         /// The limit that was exceeded, when the text named it.
-        limit: Option<Limit>,
+        limit: Option<RateLimit>,
     },
     /// [`Admission`](crate::Admission) gave no slot in time. The call was not made.
     #[error("the call was not made")]

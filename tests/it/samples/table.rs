@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::{
 use call_allowance::{AllowanceRules, AllowanceSettings, CallSchedule, SharedSchedule, SlotDecision, SlotRequest};
 use intake::{DailyBudget, HoldOverCap, Intake, IntakeDecision, IntakeLimits, Submission, Submitter};
 use leadsquared::portal::Session;
-use leadsquared::{Attributes, Lane, LeadId, Limit};
+use leadsquared::{Attributes, Lane, LeadId, RateLimit};
 use ledger::{
     BelongsTo, Bound, Held, HeldDecision, HeldMessage, HeldWaiting, ItemType, Ledger, Link, Mark, Owner, Places,
     Registered, Standing, Taken, Waiting,
@@ -470,7 +470,7 @@ async fn an_interrupted_count(desk: &mut Desk) {
 }
 
 fn line(desk: &Desk) -> SharedSchedule<Ledger> {
-    let settings = AllowanceSettings::new(Limit { calls: 25, window: Wait::from_secs(5) });
+    let settings = AllowanceSettings::new(RateLimit { calls: 25, window: Wait::from_secs(5) });
     SharedSchedule::new(desk.ledger.clone(), AllowanceRules::new(settings).unwrap())
 }
 
@@ -487,7 +487,7 @@ async fn the_call_allowance(desk: &mut Desk) {
         line.book(ask(Lane::Interactive)).await.unwrap();
     }
     desk.keeps("allowance/with-reserve").await;
-    line.back_off(NOW, Some(Limit { calls: 5, window: Wait::from_secs(5) })).await.unwrap();
+    line.back_off(NOW, Some(RateLimit { calls: 5, window: Wait::from_secs(5) })).await.unwrap();
     desk.keeps("allowance/slower").await;
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::Url;
 
-use crate::admission::Limit;
+use crate::admission::RateLimit;
 use crate::client::Client;
 use crate::crm::{Content, EmailToLead, LeadField, Recipient, Sender, User};
 use crate::error::{Error, ErrorKind};
@@ -20,7 +20,7 @@ pub struct Wanted {
     /// The sender of mails to leads, if there are going to be any.
     pub sender: Option<Sender>,
     /// The most calls that are going to be made.
-    pub allowance: Option<Limit>,
+    pub allowance: Option<RateLimit>,
 }
 
 /// A lead field that is going to be written.
@@ -423,10 +423,10 @@ fn misfit(field: &LeadField, content: &FieldContent) -> Option<String> {
 
 /// Compares the limit with the wanted allowance. LeadSquared shows the limit only in a refusal. A limit that other
 /// programs reached is no fault of the settings, unless it happens often.
-fn allowance(seen: Option<Option<Limit>>, wanted: Option<Limit>) -> Verdict {
-    let rate = |limit: Limit| f64::from(limit.calls) / limit.window.as_secs_f64();
-    let refused = |limit: Option<Limit>| match limit {
-        Some(Limit { calls, window }) => {
+fn allowance(seen: Option<Option<RateLimit>>, wanted: Option<RateLimit>) -> Verdict {
+    let rate = |limit: RateLimit| f64::from(limit.calls) / limit.window.as_secs_f64();
+    let refused = |limit: Option<RateLimit>| match limit {
+        Some(RateLimit { calls, window }) => {
             format!("calls were refused by the account's limit of {calls} in {} s", window.as_secs())
         }
         None => "calls were refused by the account's limit".to_owned(),
@@ -451,7 +451,7 @@ fn allowance(seen: Option<Option<Limit>>, wanted: Option<Limit>) -> Verdict {
     }
 }
 
-fn note_limit(limit: &mut Option<Option<Limit>>, error: Option<&Error>) {
+fn note_limit(limit: &mut Option<Option<RateLimit>>, error: Option<&Error>) {
     if let Some(Error::RateLimited { limit: named }) = error {
         *limit = Some(*named);
     }
@@ -549,7 +549,7 @@ mod tests {
 
     #[test]
     fn a_limit_that_was_met_is_set_against_the_one_that_is_wanted() {
-        let limit = |calls| Limit { calls, window: Duration::from_secs(5) };
+        let limit = |calls| RateLimit { calls, window: Duration::from_secs(5) };
         let is_wrong = |verdict| matches!(verdict, Verdict::Wrong { .. });
         assert!(!is_wrong(allowance(None, Some(limit(25)))));
         assert!(!is_wrong(allowance(None, None)));

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::endpoint::{Host, Presented};
-use crate::admission::Limit;
+use crate::admission::RateLimit;
 use crate::error::{DuplicateField, Error, HiddenText};
 
 /// Texts that identify an answer of LeadSquared where no type is documented.
@@ -292,13 +292,13 @@ fn contains_any(message: &str, texts: &[String]) -> bool {
 }
 
 /// The `25` and `5` of "API calls exceeded the limit of 25 in 5 second(s)".
-fn limit_in(message: &str) -> Option<Limit> {
+fn limit_in(message: &str) -> Option<RateLimit> {
     let (_, rest) = message.split_once("limit of ")?;
     let (calls, rest) = rest.split_once(" in ")?;
     let (seconds, _) = rest.split_once(' ')?;
     let (calls, seconds) = (calls.trim().parse().ok()?, seconds.trim().parse().ok()?);
     // Zero calls, or a period of zero seconds, is no limit.
-    (calls > 0 && seconds > 0).then(|| Limit { calls, window: Duration::from_secs(seconds) })
+    (calls > 0 && seconds > 0).then(|| RateLimit { calls, window: Duration::from_secs(seconds) })
 }
 
 /// The host that a text names instead of the one that was asked. LeadSquared may name the core API's host in an answer
@@ -600,7 +600,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_read_or_left_out() {
-        let limit = |calls, seconds| Some(Limit { calls, window: Duration::from_secs(seconds) });
+        let limit = |calls, seconds| Some(RateLimit { calls, window: Duration::from_secs(seconds) });
         assert_eq!(limit_in("API calls exceeded the limit of 25 in 5 second(s)"), limit(25, 5));
         for text in [
             "",

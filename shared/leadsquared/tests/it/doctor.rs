@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use leadsquared::crm::Sender;
 use leadsquared::tools::doctor::{Finding, Subject, Verdict, Wanted, WantedField, examine};
-use leadsquared::{Client, Limit};
+use leadsquared::{Client, RateLimit};
 use tokio::net::TcpSocket;
 
 use crate::{ACCESS_KEY, PORTAL, SECRET_KEY, client, options};
@@ -22,7 +22,7 @@ fn wanted() -> Wanted {
     Wanted {
         fields,
         sender: Some(Sender::ApiCaller),
-        allowance: Some(Limit { calls: 20, window: Duration::from_secs(5) }),
+        allowance: Some(RateLimit { calls: 20, window: Duration::from_secs(5) }),
     }
 }
 

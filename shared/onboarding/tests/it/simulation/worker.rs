@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use call_allowance::until_next_day;
-use leadsquared::{Admission, Error, Lane, Password, TurnedAway};
+use leadsquared::{Admission, Error, Lane, Password, Throttled, TurnedAway};
 use onboarding::retry::Horizons;
 use onboarding::worker::{
     DeadLetterReason, Delivery, Disposition, RECORD_TIME, Report, SealedPasswordError, Services, Unavailable, Worker,
@@ -363,7 +363,7 @@ impl Outside for Process {
                 let answer = self.background(arrival(processing), patience).await.unwrap_or(Err(unsure));
                 system.timeline.sleep(back).await;
                 if let Err(Error::RateLimited { limit }) = &answer {
-                    system.allowance.throttled(Lane::Background, *limit).await;
+                    system.allowance.throttled(Throttled { lane: Lane::Background, limit: *limit }).await;
                 }
                 answer
             }
