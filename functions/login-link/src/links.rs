@@ -35,6 +35,9 @@ pub const TIMEOUTS: Timeouts =
 /// anyway; a later request has a reason.
 const SAME_REQUEST: i64 = 60;
 
+/// The ledger's name as a cause in the log.
+const LEDGER: &str = "Ledger";
+
 /// The clients and settings of the login links.
 pub struct LoginLinks {
     /// LeadSquared.
@@ -120,7 +123,11 @@ impl LoginLinks {
         let failure = match self.portal_link(&pointer).await {
             Ok(portal) => {
                 if let Err(error) = self.ledger.link_opened(&pointer, now).await {
-                    tracing::warn!(%receipt, error = %error, "the ledger did not record the use of this link: older links of this lead stay valid, no action needed");
+                    tracing::warn!(
+                        %receipt, cause = LEDGER, error = %error,
+                        "the ledger did not record the use of this link: older links of this lead stay valid, no \
+                         action needed"
+                    );
                 }
                 tracing::info!(%receipt, "login link opened the portal");
                 return Opened::Portal(portal);
@@ -179,7 +186,7 @@ impl LoginLinks {
             IntakeDecision::Dropped | IntakeDecision::Held => Asked::Accepted,
             IntakeDecision::NotStored(error) => {
                 Metric::NotStored.record();
-                tracing::error!(%receipt, error = %error, "the request for a link could not be stored");
+                log_not_stored(receipt, &error);
                 Asked::TryAgain
             }
             IntakeDecision::Busy { .. } | IntakeDecision::TooMany { .. } | IntakeDecision::OtherPayload => {
@@ -241,7 +248,11 @@ impl LoginLinks {
     /// Records the registration, so that LeadSquared's webhook about it is recognised as an echo.
     async fn remember_registration(&self, lead: &LeadId, receipt: InvitationId) {
         if let Err(error) = self.ledger.lead_registered(lead, (self.now)()).await {
-            tracing::warn!(%receipt, error = %error, "the ledger did not record that the lead was registered: its webhook may lead to a second mail, no action needed");
+            tracing::warn!(
+                %receipt, cause = LEDGER, error = %error,
+                "the ledger did not record that the lead was registered: its webhook may lead to a second mail, no \
+                 action needed"
+            );
         }
     }
 
@@ -253,6 +264,7 @@ impl LoginLinks {
             Err(error) => {
                 tracing::warn!(
                     %receipt,
+                    cause = LEDGER,
                     error = %error,
                     "could not make the login link valid again in the ledger: the applicant needs a new one; no action \
                      needed unless this lasts"
@@ -271,7 +283,7 @@ impl LoginLinks {
             }
             Err(error) => {
                 Metric::NotStored.record();
-                tracing::error!(%receipt, error = %error, "the request for a link could not be stored");
+                log_not_stored(receipt, &error);
                 Err(error)
             }
         }
@@ -379,10 +391,24 @@ fn dead(receipt: Option<InvitationId>, cause: &'static str) -> Opened {
 
 fn unusable(error: &LedgerError) -> TryAgain {
     match error.is_for_operator() {
-        true => tracing::error!(error = %error, "the ledger could not be used: the login link has to be pressed again"),
-        false => tracing::warn!(error = %error, "the ledger could not be used: the login link has to be pressed again"),
+        true => tracing::error!(
+            cause = LEDGER, error = %error,
+            "the ledger could not be used: the login link has to be pressed again; check the table and the function's \
+             role"
+        ),
+        false => tracing::warn!(
+            cause = LEDGER, error = %error,
+            "the ledger could not be used: the login link has to be pressed again; no action needed unless this lasts"
+        ),
     }
     TryAgain
+}
+
+fn log_not_stored(receipt: InvitationId, error: &QueueError) {
+    tracing::error!(
+        %receipt, cause = "Queue", error = %error,
+        "the request for a link could not be stored: the applicant is asked to repeat it"
+    );
 }
 
 /// The invitation for a request for a link: the same for a minute.

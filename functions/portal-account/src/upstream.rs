@@ -89,6 +89,7 @@ impl Failure {
                 tracing::warn!(
                     route,
                     error,
+                    cause = "NoKeys",
                     "could not read the LeadSquared keys this time: the request is answered 503; no action needed unless \
                      this lasts"
                 );
@@ -96,6 +97,7 @@ impl Failure {
             Self::Account(_) => tracing::error!(
                 route,
                 error,
+                cause = "NoKeys",
                 secret = account.keys_secret(),
                 "could not read the LeadSquared keys: every request is answered 503 until the secret is fixed"
             ),

@@ -95,8 +95,8 @@ impl Account {
         };
         options.timeouts = timeouts;
         options.observer = Arc::new(|called: &Called| {
-            let Called { endpoint, outcome, waited, .. } = *called;
-            Metric::Called { call: endpoint.name(), result: outcome, waited }.record();
+            let Called { endpoint, result, waited, .. } = *called;
+            Metric::Called { call: endpoint.name(), result, waited }.record();
         });
         let keys = Secret::new(aws_sdk_secretsmanager::Client::new(aws), settings.keys_secret.clone(), Self::KEYS);
         Self::new(options, lane, keys)

@@ -225,7 +225,7 @@ impl Client {
         };
         (options.observer)(&Called {
             endpoint: call.endpoint,
-            outcome: result.as_ref().err().map_or("Ok", |failed| failed.error.name()),
+            result: result_name(&result),
             waited: started.saturating_duration_since(asked),
             took: self.now().saturating_duration_since(started),
         });
@@ -258,8 +258,7 @@ impl Client {
             Err(error) => Err(error.into()),
         };
         let duration_ms = u64::try_from(self.now().saturating_duration_since(started).as_millis()).unwrap_or(u64::MAX);
-        let outcome = result.as_ref().err().map_or("Ok", |failed| failed.error.name());
-        tracing::debug!(call.name = ?call.endpoint, call.outcome = outcome, duration_ms, "called LeadSquared");
+        tracing::debug!(call = call.endpoint.name(), result = result_name(&result), duration_ms, "called LeadSquared");
         result
     }
 
@@ -456,6 +455,11 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// The result of a call in logs and metrics: `Ok`, or the error's name.
+fn result_name<T>(result: &Result<T, Failed>) -> &'static str {
+    result.as_ref().err().map_or("Ok", |failed| failed.error.name())
 }
 
 fn is_worth_repeating(error: &Error, repeat: Repeat) -> bool {

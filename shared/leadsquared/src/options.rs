@@ -123,7 +123,7 @@ pub struct Called {
     pub endpoint: Endpoint,
     /// `Ok`, or the error's [name](crate::Error::name). Of those, `TurnedAway` and `OutOfTime` mean that nothing was
     /// sent.
-    pub outcome: &'static str,
+    pub result: &'static str,
     /// How long it waited for [`Admission`].
     pub waited: Duration,
     /// How long the call itself took.
@@ -147,7 +147,7 @@ pub enum InvalidOptions {
         name: &'static str,
     },
     /// A path in [`Paths`] is malformed.
-    #[error("the path of {endpoint:?} must start with a slash and contain no '?', '#' or space")]
+    #[error("the path of {} must start with a slash and contain no '?', '#' or space", .endpoint.name())]
     BadPath {
         /// The call it is for.
         endpoint: Endpoint,
