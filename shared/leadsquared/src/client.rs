@@ -16,9 +16,9 @@ use self::credentials::{Cached, Credentials, Fetch, Issue, Renewal};
 use crate::admission::{Lane, Throttled};
 use crate::error::{Cause, Error, ErrorKind};
 use crate::hosts::Hosts;
-use crate::options::{Called, InvalidOptions, Options};
+use crate::options::{CallReport, InvalidOptions, Options};
 use crate::values::{Attributes, Keys, SessionKey};
-use crate::wire::{Asked, Endpoint, Failed, Host, Need, Place, Repeat, Verb, judge};
+use crate::wire::{CallContext, Endpoint, Failed, Host, Need, Repeat, RequestPart, Verb, judge};
 
 /// A tenant key is valid for four hours, or less if LeadSquared has shortened it for the account. A key in its last ten
 /// minutes would make links that expire in the mailbox.
@@ -223,7 +223,7 @@ impl Client {
             Ok(()) => self.exchange(call, request, deadline, started).await,
             Err(error) => Err(error.into()),
         };
-        (options.observer)(&Called {
+        (options.observer)(&CallReport {
             endpoint: call.endpoint,
             result: result_name(&result),
             waited: started.saturating_duration_since(asked),
@@ -252,9 +252,9 @@ impl Client {
         }
         let facts = call.endpoint.facts();
         let host = self.host(facts.host).host_str().map(|name| (facts.host, name));
-        let asked = Asked { presented: facts.presented, host, fields: &call.fields };
+        let context = CallContext { credential: facts.credential, host, fields: &call.fields };
         let result = match exchange(http, request, time).await {
-            Ok((status, body)) => judge(status, &body, &asked, &options.texts),
+            Ok((status, body)) => judge(status, &body, &context, &options.texts),
             Err(error) => Err(error.into()),
         };
         let duration_ms = u64::try_from(self.now().saturating_duration_since(started).as_millis()).unwrap_or(u64::MAX);
@@ -281,11 +281,11 @@ impl Client {
             Host::Portal => {}
         }
         for Carried { need, issue } in carried {
-            match need.place {
-                Place::Header(name) => {
+            match need.part {
+                RequestPart::Header(name) => {
                     headers.insert(name, sensitive(issue.secret.expose_secret()).ok_or(Error::FreshCredentialRefused)?);
                 }
-                Place::Query(name) => query.push((name, issue.secret.expose_secret())),
+                RequestPart::Query(name) => query.push((name, issue.secret.expose_secret())),
             }
         }
         if facts.access.takes_portal_id() {

@@ -15,7 +15,7 @@ pub use admission::{Admission, BoxFuture, Lane, RateLimit, Throttled, TurnedAway
 pub use client::Client;
 pub use error::{Cause, DuplicateField, Error, ErrorKind, HiddenText};
 pub use hosts::Hosts;
-pub use options::{Called, InvalidOptions, Options, Timeouts};
+pub use options::{CallReport, InvalidOptions, Options, Timeouts};
 pub use values::{
     ActivityId, Attributes, AutoLoginKey, CodeChallenge, CodeRecipient, EmailAddress, InvalidEmailAddress, InvalidId,
     Keys, LeadId, LoginLink, OneTimeCode, Password, PortalId, SessionKey, TemporaryPassword, UserId, date_time,

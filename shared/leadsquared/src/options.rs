@@ -34,7 +34,7 @@ pub struct Options {
     /// Decides when a call may be made. Default: [`Unlimited`].
     pub admission: Arc<dyn Admission>,
     /// Called after every request, also after a repeat and after one that fetches a credential.
-    pub observer: Arc<dyn Fn(&Called) + Send + Sync>,
+    pub observer: Arc<dyn Fn(&CallReport) + Send + Sync>,
     /// The clock.
     pub clock: Arc<dyn Fn() -> Instant + Send + Sync>,
     /// A random number from 0 to 1, for the pause before a repeat.
@@ -118,7 +118,7 @@ impl Default for Timeouts {
 /// A request that is over. It holds nothing of what was sent or answered.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Called {
+pub struct CallReport {
     /// Which call.
     pub endpoint: Endpoint,
     /// `Ok`, or the error's [name](crate::Error::name). Of those, `TurnedAway` and `OutOfTime` mean that nothing was

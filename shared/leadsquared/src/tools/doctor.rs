@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_asked_whether_it_takes_what_is_going_to_be_written() {
+    fn a_field_is_checked_for_the_content_it_will_hold() {
         let choice =
             |choices: &[&str]| FieldContent::Choice(choices.iter().map(|choice| (*choice).to_owned()).collect());
         let text = r#"{"SchemaName":"mx_A","DataType":"Text","MaxLength":"50"}"#;
@@ -540,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_is_judged_by_what_is_said_of_a_mail_to_nobody() {
+    fn a_mail_without_a_recipient_shows_whether_the_sender_is_accepted() {
         let is_wrong = |refusal| matches!(sender(refusal), Verdict::Wrong { .. });
         assert!(matches!(sender(Some(Error::NoSuchLead)), Verdict::Good(_)));
         assert!(is_wrong(Some(Error::BadSender)) && is_wrong(Some(Error::MailNotDeliverable)));
@@ -548,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_was_met_is_set_against_the_one_that_is_wanted() {
+    fn the_limit_in_a_refusal_is_compared_with_the_wanted_one() {
         let limit = |calls| RateLimit { calls, window: Duration::from_secs(5) };
         let is_wrong = |verdict| matches!(verdict, Verdict::Wrong { .. });
         assert!(!is_wrong(allowance(None, Some(limit(25)))));
