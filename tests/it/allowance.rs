@@ -206,7 +206,7 @@ impl Intercept for ReadsAreDenied {
 }
 
 #[tokio::test]
-async fn without_the_right_to_read_the_line_is_as_safe_and_the_background_has_nearly_its_share() {
+async fn a_role_that_cannot_read_the_schedule_keeps_the_limit_and_nearly_the_backgrounds_share() {
     let aws = Aws::new().await;
     let table = aws.table().await;
     let client = Client::from_conf(aws.dynamodb().config().to_builder().interceptor(ReadsAreDenied).build());
@@ -253,7 +253,7 @@ fn step_of_a_crowd() -> impl Strategy<Value = Step> {
 }
 
 #[test]
-fn the_line_in_a_table_gives_the_slots_that_the_line_in_memory_gives() {
+fn the_schedule_in_the_table_gives_the_same_slots_as_the_schedule_in_memory() {
     let steps = prop_oneof![proptest::collection::vec(step(), 150), proptest::collection::vec(step_of_a_crowd(), 150)];
     let script = (proptest::option::of(prop_oneof![1_u32..60, Just(10_000)]), steps);
     let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_on_other_networks_can_use_up_is_known_as_that() {
+    fn a_counter_that_strangers_can_use_up_is_marked_as_shared() {
         for attempt in ALL {
             let strangers = counted(attempt, "asha", "2001:db8:1:3::1");
             for counter in counted(attempt, "asha", "2001:db8:1:2::1") {
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_gets_a_small_part_of_the_allowance_and_never_next_to_nothing() {
+    fn a_network_gets_a_small_part_of_the_allowance_and_at_least_six_calls_a_minute() {
         let of = |calls, percent| {
             let allowed = leadsquared::RateLimit { calls, window: Duration::from_secs(5) };
             NetworkShare::new(allowed, percent).in_a_minute

@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_asks_where_a_change_came_from_wants_to_know() {
+    fn a_rule_with_a_former_value_needs_the_former_value() {
         let json = json!({"ProspectID": LEAD, "ProspectStage": "Applied"}).to_string();
         let event = WebhookRequest { body: json.as_bytes(), event_type: Some("Lead_Post_Stage_Change") }
             .events()
@@ -629,7 +629,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_would_not_do_what_it_says_is_a_mistake() {
+    fn a_rule_that_cannot_do_what_it_says_is_a_mistake() {
         let said = |rule: &str| {
             let rules = format!(r#"[{{"name":"a","action":"invite",{rule}}}]"#);
             Rules::parse(&rules).map_or_else(|error| error.to_string(), |_| String::new())

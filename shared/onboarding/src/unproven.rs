@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_unreadable() {
+    fn another_text_is_an_unreadable_mark() {
         for text in [
             "",
             "yes",

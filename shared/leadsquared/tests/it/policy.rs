@@ -179,7 +179,7 @@ async fn an_unchanged_credential_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn refused_keys_take_what_was_derived_from_them_along() {
+async fn refused_keys_discard_the_credentials_derived_from_them() {
     let bad = Arc::new(AtomicUsize::new(0));
     let refuses = bad.clone();
     let fake = Fake::start(move |request| match request.path() {
@@ -248,7 +248,7 @@ async fn a_repeat_that_succeeds_is_a_success() {
 }
 
 #[tokio::test]
-async fn an_unreachable_host_is_certain_not_to_have_heard() {
+async fn an_unreachable_host_got_no_request() {
     // Bound but not listening: the port is ours, and connections to it are refused.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -527,7 +527,7 @@ async fn a_phone_is_looked_for_in_both_spellings() {
 }
 
 #[tokio::test]
-async fn an_answer_elsewhere_is_not_an_answer() {
+async fn a_redirect_is_not_followed() {
     let fake = Fake::answering(BY_EMAIL, 302, "");
     assert_eq!(client(&fake).leads_by_email(&email()).await.unwrap_err().name(), "Undocumented");
     assert!(fake.seen().iter().all(|request| request.path() == BY_EMAIL));

@@ -371,7 +371,7 @@ impl System {
         self.seen.borrow_mut().insert(what);
     }
 
-    pub(super) fn tell(&self, request: &str, fate: Fate) {
+    pub(super) fn log_request(&self, request: &str, fate: Fate) {
         if self.aloud {
             say(&format!(
                 "{:10.3} s  task {:4}  {request}: {fate:?}",

@@ -23,7 +23,7 @@ use super::queue::Message;
 use super::run::System;
 use super::timeline::Chance;
 use super::{Flaw, seconds};
-use crate::world::{LeadSquared, LedgerAway, Memory, Outside, Via};
+use crate::world::{LeadSquared, LedgerUnavailable, Memory, Outside, Via};
 
 /// The worker's time-out in the template.
 const TIMEOUT: Duration = seconds(60);
@@ -128,18 +128,18 @@ impl Process {
         }
         for (message, wait) in retried {
             // If this request fails, the messages are retried only after the full visibility time-out.
-            let put_off = move |system: &System| {
-                system.queue.borrow_mut().put_off(&message, system.timeline.now(), wait);
+            let change_visibility = move |system: &System| {
+                system.queue.borrow_mut().change_visibility(&message, system.timeline.now(), wait);
                 Ok(())
             };
-            let _ = self.aws("put off", put_off, || ()).await;
+            let _ = self.aws("change visibility", change_visibility, || ()).await;
         }
         done
     }
 
     async fn deliver(&self, message: &Message) -> Disposition {
         let system = &self.system;
-        system.tell(&format!("invitation {}", message.invitation.id), Fate::Arrives);
+        system.log_request(&format!("invitation {}", message.invitation.id), Fate::Arrives);
         let services = OneDelivery { process: self, via: Via(self), message };
         let worker = Worker {
             services: &services,
@@ -176,7 +176,7 @@ impl Process {
     ) -> Result<T, E> {
         let system = &self.system;
         let fate = self.fate();
-        system.tell(name, fate);
+        system.log_request(name, fate);
         let (there, back, late) = {
             let mut dice = system.dice();
             let milliseconds = |dice: &mut Chance| dice.between(Duration::from_millis(1), Duration::from_millis(15));
@@ -286,7 +286,7 @@ impl<'a> Services for OneDelivery<'a> {
         &self.via
     }
 
-    fn is_ledger_broken(&self, _: &LedgerAway) -> bool {
+    fn is_ledger_broken(&self, _: &LedgerUnavailable) -> bool {
         false
     }
 
@@ -342,13 +342,13 @@ impl Outside for Process {
     ) -> Result<T, Error> {
         let system = &self.system;
         let last = self.deadline.saturating_sub(RECORD_TIME);
-        if system.flaw != Some(Flaw::NoLine) {
+        if system.flaw != Some(Flaw::NoAllowance) {
             let leave = system.allowance.admit(Lane::Background, system.timeline.instant_at(last)).await;
             leave.map_err(Error::TurnedAway)?;
         }
         let patience = last.saturating_sub(system.timeline.now()).min(CALL_TIME);
         let fate = self.fate();
-        system.tell(name, fate);
+        system.log_request(name, fate);
         let (there, processing, back) = {
             let mut dice = system.dice();
             // The margin of the call allowance covers a delay of this length.
@@ -398,9 +398,9 @@ impl Outside for Process {
     async fn store<T: 'static>(
         &self,
         name: &'static str,
-        work: impl FnOnce(&mut Memory) -> Result<T, LedgerAway> + 'static,
-    ) -> Result<T, LedgerAway> {
-        self.aws(name, move |system| work(&mut system.memory.borrow_mut()), || LedgerAway).await
+        work: impl FnOnce(&mut Memory) -> Result<T, LedgerUnavailable> + 'static,
+    ) -> Result<T, LedgerUnavailable> {
+        self.aws(name, move |system| work(&mut system.memory.borrow_mut()), || LedgerUnavailable).await
     }
 }
 
