@@ -97,7 +97,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let outcome = match self.invite(&mut work).await {
             Ok(outcome) | Err(Stop::Ended(outcome)) => outcome,
             Err(Stop::Postponed(postponed)) => {
-                let_go(self.ledger, invitation, lease, &work.record, now).await;
+                release_claim(self.ledger, invitation, lease, &work.record, now).await;
                 return Err(postponed);
             }
         };
@@ -177,7 +177,7 @@ async fn end<L: Ledger>(
         Ok(()) => Ok(outcome),
         Err(error) => {
             // Otherwise the next attempt would not know of a mail that was sent.
-            let_go(ledger, invitation, lease, record, now).await;
+            release_claim(ledger, invitation, lease, record, now).await;
             Err(Postponed::ledger(error))
         }
     }
@@ -185,7 +185,13 @@ async fn end<L: Ledger>(
 
 /// Records how far an attempt came. If this fails, the next attempt waits for the lease to run out and looks the
 /// person up, so the caller reports only the error that it already has.
-async fn let_go<L: Ledger>(ledger: &L, invitation: &Invitation, lease: &Lease, record: &Record, now: OffsetDateTime) {
+async fn release_claim<L: Ledger>(
+    ledger: &L,
+    invitation: &Invitation,
+    lease: &Lease,
+    record: &Record,
+    now: OffsetDateTime,
+) {
     if let Err(error) = ledger.release(invitation, lease, record, now).await {
         tracing::warn!(
             receipt = %invitation.id,

@@ -10,7 +10,7 @@ use onboarding::worker::{Disposition, handle_in_order};
 
 /// One delivery of a message.
 #[derive(Clone, Copy)]
-pub struct Delivery<'a> {
+pub struct MessageDelivery<'a> {
     /// The message's id in the queue.
     pub message_id: &'a str,
     /// The message's text.
@@ -32,7 +32,7 @@ pub struct Delivery<'a> {
 /// The messages of a batch that are delivered again, each with its wait.
 #[derive(Default)]
 pub struct Retries<'a> {
-    pub(crate) messages: Vec<(Delivery<'a>, Duration)>,
+    pub(crate) messages: Vec<(MessageDelivery<'a>, Duration)>,
     /// Whether one of them has no id. Lambda can then only be asked to deliver the whole batch again.
     pub(crate) whole_batch: bool,
 }
@@ -43,11 +43,11 @@ pub struct Retries<'a> {
 /// that record. It should do less than `handle` does: if it panics too, the record is retried.
 pub async fn each_record<'a>(
     event: &'a SqsEvent,
-    handle: impl AsyncFn(Delivery<'a>) -> Disposition,
-    panicked: impl AsyncFn(Delivery<'a>) -> Disposition,
+    handle: impl AsyncFn(MessageDelivery<'a>) -> Disposition,
+    panicked: impl AsyncFn(MessageDelivery<'a>) -> Disposition,
 ) -> Retries<'a> {
-    let deliveries = event.records.iter().map(Delivery::of);
-    let group = |delivery: Delivery<'a>| Some(delivery.group).filter(|group| !group.is_empty());
+    let deliveries = event.records.iter().map(MessageDelivery::of);
+    let group = |delivery: MessageDelivery<'a>| Some(delivery.group).filter(|group| !group.is_empty());
     let handle = async |delivery| match AssertUnwindSafe(handle(delivery)).catch_unwind().await {
         Ok(disposition) => disposition,
         Err(_) => {
@@ -78,7 +78,7 @@ pub async fn each_record<'a>(
 /// How far the queue's clock may be ahead of this one. A time further in the future is wrong and is ignored.
 const MOST_CLOCK_DIFFERENCE: Duration = Duration::from_secs(60 * 60);
 
-impl<'a> Delivery<'a> {
+impl<'a> MessageDelivery<'a> {
     /// A delivery of a message that did not come from this queue, such as another system's event. It forms a group of
     /// its own. The id must be letters, digits and punctuation
     /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>).
@@ -166,7 +166,7 @@ mod tests {
         let mut event = SqsEvent::default();
         event.records = records;
         let handled = RefCell::new(Vec::new());
-        let handle = async |delivery: Delivery<'_>| {
+        let handle = async |delivery: MessageDelivery<'_>| {
             handled.borrow_mut().push(format!("{} {}", delivery.body, delivery.receive_count));
             match delivery.body {
                 "good" => Disposition::Done,
@@ -174,7 +174,7 @@ mod tests {
                 other => panic!("{other}"),
             }
         };
-        let panicked = async |delivery: Delivery<'_>| match delivery.body {
+        let panicked = async |delivery: MessageDelivery<'_>| match delivery.body {
             "oops" => Disposition::RetryAfter(Duration::from_secs(9)),
             "oops at last" => Disposition::Done,
             other => panic!("{other} again"),
@@ -221,7 +221,7 @@ mod tests {
             let mut message = SqsMessage::default();
             let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             message.attributes = attributes.collect();
-            Delivery::of(&message).age(now)
+            MessageDelivery::of(&message).age(now)
         };
         const SENT: &str = "SentTimestamp";
         const FIRST: &str = "ApproximateFirstReceiveTimestamp";

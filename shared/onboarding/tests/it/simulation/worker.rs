@@ -12,8 +12,8 @@ use call_allowance::until_next_day;
 use leadsquared::{Admission, Error, Lane, Password, Throttled, TurnedAway};
 use onboarding::retry::Horizons;
 use onboarding::worker::{
-    DeadLetterReason, Delivery, Disposition, RECORD_TIME, Report, SealedPasswordError, Services, Unavailable, Worker,
-    handle_in_order,
+    DeadLetterReason, Delivery, Disposition, RECORD_TIME, SealedPasswordError, Services, Unavailable, Worker,
+    WorkerEvent, handle_in_order,
 };
 use onboarding::{InvitationId, Mail, SealedPassword};
 use time::OffsetDateTime;
@@ -318,18 +318,18 @@ impl<'a> Services for OneDelivery<'a> {
         bytes.chunks_mut(8).for_each(|part| part.copy_from_slice(&dice.number().to_be_bytes()[..part.len()]));
     }
 
-    fn report(&self, report: &Report<'_>) {
+    fn report(&self, report: &WorkerEvent<'_>) {
         let system = &self.process.system;
         match report {
-            Report::Failed { failure, .. } => system.saw(failure.name()),
-            Report::NotRecorded { .. } => {
+            WorkerEvent::Failed { failure, .. } => system.saw(failure.name()),
+            WorkerEvent::NotRecorded { .. } => {
                 system.saw("not recorded");
                 system.unrecorded.borrow_mut().insert(self.message.invitation.id);
             }
-            Report::DeadLetterFailed { .. } => system.saw("dead letter failed"),
-            Report::PasswordDiscarded(_) => system.saw("password discarded"),
-            Report::Malformed(_) | Report::PasswordLost { .. } => panic!("{report:?}"),
-            Report::Ended { .. } => {}
+            WorkerEvent::DeadLetterFailed { .. } => system.saw("dead letter failed"),
+            WorkerEvent::PasswordDiscarded(_) => system.saw("password discarded"),
+            WorkerEvent::Malformed(_) | WorkerEvent::PasswordLost { .. } => panic!("{report:?}"),
+            WorkerEvent::Ended { .. } => {}
         }
     }
 }

@@ -1,15 +1,15 @@
-//! The worker's reports about a delivery. The function turns them into log lines and metrics.
+//! The events that the worker reports about a delivery. The function turns them into log lines and metrics.
 
 use std::error::Error;
 use std::time::Duration;
 
 use super::Unavailable;
-use crate::retry::Failure;
+use crate::retry::AttemptFailure;
 use crate::{Completion, Invitation, InvitationId, MalformedInvitation, Postponed};
 
 /// One event in the handling of a delivery. None of it prints personal data.
 #[derive(Debug)]
-pub enum Report<'a> {
+pub enum WorkerEvent<'a> {
     /// The message is not an invitation. It becomes a dead letter.
     Malformed(&'a MalformedInvitation),
     /// A public form sent a password. It is not used, because any visitor can type a password beside another person's
@@ -27,7 +27,7 @@ pub enum Report<'a> {
         /// The invitation, if the message says which it is.
         receipt: Option<InvitationId>,
         /// Why.
-        failure: &'a Failure,
+        failure: &'a AttemptFailure,
         /// Whether an operator must act.
         needs_operator: bool,
         /// The age of the message.
