@@ -6,7 +6,7 @@ use leadsquared::{Client, Error, ErrorKind};
 use leadsquared_account::{Account, AccountError};
 use telemetry::in_full;
 
-use crate::answers::Refusal;
+use crate::answers::RequestRefusal;
 
 /// Wait that a client is asked for after a failure of unknown length.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_millis(100);
 
 /// Why a call to LeadSquared failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum CallFailure {
     /// The keys could not be read.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -32,19 +32,20 @@ pub(crate) async fn ask<T, F>(
     instant: fn() -> Instant,
     deadline: Instant,
     call: impl Fn(Client) -> F,
-) -> Result<T, Failure>
+) -> Result<T, CallFailure>
 where
     F: Future<Output = Result<T, Error>>,
 {
     let call = &call;
-    let asked = account
-        .with_client(instant, Failure::leadsquared, |client| async move { Ok(call(client.within(deadline)).await?) });
+    let asked = account.with_client(instant, CallFailure::leadsquared, |client| async move {
+        Ok(call(client.within(deadline)).await?)
+    });
     // The client keeps the deadline by itself; reading the keys from Secrets Manager does not.
     let time = (deadline + GRACE).saturating_duration_since(instant());
-    tokio::time::timeout(time, asked).await.unwrap_or(Err(Failure::LeadSquared(Error::OutOfTime)))
+    tokio::time::timeout(time, asked).await.unwrap_or(Err(CallFailure::LeadSquared(Error::OutOfTime)))
 }
 
-impl Failure {
+impl CallFailure {
     /// Whether the failure is about the person or about what they sent, not about LeadSquared or this function.
     pub(crate) fn is_about_the_person(&self) -> bool {
         self.leadsquared().is_some_and(Error::is_refusal)
@@ -65,12 +66,12 @@ impl Failure {
     }
 
     /// The refusal for a failure that is not about the person and changed nothing.
-    pub(crate) fn unavailable(&self) -> Refusal {
+    pub(crate) fn unavailable(&self) -> RequestRefusal {
         let retry_after = match self {
             Self::LeadSquared(Error::TurnedAway(turned_away)) => turned_away.retry_after,
             _ => None,
         };
-        Refusal::Unavailable { retry_after: retry_after.unwrap_or(RETRY_AFTER) }
+        RequestRefusal::Unavailable { retry_after: retry_after.unwrap_or(RETRY_AFTER) }
     }
 
     /// The LeadSquared error, if it is one.
