@@ -31,6 +31,28 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// LeadSquared limits the calls of an account as a whole (<https://apidocs.leadsquared.com/rate-limits/>), so an
 /// implementation has to look beyond one process. The client asks it before *every* request, also before a repeat and
 /// before it fetches a credential.
+///
+/// # Examples
+/// ```
+/// use std::future::ready;
+/// use std::time::{Duration, Instant};
+///
+/// use leadsquared::{Admission, BoxFuture, Lane, Throttled, TurnedAway};
+///
+/// /// Admits calls for which a person waits, and no others.
+/// struct PeopleOnly;
+///
+/// impl Admission for PeopleOnly {
+///     fn admit(&self, lane: Lane, _deadline: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
+///         let turned_away = TurnedAway { retry_after: Some(Duration::from_secs(60)), source: None };
+///         Box::pin(ready(if lane == Lane::Interactive { Ok(()) } else { Err(turned_away) }))
+///     }
+///
+///     fn throttled(&self, _refusal: Throttled) -> BoxFuture<'_, ()> {
+///         Box::pin(ready(()))
+///     }
+/// }
+/// ```
 pub trait Admission: Send + Sync {
     /// Waits for a slot and returns when the call may be made.
     ///

@@ -12,6 +12,23 @@ use crate::values::PortalId;
 use crate::wire::{Endpoint, Paths, Texts};
 
 /// The settings of a [`Client`](crate::Client), except the keys.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use leadsquared::{Options, Timeouts};
+///
+/// let mut options = Options::new(
+///     "https://api-in21.leadsquared.com".parse()?,
+///     "https://portalapi-in21.leadsquared.com".parse()?,
+///     "22222222-2222-4222-8222-222222222222".parse()?,
+/// );
+/// options.timeouts = Timeouts { total: Duration::from_secs(5), ..Timeouts::default() };
+/// options.observer = Arc::new(|call| println!("{} {} {:?}", call.endpoint.name(), call.result, call.took));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
