@@ -5,7 +5,7 @@ use std::time::Duration;
 use leadsquared::Error;
 use onboarding::retry::AttemptFailure;
 use onboarding::worker::WorkerEvent;
-use onboarding::{Completion, Invitation, InvitationId, Outcome, Postponed};
+use onboarding::{Completion, FlowEvent, Invitation, InvitationId, Outcome, Postponed, RefusedMark};
 use queue::MessageDelivery;
 use telemetry::{Metric, in_full};
 use time::OffsetDateTime;
@@ -28,6 +28,7 @@ pub(crate) fn record(report: &WorkerEvent<'_>, delivery: &MessageDelivery<'_>, n
             error = in_full(error),
             "the chosen password cannot be opened and is lost: a random one is set, no action needed for this applicant"
         ),
+        WorkerEvent::Flow(event) => log_flow_event(event),
         WorkerEvent::Failed { receipt, failure, needs_operator, age, retry_in } => {
             Metric::Retry { cause: failure.name(), needs_operator, age }.record();
             if let AttemptFailure::Postponed(Postponed::MailUnknown(_)) = failure {
@@ -59,6 +60,37 @@ pub(crate) fn record(report: &WorkerEvent<'_>, delivery: &MessageDelivery<'_>, n
         WorkerEvent::Ended { invitation, receipt, completion, is_dead_letter } => {
             log_end(invitation, receipt, completion, is_dead_letter, delivery, now);
         }
+    }
+}
+
+fn log_flow_event(event: &FlowEvent<'_>) {
+    match *event {
+        FlowEvent::ClaimNotReleased { receipt, error } => tracing::warn!(
+            %receipt,
+            cause = "Ledger",
+            error = in_full(error),
+            "the ledger did not release the claim: the next attempt waits until it runs out, no action needed"
+        ),
+        FlowEvent::UnknownFields { receipt, names } => tracing::warn!(
+            %receipt,
+            cause = "UnknownAttributes",
+            fields = names.join(", "),
+            "LeadSquared does not have these lead fields, so they were left out: create them, or remove them from the form"
+        ),
+        FlowEvent::Unmarked { receipt, field, refused: RefusedMark::Field } => tracing::error!(
+            %receipt,
+            cause = "MarkFieldRefused",
+            field,
+            "LeadSquared does not take the field that marks unproven identifiers, so they went to the lead's notes: \
+             create the field as a text field"
+        ),
+        FlowEvent::Unmarked { receipt, field, refused: RefusedMark::Value } => tracing::warn!(
+            %receipt,
+            cause = "MarkValueRefused",
+            field,
+            "LeadSquared refused an identifier or the field that marks it, so the identifiers went to the lead's \
+             notes: run the key check, which examines the field"
+        ),
     }
 }
 

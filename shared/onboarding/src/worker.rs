@@ -17,9 +17,9 @@ pub use services::{SealedPasswordError, Services, Unavailable};
 
 use crate::retry::{AttemptFailure, Horizons, LAST_RECEIVE, backoff, before_retention_ends};
 use crate::{
-    Action, Attempt, Completion, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger, LinkMode, LinkToken,
-    MailLimits, MalformedInvitation, Marking, Outcome, PASSWORD_BYTES, Postponed, Provenance, Rejection, Whom,
-    generated_password, give_up,
+    Action, Attempt, Bookkeeping, Completion, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger,
+    LinkMode, LinkToken, MailLimits, MalformedInvitation, Marking, Outcome, PASSWORD_BYTES, Postponed, Provenance,
+    Rejection, Whom, generated_password,
 };
 
 /// An attempt needs at least this much time; with less left in the invocation, none begins.
@@ -173,6 +173,7 @@ impl<S: Services> Worker<'_, S> {
             link: self.link,
             mail_limits: self.mail_limits,
             marking: self.marking,
+            report: &|event| self.services.report(&WorkerEvent::Flow(event)),
         };
         let attempt = Attempt {
             now,
@@ -227,9 +228,14 @@ impl<S: Services> Worker<'_, S> {
             // No time is left to ask the ledger, or no step was begun.
             (_, AttemptFailure::NoTime) | (Subject::Unread(_), _) => exhausted(&failure),
             (Subject::Invitation(invitation), _) => {
-                let (lease, now) = (self.lease(delivery, deadline), self.services.now());
-                let given_up = give_up(self.services.ledger(), invitation, lease, now, failure.name()).await;
-                given_up.unwrap_or_else(|error| {
+                let books = Bookkeeping {
+                    ledger: self.services.ledger(),
+                    invitation,
+                    lease: self.lease(delivery, deadline),
+                    now: self.services.now(),
+                    report: &|event| self.services.report(&WorkerEvent::Flow(event)),
+                };
+                books.give_up(failure.name()).await.unwrap_or_else(|error| {
                     self.services.report(&WorkerEvent::NotRecorded { receipt, error: &error });
                     exhausted(&failure)
                 })

@@ -22,9 +22,9 @@ use ledger::{
     Registered, Standing, Taken, Waiting,
 };
 use onboarding::{
-    Action, BegunMail, Booking, Claim, Ended, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _,
-    LinkToken, MailBook, MarkSent, Outcome, PersonKey, Pointer, Record, Rejection, SealedPassword, Source, Suppression,
-    Whom, give_up,
+    Action, BegunMail, Booking, Bookkeeping, Claim, Ended, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease,
+    Ledger as _, LinkToken, MailBook, MarkSent, Outcome, PersonKey, Pointer, Record, Rejection, SealedPassword, Source,
+    Suppression, Whom,
 };
 use queue::Invitations;
 use throttle::{Decision, Network, ThrottleKey};
@@ -187,7 +187,9 @@ async fn invitations_that_end_otherwise(desk: &mut Desk) {
     ledger.claim(&of_a_lead(), &lease(), NOW).await.unwrap();
     desk.keeps("invitation/of-a-lead").await;
     desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
-    give_up(&ledger, &of_a_lead(), lease(), NOW, "LeadSquared timed out").await.unwrap_err();
+    let invitation = of_a_lead();
+    let books = Bookkeeping { ledger: &ledger, invitation: &invitation, lease: lease(), now: NOW, report: &|_| () };
+    books.give_up("LeadSquared timed out").await.unwrap_err();
     let doubtful = Record {
         in_doubt: true,
         unresolved_mails: 1,
@@ -197,7 +199,7 @@ async fn invitations_that_end_otherwise(desk: &mut Desk) {
     };
     ledger.release(&of_a_lead(), &lease(), &doubtful, NOW).await.unwrap();
     desk.keeps("invitation/in-doubt").await;
-    give_up(&ledger, &of_a_lead(), lease(), NOW, "LeadSquared timed out").await.unwrap();
+    books.give_up("LeadSquared timed out").await.unwrap();
     desk.keeps("invitation/exhausted").await;
     desk.keeps_at("count/exhausted", "count#2026-11-22#exhausted").await;
     // The invitation was put back from the dead letters.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Unavailable;
 use crate::retry::AttemptFailure;
-use crate::{Completion, Invitation, InvitationId, MalformedInvitation, Postponed};
+use crate::{Completion, FlowEvent, Invitation, InvitationId, MalformedInvitation, Postponed};
 
 /// One event in the handling of a delivery. None of it prints personal data.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub enum WorkerEvent<'a> {
         /// Why it cannot be opened.
         error: &'a (dyn Error + 'static),
     },
+    /// Something in the flow that an operator should know although the invitation continues.
+    Flow(&'a FlowEvent<'a>),
     /// An attempt failed.
     Failed {
         /// The invitation, if the message says which it is.

@@ -9,8 +9,8 @@ use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
 use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Password};
 use onboarding::{
-    Action, Attempt, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, MarkSent,
-    Marking, Outcome, Postponed, Rejection, Source, Suppression, Whom, generated_password, give_up,
+    Action, Attempt, Bookkeeping, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits,
+    MarkSent, Marking, Outcome, Postponed, Rejection, Source, Suppression, Whom, generated_password,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -96,6 +96,7 @@ impl World {
             link: &link,
             mail_limits: self.limits,
             marking: &self.marking,
+            report: &|_| (),
         };
         let attempt = Attempt {
             now: self.now(),
@@ -244,6 +245,7 @@ fn a_lead_with_another_address_never_gets_a_link() {
         link: &link,
         mail_limits: limits,
         marking: &Marking::default(),
+        report: &|_| (),
     };
     let attempt = Attempt {
         now: START,
@@ -628,7 +630,8 @@ fn a_given_up_invitation_is_recorded_and_continues_after_put_back() {
     let outside = Via(&world);
     let lease = Lease { holder: Uuid::from_u128(1), message: Uuid::nil(), until: START + LEASE };
     let asha = asha();
-    let give_up = || give_up(&outside, &asha, lease, START, "NoKeys").now_or_never().unwrap();
+    let books = Bookkeeping { ledger: &outside, invitation: &asha, lease, now: START, report: &|_| () };
+    let give_up = || books.give_up("NoKeys").now_or_never().unwrap();
     assert_eq!(give_up().unwrap(), Outcome::Exhausted { cause: "NoKeys".to_owned() });
     assert_eq!((world.count("accepted"), world.count("exhausted")), (1, 1));
     assert_eq!(world.deliver_until_done(&asha), Outcome::Invited);

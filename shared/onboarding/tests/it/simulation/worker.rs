@@ -329,7 +329,7 @@ impl<'a> Services for OneDelivery<'a> {
             WorkerEvent::DeadLetterFailed { .. } => system.saw("dead letter failed"),
             WorkerEvent::PasswordDiscarded(_) => system.saw("password discarded"),
             WorkerEvent::Malformed(_) | WorkerEvent::PasswordLost { .. } => panic!("{report:?}"),
-            WorkerEvent::Ended { .. } => {}
+            WorkerEvent::Flow(_) | WorkerEvent::Ended { .. } => {}
         }
     }
 }
