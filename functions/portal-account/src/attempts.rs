@@ -5,7 +5,7 @@ use leadsquared::LeadId;
 use ledger::Owner;
 
 use crate::answers::RequestRefusal;
-use crate::limits::{self, Attempt, AttemptSlots, CountedPerson, LimitReached};
+use crate::limits::{self, AttemptKind, AttemptSlots, CountedPerson, LimitReached};
 use crate::service::{AccountRequest, PortalAccount};
 use crate::upstream::CallFailure;
 
@@ -14,7 +14,7 @@ impl PortalAccount {
     pub(crate) async fn admit(
         &self,
         request: &AccountRequest<'_>,
-        attempt: Attempt,
+        attempt: AttemptKind,
         person: &str,
         owner: Option<&Owner>,
     ) -> Result<AttemptSlots, RequestRefusal> {
@@ -37,7 +37,7 @@ impl PortalAccount {
     pub(crate) async fn admit_message(
         &self,
         request: &AccountRequest<'_>,
-        attempt: Attempt,
+        attempt: AttemptKind,
         person: &str,
         owner: Option<&Owner>,
     ) -> Result<Option<AttemptSlots>, RequestRefusal> {
@@ -56,7 +56,7 @@ impl PortalAccount {
     async fn take_slots(
         &self,
         request: &AccountRequest<'_>,
-        attempt: Attempt,
+        attempt: AttemptKind,
         person: CountedPerson<'_>,
     ) -> Result<AttemptSlots, LimitReached> {
         let (network, per_address) = (request.network.as_ref(), self.config.attempts_per_address.get());

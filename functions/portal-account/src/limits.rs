@@ -23,7 +23,7 @@ const NETWORK_DAY_FACTOR: u32 = 5;
 
 /// The kinds of attempts. Each kind is counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Attempt {
+pub(crate) enum AttemptKind {
     /// A sign-in with a password or a challenge, either of which may be a guess.
     SignIn,
     /// A change of the password. The current password may be a guess.
@@ -40,7 +40,7 @@ pub(crate) enum Attempt {
     MailedCode,
 }
 
-impl Attempt {
+impl AttemptKind {
     fn name(self) -> &'static str {
         match self {
             Self::SignIn => "sign-in",
@@ -145,7 +145,7 @@ pub(crate) struct LimitReached {
 /// Takes a slot in each counter of an attempt on a person's account from a network. Stops at the first full counter.
 pub(crate) async fn admit(
     ledger: &Ledger,
-    attempt: Attempt,
+    attempt: AttemptKind,
     person: CountedPerson<'_>,
     network: Option<&Network>,
     per_address: u32,
@@ -247,11 +247,11 @@ async fn in_time<T>(work: impl Future<Output = Result<T, LedgerError>>) -> Resul
 mod tests {
     use super::*;
 
-    use Attempt::{Change, Code, Forgot, MailedCode, Reset, SignIn, TextedCode};
+    use AttemptKind::{Change, Code, Forgot, MailedCode, Reset, SignIn, TextedCode};
 
-    const ALL: [Attempt; 7] = [SignIn, Change, Reset, Code, TextedCode, Forgot, MailedCode];
+    const ALL: [AttemptKind; 7] = [SignIn, Change, Reset, Code, TextedCode, Forgot, MailedCode];
 
-    fn counted(attempt: Attempt, person: &str, address: &str) -> Vec<Counter> {
+    fn counted(attempt: AttemptKind, person: &str, address: &str) -> Vec<Counter> {
         attempt.counters(person, Some(&Network::of(address.parse().unwrap())), 60)
     }
 
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn networks_of_one_site_count_together_and_hosts_of_one_network_are_one() {
         let shared = |one: &str, other: &str| -> Vec<_> {
-            let (one, other) = (counted(Attempt::SignIn, "asha", one), counted(Attempt::SignIn, "asha", other));
+            let (one, other) = (counted(AttemptKind::SignIn, "asha", one), counted(AttemptKind::SignIn, "asha", other));
             let same = one.into_iter().filter(|its| other.iter().any(|others| others.key == its.key));
             same.map(|its| (its.kind, its.limit.count)).collect()
         };

@@ -11,7 +11,7 @@ use web::FieldError;
 use crate::answers::{Done, RequestRefusal};
 use crate::body::both;
 use crate::identity::{owner, person};
-use crate::limits::{Attempt, AttemptSlots};
+use crate::limits::{AttemptKind, AttemptSlots};
 use crate::service::{AccountRequest, PortalAccount};
 use crate::upstream::CallFailure;
 use crate::{Config, cookie};
@@ -27,7 +27,7 @@ impl PortalAccount {
             let error = FieldError::new("new_password", "must differ from the current password");
             return Err(RequestRefusal::fields(vec![error]));
         }
-        let slots = self.admit(request, Attempt::Change, session.expose(), None).await?;
+        let slots = self.admit(request, AttemptKind::Change, session.expose(), None).await?;
         self.admit_network(request, &slots).await?;
         let (session, current, new) = (&session, &current, &new);
         let changed =
@@ -64,17 +64,19 @@ impl PortalAccount {
             Identifier::Email(_) => ResetRecipient::PortalDefault,
             Identifier::Field { .. } => ResetRecipient::Field(schema_name::EMAIL_ADDRESS),
         };
-        let outcome = match self.admit_message(request, Attempt::Forgot, &person(&who), owner(&who).as_ref()).await? {
-            None => Ok(()),
-            Some(slots) => {
-                self.admit_network(request, &slots).await?;
-                let who = &who;
-                match self.ask(request, |client| async move { client.forgot_password(who, recipient).await }).await {
-                    Ok(()) => Ok(()),
-                    Err(failure) => self.conceal(request, &slots, &failure).await,
+        let outcome =
+            match self.admit_message(request, AttemptKind::Forgot, &person(&who), owner(&who).as_ref()).await? {
+                None => Ok(()),
+                Some(slots) => {
+                    self.admit_network(request, &slots).await?;
+                    let who = &who;
+                    match self.ask(request, |client| async move { client.forgot_password(who, recipient).await }).await
+                    {
+                        Ok(()) => Ok(()),
+                        Err(failure) => self.conceal(request, &slots, &failure).await,
+                    }
                 }
-            }
-        };
+            };
         self.wait_for_floor(request).await;
         outcome.map(|()| Done::ResetMailed)
     }
@@ -83,7 +85,7 @@ impl PortalAccount {
     pub(crate) async fn reset_password(&self, request: &AccountRequest<'_>) -> Result<Done, RequestRefusal> {
         let reset = &self.read_reset(request).map_err(RequestRefusal::fields)?;
         let owner = Owner::Lead(reset.lead);
-        let slots = self.admit(request, Attempt::Reset, &reset.lead.to_string(), Some(&owner)).await?;
+        let slots = self.admit(request, AttemptKind::Reset, &reset.lead.to_string(), Some(&owner)).await?;
         self.admit_network(request, &slots).await?;
         if let Err(failure) = self.ask(request, |client| async move { client.reset_password(reset).await }).await {
             let refusal = match failure.leadsquared() {

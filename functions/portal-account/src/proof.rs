@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 
 use crate::Config;
 use crate::answers::{Done, RequestRefusal, SESSION_SECONDS};
-use crate::claim::Claim;
+use crate::claim::SignInClaim;
 use crate::codes::{self, Accepted, Challenge, Mailed, Texted};
-use crate::limits::{self, Attempt, AttemptSlots};
+use crate::limits::{self, AttemptKind, AttemptSlots};
 use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
 use crate::upstream::RETRY_AFTER;
 
@@ -45,7 +45,7 @@ impl PortalAccount {
     ) -> Result<Done, RequestRefusal> {
         let AcceptedText { challenge, code, texted } = by;
         let number = texted.sent.field_content.expose();
-        let claim = Claim::by_text(&texted.schema_name, number, &texted.person);
+        let claim = SignInClaim::by_text(&texted.schema_name, number, &texted.person);
         let entered = self.enter(request, slots, &session, &claim, Some(&challenge)).await;
         if let Err(RequestRefusal::Unavailable { .. }) = entered {
             // LeadSquared accepts a code once: its session is kept, so that the same code works when it is sent again.
@@ -72,7 +72,7 @@ impl PortalAccount {
         request: &AccountRequest<'_>,
         slots: &AttemptSlots,
         session: &Session,
-        claim: &Claim<'_>,
+        claim: &SignInClaim<'_>,
         challenge: Option<&Challenge>,
     ) -> Result<Done, RequestRefusal> {
         let CheckedClaim { unproven, lead, is_news } = match self.unproven(request, session, claim).await {
@@ -115,7 +115,7 @@ impl PortalAccount {
         &self,
         request: &AccountRequest<'_>,
         session: &Session,
-        claim: &Claim<'_>,
+        claim: &SignInClaim<'_>,
     ) -> Result<CheckedClaim, RequestRefusal> {
         let lead_id = &session.lead_id;
         let unreadable = || RequestRefusal::Unavailable { retry_after: RETRY_AFTER };
@@ -177,7 +177,7 @@ impl PortalAccount {
         &self,
         request: &AccountRequest<'_>,
         session: &Session,
-        claim: &Claim<'_>,
+        claim: &SignInClaim<'_>,
         unproven: &[String],
         lead: &Lead,
         challenge: Option<&Challenge>,
@@ -185,7 +185,7 @@ impl PortalAccount {
         let Some(address) = lead.email() else { return Err(RequestRefusal::Unproven) };
         let limited = format!("{} {}", session.lead_id, claim.person);
         let owner = Owner::Lead(session.lead_id);
-        let slots = self.admit(request, Attempt::MailedCode, &limited, Some(&owner)).await?;
+        let slots = self.admit(request, AttemptKind::MailedCode, &limited, Some(&owner)).await?;
         let (mut random, mut code) = ([0; 32], [0; codes::MAILED_CODE_BYTES]);
         (self.random)(&mut random);
         (self.random)(&mut code);

@@ -6,9 +6,9 @@ use time::Duration;
 
 use crate::answers::{Done, RequestRefusal, SESSION_SECONDS};
 use crate::body::both;
-use crate::claim::Claim;
+use crate::claim::SignInClaim;
 use crate::identity::{owner, person};
-use crate::limits::{Attempt, AttemptSlots};
+use crate::limits::{AttemptKind, AttemptSlots};
 use crate::service::{AccountRequest, PortalAccount};
 use crate::upstream::CallFailure;
 
@@ -18,12 +18,12 @@ impl PortalAccount {
         let who = self.config.identities.read(&request.body, self.config.default_country);
         let (who, password) = both(who, request.body.password("password")).map_err(RequestRefusal::fields)?;
         let person = person(&who);
-        let slots = self.admit(request, Attempt::SignIn, &person, owner(&who).as_ref()).await?;
+        let slots = self.admit(request, AttemptKind::SignIn, &person, owner(&who).as_ref()).await?;
         self.admit_network(request, &slots).await?;
         let (identifier, password) = (&who, &password);
         match self.ask(request, |client| async move { client.sign_in(identifier, password).await }).await {
             Ok(session) => {
-                let claim = Claim::by_password(&who, &person, &self.config.identities);
+                let claim = SignInClaim::by_password(&who, &person, &self.config.identities);
                 self.enter(request, &slots, &session, &claim, None).await
             }
             Err(failure) => Err(self.not_signed_in(request, &slots, &failure, RequestRefusal::WrongCredentials).await),

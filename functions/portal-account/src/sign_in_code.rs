@@ -8,7 +8,7 @@ use crate::answers::{Done, RequestRefusal};
 use crate::body::both;
 use crate::codes::{self, Challenge, Pending, Texted};
 use crate::identity::PhoneOwner;
-use crate::limits::{Attempt, AttemptSlots};
+use crate::limits::{AttemptKind, AttemptSlots};
 use crate::proof::AcceptedText;
 use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
 
@@ -18,7 +18,7 @@ impl PortalAccount {
         let owner = self.config.identities.read_phone(&request.body, self.config.default_country);
         let PhoneOwner { schema_name, phone } = owner.map_err(|error| RequestRefusal::fields(vec![error]))?;
         let person = format!("{schema_name} {}", phone.expose());
-        let slots = self.admit_message(request, Attempt::Code, &person, None).await?;
+        let slots = self.admit_message(request, AttemptKind::Code, &person, None).await?;
         if let Some(slots) = &slots {
             self.admit_network(request, slots).await?;
         }
@@ -108,7 +108,7 @@ impl PortalAccount {
         let (challenge, code) = both(challenge, request.body.required("code")).map_err(RequestRefusal::fields)?;
         let code = OneTimeCode::from(code);
         // The person is known only once the challenge is found: until then attempts are counted for the challenge.
-        let slots = self.admit(request, Attempt::SignIn, challenge.as_text(), None).await?;
+        let slots = self.admit(request, AttemptKind::SignIn, challenge.as_text(), None).await?;
         let pending = codes::try_code(&self.ledger, &challenge, request.now).await;
         match pending.map_err(|error| codes_unavailable(request, &error))? {
             Some(Pending::Texted(texted)) => self.verify_texted(request, slots, challenge, texted, &code).await,
@@ -162,7 +162,7 @@ impl PortalAccount {
         // Challenges of an earlier version do not name their person: only the limits of the challenge apply to them.
         let names_person = !texted.person.is_empty();
         if names_person {
-            slots.extend(self.admit(request, Attempt::TextedCode, &texted.person, None).await?);
+            slots.extend(self.admit(request, AttemptKind::TextedCode, &texted.person, None).await?);
         }
         self.admit_network(request, slots).await
     }
