@@ -1,4 +1,4 @@
-//! What must hold for any answer whatsoever; the fuzz target and the test of the kept inputs both ask it.
+//! What must hold for every answer. The fuzz target and the test of the kept inputs both check it.
 
 use leadsquared::Error;
 use leadsquared::crm::{ActivityPage, Lead, LeadField, SentEmail, User, Webhook};

@@ -189,7 +189,7 @@ mod tests {
         let mark = Unproven::new(true).proving(["Phone"]);
         assert!(mark.allows("Phone") && !mark.allows("Mobile") && !mark.allows(PASSWORD));
         assert!(mark.proving([PASSWORD]).allows(PASSWORD));
-        assert!(Unproven::new(false).allows(PASSWORD), "a random password was typed by nobody");
+        assert!(Unproven::new(false).allows(PASSWORD), "a random password is not a typed one");
     }
 
     #[test]

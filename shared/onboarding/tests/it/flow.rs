@@ -227,7 +227,7 @@ fn a_lead_with_another_address_never_gets_a_link() {
             Ok(vec![serde_json::from_value(lead).unwrap()])
         }
         async fn lead_by_id(&self, _: &LeadId) -> Result<Option<Lead>, Error> {
-            panic!("nobody named a lead")
+            panic!("no invitation named a lead")
         }
         async fn lead_auto_login_key(&self, _: &LeadId) -> Result<AutoLoginKey, Error> {
             panic!("a key for a stranger's lead was asked for")

@@ -93,7 +93,7 @@ fn every_kind_of_mistake_is_found() {
         (Flaw::Ledger(LedgerFlaw::IntentIsNotKept), "mailed too often"),
         (Flaw::Ledger(LedgerFlaw::CapsAreNotKept), "over the cap"),
         (Flaw::Ledger(LedgerFlaw::OutcomeIsCountedTwice), "counts"),
-        (Flaw::Ledger(LedgerFlaw::RegistrationsAreForgotten), "news of our own registration"),
+        (Flaw::Ledger(LedgerFlaw::RegistrationsAreForgotten), "webhook of our own registration"),
         (Flaw::NoAllowance, "over the allowance"),
         (Flaw::FailuresAreDeleted, "lost"),
     ];
