@@ -159,7 +159,7 @@ impl<'a> NewLead<'a> {
             // The portal's own fields are meant: trying again does not help.
             return Err(Stop::refused("UnknownAttributes"));
         }
-        (self.report)(&FlowEvent::UnknownFields { receipt: self.receipt, names: &self.record.left_out });
+        (self.report)(&FlowEvent::UnknownFields { receipt: self.receipt, names: &self.record.left_out[before..] });
         Ok(())
     }
 

@@ -167,12 +167,12 @@ impl Process {
         pending().await
     }
 
-    /// A request to AWS. `away` is the error for a request that was not carried out, or whose result is unknown.
+    /// A request to AWS. `unavailable` is the error for a request that was not carried out, or whose result is unknown.
     async fn aws<T: 'static, E: 'static>(
         &self,
         name: &'static str,
         work: impl FnOnce(&System) -> Result<T, E> + 'static,
-        away: impl FnOnce() -> E,
+        unavailable: impl FnOnce() -> E,
     ) -> Result<T, E> {
         let system = &self.system;
         let fate = self.fate();
@@ -197,20 +197,20 @@ impl Process {
             Fate::Arrives => {
                 let answer = self.background(after(there), REQUEST_TIME).await;
                 system.timeline.sleep(back).await;
-                answer.unwrap_or_else(|| Err(away()))
+                answer.unwrap_or_else(|| Err(unavailable()))
             }
             Fate::NotSent | Fate::Broken => {
                 system.timeline.sleep(there).await;
-                Err(away())
+                Err(unavailable())
             }
             Fate::AnswerLost => {
                 self.background(after(there), REQUEST_TIME).await;
-                Err(away())
+                Err(unavailable())
             }
             Fate::Late => {
                 system.saw("late");
                 self.background(after(late), REQUEST_TIME).await;
-                Err(away())
+                Err(unavailable())
             }
             Fate::DieBefore => self.die().await,
             Fate::DieOnTheWay => {
@@ -343,8 +343,8 @@ impl Outside for Process {
         let system = &self.system;
         let last = self.deadline.saturating_sub(RECORD_TIME);
         if system.flaw != Some(Flaw::NoAllowance) {
-            let leave = system.allowance.admit(Lane::Background, system.timeline.instant_at(last)).await;
-            leave.map_err(Error::TurnedAway)?;
+            let slot = system.allowance.admit(Lane::Background, system.timeline.instant_at(last)).await;
+            slot.map_err(Error::TurnedAway)?;
         }
         let patience = last.saturating_sub(system.timeline.now()).min(CALL_TIME);
         let fate = self.fate();
