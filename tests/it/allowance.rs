@@ -20,7 +20,7 @@ use call_allowance::{
     AllowanceRules, CallSchedule, InProcess, ScheduleError, SharedSchedule, SlotDecision, SlotRequest,
 };
 use futures::future::{join, join_all};
-use leadsquared::{Lane, Limit};
+use leadsquared::{Lane, RateLimit};
 use ledger::Ledger;
 use proptest::{
     prelude::*,
@@ -158,7 +158,7 @@ async fn crowd(
 }
 
 fn smallest_plan() -> AllowanceRules {
-    AllowanceRules::new(call_allowance::AllowanceSettings::new(Limit { calls: 10, window: Duration::from_secs(5) }))
+    AllowanceRules::new(call_allowance::AllowanceSettings::new(RateLimit { calls: 10, window: Duration::from_secs(5) }))
         .unwrap()
 }
 
@@ -206,7 +206,7 @@ impl Intercept for ReadsAreDenied {
 }
 
 #[tokio::test]
-async fn without_the_right_to_read_the_line_is_as_safe_and_the_background_has_nearly_its_share() {
+async fn a_role_that_cannot_read_the_schedule_keeps_the_limit_and_nearly_the_backgrounds_share() {
     let aws = Aws::new().await;
     let table = aws.table().await;
     let client = Client::from_conf(aws.dynamodb().config().to_builder().interceptor(ReadsAreDenied).build());
@@ -229,12 +229,12 @@ struct Step {
     error: i64,
     /// How long the worker can wait, in milliseconds.
     patience: u64,
-    complaint: Option<Option<Limit>>,
+    complaint: Option<Option<RateLimit>>,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let after = prop_oneof![4 => Just(0_u64), 4 => 0_u64..300, 1 => 0_u64..20_000, 1 => 0_u64..40_000_000];
-    let limit = proptest::option::of((1_u32..40).prop_map(|calls| Limit { calls, window: Duration::from_secs(5) }));
+    let limit = proptest::option::of((1_u32..40).prop_map(|calls| RateLimit { calls, window: Duration::from_secs(5) }));
     let complaint = prop_oneof![15 => Just(None), 1 => limit.prop_map(Some)];
     let lane = prop_oneof![Just(Lane::Interactive), Just(Lane::Background)];
     (0_usize..3, lane, after, -200_i64..=200, 0_u64..12_000, complaint).prop_map(
@@ -253,7 +253,7 @@ fn step_of_a_crowd() -> impl Strategy<Value = Step> {
 }
 
 #[test]
-fn the_line_in_a_table_gives_the_slots_that_the_line_in_memory_gives() {
+fn the_schedule_in_the_table_gives_the_same_slots_as_the_schedule_in_memory() {
     let steps = prop_oneof![proptest::collection::vec(step(), 150), proptest::collection::vec(step_of_a_crowd(), 150)];
     let script = (proptest::option::of(prop_oneof![1_u32..60, Just(10_000)]), steps);
     let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });

@@ -13,7 +13,7 @@ use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Json, Router};
-use invitation::{Config, Worker};
+use invitation::{Config, SqsWorker};
 use leadsquared::Lane;
 use leadsquared_account::{Account, BACKGROUND_TIMEOUTS};
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Settings};
@@ -66,7 +66,7 @@ impl Waits {
 /// A worker, and a message that it cannot handle.
 struct Setup {
     sandbox: Sandbox<()>,
-    worker: Worker,
+    worker: SqsWorker,
     waits: Waits,
     body: Value,
     /// Time until the end of the invocation.
@@ -90,7 +90,7 @@ impl Setup {
         let sqs = aws_sdk_sqs::Client::new(&aws);
         let waits = Waits::new().await;
         let queue = aws_sdk_sqs::Client::new(&aws.to_builder().endpoint_url(&waits.server.url).build());
-        let worker = Worker {
+        let worker = SqsWorker {
             account: Account::open(&aws, &config.account, Lane::Background, BACKGROUND_TIMEOUTS).unwrap(),
             ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone()),
             invitations: Invitations::new(queue, format!("{}/000000000000/invitations.fifo", waits.server.url)),

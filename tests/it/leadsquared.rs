@@ -9,7 +9,7 @@ use leadsquared::tools::{
     webhook_setup::WebhookSetup,
 };
 use leadsquared::wire::{Endpoint, Paths, Verb};
-use leadsquared::{Attributes, Client, Error, Keys, LeadId, Limit, Options};
+use leadsquared::{Attributes, Client, Error, Keys, LeadId, Options, RateLimit};
 use leadsquared_emulator::{Call, Emulator, Role, Settings};
 use url::Url;
 
@@ -146,7 +146,7 @@ fn wanted(fields: &[&str]) -> Wanted {
     Wanted {
         fields,
         sender: Some(Sender::ApiCaller),
-        allowance: Some(Limit { calls: 25, window: Duration::from_secs(5) }),
+        allowance: Some(RateLimit { calls: 25, window: Duration::from_secs(5) }),
     }
 }
 

@@ -7,8 +7,8 @@ use futures::future::join_all;
 use leadsquared::LeadId;
 use ledger::{Counts, Ledger, LedgerError};
 use onboarding::{
-    Action, BegunMail, Booking, Claim, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _, LinkToken,
-    Outcome, Pointer, Record, Rejection, Source, Suppression, Whom, give_up,
+    Action, BegunMail, Booking, Bookkeeping, Claim, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _,
+    LinkToken, Outcome, Pointer, Record, Rejection, Source, Suppression, Whom,
 };
 use time::macros::{date, datetime};
 use time::{Duration, OffsetDateTime};
@@ -112,7 +112,10 @@ async fn workers_that_end_invitations_at_once_lose_no_count() {
 #[tokio::test]
 async fn what_is_given_up_is_kept_with_its_cause() {
     let table = Table::new().await;
-    let outcome = give_up(&table.store, &invitation(1), lease(1), NOW, "NoKeys").await.unwrap();
+    let invitation_1 = &invitation(1);
+    let books =
+        Bookkeeping { ledger: &table.store, invitation: invitation_1, lease: lease(1), now: NOW, report: &|_| () };
+    let outcome = books.give_up("NoKeys").await.unwrap();
     assert_eq!(outcome, Outcome::Exhausted { cause: "NoKeys".to_owned() });
     let item = table.item(&format!("invitation#{}", invitation(1).id)).await;
     assert_eq!(

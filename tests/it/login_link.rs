@@ -651,7 +651,7 @@ async fn a_cold_press_gets_its_calls_beside_a_busy_background() {
     let link = sandbox.live_link(&lead).await;
     let function = sandbox.start().await;
     let rules =
-        AllowanceRules::new(call_allowance::AllowanceSettings::new(leadsquared::Limit { calls, window })).unwrap();
+        AllowanceRules::new(call_allowance::AllowanceSettings::new(leadsquared::RateLimit { calls, window })).unwrap();
     let slots = watch::Sender::new(0);
     let mut workers = JoinSet::new();
     // The template's number of concurrent workers.

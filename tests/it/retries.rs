@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leadsquared::Limit;
+use leadsquared::RateLimit;
 use leadsquared_account::BACKGROUND_TIMEOUTS;
 use onboarding::{
     retry::{self, LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON},
@@ -76,7 +76,7 @@ fn full_batches_of_all_workers_get_their_calls_within_one_invocation() {
     let deployed = Deployed::read();
     let template = Template::read();
     let default = |parameter| template.default(parameter).parse::<u32>().unwrap();
-    let limit = Limit {
+    let limit = RateLimit {
         calls: default("AllowanceCalls"),
         window: Duration::from_secs(default("AllowanceWindowSeconds").into()),
     };

@@ -11,7 +11,7 @@ use intake::{Intake, IntakeDecision, Submission, Submitter};
 use lambda_runtime::Diagnostic;
 use onboarding::worker::DeadLetterReason;
 use onboarding::{Invitation, InvitationId, Source};
-use queue::{DeadLetters, Delivery, Invitations, QueueError};
+use queue::{DeadLetters, Invitations, MessageDelivery, QueueError};
 use serde::Serialize;
 use serde_json::Value;
 use settings::{Secret, SecretError};
@@ -181,7 +181,7 @@ impl Bus {
         // Hashed, because the id may have characters that SQS does not allow in a deduplication id.
         let message_id = InvitationId::of([b"refused", by.as_bytes(), id.as_bytes()]).to_string();
         let reason = DeadLetterReason { class: "malformed", cause: refusal.cause(), receipt: None };
-        let delivery = Delivery::from_elsewhere(&message_id, &whole, now.into());
+        let delivery = MessageDelivery::from_elsewhere(&message_id, &whole, now.into());
         self.dead_letters.send(&delivery, &reason).await.inspect_err(|error| {
             Metric::NotStored.record();
             tracing::error!(

@@ -19,7 +19,7 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use lambda_http::Request;
 use lambda_http::request::LambdaRequest;
-use leadsquared::wire::webhook::{Event, What, read};
+use leadsquared::wire::webhook::{Event, WebhookRequest, What};
 use onboarding::rules::Rules;
 use saphyr::{LoadableYamlNode, YamlOwned};
 use serde_json::Value;
@@ -53,7 +53,8 @@ fn main() -> anyhow::Result<ExitCode> {
     for file in &arguments.events {
         let (body, event_type) = event(file, arguments.event_type.clone())?;
         println!("{}", file.display());
-        let events = read(&body, event_type.as_deref()).unwrap_or_else(|malformed| vec![Err(malformed)]);
+        let events = WebhookRequest { body: &body, event_type: event_type.as_deref() }.events();
+        let events = events.unwrap_or_else(|malformed| vec![Err(malformed)]);
         for event in events {
             match event {
                 Ok(event) => explain(&rules, &event),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use http::{Method, Response, StatusCode};
 use lambda_http::Request;
-use leadsquared::wire::webhook::{Change, Event, Malformed, Modified, What, read};
+use leadsquared::wire::webhook::{Change, Event, Malformed, Modified, WebhookRequest, What};
 use ledger::Ledger;
 use onboarding::rules::Rule;
 use onboarding::{Invitation, InvitationId, Ledger as _, Source, Whom};
@@ -61,7 +61,7 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
         return bad_secret(config, looks_like_leadsquared);
     }
     Metric::WebhookSecret { is_wrong: false }.record();
-    let events = match read(body, http_events::query(request, "eventType")) {
+    let events = match webhook_request(request).events() {
         Ok(events) => events,
         Err(malformed) => return unreadable(&[malformed]),
     };
@@ -183,17 +183,20 @@ async fn is_echo(
 fn may_be_leadsquared(config: &Config, secret: &[u8], request: &Request) -> bool {
     let body = request.body().as_ref();
     let takes_webhooks = !config.secrets.is_empty() && config.rules.iter().next().is_some();
-    let has_event =
-        || read(body, http_events::query(request, "eventType")).is_ok_and(|events| events.iter().any(Result::is_ok));
+    let has_event = || webhook_request(request).events().is_ok_and(|events| events.iter().any(Result::is_ok));
     takes_webhooks && !secret.trim_ascii().is_empty() && body.len() <= LONGEST_UNAUTHENTICATED && has_event()
 }
 
+fn webhook_request(request: &Request) -> WebhookRequest<'_> {
+    WebhookRequest { body: request.body().as_ref(), event_type: http_events::query(request, "eventType") }
+}
+
 fn bad_secret(config: &Config, looks_like_leadsquared: bool) -> Response<String> {
-    let cause = match config.secrets.is_empty() {
-        true => "no secret is accepted: set WEBHOOK_SECRET_HASHES",
-        false => "the header holds no accepted secret",
+    let (cause, reason) = match config.secrets.is_empty() {
+        true => ("NoSecretSet", "no secret is accepted: set WEBHOOK_SECRET_HASHES"),
+        false => ("WrongSecret", "the header holds no accepted secret"),
     };
-    tracing::warn!(header = config.header.as_str(), cause, looks_like_leadsquared, "webhook refused");
+    tracing::warn!(header = config.header.as_str(), cause, error = reason, looks_like_leadsquared, "webhook refused");
     let reason = format!("the header {} must hold the secret this address was set up with", config.header);
     error(config.bad_secret_status, &reason)
 }

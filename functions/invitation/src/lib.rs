@@ -6,4 +6,4 @@ mod services;
 mod worker;
 
 pub use config::Config;
-pub use worker::Worker;
+pub use worker::SqsWorker;

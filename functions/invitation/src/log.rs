@@ -3,45 +3,46 @@
 use std::time::Duration;
 
 use leadsquared::Error;
-use onboarding::retry::Failure;
-use onboarding::worker::Report;
-use onboarding::{Completion, Invitation, InvitationId, Outcome, Postponed};
-use queue::Delivery;
+use onboarding::retry::AttemptFailure;
+use onboarding::worker::WorkerEvent;
+use onboarding::{Completion, FlowEvent, Invitation, InvitationId, Outcome, Postponed, RefusedMark};
+use queue::MessageDelivery;
 use telemetry::{Metric, in_full};
 use time::OffsetDateTime;
 
 /// Logs and counts what the worker reports of this delivery. `keys_secret` is the name of the secret with the
 /// LeadSquared keys.
-pub(crate) fn record(report: &Report<'_>, delivery: &Delivery<'_>, now: OffsetDateTime, keys_secret: &str) {
+pub(crate) fn record(report: &WorkerEvent<'_>, delivery: &MessageDelivery<'_>, now: OffsetDateTime, keys_secret: &str) {
     let (message, attempts) = (delivery.message_id, delivery.receive_count);
     match *report {
-        Report::Malformed(error) => {
+        WorkerEvent::Malformed(error) => {
             Metric::Malformed.record();
             tracing::error!(message.id = message, %error, "the message is not an invitation and becomes a dead letter");
         }
-        Report::PasswordDiscarded(receipt) => tracing::info!(
+        WorkerEvent::PasswordDiscarded(receipt) => tracing::info!(
             %receipt,
             "a password from a form without a form key is not used: a random one is set"
         ),
-        Report::PasswordLost { receipt, error } => tracing::error!(
+        WorkerEvent::PasswordLost { receipt, error } => tracing::error!(
             %receipt,
             error = in_full(error),
             "the chosen password cannot be opened and is lost: a random one is set, no action needed for this applicant"
         ),
-        Report::Failed { receipt, failure, needs_operator, age, retry_in } => {
+        WorkerEvent::Flow(event) => log_flow_event(event),
+        WorkerEvent::Failed { receipt, failure, needs_operator, age, retry_in } => {
             Metric::Retry { cause: failure.name(), needs_operator, age }.record();
-            if let Failure::Postponed(Postponed::MailUnknown(_)) = failure {
+            if let AttemptFailure::Postponed(Postponed::MailUnknown(_)) = failure {
                 Metric::MailUnknown.record();
             }
             log_failure(receipt, failure, needs_operator, retry_in, delivery, keys_secret);
         }
-        Report::NotRecorded { receipt, error } => tracing::warn!(
+        WorkerEvent::NotRecorded { receipt, error } => tracing::warn!(
             receipt = receipt.map(tracing::field::display),
             error = in_full(error),
             "the ledger could not record that the message becomes a dead letter; it is recorded when the dead letter \
              is put back, no action needed"
         ),
-        Report::DeadLetterFailed { error, needs_operator, age, retry_in } => {
+        WorkerEvent::DeadLetterFailed { error, needs_operator, age, retry_in } => {
             let cause = "DeadLetterQueue";
             Metric::Retry { cause, needs_operator, age }.record();
             let retry_in_seconds = retry_in.as_secs();
@@ -56,19 +57,50 @@ pub(crate) fn record(report: &Report<'_>, delivery: &Delivery<'_>, now: OffsetDa
                 ),
             }
         }
-        Report::Ended { invitation, receipt, completion, is_dead_letter } => {
+        WorkerEvent::Ended { invitation, receipt, completion, is_dead_letter } => {
             log_end(invitation, receipt, completion, is_dead_letter, delivery, now);
         }
+    }
+}
+
+fn log_flow_event(event: &FlowEvent<'_>) {
+    match *event {
+        FlowEvent::ClaimNotReleased { receipt, error } => tracing::warn!(
+            %receipt,
+            cause = "Ledger",
+            error = in_full(error),
+            "the ledger did not release the claim: the next attempt waits until it runs out, no action needed"
+        ),
+        FlowEvent::UnknownFields { receipt, names } => tracing::warn!(
+            %receipt,
+            cause = "UnknownAttributes",
+            fields = names.join(", "),
+            "LeadSquared does not have these lead fields, so they were left out: create them, or remove them from the form"
+        ),
+        FlowEvent::Unmarked { receipt, field, refused: RefusedMark::Field } => tracing::error!(
+            %receipt,
+            cause = "MarkFieldRefused",
+            field,
+            "LeadSquared does not take the field that marks unproven identifiers, so they went to the lead's notes: \
+             create the field as a text field"
+        ),
+        FlowEvent::Unmarked { receipt, field, refused: RefusedMark::Value } => tracing::warn!(
+            %receipt,
+            cause = "MarkValueRefused",
+            field,
+            "LeadSquared refused an identifier or the field that marks it, so the identifiers went to the lead's \
+             notes: run the key check, which examines the field"
+        ),
     }
 }
 
 /// Says why an attempt failed, what happens next, and what an operator has to do, if anything.
 fn log_failure(
     receipt: Option<InvitationId>,
-    failure: &Failure,
+    failure: &AttemptFailure,
     needs_operator: bool,
     retry_in: Option<Duration>,
-    delivery: &Delivery<'_>,
+    delivery: &MessageDelivery<'_>,
     keys_secret: &str,
 ) {
     let (message, attempts) = (delivery.message_id, delivery.receive_count);
@@ -85,17 +117,19 @@ fn log_failure(
     }
     let secret = keys_secret;
     match failure {
-        Failure::NoKeys(_) if needs_operator => {
+        AttemptFailure::NoKeys(_) if needs_operator => {
             line!(error, "could not read the LeadSquared keys: check the secret and the function's role", secret);
         }
-        Failure::NoPassword(_) if needs_operator => {
+        AttemptFailure::NoPassword(_) if needs_operator => {
             line!(error, "could not open the chosen password: check the KMS key and the function's role");
         }
-        Failure::BrokenLedger(_) => line!(error, "the ledger cannot be used: check the table and the function's role"),
-        Failure::Panicked => line!(error, "the handling of the message panicked: please report this bug"),
-        Failure::NoTime => line!(info, "the invocation had no time left for this message; no action needed"),
-        Failure::NewerVersion(_) => line!(warn, "a newer function wrote this message: deploy the newer worker"),
-        Failure::DayUsedUp { .. } => {
+        AttemptFailure::BrokenLedger(_) => {
+            line!(error, "the ledger cannot be used: check the table and the function's role")
+        }
+        AttemptFailure::Panicked => line!(error, "the handling of the message panicked: please report this bug"),
+        AttemptFailure::NoTime => line!(info, "the invocation had no time left for this message; no action needed"),
+        AttemptFailure::NewerVersion(_) => line!(warn, "a newer function wrote this message: deploy the newer worker"),
+        AttemptFailure::DayUsedUp { .. } => {
             line!(warn, "no LeadSquared call is left today: the invitation waits for the next UTC day");
         }
         _ if is_configuration => {
@@ -110,7 +144,7 @@ fn log_end(
     receipt: Option<InvitationId>,
     completion: &Completion,
     is_dead_letter: bool,
-    delivery: &Delivery<'_>,
+    delivery: &MessageDelivery<'_>,
     now: OffsetDateTime,
 ) {
     let is_rejected = matches!(completion.outcome, Outcome::Rejected(_));

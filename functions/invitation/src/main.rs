@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use aws_lambda_events::sqs::SqsEvent;
-use invitation::{Config, Worker};
+use invitation::{Config, SqsWorker};
 use lambda_runtime::{Error, LambdaEvent};
 use leadsquared::Lane;
 use leadsquared_account::{Account, BACKGROUND_TIMEOUTS};
@@ -17,7 +17,7 @@ async fn main() -> anyhow::Result<()> {
     let config = runtime::start(Config::read)?;
     let aws = aws::config().await;
     let sqs = aws_sdk_sqs::Client::new(&aws);
-    let worker = &Worker {
+    let worker = &SqsWorker {
         account: Account::open(&aws, &config.account, Lane::Background, BACKGROUND_TIMEOUTS)?,
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone()),
         invitations: Invitations::new(sqs.clone(), config.invitations_queue_url.clone()),

@@ -7,18 +7,18 @@ use leadsquared_account::{Access, AccountError, until_next_day};
 use ledger::{Ledger, LedgerError};
 use mail::LeadSquaredChannel;
 use onboarding::retry::Horizons;
-use onboarding::worker::{self, DeadLetterReason, Report, SealedPasswordError, Services, Unavailable};
+use onboarding::worker::{self, DeadLetterReason, SealedPasswordError, Services, Unavailable, WorkerEvent};
 use onboarding::{InvitationId, Mail, SealedPassword};
 use password_sealing::OpenError;
-use queue::Delivery;
+use queue::MessageDelivery;
 use time::OffsetDateTime;
 
-use crate::{Worker, log};
+use crate::{SqsWorker, log};
 
 /// One delivery of SQS, with the clients and settings that it is handled with.
 pub(crate) struct OneDelivery<'a> {
-    pub(crate) shared: &'a Worker,
-    pub(crate) delivery: Delivery<'a>,
+    pub(crate) shared: &'a SqsWorker,
+    pub(crate) delivery: MessageDelivery<'a>,
 }
 
 impl OneDelivery<'_> {
@@ -110,7 +110,7 @@ impl Services for OneDelivery<'_> {
         (self.shared.random)(bytes);
     }
 
-    fn report(&self, report: &Report<'_>) {
+    fn report(&self, report: &WorkerEvent<'_>) {
         log::record(report, &self.delivery, self.now(), self.shared.account.keys_secret());
     }
 }

@@ -7,14 +7,14 @@ use leadsquared_account::Account;
 use ledger::Ledger;
 use onboarding::worker::Disposition;
 use password_sealing::Opener;
-use queue::{DeadLetters, Delivery, Invitations, each_record};
+use queue::{DeadLetters, Invitations, MessageDelivery, each_record};
 use time::OffsetDateTime;
 
 use crate::Config;
 use crate::services::OneDelivery;
 
 /// The clients and settings that every delivery is handled with.
-pub struct Worker {
+pub struct SqsWorker {
     /// LeadSquared.
     pub account: Account,
     /// The ledger, which knows the steps of earlier attempts.
@@ -35,7 +35,7 @@ pub struct Worker {
     pub random: fn(&mut [u8]),
 }
 
-impl Worker {
+impl SqsWorker {
     /// Handles a batch. The answer names the messages that SQS must deliver again.
     pub async fn handle(&self, event: &SqsEvent, deadline: OffsetDateTime) -> SqsBatchResponse {
         // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the
@@ -47,12 +47,12 @@ impl Worker {
         retries.response()
     }
 
-    async fn deliver(&self, delivery: Delivery<'_>, deadline: OffsetDateTime) -> Disposition {
+    async fn deliver(&self, delivery: MessageDelivery<'_>, deadline: OffsetDateTime) -> Disposition {
         let services = OneDelivery { shared: self, delivery };
         services.worker().handle(&services.delivery(), deadline).await
     }
 
-    async fn after_panic(&self, delivery: Delivery<'_>) -> Disposition {
+    async fn after_panic(&self, delivery: MessageDelivery<'_>) -> Disposition {
         let services = OneDelivery { shared: self, delivery };
         services.worker().after_panic(&services.delivery()).await
     }

@@ -8,10 +8,10 @@ use onboarding::LinkToken;
 use serde::Serialize;
 use web::{FieldError, Form, Preference, Problem, json, preferred_language, see_other};
 
-use crate::links::{Asked, LoginLinks, Opened, TryAgain};
+use crate::link_path::LinkPath;
+use crate::links::{LoginLinks, PressResult, TryAgain};
 use crate::page::{Button, EMAIL_FIELD, FRESH_FIELD, PAGE_FIELD, Pages, TRY_AGAIN_AFTER};
 use crate::page_id::PageId;
-use crate::place::Place;
 use crate::texts::Language;
 
 /// Answers one request.
@@ -23,43 +23,43 @@ pub async fn answer(links: &LoginLinks, request: &Request) -> Response<String> {
         organisation: &config.organisation,
         portal: &config.portal_page,
     };
-    let place = Place::of(path(request));
+    let path = LinkPath::of(path(request));
     match *request.method() {
-        Method::GET => look(links, &pages, place).await,
-        Method::HEAD => look(links, &pages, place).await.map(|_| String::new()),
-        Method::POST => press(links, &pages, place, request).await,
+        Method::GET => look(links, &pages, path).await,
+        Method::HEAD => look(links, &pages, path).await.map(|_| String::new()),
+        Method::POST => press(links, &pages, path, request).await,
         _ => Problem::method_not_allowed("GET, HEAD, POST").respond(Preference::of(request.headers())),
     }
 }
 
 /// Shows a page and changes nothing: a mail scanner follows links too.
-async fn look(links: &LoginLinks, pages: &Pages<'_>, place: Place) -> Response<String> {
-    match place {
-        Place::RequestPage => pages.ask(),
-        Place::Link(None) => pages.dead(),
-        Place::Link(Some(token)) => match links.is_live(&token).await {
+async fn look(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath) -> Response<String> {
+    match path {
+        LinkPath::RequestPage => pages.ask(),
+        LinkPath::Link(None) => pages.dead_link(),
+        LinkPath::Link(Some(token)) => match links.is_live(&token).await {
             Ok(true) => pages.open(links.new_page()),
-            Ok(false) => pages.dead(),
-            Err(TryAgain) => pages.later(Button::Open(links.new_page())),
+            Ok(false) => pages.dead_link(),
+            Err(TryAgain) => pages.try_again(Button::Open(links.new_page())),
         },
     }
 }
 
 /// Does what the pressed button stands for. The form's fields name it; the button of a valid link sends at most the id
 /// of its page.
-async fn press(links: &LoginLinks, pages: &Pages<'_>, place: Place, request: &Request) -> Response<String> {
+async fn press(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath, request: &Request) -> Response<String> {
     let preference = Preference::of(request.headers());
     let form = match Form::read(request.headers(), request.body().as_ref()).await {
         Ok(form) => form,
         Err(_) if request.body().is_empty() => Form::default(),
         Err(error) => return refused(pages, preference, error.into()),
     };
-    match place {
-        Place::Link(token) if form.values(EMAIL_FIELD).next().is_none() => match form.values(FRESH_FIELD).next() {
+    match path {
+        LinkPath::Link(token) if form.values(EMAIL_FIELD).next().is_none() => match form.values(FRESH_FIELD).next() {
             None => open(links, pages, token, page_id(&form)).await,
             Some(_) => fresh(links, pages, token).await,
         },
-        Place::Link(_) | Place::RequestPage => by_email(links, pages, preference, &form, request).await,
+        LinkPath::Link(_) | LinkPath::RequestPage => by_email(links, pages, preference, &form, request).await,
     }
 }
 
@@ -69,18 +69,18 @@ async fn open(
     token: Option<LinkToken>,
     page: Option<PageId>,
 ) -> Response<String> {
-    let Some(token) = token else { return pages.dead() };
+    let Some(token) = token else { return pages.dead_link() };
     // A press without a page's id is a first press.
     let page = page.unwrap_or_else(|| links.new_page());
     match links.open(&token, page).await {
-        Opened::Portal(link) => {
+        PressResult::Portal(link) => {
             let mut location = HeaderValue::from_str(link.expose()).expect("a URL is plain ASCII");
             location.set_sensitive(true);
             see_other(&location)
         }
-        Opened::Dead => pages.dead(),
-        Opened::Later => pages.later(Button::Open(page)),
-        Opened::Never => pages.never(),
+        PressResult::DeadLink => pages.dead_link(),
+        PressResult::TryAgain => pages.try_again(Button::Open(page)),
+        PressResult::LeadUnusable => pages.lead_unusable(),
     }
 }
 
@@ -91,7 +91,7 @@ async fn fresh(links: &LoginLinks, pages: &Pages<'_>, token: Option<LinkToken>) 
     };
     match asked {
         Ok(()) => pages.sent(),
-        Err(TryAgain) => pages.later(Button::Fresh),
+        Err(TryAgain) => pages.try_again(Button::Fresh),
     }
 }
 
@@ -112,10 +112,10 @@ async fn by_email(
         Err(error) => return refused(pages, preference, Problem::fields(vec![error])),
     };
     match (links.ask_by_email(email, network_address(request)).await, preference) {
-        (Asked::Accepted, Preference::Html) => pages.sent(),
-        (Asked::Accepted, Preference::Json) => json(StatusCode::ACCEPTED, &LinkRequested { status: "accepted" }),
-        (Asked::TryAgain, Preference::Html) => pages.later(Button::ByEmail),
-        (Asked::TryAgain, Preference::Json) => {
+        (Ok(()), Preference::Html) => pages.sent(),
+        (Ok(()), Preference::Json) => json(StatusCode::ACCEPTED, &LinkRequested { status: "accepted" }),
+        (Err(TryAgain), Preference::Html) => pages.try_again(Button::ByEmail),
+        (Err(TryAgain), Preference::Json) => {
             Problem::try_again("The request was not stored. Please send it again.", TRY_AGAIN_AFTER).respond(preference)
         }
     }

@@ -2,10 +2,10 @@
 
 mod config;
 mod handler;
+mod link_path;
 mod links;
 mod page;
 mod page_id;
-mod place;
 mod texts;
 
 pub use config::Config;

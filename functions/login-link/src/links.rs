@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use intake::{DropOverCap, Intake, IntakeDecision, Submission, Submitter};
 use leadsquared::portal::auto_login_link;
 use leadsquared::wire::Endpoint;
-use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, LeadId, LoginLink, Timeouts};
+use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, ErrorKind, LeadId, LoginLink, Timeouts};
 use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{
@@ -25,15 +25,18 @@ use crate::page_id::PageId;
 
 /// How long all LeadSquared calls of one press may take together. On the smallest plan, beside a busy background, each
 /// call waits up to 1.5 s for its slot, and the first press of a lead that is no portal user takes seven calls.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PRESS_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The limits for each call. The total never applies, because `PATIENCE` is not longer.
+/// The limits for each call. The total never applies, because `PRESS_TIMEOUT` is not longer.
 pub const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(4), total: PATIENCE };
+    Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(4), total: PRESS_TIMEOUT };
 
 /// How long repeated requests for a link count as one, in seconds. Within a minute the worker mails a person only once
 /// anyway; a later request has a reason.
-const SAME_REQUEST: i64 = 60;
+const REQUEST_PERIOD_SECONDS: i64 = 60;
+
+/// The ledger's name as a cause in the log.
+const LEDGER: &str = "Ledger";
 
 /// The clients and settings of the login links.
 pub struct LoginLinks {
@@ -56,31 +59,22 @@ pub struct LoginLinks {
 }
 
 /// The result of a press of the button.
-pub(crate) enum Opened {
+pub(crate) enum PressResult {
     /// The link to the portal, signed in.
     Portal(LoginLink),
     /// The link is not valid, or not any more.
-    Dead,
-    /// It did not work, and the link stays valid.
-    Later,
-    /// It will not work until the lead's record is fixed.
-    Never,
+    DeadLink,
+    /// The portal could not be opened this time, and the link stays valid.
+    TryAgain,
+    /// The portal cannot be opened until the lead's record is fixed.
+    LeadUnusable,
 }
 
 /// The request failed and may be repeated.
 pub(crate) struct TryAgain;
 
-/// The result of a request for a link by e-mail address.
-pub(crate) enum Asked {
-    /// It is on the queue, whether or not the address is known; or it was over a cap and dropped, which the answer does
-    /// not show.
-    Accepted,
-    /// It is not certain that it is on the queue.
-    TryAgain,
-}
-
 /// The state of a link.
-enum Standing {
+enum LinkState {
     Live(Pointer),
     /// Used: the same page may have been pressed twice.
     Used(Pointer),
@@ -91,21 +85,21 @@ enum Standing {
 impl LoginLinks {
     /// Whether the button would open the portal, as far as the ledger knows.
     pub(crate) async fn is_live(&self, token: &LinkToken) -> Result<bool, TryAgain> {
-        match self.standing(&token.hash(), (self.now)()).await {
-            Ok(standing) => Ok(matches!(standing, Standing::Live(_))),
+        match self.link_state(&token.hash(), (self.now)()).await {
+            Ok(state) => Ok(matches!(state, LinkState::Live(_))),
             Err(error) => Err(unusable(&error)),
         }
     }
 
     /// Uses the link for this page and signs its lead in. If that does not work, the link becomes valid again.
-    pub(crate) async fn open(&self, token: &LinkToken, page: PageId) -> Opened {
+    pub(crate) async fn open(&self, token: &LinkToken, page: PageId) -> PressResult {
         let (link, now) = (token.hash(), (self.now)());
-        let pointer = match self.standing(&link, now).await {
-            Ok(Standing::Live(pointer) | Standing::Used(pointer)) => pointer,
-            Ok(Standing::Dead(receipt, cause)) => return dead(receipt, cause),
+        let pointer = match self.link_state(&link, now).await {
+            Ok(LinkState::Live(pointer) | LinkState::Used(pointer)) => pointer,
+            Ok(LinkState::Dead(receipt, cause)) => return dead(receipt, cause),
             Err(error) => {
                 unusable(&error);
-                return Opened::Later;
+                return PressResult::TryAgain;
             }
         };
         let (receipt, holder) = (pointer.invitation, page.holder());
@@ -114,31 +108,39 @@ impl LoginLinks {
             Ok(false) => return dead(Some(receipt), "used"),
             Err(error) => {
                 unusable(&error);
-                return if self.give_back(&pointer, holder).await { Opened::Later } else { Opened::Dead };
+                return if self.give_back(&pointer, holder).await {
+                    PressResult::TryAgain
+                } else {
+                    PressResult::DeadLink
+                };
             }
         }
         let failure = match self.portal_link(&pointer).await {
             Ok(portal) => {
                 if let Err(error) = self.ledger.link_opened(&pointer, now).await {
-                    tracing::warn!(%receipt, error = %error, "the ledger did not record the use of this link: older links of this lead stay valid, no action needed");
+                    tracing::warn!(
+                        %receipt, cause = LEDGER, error = %error,
+                        "the ledger did not record the use of this link: older links of this lead stay valid, no \
+                         action needed"
+                    );
                 }
                 tracing::info!(%receipt, "login link opened the portal");
-                return Opened::Portal(portal);
+                return PressResult::Portal(portal);
             }
             Err(failure) => failure,
         };
         match failure {
             // Deleted, or merged into another lead. Its other links fail too; a request by e-mail address works.
-            Failure::LeadSquared(Error::NoSuchLead) => return dead(Some(receipt), "no such lead"),
-            Failure::OtherAddress => return dead(Some(receipt), "mailed to another address"),
+            OpenFailure::LeadSquared(Error::NoSuchLead) => return dead(Some(receipt), "no such lead"),
+            OpenFailure::OtherAddress => return dead(Some(receipt), "mailed to another address"),
             _ => {}
         }
         let is_valid_again = self.give_back(&pointer, holder).await;
         self.report(receipt, &failure);
         match (failure.is_final(), is_valid_again) {
-            (true, _) => Opened::Never,
-            (false, true) => Opened::Later,
-            (false, false) => Opened::Dead,
+            (true, _) => PressResult::LeadUnusable,
+            (false, true) => PressResult::TryAgain,
+            (false, false) => PressResult::DeadLink,
         }
     }
 
@@ -163,8 +165,8 @@ impl LoginLinks {
     }
 
     /// Requests a link for the person with this address. Neither the answer nor its time shows whether the address is
-    /// known or a cap is reached.
-    pub(crate) async fn ask_by_email(&self, email: EmailAddress, from: Option<IpAddr>) -> Asked {
+    /// known, or whether the request was over a cap and dropped.
+    pub(crate) async fn ask_by_email(&self, email: EmailAddress, from: Option<IpAddr>) -> Result<(), TryAgain> {
         let now = (self.now)();
         let text = email.expose().to_owned();
         let invitation = request(Whom::Email(email), &text, now);
@@ -174,59 +176,59 @@ impl LoginLinks {
         match self.intake.take(&self.invitations, &arrival, now).await {
             IntakeDecision::Accepted => {
                 tracing::info!(%receipt, source = invitation.source.name(), "invitation accepted");
-                Asked::Accepted
+                Ok(())
             }
-            IntakeDecision::Dropped | IntakeDecision::Held => Asked::Accepted,
+            IntakeDecision::Dropped | IntakeDecision::Held => Ok(()),
             IntakeDecision::NotStored(error) => {
                 Metric::NotStored.record();
-                tracing::error!(%receipt, error = %error, "the request for a link could not be stored");
-                Asked::TryAgain
+                log_not_stored(receipt, &error);
+                Err(TryAgain)
             }
             IntakeDecision::Busy { .. } | IntakeDecision::TooMany { .. } | IntakeDecision::OtherPayload => {
                 Metric::NotStored.record();
-                Asked::TryAgain
+                Err(TryAgain)
             }
         }
     }
 
-    async fn standing(&self, link: &LinkHash, now: OffsetDateTime) -> Result<Standing, LedgerError> {
-        let Some(found) = self.ledger.link(link, now).await? else { return Ok(Standing::Dead(None, "unknown")) };
+    async fn link_state(&self, link: &LinkHash, now: OffsetDateTime) -> Result<LinkState, LedgerError> {
+        let Some(found) = self.ledger.link(link, now).await? else { return Ok(LinkState::Dead(None, "unknown")) };
         let pointer = found.pointer;
         let receipt = Some(pointer.invitation);
         if found.used {
-            return Ok(Standing::Used(pointer));
+            return Ok(LinkState::Used(pointer));
         }
         if pointer.valid_until <= now {
-            return Ok(Standing::Dead(receipt, "expired"));
+            return Ok(LinkState::Dead(receipt, "expired"));
         }
         let newest = self.ledger.newest_link_used(&pointer.lead).await?;
         Ok(match newest.map(|newest| newest.cmp(&pointer.made_at)) {
-            Some(Ordering::Greater) => Standing::Dead(receipt, "superseded"),
+            Some(Ordering::Greater) => LinkState::Dead(receipt, "superseded"),
             // This link opened the portal, and another press of the same page failed and gave it back. No other link
             // has this time, because a person is not mailed twice in a second.
-            Some(Ordering::Equal) => Standing::Dead(receipt, "used"),
-            Some(Ordering::Less) | None => Standing::Live(pointer),
+            Some(Ordering::Equal) => LinkState::Dead(receipt, "used"),
+            Some(Ordering::Less) | None => LinkState::Live(pointer),
         })
     }
 
     /// The link into the portal.
-    async fn portal_link(&self, pointer: &Pointer) -> Result<LoginLink, Failure> {
-        let deadline = (self.instant)() + PATIENCE;
-        let key = self.account.with_client(self.instant, Failure::leadsquared, |client| async move {
+    async fn portal_link(&self, pointer: &Pointer) -> Result<LoginLink, OpenFailure> {
+        let deadline = (self.instant)() + PRESS_TIMEOUT;
+        let key = self.account.with_client(self.instant, OpenFailure::leadsquared, |client| async move {
             self.auto_login_key(&client.within(deadline), pointer).await
         });
         let Config { portal_page, account, .. } = &self.config;
         Ok(auto_login_link(portal_page, &pointer.lead, &account.leadsquared.portal_id, &key.await?))
     }
 
-    async fn auto_login_key(&self, client: &Client, pointer: &Pointer) -> Result<AutoLoginKey, Failure> {
+    async fn auto_login_key(&self, client: &Client, pointer: &Pointer) -> Result<AutoLoginKey, OpenFailure> {
         // At the same time, because each waits for a slot. If the preparation fails, the key's call repeats it.
         let (lead, _) = tokio::join!(client.lead_by_id(&pointer.lead), client.prepare(Endpoint::LeadAuthKey));
         let lead = lead?.ok_or(Error::NoSuchLead)?;
-        let email = lead.email().ok_or(Failure::NoEmailAddress)?;
+        let email = lead.email().ok_or(OpenFailure::NoEmailAddress)?;
         // A mistyped address that was corrected since belongs to a stranger, and so does the mail that went there.
         if PersonKey::of(&email) != pointer.person {
-            return Err(Failure::OtherAddress);
+            return Err(OpenFailure::OtherAddress);
         }
         let mut password = [0; PASSWORD_BYTES];
         (self.random)(&mut password);
@@ -241,7 +243,11 @@ impl LoginLinks {
     /// Records the registration, so that LeadSquared's webhook about it is recognised as an echo.
     async fn remember_registration(&self, lead: &LeadId, receipt: InvitationId) {
         if let Err(error) = self.ledger.lead_registered(lead, (self.now)()).await {
-            tracing::warn!(%receipt, error = %error, "the ledger did not record that the lead was registered: its webhook may lead to a second mail, no action needed");
+            tracing::warn!(
+                %receipt, cause = LEDGER, error = %error,
+                "the ledger did not record that the lead was registered: its webhook may lead to a second mail, no \
+                 action needed"
+            );
         }
     }
 
@@ -253,6 +259,7 @@ impl LoginLinks {
             Err(error) => {
                 tracing::warn!(
                     %receipt,
+                    cause = LEDGER,
                     error = %error,
                     "could not make the login link valid again in the ledger: the applicant needs a new one; no action \
                      needed unless this lasts"
@@ -271,7 +278,7 @@ impl LoginLinks {
             }
             Err(error) => {
                 Metric::NotStored.record();
-                tracing::error!(%receipt, error = %error, "the request for a link could not be stored");
+                log_not_stored(receipt, &error);
                 Err(error)
             }
         }
@@ -285,32 +292,39 @@ impl LoginLinks {
     }
 
     /// Logs why a link did not open the portal, and what an operator has to do, if anything.
-    fn report(&self, receipt: InvitationId, failure: &Failure) {
-        let error = in_full(failure);
-        match failure {
-            Failure::Account(cause) if cause.is_transient() => {
-                tracing::warn!(%receipt, error, "could not read the LeadSquared keys: the login link can be pressed again, no action needed unless this lasts");
-            }
-            Failure::Account(_) => {
-                tracing::error!(%receipt, error, "could not read the LeadSquared keys: no login link works until the secret or the role is fixed");
-            }
-            Failure::LeadSquared(cause) if cause.is_configuration() => tracing::error!(
-                %receipt, error, cause = cause.name(), secret = self.account.keys_secret(),
-                "LeadSquared refuses the account's keys or settings: no login link works until they are fixed; run the key check"
+    fn report(&self, receipt: InvitationId, failure: &OpenFailure) {
+        let (cause, error) = (failure.name(), in_full(failure));
+        let kind = failure.leadsquared().map(Error::kind);
+        match (failure, kind) {
+            (OpenFailure::Account(account), _) if account.is_transient() => tracing::warn!(
+                %receipt, cause, error,
+                "could not read the LeadSquared keys: the login link can be pressed again, no action needed unless \
+                 this lasts"
             ),
-            Failure::LeadSquared(cause) if cause.is_transient() => {
-                tracing::warn!(%receipt, error, cause = cause.name(), "the login link did not open the portal and can be pressed again, no action needed unless this lasts");
-            }
-            _ => {
-                tracing::error!(%receipt, error, "the login link cannot open the portal: check the lead's record in LeadSquared")
-            }
+            (OpenFailure::Account(_), _) => tracing::error!(
+                %receipt, cause, error, secret = self.account.keys_secret(),
+                "could not read the LeadSquared keys: no login link works until the secret or the role is fixed"
+            ),
+            (_, Some(ErrorKind::Configuration)) => tracing::error!(
+                %receipt, cause, error, secret = self.account.keys_secret(),
+                "LeadSquared refuses the account's keys or settings: no login link works until they are fixed; run \
+                 the key check"
+            ),
+            (_, Some(ErrorKind::Transient | ErrorKind::Unknown)) => tracing::warn!(
+                %receipt, cause, error,
+                "the login link did not open the portal and can be pressed again, no action needed unless this lasts"
+            ),
+            (_, Some(ErrorKind::Refusal) | None) => tracing::error!(
+                %receipt, cause, error,
+                "the login link cannot open the portal: check the lead's record in LeadSquared"
+            ),
         }
     }
 }
 
 /// Why a valid link did not open the portal.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum OpenFailure {
     #[error(transparent)]
     Account(#[from] AccountError),
     #[error(transparent)]
@@ -323,7 +337,7 @@ enum Failure {
     OtherAddress,
 }
 
-impl From<PortalKeyError> for Failure {
+impl From<PortalKeyError> for OpenFailure {
     fn from(error: PortalKeyError) -> Self {
         match error {
             PortalKeyError::Key(error) | PortalKeyError::Register(error) => Self::LeadSquared(error),
@@ -332,7 +346,18 @@ impl From<PortalKeyError> for Failure {
     }
 }
 
-impl Failure {
+impl OpenFailure {
+    /// The failure's word in the log.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Account(_) => "NoKeys",
+            Self::LeadSquared(error) => error.name(),
+            Self::OtherLead => "OtherLead",
+            Self::NoEmailAddress => "NoEmailAddress",
+            Self::OtherAddress => "OtherAddress",
+        }
+    }
+
     /// LeadSquared's error, if LeadSquared failed.
     fn leadsquared(&self) -> Option<&Error> {
         match self {
@@ -345,31 +370,45 @@ impl Failure {
     fn is_final(&self) -> bool {
         match self {
             Self::Account(_) => false,
-            Self::LeadSquared(error) => !error.is_transient() && !error.is_configuration(),
+            Self::LeadSquared(error) => error.is_refusal(),
             Self::OtherLead | Self::NoEmailAddress | Self::OtherAddress => true,
         }
     }
 }
 
-fn dead(receipt: Option<InvitationId>, cause: &'static str) -> Opened {
+fn dead(receipt: Option<InvitationId>, cause: &'static str) -> PressResult {
     match receipt {
         Some(receipt) => tracing::info!(%receipt, cause, "a login link that is not valid was pressed"),
         None => tracing::info!(cause, "a login link that is not valid was pressed"),
     }
-    Opened::Dead
+    PressResult::DeadLink
 }
 
 fn unusable(error: &LedgerError) -> TryAgain {
     match error.is_for_operator() {
-        true => tracing::error!(error = %error, "the ledger could not be used: the login link has to be pressed again"),
-        false => tracing::warn!(error = %error, "the ledger could not be used: the login link has to be pressed again"),
+        true => tracing::error!(
+            cause = LEDGER, error = %error,
+            "the ledger could not be used: the login link has to be pressed again; check the table and the function's \
+             role"
+        ),
+        false => tracing::warn!(
+            cause = LEDGER, error = %error,
+            "the ledger could not be used: the login link has to be pressed again; no action needed unless this lasts"
+        ),
     }
     TryAgain
 }
 
+fn log_not_stored(receipt: InvitationId, error: &QueueError) {
+    tracing::error!(
+        %receipt, cause = "Queue", error = %error,
+        "the request for a link could not be stored: the applicant is asked to repeat it"
+    );
+}
+
 /// The invitation for a request for a link: the same for a minute.
 fn request(whom: Whom, identity: &str, now: OffsetDateTime) -> Invitation {
-    let period = now.unix_timestamp().div_euclid(SAME_REQUEST).to_be_bytes();
+    let period = now.unix_timestamp().div_euclid(REQUEST_PERIOD_SECONDS).to_be_bytes();
     let id = InvitationId::of([&b"link-request"[..], identity.as_bytes(), &period]);
     Invitation::new(id, Source::LinkRequest, now, whom, Action::MailLink)
 }

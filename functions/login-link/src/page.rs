@@ -66,8 +66,8 @@ impl Pages<'_> {
     }
 
     /// The page of a link that does not work: the same for a used, expired, superseded, unknown or malformed link.
-    pub(crate) fn dead(&self) -> Response<String> {
-        self.page(StatusCode::GONE, &texts::DEAD_TITLE, &texts::DEAD, Some(self.form(Button::Fresh)))
+    pub(crate) fn dead_link(&self) -> Response<String> {
+        self.page(StatusCode::GONE, &texts::DEAD_LINK_TITLE, &texts::DEAD_LINK, Some(self.form(Button::Fresh)))
     }
 
     /// The page on which a person without a link asks for one.
@@ -95,22 +95,22 @@ impl Pages<'_> {
     }
 
     /// The page after a failure that passes by itself, with the same button again.
-    pub(crate) fn later(&self, button: Button) -> Response<String> {
+    pub(crate) fn try_again(&self, button: Button) -> Response<String> {
         let form = Some(self.form(button));
-        let mut page = self.page(StatusCode::SERVICE_UNAVAILABLE, &texts::LATER_TITLE, &texts::LATER, form);
+        let mut page = self.page(StatusCode::SERVICE_UNAVAILABLE, &texts::TRY_AGAIN_TITLE, &texts::TRY_AGAIN, form);
         page.headers_mut().insert(RETRY_AFTER, retry_after(TRY_AGAIN_AFTER));
         page
     }
 
     /// The page of a valid link whose lead cannot be signed in: its record in LeadSquared has to be fixed.
-    pub(crate) fn never(&self) -> Response<String> {
-        self.page(StatusCode::CONFLICT, &texts::NEVER_TITLE, &texts::NEVER, None)
+    pub(crate) fn lead_unusable(&self) -> Response<String> {
+        self.page(StatusCode::CONFLICT, &texts::LEAD_UNUSABLE_TITLE, &texts::LEAD_UNUSABLE, None)
     }
 
     fn form(&self, button: Button) -> Form {
         match button {
             Button::Open(page) => Form::Open { page, label: self.text(&texts::OPEN_BUTTON) },
-            Button::Fresh => Form::Fresh { label: self.text(&texts::DEAD_BUTTON) },
+            Button::Fresh => Form::Fresh { label: self.text(&texts::DEAD_LINK_BUTTON) },
             Button::ByEmail => {
                 Form::Email { label: self.text(&texts::EMAIL), fault: None, button: self.text(&texts::ASK_BUTTON) }
             }
@@ -141,14 +141,14 @@ mod tests {
     fn all(pages: &Pages<'_>) -> Vec<Response<String>> {
         vec![
             pages.open(PageId::new([7; 16])),
-            pages.dead(),
+            pages.dead_link(),
             pages.ask(),
             pages.ask_again(StatusCode::UNPROCESSABLE_ENTITY),
             pages.sent(),
-            pages.later(Button::Open(PageId::new([7; 16]))),
-            pages.later(Button::Fresh),
-            pages.later(Button::ByEmail),
-            pages.never(),
+            pages.try_again(Button::Open(PageId::new([7; 16]))),
+            pages.try_again(Button::Fresh),
+            pages.try_again(Button::ByEmail),
+            pages.lead_unusable(),
         ]
     }
 
@@ -182,8 +182,10 @@ mod tests {
         let form =
             format!("<input type=\"hidden\" name=\"page\" value=\"{page}\">\n<button>Open my application</button>");
         assert!(english.open(page).body().contains(&form), "{}", english.open(page).body());
-        assert!(english.later(Button::Open(page)).body().contains(&form));
-        assert!(english.dead().body().contains("<button name=\"fresh\" value=\"yes\">Mail me a fresh link</button>"));
+        assert!(english.try_again(Button::Open(page)).body().contains(&form));
+        assert!(
+            english.dead_link().body().contains("<button name=\"fresh\" value=\"yes\">Mail me a fresh link</button>")
+        );
         assert!(english.ask_again(StatusCode::BAD_REQUEST).body().contains("aria-describedby=\"fault\""));
     }
 }

@@ -60,12 +60,12 @@ pub(crate) const OPEN: Text = Text([
 ]);
 pub(crate) const OPEN_BUTTON: Text = Text(["Open my application", "मेरा आवेदन खोलें"]);
 
-pub(crate) const DEAD_TITLE: Text = Text(["This link does not work any more", "यह लिंक अब काम नहीं करता"]);
-pub(crate) const DEAD: Text = Text([
+pub(crate) const DEAD_LINK_TITLE: Text = Text(["This link does not work any more", "यह लिंक अब काम नहीं करता"]);
+pub(crate) const DEAD_LINK: Text = Text([
     "A link works once, and only for a few days. We can mail you a fresh one.",
     "हर लिंक एक ही बार और कुछ ही दिनों तक काम करता है। हम आपको नया लिंक ई-मेल कर सकते हैं।",
 ]);
-pub(crate) const DEAD_BUTTON: Text = Text(["Mail me a fresh link", "मुझे नया लिंक ई-मेल करें"]);
+pub(crate) const DEAD_LINK_BUTTON: Text = Text(["Mail me a fresh link", "मुझे नया लिंक ई-मेल करें"]);
 
 pub(crate) const ASK_TITLE: Text = Text(["Get a link to your application", "अपने आवेदन का लिंक पाएँ"]);
 pub(crate) const ASK: Text = Text([
@@ -89,14 +89,14 @@ pub(crate) const SENT: Text = Text([
      लिंक नहीं मिला? तो वह पता लिखें जिससे आपने आवेदन किया था।",
 ]);
 
-pub(crate) const LATER_TITLE: Text = Text(["Please try again in a moment", "कृपया थोड़ी देर में फिर कोशिश करें"]);
-pub(crate) const LATER: Text = Text([
+pub(crate) const TRY_AGAIN_TITLE: Text = Text(["Please try again in a moment", "कृपया थोड़ी देर में फिर कोशिश करें"]);
+pub(crate) const TRY_AGAIN: Text = Text([
     "This did not work just now, and nothing is lost. Wait a few seconds and press the button again.",
     "अभी यह नहीं हो सका, पर कुछ भी खोया नहीं है। कुछ सेकंड रुककर बटन फिर दबाएँ।",
 ]);
 
-pub(crate) const NEVER_TITLE: Text = Text(["Your application cannot be opened", "आपका आवेदन नहीं खुल सकता"]);
-pub(crate) const NEVER: Text = Text([
+pub(crate) const LEAD_UNUSABLE_TITLE: Text = Text(["Your application cannot be opened", "आपका आवेदन नहीं खुल सकता"]);
+pub(crate) const LEAD_UNUSABLE: Text = Text([
     "Something is wrong with our record of you, and trying again does not help. Please write to us or call us.",
     "हमारे रिकॉर्ड में कुछ गड़बड़ है और दोबारा कोशिश करने से लाभ नहीं होगा। कृपया हमें लिखें या फ़ोन करें।",
 ]);

@@ -39,7 +39,7 @@ pub(crate) enum Done {
 
 /// Why a request was refused: a variant for each way in which the sender can react.
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum RequestRefusal {
     /// The request is incomplete or invalid.
     Request(Problem),
     TooOften {
@@ -63,66 +63,66 @@ pub(crate) enum Refusal {
     OutcomeUnknown,
 }
 
-impl Refusal {
+impl RequestRefusal {
     pub(crate) fn fields(errors: Vec<FieldError>) -> Self {
         Self::Request(Problem::fields(errors).of_type("/problems/incomplete"))
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl From<RequestRefusal> for Problem {
+    fn from(refusal: RequestRefusal) -> Self {
         match refusal {
-            Refusal::Request(problem) => problem,
-            Refusal::TooOften { retry_after } => {
+            RequestRefusal::Request(problem) => problem,
+            RequestRefusal::TooOften { retry_after } => {
                 Self::too_many_requests("There were too many attempts. Wait before you try again.", retry_after)
                     .of_type("/problems/too-many-attempts")
             }
-            Refusal::WrongCredentials => Self::new(
+            RequestRefusal::WrongCredentials => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "Not signed in",
                 "These do not match an account. Check what you typed, or ask for a link to set a new password.",
             )
             .of_type("/problems/wrong-credentials"),
-            Refusal::WrongCode => Self::new(
+            RequestRefusal::WrongCode => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "Not signed in",
                 "This code is wrong or no longer valid. Check what you typed, or ask for a new code.",
             )
             .of_type("/problems/wrong-code"),
-            Refusal::Unproven => Self::new(
+            RequestRefusal::Unproven => Self::new(
                 StatusCode::FORBIDDEN,
                 "Not signed in",
                 "What you signed in with has not been confirmed yet. Sign in with a code texted to your phone, or use the link in \
                  our mail; if neither works, ask us.",
             )
             .of_type("/problems/unproven"),
-            Refusal::NotSignedIn => Self::new(
+            RequestRefusal::NotSignedIn => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "Not signed in",
                 "Sign in first, and send the key you get in the Authorization header. A key lasts four hours.",
             )
             .of_type("/problems/not-signed-in"),
-            Refusal::WrongCurrentPassword => Self::new(
+            RequestRefusal::WrongCurrentPassword => Self::new(
                 StatusCode::FORBIDDEN,
                 "Password not changed",
                 "The current password is not right. Your password stays as it is.",
             )
             .of_type("/problems/wrong-current-password"),
-            Refusal::DeadResetLink => Self::new(
+            RequestRefusal::DeadResetLink => Self::new(
                 StatusCode::FORBIDDEN,
                 "Password not changed",
                 "The link is wrong or no longer valid: each works once. Ask for a new one.",
             )
             .of_type("/problems/dead-reset-link"),
-            Refusal::PasswordRefused(field) => Self::fields(vec![FieldError::new(
+            RequestRefusal::PasswordRefused(field) => Self::fields(vec![FieldError::new(
                 field,
                 "is not accepted by the portal; choose a longer one with letters, digits and signs",
             )])
             .of_type("/problems/password-refused"),
-            Refusal::Unavailable { retry_after } => {
+            RequestRefusal::Unavailable { retry_after } => {
                 Self::try_again("Nothing was done. Please try again.", retry_after).of_type("/problems/unavailable")
             }
-            Refusal::OutcomeUnknown => Self::new(
+            RequestRefusal::OutcomeUnknown => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Your password may have changed",
                 "Try to sign in with the new password first. If that fails, the old one is still valid: start again.",
@@ -235,17 +235,17 @@ mod tests {
     fn every_refusal_has_a_type_and_a_retry_after_if_it_passes() {
         let minute = Duration::from_millis(59_001);
         for (refusal, status, kind, retry_after) in [
-            (Refusal::fields(Vec::new()), 422, "incomplete", None),
-            (Refusal::TooOften { retry_after: minute }, 429, "too-many-attempts", Some("60")),
-            (Refusal::WrongCredentials, 401, "wrong-credentials", None),
-            (Refusal::WrongCode, 401, "wrong-code", None),
-            (Refusal::Unproven, 403, "unproven", None),
-            (Refusal::NotSignedIn, 401, "not-signed-in", None),
-            (Refusal::WrongCurrentPassword, 403, "wrong-current-password", None),
-            (Refusal::DeadResetLink, 403, "dead-reset-link", None),
-            (Refusal::PasswordRefused("password"), 422, "password-refused", None),
-            (Refusal::Unavailable { retry_after: Duration::ZERO }, 503, "unavailable", Some("1")),
-            (Refusal::OutcomeUnknown, 503, "outcome-unknown", None),
+            (RequestRefusal::fields(Vec::new()), 422, "incomplete", None),
+            (RequestRefusal::TooOften { retry_after: minute }, 429, "too-many-attempts", Some("60")),
+            (RequestRefusal::WrongCredentials, 401, "wrong-credentials", None),
+            (RequestRefusal::WrongCode, 401, "wrong-code", None),
+            (RequestRefusal::Unproven, 403, "unproven", None),
+            (RequestRefusal::NotSignedIn, 401, "not-signed-in", None),
+            (RequestRefusal::WrongCurrentPassword, 403, "wrong-current-password", None),
+            (RequestRefusal::DeadResetLink, 403, "dead-reset-link", None),
+            (RequestRefusal::PasswordRefused("password"), 422, "password-refused", None),
+            (RequestRefusal::Unavailable { retry_after: Duration::ZERO }, 503, "unavailable", Some("1")),
+            (RequestRefusal::OutcomeUnknown, 503, "outcome-unknown", None),
         ] {
             let problem = Problem::from(refusal);
             assert_eq!(problem.kind().unwrap(), format!("/problems/{kind}"));

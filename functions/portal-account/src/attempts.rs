@@ -1,32 +1,32 @@
-//! Counting attempts: each takes places of its person and its network before LeadSquared is asked, and gives them back
+//! Counting attempts: each takes slots of its person and its network before LeadSquared is asked, and gives them back
 //! if it turns out to be no guess.
 
 use leadsquared::LeadId;
 use ledger::Owner;
 
-use crate::answers::Refusal;
-use crate::limits::{self, Attempt, Counted, Full, Places};
+use crate::answers::RequestRefusal;
+use crate::limits::{self, AttemptKind, AttemptSlots, CountedPerson, LimitReached};
 use crate::service::{AccountRequest, PortalAccount};
-use crate::upstream::Failure;
+use crate::upstream::CallFailure;
 
 impl PortalAccount {
-    /// Takes places for an attempt on a person's account.
+    /// Takes slots for an attempt on a person's account.
     pub(crate) async fn admit(
         &self,
         request: &AccountRequest<'_>,
-        attempt: Attempt,
+        attempt: AttemptKind,
         person: &str,
         owner: Option<&Owner>,
-    ) -> Result<Places, Refusal> {
-        match self.take_places(request, attempt, Counted { text: person, owner }).await {
-            Ok(places) => Ok(places),
-            Err(Full { retry_after, is_shared }) => {
+    ) -> Result<AttemptSlots, RequestRefusal> {
+        match self.take_slots(request, attempt, CountedPerson { text: person, owner }).await {
+            Ok(slots) => Ok(slots),
+            Err(LimitReached { retry_after, is_shared }) => {
                 if is_shared {
                     // As late as an attempt that LeadSquared was asked about: the time must not show whether the
                     // person signed in from this network.
                     self.wait_for_floor(request).await;
                 }
-                Err(Refusal::TooOften { retry_after })
+                Err(RequestRefusal::TooOften { retry_after })
             }
         }
     }
@@ -37,38 +37,38 @@ impl PortalAccount {
     pub(crate) async fn admit_message(
         &self,
         request: &AccountRequest<'_>,
-        attempt: Attempt,
+        attempt: AttemptKind,
         person: &str,
         owner: Option<&Owner>,
-    ) -> Result<Option<Places>, Refusal> {
-        match self.take_places(request, attempt, Counted { text: person, owner }).await {
-            Ok(mut places) => {
-                places.full = None;
-                Ok(Some(places))
+    ) -> Result<Option<AttemptSlots>, RequestRefusal> {
+        match self.take_slots(request, attempt, CountedPerson { text: person, owner }).await {
+            Ok(mut slots) => {
+                slots.limit_reached = None;
+                Ok(Some(slots))
             }
-            Err(Full { is_shared: true, .. }) => Ok(None),
-            Err(Full { retry_after, .. }) => Err(Refusal::TooOften { retry_after }),
+            Err(LimitReached { is_shared: true, .. }) => Ok(None),
+            Err(LimitReached { retry_after, .. }) => Err(RequestRefusal::TooOften { retry_after }),
         }
     }
 
-    /// Takes places until a limit is full. A limit that strangers on other networks can fill does not stop a person on
+    /// Takes slots until a limit is full. A limit that strangers on other networks can fill does not stop a person on
     /// a network they have signed in from.
-    async fn take_places(
+    async fn take_slots(
         &self,
         request: &AccountRequest<'_>,
-        attempt: Attempt,
-        person: Counted<'_>,
-    ) -> Result<Places, Full> {
+        attempt: AttemptKind,
+        person: CountedPerson<'_>,
+    ) -> Result<AttemptSlots, LimitReached> {
         let (network, per_address) = (request.network.as_ref(), self.config.attempts_per_address.get());
-        let mut places = limits::admit(&self.ledger, attempt, person, network, per_address, request.now).await;
-        match places.full.take() {
-            None => Ok(places),
+        let mut slots = limits::admit(&self.ledger, attempt, person, network, per_address, request.now).await;
+        match slots.limit_reached.take() {
+            None => Ok(slots),
             Some(full) if full.is_shared && self.is_known_network(request, person.text).await => {
-                places.full = Some(full);
-                Ok(places)
+                slots.limit_reached = Some(full);
+                Ok(slots)
             }
             Some(full) => {
-                self.give_back(request, &places).await;
+                self.give_back(request, &slots).await;
                 Err(full)
             }
         }
@@ -76,7 +76,11 @@ impl PortalAccount {
 
     /// Takes one of the requests of a network that may call LeadSquared in a minute, and one of those in a day. It
     /// applies on known networks too: an exception would show who has signed in from where.
-    pub(crate) async fn admit_network(&self, request: &AccountRequest<'_>, places: &Places) -> Result<(), Refusal> {
+    pub(crate) async fn admit_network(
+        &self,
+        request: &AccountRequest<'_>,
+        slots: &AttemptSlots,
+    ) -> Result<(), RequestRefusal> {
         let network = request.network.as_ref();
         let mut admitted = self.config.network_share().admit(&self.ledger, network, request.now).await;
         if let (Ok(()), Some(most)) = (admitted, self.config.network_day()) {
@@ -84,7 +88,7 @@ impl PortalAccount {
             let network = network.map_or(&[][..], |network| network.site().unwrap_or(network.own()));
             match self.ledger.take_request(network, most, request.now).await {
                 Ok(true) => {}
-                Ok(false) => admitted = Err(limits::UNTIL_THE_DAY_IS_LATER),
+                Ok(false) => admitted = Err(limits::RETRY_AFTER_DAY_LIMIT),
                 Err(error) => tracing::warn!(
                     error = %error,
                     "a network's requests of the day cannot be counted: this one is admitted uncounted; no action \
@@ -95,8 +99,8 @@ impl PortalAccount {
         match admitted {
             Ok(()) => Ok(()),
             Err(retry_after) => {
-                self.give_back(request, places).await;
-                Err(Refusal::TooOften { retry_after })
+                self.give_back(request, slots).await;
+                Err(RequestRefusal::TooOften { retry_after })
             }
         }
     }
@@ -125,8 +129,8 @@ impl PortalAccount {
         }
     }
 
-    pub(crate) async fn give_back(&self, request: &AccountRequest<'_>, places: &Places) {
-        self.in_time(request, limits::give_back(&self.ledger, places)).await;
+    pub(crate) async fn give_back(&self, request: &AccountRequest<'_>, slots: &AttemptSlots) {
+        self.in_time(request, limits::give_back(&self.ledger, slots)).await;
     }
 
     /// The answer to a failure on a route that answers alike for known and unknown people: an error only if the failure
@@ -134,13 +138,13 @@ impl PortalAccount {
     pub(crate) async fn conceal(
         &self,
         request: &AccountRequest<'_>,
-        places: &Places,
-        failure: &Failure,
-    ) -> Result<(), Refusal> {
+        slots: &AttemptSlots,
+        failure: &CallFailure,
+    ) -> Result<(), RequestRefusal> {
         if failure.is_about_the_person() || failure.may_have_taken_effect() {
             return Ok(());
         }
-        self.give_back(request, places).await;
+        self.give_back(request, slots).await;
         Err(failure.unavailable())
     }
 }

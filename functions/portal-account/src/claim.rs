@@ -6,7 +6,7 @@ use onboarding::{PASSWORD, proof};
 use crate::Identities;
 
 /// The claim of a sign-in that LeadSquared has accepted.
-pub(crate) struct Claim<'a> {
+pub(crate) struct SignInClaim<'a> {
     /// The proof that the identifier needs; none for the e-mail address, which needs no proof.
     identifier: Option<String>,
     /// Whether a password was used.
@@ -17,7 +17,7 @@ pub(crate) struct Claim<'a> {
     pub(crate) person: &'a str,
 }
 
-impl<'a> Claim<'a> {
+impl<'a> SignInClaim<'a> {
     /// A sign-in with the right password.
     pub(crate) fn by_password(who: &Identifier, person: &'a str, identities: &Identities) -> Self {
         let (identifier, wants_text) = match who {

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_under_a_challenge_is_read_as_it_was_sealed() {
+    fn a_sealed_challenge_reads_back() {
         let (challenge, at) = (Challenge::new([7; 32]), datetime!(2026-11-22 09:30:00 UTC));
         let session = || Session {
             auth_key: "sample-session-key".into(),

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http_events::SecretHashes;
-use leadsquared::{CallingCode, EmailAddress, Limit, Timeouts};
+use leadsquared::{CallingCode, EmailAddress, RateLimit, Timeouts};
 use leadsquared_account::AccountSettings;
 use onboarding::Marking;
 use passwords::PasswordRules;
@@ -58,7 +58,7 @@ impl Config {
     pub(crate) fn network_share(&self) -> NetworkShare {
         let allowance = self.account.allowance.settings();
         let calls = u64::from(allowance.limit.calls) * u64::from(allowance.share) / 100;
-        let usable = Limit { calls: u32::try_from(calls).unwrap_or(u32::MAX), ..allowance.limit };
+        let usable = RateLimit { calls: u32::try_from(calls).unwrap_or(u32::MAX), ..allowance.limit };
         NetworkShare::new(usable, self.network_share)
     }
 

@@ -7,7 +7,7 @@ use lambda_http::Request;
 use time::OffsetDateTime;
 use web::{Preference, Problem};
 
-use crate::answers::{Done, Refusal};
+use crate::answers::{Done, RequestRefusal};
 use crate::body::Body;
 use crate::route::Route;
 use crate::service::{AccountRequest, PortalAccount};
@@ -22,7 +22,7 @@ impl PortalAccount {
         let outcome = match self.open(http, began, now).await {
             // Boxed: the future reaches down to the TLS handshake, and its type is too deep for the compiler.
             Ok(request) => Box::pin(self.serve(&request)).await,
-            Err(problem) => Err(Refusal::Request(problem)),
+            Err(problem) => Err(RequestRefusal::Request(problem)),
         };
         match outcome {
             Ok(done) => {
@@ -77,7 +77,7 @@ impl PortalAccount {
         Ok(AccountRequest { route, http, body, network, began, now })
     }
 
-    async fn serve(&self, request: &AccountRequest<'_>) -> Result<Done, Refusal> {
+    async fn serve(&self, request: &AccountRequest<'_>) -> Result<Done, RequestRefusal> {
         match request.route {
             Route::SignIn => self.sign_in(request).await,
             Route::SendCode => self.send_code(request).await,

@@ -7,11 +7,11 @@ use ledger::{Ledger, LedgerError, Owner};
 use throttle::{Decision, Limit, Network, ThrottleKey};
 use time::OffsetDateTime;
 
-/// How long the table may take for each place. If it takes longer, the attempt is not counted.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(1000);
+/// How long the table may take for each slot. If it takes longer, the attempt is not counted.
+pub(crate) const TABLE_TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// `Retry-After` for a network that has used up its requests of the day.
-pub(crate) const UNTIL_THE_DAY_IS_LATER: Duration = Duration::from_secs(60 * 60);
+pub(crate) const RETRY_AFTER_DAY_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 const MINUTE: Duration = Duration::from_secs(60);
 const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
@@ -19,11 +19,11 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The daily limit of a network, as a multiple of its limit in a shorter window.
-const DAYS_OF_A_NETWORK: u32 = 5;
+const NETWORK_DAY_FACTOR: u32 = 5;
 
 /// The kinds of attempts. Each kind is counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Attempt {
+pub(crate) enum AttemptKind {
     /// A sign-in with a password or a challenge, either of which may be a guess.
     SignIn,
     /// A change of the password. The current password may be a guess.
@@ -40,7 +40,7 @@ pub(crate) enum Attempt {
     MailedCode,
 }
 
-impl Attempt {
+impl AttemptKind {
     fn name(self) -> &'static str {
         match self {
             Self::SignIn => "sign-in",
@@ -69,13 +69,13 @@ impl Attempt {
     }
 
     /// The counters of an attempt on a person's account. Counters that only this network uses up come first, then the
-    /// counters that it shares with strangers, the narrowest first. An attempt that one limit refuses uses up no place
+    /// counters that it shares with strangers, the narrowest first. An attempt that one limit refuses uses up no slot
     /// in the counters after it. Requests without an address count together.
     fn counters(self, person: &str, network: Option<&Network>, per_address: u32) -> Vec<Counter> {
         let (person, own) = (person.as_bytes(), network.map_or(&[][..], Network::own));
         let site = network.and_then(Network::site);
         let of_network = |times: u32, window: Duration| {
-            let times = if window == DAY { times * DAYS_OF_A_NETWORK } else { times };
+            let times = if window == DAY { times * NETWORK_DAY_FACTOR } else { times };
             Limit { count: per_address.saturating_mul(times), window }
         };
         let mut counters = Vec::new();
@@ -104,7 +104,7 @@ impl Attempt {
 
 /// The person whose account an attempt is for.
 #[derive(Clone, Copy)]
-pub(crate) struct Counted<'a> {
+pub(crate) struct CountedPerson<'a> {
     /// The person's identifier, in one spelling.
     pub(crate) text: &'a str,
     /// The owner of the counter's item, where the person of the account is known.
@@ -119,45 +119,45 @@ struct Counter {
     is_shared: bool,
 }
 
-/// The places an attempt has taken.
-pub(crate) struct Places {
+/// The slots an attempt has taken.
+pub(crate) struct AttemptSlots {
     keys: Vec<ThrottleKey>,
     at: OffsetDateTime,
     /// The limit that refused the attempt, if one did.
-    pub(crate) full: Option<Full>,
+    pub(crate) limit_reached: Option<LimitReached>,
 }
 
-impl Places {
-    /// Adds the places that the same request took in a second step.
+impl AttemptSlots {
+    /// Adds the slots that the same request took in a second step.
     pub(crate) fn extend(&mut self, more: Self) {
         self.keys.extend(more.keys);
-        self.full = self.full.take().or(more.full);
+        self.limit_reached = self.limit_reached.take().or(more.limit_reached);
     }
 }
 
-/// A limit without a free place.
-pub(crate) struct Full {
+/// A limit without a free slot.
+pub(crate) struct LimitReached {
     pub(crate) retry_after: Duration,
-    /// Whether strangers on other networks can have taken all places.
+    /// Whether strangers on other networks can have taken all slots.
     pub(crate) is_shared: bool,
 }
 
-/// Takes a place in each counter of an attempt on a person's account from a network. Stops at the first full counter.
+/// Takes a slot in each counter of an attempt on a person's account from a network. Stops at the first full counter.
 pub(crate) async fn admit(
     ledger: &Ledger,
-    attempt: Attempt,
-    person: Counted<'_>,
+    attempt: AttemptKind,
+    person: CountedPerson<'_>,
     network: Option<&Network>,
     per_address: u32,
     now: OffsetDateTime,
-) -> Places {
-    let mut places = Places { keys: Vec::new(), at: now, full: None };
+) -> AttemptSlots {
+    let mut slots = AttemptSlots { keys: Vec::new(), at: now, limit_reached: None };
     for Counter { kind, key, limit, is_shared } in attempt.counters(person.text, network, per_address) {
         // A counter of a whole network or site belongs to no person.
         let owner = person.owner.filter(|_| !["address", "site"].contains(&kind));
         let retry_after = match in_time(ledger.admit_attempt(&key, owner, limit, now)).await {
             Ok(Decision::Admitted) => {
-                places.keys.push(key);
+                slots.keys.push(key);
                 continue;
             }
             Ok(Decision::Refused { retry_after }) => retry_after,
@@ -169,15 +169,15 @@ pub(crate) async fn admit(
             }
         };
         tracing::info!(attempt = attempt.name(), limit = kind, "too many attempts");
-        places.full = Some(Full { retry_after, is_shared });
+        slots.limit_reached = Some(LimitReached { retry_after, is_shared });
         break;
     }
-    places
+    slots
 }
 
-/// Gives places back, because the person proved to be the right one or the request was not an attempt.
-pub(crate) async fn give_back(ledger: &Ledger, places: &Places) {
-    let all = join_all(places.keys.iter().map(|key| ledger.give_attempt_back(key, places.at))).await;
+/// Gives slots back, because the person proved to be the right one or the request was not an attempt.
+pub(crate) async fn give_back(ledger: &Ledger, slots: &AttemptSlots) {
+    let all = join_all(slots.keys.iter().map(|key| ledger.give_attempt_back(key, slots.at))).await;
     if let Some(error) = all.into_iter().find_map(Result::err) {
         tracing::warn!(error = %error, "failed to return a rate-limit slot; this person reaches the limit one attempt early");
     }
@@ -194,18 +194,18 @@ impl NetworkShare {
     /// The fewest requests per minute that a network gets, however small the allowance is.
     pub(crate) const LEAST: u32 = 6;
 
-    /// The most requests that are counted, because an item of the table has a place for each.
+    /// The most requests that are counted, because an item of the table has a slot for each.
     const MOST: u32 = 300;
 
     /// This percentage of the calls that the allowance permits in a minute.
-    pub(crate) fn new(allowed: leadsquared::Limit, percent: u8) -> Self {
+    pub(crate) fn new(allowed: leadsquared::RateLimit, percent: u8) -> Self {
         let seconds = allowed.window.as_secs_f64().max(f64::EPSILON);
         let share = f64::from(allowed.calls) * 60.0 / seconds * f64::from(percent) / 100.0;
         // `as` saturates a float that is out of range.
         Self { in_a_minute: (share as u32).clamp(Self::LEAST, Self::MOST) }
     }
 
-    /// Takes a place of a network, and one of its site, for a request that calls LeadSquared. The places are not given
+    /// Takes a slot of a network, and one of its site, for a request that calls LeadSquared. The slots are not given
     /// back, whatever the result: a call that LeadSquared or the call allowance refuses has also delayed others.
     pub(crate) async fn admit(
         self,
@@ -240,18 +240,18 @@ impl NetworkShare {
 
 async fn in_time<T>(work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
     let late = |_| Err(LedgerError::Unavailable { cause: "no answer in time".to_owned() });
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(late)
+    tokio::time::timeout(TABLE_TIMEOUT, work).await.unwrap_or_else(late)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use Attempt::{Change, Code, Forgot, MailedCode, Reset, SignIn, TextedCode};
+    use AttemptKind::{Change, Code, Forgot, MailedCode, Reset, SignIn, TextedCode};
 
-    const ALL: [Attempt; 7] = [SignIn, Change, Reset, Code, TextedCode, Forgot, MailedCode];
+    const ALL: [AttemptKind; 7] = [SignIn, Change, Reset, Code, TextedCode, Forgot, MailedCode];
 
-    fn counted(attempt: Attempt, person: &str, address: &str) -> Vec<Counter> {
+    fn counted(attempt: AttemptKind, person: &str, address: &str) -> Vec<Counter> {
         attempt.counters(person, Some(&Network::of(address.parse().unwrap())), 60)
     }
 
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn networks_of_one_site_count_together_and_hosts_of_one_network_are_one() {
         let shared = |one: &str, other: &str| -> Vec<_> {
-            let (one, other) = (counted(Attempt::SignIn, "asha", one), counted(Attempt::SignIn, "asha", other));
+            let (one, other) = (counted(AttemptKind::SignIn, "asha", one), counted(AttemptKind::SignIn, "asha", other));
             let same = one.into_iter().filter(|its| other.iter().any(|others| others.key == its.key));
             same.map(|its| (its.kind, its.limit.count)).collect()
         };
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_on_other_networks_can_use_up_is_known_as_that() {
+    fn a_counter_that_strangers_can_use_up_is_marked_as_shared() {
         for attempt in ALL {
             let strangers = counted(attempt, "asha", "2001:db8:1:3::1");
             for counter in counted(attempt, "asha", "2001:db8:1:2::1") {
@@ -298,9 +298,9 @@ mod tests {
     }
 
     #[test]
-    fn a_network_gets_a_small_part_of_the_allowance_and_never_next_to_nothing() {
+    fn a_network_gets_a_small_part_of_the_allowance_and_at_least_six_calls_a_minute() {
         let of = |calls, percent| {
-            let allowed = leadsquared::Limit { calls, window: Duration::from_secs(5) };
+            let allowed = leadsquared::RateLimit { calls, window: Duration::from_secs(5) };
             NetworkShare::new(allowed, percent).in_a_minute
         };
         assert_eq!((of(10, 10), of(20, 10), of(25, 5)), (12, 24, 15));

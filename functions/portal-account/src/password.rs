@@ -8,35 +8,36 @@ use ledger::Owner;
 use mail::PasswordNotice;
 use web::FieldError;
 
-use crate::answers::{Done, Refusal};
+use crate::answers::{Done, RequestRefusal};
 use crate::body::both;
 use crate::identity::{owner, person};
-use crate::limits::{Attempt, Places};
+use crate::limits::{AttemptKind, AttemptSlots};
 use crate::service::{AccountRequest, PortalAccount};
-use crate::upstream::Failure;
+use crate::upstream::CallFailure;
 use crate::{Config, cookie};
 
 impl PortalAccount {
     /// `POST /password/change`.
-    pub(crate) async fn change_password(&self, request: &AccountRequest<'_>) -> Result<Done, Refusal> {
-        let session = self.session(request).ok_or(Refusal::NotSignedIn)?;
+    pub(crate) async fn change_password(&self, request: &AccountRequest<'_>) -> Result<Done, RequestRefusal> {
+        let session = self.session(request).ok_or(RequestRefusal::NotSignedIn)?;
         let current = request.body.password("current_password");
-        let (current, new) = both(current, self.new_password(request, "new_password")).map_err(Refusal::fields)?;
+        let (current, new) =
+            both(current, self.new_password(request, "new_password")).map_err(RequestRefusal::fields)?;
         if current.expose() == new.expose() {
             let error = FieldError::new("new_password", "must differ from the current password");
-            return Err(Refusal::fields(vec![error]));
+            return Err(RequestRefusal::fields(vec![error]));
         }
-        let places = self.admit(request, Attempt::Change, session.expose(), None).await?;
-        self.admit_network(request, &places).await?;
+        let slots = self.admit(request, AttemptKind::Change, session.expose(), None).await?;
+        self.admit_network(request, &slots).await?;
         let (session, current, new) = (&session, &current, &new);
         let changed =
             self.ask(request, |client| async move { client.change_password(session, current, new).await }).await;
         if let Err(failure) = changed {
             return Err(match failure.leadsquared() {
-                Some(Error::BadPortalPassword) => Refusal::WrongCurrentPassword,
-                Some(Error::SessionEnded) => Refusal::NotSignedIn,
-                Some(Error::Refused { .. }) => Refusal::PasswordRefused("new_password"),
-                _ => self.unknown_or_unavailable(request, &places, &failure).await,
+                Some(Error::BadPortalPassword) => RequestRefusal::WrongCurrentPassword,
+                Some(Error::SessionEnded) => RequestRefusal::NotSignedIn,
+                Some(Error::Refused { .. }) => RequestRefusal::PasswordRefused("new_password"),
+                _ => self.unknown_or_unavailable(request, &slots, &failure).await,
             });
         }
         let noticed = async {
@@ -49,51 +50,55 @@ impl PortalAccount {
                 ),
             }
         };
-        join(self.give_back(request, &places), self.in_time(request, noticed)).await;
+        join(self.give_back(request, &slots), self.in_time(request, noticed)).await;
         Ok(Done::PasswordChanged)
     }
 
     /// `POST /password/forgot`: the same answer for a known and an unknown person.
-    pub(crate) async fn forgot_password(&self, request: &AccountRequest<'_>) -> Result<Done, Refusal> {
+    pub(crate) async fn forgot_password(&self, request: &AccountRequest<'_>) -> Result<Done, RequestRefusal> {
         let who = self.config.identities.read(&request.body, self.config.default_country);
-        let who = who.map_err(|error| Refusal::fields(vec![error]))?;
+        let who = who.map_err(|error| RequestRefusal::fields(vec![error]))?;
         // The link goes to the lead's mailbox, by whatever field the person is named: a stranger may have typed the
         // other fields in a form.
         let recipient = match &who {
             Identifier::Email(_) => ResetRecipient::PortalDefault,
             Identifier::Field { .. } => ResetRecipient::Field(schema_name::EMAIL_ADDRESS),
         };
-        let outcome = match self.admit_message(request, Attempt::Forgot, &person(&who), owner(&who).as_ref()).await? {
-            None => Ok(()),
-            Some(places) => {
-                self.admit_network(request, &places).await?;
-                let who = &who;
-                match self.ask(request, |client| async move { client.forgot_password(who, recipient).await }).await {
-                    Ok(()) => Ok(()),
-                    Err(failure) => self.conceal(request, &places, &failure).await,
+        let outcome =
+            match self.admit_message(request, AttemptKind::Forgot, &person(&who), owner(&who).as_ref()).await? {
+                None => Ok(()),
+                Some(slots) => {
+                    self.admit_network(request, &slots).await?;
+                    let who = &who;
+                    match self.ask(request, |client| async move { client.forgot_password(who, recipient).await }).await
+                    {
+                        Ok(()) => Ok(()),
+                        Err(failure) => self.conceal(request, &slots, &failure).await,
+                    }
                 }
-            }
-        };
+            };
         self.wait_for_floor(request).await;
         outcome.map(|()| Done::ResetMailed)
     }
 
     /// `POST /password/reset`.
-    pub(crate) async fn reset_password(&self, request: &AccountRequest<'_>) -> Result<Done, Refusal> {
-        let reset = &self.read_reset(request).map_err(Refusal::fields)?;
+    pub(crate) async fn reset_password(&self, request: &AccountRequest<'_>) -> Result<Done, RequestRefusal> {
+        let reset = &self.read_reset(request).map_err(RequestRefusal::fields)?;
         let owner = Owner::Lead(reset.lead);
-        let places = self.admit(request, Attempt::Reset, &reset.lead.to_string(), Some(&owner)).await?;
-        self.admit_network(request, &places).await?;
+        let slots = self.admit(request, AttemptKind::Reset, &reset.lead.to_string(), Some(&owner)).await?;
+        self.admit_network(request, &slots).await?;
         if let Err(failure) = self.ask(request, |client| async move { client.reset_password(reset).await }).await {
             let refusal = match failure.leadsquared() {
-                Some(Error::BadPortalPassword | Error::NoSuchLead | Error::NotAPortalUser) => Refusal::DeadResetLink,
-                Some(Error::Refused { .. }) => Refusal::PasswordRefused("password"),
-                _ => self.unknown_or_unavailable(request, &places, &failure).await,
+                Some(Error::BadPortalPassword | Error::NoSuchLead | Error::NotAPortalUser) => {
+                    RequestRefusal::DeadResetLink
+                }
+                Some(Error::Refused { .. }) => RequestRefusal::PasswordRefused("password"),
+                _ => self.unknown_or_unavailable(request, &slots, &failure).await,
             };
             self.wait_for_floor(request).await;
             return Err(refusal);
         }
-        join(self.give_back(request, &places), self.mail_notice(request, reset.lead)).await;
+        join(self.give_back(request, &slots), self.mail_notice(request, reset.lead)).await;
         Ok(Done::PasswordChanged)
     }
 
@@ -133,14 +138,14 @@ impl PortalAccount {
     async fn unknown_or_unavailable(
         &self,
         request: &AccountRequest<'_>,
-        places: &Places,
-        failure: &Failure,
-    ) -> Refusal {
+        slots: &AttemptSlots,
+        failure: &CallFailure,
+    ) -> RequestRefusal {
         if failure.may_have_taken_effect() {
-            return Refusal::OutcomeUnknown;
+            return RequestRefusal::OutcomeUnknown;
         }
-        if failure.says_nothing() {
-            self.give_back(request, places).await;
+        if !failure.may_be_about_the_person() {
+            self.give_back(request, slots).await;
         }
         failure.unavailable()
     }

@@ -10,10 +10,10 @@ use onboarding::Unproven;
 use time::OffsetDateTime;
 
 use crate::Config;
-use crate::answers::{Done, Refusal, SESSION_SECONDS};
-use crate::claim::Claim;
+use crate::answers::{Done, RequestRefusal, SESSION_SECONDS};
+use crate::claim::SignInClaim;
 use crate::codes::{self, Accepted, Challenge, Mailed, Texted};
-use crate::limits::{self, Attempt, Places};
+use crate::limits::{self, AttemptKind, AttemptSlots};
 use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
 use crate::upstream::RETRY_AFTER;
 
@@ -39,15 +39,15 @@ impl PortalAccount {
     pub(crate) async fn enter_by_text(
         &self,
         request: &AccountRequest<'_>,
-        places: &Places,
+        slots: &AttemptSlots,
         session: Session,
         by: AcceptedText<'_>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<Done, RequestRefusal> {
         let AcceptedText { challenge, code, texted } = by;
         let number = texted.sent.field_content.expose();
-        let claim = Claim::by_text(&texted.schema_name, number, &texted.person);
-        let entered = self.enter(request, places, &session, &claim, Some(&challenge)).await;
-        if let Err(Refusal::Unavailable { .. }) = entered {
+        let claim = SignInClaim::by_text(&texted.schema_name, number, &texted.person);
+        let entered = self.enter(request, slots, &session, &claim, Some(&challenge)).await;
+        if let Err(RequestRefusal::Unavailable { .. }) = entered {
             // LeadSquared accepts a code once: its session is kept, so that the same code works when it is sent again.
             let accepted = Accepted::new(code, &session, texted, request.now);
             let kept = async {
@@ -70,15 +70,15 @@ impl PortalAccount {
     pub(crate) async fn enter(
         &self,
         request: &AccountRequest<'_>,
-        places: &Places,
+        slots: &AttemptSlots,
         session: &Session,
-        claim: &Claim<'_>,
+        claim: &SignInClaim<'_>,
         challenge: Option<&Challenge>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<Done, RequestRefusal> {
         let CheckedClaim { unproven, lead, is_news } = match self.unproven(request, session, claim).await {
             Ok(checked) => checked,
             Err(refusal) => {
-                self.give_back(request, places).await;
+                self.give_back(request, slots).await;
                 return Err(refusal);
             }
         };
@@ -97,15 +97,15 @@ impl PortalAccount {
             let besides = async {
                 join3(self.remember_network(request, claim.person, &session.lead_id), ended, written).await;
             };
-            self.signed_in(request, places, session, besides).await;
+            self.signed_in(request, slots, session, besides).await;
             return Ok(Done::SignedIn { session: session.clone(), expires_in: SESSION_SECONDS });
         }
         // The attempt was no guess: LeadSquared accepted it.
-        self.give_back(request, places).await;
+        self.give_back(request, slots).await;
         if claim.wants_text_for(&unproven) {
-            return Err(Refusal::Unproven);
+            return Err(RequestRefusal::Unproven);
         }
-        let Some(lead) = lead else { return Err(Refusal::Unavailable { retry_after: RETRY_AFTER }) };
+        let Some(lead) = lead else { return Err(RequestRefusal::Unavailable { retry_after: RETRY_AFTER }) };
         self.mail_code(request, session, claim, &unproven, &lead, challenge).await
     }
 
@@ -115,11 +115,11 @@ impl PortalAccount {
         &self,
         request: &AccountRequest<'_>,
         session: &Session,
-        claim: &Claim<'_>,
-    ) -> Result<CheckedClaim, Refusal> {
+        claim: &SignInClaim<'_>,
+    ) -> Result<CheckedClaim, RequestRefusal> {
         let lead_id = &session.lead_id;
-        let unreadable = || Refusal::Unavailable { retry_after: RETRY_AFTER };
-        let standing = match tokio::time::timeout(limits::PATIENCE, self.ledger.standing(lead_id)).await {
+        let unreadable = || RequestRefusal::Unavailable { retry_after: RETRY_AFTER };
+        let standing = match tokio::time::timeout(limits::TABLE_TIMEOUT, self.ledger.standing(lead_id)).await {
             Ok(Ok(standing)) => Some(standing),
             Ok(Err(error)) => {
                 tracing::warn!(
@@ -177,15 +177,15 @@ impl PortalAccount {
         &self,
         request: &AccountRequest<'_>,
         session: &Session,
-        claim: &Claim<'_>,
+        claim: &SignInClaim<'_>,
         unproven: &[String],
         lead: &Lead,
         challenge: Option<&Challenge>,
-    ) -> Result<Done, Refusal> {
-        let Some(address) = lead.email() else { return Err(Refusal::Unproven) };
+    ) -> Result<Done, RequestRefusal> {
+        let Some(address) = lead.email() else { return Err(RequestRefusal::Unproven) };
         let limited = format!("{} {}", session.lead_id, claim.person);
         let owner = Owner::Lead(session.lead_id);
-        let places = self.admit(request, Attempt::MailedCode, &limited, Some(&owner)).await?;
+        let slots = self.admit(request, AttemptKind::MailedCode, &limited, Some(&owner)).await?;
         let (mut random, mut code) = ([0; 32], [0; codes::MAILED_CODE_BYTES]);
         (self.random)(&mut random);
         (self.random)(&mut code);
@@ -204,8 +204,12 @@ impl PortalAccount {
             Ok(()) => {}
             Err(failure) if failure.may_have_taken_effect() => {}
             Err(failure) => {
-                self.give_back(request, &places).await;
-                return Err(if failure.is_about_the_person() { Refusal::Unproven } else { failure.unavailable() });
+                self.give_back(request, &slots).await;
+                return Err(if failure.is_about_the_person() {
+                    RequestRefusal::Unproven
+                } else {
+                    failure.unavailable()
+                });
             }
         }
         tracing::info!(lead.id = %session.lead_id, "code that proves the mailbox mailed");
@@ -216,7 +220,7 @@ impl PortalAccount {
     pub(crate) async fn prove(
         &self,
         request: &AccountRequest<'_>,
-        places: &Places,
+        slots: &AttemptSlots,
         challenge: &Challenge,
         mailed: &Mailed,
     ) -> Done {
@@ -236,7 +240,7 @@ impl PortalAccount {
             )
             .await;
         };
-        self.signed_in(request, places, &session, besides).await;
+        self.signed_in(request, slots, &session, besides).await;
         let passed = request.now.unix_timestamp() - mailed.signed_in_at();
         let expires_in = SESSION_SECONDS.saturating_sub(u32::try_from(passed).unwrap_or_default());
         Done::SignedIn { session, expires_in }

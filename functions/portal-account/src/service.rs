@@ -9,11 +9,11 @@ use ledger::Ledger;
 use throttle::Network;
 use time::OffsetDateTime;
 
-use crate::answers::Refusal;
+use crate::answers::RequestRefusal;
 use crate::body::Body;
 use crate::pace::{BUDGET, TIME_TO_ANSWER};
 use crate::route::Route;
-use crate::upstream::{self, Failure, RETRY_AFTER};
+use crate::upstream::{self, CallFailure, RETRY_AFTER};
 use crate::{Config, wait};
 
 /// The settings, stores and clients that requests are answered with.
@@ -47,7 +47,11 @@ pub(crate) struct AccountRequest<'a> {
 
 impl PortalAccount {
     /// Calls LeadSquared, and logs a failure.
-    pub(crate) async fn ask<T, F>(&self, request: &AccountRequest<'_>, make: impl Fn(Client) -> F) -> Result<T, Failure>
+    pub(crate) async fn ask<T, F>(
+        &self,
+        request: &AccountRequest<'_>,
+        make: impl Fn(Client) -> F,
+    ) -> Result<T, CallFailure>
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -81,11 +85,11 @@ impl PortalAccount {
 }
 
 /// The refusal when the table is unavailable and codes cannot be checked without it.
-pub(crate) fn codes_unavailable(request: &AccountRequest<'_>, error: &dyn std::error::Error) -> Refusal {
+pub(crate) fn codes_unavailable(request: &AccountRequest<'_>, error: &dyn std::error::Error) -> RequestRefusal {
     tracing::error!(
         route = request.route.path(),
         error = %error,
         "the table is unavailable: nobody can sign in by code until it answers"
     );
-    Refusal::Unavailable { retry_after: RETRY_AFTER }
+    RequestRefusal::Unavailable { retry_after: RETRY_AFTER }
 }

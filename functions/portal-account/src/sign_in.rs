@@ -4,37 +4,37 @@ use futures::future::join3;
 use leadsquared::portal::Session;
 use time::Duration;
 
-use crate::answers::{Done, Refusal, SESSION_SECONDS};
+use crate::answers::{Done, RequestRefusal, SESSION_SECONDS};
 use crate::body::both;
-use crate::claim::Claim;
+use crate::claim::SignInClaim;
 use crate::identity::{owner, person};
-use crate::limits::{Attempt, Places};
+use crate::limits::{AttemptKind, AttemptSlots};
 use crate::service::{AccountRequest, PortalAccount};
-use crate::upstream::Failure;
+use crate::upstream::CallFailure;
 
 impl PortalAccount {
     /// `POST /sign-in`.
-    pub(crate) async fn sign_in(&self, request: &AccountRequest<'_>) -> Result<Done, Refusal> {
+    pub(crate) async fn sign_in(&self, request: &AccountRequest<'_>) -> Result<Done, RequestRefusal> {
         let who = self.config.identities.read(&request.body, self.config.default_country);
-        let (who, password) = both(who, request.body.password("password")).map_err(Refusal::fields)?;
+        let (who, password) = both(who, request.body.password("password")).map_err(RequestRefusal::fields)?;
         let person = person(&who);
-        let places = self.admit(request, Attempt::SignIn, &person, owner(&who).as_ref()).await?;
-        self.admit_network(request, &places).await?;
+        let slots = self.admit(request, AttemptKind::SignIn, &person, owner(&who).as_ref()).await?;
+        self.admit_network(request, &slots).await?;
         let (identifier, password) = (&who, &password);
         match self.ask(request, |client| async move { client.sign_in(identifier, password).await }).await {
             Ok(session) => {
-                let claim = Claim::by_password(&who, &person, &self.config.identities);
-                self.enter(request, &places, &session, &claim, None).await
+                let claim = SignInClaim::by_password(&who, &person, &self.config.identities);
+                self.enter(request, &slots, &session, &claim, None).await
             }
-            Err(failure) => Err(self.not_signed_in(request, &places, &failure, Refusal::WrongCredentials).await),
+            Err(failure) => Err(self.not_signed_in(request, &slots, &failure, RequestRefusal::WrongCredentials).await),
         }
     }
 
-    /// Ends a successful attempt: gives its places back, remembers the session, and does `besides`.
+    /// Ends a successful attempt: gives its slots back, remembers the session, and does `besides`.
     pub(crate) async fn signed_in(
         &self,
         request: &AccountRequest<'_>,
-        places: &Places,
+        slots: &AttemptSlots,
         session: &Session,
         besides: impl Future<Output = ()>,
     ) {
@@ -47,24 +47,24 @@ impl PortalAccount {
                 );
             }
         };
-        join3(self.give_back(request, places), self.in_time(request, remembered), self.in_time(request, besides)).await;
+        join3(self.give_back(request, slots), self.in_time(request, remembered), self.in_time(request, besides)).await;
     }
 
     /// Ends a failed attempt: its refusal, which is `refused` if the failure is about the person.
     pub(crate) async fn not_signed_in(
         &self,
         request: &AccountRequest<'_>,
-        places: &Places,
-        failure: &Failure,
-        refused: Refusal,
-    ) -> Refusal {
-        if failure.says_nothing() {
-            self.give_back(request, places).await;
+        slots: &AttemptSlots,
+        failure: &CallFailure,
+        refused: RequestRefusal,
+    ) -> RequestRefusal {
+        if !failure.may_be_about_the_person() {
+            self.give_back(request, slots).await;
         }
         self.wait_for_floor(request).await;
-        match &places.full {
+        match &slots.limit_reached {
             // The same answer as on a network that the person has not signed in from.
-            Some(full) => Refusal::TooOften { retry_after: full.retry_after },
+            Some(full) => RequestRefusal::TooOften { retry_after: full.retry_after },
             None if failure.is_about_the_person() => refused,
             None => failure.unavailable(),
         }

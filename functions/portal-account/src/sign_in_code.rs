@@ -4,23 +4,23 @@ use futures::future::join;
 use leadsquared::portal::SentCode;
 use leadsquared::{OneTimeCode, Phone};
 
-use crate::answers::{Done, Refusal};
+use crate::answers::{Done, RequestRefusal};
 use crate::body::both;
 use crate::codes::{self, Challenge, Pending, Texted};
 use crate::identity::PhoneOwner;
-use crate::limits::{Attempt, Places};
+use crate::limits::{AttemptKind, AttemptSlots};
 use crate::proof::AcceptedText;
 use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
 
 impl PortalAccount {
     /// `POST /sign-in/code`: the same answer for a known and an unknown number.
-    pub(crate) async fn send_code(&self, request: &AccountRequest<'_>) -> Result<Done, Refusal> {
+    pub(crate) async fn send_code(&self, request: &AccountRequest<'_>) -> Result<Done, RequestRefusal> {
         let owner = self.config.identities.read_phone(&request.body, self.config.default_country);
-        let PhoneOwner { schema_name, phone } = owner.map_err(|error| Refusal::fields(vec![error]))?;
+        let PhoneOwner { schema_name, phone } = owner.map_err(|error| RequestRefusal::fields(vec![error]))?;
         let person = format!("{schema_name} {}", phone.expose());
-        let places = self.admit_message(request, Attempt::Code, &person, None).await?;
-        if let Some(places) = &places {
-            self.admit_network(request, places).await?;
+        let slots = self.admit_message(request, AttemptKind::Code, &person, None).await?;
+        if let Some(slots) = &slots {
+            self.admit_network(request, slots).await?;
         }
         let mut random = [0; 32];
         (self.random)(&mut random);
@@ -29,7 +29,7 @@ impl PortalAccount {
         codes::begin(&self.ledger, &challenge, request.now)
             .await
             .map_err(|error| codes_unavailable(request, &error))?;
-        let sent = self.text_code(request, places.as_ref(), &schema_name, &phone).await;
+        let sent = self.text_code(request, slots.as_ref(), &schema_name, &phone).await;
         if let Ok(sent) = &sent {
             let texted = Texted { sent: sent.clone(), schema_name, person };
             let filled = async {
@@ -50,14 +50,14 @@ impl PortalAccount {
     async fn text_code(
         &self,
         request: &AccountRequest<'_>,
-        places: Option<&Places>,
+        slots: Option<&AttemptSlots>,
         schema_name: &str,
         phone: &Phone,
-    ) -> Result<SentCode, Refusal> {
+    ) -> Result<SentCode, RequestRefusal> {
         let mut random = [0; 48];
         (self.random)(&mut random);
         let decoy = || codes::decoy(random, phone);
-        let Some(places) = places else { return Ok(decoy()) };
+        let Some(slots) = slots else { return Ok(decoy()) };
         if !self.take_text(request).await {
             return Ok(decoy());
         }
@@ -67,7 +67,7 @@ impl PortalAccount {
                 if !failure.may_have_taken_effect() {
                     self.give_text_back(request).await;
                 }
-                self.conceal(request, places, &failure).await.map(|()| decoy())
+                self.conceal(request, slots, &failure).await.map(|()| decoy())
             }
         }
     }
@@ -103,26 +103,26 @@ impl PortalAccount {
     }
 
     /// `POST /sign-in/code/verify`: a texted code, or the mailed code that follows it.
-    pub(crate) async fn verify_code(&self, request: &AccountRequest<'_>) -> Result<Done, Refusal> {
+    pub(crate) async fn verify_code(&self, request: &AccountRequest<'_>) -> Result<Done, RequestRefusal> {
         let challenge = request.body.required("challenge").map(Challenge::of_text);
-        let (challenge, code) = both(challenge, request.body.required("code")).map_err(Refusal::fields)?;
+        let (challenge, code) = both(challenge, request.body.required("code")).map_err(RequestRefusal::fields)?;
         let code = OneTimeCode::from(code);
         // The person is known only once the challenge is found: until then attempts are counted for the challenge.
-        let places = self.admit(request, Attempt::SignIn, challenge.as_text(), None).await?;
+        let slots = self.admit(request, AttemptKind::SignIn, challenge.as_text(), None).await?;
         let pending = codes::try_code(&self.ledger, &challenge, request.now).await;
         match pending.map_err(|error| codes_unavailable(request, &error))? {
-            Some(Pending::Texted(texted)) => self.verify_texted(request, places, challenge, texted, &code).await,
+            Some(Pending::Texted(texted)) => self.verify_texted(request, slots, challenge, texted, &code).await,
             Some(Pending::Accepted(accepted)) if accepted.is(&code) => {
-                self.admit_network(request, &places).await?;
+                self.admit_network(request, &slots).await?;
                 let by = AcceptedText { challenge, code: &code, texted: accepted.texted.clone() };
-                self.enter_by_text(request, &places, accepted.session(), by).await
+                self.enter_by_text(request, &slots, accepted.session(), by).await
             }
             Some(Pending::Mailed(mailed)) if mailed.is(&code) => {
-                Ok(self.prove(request, &places, &challenge, &mailed).await)
+                Ok(self.prove(request, &slots, &challenge, &mailed).await)
             }
             Some(Pending::Accepted(_) | Pending::Mailed(_)) | None => {
                 self.wait_for_floor(request).await;
-                Err(Refusal::WrongCode)
+                Err(RequestRefusal::WrongCode)
             }
         }
     }
@@ -131,25 +131,23 @@ impl PortalAccount {
     async fn verify_texted(
         &self,
         request: &AccountRequest<'_>,
-        mut places: Places,
+        mut slots: AttemptSlots,
         challenge: Challenge,
         texted: Texted,
         code: &OneTimeCode,
-    ) -> Result<Done, Refusal> {
-        if let Err(refusal) = self.admit_texted(request, &mut places, &texted).await {
-            join(self.give_try_back(request, &challenge), self.give_back(request, &places)).await;
+    ) -> Result<Done, RequestRefusal> {
+        if let Err(refusal) = self.admit_texted(request, &mut slots, &texted).await {
+            join(self.give_try_back(request, &challenge), self.give_back(request, &slots)).await;
             return Err(refusal);
         }
         let sent = &texted.sent;
         match self.ask(request, |client| async move { client.sign_in_with_code(sent, code).await }).await {
-            Ok(session) => {
-                self.enter_by_text(request, &places, session, AcceptedText { challenge, code, texted }).await
-            }
+            Ok(session) => self.enter_by_text(request, &slots, session, AcceptedText { challenge, code, texted }).await,
             Err(failure) => {
-                if failure.says_nothing() {
+                if !failure.may_be_about_the_person() {
                     self.give_try_back(request, &challenge).await;
                 }
-                Err(self.not_signed_in(request, &places, &failure, Refusal::WrongCode).await)
+                Err(self.not_signed_in(request, &slots, &failure, RequestRefusal::WrongCode).await)
             }
         }
     }
@@ -158,14 +156,14 @@ impl PortalAccount {
     async fn admit_texted(
         &self,
         request: &AccountRequest<'_>,
-        places: &mut Places,
+        slots: &mut AttemptSlots,
         texted: &Texted,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RequestRefusal> {
         // Challenges of an earlier version do not name their person: only the limits of the challenge apply to them.
         let names_person = !texted.person.is_empty();
         if names_person {
-            places.extend(self.admit(request, Attempt::TextedCode, &texted.person, None).await?);
+            slots.extend(self.admit(request, AttemptKind::TextedCode, &texted.person, None).await?);
         }
-        self.admit_network(request, places).await
+        self.admit_network(request, slots).await
     }
 }

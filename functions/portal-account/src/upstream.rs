@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use leadsquared::{Client, Error};
+use leadsquared::{Client, Error, ErrorKind};
 use leadsquared_account::{Account, AccountError};
 use telemetry::in_full;
 
-use crate::answers::Refusal;
+use crate::answers::RequestRefusal;
 
 /// Wait that a client is asked for after a failure of unknown length.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_millis(100);
 
 /// Why a call to LeadSquared failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum CallFailure {
     /// The keys could not be read.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -32,45 +32,31 @@ pub(crate) async fn ask<T, F>(
     instant: fn() -> Instant,
     deadline: Instant,
     call: impl Fn(Client) -> F,
-) -> Result<T, Failure>
+) -> Result<T, CallFailure>
 where
     F: Future<Output = Result<T, Error>>,
 {
     let call = &call;
-    let asked = account
-        .with_client(instant, Failure::leadsquared, |client| async move { Ok(call(client.within(deadline)).await?) });
+    let asked = account.with_client(instant, CallFailure::leadsquared, |client| async move {
+        Ok(call(client.within(deadline)).await?)
+    });
     // The client keeps the deadline by itself; reading the keys from Secrets Manager does not.
     let time = (deadline + GRACE).saturating_duration_since(instant());
-    tokio::time::timeout(time, asked).await.unwrap_or(Err(Failure::LeadSquared(Error::OutOfTime)))
+    tokio::time::timeout(time, asked).await.unwrap_or(Err(CallFailure::LeadSquared(Error::OutOfTime)))
 }
 
-impl Failure {
+impl CallFailure {
     /// Whether the failure is about the person or about what they sent, not about LeadSquared or this function.
     pub(crate) fn is_about_the_person(&self) -> bool {
-        match self {
-            Self::Account(_) => false,
-            Self::LeadSquared(error) => {
-                matches!(
-                    error,
-                    Error::BadPortalPassword
-                        | Error::NoSuchLead
-                        | Error::NotAPortalUser
-                        | Error::LeadExists
-                        | Error::Refused { .. }
-                        | Error::Duplicate { .. }
-                        | Error::UnknownAttributes(_)
-                        | Error::SessionEnded
-                )
-            }
-        }
+        self.leadsquared().is_some_and(Error::is_refusal)
     }
 
-    /// Whether the sender of a guess has certainly learned nothing from the failure. LeadSquared sends refusals with
-    /// HTTP 500 too: an answer that is not understood may be one, so its attempt stays counted.
-    pub(crate) fn says_nothing(&self) -> bool {
+    /// Whether LeadSquared may have judged what the person sent. LeadSquared sends refusals with HTTP 500 too: an
+    /// answer that is not understood may be one, so a guess stays counted.
+    pub(crate) fn may_be_about_the_person(&self) -> bool {
         match self {
-            Self::LeadSquared(Error::Undocumented { .. } | Error::ServerFault { status: 500 }) => false,
-            _ => !self.is_about_the_person(),
+            Self::LeadSquared(Error::Undocumented { .. } | Error::ServerFault { status: 500 }) => true,
+            _ => self.is_about_the_person(),
         }
     }
 
@@ -80,12 +66,12 @@ impl Failure {
     }
 
     /// The refusal for a failure that is not about the person and changed nothing.
-    pub(crate) fn unavailable(&self) -> Refusal {
+    pub(crate) fn unavailable(&self) -> RequestRefusal {
         let retry_after = match self {
             Self::LeadSquared(Error::TurnedAway(turned_away)) => turned_away.retry_after,
             _ => None,
         };
-        Refusal::Unavailable { retry_after: retry_after.unwrap_or(RETRY_AFTER) }
+        RequestRefusal::Unavailable { retry_after: retry_after.unwrap_or(RETRY_AFTER) }
     }
 
     /// The LeadSquared error, if it is one.
@@ -104,6 +90,7 @@ impl Failure {
                 tracing::warn!(
                     route,
                     error,
+                    cause = "NoKeys",
                     "could not read the LeadSquared keys this time: the request is answered 503; no action needed unless \
                      this lasts"
                 );
@@ -111,26 +98,28 @@ impl Failure {
             Self::Account(_) => tracing::error!(
                 route,
                 error,
+                cause = "NoKeys",
                 secret = account.keys_secret(),
                 "could not read the LeadSquared keys: every request is answered 503 until the secret is fixed"
             ),
-            Self::LeadSquared(cause) if cause.is_configuration() => tracing::error!(
-                route,
-                error,
-                cause = cause.name(),
-                secret = account.keys_secret(),
-                "LeadSquared refuses the settings or keys: every request is answered 503 until they are fixed"
-            ),
-            Self::LeadSquared(cause) if cause.is_transient() => {
-                tracing::warn!(
-                    route,
-                    error,
-                    cause = cause.name(),
-                    "LeadSquared failed this time: no action needed unless this lasts"
-                );
-            }
             Self::LeadSquared(cause) => {
-                tracing::info!(route, error, cause = cause.name(), "LeadSquared refused the request")
+                let (kind, cause) = (cause.kind(), cause.name());
+                match kind {
+                    ErrorKind::Configuration => tracing::error!(
+                        route,
+                        error,
+                        cause,
+                        secret = account.keys_secret(),
+                        "LeadSquared refuses the settings or keys: every request is answered 503 until they are fixed"
+                    ),
+                    ErrorKind::Transient | ErrorKind::Unknown => tracing::warn!(
+                        route,
+                        error,
+                        cause,
+                        "LeadSquared failed this time: no action needed unless this lasts"
+                    ),
+                    ErrorKind::Refusal => tracing::info!(route, error, cause, "LeadSquared refused the request"),
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leadsquared::{Admission, BoxFuture, Lane, Limit, TurnedAway};
+use leadsquared::{Admission, BoxFuture, Lane, Throttled, TurnedAway};
 use time::OffsetDateTime;
 
 use crate::clock::{Clock, SystemClock};
@@ -79,10 +79,10 @@ impl<L: CallSchedule, C: Clock> Admission for Allowance<L, C> {
         Box::pin(self.wait_for_slot(lane, deadline))
     }
 
-    fn throttled(&self, _: Lane, limit: Option<Limit>) -> BoxFuture<'_, ()> {
+    fn throttled(&self, refusal: Throttled) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             // A failure is ignored: while the schedule is unavailable, no caller gets a slot from it either.
-            let _ = self.schedule.back_off(self.clock.time(), limit).await;
+            let _ = self.schedule.back_off(self.clock.time(), refusal.limit).await;
         })
     }
 }

@@ -1,6 +1,6 @@
 //! A fallback for people who wait, while the table with the call schedule is unavailable.
 
-use leadsquared::Limit;
+use leadsquared::RateLimit;
 use time::OffsetDateTime;
 
 use crate::in_process::InProcess;
@@ -40,7 +40,7 @@ impl<L: CallSchedule> CallSchedule for WithFallback<L> {
         }
     }
 
-    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<RateLimit>) -> Result<(), ScheduleError> {
         self.fallback.back_off(now, limit).await?;
         self.schedule.back_off(now, limit).await
     }
@@ -68,13 +68,13 @@ mod tests {
             Err(ScheduleError::Unavailable { cause: "not reached".to_owned() })
         }
 
-        async fn back_off(&self, _: OffsetDateTime, _: Option<Limit>) -> Result<(), ScheduleError> {
+        async fn back_off(&self, _: OffsetDateTime, _: Option<RateLimit>) -> Result<(), ScheduleError> {
             Err(ScheduleError::Unavailable { cause: "not reached".to_owned() })
         }
     }
 
     fn rules(calls: u32) -> AllowanceRules {
-        AllowanceRules::new(AllowanceSettings::new(Limit { calls, window: Duration::from_secs(5) })).unwrap()
+        AllowanceRules::new(AllowanceSettings::new(RateLimit { calls, window: Duration::from_secs(5) })).unwrap()
     }
 
     fn slots(schedule: &impl CallSchedule, now: OffsetDateTime, number: usize) -> Vec<OffsetDateTime> {

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use leadsquared::Limit;
+use leadsquared::RateLimit;
 use time::OffsetDateTime;
 
 use crate::schedule::{CallSchedule, ScheduleError, ScheduleState, SlotDecision, SlotRequest};
@@ -42,7 +42,7 @@ impl CallSchedule for InProcess {
         })
     }
 
-    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<RateLimit>) -> Result<(), ScheduleError> {
         let mut state = self.state();
         *state = state.backed_off(&self.rules, now, limit);
         Ok(())

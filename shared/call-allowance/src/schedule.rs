@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leadsquared::{Lane, Limit};
+use leadsquared::{Lane, RateLimit};
 use time::OffsetDateTime;
 
 use crate::settings::{AllowanceRules, LONGEST};
@@ -31,7 +31,7 @@ pub trait CallSchedule: Send + Sync {
     fn back_off(
         &self,
         now: OffsetDateTime,
-        limit: Option<Limit>,
+        limit: Option<RateLimit>,
     ) -> impl Future<Output = Result<(), ScheduleError>> + Send;
 }
 
@@ -286,7 +286,7 @@ impl ScheduleState {
     }
 
     /// The state after LeadSquared refused a call as one too many.
-    pub(crate) fn backed_off(&self, rules: &AllowanceRules, now: OffsetDateTime, limit: Option<Limit>) -> Self {
+    pub(crate) fn backed_off(&self, rules: &AllowanceRules, now: OffsetDateTime, limit: Option<RateLimit>) -> Self {
         let mut state = self.without_wrong_clocks(rules, now);
         let mut window = rules.settings().limit.window;
         if let Some((limit, slower)) = limit.and_then(|limit| Some((limit, rules.slower(limit)?))) {

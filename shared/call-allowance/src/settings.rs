@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use leadsquared::{Lane, Limit};
+use leadsquared::{Lane, RateLimit};
 
 /// The part of the account's allowance that this system uses, and how its two lanes share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllowanceSettings {
     /// The limit of the whole account, for all callers together (<https://apidocs.leadsquared.com/rate-limits/>).
-    pub limit: Limit,
+    pub limit: RateLimit,
     /// Our share of the limit, in percent. The rest is for other callers of the account.
     pub share: u8,
     /// The part of our share that the background lane is guaranteed while people are waiting, in percent.
@@ -33,7 +33,7 @@ impl AllowanceSettings {
     ///
     /// The margin covers clocks that are up to 200 ms wrong in either direction, and another 25 ms. If the clocks
     /// agree, it also covers the time to connect. With a window of 5 s it costs 7.8 % of the throughput.
-    pub fn new(limit: Limit) -> Self {
+    pub fn new(limit: RateLimit) -> Self {
         Self {
             limit,
             share: 100,
@@ -144,7 +144,7 @@ impl AllowanceRules {
     ///
     /// A limit with a window of hours is a daily limit. It is ignored: to spread it evenly would slow down every call
     /// for no reason.
-    pub(crate) fn slower(&self, limit: Limit) -> Option<Duration> {
+    pub(crate) fn slower(&self, limit: RateLimit) -> Option<Duration> {
         if limit.window.is_zero() || limit.window > LONGEST {
             return None;
         }
@@ -209,7 +209,7 @@ impl AllowanceRules {
 /// The distance between slots at which no window has more calls than our share, if each call is delayed by up to the
 /// margin. One call more would start at least `window + margin` after the first, and so arrive at least `window` after
 /// it.
-fn interval(settings: &AllowanceSettings, limit: Limit) -> Option<Duration> {
+fn interval(settings: &AllowanceSettings, limit: RateLimit) -> Option<Duration> {
     let calls = u128::from(limit.calls) * u128::from(settings.share) / 100;
     let nanoseconds = (limit.window + settings.margin).as_nanos().checked_add(calls.checked_sub(1)?)? / calls;
     u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     fn settings() -> AllowanceSettings {
-        AllowanceSettings::new(Limit { calls: 25, window: Duration::from_secs(5) })
+        AllowanceSettings::new(RateLimit { calls: 25, window: Duration::from_secs(5) })
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
                 InvalidAllowance::Time { name: "margin" },
             ),
             (
-                AllowanceSettings { limit: Limit { calls: 25, window: Duration::from_secs(61) }, ..settings() },
+                AllowanceSettings { limit: RateLimit { calls: 25, window: Duration::from_secs(61) }, ..settings() },
                 InvalidAllowance::Time { name: "window" },
             ),
             (AllowanceSettings { daily: Some(0), ..settings() }, InvalidAllowance::NoDailyCalls),
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn only_a_slower_limit_with_a_short_window_counts() {
         let rules = AllowanceRules::new(settings()).unwrap();
-        let limit = |calls, seconds| Limit { calls, window: Duration::from_secs(seconds) };
+        let limit = |calls, seconds| RateLimit { calls, window: Duration::from_secs(seconds) };
         assert_eq!(rules.slower(limit(10, 5)), Some(Duration::from_micros(542_500)));
         assert_eq!(rules.slower(limit(0, 5)), Some(Duration::from_millis(5_425)));
         for other in [limit(25, 5), limit(30, 5), limit(100_000, 86_400), limit(1, 0)] {

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use leadsquared::{Lane, Limit};
+use leadsquared::{Lane, RateLimit};
 use time::OffsetDateTime;
 
 use crate::schedule::{CallSchedule, ScheduleError, ScheduleState, SlotBooking, SlotDecision, SlotRequest};
@@ -177,7 +177,7 @@ impl<S: ScheduleStore> CallSchedule for SharedSchedule<S> {
         Err(ScheduleError::Contended)
     }
 
-    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<RateLimit>) -> Result<(), ScheduleError> {
         for _ in 0..ATTEMPTS {
             let seen = self.seen().clone().map(|seen| seen.kept);
             let state =

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use aws::SdkConfig;
 use call_allowance::{Allowance, SharedSchedule, WithFallback};
-use leadsquared::{Called, Client, Error, InvalidOptions, Keys, Lane, Options, Timeouts};
+use leadsquared::{CallReport, Client, Error, InvalidOptions, Keys, Lane, Options, Timeouts};
 use ledger::Ledger;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -94,9 +94,9 @@ impl Account {
             Lane::Background => Arc::new(Allowance::new(schedule)),
         };
         options.timeouts = timeouts;
-        options.observer = Arc::new(|called: &Called| {
-            let Called { endpoint, outcome, waited, .. } = *called;
-            Metric::Called { call: endpoint.name(), result: outcome, waited }.record();
+        options.observer = Arc::new(|report: &CallReport| {
+            let CallReport { endpoint, result, waited, .. } = *report;
+            Metric::Called { call: endpoint.name(), result, waited }.record();
         });
         let keys = Secret::new(aws_sdk_secretsmanager::Client::new(aws), settings.keys_secret.clone(), Self::KEYS);
         Self::new(options, lane, keys)

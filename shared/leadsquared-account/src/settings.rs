@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use call_allowance::AllowanceRules;
-use leadsquared::{Limit, Options};
+use leadsquared::{Options, RateLimit};
 use settings::{SettingError, Variables};
 
 /// The settings of every function that calls LeadSquared.
@@ -51,7 +51,7 @@ fn allowance(variables: &Variables<'_>) -> Result<AllowanceRules, SettingError> 
     const DAILY: &str = "ALLOWANCE_DAILY";
     const NUMBER: &str = "a whole number above 0";
     const NUMBER_OR_NONE: &str = "a whole number above 0, or `none` for no daily cap";
-    let limit = Limit {
+    let limit = RateLimit {
         calls: variables.parsed(CALLS, NUMBER)?,
         window: Duration::from_secs(variables.parsed("ALLOWANCE_WINDOW_SECONDS", NUMBER)?),
     };

@@ -16,14 +16,14 @@ use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leadsquared::Limit;
+use leadsquared::RateLimit;
 use leadsquared::crm::Sender;
 use leadsquared::tools::doctor::{Finding, Verdict, Wanted, WantedField, examine};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
     let client = settings::client()?;
-    let allowance = Some(Limit { calls: 25, window: Duration::from_secs(5) });
+    let allowance = Some(RateLimit { calls: 25, window: Duration::from_secs(5) });
     let fields = env::args().skip(1).map(WantedField::from).collect();
     let wanted = Wanted { fields, sender: Some(Sender::ApiCaller), allowance };
     let findings = examine(&client, &wanted).await;

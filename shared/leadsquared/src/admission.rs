@@ -16,7 +16,7 @@ pub enum Lane {
 
 /// How many calls LeadSquared permits in how much time, for the whole account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub struct RateLimit {
     /// How many calls.
     pub calls: u32,
     /// In any period of this length.
@@ -31,6 +31,28 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// LeadSquared limits the calls of an account as a whole (<https://apidocs.leadsquared.com/rate-limits/>), so an
 /// implementation has to look beyond one process. The client asks it before *every* request, also before a repeat and
 /// before it fetches a credential.
+///
+/// # Examples
+/// ```
+/// use std::future::ready;
+/// use std::time::{Duration, Instant};
+///
+/// use leadsquared::{Admission, BoxFuture, Lane, Throttled, TurnedAway};
+///
+/// /// Admits calls for which a person waits, and no others.
+/// struct PeopleOnly;
+///
+/// impl Admission for PeopleOnly {
+///     fn admit(&self, lane: Lane, _deadline: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
+///         let turned_away = TurnedAway { retry_after: Some(Duration::from_secs(60)), source: None };
+///         Box::pin(ready(if lane == Lane::Interactive { Ok(()) } else { Err(turned_away) }))
+///     }
+///
+///     fn throttled(&self, _refusal: Throttled) -> BoxFuture<'_, ()> {
+///         Box::pin(ready(()))
+///     }
+/// }
+/// ```
 pub trait Admission: Send + Sync {
     /// Waits for a slot and returns when the call may be made.
     ///
@@ -38,9 +60,17 @@ pub trait Admission: Send + Sync {
     /// When there is no slot before the deadline. The call is then not made.
     fn admit(&self, lane: Lane, deadline: Instant) -> BoxFuture<'_, Result<(), TurnedAway>>;
 
-    /// Takes note that LeadSquared refused a call because the limit was exceeded. `limit` is the limit that its text
-    /// named.
-    fn throttled(&self, lane: Lane, limit: Option<Limit>) -> BoxFuture<'_, ()>;
+    /// Takes note that LeadSquared refused a call because the account's limit was exceeded.
+    fn throttled(&self, refusal: Throttled) -> BoxFuture<'_, ()>;
+}
+
+/// LeadSquared's refusal of a call because the account's limit was exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttled {
+    /// The lane of the call.
+    pub lane: Lane,
+    /// The limit that LeadSquared's text named.
+    pub limit: Option<RateLimit>,
 }
 
 /// There was no slot for a call in time.
@@ -63,7 +93,7 @@ impl Admission for Unlimited {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn throttled(&self, _: Lane, _: Option<Limit>) -> BoxFuture<'_, ()> {
+    fn throttled(&self, _: Throttled) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 }

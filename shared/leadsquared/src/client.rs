@@ -13,12 +13,12 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use self::credentials::{Cached, Credentials, Fetch, Issue, Renewal};
-use crate::admission::Lane;
+use crate::admission::{Lane, Throttled};
 use crate::error::{Cause, Error, ErrorKind};
 use crate::hosts::Hosts;
-use crate::options::{Called, InvalidOptions, Options};
+use crate::options::{CallReport, InvalidOptions, Options};
 use crate::values::{Attributes, Keys, SessionKey};
-use crate::wire::{Asked, Endpoint, Failed, Host, Need, Place, Repeat, Verb, judge};
+use crate::wire::{CallContext, Endpoint, Failed, Host, Need, Repeat, RequestPart, Verb, judge};
 
 /// A tenant key is valid for four hours, or less if LeadSquared has shortened it for the account. A key in its last ten
 /// minutes would make links that expire in the mailbox.
@@ -223,15 +223,16 @@ impl Client {
             Ok(()) => self.exchange(call, request, deadline, started).await,
             Err(error) => Err(error.into()),
         };
-        (options.observer)(&Called {
+        (options.observer)(&CallReport {
             endpoint: call.endpoint,
-            outcome: result.as_ref().err().map_or("Ok", |failed| failed.error.name()),
+            result: result_name(&result),
             waited: started.saturating_duration_since(asked),
             took: self.now().saturating_duration_since(started),
         });
         if let Err(Failed { error: Error::RateLimited { limit }, .. }) = &result {
             // A failure to pass this on does not change this call's outcome.
-            let _ = self.before(deadline, options.admission.throttled(self.lane, *limit)).await;
+            let _ =
+                self.before(deadline, options.admission.throttled(Throttled { lane: self.lane, limit: *limit })).await;
         }
         result
     }
@@ -251,14 +252,13 @@ impl Client {
         }
         let facts = call.endpoint.facts();
         let host = self.host(facts.host).host_str().map(|name| (facts.host, name));
-        let asked = Asked { presented: facts.presented, host, fields: &call.fields };
+        let context = CallContext { credential: facts.credential, host, fields: &call.fields };
         let result = match exchange(http, request, time).await {
-            Ok((status, body)) => judge(status, &body, &asked, &options.texts),
+            Ok((status, body)) => judge(status, &body, &context, &options.texts),
             Err(error) => Err(error.into()),
         };
         let duration_ms = u64::try_from(self.now().saturating_duration_since(started).as_millis()).unwrap_or(u64::MAX);
-        let outcome = result.as_ref().err().map_or("Ok", |failed| failed.error.name());
-        tracing::debug!(call.name = ?call.endpoint, call.outcome = outcome, duration_ms, "called LeadSquared");
+        tracing::debug!(call = call.endpoint.name(), result = result_name(&result), duration_ms, "called LeadSquared");
         result
     }
 
@@ -281,11 +281,11 @@ impl Client {
             Host::Portal => {}
         }
         for Carried { need, issue } in carried {
-            match need.place {
-                Place::Header(name) => {
+            match need.part {
+                RequestPart::Header(name) => {
                     headers.insert(name, sensitive(issue.secret.expose_secret()).ok_or(Error::FreshCredentialRefused)?);
                 }
-                Place::Query(name) => query.push((name, issue.secret.expose_secret())),
+                RequestPart::Query(name) => query.push((name, issue.secret.expose_secret())),
             }
         }
         if facts.access.takes_portal_id() {
@@ -455,6 +455,11 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// The result of a call in logs and metrics: `Ok`, or the error's name.
+fn result_name<T>(result: &Result<T, Failed>) -> &'static str {
+    result.as_ref().err().map_or("Ok", |failed| failed.error.name())
 }
 
 fn is_worth_repeating(error: &Error, repeat: Repeat) -> bool {

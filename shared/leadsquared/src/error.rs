@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::admission::{Limit, TurnedAway};
+use crate::admission::{RateLimit, TurnedAway};
 use crate::values::schema_name;
 
 /// Why a call to LeadSquared did not succeed.
@@ -45,7 +45,7 @@ pub enum Error {
     #[error("LeadSquared's rate limit is reached; wait for a full window before the next call")]
     RateLimited {
         /// The limit that was exceeded, when the text named it.
-        limit: Option<Limit>,
+        limit: Option<RateLimit>,
     },
     /// [`Admission`](crate::Admission) gave no slot in time. The call was not made.
     #[error("the call was not made")]
@@ -141,41 +141,19 @@ impl Error {
     ///         ErrorKind::Transient => "call again in a minute",
     ///         ErrorKind::Unknown => "look for the lead, then call again",
     ///         ErrorKind::Configuration => "alert the operator",
-    ///         ErrorKind::Refusal => "tell the applicant",
+    ///         ErrorKind::Refusal => "show the applicant what to change",
     ///     }
     /// }
     /// assert_eq!(next_step(&Error::OutOfTime), "call again in a minute");
     /// assert_eq!(next_step(&Error::ServerFault { status: 502 }), "look for the lead, then call again");
     /// ```
     pub fn kind(&self) -> ErrorKind {
-        match self {
-            Error::RateLimited { .. }
-            | Error::TurnedAway(_)
-            | Error::OutOfTime
-            | Error::StaleCredential
-            | Error::Unreachable(_) => ErrorKind::Transient,
-            Error::UnknownResult(_) | Error::ServerFault { .. } | Error::Undocumented { .. } => ErrorKind::Unknown,
-            Error::WrongHost { .. }
-            | Error::BadKeys
-            | Error::NotPermitted
-            | Error::FreshCredentialRefused
-            | Error::BadSender
-            | Error::MailNotDeliverable
-            | Error::NoSuchCall { .. } => ErrorKind::Configuration,
-            Error::Refused { .. }
-            | Error::Duplicate { .. }
-            | Error::LeadExists
-            | Error::UnknownAttributes(_)
-            | Error::NoSuchLead
-            | Error::NotAPortalUser
-            | Error::SessionEnded
-            | Error::BadPortalPassword => ErrorKind::Refusal,
-        }
+        self.name_and_kind().1
     }
 
-    /// Whether the same call may succeed later without a change to anything.
-    pub fn is_transient(&self) -> bool {
-        matches!(self.kind(), ErrorKind::Transient | ErrorKind::Unknown)
+    /// Whether LeadSquared refuses this call for what it contains, and will refuse it again.
+    pub fn is_refusal(&self) -> bool {
+        self.kind() == ErrorKind::Refusal
     }
 
     /// Whether the operator has to fix the settings or the account.
@@ -190,30 +168,36 @@ impl Error {
 
     /// The variant's name: a stable word for logs, metrics and alarms.
     pub fn name(&self) -> &'static str {
+        self.name_and_kind().0
+    }
+
+    /// The only table of the variants: whether a call is repeated, retried, given up or alarmed about follows from it.
+    fn name_and_kind(&self) -> (&'static str, ErrorKind) {
+        use ErrorKind::{Configuration, Refusal, Transient, Unknown};
         match self {
-            Error::Refused { .. } => "Refused",
-            Error::Duplicate { .. } => "Duplicate",
-            Error::LeadExists => "LeadExists",
-            Error::UnknownAttributes(_) => "UnknownAttributes",
-            Error::NoSuchLead => "NoSuchLead",
-            Error::NotAPortalUser => "NotAPortalUser",
-            Error::RateLimited { .. } => "RateLimited",
-            Error::TurnedAway(_) => "TurnedAway",
-            Error::OutOfTime => "OutOfTime",
-            Error::WrongHost { .. } => "WrongHost",
-            Error::BadKeys => "BadKeys",
-            Error::NotPermitted => "NotPermitted",
-            Error::StaleCredential => "StaleCredential",
-            Error::FreshCredentialRefused => "FreshCredentialRefused",
-            Error::SessionEnded => "SessionEnded",
-            Error::BadPortalPassword => "BadPortalPassword",
-            Error::BadSender => "BadSender",
-            Error::MailNotDeliverable => "MailNotDeliverable",
-            Error::NoSuchCall { .. } => "NoSuchCall",
-            Error::Unreachable(_) => "Unreachable",
-            Error::UnknownResult(_) => "UnknownResult",
-            Error::ServerFault { .. } => "ServerFault",
-            Error::Undocumented { .. } => "Undocumented",
+            Error::Refused { .. } => ("Refused", Refusal),
+            Error::Duplicate { .. } => ("Duplicate", Refusal),
+            Error::LeadExists => ("LeadExists", Refusal),
+            Error::UnknownAttributes(_) => ("UnknownAttributes", Refusal),
+            Error::NoSuchLead => ("NoSuchLead", Refusal),
+            Error::NotAPortalUser => ("NotAPortalUser", Refusal),
+            Error::SessionEnded => ("SessionEnded", Refusal),
+            Error::BadPortalPassword => ("BadPortalPassword", Refusal),
+            Error::RateLimited { .. } => ("RateLimited", Transient),
+            Error::TurnedAway(_) => ("TurnedAway", Transient),
+            Error::OutOfTime => ("OutOfTime", Transient),
+            Error::StaleCredential => ("StaleCredential", Transient),
+            Error::Unreachable(_) => ("Unreachable", Transient),
+            Error::UnknownResult(_) => ("UnknownResult", Unknown),
+            Error::ServerFault { .. } => ("ServerFault", Unknown),
+            Error::Undocumented { .. } => ("Undocumented", Unknown),
+            Error::WrongHost { .. } => ("WrongHost", Configuration),
+            Error::BadKeys => ("BadKeys", Configuration),
+            Error::NotPermitted => ("NotPermitted", Configuration),
+            Error::FreshCredentialRefused => ("FreshCredentialRefused", Configuration),
+            Error::BadSender => ("BadSender", Configuration),
+            Error::MailNotDeliverable => ("MailNotDeliverable", Configuration),
+            Error::NoSuchCall { .. } => ("NoSuchCall", Configuration),
         }
     }
 }
@@ -262,7 +246,7 @@ impl fmt::Display for DuplicateField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DuplicateField::EmailAddress => schema_name::EMAIL_ADDRESS,
-            DuplicateField::Phone => "Phone",
+            DuplicateField::Phone => schema_name::PHONE,
             DuplicateField::Other(name) => name,
             DuplicateField::Unnamed => "unique field",
         })
@@ -306,7 +290,6 @@ mod tests {
         ] {
             let name = error.name();
             assert_eq!(error.kind(), kind, "{name}");
-            assert_eq!(error.is_transient(), matches!(kind, Transient | Unknown), "{name}");
             assert!(format!("{error:?}").starts_with(name), "{name} is the variant's name");
             assert!(!format!("{error} {error:?}").contains("asha@"), "{name}");
         }

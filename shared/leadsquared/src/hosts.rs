@@ -17,6 +17,15 @@ impl Hosts {
     /// The portal's host has the same region suffix: this is inferred from
     /// <https://apidocs.leadsquared.com/portal-api/>, where it holds for every region listed. A host of this machine
     /// serves both APIs.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::Hosts;
+    ///
+    /// let hosts = Hosts::of_api_host("api-in21.leadsquared.com").unwrap();
+    /// assert_eq!(hosts.portal_api.as_str(), "https://portalapi-in21.leadsquared.com/");
+    /// assert_eq!(Hosts::of_api_host("example.com"), None);
+    /// ```
     pub fn of_api_host(host: &str) -> Option<Self> {
         let region = host.strip_prefix("api").and_then(|rest| rest.strip_suffix(".leadsquared.com"));
         if region.is_some_and(|region| region.is_empty() || region.starts_with('-')) {

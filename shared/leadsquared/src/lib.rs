@@ -11,11 +11,11 @@ pub mod tools;
 mod values;
 pub mod wire;
 
-pub use admission::{Admission, BoxFuture, Lane, Limit, TurnedAway, Unlimited};
+pub use admission::{Admission, BoxFuture, Lane, RateLimit, Throttled, TurnedAway, Unlimited};
 pub use client::Client;
 pub use error::{Cause, DuplicateField, Error, ErrorKind, HiddenText};
 pub use hosts::Hosts;
-pub use options::{Called, InvalidOptions, Options, Timeouts};
+pub use options::{CallReport, InvalidOptions, Options, Timeouts};
 pub use values::{
     ActivityId, Attributes, AutoLoginKey, CodeChallenge, CodeRecipient, EmailAddress, InvalidEmailAddress, InvalidId,
     Keys, LeadId, LoginLink, OneTimeCode, Password, PortalId, SessionKey, TemporaryPassword, UserId, date_time,

@@ -12,6 +12,23 @@ use crate::values::PortalId;
 use crate::wire::{Endpoint, Paths, Texts};
 
 /// The settings of a [`Client`](crate::Client), except the keys.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use leadsquared::{Options, Timeouts};
+///
+/// let mut options = Options::new(
+///     "https://api-in21.leadsquared.com".parse()?,
+///     "https://portalapi-in21.leadsquared.com".parse()?,
+///     "22222222-2222-4222-8222-222222222222".parse()?,
+/// );
+/// options.timeouts = Timeouts { total: Duration::from_secs(5), ..Timeouts::default() };
+/// options.observer = Arc::new(|call| println!("{} {} {:?}", call.endpoint.name(), call.result, call.took));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
@@ -34,7 +51,7 @@ pub struct Options {
     /// Decides when a call may be made. Default: [`Unlimited`].
     pub admission: Arc<dyn Admission>,
     /// Called after every request, also after a repeat and after one that fetches a credential.
-    pub observer: Arc<dyn Fn(&Called) + Send + Sync>,
+    pub observer: Arc<dyn Fn(&CallReport) + Send + Sync>,
     /// The clock.
     pub clock: Arc<dyn Fn() -> Instant + Send + Sync>,
     /// A random number from 0 to 1, for the pause before a repeat.
@@ -118,12 +135,12 @@ impl Default for Timeouts {
 /// A request that is over. It holds nothing of what was sent or answered.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Called {
+pub struct CallReport {
     /// Which call.
     pub endpoint: Endpoint,
     /// `Ok`, or the error's [name](crate::Error::name). Of those, `TurnedAway` and `OutOfTime` mean that nothing was
     /// sent.
-    pub outcome: &'static str,
+    pub result: &'static str,
     /// How long it waited for [`Admission`].
     pub waited: Duration,
     /// How long the call itself took.
@@ -147,7 +164,7 @@ pub enum InvalidOptions {
         name: &'static str,
     },
     /// A path in [`Paths`] is malformed.
-    #[error("the path of {endpoint:?} must start with a slash and contain no '?', '#' or space")]
+    #[error("the path of {} must start with a slash and contain no '?', '#' or space", .endpoint.name())]
     BadPath {
         /// The call it is for.
         endpoint: Endpoint,

@@ -38,9 +38,7 @@ fn failure(error: Error) -> MailError {
     match error {
         error if error.may_have_taken_effect() => MailError::Unknown(error),
         // The lead existed a moment ago: LeadSquared's search lags behind its writes, so a retry finds it.
-        error if error.is_transient() || error.is_configuration() || matches!(error, Error::NoSuchLead) => {
-            MailError::NotSent(error)
-        }
+        error if !error.is_refusal() || matches!(error, Error::NoSuchLead) => MailError::NotSent(error),
         Error::Refused { exception_type, .. } => MailError::Refused(exception_type),
         other => MailError::Refused(other.name().to_owned()),
     }

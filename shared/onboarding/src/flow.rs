@@ -1,5 +1,7 @@
 //! The steps of an invitation, in their order: person, mail book, lead, booking, link, mail.
 
+mod bookkeeping;
+mod event;
 mod lead;
 mod link;
 mod mail;
@@ -9,16 +11,18 @@ mod registration;
 
 use std::ops::ControlFlow;
 
+use leadsquared::schema_name::PHONE_NUMBERS;
 use leadsquared::{Password, PortalId};
 use time::OffsetDateTime;
 use url::Url;
 
+pub use bookkeeping::Bookkeeping;
+pub use event::{FlowEvent, RefusedMark};
 pub use postponed::Postponed;
 
 use self::postponed::Stop;
 use crate::{
-    Action, Claim, Crm, Invitation, Lease, Ledger, LinkMode, LinkToken, Mail, MailLimits, Marking, Outcome, Record,
-    Rejection,
+    Action, Crm, Invitation, Lease, Ledger, LinkMode, LinkToken, Mail, MailLimits, Marking, Outcome, PASSWORD, Record,
 };
 
 /// Takes invitations through their steps.
@@ -35,6 +39,8 @@ pub struct Flow<'a, C, L, M> {
     pub mail_limits: MailLimits,
     /// How leads with unproven identifiers are marked.
     pub marking: &'a Marking,
+    /// Takes note of what happened, for logs.
+    pub report: &'a dyn Fn(&FlowEvent<'_>),
 }
 
 /// The portal that applicants are invited to.
@@ -87,8 +93,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         if invitation.action == Action::Activity {
             return Err(Postponed::NotSupported);
         }
-        let (lease, now) = (&attempt.lease, attempt.now);
-        let record = match begin(self.ledger, invitation, lease, now).await? {
+        let Attempt { lease, now, .. } = attempt;
+        let books = Bookkeeping { ledger: self.ledger, invitation, lease, now, report: self.report };
+        let record = match books.claim().await? {
             ControlFlow::Continue(record) => record,
             ControlFlow::Break(outcome) => return Ok(Completion { outcome, fields_left_out: 0 }),
         };
@@ -96,11 +103,11 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let outcome = match self.invite(&mut work).await {
             Ok(outcome) | Err(Stop::Ended(outcome)) => outcome,
             Err(Stop::Postponed(postponed)) => {
-                let_go(self.ledger, invitation, lease, &work.record, now).await;
+                books.release(&work.record).await;
                 return Err(postponed);
             }
         };
-        let outcome = end(self.ledger, invitation, lease, &work.record, outcome, now).await?;
+        let outcome = books.end(&work.record, outcome).await?;
         Ok(Completion { outcome, fields_left_out: work.fields_left_out() })
     }
 
@@ -123,74 +130,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
 impl Work<'_> {
     /// The attributes that [`Completion::fields_left_out`] counts.
     fn fields_left_out(&self) -> usize {
-        let is_for_operator = |name: &&String| !["Phone", "Mobile", "password"].contains(&name.as_str());
-        self.record.left_out.iter().filter(is_for_operator).count()
-    }
-}
-
-/// Ends an invitation that has reached its horizon. It continues if its dead letter is put back.
-///
-/// It uses only the ledger, because LeadSquared may be the failing service.
-///
-/// # Errors
-/// When the ledger could not record the end.
-pub async fn give_up<L: Ledger>(
-    ledger: &L,
-    invitation: &Invitation,
-    lease: Lease,
-    now: OffsetDateTime,
-    cause: &str,
-) -> Result<Outcome, Postponed> {
-    let record = match begin(ledger, invitation, &lease, now).await? {
-        ControlFlow::Continue(record) => record,
-        ControlFlow::Break(outcome) => return Ok(outcome),
-    };
-    let outcome = if record.mailed { invited(&record) } else { Outcome::Exhausted { cause: cause.to_owned() } };
-    end(ledger, invitation, &lease, &record, outcome, now).await
-}
-
-/// Claims an invitation. Returns its record, or its outcome if nothing is left to do.
-async fn begin<L: Ledger>(
-    ledger: &L,
-    invitation: &Invitation,
-    lease: &Lease,
-    now: OffsetDateTime,
-) -> Result<ControlFlow<Outcome, Record>, Postponed> {
-    match ledger.claim(invitation, lease, now).await.map_err(Postponed::ledger)? {
-        Claim::Granted(record) => Ok(ControlFlow::Continue(record)),
-        Claim::Done => Ok(ControlFlow::Break(Outcome::AlreadyInvited)),
-        Claim::OtherPayload => Ok(ControlFlow::Break(Outcome::Rejected(Rejection::IdReused))),
-        Claim::Held => Err(Postponed::Held),
-    }
-}
-
-async fn end<L: Ledger>(
-    ledger: &L,
-    invitation: &Invitation,
-    lease: &Lease,
-    record: &Record,
-    outcome: Outcome,
-    now: OffsetDateTime,
-) -> Result<Outcome, Postponed> {
-    match ledger.end(invitation, lease, record, &outcome, now).await {
-        Ok(()) => Ok(outcome),
-        Err(error) => {
-            // Otherwise the next attempt would not know of a mail that was sent.
-            let_go(ledger, invitation, lease, record, now).await;
-            Err(Postponed::ledger(error))
-        }
-    }
-}
-
-/// Records how far an attempt came. If this fails, the next attempt waits for the lease to run out and looks the
-/// person up, so the caller reports only the error that it already has.
-async fn let_go<L: Ledger>(ledger: &L, invitation: &Invitation, lease: &Lease, record: &Record, now: OffsetDateTime) {
-    if let Err(error) = ledger.release(invitation, lease, record, now).await {
-        tracing::warn!(
-            receipt = %invitation.id,
-            error = %error,
-            "the ledger did not release the claim: the next attempt waits until it runs out, no action needed"
-        );
+        let is_for_operator = |name: &str| name != PASSWORD && !PHONE_NUMBERS.contains(&name);
+        self.record.left_out.iter().filter(|name| is_for_operator(name)).count()
     }
 }
 

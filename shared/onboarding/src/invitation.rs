@@ -575,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_invitation_is_told_by_its_place_alone() {
+    fn a_malformed_invitation_is_reported_by_its_position_only() {
         let canary = "canary@example";
         let unreadable = |line, column| Err(MalformedInvitation::Unreadable { line, column });
         assert_eq!(Invitation::decode(""), unreadable(1, 0));
@@ -595,7 +595,7 @@ mod tests {
     }
 
     #[test]
-    fn the_payload_hash_tells_payloads_apart_and_ignores_the_id() {
+    fn the_payload_hash_depends_on_the_payload_and_not_on_the_id() {
         let later = Invitation {
             id: InvitationId::of([&b"form"[..], b"2"]),
             received_at: datetime!(2027-01-01 0:00 UTC),

@@ -20,7 +20,7 @@ pub mod worker;
 
 pub use crm::Crm;
 pub use digest::digest;
-pub use flow::{Attempt, Completion, Flow, Portal, Postponed, give_up};
+pub use flow::{Attempt, Bookkeeping, Completion, Flow, FlowEvent, Portal, Postponed, RefusedMark};
 pub use invitation::{
     Action, Invitation, InvitationId, MalformedInvitation, MalformedPersonKey, PersonKey, Provenance, RuleQuestion,
     SealedPassword, Source, Whom,

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused() {
+    fn a_text_that_is_no_token_is_refused() {
         for text in ["", "a", "%00", &"A".repeat(42), &"A".repeat(44), &format!("{}=", "A".repeat(43)), &"é".repeat(43)]
         {
             assert_eq!(text.parse::<LinkToken>(), Err(MalformedLinkToken), "{text}");

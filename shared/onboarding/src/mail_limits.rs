@@ -215,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn enough_is_enough_only_for_somebody_who_was_mailed_for_sure() {
+    fn a_recent_mail_counts_only_if_it_was_certainly_sent() {
         let book = |minutes| MailBook { last_sent: Some(NOW - Duration::minutes(minutes)), ..book(&[10, 5, 1]) };
         assert_eq!(LIMITS.book(person(), &book(1439), id(9), NOW, None, NOW), Err(NoMail::Capped));
         assert_eq!(LIMITS.book(person(), &book(1440), id(9), NOW, None, NOW), Err(NoMail::CappedUnseen));
     }
 
     #[test]
-    fn a_place_of_yesterday_is_paid_for_again() {
+    fn a_mail_begun_yesterday_counts_in_todays_budget_again() {
         let midnight = datetime!(2026-01-03 00:00 UTC);
         let book =
             MailBook { begun: vec![BegunMail { at: NOW, invitation: id(1) }], begun_today: 99, ..MailBook::default() };
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_that_another_invitation_just_began_is_waited_for() {
+    fn a_mail_begun_by_another_invitation_delays_this_one() {
         let begun = |seconds| MailBook {
             begun: vec![BegunMail { at: NOW - Duration::seconds(seconds), invitation: id(1) }],
             ..MailBook::default()

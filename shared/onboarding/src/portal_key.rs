@@ -15,7 +15,7 @@ pub enum PortalKeyError {
     /// The lead could not be made a portal user, or it is unknown whether it was.
     #[error(transparent)]
     Register(Error),
-    /// Another lead has the e-mail address. Nobody gets a key to another lead's application.
+    /// Another lead has the e-mail address. A key would open that lead's application.
     #[error("LeadSquared has another lead under this lead's e-mail address: merge the two")]
     OtherLead,
 }

@@ -55,7 +55,7 @@ impl Default for Horizons {
 
 /// Why an attempt at a message failed. Its text and its name hold no personal data.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum AttemptFailure {
     /// The invocation had no time left for an attempt.
     #[error("the invocation has no time left for an attempt")]
     NoTime,
@@ -88,7 +88,7 @@ pub enum Failure {
     Postponed(#[from] Postponed),
 }
 
-impl Failure {
+impl AttemptFailure {
     /// The failure's word in metrics and dead letters.
     pub fn name(&self) -> &'static str {
         match self {
@@ -165,16 +165,16 @@ fn in_first_hour_after(day_end: Duration, random: u32) -> Duration {
 }
 
 /// The longest wait before the first repeat.
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST_BACKOFF: Duration = Duration::from_secs(10);
 
 /// The longest wait before any repeat.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 
-/// After this many deliveries, which take about a day, the waits may grow to [`LONGEST_OF_ALL`].
-const PATIENT: u32 = 200;
+/// After this many deliveries, which take about a day, the waits may grow to [`LONGEST_LATE_BACKOFF`].
+const LATE_AFTER_RECEIVES: u32 = 200;
 
 /// The longest wait from then on.
-const LONGEST_OF_ALL: Duration = Duration::from_secs(60 * 60);
+const LONGEST_LATE_BACKOFF: Duration = Duration::from_secs(60 * 60);
 
 /// How long a message waits before its next delivery: exponential, with full jitter.
 ///
@@ -183,45 +183,45 @@ const LONGEST_OF_ALL: Duration = Duration::from_secs(60 * 60);
 /// whole range, so that a thousand messages that failed together are not retried together
 /// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
 pub fn backoff(receive_count: u32, random: u32) -> Duration {
-    let doubled = FIRST.saturating_mul(1 << receive_count.saturating_sub(1).min(16));
-    let longest = doubled.min(if receive_count > PATIENT { LONGEST_OF_ALL } else { LONGEST });
+    let doubled = FIRST_BACKOFF.saturating_mul(1 << receive_count.saturating_sub(1).min(16));
+    let longest = doubled.min(if receive_count > LATE_AFTER_RECEIVES { LONGEST_LATE_BACKOFF } else { LONGEST_BACKOFF });
     part(longest, random).max(Duration::from_secs(1))
 }
 
 /// How often a message may find no call of the allowance left before its waits grow.
-const THROTTLED: u32 = 50;
+const THROTTLED_RECEIVES: u32 = 50;
 
 /// How long a message waits that found no call of the allowance left: 5 s to 20 s, however often this happens within
 /// a quarter of an hour. Then its waits grow like those of any other failure.
 pub fn after_throttling(receive_count: u32, random: u32) -> Duration {
-    match receive_count.checked_sub(THROTTLED) {
+    match receive_count.checked_sub(THROTTLED_RECEIVES) {
         None | Some(0) => Duration::from_secs(5) + part(Duration::from_secs(15), random),
         Some(further) => backoff(further, random),
     }
 }
 
 /// How often a message may find no time left in an invocation before it waits.
-const UNLUCKY: u32 = 3;
+const IMMEDIATE_RETRIES: u32 = 3;
 
 /// How long a message waits for which an invocation had no time left. The first times it does not wait, because the
 /// messages before it in its batch took the time. If it happens again, the function's time-out is too short for any
 /// message, and without a wait all deliveries would be used up within minutes.
 pub fn after_no_time(receive_count: u32, random: u32) -> Duration {
-    match receive_count.checked_sub(UNLUCKY) {
+    match receive_count.checked_sub(IMMEDIATE_RETRIES) {
         None | Some(0) => Duration::ZERO,
         Some(further) => backoff(further, random),
     }
 }
 
 /// SQS moves a message to the dead letters at least this long before it would delete it.
-const MARGIN: Duration = Duration::from_secs(2 * 60 * 60);
+const DELETION_MARGIN: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// How long a message waits whose dead letter cannot be written: so short that its deliveries are used up before SQS
 /// deletes it. Then SQS itself moves it to the dead letters, which needs neither the function's role nor its settings.
 pub fn before_retention_ends(receive_count: u32, age: Duration) -> Duration {
     let deliveries = (MAX_RECEIVES + 1).saturating_sub(receive_count).max(1);
-    let left = RETENTION.saturating_sub(MARGIN).saturating_sub(age);
-    (left / deliveries).clamp(Duration::from_secs(1), LONGEST_OF_ALL)
+    let left = RETENTION.saturating_sub(DELETION_MARGIN).saturating_sub(age);
+    (left / deliveries).clamp(Duration::from_secs(1), LONGEST_LATE_BACKOFF)
 }
 
 /// The estimated age of a message of which only the number of deliveries is known: the sum of the usual waits.
@@ -248,7 +248,8 @@ mod tests {
             source: Error::TurnedAway(TurnedAway { retry_after: Some(retry_after), source: None }),
         };
         let (hour, now) = (Duration::from_secs(60 * 60), OffsetDateTime::UNIX_EPOCH);
-        let used_up = |until_next_day| Failure::DayUsedUp { until_next_day, postponed: turned_away(until_next_day) };
+        let used_up =
+            |until_next_day| AttemptFailure::DayUsedUp { until_next_day, postponed: turned_away(until_next_day) };
         // However often it was tried before.
         for receive_count in [1, 500] {
             assert_eq!(used_up(hour * 5).wait(receive_count, now, &|| 0), hour * 5);
@@ -258,7 +259,7 @@ mod tests {
         let horizons = Horizons::default();
         assert_eq!((used_up(hour).name(), used_up(hour).horizon(&horizons)), ("DayUsedUp", OPERATOR_HORIZON));
 
-        let busy = Failure::from(turned_away(hour));
+        let busy = AttemptFailure::from(turned_away(hour));
         assert_eq!(busy.wait(1, now, &|| 0), Duration::from_secs(5));
         assert_eq!((busy.name(), busy.horizon(&horizons)), ("TurnedAway", RETRY_HORIZON));
     }
@@ -285,8 +286,8 @@ mod tests {
     fn the_range_doubles_up_to_a_quarter_of_an_hour() {
         let longest: Vec<u64> = (0..=10).map(|count| backoff(count, u32::MAX).as_secs()).collect();
         assert_eq!(longest, [10, 10, 20, 40, 80, 160, 320, 640, 900, 900, 900]);
-        assert_eq!([backoff(200, u32::MAX), backoff(201, u32::MAX)], [LONGEST, LONGEST_OF_ALL]);
-        assert_eq!(backoff(u32::MAX, u32::MAX), LONGEST_OF_ALL);
+        assert_eq!([backoff(200, u32::MAX), backoff(201, u32::MAX)], [LONGEST_BACKOFF, LONGEST_LATE_BACKOFF]);
+        assert_eq!(backoff(u32::MAX, u32::MAX), LONGEST_LATE_BACKOFF);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use leadsquared::Attributes;
-use leadsquared::schema_name::{EMAIL_ADDRESS, PORTAL_CONFIRM_PASSWORD, PORTAL_PASSWORD, PROSPECT_ID, SEARCH_BY};
+use leadsquared::schema_name::{
+    EMAIL_ADDRESS, PHONE_NUMBERS, PORTAL_CONFIRM_PASSWORD, PORTAL_PASSWORD, PROSPECT_ID, SEARCH_BY,
+};
 
 use crate::digest::digest;
 
@@ -145,8 +147,7 @@ impl Marking {
     }
 
     fn is_identifier(&self, name: &str, value: &str) -> bool {
-        let always = ["Phone", "Mobile"];
-        let mut named = always.into_iter().chain(self.identifiers.iter().map(String::as_str));
+        let mut named = PHONE_NUMBERS.into_iter().chain(self.identifiers.iter().map(String::as_str));
         named.any(|identifier| identifier.eq_ignore_ascii_case(name)) || is_international_number(value)
     }
 }
@@ -188,7 +189,7 @@ mod tests {
         let mark = Unproven::new(true).proving(["Phone"]);
         assert!(mark.allows("Phone") && !mark.allows("Mobile") && !mark.allows(PASSWORD));
         assert!(mark.proving([PASSWORD]).allows(PASSWORD));
-        assert!(Unproven::new(false).allows(PASSWORD), "a random password was typed by nobody");
+        assert!(Unproven::new(false).allows(PASSWORD), "a random password is not a typed one");
     }
 
     #[test]
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_unreadable() {
+    fn another_text_is_an_unreadable_mark() {
         for text in [
             "",
             "yes",

@@ -1,7 +1,8 @@
 //! The handling of one delivered message: decode it, check the time, open the password, run the flow; then the
 //! message is done, is retried, or becomes a dead letter.
 
-mod report;
+mod batch;
+mod event;
 mod services;
 
 use std::time::Duration;
@@ -10,14 +11,15 @@ use leadsquared::{Error, Password};
 use time::OffsetDateTime;
 use uuid::{Builder, Uuid};
 
-pub use report::Report;
+pub use batch::handle_in_order;
+pub use event::WorkerEvent;
 pub use services::{SealedPasswordError, Services, Unavailable};
 
-use crate::retry::{Failure, Horizons, LAST_RECEIVE, backoff, before_retention_ends};
+use crate::retry::{AttemptFailure, Horizons, LAST_RECEIVE, backoff, before_retention_ends};
 use crate::{
-    Action, Attempt, Completion, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger, LinkMode, LinkToken,
-    MailLimits, MalformedInvitation, Marking, Outcome, PASSWORD_BYTES, Postponed, Provenance, Rejection, Whom,
-    generated_password, give_up,
+    Action, Attempt, Bookkeeping, Completion, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger,
+    LinkMode, LinkToken, MailLimits, MalformedInvitation, Marking, Outcome, PASSWORD_BYTES, Postponed, Provenance,
+    Rejection, Whom, generated_password,
 };
 
 /// An attempt needs at least this much time; with less left in the invocation, none begins.
@@ -87,10 +89,12 @@ impl<S: Services> Worker<'_, S> {
         let invitation = match Invitation::decode(delivery.body) {
             Ok(invitation) => invitation,
             Err(MalformedInvitation::NewerVersion(version)) => {
-                return self.after_failure(delivery, unread(delivery), Failure::NewerVersion(version), deadline).await;
+                return self
+                    .after_failure(delivery, unread(delivery), AttemptFailure::NewerVersion(version), deadline)
+                    .await;
             }
             Err(error) => {
-                self.services.report(&Report::Malformed(&error));
+                self.services.report(&WorkerEvent::Malformed(&error));
                 let reason = DeadLetterReason { class: "malformed", cause: error.to_string(), receipt: None };
                 return self.dead_letter(delivery, &reason).await;
             }
@@ -98,7 +102,7 @@ impl<S: Services> Worker<'_, S> {
         let subject = Subject::Invitation(&invitation);
         let attempt = match deadline - self.services.now() >= MIN_ATTEMPT_TIME {
             true => self.attempt(&invitation, delivery, deadline).await,
-            false => Err(Failure::NoTime),
+            false => Err(AttemptFailure::NoTime),
         };
         match attempt {
             Ok(completion) => self.end(delivery, subject, completion).await,
@@ -108,7 +112,7 @@ impl<S: Services> Worker<'_, S> {
 
     /// Decides on a delivery whose handling panicked. Does as little as possible, because it may panic again.
     pub async fn after_panic(&self, delivery: &Delivery<'_>) -> Disposition {
-        self.after_failure(delivery, unread(delivery), Failure::Panicked, self.services.now()).await
+        self.after_failure(delivery, unread(delivery), AttemptFailure::Panicked, self.services.now()).await
     }
 
     /// Takes an invitation through the flow. If LeadSquared refuses the keys and new ones are stored, it runs the flow
@@ -118,34 +122,34 @@ impl<S: Services> Worker<'_, S> {
         invitation: &Invitation,
         delivery: &Delivery<'_>,
         deadline: OffsetDateTime,
-    ) -> Result<Completion, Failure> {
+    ) -> Result<Completion, AttemptFailure> {
         let chosen_password = self.chosen_password(invitation).await?;
         let run =
             async |access: &S::Access| self.run(access, invitation, delivery, chosen_password.as_ref(), deadline).await;
-        let access = self.services.access().await.map_err(Failure::NoKeys)?;
+        let access = self.services.access().await.map_err(AttemptFailure::NoKeys)?;
         let refused = match run(&access).await {
             Err(failure) if matches!(failure.leadsquared(), Some(Error::BadKeys)) => failure,
             other => return other,
         };
-        match self.services.access_after_refusal(&access).await.map_err(Failure::NoKeys)? {
+        match self.services.access_after_refusal(&access).await.map_err(AttemptFailure::NoKeys)? {
             Some(renewed) => run(&renewed).await,
             None => Err(refused),
         }
     }
 
     /// The password that the applicant chose, if there is one and it may be used.
-    async fn chosen_password(&self, invitation: &Invitation) -> Result<Option<Password>, Failure> {
+    async fn chosen_password(&self, invitation: &Invitation) -> Result<Option<Password>, AttemptFailure> {
         let Some(sealed) = &invitation.password else { return Ok(None) };
         if invitation.provenance == Provenance::Public {
-            self.services.report(&Report::PasswordDiscarded(invitation.id));
+            self.services.report(&WorkerEvent::PasswordDiscarded(invitation.id));
             return Ok(None);
         }
         match self.services.open_password(invitation.id, sealed).await {
             Ok(password) => Ok(Some(password)),
-            Err(SealedPasswordError::Unavailable(unavailable)) => Err(Failure::NoPassword(unavailable)),
+            Err(SealedPasswordError::Unavailable(unavailable)) => Err(AttemptFailure::NoPassword(unavailable)),
             Err(SealedPasswordError::Unusable(error)) => {
                 // The link still signs the applicant in, and the portal lets them choose another password.
-                self.services.report(&Report::PasswordLost { receipt: invitation.id, error: &*error });
+                self.services.report(&WorkerEvent::PasswordLost { receipt: invitation.id, error: &*error });
                 Ok(None)
             }
         }
@@ -158,7 +162,7 @@ impl<S: Services> Worker<'_, S> {
         delivery: &Delivery<'_>,
         chosen_password: Option<&Password>,
         deadline: OffsetDateTime,
-    ) -> Result<Completion, Failure> {
+    ) -> Result<Completion, AttemptFailure> {
         let now = self.services.now();
         let time_left = Duration::try_from(deadline - now).unwrap_or_default().saturating_sub(RECORD_TIME);
         let crm = self.services.crm(access, time_left);
@@ -169,6 +173,7 @@ impl<S: Services> Worker<'_, S> {
             link: self.link,
             mail_limits: self.mail_limits,
             marking: self.marking,
+            report: &|event| self.services.report(&WorkerEvent::Flow(event)),
         };
         let attempt = Attempt {
             now,
@@ -181,21 +186,21 @@ impl<S: Services> Worker<'_, S> {
     }
 
     /// Decides on the message after a postponed step.
-    fn failure(&self, postponed: Postponed) -> Failure {
+    fn failure(&self, postponed: Postponed) -> AttemptFailure {
         let until_next_day = match postponed.leadsquared() {
             Some(Error::TurnedAway(turned_away)) => self.services.until_next_day(turned_away),
             _ => None,
         };
         match (&postponed, until_next_day) {
-            (_, Some(until_next_day)) => Failure::DayUsedUp { until_next_day, postponed },
+            (_, Some(until_next_day)) => AttemptFailure::DayUsedUp { until_next_day, postponed },
             (Postponed::Ledger(error), _)
                 if error
                     .downcast_ref::<<S::Ledger as Ledger>::Error>()
                     .is_some_and(|error| self.services.is_ledger_broken(error)) =>
             {
-                Failure::BrokenLedger(postponed)
+                AttemptFailure::BrokenLedger(postponed)
             }
-            _ => Failure::Postponed(postponed),
+            _ => AttemptFailure::Postponed(postponed),
         }
     }
 
@@ -206,7 +211,7 @@ impl<S: Services> Worker<'_, S> {
         &self,
         delivery: &Delivery<'_>,
         subject: Subject<'_>,
-        failure: Failure,
+        failure: AttemptFailure,
         deadline: OffsetDateTime,
     ) -> Disposition {
         let (receipt, age) = (subject.receipt(), delivery.age.unwrap_or_default());
@@ -215,18 +220,23 @@ impl<S: Services> Worker<'_, S> {
         let is_retried = is_young && delivery.receive_count < LAST_RECEIVE;
         let retry_in =
             is_retried.then(|| failure.wait(delivery.receive_count, self.services.now(), &|| self.random_number()));
-        self.services.report(&Report::Failed { receipt, failure: &failure, needs_operator, age, retry_in });
+        self.services.report(&WorkerEvent::Failed { receipt, failure: &failure, needs_operator, age, retry_in });
         if let Some(wait) = retry_in {
             return Disposition::RetryAfter(wait);
         }
         let outcome = match (subject, &failure) {
             // No time is left to ask the ledger, or no step was begun.
-            (_, Failure::NoTime) | (Subject::Unread(_), _) => exhausted(&failure),
+            (_, AttemptFailure::NoTime) | (Subject::Unread(_), _) => exhausted(&failure),
             (Subject::Invitation(invitation), _) => {
-                let (lease, now) = (self.lease(delivery, deadline), self.services.now());
-                let given_up = give_up(self.services.ledger(), invitation, lease, now, failure.name()).await;
-                given_up.unwrap_or_else(|error| {
-                    self.services.report(&Report::NotRecorded { receipt, error: &error });
+                let books = Bookkeeping {
+                    ledger: self.services.ledger(),
+                    invitation,
+                    lease: self.lease(delivery, deadline),
+                    now: self.services.now(),
+                    report: &|event| self.services.report(&WorkerEvent::Flow(event)),
+                };
+                books.give_up(failure.name()).await.unwrap_or_else(|error| {
+                    self.services.report(&WorkerEvent::NotRecorded { receipt, error: &error });
                     exhausted(&failure)
                 })
             }
@@ -246,7 +256,7 @@ impl<S: Services> Worker<'_, S> {
             }
         }
         let invitation = subject.invitation();
-        self.services.report(&Report::Ended { invitation, receipt, completion: &completion, is_dead_letter });
+        self.services.report(&WorkerEvent::Ended { invitation, receipt, completion: &completion, is_dead_letter });
         Disposition::Done
     }
 
@@ -259,7 +269,7 @@ impl<S: Services> Worker<'_, S> {
             true => before_retention_ends(delivery.receive_count, age),
             false => backoff(delivery.receive_count, self.random_number()),
         };
-        self.services.report(&Report::DeadLetterFailed { error: &error, needs_operator, age, retry_in });
+        self.services.report(&WorkerEvent::DeadLetterFailed { error: &error, needs_operator, age, retry_in });
         Disposition::RetryAfter(retry_in)
     }
 
@@ -309,7 +319,7 @@ fn unread(delivery: &Delivery<'_>) -> Subject<'static> {
     Subject::Unread(InvitationId::of_message(delivery.body))
 }
 
-fn exhausted(failure: &Failure) -> Outcome {
+fn exhausted(failure: &AttemptFailure) -> Outcome {
     Outcome::Exhausted { cause: failure.name().to_owned() }
 }
 

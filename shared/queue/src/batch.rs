@@ -1,17 +1,16 @@
 //! Handles the records of one SQS batch one after another, and reports to Lambda which of them it must not delete.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt;
 use onboarding::retry::{AFTER_PANIC, usual_age};
-use onboarding::worker::Disposition;
+use onboarding::worker::{Disposition, handle_in_order};
 
 /// One delivery of a message.
 #[derive(Clone, Copy)]
-pub struct Delivery<'a> {
+pub struct MessageDelivery<'a> {
     /// The message's id in the queue.
     pub message_id: &'a str,
     /// The message's text.
@@ -33,55 +32,44 @@ pub struct Delivery<'a> {
 /// The messages of a batch that are delivered again, each with its wait.
 #[derive(Default)]
 pub struct Retries<'a> {
-    pub(crate) messages: Vec<(Delivery<'a>, Duration)>,
+    pub(crate) messages: Vec<(MessageDelivery<'a>, Duration)>,
     /// Whether one of them has no id. Lambda can then only be asked to deliver the whole batch again.
     pub(crate) whole_batch: bool,
 }
 
-/// Passes the records of a batch to `handle` one after another.
-///
-/// If a record is to be retried, the later records of its group are retried with it, without being handled: a FIFO
-/// queue must not deliver them out of order. Other groups are not affected.
+/// Passes the records of a batch to `handle` in the order of [`handle_in_order`].
 ///
 /// A panic in `handle` is a bug, and costs only the record that caused it one delivery. `panicked` then decides about
 /// that record. It should do less than `handle` does: if it panics too, the record is retried.
 pub async fn each_record<'a>(
     event: &'a SqsEvent,
-    handle: impl AsyncFn(Delivery<'a>) -> Disposition,
-    panicked: impl AsyncFn(Delivery<'a>) -> Disposition,
+    handle: impl AsyncFn(MessageDelivery<'a>) -> Disposition,
+    panicked: impl AsyncFn(MessageDelivery<'a>) -> Disposition,
 ) -> Retries<'a> {
+    let deliveries = event.records.iter().map(MessageDelivery::of);
+    let group = |delivery: MessageDelivery<'a>| Some(delivery.group).filter(|group| !group.is_empty());
+    let handle = async |delivery| match AssertUnwindSafe(handle(delivery)).catch_unwind().await {
+        Ok(disposition) => disposition,
+        Err(_) => {
+            tracing::error!(
+                message.id = delivery.message_id,
+                cause = "Panicked",
+                "handling a message panicked: it is retried; the others of its batch continue; report this bug"
+            );
+            let decided = AssertUnwindSafe(panicked(delivery)).catch_unwind().await;
+            decided.unwrap_or(Disposition::RetryAfter(AFTER_PANIC))
+        }
+    };
     let mut retries = Retries::default();
-    let mut held_up: HashMap<&str, Duration> = HashMap::new();
-    for record in &event.records {
-        let delivery = Delivery::of(record);
-        let id = delivery.message_id;
-        let disposition = match held_up.get(delivery.group) {
-            Some(wait) => Disposition::RetryAfter(*wait),
-            None => match AssertUnwindSafe(handle(delivery)).catch_unwind().await {
-                Ok(disposition) => disposition,
-                Err(_) => {
-                    tracing::error!(
-                        message.id = id,
-                        cause = "Panicked",
-                        "handling a message panicked: it is retried; the others of its batch continue; report this bug"
-                    );
-                    let decided = AssertUnwindSafe(panicked(delivery)).catch_unwind().await;
-                    decided.unwrap_or(Disposition::RetryAfter(AFTER_PANIC))
-                }
-            },
-        };
-        if let Disposition::RetryAfter(wait) = disposition {
-            if id.is_empty() {
-                tracing::error!(
-                    "a record to be retried has no message id: the whole batch is retried; check what calls the function"
-                );
-                retries.whole_batch = true;
-            } else {
-                retries.messages.push((delivery, wait));
-            }
-            if !delivery.group.is_empty() {
-                held_up.insert(delivery.group, wait);
-            }
+    for (delivery, disposition) in handle_in_order(deliveries, group, handle).await {
+        let Disposition::RetryAfter(wait) = disposition else { continue };
+        if delivery.message_id.is_empty() {
+            tracing::error!(
+                "a record to be retried has no message id: the whole batch is retried; check what calls the function"
+            );
+            retries.whole_batch = true;
+        } else {
+            retries.messages.push((delivery, wait));
         }
     }
     retries
@@ -90,7 +78,7 @@ pub async fn each_record<'a>(
 /// How far the queue's clock may be ahead of this one. A time further in the future is wrong and is ignored.
 const MOST_CLOCK_DIFFERENCE: Duration = Duration::from_secs(60 * 60);
 
-impl<'a> Delivery<'a> {
+impl<'a> MessageDelivery<'a> {
     /// A delivery of a message that did not come from this queue, such as another system's event. It forms a group of
     /// its own. The id must be letters, digits and punctuation
     /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>).
@@ -178,7 +166,7 @@ mod tests {
         let mut event = SqsEvent::default();
         event.records = records;
         let handled = RefCell::new(Vec::new());
-        let handle = async |delivery: Delivery<'_>| {
+        let handle = async |delivery: MessageDelivery<'_>| {
             handled.borrow_mut().push(format!("{} {}", delivery.body, delivery.receive_count));
             match delivery.body {
                 "good" => Disposition::Done,
@@ -186,7 +174,7 @@ mod tests {
                 other => panic!("{other}"),
             }
         };
-        let panicked = async |delivery: Delivery<'_>| match delivery.body {
+        let panicked = async |delivery: MessageDelivery<'_>| match delivery.body {
             "oops" => Disposition::RetryAfter(Duration::from_secs(9)),
             "oops at last" => Disposition::Done,
             other => panic!("{other} again"),
@@ -233,7 +221,7 @@ mod tests {
             let mut message = SqsMessage::default();
             let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             message.attributes = attributes.collect();
-            Delivery::of(&message).age(now)
+            MessageDelivery::of(&message).age(now)
         };
         const SENT: &str = "SentTimestamp";
         const FIRST: &str = "ApproximateFirstReceiveTimestamp";

@@ -15,7 +15,7 @@ use onboarding::worker::DeadLetterReason;
 use onboarding::{Invitation, InvitationId};
 use telemetry::Metric;
 
-use crate::{Delivery, Retries};
+use crate::{MessageDelivery, Retries};
 
 /// The FIFO queue of invitations.
 #[derive(Clone, Debug)]
@@ -174,7 +174,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// When the dead letter is possibly not stored. The caller must then have the message delivered again.
-    pub async fn send(&self, delivery: &Delivery<'_>, reason: &DeadLetterReason) -> Result<(), QueueError> {
+    pub async fn send(&self, delivery: &MessageDelivery<'_>, reason: &DeadLetterReason) -> Result<(), QueueError> {
         let attribute = |data_type: &str, value: &str| {
             let value = MessageAttributeValue::builder().data_type(data_type).string_value(value).build();
             value.expect("the data type, its one required field, is set")

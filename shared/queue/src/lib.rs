@@ -3,5 +3,5 @@
 mod batch;
 mod invitations;
 
-pub use batch::{Delivery, Retries, each_record};
+pub use batch::{MessageDelivery, Retries, each_record};
 pub use invitations::{DeadLetters, Invitations, QueueError};

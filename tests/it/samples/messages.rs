@@ -11,7 +11,7 @@ use onboarding::{
     Action, Invitation, InvitationId, Outcome, Provenance, Rejection, RuleQuestion, SealedPassword, Source, Whom,
     worker::DeadLetterReason,
 };
-use queue::{DeadLetters, Delivery, Invitations};
+use queue::{DeadLetters, Invitations, MessageDelivery};
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, macros::datetime};
 
@@ -245,7 +245,7 @@ async fn a_dead_letter_is_its_sample() {
         let id = InvitationId::of([&b"message"[..], name.as_bytes()]).to_string();
         let group = receipt.map_or(id.clone(), |_| written()[0].1.person().as_str().to_owned());
         let sent_at = Some(UNIX_EPOCH + Duration::from_secs(AT.unix_timestamp().unsigned_abs()));
-        let delivery = Delivery {
+        let delivery = MessageDelivery {
             message_id: &id,
             body: &body,
             receive_count: 3,

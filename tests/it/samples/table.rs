@@ -16,15 +16,15 @@ use aws_sdk_dynamodb::{
 use call_allowance::{AllowanceRules, AllowanceSettings, CallSchedule, SharedSchedule, SlotDecision, SlotRequest};
 use intake::{DailyBudget, HoldOverCap, Intake, IntakeDecision, IntakeLimits, Submission, Submitter};
 use leadsquared::portal::Session;
-use leadsquared::{Attributes, Lane, LeadId, Limit};
+use leadsquared::{Attributes, Lane, LeadId, RateLimit};
 use ledger::{
     BelongsTo, Bound, Held, HeldDecision, HeldMessage, HeldWaiting, ItemType, Ledger, Link, Mark, Owner, Places,
     Registered, Standing, Taken, Waiting,
 };
 use onboarding::{
-    Action, BegunMail, Booking, Claim, Ended, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _,
-    LinkToken, MailBook, MarkSent, Outcome, PersonKey, Pointer, Record, Rejection, SealedPassword, Source, Suppression,
-    Whom, give_up,
+    Action, BegunMail, Booking, Bookkeeping, Claim, Ended, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease,
+    Ledger as _, LinkToken, MailBook, MarkSent, Outcome, PersonKey, Pointer, Record, Rejection, SealedPassword, Source,
+    Suppression, Whom,
 };
 use queue::Invitations;
 use throttle::{Decision, Network, ThrottleKey};
@@ -187,7 +187,9 @@ async fn invitations_that_end_otherwise(desk: &mut Desk) {
     ledger.claim(&of_a_lead(), &lease(), NOW).await.unwrap();
     desk.keeps("invitation/of-a-lead").await;
     desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
-    give_up(&ledger, &of_a_lead(), lease(), NOW, "LeadSquared timed out").await.unwrap_err();
+    let invitation = of_a_lead();
+    let books = Bookkeeping { ledger: &ledger, invitation: &invitation, lease: lease(), now: NOW, report: &|_| () };
+    books.give_up("LeadSquared timed out").await.unwrap_err();
     let doubtful = Record {
         in_doubt: true,
         unresolved_mails: 1,
@@ -197,7 +199,7 @@ async fn invitations_that_end_otherwise(desk: &mut Desk) {
     };
     ledger.release(&of_a_lead(), &lease(), &doubtful, NOW).await.unwrap();
     desk.keeps("invitation/in-doubt").await;
-    give_up(&ledger, &of_a_lead(), lease(), NOW, "LeadSquared timed out").await.unwrap();
+    books.give_up("LeadSquared timed out").await.unwrap();
     desk.keeps("invitation/exhausted").await;
     desk.keeps_at("count/exhausted", "count#2026-11-22#exhausted").await;
     // The invitation was put back from the dead letters.
@@ -470,7 +472,7 @@ async fn an_interrupted_count(desk: &mut Desk) {
 }
 
 fn line(desk: &Desk) -> SharedSchedule<Ledger> {
-    let settings = AllowanceSettings::new(Limit { calls: 25, window: Wait::from_secs(5) });
+    let settings = AllowanceSettings::new(RateLimit { calls: 25, window: Wait::from_secs(5) });
     SharedSchedule::new(desk.ledger.clone(), AllowanceRules::new(settings).unwrap())
 }
 
@@ -487,7 +489,7 @@ async fn the_call_allowance(desk: &mut Desk) {
         line.book(ask(Lane::Interactive)).await.unwrap();
     }
     desk.keeps("allowance/with-reserve").await;
-    line.back_off(NOW, Some(Limit { calls: 5, window: Wait::from_secs(5) })).await.unwrap();
+    line.back_off(NOW, Some(RateLimit { calls: 5, window: Wait::from_secs(5) })).await.unwrap();
     desk.keeps("allowance/slower").await;
 }
 

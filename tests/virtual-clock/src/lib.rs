@@ -104,6 +104,11 @@ impl VirtualClock {
         self.start + since_start
     }
 
+    /// Moves the time forward, for a test that has no tasks to run and decides itself how time passes.
+    pub fn advance(&self, by: Duration) {
+        self.state().now += by;
+    }
+
     /// Waits for `duration`, counted from the first poll. Must be awaited in a task of [`run`](Self::run) or
     /// [`run_until`](Self::run_until).
     pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {

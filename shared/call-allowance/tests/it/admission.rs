@@ -9,7 +9,7 @@ use call_allowance::{
     ScheduleError, SlotDecision, SlotRequest, until_next_day,
 };
 use futures::executor::block_on;
-use leadsquared::{Admission, Lane, Limit, TurnedAway};
+use leadsquared::{Admission, Lane, RateLimit, Throttled, TurnedAway};
 use time::OffsetDateTime;
 use virtual_clock::VirtualClock;
 
@@ -75,7 +75,8 @@ fn after_a_rate_limit_refusal_every_call_waits_for_a_window() {
     run(async |true_time, clock| {
         let allowance = Allowance::with_clock(InProcess::new(rules()), clock);
         admit(&allowance, true_time, Lane::Background, LONG).await.unwrap();
-        allowance.throttled(Lane::Background, Some(Limit { calls: 5, window: Duration::from_secs(5) })).await;
+        let limit = Some(RateLimit { calls: 5, window: Duration::from_secs(5) });
+        allowance.throttled(Throttled { lane: Lane::Background, limit }).await;
         admit(&allowance, true_time, Lane::Interactive, LONG).await.unwrap();
         assert_eq!(true_time.now(), Duration::from_secs(5));
         admit(&allowance, true_time, Lane::Background, LONG).await.unwrap();
@@ -144,7 +145,7 @@ impl CallSchedule for Slow {
         answer
     }
 
-    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<RateLimit>) -> Result<(), ScheduleError> {
         self.line.back_off(now, limit).await
     }
 }
@@ -175,7 +176,7 @@ impl CallSchedule for Unreachable {
         Err(ScheduleError::Unavailable { cause: "not reached".to_owned() })
     }
 
-    async fn back_off(&self, _: OffsetDateTime, _: Option<Limit>) -> Result<(), ScheduleError> {
+    async fn back_off(&self, _: OffsetDateTime, _: Option<RateLimit>) -> Result<(), ScheduleError> {
         pending().await
     }
 }

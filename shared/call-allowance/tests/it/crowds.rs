@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use call_allowance::{Allowance, AllowanceRules, AllowanceSettings, CallSchedule, SlotDecision, SlotRequest};
-use leadsquared::{Admission, Lane, Limit};
+use leadsquared::{Admission, Lane, RateLimit};
 use virtual_clock::{Chance, Task, VirtualClock};
 
 use crate::in_process::Handle;
@@ -48,7 +48,7 @@ impl Crowd {
 
 #[derive(Clone, Debug)]
 struct Scene {
-    limit: Limit,
+    limit: RateLimit,
     crowds: Vec<Crowd>,
     /// The number of workers. Each makes one call after another, as fast as it can.
     workers: usize,
@@ -74,7 +74,7 @@ struct Seen {
 
 impl Scene {
     fn new(calls: u32, crowd: Crowd, workers: usize) -> Self {
-        let limit = Limit { calls, window: Duration::from_secs(5) };
+        let limit = RateLimit { calls, window: Duration::from_secs(5) };
         Self { limit, crowds: vec![crowd], workers, call: 300, rest: 0, sign_ins: None, seconds: 300, seed: 7 }
     }
 

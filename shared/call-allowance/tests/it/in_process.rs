@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use call_allowance::{AllowanceRules, CallSchedule, InProcess, ScheduleError, SlotDecision, SlotRequest};
 use futures::executor::block_on;
-use leadsquared::Limit;
+use leadsquared::RateLimit;
 use time::OffsetDateTime;
 
 use crate::suite;
@@ -28,7 +28,7 @@ impl CallSchedule for Handle {
         self.0.book(ask).await
     }
 
-    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<RateLimit>) -> Result<(), ScheduleError> {
         self.0.back_off(now, limit).await
     }
 }

@@ -11,7 +11,7 @@ use call_allowance::{
     Allowance, AllowanceRules, AllowanceSettings, CallSchedule, ScheduleError, SlotDecision, SlotRequest,
 };
 use futures::future::{Either, select};
-use leadsquared::{Admission, Lane, Limit};
+use leadsquared::{Admission, Lane, RateLimit, Throttled};
 use proptest::prelude::*;
 use time::OffsetDateTime;
 use virtual_clock::{Chance, Task, VirtualClock};
@@ -120,7 +120,7 @@ impl<L: CallSchedule> CallSchedule for Remote<L> {
         answer
     }
 
-    async fn back_off(&self, now: OffsetDateTime, limit: Option<Limit>) -> Result<(), ScheduleError> {
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<RateLimit>) -> Result<(), ScheduleError> {
         self.line.back_off(now, limit).await
     }
 }
@@ -176,8 +176,9 @@ impl World {
                     true_time.sleep(transit).await;
                     if chance.in_a_thousand(10 * self.complaints) {
                         let calls = 10 + u32::try_from(chance.below(20)).unwrap();
-                        let limit = Limit { calls, window: self.rules.settings().limit.window };
-                        allowance.throttled(worker.lane, chance.in_a_thousand(500).then_some(limit)).await;
+                        let limit = RateLimit { calls, window: self.rules.settings().limit.window };
+                        let limit = chance.in_a_thousand(500).then_some(limit);
+                        allowance.throttled(Throttled { lane: worker.lane, limit }).await;
                     }
                 }
                 Err(turned_away) => {
@@ -213,7 +214,7 @@ prop_compose! {
         complaints in 0_u64..3,
         seed in any::<u64>(),
     ) -> World {
-        let limit = Limit { calls: calls.max(100_u32.div_ceil(share.into())), window: Duration::from_secs(seconds) };
+        let limit = RateLimit { calls: calls.max(100_u32.div_ceil(share.into())), window: Duration::from_secs(seconds) };
         let settings = AllowanceSettings { share, ..AllowanceSettings::new(limit) };
         let workers = workers.into_iter().map(|(waits, clock, rest, dies)| Worker {
             lane: if waits { Lane::Interactive } else { Lane::Background },
@@ -337,7 +338,7 @@ impl CallSchedule for Bucket {
     }
 
     async fn book(&self, ask: SlotRequest) -> Result<SlotDecision, ScheduleError> {
-        let Limit { calls, window } = self.rules.settings().limit;
+        let RateLimit { calls, window } = self.rules.settings().limit;
         let rate = f64::from(calls) / window.as_secs_f64();
         let mut state = self.state.lock().unwrap();
         let (tokens, since) = *state;
@@ -350,7 +351,7 @@ impl CallSchedule for Bucket {
         Ok(SlotDecision::Granted { slot: ask.now })
     }
 
-    async fn back_off(&self, _: OffsetDateTime, _: Option<Limit>) -> Result<(), ScheduleError> {
+    async fn back_off(&self, _: OffsetDateTime, _: Option<RateLimit>) -> Result<(), ScheduleError> {
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use call_allowance::{AllowanceRules, AllowanceSettings, CallSchedule, SlotDecision, SlotRequest};
 use futures::future::join_all;
-use leadsquared::{Lane, Limit};
+use leadsquared::{Lane, RateLimit};
 use time::OffsetDateTime;
 
 /// Noon of a day.
@@ -18,7 +18,7 @@ pub(crate) const NOON: OffsetDateTime =
 const INTERVAL: Duration = Duration::from_millis(217);
 
 pub(crate) fn settings() -> AllowanceSettings {
-    AllowanceSettings::new(Limit { calls: 25, window: Duration::from_secs(5) })
+    AllowanceSettings::new(RateLimit { calls: 25, window: Duration::from_secs(5) })
 }
 
 pub(crate) fn rules() -> AllowanceRules {
@@ -214,14 +214,14 @@ pub(crate) async fn a_slower_limit_applies_for_an_hour<L: CallSchedule>(
     const HOUR: i64 = 3_600_000;
     let workers = lines(rules(), 2).await;
     assert_eq!(person(&workers[1], 0).await, slot(0));
-    let slower = Limit { calls: 5, window: Duration::from_secs(5) };
+    let slower = RateLimit { calls: 5, window: Duration::from_secs(5) };
     workers[0].back_off(at(0), Some(slower)).await.unwrap();
     // It also applies to a worker that has last seen a busy, unchanged schedule.
     assert_eq!(person(&workers[1], 100).await, slot(5_000));
     assert_eq!(person(&workers[0], 4_000).await, slot(6_085));
     assert_eq!(person(&workers[1], 4_000).await, slot(7_170));
     // A faster limit in the meantime does not cancel it.
-    workers[1].back_off(at(4_000), Some(Limit { calls: 10, ..slower })).await.unwrap();
+    workers[1].back_off(at(4_000), Some(RateLimit { calls: 10, ..slower })).await.unwrap();
     assert_eq!(person(&workers[0], HOUR + 3_999).await, slot(HOUR + 3_999));
     assert_eq!(person(&workers[0], HOUR + 3_999).await, slot(HOUR + 3_999 + 1_085));
     assert_eq!(person(&workers[0], HOUR + 4_000).await, slot(HOUR + 3_999 + 2 * 1_085));
@@ -232,8 +232,8 @@ pub(crate) async fn a_limit_that_is_not_slower_changes_nothing<L: CallSchedule>(
     lines: &impl AsyncFn(AllowanceRules, usize) -> Vec<L>,
 ) {
     let line = one(lines).await;
-    line.back_off(at(0), Some(Limit { calls: 100, window: Duration::from_secs(5) })).await.unwrap();
-    line.back_off(at(0), Some(Limit { calls: 9_000, window: Duration::from_secs(86_400) })).await.unwrap();
+    line.back_off(at(0), Some(RateLimit { calls: 100, window: Duration::from_secs(5) })).await.unwrap();
+    line.back_off(at(0), Some(RateLimit { calls: 9_000, window: Duration::from_secs(86_400) })).await.unwrap();
     assert_eq!(person(&line, 1_000).await, slot(5_000));
     assert_eq!(person(&line, 1_000).await, slot(5_217));
 }
@@ -349,7 +349,7 @@ pub(crate) async fn a_clock_that_is_hours_ahead_does_not_stop_other_callers_for_
     const HOURS: i64 = 100 * 3_600_000;
     let workers = lines(AllowanceRules::new(AllowanceSettings { daily: Some(5), ..settings() }).unwrap(), 2).await;
     assert_eq!(person(&workers[0], HOURS).await, slot(HOURS));
-    workers[0].back_off(at(HOURS), Some(Limit { calls: 1, window: Duration::from_secs(60) })).await.unwrap();
+    workers[0].back_off(at(HOURS), Some(RateLimit { calls: 1, window: Duration::from_secs(60) })).await.unwrap();
     // The schedule starts again a full window later, because the calls before are unknown. The slower limit applies for
     // an hour.
     assert_eq!(person(&workers[1], 0).await, slot(5_000));

@@ -1,4 +1,4 @@
-//! Any answer whatsoever is decided without a panic, and no decision prints what the answer said.
+//! Every answer is decided without a panic, and no decision prints what the answer said.
 //!
 //! ```sh
 //! cargo install cargo-fuzz

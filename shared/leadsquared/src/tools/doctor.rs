@@ -4,10 +4,10 @@ use std::fmt;
 
 use url::Url;
 
-use crate::admission::Limit;
+use crate::admission::RateLimit;
 use crate::client::Client;
 use crate::crm::{Content, EmailToLead, LeadField, Recipient, Sender, User};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::hosts::is_loopback;
 use crate::values::{EmailAddress, schema_name};
 use crate::wire::Endpoint;
@@ -20,7 +20,7 @@ pub struct Wanted {
     /// The sender of mails to leads, if there are going to be any.
     pub sender: Option<Sender>,
     /// The most calls that are going to be made.
-    pub allowance: Option<Limit>,
+    pub allowance: Option<RateLimit>,
 }
 
 /// A lead field that is going to be written.
@@ -170,7 +170,7 @@ impl fmt::Display for Finding {
 /// # });
 /// ```
 pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
-    let mut limit = None;
+    let mut limit_refusal = None;
     let mut findings = Vec::new();
     let mut find = |subject, verdict| findings.push(Finding { subject, verdict });
 
@@ -189,7 +189,7 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
             Ok(_) => client.registration_token().await.map(drop),
             Err(error) => Err(error),
         };
-        note_limit(&mut limit, portal.as_ref().err());
+        limit_refusal = LimitRefusal::of(portal.as_ref().err()).or(limit_refusal);
         find(
             Subject::Portal,
             match portal {
@@ -202,7 +202,7 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
             },
         );
         let tenant_key = client.tenant_auth_key().await.map(drop);
-        note_limit(&mut limit, tenant_key.as_ref().err());
+        limit_refusal = LimitRefusal::of(tenant_key.as_ref().err()).or(limit_refusal);
         find(Subject::AutoLogin, login_links(tenant_key));
     } else {
         let what = "the keys' user is not an administrator, and portal calls work for no other role".to_owned();
@@ -214,7 +214,7 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
     }
 
     let fields = client.lead_fields().await;
-    note_limit(&mut limit, fields.as_ref().err());
+    limit_refusal = LimitRefusal::of(fields.as_ref().err()).or(limit_refusal);
     find(
         Subject::Fields,
         match fields {
@@ -224,14 +224,14 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
     );
     let verdict = match &wanted.sender {
         Some(from) => {
-            let refusal = refusal_of_a_mail_to_nobody(&client, from).await;
-            note_limit(&mut limit, refusal.as_ref());
+            let refusal = refusal_of_a_test_mail(&client, from).await;
+            limit_refusal = LimitRefusal::of(refusal.as_ref()).or(limit_refusal);
             sender(refusal)
         }
-        None => Verdict::Unknown("nobody was named that mails would be from".to_owned()),
+        None => Verdict::Unknown("no sender of mails was named".to_owned()),
     };
     find(Subject::Sender, verdict);
-    find(Subject::Allowance, allowance(limit, wanted.allowance));
+    find(Subject::Allowance, allowance(limit_refusal, wanted.allowance));
     findings
 }
 
@@ -254,7 +254,9 @@ fn without_user(error: &Error, wanted: &Wanted) -> Vec<Finding> {
         Error::WrongHost { .. } | Error::NoSuchCall { .. } => {
             (Subject::Region, verdict_of(error, Endpoint::AuthenticateUser))
         }
-        Error::RateLimited { limit } => (Subject::Allowance, allowance(Some(*limit), wanted.allowance)),
+        Error::RateLimited { limit } => {
+            (Subject::Allowance, allowance(Some(LimitRefusal { named: *limit }), wanted.allowance))
+        }
         error => (Subject::Keys, verdict_of(error, Endpoint::AuthenticateUser)),
     };
     let why = match error {
@@ -309,11 +311,14 @@ fn login_links(tenant_key: Result<(), Error>) -> Verdict {
 /// Why LeadSquared refuses a mail to a lead that does not exist. It checks the sender first, then the lead: nothing is
 /// sent. No call finds a user by address (<https://apidocs.leadsquared.com/send-an-email-to-a-lead/>; a live account
 /// showed the order).
-async fn refusal_of_a_mail_to_nobody(client: &Client, sender: &Sender) -> Option<Error> {
+async fn refusal_of_a_test_mail(client: &Client, sender: &Sender) -> Option<Error> {
     // No real address has this ending: https://www.rfc-editor.org/rfc/rfc2606#section-2.
-    let nobody: EmailAddress = "no-lead@nowhere.invalid".parse().expect("it has the form of an address");
-    let content = Content::Html { html: "<p>Nobody gets this.</p>".to_owned(), text: "Nobody gets this.".to_owned() };
-    let mut mail = EmailToLead::new(Recipient::LeadEmail(nobody), "Nobody gets this", content);
+    let no_lead: EmailAddress = "no-lead@nowhere.invalid".parse().expect("it has the form of an address");
+    let content = Content::Html {
+        html: "<p>A test without a recipient.</p>".to_owned(),
+        text: "A test without a recipient.".to_owned(),
+    };
+    let mut mail = EmailToLead::new(Recipient::LeadEmail(no_lead), "A test without a recipient", content);
     mail.sender = sender.clone();
     client.send_email_to_lead(&mail).await.err()
 }
@@ -323,7 +328,7 @@ fn sender(refusal: Option<Error>) -> Verdict {
         Some(Error::NoSuchLead) => Verdict::Good("it is a user of the account".to_owned()),
         Some(Error::BadSender) => Verdict::Wrong {
             what: "it is no active user of the account".to_owned(),
-            fix: "name the address that a LeadSquared user signs in with, or nobody to send as the keys' own user"
+            fix: "name the address that a LeadSquared user signs in with, or none to send as the keys' own user"
                 .to_owned(),
         },
         Some(Error::MailNotDeliverable) => Verdict::Wrong {
@@ -331,7 +336,7 @@ fn sender(refusal: Option<Error>) -> Verdict {
             fix: "look at its mail credits and its sending domain".to_owned(),
         },
         Some(error) => verdict_of(&error, Endpoint::SendEmailToLead),
-        None => Verdict::Unknown("LeadSquared did not mind a mail to nobody".to_owned()),
+        None => Verdict::Unknown("LeadSquared accepted a mail to an address without a lead".to_owned()),
     }
 }
 
@@ -421,24 +426,40 @@ fn misfit(field: &LeadField, content: &FieldContent) -> Option<String> {
     })
 }
 
+/// A call that LeadSquared refused because the account's limit was reached.
+#[derive(Clone, Copy)]
+struct LimitRefusal {
+    /// The limit, if the refusal named it.
+    named: Option<RateLimit>,
+}
+
+impl LimitRefusal {
+    fn of(error: Option<&Error>) -> Option<Self> {
+        match error {
+            Some(Error::RateLimited { limit }) => Some(Self { named: *limit }),
+            _ => None,
+        }
+    }
+}
+
 /// Compares the limit with the wanted allowance. LeadSquared shows the limit only in a refusal. A limit that other
 /// programs reached is no fault of the settings, unless it happens often.
-fn allowance(seen: Option<Option<Limit>>, wanted: Option<Limit>) -> Verdict {
-    let rate = |limit: Limit| f64::from(limit.calls) / limit.window.as_secs_f64();
-    let refused = |limit: Option<Limit>| match limit {
-        Some(Limit { calls, window }) => {
+fn allowance(refusal: Option<LimitRefusal>, wanted: Option<RateLimit>) -> Verdict {
+    let rate = |limit: RateLimit| f64::from(limit.calls) / limit.window.as_secs_f64();
+    let refused = |refusal: LimitRefusal| match refusal.named {
+        Some(RateLimit { calls, window }) => {
             format!("calls were refused by the account's limit of {calls} in {} s", window.as_secs())
         }
         None => "calls were refused by the account's limit".to_owned(),
     };
-    match (seen, wanted) {
-        (Some(Some(limit)), Some(wanted)) if rate(wanted) > rate(limit) => {
-            Verdict::Wrong { what: refused(Some(limit)), fix: "set the allowance to no more than that".to_owned() }
+    match (refusal, wanted) {
+        (Some(refusal), Some(wanted)) if refusal.named.is_some_and(|limit| rate(wanted) > rate(limit)) => {
+            Verdict::Wrong { what: refused(refusal), fix: "set the allowance to no more than that".to_owned() }
         }
-        (Some(limit), _) => Verdict::Unknown(format!(
+        (Some(refusal), _) => Verdict::Unknown(format!(
             "{}, which others use as well; if that happens often, set the allowance lower, so that other programs and \
              LeadSquared's users find room beside it",
-            refused(limit)
+            refused(refusal)
         )),
         (None, Some(wanted)) => Verdict::Unknown(format!(
             "no call was refused; LeadSquared shows the limit only when it is exceeded, so check that the plan permits {} calls in {} s",
@@ -451,17 +472,13 @@ fn allowance(seen: Option<Option<Limit>>, wanted: Option<Limit>) -> Verdict {
     }
 }
 
-fn note_limit(limit: &mut Option<Option<Limit>>, error: Option<&Error>) {
-    if let Some(Error::RateLimited { limit: named }) = error {
-        *limit = Some(*named);
-    }
-}
-
 fn verdict_of(error: &Error, endpoint: Endpoint) -> Verdict {
-    if error.is_transient() {
-        return Verdict::Unknown(format!("{error}; ask again in a minute"));
+    match error.kind() {
+        ErrorKind::Transient | ErrorKind::Unknown => Verdict::Unknown(format!("{error}; ask again in a minute")),
+        ErrorKind::Configuration | ErrorKind::Refusal => {
+            Verdict::Wrong { what: error.to_string(), fix: format!("see {}", endpoint.page()) }
+        }
     }
-    Verdict::Wrong { what: error.to_string(), fix: format!("see {}", endpoint.page()) }
 }
 
 #[cfg(test)]
@@ -495,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_asked_whether_it_takes_what_is_going_to_be_written() {
+    fn a_field_is_checked_for_the_content_it_will_hold() {
         let choice =
             |choices: &[&str]| FieldContent::Choice(choices.iter().map(|choice| (*choice).to_owned()).collect());
         let text = r#"{"SchemaName":"mx_A","DataType":"Text","MaxLength":"50"}"#;
@@ -538,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_is_judged_by_what_is_said_of_a_mail_to_nobody() {
+    fn a_mail_without_a_recipient_shows_whether_the_sender_is_accepted() {
         let is_wrong = |refusal| matches!(sender(refusal), Verdict::Wrong { .. });
         assert!(matches!(sender(Some(Error::NoSuchLead)), Verdict::Good(_)));
         assert!(is_wrong(Some(Error::BadSender)) && is_wrong(Some(Error::MailNotDeliverable)));
@@ -546,13 +563,14 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_was_met_is_set_against_the_one_that_is_wanted() {
-        let limit = |calls| Limit { calls, window: Duration::from_secs(5) };
+    fn the_limit_in_a_refusal_is_compared_with_the_wanted_one() {
+        let limit = |calls| RateLimit { calls, window: Duration::from_secs(5) };
         let is_wrong = |verdict| matches!(verdict, Verdict::Wrong { .. });
         assert!(!is_wrong(allowance(None, Some(limit(25)))));
         assert!(!is_wrong(allowance(None, None)));
-        assert!(is_wrong(allowance(Some(Some(limit(10))), Some(limit(25)))));
-        assert!(!is_wrong(allowance(Some(Some(limit(10))), Some(limit(10)))), "others were there as well");
-        assert!(!is_wrong(allowance(Some(None), Some(limit(10)))));
+        let refusal = |named| Some(LimitRefusal { named });
+        assert!(is_wrong(allowance(refusal(Some(limit(10))), Some(limit(25)))));
+        assert!(!is_wrong(allowance(refusal(Some(limit(10))), Some(limit(10)))), "others were there as well");
+        assert!(!is_wrong(allowance(refusal(None), Some(limit(10)))));
     }
 }

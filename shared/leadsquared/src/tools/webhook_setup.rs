@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_made_and_what_is_there_is_kept() {
+    fn missing_webhooks_are_created_and_existing_ones_kept() {
         let setup = setup("ab12", &["lead-create", "activity-create=201", "lead-field-change=ProspectStage"]);
         assert_eq!(
             lines(&setup.steps(Vec::new())),

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_none() {
+    fn a_text_that_is_no_time_is_refused() {
         for text in [
             "",
             "2026-01-02",

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_mail_can_be_sent_to_is_refused() {
+    fn an_address_that_cannot_receive_mail_is_refused() {
         let long = format!("{}@example.test", "a".repeat(250));
         for text in [
             "",
@@ -118,7 +118,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_is_already_normal(text in ".{0,40}|[A-Za-z.+]{1,8}@[A-Za-z-]{1,8}\\.[A-Za-z]{2,4}") {
+        fn an_accepted_address_is_normalised(text in ".{0,40}|[A-Za-z.+]{1,8}@[A-Za-z-]{1,8}\\.[A-Za-z]{2,4}") {
             if let Ok(address) = text.parse::<EmailAddress>() {
                 prop_assert_eq!(address.expose().parse::<EmailAddress>(), Ok(address.clone()));
             }

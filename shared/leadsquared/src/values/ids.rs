@@ -59,6 +59,16 @@ macro_rules! id {
 
 id! {
     /// A lead's id: `ProspectID` in the core API, `LeadId` in the portal API.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::{InvalidId, LeadId};
+    ///
+    /// let lead: LeadId = "AAAAAAAA-1111-4111-8111-111111111111".parse()?;
+    /// assert_eq!(lead.to_string(), "aaaaaaaa-1111-4111-8111-111111111111");
+    /// assert_eq!("4711".parse::<LeadId>(), Err(InvalidId));
+    /// # Ok::<(), InvalidId>(())
+    /// ```
     LeadId
 }
 

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_number_is_refused() {
+    fn a_text_that_is_no_phone_number_is_refused() {
         for text in ["", "123", "asha@example.test", "+91", "+91-90000", "+999-9000000001", "90000000010000000"] {
             assert_eq!(Phone::parse(text, INDIA), Err(InvalidPhone), "{text}");
         }
@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_is_already_normal(text in ".{0,24}|\\+?[0-9 ()-]{5,18}") {
+        fn an_accepted_address_is_normalised(text in ".{0,24}|\\+?[0-9 ()-]{5,18}") {
             if let Ok(phone) = Phone::parse(&text, INDIA) {
                 prop_assert_eq!(phone.expose().parse::<Phone>(), Ok(phone.clone()));
             }

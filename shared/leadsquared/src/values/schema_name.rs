@@ -2,6 +2,14 @@
 //!
 //! An account's own fields have names that begin with `mx_`. `Client::lead_fields` lists both kinds
 //! (<https://apidocs.leadsquared.com/meta-data/>).
+//!
+//! # Examples
+//! ```
+//! use leadsquared::{Attributes, schema_name};
+//!
+//! let fields = Attributes::new().with(schema_name::FIRST_NAME, "Asha").with("mx_City", "Pune");
+//! assert_eq!(fields.value(schema_name::FIRST_NAME), Some("Asha"));
+//! ```
 
 /// The lead's id, a GUID.
 pub const PROSPECT_ID: &str = "ProspectID";
@@ -17,6 +25,8 @@ pub const EMAIL_ADDRESS: &str = "EmailAddress";
 pub const PHONE: &str = "Phone";
 /// The second phone number.
 pub const MOBILE: &str = "Mobile";
+/// The phone number fields that every account has.
+pub const PHONE_NUMBERS: [&str; 2] = [PHONE, MOBILE];
 /// Where the lead came from.
 pub const SOURCE: &str = "Source";
 /// Free text.

@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize, Serializer};
 ///
 /// See <https://apidocs.leadsquared.com/authentication/>. The access key usually contains a `$`, which shells and
 /// `.env` files expand unless it is quoted: check a key without one.
+///
+/// # Examples
+/// ```
+/// use leadsquared::Keys;
+///
+/// let keys = Keys { access_key: "u$r0123456789abcdef".into(), secret_key: "fedcba9876543210".into() };
+/// assert!(!format!("{keys:?}").contains("0123456789abcdef"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Keys {
     /// "AccessKey" in LeadSquared's settings.
@@ -52,6 +60,15 @@ macro_rules! secret {
 
 secret! {
     /// A portal user's password. LeadSquared documents no policy for it: the portal's own settings decide.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::Password;
+    ///
+    /// let password = Password::from("Example@Pass1");
+    /// assert_eq!(format!("{password:?}"), "Password(hidden)");
+    /// assert_eq!(password.expose(), "Example@Pass1");
+    /// ```
     Password
 }
 

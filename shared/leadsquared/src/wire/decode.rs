@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::endpoint::{Host, Presented};
-use crate::admission::Limit;
+use super::endpoint::{CredentialKind, Host};
+use crate::admission::RateLimit;
 use crate::error::{DuplicateField, Error, HiddenText};
 
 /// Texts that identify an answer of LeadSquared where no type is documented.
@@ -73,21 +73,26 @@ impl Default for Texts {
 /// # Examples
 /// ```
 /// use leadsquared::Error;
-/// use leadsquared::wire::{Presented, Texts, decode};
+/// use leadsquared::wire::{CredentialKind, Texts, decode};
 ///
 /// // LeadSquared reports a missing lead under HTTP 500, which says "try again" in most other APIs.
 /// let body = br#"{"Status": "Error", "ExceptionType": "MXException", "ExceptionMessage": "Lead does not exist"}"#;
-/// let answer = decode::<String>(500, body, Presented::Keys, &Texts::default());
+/// let answer = decode::<String>(500, body, CredentialKind::Keys, &Texts::default());
 /// assert!(matches!(answer, Err(Error::NoSuchLead)));
 /// ```
-pub fn decode<T: DeserializeOwned>(status: u16, body: &[u8], presented: Presented, texts: &Texts) -> Result<T, Error> {
-    let asked = Asked { presented, host: None, fields: &[] };
-    judge(status, body, &asked, texts).map_err(|failed| failed.error)
+pub fn decode<T: DeserializeOwned>(
+    status: u16,
+    body: &[u8],
+    credential: CredentialKind,
+    texts: &Texts,
+) -> Result<T, Error> {
+    let context = CallContext { credential, host: None, fields: &[] };
+    judge(status, body, &context, texts).map_err(|failed| failed.error)
 }
 
 /// The parts of a call that decide what its answer means.
-pub(crate) struct Asked<'a> {
-    pub(crate) presented: Presented,
+pub(crate) struct CallContext<'a> {
+    pub(crate) credential: CredentialKind,
     /// The host that answers: which of the two, and its name.
     pub(crate) host: Option<(Host, &'a str)>,
     /// The schema names of the lead fields that were sent.
@@ -112,7 +117,7 @@ impl From<Error> for Failed {
 pub(crate) fn judge<T: DeserializeOwned>(
     status: u16,
     body: &[u8],
-    asked: &Asked<'_>,
+    context: &CallContext<'_>,
     texts: &Texts,
 ) -> Result<T, Failed> {
     // .NET starts UTF-8 with a byte order mark, which JSON does not allow.
@@ -129,23 +134,23 @@ pub(crate) fn judge<T: DeserializeOwned>(
         Err(_) => Envelope::default(),
     };
     if !is_success || envelope.is_failure() {
-        return Err(failure(status, body, &envelope, asked, texts));
+        return Err(failure(status, body, &envelope, context, texts));
     }
     serde_json::from_slice(body).map_err(undocumented)
 }
 
-fn failure(status: u16, body: &[u8], envelope: &Envelope, asked: &Asked<'_>, texts: &Texts) -> Failed {
+fn failure(status: u16, body: &[u8], envelope: &Envelope, context: &CallContext<'_>, texts: &Texts) -> Failed {
     let message =
         envelope.message().unwrap_or_else(|| String::from_utf8_lossy(&body[..body.len().min(4096)]).into_owned());
     let exception_type = envelope.exception_type();
     let error = if is_rate_limit(status, &exception_type, &message, texts) {
         Error::RateLimited { limit: limit_in(&message) }
     } else if status == 401 {
-        return unauthorized(&message, asked, texts);
-    } else if let Some(failed) = failure_by_text(&exception_type, &message, asked.presented, texts) {
+        return unauthorized(&message, context, texts);
+    } else if let Some(failed) = failure_by_text(&exception_type, &message, context.credential, texts) {
         return failed;
     } else {
-        failure_by_type(status, exception_type, message, envelope, asked.fields)
+        failure_by_type(status, exception_type, message, envelope, context.fields)
     };
     error.into()
 }
@@ -158,24 +163,24 @@ fn is_rate_limit(status: u16, exception_type: &str, message: &str, texts: &Texts
         || is_untyped && contains_any(message, &texts.rate_limited)
 }
 
-fn unauthorized(message: &str, asked: &Asked<'_>, texts: &Texts) -> Failed {
-    if let Some(right_host) = right_host(message, asked.host) {
+fn unauthorized(message: &str, context: &CallContext<'_>, texts: &Texts) -> Failed {
+    if let Some(right_host) = right_host(message, context.host) {
         return Error::WrongHost { right_host }.into();
     }
-    match asked.presented {
-        Presented::Keys => Error::BadKeys.into(),
-        Presented::Derived => Error::StaleCredential.into(),
-        Presented::Password | Presented::Session if contains_any(message, &texts.bad_portal_password) => {
+    match context.credential {
+        CredentialKind::Keys => Error::BadKeys.into(),
+        CredentialKind::Derived => Error::StaleCredential.into(),
+        CredentialKind::Password | CredentialKind::Session if contains_any(message, &texts.bad_portal_password) => {
             Error::BadPortalPassword.into()
         }
-        Presented::Password if contains_any(message, &texts.stale_credential) => Error::StaleCredential.into(),
-        Presented::Password => Failed { error: Error::BadPortalPassword, unclear: true },
-        Presented::Session => Failed { error: Error::SessionEnded, unclear: true },
+        CredentialKind::Password if contains_any(message, &texts.stale_credential) => Error::StaleCredential.into(),
+        CredentialKind::Password => Failed { error: Error::BadPortalPassword, unclear: true },
+        CredentialKind::Session => Failed { error: Error::SessionEnded, unclear: true },
     }
 }
 
 /// The error that the text names. The types of the portal's errors are documented nowhere: only the text is left.
-fn failure_by_text(exception_type: &str, message: &str, presented: Presented, texts: &Texts) -> Option<Failed> {
+fn failure_by_text(exception_type: &str, message: &str, credential: CredentialKind, texts: &Texts) -> Option<Failed> {
     let says = |any_of: &[String]| contains_any(message, any_of);
     match exception_type {
         // Each of these has one meaning, and its text quotes what was sent, which may be anything.
@@ -196,12 +201,14 @@ fn failure_by_text(exception_type: &str, message: &str, presented: Presented, te
         }
         _ => {}
     }
-    let error = match presented {
+    let error = match credential {
         _ if says(&texts.lead_exists) => Error::LeadExists,
         _ if says(&texts.not_a_portal_user) => Error::NotAPortalUser,
-        Presented::Password | Presented::Session if says(&texts.bad_portal_password) => Error::BadPortalPassword,
-        Presented::Derived | Presented::Password if says(&texts.stale_credential) => Error::StaleCredential,
-        Presented::Session if says(&texts.stale_credential) => {
+        CredentialKind::Password | CredentialKind::Session if says(&texts.bad_portal_password) => {
+            Error::BadPortalPassword
+        }
+        CredentialKind::Derived | CredentialKind::Password if says(&texts.stale_credential) => Error::StaleCredential,
+        CredentialKind::Session if says(&texts.stale_credential) => {
             return Some(Failed { error: Error::SessionEnded, unclear: true });
         }
         _ if says(&texts.no_such_lead) => Error::NoSuchLead,
@@ -292,19 +299,19 @@ fn contains_any(message: &str, texts: &[String]) -> bool {
 }
 
 /// The `25` and `5` of "API calls exceeded the limit of 25 in 5 second(s)".
-fn limit_in(message: &str) -> Option<Limit> {
+fn limit_in(message: &str) -> Option<RateLimit> {
     let (_, rest) = message.split_once("limit of ")?;
     let (calls, rest) = rest.split_once(" in ")?;
     let (seconds, _) = rest.split_once(' ')?;
     let (calls, seconds) = (calls.trim().parse().ok()?, seconds.trim().parse().ok()?);
     // Zero calls, or a period of zero seconds, is no limit.
-    (calls > 0 && seconds > 0).then(|| Limit { calls, window: Duration::from_secs(seconds) })
+    (calls > 0 && seconds > 0).then(|| RateLimit { calls, window: Duration::from_secs(seconds) })
 }
 
 /// The host that a text names instead of the one that was asked. LeadSquared may name the core API's host in an answer
 /// of the portal API: only the region counts.
-fn right_host(message: &str, asked: Option<(Host, &str)>) -> Option<String> {
-    let Some((host, name)) = asked else { return api_hosts_in(message).next() };
+fn right_host(message: &str, answering: Option<(Host, &str)>) -> Option<String> {
+    let Some((host, name)) = answering else { return api_hosts_in(message).next() };
     let counterpart = |named: String| {
         let core = named.strip_prefix("portal").unwrap_or(&named);
         match host {
@@ -382,8 +389,8 @@ mod tests {
 
     use super::*;
 
-    fn outcome(status: u16, body: &str, presented: Presented) -> String {
-        match decode::<Value>(status, body.as_bytes(), presented, &Texts::default()) {
+    fn outcome(status: u16, body: &str, credential: CredentialKind) -> String {
+        match decode::<Value>(status, body.as_bytes(), credential, &Texts::default()) {
             Ok(value) => value.to_string(),
             Err(error) => error.name().to_owned(),
         }
@@ -394,15 +401,15 @@ mod tests {
     }
 
     #[test]
-    fn a_401_is_about_what_was_presented() {
-        for (presented, expected) in [
-            (Presented::Keys, "BadKeys"),
-            (Presented::Derived, "StaleCredential"),
-            (Presented::Password, "BadPortalPassword"),
-            (Presented::Session, "SessionEnded"),
+    fn a_401_is_about_the_credentials_of_the_call() {
+        for (credential, expected) in [
+            (CredentialKind::Keys, "BadKeys"),
+            (CredentialKind::Derived, "StaleCredential"),
+            (CredentialKind::Password, "BadPortalPassword"),
+            (CredentialKind::Session, "SessionEnded"),
         ] {
-            assert_eq!(outcome(401, "", presented), expected);
-            assert_eq!(outcome(401, "use portalapi-in21.leadsquared.com.", presented), "WrongHost");
+            assert_eq!(outcome(401, "", credential), expected);
+            assert_eq!(outcome(401, "use portalapi-in21.leadsquared.com.", credential), "WrongHost");
         }
     }
 
@@ -434,88 +441,91 @@ mod tests {
     }
 
     #[test]
-    fn a_401_that_names_the_host_it_comes_from_is_about_what_was_presented() {
+    fn a_401_that_names_its_own_host_is_about_the_credentials_of_the_call() {
         let body = refusal("MXUnAuthorizedAccessException", "denied by portalapi-in21.leadsquared.com");
         let host = Some((Host::Portal, "portalapi-in21.leadsquared.com"));
-        for (presented, expected) in [
-            (Presented::Keys, "BadKeys"),
-            (Presented::Derived, "StaleCredential"),
-            (Presented::Password, "BadPortalPassword"),
-            (Presented::Session, "SessionEnded"),
+        for (credential, expected) in [
+            (CredentialKind::Keys, "BadKeys"),
+            (CredentialKind::Derived, "StaleCredential"),
+            (CredentialKind::Password, "BadPortalPassword"),
+            (CredentialKind::Session, "SessionEnded"),
         ] {
-            let asked = Asked { presented, host, fields: &[] };
-            let failed = judge::<Value>(401, body.as_bytes(), &asked, &Texts::default()).unwrap_err();
+            let context = CallContext { credential, host, fields: &[] };
+            let failed = judge::<Value>(401, body.as_bytes(), &context, &Texts::default()).unwrap_err();
             assert_eq!(failed.error.name(), expected);
         }
     }
 
     #[test]
-    fn a_401_is_clear_where_its_text_says_whose_secret_is_wrong() {
-        let judged = |presented, message| {
-            let asked = Asked { presented, host: None, fields: &[] };
+    fn a_401_is_clear_if_its_text_names_the_wrong_secret() {
+        let judged = |credential, message| {
+            let context = CallContext { credential, host: None, fields: &[] };
             let body = refusal("MXUnAuthorizedAccessException", message);
-            let failed = judge::<Value>(401, body.as_bytes(), &asked, &Texts::default()).unwrap_err();
+            let failed = judge::<Value>(401, body.as_bytes(), &context, &Texts::default()).unwrap_err();
             (failed.error.name(), failed.unclear)
         };
-        assert_eq!(judged(Presented::Session, "Invalid username or password."), ("BadPortalPassword", false));
-        assert_eq!(judged(Presented::Session, "Invalid or expired auth key."), ("SessionEnded", true));
-        assert_eq!(judged(Presented::Password, "Invalid username or password."), ("BadPortalPassword", false));
-        assert_eq!(judged(Presented::Password, "Invalid or expired OTP."), ("BadPortalPassword", false));
-        assert_eq!(judged(Presented::Password, "Invalid or expired auth key."), ("StaleCredential", false));
-        assert_eq!(judged(Presented::Password, "Unauthorized"), ("BadPortalPassword", true));
+        assert_eq!(judged(CredentialKind::Session, "Invalid username or password."), ("BadPortalPassword", false));
+        assert_eq!(judged(CredentialKind::Session, "Invalid or expired auth key."), ("SessionEnded", true));
+        assert_eq!(judged(CredentialKind::Password, "Invalid username or password."), ("BadPortalPassword", false));
+        assert_eq!(judged(CredentialKind::Password, "Invalid or expired OTP."), ("BadPortalPassword", false));
+        assert_eq!(judged(CredentialKind::Password, "Invalid or expired auth key."), ("StaleCredential", false));
+        assert_eq!(judged(CredentialKind::Password, "Unauthorized"), ("BadPortalPassword", true));
     }
 
     #[test]
     fn a_stale_credential_need_not_come_as_a_401() {
-        for (presented, expected) in [
-            (Presented::Keys, "Refused"),
-            (Presented::Derived, "StaleCredential"),
-            (Presented::Password, "StaleCredential"),
-            (Presented::Session, "SessionEnded"),
+        for (credential, expected) in [
+            (CredentialKind::Keys, "Refused"),
+            (CredentialKind::Derived, "StaleCredential"),
+            (CredentialKind::Password, "StaleCredential"),
+            (CredentialKind::Session, "SessionEnded"),
         ] {
             for message in ["Invalid auth key", "Auth key has expired"] {
-                assert_eq!(outcome(500, &refusal("MXException", message), presented), expected, "{message}");
+                assert_eq!(outcome(500, &refusal("MXException", message), credential), expected, "{message}");
             }
         }
     }
 
     #[test]
-    fn a_type_that_says_it_all_goes_before_the_text() {
+    fn an_unambiguous_type_goes_before_the_text() {
         let long = "FirstName exceeded the limit of 100 characters";
-        assert_eq!(outcome(500, &refusal("MXInvalidInputException", long), Presented::Derived), "Refused");
+        assert_eq!(outcome(500, &refusal("MXInvalidInputException", long), CredentialKind::Derived), "Refused");
         let limit = "API calls exceeded the limit of 25 in 5 second(s)";
-        assert_eq!(outcome(500, &refusal("", limit), Presented::Derived), "RateLimited");
-        assert_eq!(outcome(500, &refusal("MXInvalidInputException", limit), Presented::Derived), "Refused");
+        assert_eq!(outcome(500, &refusal("", limit), CredentialKind::Derived), "RateLimited");
+        assert_eq!(outcome(500, &refusal("MXInvalidInputException", limit), CredentialKind::Derived), "Refused");
         for quoted in ["User already exists", "Lead does not exist", "not a portal user", "Invalid token"] {
             let message = format!("'{quoted}' is no option");
             let body = refusal("MXInvalidEntityReferenceException", &message);
-            assert_eq!(outcome(500, &body, Presented::Derived), "Refused", "{quoted}");
+            assert_eq!(outcome(500, &body, CredentialKind::Derived), "Refused", "{quoted}");
             let message = format!("Duplicate entry '{quoted}' for key 'mx_Motto'");
-            assert_eq!(outcome(500, &refusal("MXDuplicateEntryException", &message), Presented::Derived), "Duplicate");
+            assert_eq!(
+                outcome(500, &refusal("MXDuplicateEntryException", &message), CredentialKind::Derived),
+                "Duplicate"
+            );
         }
     }
 
     #[test]
-    fn an_error_without_a_type_is_the_applications_under_500_and_a_gateways_without_an_envelope() {
+    fn an_error_without_a_type_is_a_refusal_only_under_500_with_an_envelope() {
         let body = r#"{"Status":"Error","ExceptionMessage":"Password does not meet the policy"}"#;
-        assert_eq!(outcome(500, body, Presented::Derived), "Refused");
-        assert_eq!(outcome(503, body, Presented::Derived), "ServerFault");
-        assert_eq!(outcome(500, r#"{"message":"Internal server error"}"#, Presented::Derived), "ServerFault");
+        assert_eq!(outcome(500, body, CredentialKind::Derived), "Refused");
+        assert_eq!(outcome(503, body, CredentialKind::Derived), "ServerFault");
+        assert_eq!(outcome(500, r#"{"message":"Internal server error"}"#, CredentialKind::Derived), "ServerFault");
     }
 
     #[test]
-    fn a_success_that_cannot_be_told_from_a_failure_is_none() {
+    fn a_success_that_may_be_a_failure_is_not_a_success() {
         let twice = r#"{"Status":"Error","ExceptionType":"MXFooException","Status":"Success"}"#;
-        assert_eq!(outcome(200, twice, Presented::Keys), "Undocumented");
-        assert_eq!(outcome(500, twice, Presented::Keys), "ServerFault");
-        assert_eq!(outcome(200, r#"["Error"]"#, Presented::Keys), r#"["Error"]"#, "a list is no envelope");
+        assert_eq!(outcome(200, twice, CredentialKind::Keys), "Undocumented");
+        assert_eq!(outcome(500, twice, CredentialKind::Keys), "ServerFault");
+        assert_eq!(outcome(200, r#"["Error"]"#, CredentialKind::Keys), r#"["Error"]"#, "a list is no envelope");
     }
 
     #[test]
     fn a_byte_order_mark_is_skipped() {
-        assert_eq!(outcome(200, "\u{feff}[]", Presented::Keys), "[]");
+        assert_eq!(outcome(200, "\u{feff}[]", CredentialKind::Keys), "[]");
         let body = format!("\u{feff}{}", refusal("MXFooException", "x"));
-        assert_eq!(outcome(200, &body, Presented::Keys), "Refused");
+        assert_eq!(outcome(200, &body, CredentialKind::Keys), "Refused");
     }
 
     #[test]
@@ -534,27 +544,27 @@ mod tests {
             (503, "ServerFault"),
             (600, "Undocumented"),
         ] {
-            assert_eq!(outcome(status, "", Presented::Keys), expected, "{status}");
+            assert_eq!(outcome(status, "", CredentialKind::Keys), expected, "{status}");
         }
     }
 
     #[test]
     fn an_mx_type_is_a_refusal_under_any_status() {
         for status in [200, 400, 403, 404, 500, 502] {
-            assert_eq!(outcome(status, &refusal("MXFooException", "x"), Presented::Keys), "Refused", "{status}");
+            assert_eq!(outcome(status, &refusal("MXFooException", "x"), CredentialKind::Keys), "Refused", "{status}");
         }
-        assert_eq!(outcome(500, &refusal("System.NullReferenceException", "x"), Presented::Keys), "ServerFault");
-        assert_eq!(outcome(200, &refusal("System.NullReferenceException", "x"), Presented::Keys), "Refused");
+        assert_eq!(outcome(500, &refusal("System.NullReferenceException", "x"), CredentialKind::Keys), "ServerFault");
+        assert_eq!(outcome(200, &refusal("System.NullReferenceException", "x"), CredentialKind::Keys), "Refused");
     }
 
     #[test]
     fn odd_parts_do_not_hide_the_others() {
         let message = "Attribute(s) does not exist - a";
         let body = json!({ "Status": 7, "ExceptionType": "MXUnknownAttributeException", "ExceptionMessage": message, "Message": [] });
-        assert_eq!(outcome(500, &body.to_string(), Presented::Keys), "UnknownAttributes");
-        assert_eq!(outcome(200, r#"{"Status":7}"#, Presented::Keys), r#"{"Status":7}"#);
+        assert_eq!(outcome(500, &body.to_string(), CredentialKind::Keys), "UnknownAttributes");
+        assert_eq!(outcome(200, r#"{"Status":7}"#, CredentialKind::Keys), r#"{"Status":7}"#);
         let nameless = refusal("MXUnknownAttributeException", "Attributes are odd");
-        assert_eq!(outcome(500, &nameless, Presented::Keys), "Refused");
+        assert_eq!(outcome(500, &nameless, CredentialKind::Keys), "Refused");
     }
 
     #[test]
@@ -563,7 +573,7 @@ mod tests {
         let texts = Texts { lead_exists, ..Texts::default() };
         let name = |message| {
             let body = refusal("MXFooException", message);
-            decode::<Value>(500, body.as_bytes(), Presented::Derived, &texts).unwrap_err().name()
+            decode::<Value>(500, body.as_bytes(), CredentialKind::Derived, &texts).unwrap_err().name()
         };
         assert_eq!(name("Konto BEREITS vorhanden"), "LeadExists");
         assert_eq!(name("User already exists."), "Refused", "an empty text matches nothing");
@@ -600,7 +610,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_read_or_left_out() {
-        let limit = |calls, seconds| Some(Limit { calls, window: Duration::from_secs(seconds) });
+        let limit = |calls, seconds| Some(RateLimit { calls, window: Duration::from_secs(seconds) });
         assert_eq!(limit_in("API calls exceeded the limit of 25 in 5 second(s)"), limit(25, 5));
         for text in [
             "",
@@ -617,14 +627,19 @@ mod tests {
         }
     }
 
-    fn presented() -> impl Strategy<Value = Presented> {
-        prop::sample::select(vec![Presented::Keys, Presented::Derived, Presented::Password, Presented::Session])
+    fn credential() -> impl Strategy<Value = CredentialKind> {
+        prop::sample::select(vec![
+            CredentialKind::Keys,
+            CredentialKind::Derived,
+            CredentialKind::Password,
+            CredentialKind::Session,
+        ])
     }
 
     proptest! {
         #[test]
-        fn any_answer_is_decided(status in any::<u16>(), body in prop::collection::vec(any::<u8>(), 0..200), presented in presented()) {
-            let _ = decode::<Value>(status, &body, presented, &Texts::default());
+        fn any_answer_is_decided(status in any::<u16>(), body in prop::collection::vec(any::<u8>(), 0..200), credential in credential()) {
+            let _ = decode::<Value>(status, &body, credential, &Texts::default());
         }
 
         #[test]
@@ -633,10 +648,10 @@ mod tests {
             exception_type in "MX(DuplicateEntry|UnknownAttribute|InvalidEntity|Foo)Exception|.{0,12}",
             before in "(User already exists|Lead does not exist|Duplicate entry '|A Lead with same |Attribute does not exist - mx_A,|limit of |.{0,10})",
             after in "(' for key 'UQ_Prospect_Base_EmailAddress'|,mx_B\\.| already exists| in 5 s|.{0,10})",
-            presented in presented(),
+            credential in credential(),
         ) {
             let body = refusal(&exception_type, &format!("{before}asha@example.test{after}"));
-            let error = decode::<Value>(status, body.as_bytes(), presented, &Texts::default()).unwrap_err();
+            let error = decode::<Value>(status, body.as_bytes(), credential, &Texts::default()).unwrap_err();
             prop_assert!(!format!("{error} {error:?}").contains("asha@"), "{:?}", error);
         }
     }

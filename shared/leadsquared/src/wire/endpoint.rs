@@ -55,10 +55,10 @@ impl Access {
     }
 
     pub(crate) fn needs(self) -> &'static [Need] {
-        const PUBLIC: Need = Need { from: Endpoint::PublicAuthKey, place: Place::Header("authorization") };
+        const PUBLIC: Need = Need { from: Endpoint::PublicAuthKey, part: RequestPart::Header("authorization") };
         const REGISTRATION: Need =
-            Need { from: Endpoint::RegistrationToken, place: Place::Header("x-lsq-registertoken") };
-        const TENANT: Need = Need { from: Endpoint::TenantAuthKey, place: Place::Query("authkey") };
+            Need { from: Endpoint::RegistrationToken, part: RequestPart::Header("x-lsq-registertoken") };
+        const TENANT: Need = Need { from: Endpoint::TenantAuthKey, part: RequestPart::Query("authkey") };
         match self {
             Access::Keys | Access::Session => &[],
             Access::Public | Access::PublicAndKeys => &[PUBLIC],
@@ -69,9 +69,9 @@ impl Access {
     }
 }
 
-/// The credentials that a call presented. A 401 is about these.
+/// The credentials of a call. A 401 is about these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presented {
+pub enum CredentialKind {
     /// The keys.
     Keys,
     /// A credential derived from the keys: public key, registration token or tenant key.
@@ -86,11 +86,11 @@ pub enum Presented {
 #[derive(Debug)]
 pub(crate) struct Need {
     pub(crate) from: Endpoint,
-    pub(crate) place: Place,
+    pub(crate) part: RequestPart,
 }
 
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum RequestPart {
     Header(&'static str),
     Query(&'static str),
 }
@@ -107,14 +107,14 @@ pub(crate) struct Facts {
     verb: Verb,
     path: &'static str,
     pub(crate) access: Access,
-    pub(crate) presented: Presented,
+    pub(crate) credential: CredentialKind,
     pub(crate) repeat: Repeat,
     page: &'static str,
 }
 
 /// Declares the calls and their facts in one table.
 macro_rules! endpoints {
-    ($($(#[$doc:meta])* $name:ident: $host:ident $verb:ident $path:literal $access:ident $presented:ident $repeat:ident $page:literal)*) => {
+    ($($(#[$doc:meta])* $name:ident: $host:ident $verb:ident $path:literal $access:ident $credential:ident $repeat:ident $page:literal)*) => {
         /// A call of LeadSquared's API. Each has one method on [`Client`](crate::Client).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -140,7 +140,7 @@ macro_rules! endpoints {
                         verb: Verb::$verb,
                         path: $path,
                         access: Access::$access,
-                        presented: Presented::$presented,
+                        credential: CredentialKind::$credential,
                         repeat: Repeat::$repeat,
                         page: concat!("https://apidocs.leadsquared.com/", $page, "/"),
                     },)*

@@ -7,9 +7,9 @@ pub(crate) mod lenient;
 mod success;
 pub mod webhook;
 
-pub(crate) use decode::{Asked, Failed, judge};
+pub(crate) use decode::{CallContext, Failed, judge};
 pub use decode::{Texts, decode};
-pub use endpoint::{Endpoint, Host, Paths, Presented, Verb};
-pub(crate) use endpoint::{Need, Place, Repeat};
+pub use endpoint::{CredentialKind, Endpoint, Host, Paths, Verb};
+pub(crate) use endpoint::{Need, Repeat, RequestPart};
 pub use event_type::EventType;
 pub(crate) use success::Success;

@@ -101,14 +101,35 @@ impl fmt::Debug for Modified {
 }
 
 impl Change {
-    /// Whether the field changed; `after` are the fields now. `None` if it did not, otherwise its former text. The
-    /// former text is `None` if the event does not show it.
-    pub fn of(&self, field: &str, after: &Fields) -> Option<Option<&str>> {
+    /// How this field changed; `after` are the fields now.
+    pub fn of(&self, field: &str, after: &Fields) -> FieldChange<'_> {
         match self.before.0.get(field) {
-            Some(before) => (before != after.get(field)).then_some(Some(before.as_str())),
-            None if self.before_is_whole => (!after.get(field).is_empty()).then_some(Some("")),
-            None => (self.named == Some(field)).then_some(None),
+            Some(before) if before != after.get(field) => FieldChange::From(before),
+            None if self.before_is_whole && !after.get(field).is_empty() => FieldChange::From(""),
+            None if !self.before_is_whole && self.named == Some(field) => FieldChange::FromUnknown,
+            _ => FieldChange::Unchanged,
         }
+    }
+}
+
+/// What an event shows about one field of a lead. `Debug` shows no text of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum FieldChange<'a> {
+    /// The field did not change, as far as the event shows it.
+    Unchanged,
+    /// The field changed. This is its former text, empty if the field was.
+    From(&'a str),
+    /// The field changed, and the event does not show its former text.
+    FromUnknown,
+}
+
+impl fmt::Debug for FieldChange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unchanged => "Unchanged",
+            Self::From(_) => "From",
+            Self::FromUnknown => "FromUnknown",
+        })
     }
 }
 
@@ -150,43 +171,53 @@ pub enum Malformed {
     },
 }
 
-/// Reads the body of a delivery. LeadSquared sends the same JSON as `application/json`, as `text/plain` and inside a
-/// form (<https://apidocs.leadsquared.com/webhook-best-practices/>), so the content type is of no use.
-///
-/// `event_type` is the delivery's query parameter `eventType`. Without one, the shape of an event decides what it is.
-///
-/// # Errors
-/// The outer error is about the body as a whole. An inner error is about one event; the others are read all the same.
-///
-/// # Examples
-/// ```
-/// use leadsquared::wire::webhook::{self, What};
-///
-/// let body = br#"{
-///     "Before": {"ProspectID": "11111111-1111-4111-8111-111111111111", "ProspectStage": "Prospect"},
-///     "After": {"ProspectID": "11111111-1111-4111-8111-111111111111", "ProspectStage": "Applied"}
-/// }"#;
-/// let events = webhook::read(body, Some("Lead_Field_Change"))?;
-/// let event = events[0].as_ref().unwrap();
-/// assert_eq!(event.fields.get("ProspectStage"), "Applied");
-/// let What::Changed(change) = &event.what else { panic!("it is a change") };
-/// assert_eq!(change.of("ProspectStage", &event.fields), Some(Some("Prospect")));
-/// # Ok::<(), webhook::Malformed>(())
-/// ```
-pub fn read(body: &[u8], event_type: Option<&str>) -> Result<Vec<Result<Event, Malformed>>, Malformed> {
-    let kind = event_type.filter(|text| !text.is_empty()).map(Kind::named).transpose()?;
-    let events = match json(body)? {
-        Value::Array(events) => events,
-        event @ Value::Object(_) => vec![event],
-        _ => return Err(Malformed::NoObject),
-    };
-    let numbered = events.into_iter().enumerate();
-    Ok(numbered
-        .map(|(position, event)| match event {
-            Value::Object(members) => Members { number: position + 1, members }.event(kind),
-            _ => Err(Malformed::NotAnObject(position + 1)),
-        })
-        .collect())
+/// What a webhook or an automation sends.
+#[derive(Clone, Copy)]
+pub struct WebhookRequest<'a> {
+    /// The body. LeadSquared sends the same JSON as `application/json`, as `text/plain` and inside a form
+    /// (<https://apidocs.leadsquared.com/webhook-best-practices/>), so the content type is of no use.
+    pub body: &'a [u8],
+    /// The query parameter `eventType`. Without one, the shape of an event decides what it is.
+    pub event_type: Option<&'a str>,
+}
+
+impl WebhookRequest<'_> {
+    /// Reads the events of the request.
+    ///
+    /// # Errors
+    /// The outer error is about the body as a whole. An inner error is about one event; the others are read all the
+    /// same.
+    ///
+    /// # Examples
+    /// ```
+    /// use leadsquared::wire::webhook::{FieldChange, Malformed, WebhookRequest, What};
+    ///
+    /// let body = br#"{
+    ///     "Before": {"ProspectID": "11111111-1111-4111-8111-111111111111", "ProspectStage": "Prospect"},
+    ///     "After": {"ProspectID": "11111111-1111-4111-8111-111111111111", "ProspectStage": "Applied"}
+    /// }"#;
+    /// let events = WebhookRequest { body, event_type: Some("Lead_Field_Change") }.events()?;
+    /// let event = events[0].as_ref().unwrap();
+    /// assert_eq!(event.fields.get("ProspectStage"), "Applied");
+    /// let What::Changed(change) = &event.what else { panic!("it is a change") };
+    /// assert_eq!(change.of("ProspectStage", &event.fields), FieldChange::From("Prospect"));
+    /// # Ok::<(), Malformed>(())
+    /// ```
+    pub fn events(self) -> Result<Vec<Result<Event, Malformed>>, Malformed> {
+        let kind = self.event_type.filter(|text| !text.is_empty()).map(Kind::named).transpose()?;
+        let events = match json(self.body)? {
+            Value::Array(events) => events,
+            event @ Value::Object(_) => vec![event],
+            _ => return Err(Malformed::NoObject),
+        };
+        let numbered = events.into_iter().enumerate();
+        Ok(numbered
+            .map(|(position, event)| match event {
+                Value::Object(members) => Members { number: position + 1, members }.event(kind),
+                _ => Err(Malformed::NotAnObject(position + 1)),
+            })
+            .collect())
+    }
 }
 
 /// The kind of an event.
@@ -396,10 +427,15 @@ mod tests {
     use serde_json::json;
     use time::macros::datetime;
 
+    use super::FieldChange::{From, FromUnknown, Unchanged};
     use super::*;
 
     const LEAD: &str = "11111111-1111-4111-8111-111111111111";
     const ACTIVITY: &str = "55555555-5555-4555-8555-555555555555";
+
+    fn read(body: &[u8], event_type: Option<&str>) -> Result<Vec<Result<Event, Malformed>>, Malformed> {
+        WebhookRequest { body, event_type }.events()
+    }
 
     fn one(body: &Value, event_type: Option<&str>) -> Event {
         let mut events = read(body.to_string().as_bytes(), event_type).unwrap();
@@ -443,7 +479,7 @@ mod tests {
         let after = json!({"ProspectID": LEAD, "a": "", "c": "x", "d": null, "e": "z", "CreatedOn": "t"});
         let (change, after) = change(before, after, Some("Lead_Post_Update"));
         let changes = ["a", "b", "c", "d", "e", "f"].map(|name| change.of(name, &after));
-        assert_eq!(changes, [None, None, None, Some(Some("y")), Some(Some("")), None]);
+        assert_eq!(changes, [Unchanged, Unchanged, Unchanged, From("y"), From(""), Unchanged]);
     }
 
     #[test]
@@ -452,7 +488,7 @@ mod tests {
         let after = json!({"ProspectID": LEAD, "ProspectAutoId": "7", "ProspectStage": "Applied", "mx_City": "Pune", "FirstName": "Asha"});
         let (change, after) = change(before, after, None);
         let changes = ["ProspectStage", "mx_City", "FirstName"].map(|name| change.of(name, &after));
-        assert_eq!(changes, [Some(Some("Fresh")), Some(Some("")), None]);
+        assert_eq!(changes, [From("Fresh"), From(""), Unchanged]);
     }
 
     #[test]
@@ -460,8 +496,8 @@ mod tests {
         let lead = json!({"ProspectID": LEAD, "ProspectStage": "Applied"});
         let event = one(&lead, Some("Lead_Post_Stage_Change"));
         let What::Changed(change) = event.what else { panic!("{:?}", event.what) };
-        assert_eq!(change.of("ProspectStage", &event.fields), Some(None));
-        assert_eq!(change.of("OwnerId", &event.fields), None);
+        assert_eq!(change.of("ProspectStage", &event.fields), FromUnknown);
+        assert_eq!(change.of("OwnerId", &event.fields), Unchanged);
         let malformed = read(lead.to_string().as_bytes(), Some("Lead_Field_Change")).unwrap().remove(0).unwrap_err();
         assert_eq!(malformed.to_string(), "event 1: Before must be an object with the lead's fields before the change");
     }

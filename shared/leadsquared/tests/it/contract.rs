@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use time::macros::utc_datetime;
 
-use crate::{LEAD, assert_tells_nothing, client_with, options};
+use crate::{LEAD, assert_hides_secrets, client_with, options};
 use leadsquared_fake::Fake;
 
 #[derive(Deserialize)]
@@ -206,7 +206,7 @@ async fn every_refusal_of_the_catalogue_is_decided_as_written() {
         };
         let (result, _) = answered(endpoint, refusal.status, &body).await;
         assert_eq!(outcome(&result), refusal.decision, "{} {body}", refusal.call);
-        assert_tells_nothing(&result.unwrap_err());
+        assert_hides_secrets(&result.unwrap_err());
     }
 }
 
@@ -230,7 +230,7 @@ async fn exchange(endpoint: Endpoint, expected: &Request, answer: &Answer) {
     let (result, seen) = answered(endpoint, answer.status, &body).await;
     assert_eq!(outcome(&result), answer.outcome, "{context}");
     if let Err(error) = &result {
-        assert_tells_nothing(error);
+        assert_hides_secrets(error);
     }
 
     let request =

@@ -7,7 +7,7 @@ use std::path::Path;
 mod check;
 
 #[test]
-fn what_fuzzing_kept_is_decided_too() {
+fn the_kept_fuzzing_inputs_are_decided() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/decode");
     let mut inputs = 0;
     for file in fs::read_dir(folder).unwrap() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use leadsquared::crm::Sender;
 use leadsquared::tools::doctor::{Finding, Subject, Verdict, Wanted, WantedField, examine};
-use leadsquared::{Client, Limit};
+use leadsquared::{Client, RateLimit};
 use tokio::net::TcpSocket;
 
 use crate::{ACCESS_KEY, PORTAL, SECRET_KEY, client, options};
@@ -22,7 +22,7 @@ fn wanted() -> Wanted {
     Wanted {
         fields,
         sender: Some(Sender::ApiCaller),
-        allowance: Some(Limit { calls: 20, window: Duration::from_secs(5) }),
+        allowance: Some(RateLimit { calls: 20, window: Duration::from_secs(5) }),
     }
 }
 
@@ -163,7 +163,7 @@ async fn another_path_for_login_links() {
 }
 
 #[tokio::test]
-async fn a_host_that_cannot_be_reached_is_not_about_the_keys_and_may_be_back_soon() {
+async fn an_unreachable_host_leaves_the_keys_unchecked() {
     // Bound but not listening: the port is ours, and connections to it are refused.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -172,9 +172,9 @@ async fn a_host_that_cannot_be_reached_is_not_about_the_keys_and_may_be_back_soo
     options.api = format!("http://{}", socket.local_addr().unwrap()).parse().unwrap();
     options.chance = Arc::new(|| 0.0);
     let findings = examine(&crate::client_with(options), &wanted()).await;
-    let told = |subject| findings.iter().find(|finding| finding.subject == subject).unwrap().to_string();
-    assert!(told(Subject::Region).starts_with("unknown  region: the core API's host could not be reached"));
-    assert_eq!(told(Subject::Keys), "unknown  keys: nothing could be asked");
+    let finding = |subject| findings.iter().find(|finding| finding.subject == subject).unwrap().to_string();
+    assert!(finding(Subject::Region).starts_with("unknown  region: the core API's host could not be reached"));
+    assert_eq!(finding(Subject::Keys), "unknown  keys: nothing could be asked");
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn a_limit_that_is_reached_at_once_is_not_about_the_keys() {
 }
 
 #[tokio::test]
-async fn what_was_not_looked_at_is_not_called_good() {
+async fn a_subject_that_was_not_checked_is_not_reported_as_good() {
     let fake = account("Administrator");
     let findings = examine(&client(&fake), &wanted()).await;
     let unknown = findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Unknown(_)));
@@ -224,7 +224,7 @@ fn run(api: &str, portal_api: &str, secret_key: &str) -> (Option<i32>, String, S
 }
 
 #[test]
-fn the_example_says_what_is_wrong_and_leaves_with_1() {
+fn the_example_prints_what_is_wrong_and_exits_with_1() {
     let fake = Fake::start(|request| match request.header("x-lsq-secretkey") {
         Some("wrong") => Reply::Answer(401, String::new()),
         _ => answer(request, "Administrator"),

@@ -48,7 +48,7 @@ const PRIVATE: [&str; 9] = [
 ];
 
 /// Checks that neither an error nor its sources print a private text.
-fn assert_tells_nothing(error: &Error) {
+fn assert_hides_secrets(error: &Error) {
     let mut text = format!("{error:?} {error:#?}");
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {

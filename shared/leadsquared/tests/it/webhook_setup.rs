@@ -61,7 +61,7 @@ fn a_plan_shows_what_is_missing_and_writes_nothing() {
 }
 
 #[test]
-fn what_cannot_be_used_is_told() {
+fn an_unusable_secret_file_or_event_is_reported() {
     let short = file("short");
     fs::write(&short, "hunter2").unwrap();
     let plan = |file: &str, events: &str| {

@@ -87,7 +87,7 @@ impl Stop {
 
     /// An error that no step handles. It is final only if neither time nor an operator can change it.
     pub(super) fn because(step: &'static str, error: Error) -> Self {
-        if error.is_transient() || error.is_configuration() {
+        if !error.is_refusal() {
             return Self::Postponed(Postponed::LeadSquared { step, source: error });
         }
         match error {

@@ -1,13 +1,13 @@
 //! Registering a new lead, step by step without what LeadSquared refuses: the person must not be lost because of it.
 
 use leadsquared::portal::Registration;
-use leadsquared::schema_name::EMAIL_ADDRESS;
+use leadsquared::schema_name::{EMAIL_ADDRESS, NOTES, PHONE_NUMBERS};
 use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password};
 
 use super::person::Person;
 use super::postponed::{Postponed, Stop};
-use super::{Flow, Work};
-use crate::{Crm, InvitationId, Ledger, Mail, MarkSent, Marking, Record, Unproven};
+use super::{Flow, FlowEvent, RefusedMark, Work};
+use crate::{Crm, InvitationId, Ledger, Mail, MarkSent, Marking, PASSWORD, Record, Unproven};
 
 /// How often one attempt may call Register: once for each thing that can be left out, and once without them.
 const REGISTRATIONS: usize = 7;
@@ -20,11 +20,11 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// Never changes an existing lead: a public form leads here, and an update would let its sender change a
     /// stranger's record, password included.
     pub(super) async fn register(&self, work: &mut Work<'_>, person: &Person) -> Result<LeadId, Stop> {
-        let mut new = NewLead::of(work, person, self.marking);
+        let mut new = NewLead::of(work, person, self.marking, self.report);
         for _ in 0..REGISTRATIONS {
             match self.crm.register(&new.registration).await {
                 Ok(lead) => {
-                    new.log_missing_mark();
+                    new.report_missing_mark();
                     return Ok(lead);
                 }
                 Err(Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress }) => {
@@ -53,6 +53,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
 struct NewLead<'a> {
     registration: Registration,
     marking: &'a Marking,
+    report: &'a dyn Fn(&FlowEvent<'_>),
     record: &'a mut Record,
     receipt: InvitationId,
     random_password: &'a Password,
@@ -64,7 +65,7 @@ struct NewLead<'a> {
 }
 
 impl<'a> NewLead<'a> {
-    fn of(work: &'a mut Work<'_>, person: &Person, marking: &'a Marking) -> Self {
+    fn of(work: &'a mut Work<'_>, person: &Person, marking: &'a Marking, report: &'a dyn Fn(&FlowEvent<'_>)) -> Self {
         let (invitation, attempt) = (work.invitation, work.attempt);
         // The address comes first, because LeadSquared matches by the first unique identifier in the list.
         let mut fields = Attributes::new().with(EMAIL_ADDRESS, person.email.expose());
@@ -81,6 +82,7 @@ impl<'a> NewLead<'a> {
                 fields,
             },
             marking,
+            report,
             record: &mut work.record,
             receipt: invitation.id,
             random_password: &attempt.password,
@@ -103,7 +105,7 @@ impl<'a> NewLead<'a> {
             Error::Duplicate { field: DuplicateField::Other(name) } => self.leave_out_duplicate(&[&name]),
             // An unnamed field is most often the phone number: the only other field that is unique by default.
             Error::Duplicate { field: DuplicateField::Phone | DuplicateField::Unnamed } => {
-                self.leave_out_duplicate(&["Phone", "Mobile"])
+                self.leave_out_duplicate(&PHONE_NUMBERS)
             }
             // It may be the password, because LeadSquared does not document the portals' rules. With a random one the
             // link still signs the applicant in, and the portal lets them choose another.
@@ -157,12 +159,7 @@ impl<'a> NewLead<'a> {
             // The portal's own fields are meant: trying again does not help.
             return Err(Stop::refused("UnknownAttributes"));
         }
-        let fields = self.record.left_out.join(", ");
-        tracing::warn!(
-            receipt = %self.receipt,
-            fields,
-            "LeadSquared does not have these lead fields, so they were left out: create them, or remove them from the form"
-        );
+        (self.report)(&FlowEvent::UnknownFields { receipt: self.receipt, names: &self.record.left_out[before..] });
         Ok(())
     }
 
@@ -183,7 +180,7 @@ impl<'a> NewLead<'a> {
         self.has_chosen_password = false;
         self.registration.password = self.random_password.clone();
         self.registration.fields.set(self.marking.field.as_str(), Unproven::new(false).to_string());
-        self.record.left_out.push("password".to_owned());
+        self.record.left_out.push(PASSWORD.to_owned());
     }
 
     /// Leaves only the e-mail address, and notes with the rest.
@@ -195,7 +192,7 @@ impl<'a> NewLead<'a> {
         let taken: Vec<_> = rest.filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect();
         // Markup may be what LeadSquared refuses.
         let typed = listed(&taken).replace('<', "\u{2039}").replace('>', "\u{203a}");
-        fields.set("Notes", format!("LeadSquared did not take these as fields: {typed}."));
+        fields.set(NOTES, format!("LeadSquared did not take these as fields: {typed}."));
         self.record.left_out.extend(taken.into_iter().map(|(name, _)| name));
     }
 
@@ -203,26 +200,14 @@ impl<'a> NewLead<'a> {
     fn add_note(&mut self, reason: &str, taken: &[(String, String)]) {
         let note = format!("{reason}: {}.", listed(taken));
         let fields = &mut self.registration.fields;
-        let notes = fields.value("Notes").map_or(note.clone(), |notes| format!("{notes}\n{note}"));
-        fields.set("Notes", notes);
+        let notes = fields.value(NOTES).map_or(note.clone(), |notes| format!("{notes}\n{note}"));
+        fields.set(NOTES, notes);
     }
 
-    fn log_missing_mark(&self) {
-        let (receipt, field) = (self.receipt, self.marking.field.as_str());
-        match (self.record.mark, self.is_mark_refused) {
-            (MarkSent::No, true) => tracing::error!(
-                %receipt,
-                field,
-                "LeadSquared does not take the field that marks unproven identifiers, so they went to the lead's notes: \
-                 create the field as a text field"
-            ),
-            (MarkSent::No, false) => tracing::warn!(
-                %receipt,
-                field,
-                "LeadSquared refused an identifier or the field that marks it, so the identifiers went to the lead's notes: \
-                 run the key check, which examines the field"
-            ),
-            (MarkSent::Yes | MarkSent::NotNeeded, _) => {}
+    fn report_missing_mark(&self) {
+        if self.record.mark == MarkSent::No {
+            let refused = if self.is_mark_refused { RefusedMark::Field } else { RefusedMark::Value };
+            (self.report)(&FlowEvent::Unmarked { receipt: self.receipt, field: &self.marking.field, refused });
         }
     }
 }

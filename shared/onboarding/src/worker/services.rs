@@ -7,7 +7,7 @@ use std::time::Duration;
 use leadsquared::{Password, TurnedAway};
 use time::OffsetDateTime;
 
-use super::{DeadLetterReason, Report};
+use super::{DeadLetterReason, WorkerEvent};
 use crate::retry::USUALLY_PASSES_WITHIN;
 use crate::{Crm, InvitationId, Ledger, Mail, SealedPassword};
 
@@ -59,7 +59,7 @@ pub trait Services {
     fn fill_random(&self, bytes: &mut [u8]);
 
     /// Takes note of what happened, for logs and metrics.
-    fn report(&self, report: &Report<'_>);
+    fn report(&self, report: &WorkerEvent<'_>);
 }
 
 /// Why a sealed password cannot be used.

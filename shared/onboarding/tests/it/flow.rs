@@ -9,15 +9,15 @@ use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
 use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Password};
 use onboarding::{
-    Action, Attempt, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, MarkSent,
-    Marking, Outcome, Postponed, Rejection, Source, Suppression, Whom, generated_password, give_up,
+    Action, Attempt, Bookkeeping, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits,
+    MarkSent, Marking, Outcome, Postponed, Rejection, Source, Suppression, Whom, generated_password,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::world::{LeadSquared, LedgerAway, MarkRefusal, Memory, Outside, Via, direct, on_click};
+use crate::world::{LeadSquared, LedgerUnavailable, MarkRefusal, Memory, Outside, Via, direct, on_click};
 
 const START: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 const LEASE: Duration = Duration::minutes(1);
@@ -96,6 +96,7 @@ impl World {
             link: &link,
             mail_limits: self.limits,
             marking: &self.marking,
+            report: &|_| (),
         };
         let attempt = Attempt {
             now: self.now(),
@@ -158,9 +159,9 @@ impl Outside for World {
     async fn store<T: 'static>(
         &self,
         name: &'static str,
-        work: impl FnOnce(&mut Memory) -> Result<T, LedgerAway> + 'static,
-    ) -> Result<T, LedgerAway> {
-        self.request(name, || work(&mut self.memory.borrow_mut()), || LedgerAway, || LedgerAway).await
+        work: impl FnOnce(&mut Memory) -> Result<T, LedgerUnavailable> + 'static,
+    ) -> Result<T, LedgerUnavailable> {
+        self.request(name, || work(&mut self.memory.borrow_mut()), || LedgerUnavailable, || LedgerUnavailable).await
     }
 }
 
@@ -226,7 +227,7 @@ fn a_lead_with_another_address_never_gets_a_link() {
             Ok(vec![serde_json::from_value(lead).unwrap()])
         }
         async fn lead_by_id(&self, _: &LeadId) -> Result<Option<Lead>, Error> {
-            panic!("nobody named a lead")
+            panic!("no invitation named a lead")
         }
         async fn lead_auto_login_key(&self, _: &LeadId) -> Result<AutoLoginKey, Error> {
             panic!("a key for a stranger's lead was asked for")
@@ -244,6 +245,7 @@ fn a_lead_with_another_address_never_gets_a_link() {
         link: &link,
         mail_limits: limits,
         marking: &Marking::default(),
+        report: &|_| (),
     };
     let attempt = Attempt {
         now: START,
@@ -292,7 +294,7 @@ fn a_lead_that_is_named_gets_its_link_at_the_address_on_record() {
 }
 
 #[test]
-fn the_news_of_our_own_registration_invites_nobody() {
+fn the_webhook_of_our_own_registration_starts_no_invitation() {
     let world = World::default();
     world.deliver_until_done(&asha());
     let lead = world.leadsquared.borrow().leads[0].id;
@@ -309,7 +311,7 @@ fn the_news_of_our_own_registration_invites_nobody() {
 }
 
 #[test]
-fn a_lead_that_is_gone_is_refused_or_was_nobody_to_mail() {
+fn a_deleted_lead_is_rejected_or_suppressed() {
     let world = World::default();
     let gone: LeadId = Uuid::from_u128(5).to_string().parse().unwrap();
     let outcome = |action: Action| {
@@ -322,7 +324,7 @@ fn a_lead_that_is_gone_is_refused_or_was_nobody_to_mail() {
 }
 
 #[test]
-fn a_link_is_mailed_to_a_lead_and_makes_none() {
+fn a_link_request_creates_no_lead() {
     let world = World::default();
     let ask = |number| Invitation {
         source: Source::LinkRequest,
@@ -338,7 +340,7 @@ fn a_link_is_mailed_to_a_lead_and_makes_none() {
 }
 
 #[test]
-fn whoever_has_used_up_a_fresh_link_gets_another_once_the_cool_down_is_over() {
+fn a_used_link_is_replaced_after_the_cool_down() {
     for by_address in [false, true] {
         let world = World::default();
         world.on_click.set(true);
@@ -400,7 +402,7 @@ fn a_family_members_phone_is_left_out_and_noted() {
 }
 
 #[test]
-fn a_field_that_leadsquared_does_not_know_loses_nobody() {
+fn a_person_is_registered_without_a_field_that_leadsquared_lacks() {
     let world = World::default();
     world.leadsquared.borrow_mut().unknown.push("FirstName");
     assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
@@ -418,7 +420,7 @@ fn lead_after(world: &World, invitation: &Invitation) -> (Option<String>, Option
 const PHONE: &str = "+91-9000000001";
 
 #[test]
-fn what_a_form_types_is_marked_by_the_call_that_makes_the_lead() {
+fn identifiers_from_a_form_are_marked_by_the_call_that_creates_the_lead() {
     let world = World::default();
     let (phone, _, mark) = lead_after(&world, &asha());
     assert_eq!((phone.as_deref(), mark.as_deref()), (Some(PHONE), Some("unproven: identifiers")));
@@ -466,7 +468,7 @@ fn where_leadsquared_refuses_the_mark_the_e_mail_address_is_the_only_way_to_sign
 }
 
 #[test]
-fn a_value_that_leadsquared_refuses_loses_nobody() {
+fn a_person_is_registered_without_a_value_that_leadsquared_refuses() {
     let world = World::default();
     world.leadsquared.borrow_mut().refused_value = Some("<b>Chess</b>");
     let attributes = Attributes::new().with("FirstName", "Asha").with("Phone", PHONE).with("mx_Course", "<b>Chess</b>");
@@ -509,7 +511,7 @@ fn a_lead_found_after_an_unknown_result_is_as_proven_as_its_mark_says() {
 }
 
 #[test]
-fn a_password_that_the_portal_refuses_loses_nobody() {
+fn a_person_is_registered_without_a_password_that_the_portal_refuses() {
     let world = World::default();
     *world.chosen_password.borrow_mut() = Some(Password::from("too weak"));
     assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
@@ -521,7 +523,7 @@ fn a_password_that_the_portal_refuses_loses_nobody() {
 }
 
 #[test]
-fn a_refusal_is_for_good_and_may_be_tried_again_on_purpose() {
+fn a_rejection_is_final_until_it_is_put_back() {
     let world = World::default();
     world.leadsquared.borrow_mut().refused.insert("asha@example.test".to_owned());
     let refused = Outcome::Rejected(Rejection::Refused { exception_type: "MXInvalidInputException".to_owned() });
@@ -532,7 +534,7 @@ fn a_refusal_is_for_good_and_may_be_tried_again_on_purpose() {
 }
 
 #[test]
-fn what_was_put_back_is_counted_under_its_new_outcome_alone() {
+fn a_put_back_invitation_counts_under_its_new_outcome_only() {
     let world = World::default();
     world.leadsquared.borrow_mut().refused.insert("asha@example.test".to_owned());
     world.deliver_until_done(&asha());
@@ -562,7 +564,7 @@ fn a_person_gets_three_mails_an_hour_and_then_none_and_is_registered_all_the_sam
 }
 
 #[test]
-fn strangers_use_up_nothing_of_what_somebody_gets_who_has_read_a_mail() {
+fn strangers_cannot_use_up_the_mails_of_a_reader_of_a_mailed_link() {
     let world = World::default();
     let lead = world.add_lead(5, "asha@example.test", None, true);
     let ask = |source, whom: &Whom| {
@@ -623,12 +625,13 @@ fn mails_that_were_not_sent_use_up_neither_the_caps_nor_the_budget() {
 }
 
 #[test]
-fn what_is_given_up_is_recorded_and_goes_on_when_it_is_put_back() {
+fn a_given_up_invitation_is_recorded_and_continues_after_put_back() {
     let world = World::default();
     let outside = Via(&world);
     let lease = Lease { holder: Uuid::from_u128(1), message: Uuid::nil(), until: START + LEASE };
     let asha = asha();
-    let give_up = || give_up(&outside, &asha, lease, START, "NoKeys").now_or_never().unwrap();
+    let books = Bookkeeping { ledger: &outside, invitation: &asha, lease, now: START, report: &|_| () };
+    let give_up = || books.give_up("NoKeys").now_or_never().unwrap();
     assert_eq!(give_up().unwrap(), Outcome::Exhausted { cause: "NoKeys".to_owned() });
     assert_eq!((world.count("accepted"), world.count("exhausted")), (1, 1));
     assert_eq!(world.deliver_until_done(&asha), Outcome::Invited);
@@ -645,7 +648,7 @@ fn the_same_id_with_another_content_is_refused() {
 }
 
 #[test]
-fn an_attempt_under_way_is_left_alone() {
+fn an_attempt_under_way_is_not_repeated() {
     let world = World::default();
     world.faults.borrow_mut().insert(2, Fault::DieAfter);
     assert!(world.deliver(&asha()).is_none());
@@ -674,7 +677,7 @@ fn a_deleted_lead_is_registered_anew() {
 }
 
 #[test]
-fn a_mail_of_unknown_fate_is_sent_once_more_and_never_a_third_time() {
+fn a_mail_with_an_unknown_result_is_sent_at_most_twice() {
     let world = World::default();
     // The mail is request 5 of the first attempt. In later attempts four requests come before it: claim, mail_book, key
     // and begin_mail.
@@ -693,7 +696,7 @@ fn a_mail_of_unknown_fate_is_sent_once_more_and_never_a_third_time() {
 /// After any single fault at any request there is one registration and one mail, or two mails where the result was
 /// unknown.
 #[test]
-fn one_fault_anywhere_neither_loses_nor_doubles_anybody() {
+fn one_fault_at_any_request_loses_and_duplicates_no_person() {
     let faults = [Fault::DieBefore, Fault::DieAfter, Fault::NotSent, Fault::AnswerLost, Fault::Broken];
     for existing in [false, true] {
         for fault in faults {
@@ -724,7 +727,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn many_faults_neither_lose_nor_double_anybody(
+    fn many_faults_lose_and_duplicate_no_person(
         faults in prop::collection::hash_map(0_usize..60, any_fault(), 0..12),
         order in prop::collection::vec(0_usize..3, 0..12),
         existing: bool,

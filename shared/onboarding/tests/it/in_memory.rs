@@ -7,7 +7,7 @@ use leadsquared::Error;
 use onboarding::Ledger;
 
 use crate::suite;
-use crate::world::{LeadSquared, LedgerAway, Memory, Outside, Via};
+use crate::world::{LeadSquared, LedgerUnavailable, Memory, Outside, Via};
 
 /// A ledger that every request reaches at once.
 #[derive(Default)]
@@ -25,8 +25,8 @@ impl Outside for Reached {
     async fn store<T: 'static>(
         &self,
         _: &'static str,
-        work: impl FnOnce(&mut Memory) -> Result<T, LedgerAway> + 'static,
-    ) -> Result<T, LedgerAway> {
+        work: impl FnOnce(&mut Memory) -> Result<T, LedgerUnavailable> + 'static,
+    ) -> Result<T, LedgerUnavailable> {
         work(&mut self.0.borrow_mut())
     }
 }

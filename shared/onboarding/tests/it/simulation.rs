@@ -33,13 +33,13 @@ const SEEDS_FOR_A_FLAW: u64 = 300;
 enum Flaw {
     Ledger(LedgerFlaw),
     /// Calls do not wait for the account's call allowance.
-    NoLine,
+    NoAllowance,
     /// A worker deletes the messages that it failed to process.
     FailuresAreDeleted,
 }
 
 #[test]
-fn whatever_happens_every_promise_holds() {
+fn every_promise_holds_under_every_fault() {
     let setting = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     if let Some(seed) = setting("SIMULATION_SEED") {
         let summary = simulate(seed, None, true);
@@ -93,8 +93,8 @@ fn every_kind_of_mistake_is_found() {
         (Flaw::Ledger(LedgerFlaw::IntentIsNotKept), "mailed too often"),
         (Flaw::Ledger(LedgerFlaw::CapsAreNotKept), "over the cap"),
         (Flaw::Ledger(LedgerFlaw::OutcomeIsCountedTwice), "counts"),
-        (Flaw::Ledger(LedgerFlaw::RegistrationsAreForgotten), "news of our own registration"),
-        (Flaw::NoLine, "over the allowance"),
+        (Flaw::Ledger(LedgerFlaw::RegistrationsAreForgotten), "webhook of our own registration"),
+        (Flaw::NoAllowance, "over the allowance"),
         (Flaw::FailuresAreDeleted, "lost"),
     ];
     for (flaw, promise) in mistakes {
@@ -107,7 +107,7 @@ fn every_kind_of_mistake_is_found() {
 
 /// Checks that the runs reach the situations that they are meant to test.
 #[test]
-fn the_seeds_cover_every_outcome_and_every_way_to_come_back() {
+fn the_seeds_cover_every_outcome_and_every_cause_of_a_retry() {
     let mut seen = BTreeSet::new();
     for seed in 0..SEEDS_FOR_A_FLAW {
         seen.extend(simulate(seed, None, false).seen);

@@ -25,8 +25,8 @@ pub(crate) trait Outside {
     async fn store<T: 'static>(
         &self,
         name: &'static str,
-        work: impl FnOnce(&mut Memory) -> Result<T, LedgerAway> + 'static,
-    ) -> Result<T, LedgerAway>;
+        work: impl FnOnce(&mut Memory) -> Result<T, LedgerUnavailable> + 'static,
+    ) -> Result<T, LedgerUnavailable>;
 }
 
 /// The mode of links that open the portal.
@@ -49,7 +49,7 @@ pub(crate) struct Via<'a, O>(pub(crate) &'a O);
 
 #[derive(Debug, thiserror::Error)]
 #[error("the ledger is unavailable")]
-pub(crate) struct LedgerAway;
+pub(crate) struct LedgerUnavailable;
 
 /// The in-memory LeadSquared: its leads, its refusals and the mails that it sent.
 #[derive(Default)]
@@ -328,7 +328,7 @@ impl Memory {
         record: &Record,
         booking: &Booking,
         pointer: Option<&Pointer>,
-    ) -> Result<bool, LedgerAway> {
+    ) -> Result<bool, LedgerUnavailable> {
         self.held(invitation, lease)?;
         let person = self.people.entry(booking.person.clone()).or_default();
         let begun = self.begun.entry(booking.at.date()).or_default();
@@ -364,7 +364,7 @@ impl Memory {
         record: &Record,
         outcome: &Outcome,
         now: OffsetDateTime,
-    ) -> Result<(), LedgerAway> {
+    ) -> Result<(), LedgerUnavailable> {
         let item = self.held(invitation, lease)?;
         item.lease = None;
         item.is_settled = true;
@@ -382,8 +382,8 @@ impl Memory {
         Ok(())
     }
 
-    fn held(&mut self, invitation: &Invitation, lease: &Lease) -> Result<&mut Item, LedgerAway> {
-        self.items.get_mut(&invitation.id).filter(|item| item.lease == Some(*lease)).ok_or(LedgerAway)
+    fn held(&mut self, invitation: &Invitation, lease: &Lease) -> Result<&mut Item, LedgerUnavailable> {
+        self.items.get_mut(&invitation.id).filter(|item| item.lease == Some(*lease)).ok_or(LedgerUnavailable)
     }
 
     fn count(&mut self, invitation: &Invitation, name: &str, by: i64) {
@@ -392,14 +392,19 @@ impl Memory {
 }
 
 impl<O: Outside> Ledger for Via<'_, O> {
-    type Error = LedgerAway;
+    type Error = LedgerUnavailable;
 
-    async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, LedgerAway> {
+    async fn claim(
+        &self,
+        invitation: &Invitation,
+        lease: &Lease,
+        now: OffsetDateTime,
+    ) -> Result<Claim, LedgerUnavailable> {
         let (invitation, lease) = (invitation.clone(), *lease);
         self.0.store("claim", move |memory| Ok(memory.claim(&invitation, &lease, now))).await
     }
 
-    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, LedgerAway> {
+    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, LedgerUnavailable> {
         let person = person.clone();
         self.0.store("mail_book", move |memory| Ok(memory.book(&person, now))).await
     }
@@ -411,7 +416,7 @@ impl<O: Outside> Ledger for Via<'_, O> {
         record: &Record,
         booking: &Booking,
         pointer: Option<&Pointer>,
-    ) -> Result<bool, LedgerAway> {
+    ) -> Result<bool, LedgerUnavailable> {
         let (invitation, lease, record, booking) = (invitation.clone(), *lease, record.clone(), booking.clone());
         let pointer = pointer.cloned();
         let begin =
@@ -419,12 +424,12 @@ impl<O: Outside> Ledger for Via<'_, O> {
         self.0.store("begin_mail", begin).await
     }
 
-    async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerAway> {
+    async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerUnavailable> {
         let lead = *lead;
         self.0.store("registered_at", move |memory| Ok(memory.registered.get(&lead).copied())).await
     }
 
-    async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerAway> {
+    async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerUnavailable> {
         let lead = *lead;
         self.0.store("newest_link_used", move |memory| Ok(memory.links_used.get(&lead).copied())).await
     }
@@ -435,7 +440,7 @@ impl<O: Outside> Ledger for Via<'_, O> {
         lease: &Lease,
         record: &Record,
         now: OffsetDateTime,
-    ) -> Result<(), LedgerAway> {
+    ) -> Result<(), LedgerUnavailable> {
         let (invitation, lease, record) = (invitation.clone(), *lease, record.clone());
         let release = move |memory: &mut Memory| {
             let item = memory.held(&invitation, &lease)?;
@@ -458,7 +463,7 @@ impl<O: Outside> Ledger for Via<'_, O> {
         record: &Record,
         outcome: &Outcome,
         now: OffsetDateTime,
-    ) -> Result<(), LedgerAway> {
+    ) -> Result<(), LedgerUnavailable> {
         let (invitation, lease, record, outcome) = (invitation.clone(), *lease, record.clone(), outcome.clone());
         self.0.store("end", move |memory| memory.end(&invitation, &lease, &record, &outcome, now)).await
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leadsquared::{Attributes, Limit};
+use leadsquared::{Attributes, RateLimit};
 use onboarding::{Action, Invitation, InvitationId, MailLimits, Provenance, SealedPassword, Source, Whom};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -26,7 +26,7 @@ pub(super) struct Plan {
     pub(super) outages: Vec<(Duration, Duration)>,
     /// When LeadSquared's keys are changed, and when Secrets Manager has the new keys.
     pub(super) rotation: Option<(Duration, Duration)>,
-    pub(super) allowance: Limit,
+    pub(super) allowance: RateLimit,
     pub(super) mail_limits: MailLimits,
     /// Whether the mails carry on-click links.
     pub(super) on_click: bool,
@@ -114,7 +114,7 @@ impl Plan {
             storms,
             outages,
             rotation,
-            allowance: Limit { calls: chance.one_of(&[1, 4, 10, 25]), window: seconds(5) },
+            allowance: RateLimit { calls: chance.one_of(&[1, 4, 10, 25]), window: seconds(5) },
             mail_limits: MailLimits { budget: chance.one_of(&[default.budget, default.budget, 2, 5]), ..default },
             on_click: chance.in_a_thousand(500),
             echoes: chance.in_a_thousand(500),

@@ -101,7 +101,7 @@ impl Queue {
         self.messages.retain(|other| other.receipt != message.receipt);
     }
 
-    pub(super) fn put_off(&mut self, message: &Message, now: Duration, wait: Duration) {
+    pub(super) fn change_visibility(&mut self, message: &Message, now: Duration, wait: Duration) {
         if let Some(message) = self.messages.iter_mut().find(|other| other.receipt == message.receipt) {
             message.hidden_until = now + wait;
         }

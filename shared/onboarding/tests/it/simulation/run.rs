@@ -230,7 +230,7 @@ impl Run {
                 say(&format!("{}: mailed {mailed:?}, registered {registered_at:?}, {ends:?}", person.email));
             }
             must(mailed.len() <= invited + unknown, "mailed too often");
-            must(invited <= applications.len(), "mailed too often: on the news of our own registration");
+            must(invited <= applications.len(), "mailed too often: on the webhook of our own registration");
             let is_dead = dead_letters.values().any(|invitation| ids.contains(&invitation.id));
             must(!mailed.is_empty() || is_dead, "lost: neither mailed nor a dead letter");
             // An existing lead is registered only when the applicant presses the button of an on-click link.
@@ -371,7 +371,7 @@ impl System {
         self.seen.borrow_mut().insert(what);
     }
 
-    pub(super) fn tell(&self, request: &str, fate: Fate) {
+    pub(super) fn log_request(&self, request: &str, fate: Fate) {
         if self.aloud {
             say(&format!(
                 "{:10.3} s  task {:4}  {request}: {fate:?}",

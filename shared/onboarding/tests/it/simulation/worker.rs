@@ -2,7 +2,6 @@
 //! requests.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -10,12 +9,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use call_allowance::until_next_day;
-use leadsquared::{Admission, Error, Lane, Password, TurnedAway};
+use leadsquared::{Admission, Error, Lane, Password, Throttled, TurnedAway};
 use onboarding::retry::Horizons;
 use onboarding::worker::{
-    DeadLetterReason, Delivery, Disposition, RECORD_TIME, Report, SealedPasswordError, Services, Unavailable, Worker,
+    DeadLetterReason, Delivery, Disposition, RECORD_TIME, SealedPasswordError, Services, Unavailable, Worker,
+    WorkerEvent, handle_in_order,
 };
-use onboarding::{InvitationId, Mail, PersonKey, SealedPassword};
+use onboarding::{InvitationId, Mail, SealedPassword};
 use time::OffsetDateTime;
 
 use super::plan::START;
@@ -23,7 +23,7 @@ use super::queue::Message;
 use super::run::System;
 use super::timeline::Chance;
 use super::{Flaw, seconds};
-use crate::world::{LeadSquared, LedgerAway, Memory, Outside, Via};
+use crate::world::{LeadSquared, LedgerUnavailable, Memory, Outside, Via};
 
 /// The worker's time-out in the template.
 const TIMEOUT: Duration = seconds(60);
@@ -115,36 +115,31 @@ impl Process {
 
     /// Handles a batch and returns the finished messages.
     async fn handle<'a>(&self, batch: &'a [Message]) -> Vec<&'a Message> {
-        let mut held_up: HashMap<&PersonKey, Duration> = HashMap::new();
-        let (mut done, mut put_off) = (Vec::new(), Vec::new());
-        for message in batch {
-            let verdict = match held_up.get(&message.group) {
-                Some(wait) => Disposition::RetryAfter(*wait),
-                None => self.deliver(message).await,
-            };
-            match verdict {
+        let handle = async |message| match self.deliver(message).await {
+            Disposition::RetryAfter(_) if self.system.flaw == Some(Flaw::FailuresAreDeleted) => Disposition::Done,
+            disposition => disposition,
+        };
+        let (mut done, mut retried) = (Vec::new(), Vec::new());
+        for (message, disposition) in handle_in_order(batch, |message| Some(&message.group), handle).await {
+            match disposition {
                 Disposition::Done => done.push(message),
-                Disposition::RetryAfter(_) if self.system.flaw == Some(Flaw::FailuresAreDeleted) => done.push(message),
-                Disposition::RetryAfter(wait) => {
-                    held_up.insert(&message.group, wait);
-                    put_off.push((message.clone(), wait));
-                }
+                Disposition::RetryAfter(wait) => retried.push((message.clone(), wait)),
             }
         }
-        for (message, wait) in put_off {
+        for (message, wait) in retried {
             // If this request fails, the messages are retried only after the full visibility time-out.
-            let put_off = move |system: &System| {
-                system.queue.borrow_mut().put_off(&message, system.timeline.now(), wait);
+            let change_visibility = move |system: &System| {
+                system.queue.borrow_mut().change_visibility(&message, system.timeline.now(), wait);
                 Ok(())
             };
-            let _ = self.aws("put off", put_off, || ()).await;
+            let _ = self.aws("change visibility", change_visibility, || ()).await;
         }
         done
     }
 
     async fn deliver(&self, message: &Message) -> Disposition {
         let system = &self.system;
-        system.tell(&format!("invitation {}", message.invitation.id), Fate::Arrives);
+        system.log_request(&format!("invitation {}", message.invitation.id), Fate::Arrives);
         let services = OneDelivery { process: self, via: Via(self), message };
         let worker = Worker {
             services: &services,
@@ -172,16 +167,16 @@ impl Process {
         pending().await
     }
 
-    /// A request to AWS. `away` is the error for a request that was not carried out, or whose result is unknown.
+    /// A request to AWS. `unavailable` is the error for a request that was not carried out, or whose result is unknown.
     async fn aws<T: 'static, E: 'static>(
         &self,
         name: &'static str,
         work: impl FnOnce(&System) -> Result<T, E> + 'static,
-        away: impl FnOnce() -> E,
+        unavailable: impl FnOnce() -> E,
     ) -> Result<T, E> {
         let system = &self.system;
         let fate = self.fate();
-        system.tell(name, fate);
+        system.log_request(name, fate);
         let (there, back, late) = {
             let mut dice = system.dice();
             let milliseconds = |dice: &mut Chance| dice.between(Duration::from_millis(1), Duration::from_millis(15));
@@ -202,20 +197,20 @@ impl Process {
             Fate::Arrives => {
                 let answer = self.background(after(there), REQUEST_TIME).await;
                 system.timeline.sleep(back).await;
-                answer.unwrap_or_else(|| Err(away()))
+                answer.unwrap_or_else(|| Err(unavailable()))
             }
             Fate::NotSent | Fate::Broken => {
                 system.timeline.sleep(there).await;
-                Err(away())
+                Err(unavailable())
             }
             Fate::AnswerLost => {
                 self.background(after(there), REQUEST_TIME).await;
-                Err(away())
+                Err(unavailable())
             }
             Fate::Late => {
                 system.saw("late");
                 self.background(after(late), REQUEST_TIME).await;
-                Err(away())
+                Err(unavailable())
             }
             Fate::DieBefore => self.die().await,
             Fate::DieOnTheWay => {
@@ -291,7 +286,7 @@ impl<'a> Services for OneDelivery<'a> {
         &self.via
     }
 
-    fn is_ledger_broken(&self, _: &LedgerAway) -> bool {
+    fn is_ledger_broken(&self, _: &LedgerUnavailable) -> bool {
         false
     }
 
@@ -323,18 +318,18 @@ impl<'a> Services for OneDelivery<'a> {
         bytes.chunks_mut(8).for_each(|part| part.copy_from_slice(&dice.number().to_be_bytes()[..part.len()]));
     }
 
-    fn report(&self, report: &Report<'_>) {
+    fn report(&self, report: &WorkerEvent<'_>) {
         let system = &self.process.system;
         match report {
-            Report::Failed { failure, .. } => system.saw(failure.name()),
-            Report::NotRecorded { .. } => {
+            WorkerEvent::Failed { failure, .. } => system.saw(failure.name()),
+            WorkerEvent::NotRecorded { .. } => {
                 system.saw("not recorded");
                 system.unrecorded.borrow_mut().insert(self.message.invitation.id);
             }
-            Report::DeadLetterFailed { .. } => system.saw("dead letter failed"),
-            Report::PasswordDiscarded(_) => system.saw("password discarded"),
-            Report::Malformed(_) | Report::PasswordLost { .. } => panic!("{report:?}"),
-            Report::Ended { .. } => {}
+            WorkerEvent::DeadLetterFailed { .. } => system.saw("dead letter failed"),
+            WorkerEvent::PasswordDiscarded(_) => system.saw("password discarded"),
+            WorkerEvent::Malformed(_) | WorkerEvent::PasswordLost { .. } => panic!("{report:?}"),
+            WorkerEvent::Flow(_) | WorkerEvent::Ended { .. } => {}
         }
     }
 }
@@ -347,13 +342,13 @@ impl Outside for Process {
     ) -> Result<T, Error> {
         let system = &self.system;
         let last = self.deadline.saturating_sub(RECORD_TIME);
-        if system.flaw != Some(Flaw::NoLine) {
-            let leave = system.allowance.admit(Lane::Background, system.timeline.instant_at(last)).await;
-            leave.map_err(Error::TurnedAway)?;
+        if system.flaw != Some(Flaw::NoAllowance) {
+            let slot = system.allowance.admit(Lane::Background, system.timeline.instant_at(last)).await;
+            slot.map_err(Error::TurnedAway)?;
         }
         let patience = last.saturating_sub(system.timeline.now()).min(CALL_TIME);
         let fate = self.fate();
-        system.tell(name, fate);
+        system.log_request(name, fate);
         let (there, processing, back) = {
             let mut dice = system.dice();
             // The margin of the call allowance covers a delay of this length.
@@ -368,7 +363,7 @@ impl Outside for Process {
                 let answer = self.background(arrival(processing), patience).await.unwrap_or(Err(unsure));
                 system.timeline.sleep(back).await;
                 if let Err(Error::RateLimited { limit }) = &answer {
-                    system.allowance.throttled(Lane::Background, *limit).await;
+                    system.allowance.throttled(Throttled { lane: Lane::Background, limit: *limit }).await;
                 }
                 answer
             }
@@ -403,9 +398,9 @@ impl Outside for Process {
     async fn store<T: 'static>(
         &self,
         name: &'static str,
-        work: impl FnOnce(&mut Memory) -> Result<T, LedgerAway> + 'static,
-    ) -> Result<T, LedgerAway> {
-        self.aws(name, move |system| work(&mut system.memory.borrow_mut()), || LedgerAway).await
+        work: impl FnOnce(&mut Memory) -> Result<T, LedgerUnavailable> + 'static,
+    ) -> Result<T, LedgerUnavailable> {
+        self.aws(name, move |system| work(&mut system.memory.borrow_mut()), || LedgerUnavailable).await
     }
 }
 

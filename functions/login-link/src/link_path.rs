@@ -1,9 +1,9 @@
-//! The place that the path of a request names.
+//! What the path of a request names.
 
 use onboarding::LinkToken;
 
-/// A place under `/login-links`.
-pub(crate) enum Place {
+/// A path under `/login-links`.
+pub(crate) enum LinkPath {
     /// `/login-links`, where people ask for a link.
     RequestPage,
     /// `/login-links/{token}`; none if the text there is no token.
@@ -13,7 +13,7 @@ pub(crate) enum Place {
 /// Length of a token's text, in characters.
 const TOKEN_LENGTH: usize = 43;
 
-impl Place {
+impl LinkPath {
     /// Reads a path, which may have a stage in front.
     ///
     /// Mail programs and scanners add text after a link: a bracket, a full stop, their own parameters. A token has a
@@ -62,7 +62,7 @@ mod tests {
             ("/", "?utm_source=mail"),
         ] {
             let path = format!("{before}/login-links/{text}{after}");
-            assert!(matches!(Place::of(&path), Place::Link(Some(found)) if found == token), "{path}");
+            assert!(matches!(LinkPath::of(&path), LinkPath::Link(Some(found)) if found == token), "{path}");
         }
     }
 
@@ -72,17 +72,17 @@ mod tests {
         for garbage in [&text[1..], &format!("{text}A"), &format!("A{text}"), "x", "%00", "é", "../..", "favicon.ico"]
         {
             let path = format!("/login-links/{garbage}");
-            assert!(matches!(Place::of(&path), Place::Link(None)), "{path}");
+            assert!(matches!(LinkPath::of(&path), LinkPath::Link(None)), "{path}");
         }
         for path in ["", "/", "/login-links", "/login-links/", "/prod/login-links", "/elsewhere"] {
-            assert!(matches!(Place::of(path), Place::RequestPage), "{path}");
+            assert!(matches!(LinkPath::of(path), LinkPath::RequestPage), "{path}");
         }
     }
 
     proptest! {
         #[test]
         fn no_path_panics(path in "(/login-links/)?\\PC{0,80}") {
-            Place::of(&path);
+            LinkPath::of(&path);
         }
     }
 }

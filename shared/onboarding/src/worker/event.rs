@@ -1,15 +1,15 @@
-//! The worker's reports about a delivery. The function turns them into log lines and metrics.
+//! The events that the worker reports about a delivery. The function turns them into log lines and metrics.
 
 use std::error::Error;
 use std::time::Duration;
 
 use super::Unavailable;
-use crate::retry::Failure;
-use crate::{Completion, Invitation, InvitationId, MalformedInvitation, Postponed};
+use crate::retry::AttemptFailure;
+use crate::{Completion, FlowEvent, Invitation, InvitationId, MalformedInvitation, Postponed};
 
 /// One event in the handling of a delivery. None of it prints personal data.
 #[derive(Debug)]
-pub enum Report<'a> {
+pub enum WorkerEvent<'a> {
     /// The message is not an invitation. It becomes a dead letter.
     Malformed(&'a MalformedInvitation),
     /// A public form sent a password. It is not used, because any visitor can type a password beside another person's
@@ -22,12 +22,14 @@ pub enum Report<'a> {
         /// Why it cannot be opened.
         error: &'a (dyn Error + 'static),
     },
+    /// Something in the flow that an operator should know although the invitation continues.
+    Flow(&'a FlowEvent<'a>),
     /// An attempt failed.
     Failed {
         /// The invitation, if the message says which it is.
         receipt: Option<InvitationId>,
         /// Why.
-        failure: &'a Failure,
+        failure: &'a AttemptFailure,
         /// Whether an operator must act.
         needs_operator: bool,
         /// The age of the message.

@@ -1,0 +1,42 @@
+//! What happens in the flow that an operator should know although the invitation continues.
+
+use std::error::Error;
+
+use crate::InvitationId;
+
+/// One such event. It prints no personal data.
+#[derive(Debug)]
+pub enum FlowEvent<'a> {
+    /// The ledger did not release the claim of an attempt. The next attempt waits until the lease runs out.
+    ClaimNotReleased {
+        /// The invitation.
+        receipt: InvitationId,
+        /// Why.
+        error: &'a (dyn Error + 'static),
+    },
+    /// LeadSquared does not have these lead fields. The person is registered without them.
+    UnknownFields {
+        /// The invitation.
+        receipt: InvitationId,
+        /// Their schema names.
+        names: &'a [String],
+    },
+    /// The person was registered without the mark of unproven identifiers. The identifiers are in the lead's notes.
+    Unmarked {
+        /// The invitation.
+        receipt: InvitationId,
+        /// The field of the mark.
+        field: &'a str,
+        /// What LeadSquared refused.
+        refused: RefusedMark,
+    },
+}
+
+/// What LeadSquared refused when it did not take the mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedMark {
+    /// The mark's field, by its name.
+    Field,
+    /// A value, which may be the mark or an identifier.
+    Value,
+}
