@@ -23,7 +23,7 @@ const ASHA: [(&str, &str); 6] = [
     ("last_name", "Rao"),
     ("phone", "+91 90000 00001"),
     ("city", "Bengaluru"),
-    ("website", ""),
+    ("leave_empty", ""),
 ];
 
 type Encode = fn(&[(&str, &str)]) -> Request<'static>;
@@ -115,7 +115,7 @@ async fn an_accepted_form_is_counted_and_its_message_carries_the_trace() {
     let form = Form::start().await;
     form.post(Request::urlencoded(&ASHA)).await.receipt();
     form.post(Request::urlencoded(&[])).await;
-    form.post(Request::urlencoded(&with(&[("website", "https://robots.example")]))).await.receipt();
+    form.post(Request::urlencoded(&with(&[("leave_empty", "https://robots.example")]))).await.receipt();
     let messages = form.queue.drain().await;
     let trace = messages[0].attributes.as_ref().unwrap().get(&MessageSystemAttributeName::AwsTraceHeader);
     assert_eq!((messages.len(), trace.map(String::as_str)), (1, Some(TRACE)));
@@ -150,7 +150,7 @@ async fn every_sample_event_gets_the_status_that_its_name_promises() {
 async fn one_answer_names_every_fault_of_a_form() {
     let form = Form::start().await;
     let long = "x".repeat(101);
-    let faulty = [("email", "asha.rao"), ("last_name", long.as_str()), ("phone", "call me"), ("website", "")];
+    let faulty = [("email", "asha.rao"), ("last_name", long.as_str()), ("phone", "call me"), ("leave_empty", "")];
     for (_, encode) in ENCODINGS {
         let answer = form.post(encode(&faulty)).await;
         assert_eq!(answer.status, 422);
@@ -242,7 +242,7 @@ async fn a_form_with_a_filled_honeypot_is_answered_like_any_other_and_not_queued
     let form = Form::start().await;
     let honest = form.post(Request::urlencoded(&ASHA)).await;
     assert_eq!(form.queue.drain().await.len(), 1);
-    let trapped = form.post(Request::urlencoded(&with(&[("website", "https://spam.example")]))).await;
+    let trapped = form.post(Request::urlencoded(&with(&[("leave_empty", "https://spam.example")]))).await;
     assert_eq!((trapped.status, &trapped.headers), (honest.status, &honest.headers));
     assert_eq!(trapped.receipt().len(), honest.receipt().len());
     assert_eq!(form.queue.drain().await.len(), 0);

@@ -35,6 +35,7 @@ mod retries;
 mod sales_team;
 mod samples;
 mod sandbox;
+mod senders;
 mod system;
 mod tcp_proxy;
 mod template;

@@ -58,7 +58,7 @@ async fn accept(
     }
     let key = idempotency_key(request.headers())?;
     let form = Form::read(request.headers(), request.body().as_ref()).await?;
-    let mut submission = read(&form, &config.fields, config.default_country).map_err(Problem::fields)?;
+    let mut submission = read(form, &config.fields, config.default_country).map_err(Problem::fields)?;
 
     let sender = sender::of(request, &config.form_keys);
     let (by_robot, password) = (submission.by_robot, submission.password.take());

@@ -3,13 +3,12 @@
 //! A form builder posts the forms of all its visitors from one address. With its key it has caps of its own and may
 //! name the visitor in a header. Without the key that header is ignored, because any client can send it.
 
-use http_events::SecretHashes;
+use http_events::{SecretHashes, VISITOR_ADDRESS, visitor_address};
 use intake::Submitter;
 use lambda_http::Request;
 use throttle::Network;
 
 const KEY: &str = "x-form-key";
-const ADDRESS: &str = "x-visitor-address";
 
 /// The sender of a request. A wrong key counts as no key, so that a mistake in a form builder's settings loses no
 /// applicant.
@@ -30,10 +29,10 @@ pub(crate) fn of(request: &Request, keys: &SecretHashes) -> Submitter {
 
 /// The network of the visitor that a form builder names.
 fn visitor(request: &Request) -> Option<Network> {
-    let address = request.headers().get(ADDRESS)?;
-    let network = address.to_str().ok().and_then(|address| address.trim().parse().ok()).map(Network::of);
-    if network.is_none() {
-        tracing::warn!("{ADDRESS} is not an IP address such as 203.0.113.7: the form counts without a network");
+    let headers = request.headers();
+    let network = visitor_address(headers).map(Network::of);
+    if network.is_none() && headers.contains_key(VISITOR_ADDRESS) {
+        tracing::warn!("{VISITOR_ADDRESS} is not an IP address such as 203.0.113.7: the form counts without a network");
     }
     network
 }

@@ -1,10 +1,11 @@
 //! The configured fields of a submitted form, checked, and the invitation that they become.
 
-use forms::{Field, FieldKind, Fields};
-use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone};
+use forms::{DateFormat, Field, FieldKind, Fields};
+use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone, text};
 use onboarding::{Action, Invitation, InvitationId, Source, Whom};
+use time::macros::format_description;
 use time::{Date, OffsetDateTime};
-use web::{FieldError, Form};
+use web::{FieldError, Form, one};
 
 /// How long a repeated form without an `Idempotency-Key` counts as the same application, in seconds: as long as the
 /// deduplication interval of an SQS FIFO queue
@@ -22,30 +23,27 @@ pub struct Submission {
     pub by_robot: bool,
 }
 
-/// Reads the configured fields of a form and ignores all others, since websites add their own. A phone number without
-/// a calling code belongs to `default_country`.
+/// Reads the configured fields of a form and ignores all others, since websites add their own. The fields may be in a
+/// form builder's group. A phone number without a calling code belongs to `default_country`.
 ///
 /// # Errors
 /// Every missing or invalid field, in the order of the configuration. No error repeats a submitted value.
-pub fn read(form: &Form, fields: &Fields, default_country: CallingCode) -> Result<Submission, Vec<FieldError>> {
+pub fn read(form: Form, fields: &Fields, default_country: CallingCode) -> Result<Submission, Vec<FieldError>> {
+    let email_field = fields.iter().find(|field| field.kind == FieldKind::Email).map_or("", |field| &field.name);
+    let form = form.in_group_with(email_field).map_err(|error| vec![error])?;
     let mut email = None;
     let mut attributes = Attributes::new();
     let mut password = None;
     let mut by_robot = false;
     let mut errors = Vec::new();
     for field in fields.iter() {
-        let checked = text(form, field).and_then(|text| {
-            check(&text, field, default_country).map_err(|detail| FieldError::new(&field.name, detail))
-        });
-        match (checked, &field.attribute) {
-            (Ok(value), _) if field.kind == FieldKind::Honeypot => by_robot |= !value.is_empty(),
+        match (value(&form, field, default_country), &field.attribute) {
+            (Ok(value), _) if field.kind == FieldKind::Honeypot => by_robot |= value.is_some(),
             // Only a robot sends an invalid value in a field that people do not see.
             (Err(_), _) if field.kind == FieldKind::Honeypot => by_robot = true,
-            (Ok(value), _) if field.kind == FieldKind::Email => email = value.parse().ok(),
-            (Ok(value), _) if field.kind == FieldKind::Password => {
-                password = Some(value).filter(|value| !value.is_empty()).map(Password::from);
-            }
-            (Ok(value), Some(attribute)) if !value.is_empty() => attributes.set(attribute, value),
+            (Ok(value), _) if field.kind == FieldKind::Email => email = value.and_then(|value| value.parse().ok()),
+            (Ok(value), _) if field.kind == FieldKind::Password => password = value.map(Password::from),
+            (Ok(Some(value)), Some(attribute)) => attributes.set(attribute, value),
             (Ok(_), _) => {}
             (Err(error), _) => errors.push(error),
         }
@@ -76,25 +74,50 @@ impl Submission {
     }
 }
 
-/// The text submitted for a field, empty if there is none. White space around it is removed, except in a password.
-fn text(form: &Form, field: &Field) -> Result<String, FieldError> {
-    let text = match field.kind {
-        FieldKind::Consent => form.last_text(&field.name)?,
-        _ => form.text(&field.name)?,
+/// The field's value in LeadSquared's spelling; none if it was not filled in. A field may be sent several times, as
+/// long as only one value was filled in.
+fn value(form: &Form, field: &Field, default_country: CallingCode) -> Result<Option<String>, FieldError> {
+    let invalid = |detail: String| FieldError::new(&field.name, detail);
+    let texts = form.texts(&field.name)?;
+    let texts = texts.iter().map(|text| text.expose().as_str());
+    let texts = texts.map(|text| if field.kind == FieldKind::Password { text } else { text::trim(text) });
+    let mut values = Vec::new();
+    for text in texts.filter(|text| !text.is_empty()) {
+        values.extend(check(text, field, default_country).map_err(invalid)?);
+    }
+    let value = match field.kind {
+        // Some frameworks put a hidden field of the same name before or after the box, with the value of an unticked
+        // one.
+        FieldKind::Consent => values.iter().find(|value| *value == TICKED).or(values.first()).cloned(),
+        _ => one(&field.name, values)?,
     };
-    let text = text.map_or("", |text| text.expose());
-    Ok(if field.kind == FieldKind::Password { text } else { text.trim() }.to_owned())
+    match (value, field.kind) {
+        (value, FieldKind::Consent) if field.required && value.as_deref() != Some(TICKED) => {
+            Err(invalid("must be ticked".to_owned()))
+        }
+        (None, FieldKind::Email) => Err(invalid(missing_address(form))),
+        (None, _) if field.required => Err(invalid("is required".to_owned())),
+        (value, _) => Ok(value),
+    }
 }
 
-/// The value in LeadSquared's spelling, if the field may hold it.
-fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<String, String> {
-    if text.is_empty() {
-        return match (field.required, field.kind) {
-            (true, FieldKind::Consent) => Err("must be ticked".to_owned()),
-            (true, _) => Err("is required".to_owned()),
-            (false, _) => Ok(String::new()),
-        };
+const TICKED: &str = "true";
+
+/// What is missing where there is no address: a hint for those who configure a form builder.
+fn missing_address(form: &Form) -> String {
+    /// The longest name that is repeated.
+    const LONGEST: usize = 40;
+    let is_plain = |name: &&str| {
+        name.len() <= LONGEST && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_. ".contains(&byte))
+    };
+    match form.name_of(|text| text.parse::<EmailAddress>().is_ok()).filter(is_plain) {
+        Some(name) => format!("is required; an address was sent as {name}: give that field this name"),
+        None => "is required".to_owned(),
     }
+}
+
+/// The value in LeadSquared's spelling, if the field may hold it. None if it counts as not filled in.
+fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Option<String>, String> {
     if field.kind == FieldKind::Password {
         passwords::check_shape(text).map_err(|fault| fault.to_string())?;
     }
@@ -105,34 +128,69 @@ fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Stri
     if text.chars().any(|c| c.is_control() && !(multiline && matches!(c, '\r' | '\n' | '\t'))) {
         return Err(if multiline { "must be plain text" } else { "must be one line of plain text" }.to_owned());
     }
-    match field.kind {
-        FieldKind::Text | FieldKind::Password | FieldKind::Honeypot => Ok(text.to_owned()),
-        FieldKind::Multiline => Ok(text.replace("\r\n", "\n")),
+    Ok(Some(match field.kind {
+        FieldKind::Password | FieldKind::Honeypot => text.to_owned(),
+        FieldKind::Text => harmless(&without_invisible(text)),
+        FieldKind::Multiline => harmless(&text.replace("\r\n", "\n")),
         FieldKind::Email => {
-            let address: Result<EmailAddress, _> = text.parse();
-            let address = address.map_err(|_| "must be an e-mail address such as name@example.com".to_owned())?;
-            Ok(address.expose().to_owned())
+            let address: EmailAddress =
+                text.parse().map_err(|error| format!("must be an e-mail address such as name@example.com; {error}"))?;
+            address.expose().to_owned()
         }
+        FieldKind::Phone if Phone::is_only_calling_code(text) => return Ok(None),
         FieldKind::Phone => {
-            let phone = Phone::parse(text, default_country);
-            let phone = phone.map_err(|_| "must be a phone number such as +91-9000000001".to_owned())?;
-            Ok(phone.expose().to_owned())
+            let phone = Phone::parse(text, default_country)
+                .map_err(|error| format!("must be a phone number such as +91-9000000001; {error}"))?;
+            phone.expose().to_owned()
         }
-        FieldKind::Date => {
-            let format = time::macros::format_description!("[year]-[month]-[day]");
-            let date = Date::parse(text, format).map_err(|_| "must be a date such as 2026-01-31".to_owned())?;
-            Ok(format!("{date} 00:00:00"))
-        }
+        FieldKind::Date => format!("{} 00:00:00", date(text, field)?),
         FieldKind::Choice => match field.options.iter().any(|option| option == text) {
-            true => Ok(text.to_owned()),
-            false => Err(format!("must be one of: {}", field.options.join(", "))),
+            true => text.to_owned(),
+            false => return Err(format!("must be one of: {}", field.options.join(", "))),
         },
+        // A box is sent only if it is ticked, with any value.
         FieldKind::Consent => match text.to_ascii_lowercase().as_str() {
-            "on" | "true" | "1" | "yes" => Ok("true".to_owned()),
-            "off" | "false" | "0" | "no" if field.required => Err("must be ticked".to_owned()),
-            "off" | "false" | "0" | "no" => Ok("false".to_owned()),
-            _ => Err("must be on or off".to_owned()),
+            "off" | "false" | "0" | "no" => "false".to_owned(),
+            _ => TICKED.to_owned(),
         },
+    }))
+}
+
+/// The text without invisible characters, except the joiners that shape letters of Indian and other scripts.
+fn without_invisible(text: &str) -> String {
+    text.chars().filter(|c| matches!(c, '\u{200C}' | '\u{200D}') || !text::is_invisible(*c)).collect()
+}
+
+/// The text such that no spreadsheet to which a lead is exported runs it as a formula
+/// (<https://owasp.org/www-community/attacks/CSV_Injection>). A number keeps its sign.
+fn harmless(text: &str) -> String {
+    let mut characters = text.chars();
+    let is_formula = matches!(characters.next(), Some('=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠'))
+        && characters.next().is_some_and(|second| !second.is_ascii_digit());
+    if is_formula { format!("'{text}") } else { text.to_owned() }
+}
+
+fn date(text: &str, field: &Field) -> Result<Date, String> {
+    let iso = Date::parse(text, format_description!("[year]-[month padding:none]-[day padding:none]"));
+    let text = text.replace(['.', '-'], "/");
+    let date = iso.or_else(|error| match field.format {
+        Some(DateFormat::DayFirst) => {
+            Date::parse(&text, format_description!("[day padding:none]/[month padding:none]/[year]"))
+        }
+        Some(DateFormat::MonthFirst) => {
+            Date::parse(&text, format_description!("[month padding:none]/[day padding:none]/[year]"))
+        }
+        None => Err(error),
+    });
+    let example = match field.format {
+        None => "2026-01-31",
+        Some(DateFormat::DayFirst) => "31/01/2026",
+        Some(DateFormat::MonthFirst) => "01/31/2026",
+    };
+    let date = date.map_err(|_| format!("must be a date such as {example}"))?;
+    match (field.earliest..=field.latest).contains(&date) {
+        true => Ok(date),
+        false => Err(format!("must be a date from {} to {}", field.earliest, field.latest)),
     }
 }
 
@@ -164,7 +222,7 @@ mod tests {
     fn submit(body: &str) -> Result<Submission, Vec<FieldError>> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
-        read(&block_on(Form::read(&headers, body.as_bytes())).unwrap(), &fields(), CallingCode(91))
+        read(block_on(Form::read(&headers, body.as_bytes())).unwrap(), &fields(), CallingCode(91))
     }
 
     fn attributes(submission: &Submission) -> Vec<(&str, &str)> {
@@ -199,10 +257,13 @@ mod tests {
         assert_eq!(
             errors,
             [
-                ("email", "must be an e-mail address such as name@example.com"),
+                (
+                    "email",
+                    "must be an e-mail address such as name@example.com; it lacks the @, has spaces, or has a full stop where none can be"
+                ),
                 ("first_name", "must be at most 5 characters long"),
                 ("about", "must be plain text"),
-                ("phone", "must be a phone number such as +91-9000000001"),
+                ("phone", "must be a phone number such as +91-9000000001; India has no such number"),
                 ("born", "must be a date such as 2026-01-31"),
                 ("course", "must be one of: Law, Physics"),
                 ("terms", "must be ticked"),
@@ -212,14 +273,14 @@ mod tests {
 
     #[test]
     fn a_missing_or_repeated_field_is_named() {
-        let errors = submit("first_name=A&first_name=B&terms=maybe").unwrap_err();
+        let errors = submit("first_name=A&first_name=B&terms=no").unwrap_err();
         let errors: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.detail.as_str())).collect();
         assert_eq!(
             errors,
             [
                 ("email", "is required"),
-                ("first_name", "was sent more than once; send it once"),
-                ("terms", "must be on or off")
+                ("first_name", "was sent more than once with different values; send it once"),
+                ("terms", "must be ticked")
             ]
         );
     }
@@ -266,5 +327,128 @@ mod tests {
         assert_eq!(id(body, Some("k"), NOW), id(body, Some("k"), later));
         assert_ne!(id(body, Some("k"), NOW), id(body, Some("l"), NOW));
         assert_ne!(id(body, Some("k"), NOW), id("email=b@example.test&first_name=A&terms=1", Some("k"), NOW));
+    }
+
+    /// What real senders send, by kind. The left side is a body beside a good e-mail address and name.
+    #[test]
+    fn what_real_senders_send_is_stored_right() {
+        let phone = |number: &str| ("Phone", number.to_owned());
+        let asha = "+91-9000000001";
+        for (body, expected) in [
+            // A number that went through a spreadsheet or a float.
+            ("phone=9000000001.0", vec![phone(asha)]),
+            ("phone=919000000001.00", vec![phone(asha)]),
+            ("phone='9000000001", vec![phone(asha)]),
+            // A dial code that a widget filled in.
+            ("phone=%2B91", vec![]),
+            ("phone=%2B91-", vec![]),
+            ("phone=%2B", vec![]),
+            ("phone=(%2B91)", vec![]),
+            ("phone=0091", vec![]),
+            // The same name twice.
+            ("phone=&phone=%2B919000000001", vec![phone(asha)]),
+            ("phone=%2B91&phone=09000000001", vec![phone(asha)]),
+            ("phone=9000000001&phone=%2B91+90000+00001", vec![phone(asha)]),
+            ("email=A@Example.Test", vec![]),
+            ("course=&course=Law", vec![("mx_Course", "Law".to_owned())]),
+            // Invisible characters.
+            ("phone=%E2%80%AA%2B91+90000%C2%A000001%E2%80%AC", vec![phone(asha)]),
+            ("about=%EF%BB%BFhello%E2%80%8B", vec![("Notes", "hello".to_owned())]),
+            // A box with a value of its own, and the hidden fields of Rails and ASP.NET.
+            ("terms=I+agree", vec![]),
+            ("terms=checked", vec![]),
+            ("terms=0&terms=1", vec![]),
+            ("terms=true&terms=false", vec![]),
+            // Dates.
+            ("born=2001-2-8", vec![("mx_Date_of_Birth", "2001-02-08 00:00:00".to_owned())]),
+            // Text that a spreadsheet would run.
+            ("about=%3DHYPERLINK(1)", vec![("Notes", "'=HYPERLINK(1)".to_owned())]),
+            ("about=-none", vec![("Notes", "'-none".to_owned())]),
+            ("about=-5", vec![("Notes", "-5".to_owned())]),
+            ("about=-", vec![("Notes", "-".to_owned())]),
+            ("about=%2B1+for+this", vec![("Notes", "+1 for this".to_owned())]),
+            ("about=@asha", vec![("Notes", "'@asha".to_owned())]),
+        ] {
+            let submission = submit(&format!("email=a@example.test&first_name=A&terms=on&{body}"));
+            let submission = submission.unwrap_or_else(|errors| panic!("{body}: {errors:?}"));
+            let stored =
+                attributes(&submission).into_iter().filter(|(name, _)| !["FirstName", "mx_Terms"].contains(name));
+            let stored: Vec<_> = stored.map(|(name, value)| (name, value.to_owned())).collect();
+            assert_eq!(stored, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_right_is_refused_with_its_reason() {
+        for (body, field, reason) in [
+            ("phone=560001", "phone", "it has no area code for India"),
+            ("phone=987654321", "phone", "it has one digit too few for India"),
+            ("phone=98765432109", "phone", "it has one digit too many for India"),
+            ("phone=9E%2B09", "phone", "a spreadsheet has rounded it"),
+            ("phone=9000000001&phone=9000000002", "phone", "different values"),
+            ("email=b@example.test", "email", "different values"),
+            ("email=asha@gmail.com/98765", "email", "is not a domain such as example.com"),
+            ("email=as%E2%80%8Bha@gmail.com", "email", "an invisible character"),
+            ("born=0024-05-06", "born", "must be a date from 1900-01-01 to 2100-12-31"),
+            ("born=31/01/2001", "born", "must be a date such as 2026-01-31"),
+            ("first_name=B", "first_name", "different values"),
+        ] {
+            let address = if body.starts_with("email=asha") || body.starts_with("email=as%") {
+                ""
+            } else {
+                "email=a@example.test&"
+            };
+            let errors = submit(&format!("{address}first_name=A&terms=on&{body}")).unwrap_err();
+            let found = errors.iter().any(|error| error.field == field && error.detail.contains(reason));
+            assert!(found, "{body}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn dates_are_read_in_the_order_of_the_field() {
+        let with = |setting: &str, text: &str| {
+            let json = format!(
+                r#"[{{"name":"email","attribute":"EmailAddress","kind":"email","required":true}},
+                    {{"name":"born","attribute":"mx_Born","kind":"date"{setting}}}]"#
+            );
+            let body = format!("email=a@example.test&born={text}");
+            let headers = [(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))];
+            let form = block_on(Form::read(&headers.into_iter().collect(), body.as_bytes())).unwrap();
+            let read = read(form, &Fields::parse(&json).unwrap(), CallingCode(91));
+            read.map(|submission| {
+                submission.attributes.iter().map(|(_, value)| value[..10].to_owned()).collect::<String>()
+            })
+        };
+        let (day_first, month_first) = (r#","format":"dd/mm/yyyy""#, r#","format":"mm/dd/yyyy""#);
+        for (setting, text, expected) in [
+            (day_first, "31/01/2001", "2001-01-31"),
+            (day_first, "1.2.2001", "2001-02-01"),
+            (day_first, "01-02-2001", "2001-02-01"),
+            (day_first, "2001-02-01", "2001-02-01"),
+            (month_first, "02/01/2001", "2001-02-01"),
+            (r#","earliest":"1950-01-01","latest":"2010-12-31""#, "2010-12-31", "2010-12-31"),
+        ] {
+            assert_eq!(with(setting, text).as_deref(), Ok(expected), "{setting} {text}");
+        }
+        for (setting, text) in [
+            (day_first, "01/31/2001"),
+            (day_first, "1/2/01"),
+            (month_first, "31/01/2001"),
+            (r#","latest":"2010-12-31""#, "2011-01-01"),
+        ] {
+            assert!(with(setting, text).is_err(), "{setting} {text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_address_is_pointed_out_where_it_was_sent() {
+        let errors = submit("your-email=asha@example.test&first_name=A&terms=1").unwrap_err();
+        assert_eq!(errors[0].detail, "is required; an address was sent as your-email: give that field this name");
+    }
+
+    #[test]
+    fn a_form_builders_group_is_read() {
+        let body = "form_fields[email]=a@example.test&form_fields[first_name]=Asha&form_fields[terms]=on&post_id=7";
+        assert_eq!(attributes(&submit(body).unwrap()), [("FirstName", "Asha"), ("mx_Terms", "true")]);
     }
 }

@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_events::{network_address, path};
 use lambda_http::Request;
-use leadsquared::EmailAddress;
+use leadsquared::{EmailAddress, InvalidEmailAddress};
 use onboarding::LinkToken;
 use serde::Serialize;
 use web::{FieldError, Form, Preference, Problem, json, preferred_language, see_other};
@@ -128,8 +128,9 @@ fn page_id(form: &Form) -> Option<PageId> {
 
 fn email(form: &Form) -> Result<EmailAddress, FieldError> {
     let text = form.text(EMAIL_FIELD)?.ok_or_else(|| FieldError::new(EMAIL_FIELD, "is required"))?;
-    let invalid = |_| FieldError::new(EMAIL_FIELD, "must be an e-mail address such as name@example.com");
-    text.expose().parse().map_err(invalid)
+    text.expose().parse().map_err(|error: InvalidEmailAddress| {
+        FieldError::new(EMAIL_FIELD, format!("must be an e-mail address such as name@example.com; {error}"))
+    })
 }
 
 /// Answers an unreadable form or an invalid address: a problem document, or the page with the form again.

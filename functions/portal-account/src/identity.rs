@@ -173,12 +173,13 @@ impl Identities {
 }
 
 fn email(field: &str, text: &str) -> Result<EmailAddress, FieldError> {
-    text.parse().map_err(|_| FieldError::new(field, "must be an e-mail address such as name@example.com"))
+    text.parse()
+        .map_err(|error| FieldError::new(field, format!("must be an e-mail address such as name@example.com; {error}")))
 }
 
 fn phone(field: &str, text: &str, default_country: CallingCode) -> Result<Phone, FieldError> {
     let phone = Phone::parse(text, default_country);
-    phone.map_err(|_| FieldError::new(field, "must be a phone number such as +91-9000000001"))
+    phone.map_err(|error| FieldError::new(field, format!("must be a phone number such as +91-9000000001; {error}")))
 }
 
 #[cfg(test)]

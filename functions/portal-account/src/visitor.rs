@@ -4,13 +4,12 @@
 //! the visitor in a header. Without the secret that header is ignored, because any client can send it.
 
 use http::StatusCode;
-use http_events::SecretHashes;
+use http_events::{SecretHashes, VISITOR_ADDRESS, visitor_address};
 use lambda_http::Request;
 use throttle::Network;
 use web::Problem;
 
 const SECRET: &str = "x-site-secret";
-const ADDRESS: &str = "x-visitor-address";
 
 /// The visitor's network if the request is from the website's server, otherwise the sender's network if it is known.
 ///
@@ -22,7 +21,7 @@ pub(crate) fn network(request: &Request, site: &SecretHashes) -> Result<Option<N
         Some(secret) if site.accept(secret.as_bytes()) => true,
         Some(_) if !site.is_empty() => {
             tracing::warn!(
-                "the secret in {SECRET} is not in SITE_SECRET_HASHES: {ADDRESS} is ignored and the attempt counts for the \
+                "the secret in {SECRET} is not in SITE_SECRET_HASHES: {VISITOR_ADDRESS} is ignored and the attempt counts for the \
                  sender's network; correct the secret on the website's server"
             );
             false
@@ -32,8 +31,7 @@ pub(crate) fn network(request: &Request, site: &SecretHashes) -> Result<Option<N
     if !is_site {
         return Ok(http_events::network_address(request).map(Network::of));
     }
-    let address = headers.get(ADDRESS).and_then(|address| address.to_str().ok()?.trim().parse().ok());
-    match address {
+    match visitor_address(headers) {
         Some(address) => Ok(Some(Network::of(address))),
         None => Err(Problem::new(
             StatusCode::BAD_REQUEST,

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use leadsquared::schema_name::{EMAIL_ADDRESS, PORTAL_CONFIRM_PASSWORD, PORTAL_PASSWORD, PROSPECT_ID};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use time::Date;
+use time::macros::{date, format_description};
 
 /// The checked fields of the form. Exactly one of them is the applicant's e-mail address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,26 @@ pub struct Field {
     /// The values of a `choice`.
     #[serde(default)]
     pub options: Vec<String>,
+    /// How people may write a `date` besides `YYYY-MM-DD`.
+    #[serde(default)]
+    pub format: Option<DateFormat>,
+    /// The first valid `date`. Default: 1900-01-01.
+    #[serde(default = "default_earliest", deserialize_with = "iso_date")]
+    pub earliest: Date,
+    /// The last valid `date`. Default: 2100-12-31.
+    #[serde(default = "default_latest", deserialize_with = "iso_date")]
+    pub latest: Date,
+}
+
+/// The order of day and month in a date with slashes, points or hyphens. The two cannot be told apart by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum DateFormat {
+    /// `31/01/2026`.
+    #[serde(rename = "dd/mm/yyyy")]
+    DayFirst,
+    /// `01/31/2026`.
+    #[serde(rename = "mm/dd/yyyy")]
+    MonthFirst,
 }
 
 /// Which values of a field are valid.
@@ -43,11 +65,12 @@ pub enum FieldKind {
     Email,
     /// A phone number in any usual spelling.
     Phone,
-    /// A date, `YYYY-MM-DD`, as `<input type="date">` sends it.
+    /// A date, `YYYY-MM-DD`, as `<input type="date">` sends it, or in the field's `format`.
     Date,
     /// One of `options`.
     Choice,
-    /// A check box. `required` means that it must be checked.
+    /// A check box: checked if it has any value but `off`, `false`, `0` and `no`. `required` means that it must be
+    /// checked.
     Consent,
     /// The portal password that the applicant chooses: 8 to 128 characters, sealed before it leaves the function.
     Password,
@@ -65,6 +88,20 @@ impl FieldKind {
 /// As many characters as a LeadSquared text field holds.
 fn default_limit() -> usize {
     255
+}
+
+fn default_earliest() -> Date {
+    date!(1900 - 01 - 01)
+}
+
+fn default_latest() -> Date {
+    date!(2100 - 12 - 31)
+}
+
+fn iso_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Date, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Date::parse(&text, format_description!("[year]-[month]-[day]"))
+        .map_err(|_| serde::de::Error::custom("earliest and latest must be dates such as 2001-01-31"))
 }
 
 /// Attributes that a form must not set: only the worker writes them.
@@ -106,6 +143,11 @@ pub enum InvalidFields {
     /// A choice has no options, or a field of another kind has some.
     #[error("the field {0}: options belong to the kind choice, which needs at least one")]
     Options(String),
+    /// A date setting belongs to another kind of field, or no date is between the first and the last.
+    #[error(
+        "the field {0}: format, earliest and latest belong to the kind date, and earliest must not be after latest"
+    )]
+    Dates(String),
     /// The limit is out of range.
     #[error("the field {0}: limit must be from 1 to 4000 characters")]
     Limit(String),
@@ -146,6 +188,11 @@ impl Fields {
             }
             if (field.kind == FieldKind::Choice) == field.options.is_empty() {
                 return Err(InvalidFields::Options(name()));
+            }
+            let has_default_dates = field.earliest == default_earliest() && field.latest == default_latest();
+            let has_date_settings = field.format.is_some() || !has_default_dates;
+            if (field.kind != FieldKind::Date && has_date_settings) || field.earliest > field.latest {
+                return Err(InvalidFields::Dates(name()));
             }
             if field.kind == FieldKind::Honeypot && field.required {
                 return Err(InvalidFields::RequiredHoneypot(name()));
@@ -226,6 +273,14 @@ mod tests {
                 "the field a: options belong to the kind choice, which needs at least one",
             ),
             (
+                r#"{"name":"a","attribute":"A","kind":"text","format":"dd/mm/yyyy"}"#,
+                "the field a: format, earliest and latest belong to the kind date, and earliest must not be after latest",
+            ),
+            (
+                r#"{"name":"a","attribute":"A","kind":"date","earliest":"2001-01-02","latest":"2001-01-01"}"#,
+                "the field a: format, earliest and latest belong to the kind date, and earliest must not be after latest",
+            ),
+            (
                 r#"{"name":"a","attribute":"A","kind":"text","limit":0}"#,
                 "the field a: limit must be from 1 to 4000 characters",
             ),
@@ -248,5 +303,7 @@ mod tests {
         assert!(error.contains("unknown variant `txt`"), "{error}");
         let error = Fields::parse(r#"[{"name":"a","kind":"text","requird":true}]"#).unwrap_err().to_string();
         assert!(error.contains("unknown field `requird`"), "{error}");
+        let error = Fields::parse(r#"[{"name":"a","kind":"date","latest":"31.1.2001"}]"#).unwrap_err().to_string();
+        assert!(error.contains("must be dates such as 2001-01-31"), "{error}");
     }
 }

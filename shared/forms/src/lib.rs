@@ -2,4 +2,4 @@
 
 mod fields;
 
-pub use fields::{Field, FieldKind, Fields, InvalidFields, RESERVED};
+pub use fields::{DateFormat, Field, FieldKind, Fields, InvalidFields, RESERVED};

@@ -3,6 +3,7 @@
 mod event;
 mod origin;
 mod secret;
+mod visitor;
 
 use http::Response;
 use lambda_http::request::LambdaRequest;
@@ -11,6 +12,7 @@ use lambda_http::{Adapter, Error, LambdaEvent, Request, Service, service_fn};
 pub use event::without_address;
 pub use origin::{host, network_address, path, query};
 pub use secret::{InvalidHashes, SecretHashes};
+pub use visitor::{VISITOR_ADDRESS, visitor_address};
 
 /// Passes each request to `respond` until Lambda ends the process, and prints the metrics after each.
 ///

@@ -19,7 +19,7 @@ pub use options::{CallReport, InvalidOptions, Options, Timeouts};
 pub use values::{
     ActivityId, Attributes, AutoLoginKey, CodeChallenge, CodeRecipient, EmailAddress, InvalidEmailAddress, InvalidId,
     Keys, LeadId, LoginLink, OneTimeCode, Password, PortalId, SessionKey, TemporaryPassword, UserId, date_time,
-    schema_name,
+    schema_name, text,
 };
 #[cfg(feature = "phone")]
-pub use values::{CallingCode, InvalidPhone, Phone};
+pub use values::{CallingCode, Country, InvalidPhone, Phone, UnknownCallingCode};

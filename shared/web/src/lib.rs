@@ -5,7 +5,7 @@ mod preference;
 mod problem;
 mod response;
 
-pub use form::{BODY_LIMIT, Form, FormError, Value};
+pub use form::{BODY_LIMIT, Form, FormError, Value, one};
 pub use preference::{Preference, preferred_language};
 pub use problem::{FieldError, Problem, retry_after};
 pub use response::{allow_forms, json, notice, page, see_other};

@@ -137,6 +137,10 @@ while True:
         assert_eq!(ask("GET", "/applications", "https://example.com").await.status(), StatusCode::NOT_FOUND);
         let preflight = ask("OPTIONS", "/applications", "https://www.example.com").await;
         assert_eq!(preflight.headers()["access-control-allow-methods"], "POST");
+        let headers = preflight.headers()["access-control-allow-headers"].to_str().unwrap().to_lowercase();
+        for header in ["content-type", "idempotency-key", "x-requested-with", "traceparent", "baggage"] {
+            assert!(headers.split(',').any(|allowed| allowed.trim() == header), "{header}: {headers}");
+        }
         assert_eq!(ask("OPTIONS", "/applications", "https://other.example").await.status(), StatusCode::FORBIDDEN);
 
         let logs = Logs::new(ministack.url(), deployed.functions, deployed.logs);

@@ -23,7 +23,7 @@ const FIELDS: [(&str, &str); 6] = [
     ("last_name", "Rao"),
     ("phone", "+91 90000 00001"),
     ("city", "Pune"),
-    ("website", ""),
+    ("leave_empty", ""),
 ];
 
 /// The function whose log explains why an application fails.

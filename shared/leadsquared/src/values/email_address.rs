@@ -5,17 +5,24 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::text;
+
 /// An e-mail address, checked and in its normal spelling: lower case, no surrounding white space, at most 254 bytes.
 ///
 /// The part before the `@` is in lower case too. LeadSquared's match is inferred to ignore the case, and two spellings
-/// of one person must never become two people. Quoted local parts and address literals (`"a b"@x`, `a@[127.0.0.1]`) are
-/// refused: applicants do not have them, and mail headers and search fields are safer without them.
+/// of one person must never become two people. An internationalised domain is in its ASCII form (`xn--…`).
+///
+/// What no mail reaches is refused. So are quoted local parts and address literals (`"a b"@x`, `a@[127.0.0.1]`) and
+/// local parts beyond ASCII: mail headers and search fields are safer without them, and mail to the last kind needs
+/// SMTPUTF8 (<https://www.rfc-editor.org/rfc/rfc6531>) on every server on its way.
 ///
 /// ```
 /// use leadsquared::EmailAddress;
 ///
 /// let address: EmailAddress = " Asha@Example.com ".parse()?;
 /// assert_eq!(address.expose(), "asha@example.com");
+/// let address: EmailAddress = "asha@bücher.example".parse()?;
+/// assert_eq!(address.expose(), "asha@xn--bcher-kva.example");
 /// # Ok::<(), leadsquared::InvalidEmailAddress>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,11 +39,54 @@ impl EmailAddress {
 impl FromStr for EmailAddress {
     type Err = InvalidEmailAddress;
 
-    /// Checks and normalises.
+    /// Reads an address that a person or a program wrote. Invisible characters around it, `mailto:` before it and a
+    /// full stop after it are ignored.
     ///
     /// # Errors
-    /// When the text is no such address.
+    /// When the text is not one address that mail can be sent to. The error says why.
     fn from_str(text: &str) -> Result<Self, InvalidEmailAddress> {
+        let text = text::trim(text);
+        let text = match text.split_at_checked(7) {
+            Some((scheme, address)) if scheme.eq_ignore_ascii_case("mailto:") => address,
+            _ => text,
+        };
+        if text.contains(text::is_invisible) {
+            return Err(InvalidEmailAddress::Invisible);
+        }
+        let (local, domain) = text.rsplit_once('@').ok_or(InvalidEmailAddress::Form)?;
+        if local.contains('@') {
+            return Err(InvalidEmailAddress::Several);
+        }
+        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(InvalidEmailAddress::Form);
+        }
+        if !local.is_ascii() {
+            return Err(InvalidEmailAddress::NotAscii);
+        }
+        Self::normal(&format!("{local}@{}", ascii_domain(domain.strip_suffix('.').unwrap_or(domain))?))
+    }
+}
+
+/// The domain in its ASCII form.
+fn ascii_domain(domain: &str) -> Result<String, InvalidEmailAddress> {
+    let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| InvalidEmailAddress::Domain)?;
+    // Full-width letters and the like become others on the way, so the typed domain is not what a reader takes it for.
+    if !domain.is_ascii() && idna::domain_to_unicode(&ascii).0 != domain.to_lowercase() {
+        return Err(InvalidEmailAddress::LookAlike);
+    }
+    // No top-level domain has a digit, except in the ASCII form (<https://www.rfc-editor.org/rfc/rfc3696#section-2>).
+    let is_top_level = |label: &str| {
+        label.starts_with("xn--") || (label.len() > 1 && label.bytes().all(|byte| byte.is_ascii_alphabetic()))
+    };
+    match ascii.rsplit_once('.') {
+        Some((_, last)) if is_top_level(last) => Ok(ascii),
+        _ => Err(InvalidEmailAddress::Domain),
+    }
+}
+
+impl EmailAddress {
+    /// An address in its normal spelling: the rules that every version had.
+    fn normal(text: &str) -> Result<Self, InvalidEmailAddress> {
         let text = text.trim().to_lowercase();
         let rules =
             email_address::Options::default().with_required_tld().without_domain_literal().without_display_text();
@@ -44,7 +94,7 @@ impl FromStr for EmailAddress {
             && !text.contains(|c: char| c.is_control() || c.is_whitespace() || "\"<>(),;:\\".contains(c));
         match email_address::EmailAddress::parse_with_options(&text, rules) {
             Ok(_) if plain => Ok(Self(text)),
-            _ => Err(InvalidEmailAddress),
+            _ => Err(InvalidEmailAddress::Form),
         }
     }
 }
@@ -52,8 +102,9 @@ impl FromStr for EmailAddress {
 impl TryFrom<String> for EmailAddress {
     type Error = InvalidEmailAddress;
 
+    /// Reads an address that was stored. Addresses that earlier versions accepted stay valid.
     fn try_from(text: String) -> Result<Self, InvalidEmailAddress> {
-        text.parse()
+        Self::normal(&text)
     }
 }
 
@@ -69,11 +120,29 @@ impl fmt::Debug for EmailAddress {
     }
 }
 
-/// The text is not an e-mail address. The error does not repeat it: with a typing mistake it is personal data all the
+/// Why a text is not an e-mail address. No variant repeats the text: with a typing mistake it is personal data all the
 /// same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an e-mail address of the form name@example.com")]
-pub struct InvalidEmailAddress;
+pub enum InvalidEmailAddress {
+    /// It has another form.
+    #[error("it lacks the @, has spaces, or has a full stop where none can be")]
+    Form,
+    /// It has several addresses, or two `@`.
+    #[error("it has more than one @")]
+    Several,
+    /// It has an invisible character inside.
+    #[error("it has an invisible character; type it anew")]
+    Invisible,
+    /// The part before the `@` has other letters than those of the English alphabet.
+    #[error("the part before the @ has characters that mail servers do not accept; use a to z, digits and . _ + -")]
+    NotAscii,
+    /// The part after the `@` has characters that only look like letters of a domain.
+    #[error("the part after the @ has characters that only look like letters; type it anew")]
+    LookAlike,
+    /// The part after the `@` is not the name of a domain.
+    #[error("the part after the @ is not a domain such as example.com")]
+    Domain,
+}
 
 #[cfg(test)]
 mod tests {
@@ -106,7 +175,72 @@ mod tests {
             "a@example.test\r\nBcc: b@example.test",
             &long,
         ] {
-            assert_eq!(text.parse::<EmailAddress>(), Err(InvalidEmailAddress), "{text:?}");
+            assert!(text.parse::<EmailAddress>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        use InvalidEmailAddress::{Domain, Form, Invisible, LookAlike, NotAscii, Several};
+        for (text, reason) in [
+            ("asha", Form),
+            ("asha @gmail.com", Form),
+            ("a..b@gmail.com", Form),
+            (".asha@gmail.com", Form),
+            ("asha.@gmail.com", Form),
+            ("<asha@gmail.com>", Domain),
+            ("asha@gmail.com, ravi@gmail.com", Several),
+            ("asha@gmail.com@gmail.com", Several),
+            ("as\u{200B}ha@gmail.com", Invisible),
+            ("asha@gmail.com/98765", Domain),
+            ("asha@gmail.com?subject=x", Domain),
+            ("asha@exa_mple.com", Domain),
+            ("asha@192.168.1.1", Domain),
+            ("asha@gmail.c", Domain),
+            ("asha@gmail.c0m", Domain),
+            ("asha@-gmail.com", Domain),
+            ("asha@gmail-.com", Domain),
+            ("asha@gmail..com", Domain),
+            ("asha@gmail", Domain),
+            ("asha@xn--a.com", Domain),
+            ("asha@\u{FF47}\u{FF4D}\u{FF41}\u{FF49}\u{FF4C}.com", LookAlike),
+            ("asha@gmail\u{3002}com", LookAlike),
+            ("\u{430}sha@gmail.com", NotAscii),
+            ("आशा@example.com", NotAscii),
+        ] {
+            assert_eq!(text.parse::<EmailAddress>(), Err(reason), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn odd_but_unambiguous_spellings_are_understood() {
+        for text in [
+            "mailto:asha@example.test",
+            "MailTo:Asha@example.test",
+            "asha@example.test.",
+            "\u{FEFF}asha@example.test",
+            "asha@example.test\u{200B}",
+            "\u{202A}asha@example.test\u{202C}",
+            "\u{A0}asha@example.test\u{A0}",
+        ] {
+            assert_eq!(text.parse::<EmailAddress>().unwrap().expose(), "asha@example.test", "{text:?}");
+        }
+        for (text, ascii) in [
+            ("asha@Bücher.example", "asha@xn--bcher-kva.example"),
+            ("asha@xn--bcher-kva.example", "asha@xn--bcher-kva.example"),
+            ("asha@उदाहरण.भारत", "asha@xn--p1b6ci4b4b3a.xn--h2brj9c"),
+        ] {
+            assert_eq!(text.parse::<EmailAddress>().unwrap().expose(), ascii, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn stored_addresses_stay_valid() {
+        for text in ["asha@exa_mple.com", "आशा@example.com", "asha@bücher.example", "asha@example.com"] {
+            let json = serde_json::to_string(text).unwrap();
+            let stored = serde_json::from_str::<EmailAddress>(&json);
+            let before = email_address::EmailAddress::is_valid(text);
+            assert_eq!(stored.is_ok_and(|stored| stored.expose() == text), before, "{text}");
         }
     }
 

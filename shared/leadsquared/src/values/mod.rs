@@ -8,12 +8,13 @@ mod ids;
 mod phone;
 pub mod schema_name;
 mod secrets;
+pub mod text;
 
 pub use attributes::Attributes;
 pub use email_address::{EmailAddress, InvalidEmailAddress};
 pub use ids::{ActivityId, InvalidId, LeadId, PortalId, UserId};
 #[cfg(feature = "phone")]
-pub use phone::{CallingCode, InvalidPhone, Phone};
+pub use phone::{CallingCode, Country, InvalidPhone, Phone, UnknownCallingCode};
 pub use secrets::{
     AutoLoginKey, CodeChallenge, CodeRecipient, Keys, LoginLink, OneTimeCode, Password, SessionKey, TemporaryPassword,
 };

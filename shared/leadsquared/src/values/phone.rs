@@ -3,36 +3,66 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber};
+use isocountry::CountryCode;
+use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber};
 use serde::{Deserialize, Serialize};
+
+use super::text::is_invisible;
 
 /// A phone number in the form LeadSquared stores and shows: `+91-9000000001`.
 ///
 /// LeadSquared matches `SearchBy: Phone` by the exact text, so a second spelling would be a second lead. Google's
-/// libphonenumber data decide what a number is. Only its length is checked: new ranges are in use before they are in
-/// the data. An extension is dropped, because LeadSquared's field has no place for it.
+/// libphonenumber data decide what a number is. An extension is dropped, because LeadSquared's field has no place for
+/// it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Phone(String);
 
 impl Phone {
-    /// Reads a number in any usual notation. A number without a country is taken to be of `default_country`.
+    /// Reads a number that a person or a program wrote, in any usual notation. A number without a country is taken to
+    /// be of `default_country`.
+    ///
+    /// A number of the default country must be one that the country has assigned: a lost digit is the commonest
+    /// mistake, and many countries have numbers of several lengths. Of another country's number only the length is
+    /// checked: new ranges are in use before they are in the data.
     ///
     /// ```
-    /// use leadsquared::{CallingCode, Phone};
+    /// use leadsquared::{CallingCode, InvalidPhone, Phone};
     ///
     /// let india = CallingCode(91);
     /// assert_eq!(Phone::parse("090000 00001", india)?.expose(), "+91-9000000001");
     /// assert_eq!(Phone::parse("+1 650 253 0000", india)?.expose(), "+1-6502530000");
-    /// # Ok::<(), leadsquared::InvalidPhone>(())
+    /// assert_eq!(Phone::parse("90000 0000", india).unwrap_err().to_string(), "it has one digit too few for India");
+    /// # Ok::<(), InvalidPhone>(())
     /// ```
     ///
     /// # Errors
-    /// When it cannot be a number of its country, or the country is unknown.
+    /// When it is no number, its country is unknown, or its country has no such number.
     pub fn parse(text: &str, default_country: CallingCode) -> Result<Self, InvalidPhone> {
+        let text = dialled(text)?;
         // With an unknown default country, a number without a country is refused.
         let region = PHONE_NUMBER_UTIL.get_region_for_country_code(i32::from(default_country.0));
-        Self::normalise(PHONE_NUMBER_UTIL.parse(text, region).map_err(|_| InvalidPhone)?)
+        let read = |text: &str| {
+            let number = PHONE_NUMBER_UTIL.parse(text, region).map_err(|error| match error {
+                rlibphonenumber::ParseError::InvalidCountryCode => InvalidPhone::UnknownCountry,
+                _ => InvalidPhone::NotANumber,
+            })?;
+            checked(&number, default_country).map(|()| Self::of(&number))
+        };
+        read(&text).or_else(|error| match text.strip_prefix("00") {
+            // The prefix of an international call in most countries, though not in this one.
+            Some(number) => read(&format!("+{number}")).map_err(|_| error),
+            None => Err(error),
+        })
+    }
+
+    /// Whether the text is a country's calling code without a number, such as `+91` or `(+91) -`. Widgets for phone
+    /// numbers fill it in before anything is typed.
+    pub fn is_only_calling_code(text: &str) -> bool {
+        let Ok(text) = dialled(text) else { return false };
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let is_international = text.contains('+') || digits.starts_with("00");
+        is_international && (digits.is_empty() || digits.trim_start_matches('0').parse::<CallingCode>().is_ok())
     }
 
     /// The number as text. It is personal data: send it to LeadSquared, never to a log.
@@ -40,23 +70,114 @@ impl Phone {
         &self.0
     }
 
-    fn normalise(number: PhoneNumber) -> Result<Self, InvalidPhone> {
-        if !PHONE_NUMBER_UTIL.is_possible_number(&number) {
-            return Err(InvalidPhone);
-        }
-        Ok(Self(format!("+{}-{}", number.country_code, number.get_national_significant_number())))
+    fn of(number: &PhoneNumber) -> Self {
+        Self(format!("+{}-{}", number.country_code, number.get_national_significant_number()))
     }
+}
+
+/// The text as it would be dialled: without invisible characters and an extension, with digits of any script as ASCII
+/// digits.
+fn dialled(text: &str) -> Result<String, InvalidPhone> {
+    let visible: String = text.chars().filter(|c| !is_invisible(*c)).collect();
+    // A spreadsheet marks a number as text with an apostrophe.
+    let text = visible.trim().trim_start_matches('\'');
+    let text = match text.split_at_checked(4) {
+        Some((scheme, number)) if scheme.eq_ignore_ascii_case("tel:") => number,
+        _ => text,
+    };
+    let text = without_extension(text.trim());
+    // A number that was stored as a floating-point number has a fraction of zeros.
+    let text = match text.split_once('.') {
+        Some((number, zeros)) if is_digits(number) && !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') => {
+            number
+        }
+        _ => text,
+    };
+    let dialled: Option<String> = text
+        .chars()
+        .map(|c| match c {
+            '+' | '\u{FF0B}' => Some('+'),
+            '-' | '.' | '/' | '(' | ')' | '[' | ']' | '~' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{FF0D}' => {
+                Some('-')
+            }
+            c if c.is_whitespace() => Some(' '),
+            c => PHONE_NUMBER_UTIL.normalize_digits_only(&c.to_string()).chars().next(),
+        })
+        .collect();
+    match dialled {
+        Some(dialled) => Ok(dialled),
+        None if is_rounded(text) => Err(InvalidPhone::Rounded),
+        None => Err(InvalidPhone::NotANumber),
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether the text is a number in scientific notation, as a spreadsheet shows a long one. It has lost digits.
+fn is_rounded(text: &str) -> bool {
+    let parts = text.split_once(['e', 'E']);
+    parts.is_some_and(|(number, exponent)| is_digits(&number.replace(['.', ','], "")) && is_digits(exponent))
+}
+
+/// The text without a number inside the company, such as `ext. 5`, `x5`, `#5` or `;ext=5`.
+fn without_extension(text: &str) -> &str {
+    let Some(start) = text.find(|c: char| c.is_ascii_alphabetic() || matches!(c, ';' | '#' | ',')) else { return text };
+    let (number, extension) = text.split_at(start);
+    let extension = extension.trim_start_matches([';', ',', ' ']).to_ascii_lowercase();
+    let marks = ["extension", "extn", "ext", "x", "#"];
+    let digits =
+        marks.iter().find_map(|mark| extension.strip_prefix(mark)).map(|rest| rest.trim_matches(['.', ':', '=', ' ']));
+    match digits {
+        Some(digits) if digits.len() <= 7 && is_digits(digits) => number,
+        _ => text,
+    }
+}
+
+/// Checks that the number's country can have it, and has it if it is the default country.
+fn checked(number: &PhoneNumber, default_country: CallingCode) -> Result<(), InvalidPhone> {
+    let is_possible = |number: &PhoneNumber| {
+        PHONE_NUMBER_UTIL.is_possible_number_with_reason(number) == Ok(NumberLengthType::IsPossible)
+    };
+    let is_assigned = |number: &PhoneNumber| PHONE_NUMBER_UTIL.is_valid_number(number);
+    let is_own = number.country_code == i32::from(default_country.0);
+    let is_right = |number: &PhoneNumber| is_possible(number) && (!is_own || is_assigned(number));
+    if is_right(number) {
+        return Ok(());
+    }
+    let country = Country(u16::try_from(number.country_code).map_err(|_| InvalidPhone::UnknownCountry)?);
+    if PHONE_NUMBER_UTIL.is_possible_number_with_reason(number) == Ok(NumberLengthType::IsPossibleLocalOnly) {
+        return Err(InvalidPhone::NoAreaCode(country));
+    }
+    let with = |national_number| PhoneNumber { national_number, ..number.clone() };
+    for (digits, power) in [(1, 10), (2, 100), (3, 1_000), (4, 10_000)] {
+        // Any digit may be the missing one, so the missing ones are tried as 0000, 1111 and so on.
+        let longer = |digit: u64| Some(number.national_number.checked_mul(power)? + digit * ((power - 1) / 9));
+        if (0..=9).filter_map(longer).any(|number| is_right(&with(number))) {
+            return Err(InvalidPhone::TooFewDigits { digits, country });
+        }
+        if is_right(&with(number.national_number / power)) {
+            return Err(InvalidPhone::TooManyDigits { digits, country });
+        }
+    }
+    Err(InvalidPhone::NotAssigned(country))
 }
 
 impl FromStr for Phone {
     type Err = InvalidPhone;
 
-    /// Reads a number that names its country, such as one that was normalised before.
+    /// Reads a number that names its country, such as one that was normalised before. Only its length is checked.
     ///
     /// # Errors
     /// When it names no country, or cannot be a number of that country.
     fn from_str(text: &str) -> Result<Self, InvalidPhone> {
-        Self::normalise(PHONE_NUMBER_UTIL.parse(text, None).map_err(|_| InvalidPhone)?)
+        let number = PHONE_NUMBER_UTIL.parse(text, None).map_err(|_| InvalidPhone::NotANumber)?;
+        if !PHONE_NUMBER_UTIL.is_possible_number(&number) {
+            return Err(InvalidPhone::NotANumber);
+        }
+        Ok(Self::of(&number))
     }
 }
 
@@ -85,24 +206,84 @@ impl fmt::Debug for Phone {
 pub struct CallingCode(pub u16);
 
 impl FromStr for CallingCode {
-    type Err = InvalidPhone;
+    type Err = UnknownCallingCode;
 
     /// Reads `91` or `+91`.
     ///
     /// # Errors
     /// When no country has this code.
-    fn from_str(text: &str) -> Result<Self, InvalidPhone> {
+    fn from_str(text: &str) -> Result<Self, UnknownCallingCode> {
         let digits = text.trim().trim_start_matches('+');
-        let code = digits.parse().map_err(|_| InvalidPhone)?;
-        PHONE_NUMBER_UTIL.get_region_for_country_code(i32::from(code)).map(|_| Self(code)).ok_or(InvalidPhone)
+        let code = digits.parse().map_err(|_| UnknownCallingCode)?;
+        PHONE_NUMBER_UTIL.get_region_for_country_code(i32::from(code)).map(|_| Self(code)).ok_or(UnknownCallingCode)
     }
 }
 
-/// The text is not a phone number. The error does not repeat it: with a typing mistake it is personal data all the
+/// No country has this calling code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no country has this calling code; India, for example, has 91")]
+pub struct UnknownCallingCode;
+
+/// The country of a number by its calling code. `Display` writes its English name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Country(u16);
+
+impl fmt::Display for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let region = PHONE_NUMBER_UTIL.get_region_for_country_code(i32::from(self.0));
+        let country = region.and_then(|region| CountryCode::for_alpha2(&region.to_string()).ok());
+        match country {
+            Some(country) => f.write_str(country.name()),
+            None => write!(f, "the calling code +{}", self.0),
+        }
+    }
+}
+
+/// Why a text is not a phone number. No variant repeats the text: with a typing mistake it is personal data all the
 /// same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a phone number; write it with its country, such as +91-9000000001")]
-pub struct InvalidPhone;
+pub enum InvalidPhone {
+    /// It has characters that no number has, no digits, or two numbers.
+    #[error("it is not one phone number")]
+    NotANumber,
+    /// It is in scientific notation, such as `9.19E+11`.
+    #[error("a spreadsheet has rounded it; send the number as text")]
+    Rounded,
+    /// It begins with `+`, and no country has the calling code that follows.
+    #[error("no country has the calling code that it begins with")]
+    UnknownCountry,
+    /// It can be dialled only from inside its area.
+    #[error("it has no area code for {0}")]
+    NoAreaCode(Country),
+    /// Digits are missing.
+    #[error("it has {} too few for {country}", in_words(*digits))]
+    TooFewDigits {
+        /// How many, from 1 to 4.
+        digits: u8,
+        /// The number's country.
+        country: Country,
+    },
+    /// There are more digits than a number of the country has.
+    #[error("it has {} too many for {country}", in_words(*digits))]
+    TooManyDigits {
+        /// How many, from 1 to 4.
+        digits: u8,
+        /// The number's country.
+        country: Country,
+    },
+    /// The country has no such number, or none of this length.
+    #[error("{0} has no such number")]
+    NotAssigned(Country),
+}
+
+fn in_words(digits: u8) -> String {
+    match digits {
+        1 => "one digit".to_owned(),
+        2 => "two digits".to_owned(),
+        3 => "three digits".to_owned(),
+        digits => format!("{digits} digits"),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -138,14 +319,68 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_phone_number_is_refused() {
-        for text in ["", "123", "asha@example.test", "+91", "+91-90000", "+999-9000000001", "90000000010000000"] {
-            assert_eq!(Phone::parse(text, INDIA), Err(InvalidPhone), "{text}");
+    fn what_cannot_be_a_number_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("", "it is not one phone number"),
+            ("asha@example.test", "it is not one phone number"),
+            ("9000000001 or 9000000002", "it is not one phone number"),
+            ("9000000001, 9000000002", "it is not one phone number"),
+            ("9000000001ab", "it is not one phone number"),
+            ("9.00E+09", "a spreadsheet has rounded it; send the number as text"),
+            ("9,19e11", "a spreadsheet has rounded it; send the number as text"),
+            ("+999-9000000001", "no country has the calling code that it begins with"),
+            ("560001", "it has no area code for India"),
+            ("98765432", "it has two digits too few for India"),
+            ("987654321", "it has one digit too few for India"),
+            ("+91-90000", "India has no such number"),
+            ("98765432109", "it has one digit too many for India"),
+            ("900000000112", "it has two digits too many for India"),
+            ("90000000010000000", "India has no such number"),
+            ("1234567890", "India has no such number"),
+            ("+1 650 253 000", "it has one digit too few for United States of America"),
+            ("+1 253 0000", "it has no area code for United States of America"),
+            ("+49 1", "it is not one phone number"),
+        ] {
+            assert_eq!(Phone::parse(text, INDIA).unwrap_err().to_string(), reason, "{text}");
         }
-        assert_eq!("9000000001".parse::<Phone>(), Err(InvalidPhone), "without a country there is no default");
-        assert_eq!(Phone::parse("9000000001", CallingCode(999)), Err(InvalidPhone));
+        assert!("9000000001".parse::<Phone>().is_err(), "without a country there is no default");
+        assert!(Phone::parse("9000000001", CallingCode(999)).is_err());
         for code in ["", "x", "999", "-91", "99999999"] {
-            assert_eq!(code.parse::<CallingCode>(), Err(InvalidPhone), "{code}");
+            assert_eq!(code.parse::<CallingCode>(), Err(UnknownCallingCode), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_programs_spoilt_is_understood() {
+        for text in [
+            "9000000001.0",
+            "919000000001.00",
+            "+919000000001.0",
+            "'9000000001",
+            "TEL:9000000001",
+            "9000000001 x5",
+            "9000000001,ext 5",
+            "9000000001;ext=5",
+            "\u{202A}+91 90000\u{A0}00001\u{202C}",
+            "९०००००० ००१",
+            "\u{FF0B}91-\u{FF19}000000001",
+            "+91–90000–00001",
+            "+91 (0) 90000 00001",
+        ] {
+            assert_eq!(Phone::parse(text, INDIA).map(String::from).as_deref(), Ok("+91-9000000001"), "{text}");
+        }
+        let america = CallingCode(1);
+        assert_eq!(Phone::parse("0091 9000000001", america).unwrap().expose(), "+91-9000000001");
+        assert_eq!(Phone::parse("011 91 9000000001", america).unwrap().expose(), "+91-9000000001");
+    }
+
+    #[test]
+    fn a_calling_code_alone_is_recognised() {
+        for text in ["+91", "+91-", "+", "+ 91 ", "(+91)", "0091", "+1", "\u{FF0B}91"] {
+            assert!(Phone::is_only_calling_code(text), "{text}");
+        }
+        for text in ["", "91", "9000000001", "+91 9", "+999", "x", "+919000000001"] {
+            assert!(!Phone::is_only_calling_code(text), "{text}");
         }
     }
 

@@ -1,0 +1,123 @@
+//! The names of fields, and the groups that form builders put them into.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Value;
+
+/// How many groups a field can be in, and how deep a value can be nested.
+pub(super) const DEEPEST: usize = 8;
+
+/// The way to a value in the body: the names of objects and fields, and the positions in lists, from the outside in.
+#[derive(Clone, Debug)]
+pub(super) struct Path {
+    steps: Vec<Step>,
+    /// The whole name, if the body has it in one piece.
+    written: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Step {
+    Name(String),
+    /// A position in a list; none in a list whose items are not numbered, as in `interests[]`.
+    Item(Option<usize>),
+}
+
+/// The place of a field: its name, and the groups that it is in, from the outside in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) group: Vec<String>,
+    pub(super) name: String,
+    /// The whole name, brackets included, if the body has it in one piece.
+    pub(super) written: Option<String>,
+}
+
+/// The members of an object that hold a field's value, where the others describe the field.
+const VALUE: [&str; 2] = ["value", "values"];
+
+/// The members of such an object that hold the field's name, if it is in a list.
+const NAME: [&str; 4] = ["name", "id", "key", "field"];
+
+impl Path {
+    /// The path in a name with brackets, such as `fields[email][value]`. Anything else is one name.
+    pub(super) fn bracketed(name: &str) -> Self {
+        let steps = name.split_once('[').and_then(|(first, rest)| {
+            let rest = rest.strip_suffix(']').filter(|_| !first.is_empty())?;
+            let steps = rest.split("][").map(|step| match step {
+                "" => Step::Item(None),
+                digits if digits.len() < 6 && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    Step::Item(digits.parse().ok())
+                }
+                name => Step::Name(name.to_owned()),
+            });
+            let steps: Vec<_> = [Step::Name(first.to_owned())].into_iter().chain(steps).collect();
+            (steps.len() <= DEEPEST).then_some(steps)
+        });
+        let steps = steps.unwrap_or_else(|| vec![Step::Name(name.to_owned())]);
+        Self { steps, written: Some(name.to_owned()) }
+    }
+
+    pub(super) fn member(&self, name: String) -> Self {
+        self.with(Step::Name(name))
+    }
+
+    pub(super) fn item(&self, index: usize) -> Self {
+        self.with(Step::Item(Some(index)))
+    }
+
+    pub(super) fn is_deepest(&self) -> bool {
+        self.steps.len() >= DEEPEST
+    }
+
+    fn with(&self, step: Step) -> Self {
+        Self { steps: self.steps.iter().cloned().chain([step]).collect(), written: None }
+    }
+
+    /// The path without the positions at its end: the values of a list are repeats of one field.
+    fn of_list(&self) -> &[Step] {
+        let end = self.steps.iter().rposition(|step| matches!(step, Step::Name(_))).map_or(0, |last| last + 1);
+        &self.steps[..end]
+    }
+
+    /// The object of which this path is the value.
+    fn object(&self) -> Option<&[Step]> {
+        match self.of_list() {
+            [object @ .., Step::Name(name)] if VALUE.contains(&name.as_str()) && !object.is_empty() => Some(object),
+            _ => None,
+        }
+    }
+}
+
+/// The places of all values. An object with a member `value` is one field, and its other members describe it.
+pub(super) fn places(pairs: Vec<(Path, Value)>) -> Vec<(Place, Value)> {
+    let objects: HashSet<Vec<Step>> = pairs.iter().filter_map(|(path, _)| path.object()).map(<[_]>::to_vec).collect();
+    let names: HashMap<Vec<Step>, String> = pairs.iter().rev().filter_map(|(path, value)| name(path, value)).collect();
+    let describes = |path: &Path| (1..path.steps.len()).any(|length| objects.contains(&path.steps[..length]));
+    let place = |(path, value): (Path, Value)| {
+        let (steps, name_in_list) = match path.object() {
+            Some(object) => (object, names.get(object)),
+            None if !objects.is_empty() && describes(&path) => return None,
+            None => (path.of_list(), None),
+        };
+        let (last, groups) = steps.split_last()?;
+        let name = match last {
+            Step::Name(name) => name.clone(),
+            Step::Item(_) => name_in_list?.clone(),
+        };
+        let group = groups.iter().map(|step| match step {
+            Step::Name(name) => name.clone(),
+            Step::Item(index) => index.map(|index| index.to_string()).unwrap_or_default(),
+        });
+        Some((Place { group: group.collect(), name, written: path.written }, value))
+    };
+    pairs.into_iter().filter_map(place).collect()
+}
+
+/// The object that this value names, and the name.
+fn name(path: &Path, value: &Value) -> Option<(Vec<Step>, String)> {
+    match (path.steps.as_slice(), value) {
+        ([object @ .., Step::Name(name)], Value::Text(text)) if NAME.contains(&name.as_str()) => {
+            Some((object.to_vec(), text.expose().clone()))
+        }
+        _ => None,
+    }
+}

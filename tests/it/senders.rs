@@ -1,0 +1,222 @@
+//! What browsers, widgets, form builders and proxies send to the built functions, by kind, with what becomes of it.
+
+use std::time::Duration;
+
+use runtime_api::Function;
+use serde_json::Value;
+
+use crate::{
+    aws::{Aws, Queue},
+    functions,
+    http::{Answer, Request},
+    template::Template,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The function with the template's form, a form key, and its queue.
+struct Form {
+    function: Function,
+    queue: Queue,
+}
+
+impl Form {
+    async fn start() -> Self {
+        let aws = Aws::new().await;
+        let queue = aws.queue("invitations").await;
+        let table = aws.table().await;
+        let settings = [
+            ("INVITATIONS_QUEUE_URL", &*queue.url),
+            ("LEDGER_TABLE", &table),
+            ("INTAKE_LIMITS", r#"{"person_and_network":100,"mailbox":100}"#),
+        ];
+        let mut environment = Template::read().settings("application-form", &settings);
+        environment.extend(aws.environment());
+        Self { function: functions::start("application-form", environment).await.unwrap(), queue }
+    }
+
+    /// The attributes of the invitation that a request becomes, with the address as `EmailAddress`.
+    async fn stored(&self, case: &str, request: Request<'_>) -> Vec<(String, String)> {
+        let answer = self.post(request).await;
+        assert_eq!(answer.status, 202, "{case}: {}", answer.body);
+        let messages = self.queue.drain().await;
+        assert_eq!(messages.len(), 1, "{case}");
+        let invitation: Value = serde_json::from_str(messages[0].body.as_deref().unwrap()).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let attributes = invitation["attributes"].as_array().unwrap().iter();
+        let attributes = attributes.map(|attribute| (text(&attribute["name"]), text(&attribute["value"])));
+        [("EmailAddress".to_owned(), text(&invitation["email"]))].into_iter().chain(attributes).collect()
+    }
+
+    async fn post(&self, request: Request<'_>) -> Answer {
+        Answer::read(self.function.invoke(&request.event(), TIMEOUT).await.unwrap())
+    }
+}
+
+const ASHA: &str = "asha@example.com";
+
+/// What is stored: the name, the phone number and the city, if there are some.
+fn attributes(phone: &str, city: &str) -> Vec<(String, String)> {
+    let all = [("EmailAddress", ASHA), ("FirstName", "Asha"), ("Phone", phone), ("mx_City", city)];
+    let filled = all.into_iter().filter(|(_, value)| !value.is_empty());
+    filled.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[tokio::test]
+async fn bodies_of_browsers_and_form_builders_are_understood() {
+    let form = Form::start().await;
+    let phone = "+91-9000000001";
+    let part = |disposition: &str, content: &[u8]| {
+        let head = format!("Content-Disposition: form-data; {disposition}\r\n\r\n");
+        [&b"------=_Part_0_8.1\r\n"[..], head.as_bytes(), content, b"\r\n"].concat()
+    };
+    let multipart = [
+        part("name=\"email\"", ASHA.as_bytes()),
+        part("name=first_name", b"Asha"),
+        part("name=\"photo\"; filename*=utf-8''%E0%A4%AB.png", b"\x89PNG\r\n\xff"),
+        b"------=_Part_0_8.1\r\nContent-Type: text/plain\r\n\r\nno field\r\n".to_vec(),
+        part("name=\"phone\"", b"090000 00001"),
+        b"------=_Part_0_8.1--\r\n".to_vec(),
+    ]
+    .concat();
+    let json = r#"{"email":"asha@example.com","first_name":"Asha","phone":9000000001.0}"#;
+    let urlencoded = "email=asha%40example.com&first_name=Asha&phone=%2B919000000001";
+    let cases: [(&str, &str, Vec<u8>, Vec<(String, String)>); 20] = [
+        ("JSON after white space", "application/json ; charset=utf-8", json.into(), attributes(phone, "")),
+        ("an alias of UTF-8", "application/json; charset=utf8", json.into(), attributes(phone, "")),
+        ("sendBeacon", "text/plain;charset=UTF-8", json.into(), attributes(phone, "")),
+        ("a byte order mark", "application/json", format!("\u{feff}{json}").into(), attributes(phone, "")),
+        ("a type of CloudEvents", "application/cloudevents+json", json.into(), attributes(phone, "")),
+        (
+            "Latin-1 with an ASCII body",
+            "application/x-www-form-urlencoded; charset=ISO-8859-1",
+            urlencoded.into(),
+            attributes(phone, ""),
+        ),
+        ("a mark before a form", "application/x-www-form-urlencoded", format!("\u{feff}{urlencoded}").into(), attributes(phone, "")),
+        ("an unquoted boundary", "multipart/form-data; boundary=----=_Part_0_8.1", multipart, attributes(phone, "")),
+        (
+            "Elementor with advanced data",
+            "application/x-www-form-urlencoded",
+            "form%5Bid%5D=5f1&form%5Bname%5D=Apply&fields%5Bemail%5D%5Bid%5D=email&fields%5Bemail%5D%5Btype%5D=email&\
+             fields%5Bemail%5D%5Btitle%5D=E-mail&fields%5Bemail%5D%5Bvalue%5D=asha%40example.com&\
+             fields%5Bfirst_name%5D%5Btitle%5D=Name&fields%5Bfirst_name%5D%5Bvalue%5D=Asha&\
+             fields%5Bcity%5D%5Bvalue%5D=Pune&fields%5Bcity%5D%5Braw_value%5D=Pune&meta%5Bdate%5D%5Bvalue%5D=today"
+                .into(),
+            attributes("", "Pune"),
+        ),
+        (
+            "Elementor's own names",
+            "application/x-www-form-urlencoded",
+            "post_id=7&form_id=5f1&form_fields%5Bemail%5D=asha%40example.com&form_fields%5Bfirst_name%5D=Asha".into(),
+            attributes("", ""),
+        ),
+        (
+            "nested JSON",
+            "application/json",
+            r#"{"fields":{"email":{"value":"asha@example.com"},"first_name":{"value":"Asha","title":"Name"}}}"#.into(),
+            attributes("", ""),
+        ),
+        (
+            "Webflow",
+            "application/json",
+            r#"{"triggerType":"form_submission","payload":{"name":"Apply","siteId":"65","data":{"email":"asha@example.com",
+                "first_name":"Asha","city":"Pune"},"submittedAt":"2026-01-02T03:04:05.000Z","id":"6321","formId":"65"}}"#
+                .into(),
+            attributes("", "Pune"),
+        ),
+        (
+            "HubSpot",
+            "application/json",
+            r#"{"fields":[{"objectTypeId":"0-1","name":"email","value":"asha@example.com"},
+                {"objectTypeId":"0-1","name":"first_name","value":"Asha"}],"context":{"pageName":"Apply"}}"#
+                .into(),
+            attributes("", ""),
+        ),
+        (
+            "Facebook's list of fields",
+            "application/json",
+            r#"{"id":"9","field_data":[{"name":"email","values":["asha@example.com"]},{"name":"first_name","values":["Asha"]},
+                {"name":"city","values":["Pune"]}]}"#
+                .into(),
+            attributes("", "Pune"),
+        ),
+        (
+            "Gravity Forms with selected fields",
+            "application/json",
+            r#"{"email":"asha@example.com","first_name":"Asha","phone":"(090000) 00001","city":null}"#.into(),
+            attributes(phone, ""),
+        ),
+        (
+            "a widget's country code",
+            "application/x-www-form-urlencoded",
+            "email=asha%40example.com&first_name=Asha&phone=%2B91".into(),
+            attributes("", ""),
+        ),
+        (
+            "the same field twice",
+            "application/x-www-form-urlencoded",
+            format!("phone=&{urlencoded}&phone=09000000001&email=Asha@Example.com").into(),
+            attributes(phone, ""),
+        ),
+        (
+            "invisible characters",
+            "application/x-www-form-urlencoded",
+            "email=%EF%BB%BFasha%40example.com%E2%80%8B&first_name=As%E2%80%8Bha&city=%E2%80%AAPune%E2%80%AC".into(),
+            attributes("", "Pune"),
+        ),
+        (
+            "a formula",
+            "application/x-www-form-urlencoded",
+            format!("{urlencoded}&city=%3DHYPERLINK(%22https://evil.example%22)").into(),
+            attributes(phone, "'=HYPERLINK(\"https://evil.example\")"),
+        ),
+        (
+            "full-width digits",
+            "application/x-www-form-urlencoded",
+            "email=asha%40example.com&first_name=Asha&phone=%EF%BC%99%EF%BC%90%EF%BC%90%EF%BC%90%EF%BC%90%EF%BC%90%EF%BC%90%EF%BC%90%EF%BC%90%EF%BC%91"
+                .into(),
+            attributes(phone, ""),
+        ),
+    ];
+    for (position, (case, content_type, body, expected)) in cases.into_iter().enumerate() {
+        // Equal forms of one person would be one application.
+        let key = position.to_string();
+        let request = Request::new(content_type, body).header("idempotency-key", &key);
+        assert_eq!(form.stored(case, request).await, expected, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_right_is_refused_with_a_reason_that_helps() {
+    let form = Form::start().await;
+    for (changes, field, reason) in [
+        ("phone=560001", "phone", "it has no area code for India"),
+        ("phone=987654321", "phone", "it has one digit too few for India"),
+        ("phone=98765432109", "phone", "it has one digit too many for India"),
+        ("phone=9.00E%2B09", "phone", "a spreadsheet has rounded it"),
+        ("phone=9000000001&phone=9000000002", "phone", "different values"),
+        ("email=asha%40gmail.com/98765", "email", "not a domain such as example.com"),
+        ("email=asha%40gmail.com?subject=x", "email", "not a domain such as example.com"),
+        ("email=asha%40exa_mple.com", "email", "not a domain such as example.com"),
+        ("email=asha%40192.168.1.1", "email", "not a domain such as example.com"),
+        ("email=asha%40%EF%BD%87mail.com", "email", "only look like letters"),
+        ("email=as%E2%80%8Bha%40gmail.com", "email", "an invisible character"),
+        ("your-email=asha%40gmail.com", "email", "an address was sent as your-email"),
+    ] {
+        let email = if changes.contains("email=") { "" } else { "email=asha%40example.com&" };
+        let body = format!("{email}first_name=Asha&{changes}");
+        let answer = form.post(Request::new("application/x-www-form-urlencoded", body)).await;
+        assert_eq!(answer.status, 422, "{changes}: {}", answer.body);
+        let errors = answer.json()["errors"].clone();
+        let errors = errors.as_array().unwrap();
+        assert!(
+            matches!(&errors[..], [error] if error["field"] == field && error["detail"].as_str().unwrap().contains(reason)),
+            "{changes}: {errors:?}"
+        );
+    }
+    let answer = form.post(Request::new("text/plain", "email=asha@example.com")).await;
+    assert_eq!(answer.status, 415);
+    assert!(answer.body.contains("Content-Type"), "{}", answer.body);
+    assert!(form.queue.drain().await.is_empty());
+}
