@@ -442,6 +442,31 @@ async fn a_form_with_a_filled_honeypot_is_held_and_counts_for_no_cap() {
 }
 
 #[tokio::test]
+async fn a_networks_hash_has_a_salt_that_the_table_does_not_have() {
+    let mut hashes = BTreeSet::new();
+    for salt in ["salt of a stack", "salt of another stack"] {
+        let intake = Intake::of(&[("NETWORK_SALT", salt)]).await;
+        let robot = Request::json(&[("email", "asha@example.test"), ("website", "x")]).from("203.0.113.7");
+        intake.send(robot).await.receipt();
+        let items = intake.aws.items(&intake.table).await;
+        assert!(!format!("{items:?}").contains(salt), "{items:?}");
+        hashes.extend(items.iter().filter_map(|item| item.get("network")).map(|hash| hash.as_s().unwrap().clone()));
+    }
+    assert_eq!(hashes.len(), 2, "{hashes:?}");
+}
+
+#[test]
+fn all_functions_of_a_stack_have_the_same_salt() {
+    let template = Template::read();
+    let salts = template
+        .functions()
+        .into_iter()
+        .filter_map(|(_, function)| template.environment(function).get("NETWORK_SALT").map(ToString::to_string));
+    let salts: Vec<_> = salts.collect();
+    assert!(salts.len() == 3 && salts.iter().all(|salt| *salt == salts[0]), "{salts:?}");
+}
+
+#[tokio::test]
 async fn a_network_over_its_cap_of_held_applications_gets_429_and_a_time_to_retry() {
     let intake = Intake::with_limits(r#"{"network":1,"held":2}"#).await;
     for number in 0..3 {

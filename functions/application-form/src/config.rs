@@ -5,6 +5,7 @@ use http::HeaderValue;
 use http_events::SecretHashes;
 use leadsquared::CallingCode;
 use settings::{SettingError, Variables};
+use throttle::NetworkSalt;
 use url::Url;
 
 /// Every setting this function reads.
@@ -24,6 +25,8 @@ pub struct Config {
     pub form_keys: SecretHashes,
     /// The intake caps.
     pub intake: intake::IntakeSettings,
+    /// `NETWORK_SALT`: the salt of the hashes of networks.
+    pub network_salt: NetworkSalt,
 }
 
 impl Config {
@@ -57,6 +60,7 @@ impl Config {
             thank_you_url: thank_you_url.transpose()?,
             form_keys: variables.parsed_if_set("FORM_KEY_HASHES", SecretHashes::EXPECTED)?.unwrap_or_default(),
             intake: intake::IntakeSettings::read(variables)?,
+            network_salt: NetworkSalt::new(variables.optional(NetworkSalt::SETTING)),
         })
     }
 }

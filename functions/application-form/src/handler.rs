@@ -60,7 +60,7 @@ async fn accept(
     let form = Form::read(request.headers(), request.body().as_ref()).await?;
     let mut submission = read(&form, &config.fields, config.default_country).map_err(Problem::fields)?;
 
-    let sender = sender::of(request, &config.form_keys);
+    let sender = sender::of(request, config);
     let (by_robot, password) = (submission.by_robot, submission.password.take());
     let mut invitation = submission.invitation(key, now);
     let receipt = invitation.id;

@@ -16,7 +16,6 @@ use onboarding::{
 };
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
-use throttle::Network;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -168,7 +167,7 @@ impl LoginLinks {
         let now = (self.now)();
         let text = email.expose().to_owned();
         let invitation = request(Whom::Email(email), &text, now);
-        let sender = Submitter::Visitor(from.map(Network::of));
+        let sender = Submitter::Visitor(from.map(|address| self.config.network_salt.network(address)));
         let arrival = Submission { invitation: &invitation, sender: &sender, by_robot: false };
         let receipt = invitation.id;
         match self.intake.take(&self.invitations, &arrival, now).await {

@@ -9,6 +9,7 @@ use leadsquared_account::AccountSettings;
 use onboarding::Marking;
 use passwords::PasswordRules;
 use settings::{SettingError, Variables};
+use throttle::NetworkSalt;
 
 use crate::Identities;
 use crate::limits::NetworkShare;
@@ -29,6 +30,8 @@ pub struct Config {
     /// `SITE_SECRET_HASHES`, optional: SHA-256 of the secrets of the website's own server, which may then name the
     /// visitor. Without any, attempts count for the network of the sender.
     pub site_secrets: SecretHashes,
+    /// `NETWORK_SALT`: the salt of the hashes of networks.
+    pub network_salt: NetworkSalt,
     /// `ANSWER_FLOOR_MS`: the shortest time of an answer that must not show who has an account.
     pub floor: Duration,
     /// `NETWORK_SHARE`, optional: percentage of the call allowance that one network may use. Default: 10.
@@ -99,6 +102,7 @@ impl Config {
             },
             attempts_per_address: variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?,
             site_secrets: variables.parsed_if_set("SITE_SECRET_HASHES", SecretHashes::EXPECTED)?.unwrap_or_default(),
+            network_salt: NetworkSalt::new(variables.optional(NetworkSalt::SETTING)),
             floor,
             network_share: percentage(variables, "NETWORK_SHARE")?.unwrap_or(DEFAULT_NETWORK_SHARE),
             texts_per_day: variables

@@ -86,7 +86,7 @@ impl Attempt {
         for &(here, anywhere, window) in self.limits() {
             if let Some(site) = site {
                 counters.push(self.counter("nearby", &[person, site], Limit { count: here, window }, true));
-                counters.push(self.counter("site", &[site], of_network(Network::OF_A_SITE, window), true));
+                counters.push(self.counter("site", &[site], of_network(Network::SITE_FACTOR, window), true));
             }
             counters.push(self.counter("person", &[person], Limit { count: anywhere, window }, true));
         }
@@ -215,7 +215,7 @@ impl NetworkShare {
     ) -> Result<(), Duration> {
         self.take(ledger, "network", network.map_or(&[][..], Network::own), now).await?;
         let Some(site) = network.and_then(Network::site) else { return Ok(()) };
-        let of_site = self.in_a_minute.saturating_mul(Network::OF_A_SITE).min(Self::MOST);
+        let of_site = self.in_a_minute.saturating_mul(Network::SITE_FACTOR).min(Self::MOST);
         Self { in_a_minute: of_site }.take(ledger, "site", site, now).await
     }
 
@@ -245,6 +245,8 @@ async fn in_time<T>(work: impl Future<Output = Result<T, LedgerError>>) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use throttle::NetworkSalt;
+
     use super::*;
 
     use Attempt::{Change, Code, Forgot, MailedCode, Reset, SignIn, TextedCode};
@@ -252,7 +254,7 @@ mod tests {
     const ALL: [Attempt; 7] = [SignIn, Change, Reset, Code, TextedCode, Forgot, MailedCode];
 
     fn counted(attempt: Attempt, person: &str, address: &str) -> Vec<Counter> {
-        attempt.counters(person, Some(&Network::of(address.parse().unwrap())), 60)
+        attempt.counters(person, Some(&NetworkSalt::new(Some("salt".to_owned())).network(address.parse().unwrap())), 60)
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use ledger::{Bound, Mark, Owner, Places, Sender as SenderItem};
 use onboarding::{Action, MailboxKey, Source, Whom, digest};
-use sha2::{Digest, Sha256};
 use throttle::Network;
 use time::OffsetDateTime;
 
@@ -83,9 +82,9 @@ impl Caps {
         };
         match sender {
             Submitter::Visitor(Some(network)) if network.site().is_some() => {
-                let part = Sha256::digest(network.own())[0] % COUNTERS_OF_A_SITE;
+                let part = network.own()[0] % COUNTERS_OF_A_SITE;
                 bound(format!("{source}-{slot}-{part:x}"), 1, of_window, causes[0]);
-                bound(format!("{source}-{slot}"), 1, of_window.saturating_mul(Network::OF_A_SITE), causes[0]);
+                bound(format!("{source}-{slot}"), 1, of_window.saturating_mul(Network::SITE_FACTOR), causes[0]);
             }
             _ => bound(format!("{source}-{slot}"), 1, of_window, causes[0]),
         }
@@ -170,7 +169,7 @@ fn charge(action: Action) -> (u32, u32) {
 
 /// The largest network that one subscriber can have. All senders with an unknown network are counted together.
 fn largest(network: Option<&Network>) -> &[u8] {
-    network.map_or(&[][..], |network| network.site().unwrap_or(network.own()))
+    network.map_or(&[][..], Network::largest)
 }
 
 /// A hash of these parts and their kind, in hexadecimal. Equal parts of different kinds have different hashes.
