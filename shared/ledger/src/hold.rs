@@ -1,6 +1,6 @@
 //! Applications that are held: kept for an operator to decide about, without a mail and without a call to LeadSquared.
 
-use aws_sdk_dynamodb::types::{CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use aws_sdk_dynamodb::types::CancellationReason;
 use onboarding::Invitation;
 use time::{Duration, OffsetDateTime};
 
@@ -56,15 +56,7 @@ impl Ledger {
             (EXPIRES_AT.to_owned(), seconds(expires_at)),
         ]);
         item.extend(network.map(|network| ("network".to_owned(), text(network))));
-        let condition = Condition::absent_or_expired(now);
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression(condition.expression)
-            .set_expression_attribute_names(Some(condition.names()))
-            .set_expression_attribute_values(Some(condition.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let put = TransactWriteItem::builder().put(put.build().expect("a table and an item are set")).build();
+        let put = self.put_if(item, Condition::absent_or_expired(now));
         let reasons = match self.transact(vec![put, self.mark(mark, true, now, expires_at)]).await {
             Ok(Ok(())) => return Ok(Holding::Now),
             Ok(Err(reasons)) => reasons,

@@ -7,16 +7,15 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, CancellationReason, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 use time::OffsetDateTime;
 
 use crate::item::{EXPIRES_AT, Item, Reader, mark_key, milliseconds, number, places_key, seconds, sender_key, text};
 use crate::owner::{OWNER, Owner};
-use crate::{FAILED, Ledger, LedgerError};
+use crate::{FAILED, Ledger, LedgerError, update_write};
 
 /// The number of tries to return a place while other requests take and return theirs.
 const ATTEMPTS: usize = 5;
@@ -138,14 +137,9 @@ impl Ledger {
         let update = update
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let (item, over) = match update.send().await {
-            Ok(answer) => (answer.attributes.unwrap_or_default(), false),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                    (failed.item().cloned().unwrap_or_default(), true)
-                }
-                _ => return Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
-            },
+        let (item, over) = match self.carry_out_and_return(update).await? {
+            Ok(item) => (item, false),
+            Err(item) => (item, true),
         };
         let item = Reader { pk: sender_key(&sender.hash), item: &item };
         let is_over = |bound: &Bound| item.plain(&bound.name) + i64::from(bound.by) > i64::from(bound.most);
@@ -176,22 +170,13 @@ impl Ledger {
                 .expression_attribute_values(":held", number(held.by))
                 .expression_attribute_values(":most", number(most));
         }
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
-            },
-        }
+        Ok(self.carry_out(update).await?.is_none())
     }
 
     /// An update that adds to each of these numbers.
     fn growing(&self, sender: &Sender, bounds: &[Bound], sign: i64) -> UpdateItemFluentBuilder {
         let mut update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(&sender_key(&sender.hash)))
+            .update(sender_key(&sender.hash))
             .update_expression(expression(&adds(bounds.len())))
             .expression_attribute_names("#expires_at", EXPIRES_AT)
             .expression_attribute_values(":expires_at", seconds(sender.expires_at));
@@ -244,9 +229,8 @@ impl Ledger {
         }
         let begin = milliseconds(now).saturating_sub(i64::try_from(places.window.as_millis()).unwrap_or(i64::MAX));
         let expiry = now + places.window + Duration::from_secs(1);
-        let mut update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", text(&places_key(&places.hash)))
+        let mut update = self
+            .transact_update(places_key(&places.hash))
             .update_expression(format!("{moved}, #owner = :owner, #expires_at = :expires_at"))
             .condition_expression(format!("attribute_not_exists({0}) OR {0} <= :begin", slot(last)))
             .expression_attribute_names("#owner", OWNER)
@@ -259,8 +243,7 @@ impl Ledger {
         if last > 0 {
             update = update.expression_attribute_values(":none", number(0));
         }
-        let update = update.build().expect("a table, a key and an expression are set");
-        TransactWriteItem::builder().update(update).build()
+        update_write(update)
     }
 
     /// Marks an application until a time. Its id must have no mark, or an expired one. To hold the application, the
@@ -274,9 +257,8 @@ impl Ledger {
     ) -> TransactWriteItem {
         const SET: &str = "SET #until = :until, #expires_at = :expires_at, #payload = :payload, #owner = :owner";
         const FREE: &str = "attribute_not_exists(#until) OR (#until <= :now AND #payload = :payload)";
-        let update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", text(&mark_key(&mark.hash)))
+        let update = self
+            .transact_update(mark_key(&mark.hash))
             .expression_attribute_names("#until", UNTIL)
             .expression_attribute_names("#owner", OWNER)
             .expression_attribute_names("#expires_at", EXPIRES_AT)
@@ -295,8 +277,7 @@ impl Ledger {
                 .expression_attribute_values(":held", AttributeValue::Bool(true))
                 .condition_expression(format!("{FREE} OR attribute_exists(#held)")),
         };
-        let update = update.build().expect("a table, a key and an expression are set");
-        TransactWriteItem::builder().update(update).build()
+        update_write(update)
     }
 
     /// Gives back what [`take_places`](Self::take_places) took at this moment, the mark included.

@@ -3,7 +3,6 @@
 //! A backup knows nothing of what happened after it was made. So an item is restored only where the ledger has none,
 //! and never with a right that may have been used since: see [`Ledger::restore_from`].
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use time::OffsetDateTime;
 
@@ -58,7 +57,7 @@ impl Ledger {
         let scan = self.client.scan().table_name(backup).consistent_read(true);
         let mut items = scan.into_paginator().items().send();
         while let Some(item) = items.next().await {
-            let item = item.map_err(|error| LedgerError::Unavailable { cause: aws::cause(&error) })?;
+            let item = item.map_err(|error| LedgerError::unavailable(&error))?;
             let (item, counts) = match Revival::of(item, now) {
                 Revival::LeftOut => {
                     restored.left_out += 1;
@@ -83,10 +82,7 @@ impl Ledger {
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-                Ok(false)
-            }
-            Err(error) => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
+            Err(error) => LedgerError::unmet_condition(error).map(|_| false),
         }
     }
 }
