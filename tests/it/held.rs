@@ -10,9 +10,9 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
-use futures::future::join;
+use futures::future::{join, join_all};
 use leadsquared::Attributes;
-use ledger::{HeldDecision, HeldWaiting, ItemType, Ledger};
+use ledger::{HeldDecision, HeldWaiting, Hold, Holding, ItemType, Ledger, Mark, Owner};
 use local_stack::{LocalStack, Options};
 use onboarding::{Action, Invitation, InvitationId, Source, Whom};
 use operator::{
@@ -169,6 +169,18 @@ fn ids(messages: &[Message]) -> BTreeSet<String> {
 
 const fn accepted(count: u64) -> Accepted {
     Accepted { accepted: count, continued: 0, gone: 0, unreadable: 0, waiting_for: None }
+}
+
+#[tokio::test]
+async fn fifty_identical_applications_at_the_same_instant_are_one_held_item() {
+    let desk = Desk::new().await;
+    let invitation = &invitation(1);
+    let mark = &Mark { hash: "a".repeat(64), payload: invitation.payload_hash(), owner: Owner::of(invitation) };
+    let hold = Hold { invitation, cause: "network", network: None, mark };
+    let results = join_all((0..50).map(|_| desk.ledger.hold(&hold, NOW))).await;
+    let count = |expected| results.iter().filter(|result| matches!(result, Ok(found) if *found == expected)).count();
+    assert_eq!((count(Holding::Now), count(Holding::Already)), (1, 49), "{results:?}");
+    assert_eq!(desk.all().await.len(), 1);
 }
 
 #[tokio::test]

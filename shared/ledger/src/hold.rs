@@ -95,3 +95,82 @@ fn held_before(item: Option<&Item>, invitation: &Invitation) -> Holding {
         .is_none_or(|before| before.payload_hash() == invitation.payload_hash());
     if is_same { Holding::Already } else { Holding::OtherPayload }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    };
+    use aws_smithy_types::body::SdkBody;
+    use onboarding::{Action, InvitationId, Source, Whom};
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-01-02 12:00:00 UTC);
+
+    /// A DynamoDB on which every transaction collides with another one. A read answers with this JSON.
+    #[derive(Clone, Debug)]
+    struct Colliding(String);
+
+    impl HttpConnector for Colliding {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            const COLLIDED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+                "CancellationReasons":[{"Code":"TransactionConflict"},{"Code":"None"}]}"#;
+            let (status, body) = match request.headers().get("x-amz-target") {
+                Some("DynamoDB_20120810.TransactWriteItems") => (400, COLLIDED),
+                Some("DynamoDB_20120810.GetItem") => (200, &*self.0),
+                other => panic!("{other:?} was not expected"),
+            };
+            let status = status.try_into().expect("it is a status");
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
+        }
+    }
+
+    fn application() -> Invitation {
+        let whom = Whom::Email("asha.rao@example.com".parse().unwrap());
+        Invitation::new(InvitationId::of([&b"1"[..]]), Source::Form, NOW, whom, Action::Invite)
+    }
+
+    /// Holds an application while this one is held under the same id.
+    async fn hold_beside(held: Option<(&Invitation, OffsetDateTime)>) -> Result<Holding, LedgerError> {
+        let answer = held.map_or_else(
+            || "{}".to_owned(),
+            |(held, expires_at)| {
+                let message = held.encode().replace('\\', "\\\\").replace('"', "\\\"");
+                let expires_at = expires_at.unix_timestamp();
+                format!(r#"{{"Item":{{"message":{{"S":"{message}"}},"expires_at":{{"N":"{expires_at}"}}}}}}"#)
+            },
+        );
+        let colliding = SharedHttpConnector::new(Colliding(answer));
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "a test"))
+            .http_client(http_client_fn(move |_, _| colliding.clone()));
+        let ledger = Ledger::new(Client::from_conf(config.build()), "ledger".to_owned());
+        let invitation = &application();
+        let owner = Owner::of(invitation);
+        let mark = &Mark { hash: "a".repeat(64), payload: invitation.payload_hash(), owner };
+        ledger.hold(&Hold { invitation, cause: "network", network: None, mark }, NOW).await
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_collides_each_time_is_the_one_that_another_copy_stored() {
+        let same = application();
+        let other = Invitation { whom: Whom::Email("ravi@example.com".parse().unwrap()), ..same.clone() };
+        let later = NOW + HELD_FOR;
+        assert!(matches!(hold_beside(Some((&same, later))).await, Ok(Holding::Already)));
+        assert!(matches!(hold_beside(Some((&other, later))).await, Ok(Holding::OtherPayload)));
+    }
+
+    #[tokio::test]
+    async fn an_application_that_collides_each_time_and_is_not_stored_is_contended() {
+        let same = application();
+        assert!(matches!(hold_beside(None).await, Err(LedgerError::Contended)));
+        assert!(matches!(hold_beside(Some((&same, NOW))).await, Err(LedgerError::Contended)));
+    }
+}
