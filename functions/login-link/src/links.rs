@@ -176,13 +176,7 @@ impl LoginLinks {
                 Asked::Accepted
             }
             IntakeDecision::Dropped | IntakeDecision::Held => Asked::Accepted,
-            IntakeDecision::NotStored(error) => {
-                Metric::NotStored.record();
-                tracing::error!(%receipt, error = %error, "the request for a link could not be stored");
-                Asked::TryAgain
-            }
-            IntakeDecision::Busy { .. } | IntakeDecision::TooMany { .. } | IntakeDecision::OtherPayload => {
-                Metric::NotStored.record();
+            IntakeDecision::NotStored(_) | IntakeDecision::TooMany { .. } | IntakeDecision::OtherPayload => {
                 Asked::TryAgain
             }
         }
