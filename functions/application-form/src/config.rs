@@ -36,10 +36,8 @@ impl Config {
     /// When a setting is missing or invalid; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const PASSWORD_KEY: &str = "PASSWORD_KEY";
-        const FORM_FIELDS: &str = "FORM_FIELDS";
         const THANK_YOU_URL: &str = "THANK_YOU_URL";
-        let fields = Fields::parse(&variables.required(FORM_FIELDS)?)
-            .map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?;
+        let fields: Fields = variables.parsed(Fields::SETTING, Fields::EXPECTED)?;
         let password_key = match fields.have_password() {
             true => Some(variables.required(PASSWORD_KEY).map_err(|_| {
                 let expected = "the KMS key that a form with a password field needs";

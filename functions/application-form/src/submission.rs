@@ -158,7 +158,7 @@ mod tests {
             {"name":"password","kind":"password"},
             {"name":"website","kind":"honeypot"}
         ]"#;
-        Fields::parse(json).unwrap()
+        json.parse().unwrap()
     }
 
     fn submit(body: &str) -> Result<Submission, Vec<FieldError>> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use intake::{DropOverCap, Intake, IntakeDecision, Submission, Submitter};
 use leadsquared::portal::auto_login_link;
 use leadsquared::wire::Endpoint;
-use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, LeadId, LoginLink, Timeouts};
+use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, LeadId, LoginLink};
 use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{
@@ -25,10 +25,6 @@ use crate::page_id::PageId;
 /// How long all LeadSquared calls of one press may take together. On the smallest plan, beside a busy background, each
 /// call waits up to 1.5 s for its slot, and the first press of a lead that is no portal user takes seven calls.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// The limits for each call. The total never applies, because `PATIENCE` is not longer.
-pub const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(4), total: PATIENCE };
 
 /// How long repeated requests for a link count as one, in seconds. Within a minute the worker mails a person only once
 /// anyway; a later request has a reason.

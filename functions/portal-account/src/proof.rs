@@ -198,7 +198,7 @@ impl PortalAccount {
         let awaited = codes::await_mailed(&self.ledger, challenge, mailed, self.nonce(), request.now).await;
         awaited.map_err(|error| codes_unavailable(request, &error))?;
         let Config { organisation, mail_sender, .. } = &self.config;
-        let mail = &SignInCode { organisation, sender: mail_sender.as_ref(), valid_for: codes::VALID_FOR };
+        let mail = &SignInCode { organisation, sender: mail_sender, valid_for: codes::VALID_FOR };
         let address = &address;
         match self.ask(request, |client| async move { mail.send(&client, address, code).await }).await {
             Ok(()) => {}

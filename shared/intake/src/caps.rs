@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ledger::{Bound, Mark, Owner, Places, Sender as SenderItem};
-use onboarding::{Action, MailboxKey, Source, Whom, digest};
-use throttle::Network;
+use onboarding::{Action, MailboxKey, Source, Whom};
+use throttle::{Network, ThrottleKey};
 use time::OffsetDateTime;
 
 use crate::settings::{DailyBudget, IntakeLimits};
@@ -174,5 +174,5 @@ fn largest(network: Option<&Network>) -> &[u8] {
 
 /// A hash of these parts and their kind, in hexadecimal. Equal parts of different kinds have different hashes.
 pub(crate) fn hash<'a>(kind: &'static str, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    hex::encode(digest(std::iter::once(kind.as_bytes()).chain(parts)))
+    ThrottleKey::new(kind, parts).hash()
 }
