@@ -15,8 +15,8 @@ use tokio::sync::Mutex;
 
 use crate::AccountSettings;
 
-/// Time-outs of calls while an applicant waits. The function's own deadline for its answer shortens the total. The total
-/// includes the wait for the call allowance.
+/// Time-outs of calls while an applicant waits. The total includes the wait for the call allowance. The function's own
+/// deadline for its answer can end a call earlier.
 pub const INTERACTIVE_TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(4), total: Duration::from_secs(15) };
 
@@ -101,7 +101,7 @@ impl Account {
         options.timeouts = timeouts;
         options.observer = Arc::new(|called: &Called| {
             let Called { endpoint, outcome, waited, .. } = *called;
-            Metric::Called { call: endpoint.name(), result: outcome, waited }.record();
+            Metric::UpstreamCall { call: endpoint.name(), result: outcome, waited }.record();
         });
         let keys = Secret::new(aws_sdk_secretsmanager::Client::new(aws), settings.keys_secret.clone(), Self::KEYS);
         Self::new(options, lane, keys)
