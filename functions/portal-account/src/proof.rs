@@ -119,7 +119,7 @@ impl PortalAccount {
     ) -> Result<CheckedClaim, Refusal> {
         let lead_id = &session.lead_id;
         let unreadable = || Refusal::Unavailable { retry_after: RETRY_AFTER };
-        let standing = match tokio::time::timeout(limits::PATIENCE, self.ledger.standing(lead_id)).await {
+        let standing = match tokio::time::timeout(limits::PATIENCE, self.ledger.sign_in_record(lead_id)).await {
             Ok(Ok(standing)) => Some(standing),
             Ok(Err(error)) => {
                 tracing::warn!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger::{Bound, Mark, Owner, Places, Sender as SenderItem};
+use ledger::{CounterLimit, KeyedLimit, Mark, Owner, SenderCounter};
 use onboarding::{Action, MailboxKey, Source, Whom};
 use throttle::{Network, ThrottleKey};
 use time::OffsetDateTime;
@@ -20,13 +20,13 @@ const COUNTERS_OF_A_SITE: u8 = 16;
 /// The caps of one application.
 pub(crate) struct Caps {
     /// The item with the sender's counters of the day.
-    pub(crate) sender: SenderItem,
+    pub(crate) sender: SenderCounter,
     /// The counters in that item with their limits, the narrowest first.
-    pub(crate) bounds: Vec<Bound>,
+    pub(crate) bounds: Vec<CounterLimit>,
     /// For each of these bounds, the reason that an application over it is given.
     causes: Vec<&'static str>,
     /// The places of the person and of the mailbox, the narrowest first.
-    pub(crate) places: Vec<Places>,
+    pub(crate) places: Vec<KeyedLimit>,
     /// Identifies this application, so that a repeat of it is recognised.
     pub(crate) mark: Mark,
     /// A hash of the visitor's network, if the network is known.
@@ -77,7 +77,7 @@ impl Caps {
         let mut bounds = Vec::new();
         let mut names = Vec::new();
         let mut bound = |name: String, by: u32, most: u32, cause: &'static str| {
-            bounds.push(Bound { name, by, most });
+            bounds.push(CounterLimit { name, by, most });
             names.push(cause);
         };
         match sender {
@@ -110,17 +110,20 @@ impl Caps {
         };
         let person = invitation.person();
         let parts = [source.as_bytes(), person.as_str().as_bytes(), kind_of_origin.as_bytes(), origin];
-        let mut places =
-            vec![Places { hash: hash("person and network", parts), count: limits.person_and_network, window: HOUR }];
+        let mut places = vec![KeyedLimit {
+            hash: hash("person and network", parts),
+            count: limits.person_and_network,
+            window: HOUR,
+        }];
         if let Whom::Email(email) = &invitation.whom {
             let mailbox = MailboxKey::of(email);
             let parts = [source.as_bytes(), mailbox.as_str().as_bytes()];
-            places.push(Places { hash: hash("mailbox", parts), count: limits.mailbox, window: HOUR });
+            places.push(KeyedLimit { hash: hash("mailbox", parts), count: limits.mailbox, window: HOUR });
         }
         let elapsed = Duration::from_secs(second_of_day % window.as_secs());
         let day_left = Duration::from_secs(24 * 60 * 60 - second_of_day);
         Self {
-            sender: SenderItem {
+            sender: SenderCounter {
                 hash: hash("day", [kind.as_bytes(), identity, &date]),
                 expires_at: now + 2 * 24 * HOUR,
             },

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join;
-use ledger::{Hold, Holding, Ledger, LedgerError, Taken as TakenPlaces};
+use ledger::{Hold, HoldOutcome, Ledger, LedgerError, PlacesResult};
 use onboarding::Invitation;
 use queue::Invitations;
 use telemetry::Metric;
@@ -101,7 +101,7 @@ pub trait OverCapPolicy {
         ledger: &Ledger,
         hold: &Hold<'_>,
         now: OffsetDateTime,
-    ) -> impl Future<Output = Result<Holding, LedgerError>> + Send;
+    ) -> impl Future<Output = Result<HoldOutcome, LedgerError>> + Send;
 }
 
 /// Holds it for an operator. For applications and events.
@@ -114,7 +114,7 @@ pub struct DropOverCap;
 impl OverCapPolicy for HoldOverCap {
     const HOLDS: bool = true;
 
-    async fn hold(ledger: &Ledger, hold: &Hold<'_>, now: OffsetDateTime) -> Result<Holding, LedgerError> {
+    async fn hold(ledger: &Ledger, hold: &Hold<'_>, now: OffsetDateTime) -> Result<HoldOutcome, LedgerError> {
         ledger.hold(hold, now).await
     }
 }
@@ -122,8 +122,8 @@ impl OverCapPolicy for HoldOverCap {
 impl OverCapPolicy for DropOverCap {
     const HOLDS: bool = false;
 
-    async fn hold(_: &Ledger, _: &Hold<'_>, _: OffsetDateTime) -> Result<Holding, LedgerError> {
-        Ok(Holding::Already)
+    async fn hold(_: &Ledger, _: &Hold<'_>, _: OffsetDateTime) -> Result<HoldOutcome, LedgerError> {
+        Ok(HoldOutcome::AlreadyHeld)
     }
 }
 
@@ -283,23 +283,23 @@ impl<O: OverCapPolicy> Intake<O> {
         }
 
         let (cause, wait) = match table.take_places(&caps.places, &caps.mark, now).await? {
-            TakenPlaces::All => return Ok(CapDecision::Admitted(Counter::Table)),
-            TakenPlaces::OtherPayload => {
+            PlacesResult::All => return Ok(CapDecision::Admitted(Counter::Table)),
+            PlacesResult::OtherPayload => {
                 self.uncount(table, caps, &caps.bounds).await;
                 return Ok(CapDecision::OtherPayload);
             }
-            TakenPlaces::Repeat { is_held: false } => {
+            PlacesResult::Repeat { is_held: false } => {
                 self.uncount(table, caps, &caps.bounds).await;
                 return Ok(CapDecision::Repeat);
             }
-            TakenPlaces::Repeat { is_held: true } => {
+            PlacesResult::Repeat { is_held: true } => {
                 // The held copy still exists, or it is held again.
                 let hold = self.hold(table, submission, caps, "repeat", now);
                 return Ok(join(hold, self.uncount(table, caps, &caps.bounds)).await.0);
             }
-            TakenPlaces::Full { first, retry_after } => (caps.full(first), retry_after),
+            PlacesResult::Full { first, retry_after } => (caps.full(first), retry_after),
             // That many applications about one person at the same time do not come from a person.
-            TakenPlaces::Contended => ("contended", Duration::from_secs(1)),
+            PlacesResult::Contended => ("contended", Duration::from_secs(1)),
         };
         if !O::HOLDS {
             self.uncount(table, caps, &caps.bounds).await;
@@ -331,7 +331,7 @@ impl<O: OverCapPolicy> Intake<O> {
         let invitation = submission.invitation;
         let hold = Hold { invitation, cause, network: caps.network.as_deref(), mark: &caps.mark };
         match O::hold(table, &hold, now).await {
-            Ok(Holding::Now) => {
+            Ok(HoldOutcome::Held) => {
                 let source = invitation.source.name();
                 Metric::Held { source }.record();
                 tracing::warn!(
@@ -340,9 +340,9 @@ impl<O: OverCapPolicy> Intake<O> {
                 );
                 CapDecision::Held
             }
-            Ok(Holding::Already) => CapDecision::Held,
-            Ok(Holding::WasAccepted) => CapDecision::Repeat,
-            Ok(Holding::OtherPayload) => CapDecision::OtherPayload,
+            Ok(HoldOutcome::AlreadyHeld) => CapDecision::Held,
+            Ok(HoldOutcome::WasAccepted) => CapDecision::Repeat,
+            Ok(HoldOutcome::OtherPayload) => CapDecision::OtherPayload,
             Err(error) => CapDecision::NotStored(StoreError::Ledger(error)),
         }
     }
@@ -407,7 +407,7 @@ impl<O: OverCapPolicy> Intake<O> {
         }
     }
 
-    async fn uncount(&self, table: &Ledger, caps: &Caps, bounds: &[ledger::Bound]) {
+    async fn uncount(&self, table: &Ledger, caps: &Caps, bounds: &[ledger::CounterLimit]) {
         if bounds.is_empty() {
             return;
         }

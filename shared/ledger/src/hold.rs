@@ -24,13 +24,13 @@ pub struct Hold<'a> {
     pub mark: &'a Mark,
 }
 
-/// What came of holding an application.
+/// The result of holding an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holding {
+pub enum HoldOutcome {
     /// It is held.
-    Now,
+    Held,
     /// It was held before, and its item stays as it is.
-    Already,
+    AlreadyHeld,
     /// The very same application went to the queue before: it is not held.
     WasAccepted,
     /// Another application with the same id is held or went to the queue. This one is not held.
@@ -42,7 +42,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB refuses the request or its result is unknown. It may be held then; a repeat holds it once.
-    pub async fn hold(&self, hold: &Hold<'_>, now: OffsetDateTime) -> Result<Holding, LedgerError> {
+    pub async fn hold(&self, hold: &Hold<'_>, now: OffsetDateTime) -> Result<HoldOutcome, LedgerError> {
         let Hold { invitation, cause, network, mark } = *hold;
         let (pk, expires_at) = (held_key(invitation.id), now + HELD_FOR);
         let mut item = Item::from([
@@ -58,7 +58,7 @@ impl Ledger {
         item.extend(network.map(|network| ("network".to_owned(), text(network))));
         let put = self.put_if(item, Condition::absent_or_expired(now));
         let reasons = match self.transact(vec![put, self.mark(mark, true, now, expires_at)]).await {
-            Ok(Ok(())) => return Ok(Holding::Now),
+            Ok(Ok(())) => return Ok(HoldOutcome::Held),
             Ok(Err(reasons)) => reasons,
             // Many copies at once collide with each other each time; one of them may have been held meanwhile.
             Err(LedgerError::Contended) => return self.held_meanwhile(&pk, invitation, now).await,
@@ -66,9 +66,9 @@ impl Ledger {
         };
         let failed = |n: usize| reasons.get(n).filter(|reason: &&CancellationReason| reason.code() == Some(FAILED));
         if failed(1).is_some_and(|marked| mark.is_other(marked)) {
-            return Ok(Holding::OtherPayload);
+            return Ok(HoldOutcome::OtherPayload);
         }
-        let Some(before) = failed(0) else { return Ok(Holding::WasAccepted) };
+        let Some(before) = failed(0) else { return Ok(HoldOutcome::WasAccepted) };
         Ok(held_before(before.item(), invitation))
     }
 
@@ -78,7 +78,7 @@ impl Ledger {
         pk: &str,
         invitation: &Invitation,
         now: OffsetDateTime,
-    ) -> Result<Holding, LedgerError> {
+    ) -> Result<HoldOutcome, LedgerError> {
         let Some(item) = self.read(pk).await? else { return Err(LedgerError::Contended) };
         match (Reader { pk: pk.to_owned(), item: &item }).time(EXPIRES_AT)? > now {
             true => Ok(held_before(Some(&item), invitation)),
@@ -88,12 +88,12 @@ impl Ledger {
 }
 
 /// The result of holding an application whose id already has an item.
-fn held_before(item: Option<&Item>, invitation: &Invitation) -> Holding {
+fn held_before(item: Option<&Item>, invitation: &Invitation) -> HoldOutcome {
     let is_same = item
         .and_then(|item| item.get("message")?.as_s().ok())
         .and_then(|message| Invitation::decode(message).ok())
         .is_none_or(|before| before.payload_hash() == invitation.payload_hash());
-    if is_same { Holding::Already } else { Holding::OtherPayload }
+    if is_same { HoldOutcome::AlreadyHeld } else { HoldOutcome::OtherPayload }
 }
 
 #[cfg(test)]
@@ -136,7 +136,7 @@ mod tests {
     }
 
     /// Holds an application while this one is held under the same id.
-    async fn hold_beside(held: Option<(&Invitation, OffsetDateTime)>) -> Result<Holding, LedgerError> {
+    async fn hold_beside(held: Option<(&Invitation, OffsetDateTime)>) -> Result<HoldOutcome, LedgerError> {
         let answer = held.map_or_else(
             || "{}".to_owned(),
             |(held, expires_at)| {
@@ -163,8 +163,8 @@ mod tests {
         let same = application();
         let other = Invitation { whom: Whom::Email("ravi@example.com".parse().unwrap()), ..same.clone() };
         let later = NOW + HELD_FOR;
-        assert!(matches!(hold_beside(Some((&same, later))).await, Ok(Holding::Already)));
-        assert!(matches!(hold_beside(Some((&other, later))).await, Ok(Holding::OtherPayload)));
+        assert!(matches!(hold_beside(Some((&same, later))).await, Ok(HoldOutcome::AlreadyHeld)));
+        assert!(matches!(hold_beside(Some((&other, later))).await, Ok(HoldOutcome::OtherPayload)));
     }
 
     #[tokio::test]

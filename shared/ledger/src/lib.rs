@@ -4,9 +4,9 @@ mod allowance;
 mod attempts;
 mod budgets;
 mod challenges;
-mod course;
 mod held;
 mod hold;
+mod invitation_status;
 mod item;
 mod item_type;
 mod links;
@@ -14,8 +14,8 @@ mod owner;
 mod places;
 mod restore;
 mod scan;
+mod sign_in_record;
 mod sign_ins;
-mod standing;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -42,16 +42,16 @@ use crate::item::{
 };
 use crate::owner::OWNER;
 
-pub use challenges::Waiting;
-pub use course::Course;
+pub use challenges::ChallengeContent;
 pub use held::{Held, HeldDecision, HeldMessage, HeldWaiting};
-pub use hold::{HELD_FOR, Hold, Holding};
+pub use hold::{HELD_FOR, Hold, HoldOutcome};
+pub use invitation_status::InvitationStatus;
 pub use item_type::{BelongsTo, ItemType};
-pub use links::Link;
+pub use links::StoredLink;
 pub use owner::{MalformedOwner, OwnedItem, Owner};
-pub use places::{Bound, Counted, Mark, Places, Sender, Taken};
+pub use places::{CounterLimit, CounterResult, KeyedLimit, Mark, PlacesResult, SenderCounter};
 pub use restore::Restored;
-pub use standing::{Registered, Standing};
+pub use sign_in_record::{Registered, SignInRecord};
 
 /// The number of tries of a transaction that collides with another one on the same items. The others are those of other
 /// workers on a day's counts; each takes a few milliseconds.

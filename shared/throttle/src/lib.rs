@@ -6,4 +6,4 @@ mod window;
 
 pub use key::ThrottleKey;
 pub use network::{Network, NetworkSalt};
-pub use window::{Decision, Limit};
+pub use window::{AttemptLimit, Decision};

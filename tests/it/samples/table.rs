@@ -18,8 +18,8 @@ use intake::{DailyBudget, HoldOverCap, Intake, IntakeDecision, IntakeLimits, Sub
 use leadsquared::portal::Session;
 use leadsquared::{Attributes, Lane, LeadId, Limit};
 use ledger::{
-    BelongsTo, Bound, Held, HeldDecision, HeldMessage, HeldWaiting, ItemType, Ledger, Link, Mark, Owner, Places,
-    Registered, Standing, Taken, Waiting,
+    BelongsTo, ChallengeContent, CounterLimit, Held, HeldDecision, HeldMessage, HeldWaiting, ItemType, KeyedLimit,
+    Ledger, Mark, Owner, PlacesResult, Registered, SignInRecord, StoredLink,
 };
 use onboarding::{
     Action, BegunMail, Booking, Claim, Ended, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _,
@@ -296,9 +296,9 @@ async fn an_application_that_goes_to_the_queue(desk: &mut Desk) {
 
 async fn an_application_that_did_not_go_to_the_queue(desk: &mut Desk) {
     let ledger = desk.ledger.clone();
-    let places = [Places { hash: "a".repeat(64), count: 3, window: Wait::from_secs(3600) }];
+    let places = [KeyedLimit { hash: "a".repeat(64), count: 3, window: Wait::from_secs(3600) }];
     let mark = Mark { hash: "b".repeat(64), payload: asha().payload_hash(), owner: Owner::of(&asha()) };
-    assert_eq!(ledger.take_places(&places, &mark, NOW).await.unwrap(), Taken::All);
+    assert_eq!(ledger.take_places(&places, &mark, NOW).await.unwrap(), PlacesResult::All);
     ledger.give_places_back(&places, &mark, NOW).await.unwrap();
     desk.keeps("places/given-back").await;
     desk.keeps("mark/given-back").await;
@@ -358,7 +358,7 @@ fn throttle_key() -> ThrottleKey {
     ThrottleKey::new("portal-account", [&b"sign-in"[..], b"person", b"asha.rao@example.com"])
 }
 
-const ATTEMPTS: throttle::Limit = throttle::Limit { count: 2, window: Wait::from_secs(900) };
+const ATTEMPTS: throttle::AttemptLimit = throttle::AttemptLimit { count: 2, window: Wait::from_secs(900) };
 
 async fn attempts(desk: &mut Desk) {
     let ledger = desk.ledger.clone();
@@ -622,13 +622,13 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             assert_eq!(ledger.mail_book(&person(), NOW).await.unwrap(), expected, "{case}");
         }
         "link" => {
-            let expected = Link { pointer: pointer(), used: case == "used" };
+            let expected = StoredLink { pointer: pointer(), used: case == "used" };
             assert_eq!(ledger.link(&pointer().link, NOW).await.unwrap(), Some(expected), "{case}");
         }
         "lead" => {
             let (registered, proven, newest, registered_at) = lead_of(case);
             let proven = proven.iter().map(|what| (*what).to_owned()).collect();
-            assert_eq!(ledger.standing(&lead()).await.unwrap(), Standing { registered, proven }, "{case}");
+            assert_eq!(ledger.sign_in_record(&lead()).await.unwrap(), SignInRecord { registered, proven }, "{case}");
             assert_eq!(ledger.newest_link_used(&lead()).await.unwrap(), newest, "{case}");
             assert_eq!(ledger.registered_at(&lead()).await.unwrap(), registered_at, "{case}");
         }
@@ -662,8 +662,8 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             assert!(ledger.remind("held-waiting", NOW + Duration::DAY).await.unwrap());
         }
         "sender" => {
-            let sender = ledger::Sender { hash: hash_of(pk), expires_at: NOW };
-            let mails = Bound { name: "mails".to_owned(), by: 1, most: 1 };
+            let sender = ledger::SenderCounter { hash: hash_of(pk), expires_at: NOW };
+            let mails = CounterLimit { name: "mails".to_owned(), by: 1, most: 1 };
             let counted = ledger.count_sender(&sender, &[mails]).await.unwrap();
             // A held application counts no mail.
             let is_held = case.ends_with("with-held");
@@ -677,14 +677,14 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
                 "person-and-network" => 2,
                 _ => 3,
             };
-            let places = [Places { hash: hash_of(pk), count, window: Wait::from_secs(3600) }];
+            let places = [KeyedLimit { hash: hash_of(pk), count, window: Wait::from_secs(3600) }];
             for number in 0..=free {
                 let mark = Mark { hash: format!("{number}{}", mark.hash), ..mark.clone() };
                 let taken = ledger.take_places(&places, &mark, soon).await.unwrap();
                 let expected = match number == free {
-                    false => Taken::All,
-                    true if case == "given-back" => Taken::Full { first: 0, retry_after: Wait::from_secs(3600) },
-                    true => Taken::Full { first: 0, retry_after: Wait::from_secs(3590) },
+                    false => PlacesResult::All,
+                    true if case == "given-back" => PlacesResult::Full { first: 0, retry_after: Wait::from_secs(3600) },
+                    true => PlacesResult::Full { first: 0, retry_after: Wait::from_secs(3590) },
                 };
                 assert_eq!(taken, expected, "{case}, application {number}");
             }
@@ -693,9 +693,9 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             let payload = item.get("payload").map_or("", |payload| payload.as_s().unwrap()).to_owned();
             let mark = Mark { hash: hash_of(pk), payload, owner: Owner::of(&asha()) };
             let expected = match case {
-                "queued" => Taken::Repeat { is_held: false },
-                "given-back" => Taken::All,
-                _ => Taken::Repeat { is_held: true },
+                "queued" => PlacesResult::Repeat { is_held: false },
+                "given-back" => PlacesResult::All,
+                _ => PlacesResult::Repeat { is_held: true },
             };
             assert_eq!(ledger.take_places(&[], &mark, soon).await.unwrap(), expected, "{case}");
         }
@@ -720,8 +720,8 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
         "code" => {
             let waiting = ledger.try_challenge(CHALLENGE, CODE_TRIES, soon).await.unwrap();
             let expected = match case {
-                "texted" => Some(Waiting::Texted(sealed(case, "sealed"))),
-                "accepted" | "mailed" => Some(Waiting::Accepted(sealed(case, "accepted"))),
+                "texted" => Some(ChallengeContent::Texted(sealed(case, "sealed"))),
+                "accepted" | "mailed" => Some(ChallengeContent::Accepted(sealed(case, "accepted"))),
                 _ => None,
             };
             assert!(waiting == expected, "{case}");
