@@ -185,7 +185,7 @@ async fn dead_letters_are_deleted_only_if_they_are_chosen_and_that_is_confirmed(
         (true, ExitStatus::Done, "1 deleted, 2 dead letters remain."),
     ] {
         let mut out = Vec::new();
-        let task = DeadLettersTask::Discard(choice.clone(), confirmed);
+        let task = DeadLettersTask::Discard { filter: choice.clone(), confirmed };
         assert_eq!(dead_letters::run(&desk.stack(), &task, &Stopped, &mut out).await.unwrap(), ending);
         let out = String::from_utf8(out).unwrap();
         assert!(out.contains("     1  malformed") && out.lines().last() == Some(last), "{out}");

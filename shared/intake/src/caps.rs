@@ -15,7 +15,7 @@ const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
 
 /// The number of counters of an IPv6 site (a /48). Each /64 network of the site belongs to one of them. With a counter
 /// for each /64, one site could fill the item.
-const COUNTERS_OF_A_SITE: u8 = 16;
+const SITE_COUNTERS: u8 = 16;
 
 /// The caps of one application.
 pub(crate) struct Caps {
@@ -82,7 +82,7 @@ impl Caps {
         };
         match sender {
             Submitter::Visitor(Some(network)) if network.site().is_some() => {
-                let part = network.own()[0] % COUNTERS_OF_A_SITE;
+                let part = network.own()[0] % SITE_COUNTERS;
                 bound(format!("{source}-{slot}-{part:x}"), 1, of_window, causes[0]);
                 bound(format!("{source}-{slot}"), 1, of_window.saturating_mul(Network::SITE_FACTOR), causes[0]);
             }

@@ -72,7 +72,7 @@ impl Ledger {
         Ok(held_before(before.item(), invitation))
     }
 
-    /// What came of holding an application whose writes collided each time.
+    /// The result of holding an application whose writes collided each time.
     async fn held_meanwhile(
         &self,
         pk: &str,

@@ -68,7 +68,7 @@ impl Condition {
         }
     }
 
-    pub(crate) fn held_by_nobody() -> Self {
+    pub(crate) fn unclaimed() -> Self {
         Self { expression: "attribute_not_exists(#holder)", names: &["holder"], values: Item::new() }
     }
 }

@@ -174,9 +174,9 @@ impl Ledger {
         Self { client, table }
     }
 
-    /// Writes an item if the condition holds; the item that stood in its way if it does not.
+    /// Writes an item if the condition holds. Otherwise returns the existing item.
     ///
-    /// The item itself does not stand in its way: the SDK repeats a write whose answer was late.
+    /// An equal item counts as written: the SDK repeats a write whose answer was late.
     async fn put(&self, item: Item, condition: &Condition) -> Result<Result<(), Item>, LedgerError> {
         let put = self
             .client
@@ -373,7 +373,7 @@ impl onboarding::Ledger for Ledger {
             return Ok(Claim::Done);
         }
         let condition = match old.optional_text("holder") {
-            None => Condition::held_by_nobody(),
+            None => Condition::unclaimed(),
             Some(_) if old.time("lease_until")? > now => return Ok(Claim::Held),
             Some(holder) => {
                 // The attempt crashed: how far it came is unknown.

@@ -1,4 +1,4 @@
-//! How often something may be done by a sender, a person or a mailbox: the places that intake takes before the queue.
+//! How much a sender, a person or a mailbox may send: the counters and places that intake takes before the queue.
 //!
 //! A sender's counter is one hot item: it is written with plain conditional updates and never in a transaction, so
 //! that a crowd from one sender never collides. The places of a person are many cold items, which one transaction
@@ -339,7 +339,7 @@ impl Ledger {
 }
 
 impl Mark {
-    /// Whether the mark that stands in the way is that of another application.
+    /// Whether the existing mark is that of another application.
     pub(crate) fn is_other(&self, marked: &CancellationReason) -> bool {
         let payload = marked.item().and_then(|item| item.get(PAYLOAD)?.as_s().ok());
         payload.is_some_and(|payload| *payload != self.payload)

@@ -243,7 +243,9 @@ impl DeadLettersCommand {
         match self {
             Self::List { stack } => (dead_letters::DeadLettersTask::List, stack),
             Self::PutBack { chosen, stack } => (dead_letters::DeadLettersTask::PutBack(chosen.into()), stack),
-            Self::Discard { chosen, yes, stack } => (dead_letters::DeadLettersTask::Discard(chosen.into(), yes), stack),
+            Self::Discard { chosen, yes, stack } => {
+                (dead_letters::DeadLettersTask::Discard { filter: chosen.into(), confirmed: yes }, stack)
+            }
         }
     }
 }
@@ -253,7 +255,9 @@ impl HeldCommand {
         match self {
             Self::List { stack } => (held::HeldTask::List, stack),
             Self::Accept { chosen, stack } => (held::HeldTask::Accept(chosen.at(now)), stack),
-            Self::Discard { chosen, yes, stack } => (held::HeldTask::Discard(chosen.at(now), yes), stack),
+            Self::Discard { chosen, yes, stack } => {
+                (held::HeldTask::Discard { filter: chosen.at(now), confirmed: yes }, stack)
+            }
         }
     }
 }

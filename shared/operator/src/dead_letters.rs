@@ -75,8 +75,13 @@ pub enum DeadLettersTask {
     List,
     /// Put the chosen dead letters back.
     PutBack(DeadLetterFilter),
-    /// Delete the chosen dead letters for good, if the operator confirmed it.
-    Discard(DeadLetterFilter, bool),
+    /// Delete the chosen dead letters for good.
+    Discard {
+        /// The chosen ones.
+        filter: DeadLetterFilter,
+        /// Whether the operator confirmed it. Otherwise they are only shown.
+        confirmed: bool,
+    },
 }
 
 /// Does the task and reports it.
@@ -94,8 +99,8 @@ pub async fn run(
             out.write_all(table(&list(stack).await?, clock.now()).as_bytes())?;
             Ok(ExitStatus::Done)
         }
-        DeadLettersTask::PutBack(choice) => {
-            let found = put_back(stack, choice, clock.now()).await?;
+        DeadLettersTask::PutBack(filter) => {
+            let found = put_back(stack, filter, clock.now()).await?;
             out.write_all(put_back_report(&found).as_bytes())?;
             Ok(if found.refused.is_empty() && found.out_of_sight == 0 {
                 ExitStatus::Done
@@ -103,8 +108,8 @@ pub async fn run(
                 ExitStatus::Unfinished
             })
         }
-        DeadLettersTask::Discard(choice, confirmed) => {
-            let found = discard(stack, choice, *confirmed).await?;
+        DeadLettersTask::Discard { filter, confirmed } => {
+            let found = discard(stack, filter, *confirmed).await?;
             out.write_all(table(&found, clock.now()).as_bytes())?;
             if found.letters.is_empty() {
                 return Ok(ExitStatus::Done);

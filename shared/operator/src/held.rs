@@ -98,8 +98,13 @@ pub enum HeldTask {
     List,
     /// Accept the chosen applications.
     Accept(HeldFilter),
-    /// Discard the chosen applications for good, if the operator confirmed it.
-    Discard(HeldFilter, bool),
+    /// Discard the chosen applications for good.
+    Discard {
+        /// The chosen ones.
+        filter: HeldFilter,
+        /// Whether the operator confirmed it. Otherwise they are only shown.
+        confirmed: bool,
+    },
 }
 
 /// Does the task and reports it.
@@ -114,7 +119,7 @@ pub async fn run(
 ) -> Result<ExitStatus, OperatorError> {
     let choice = match task {
         HeldTask::List => &HeldFilter::default(),
-        HeldTask::Accept(choice) | HeldTask::Discard(choice, _) => choice,
+        HeldTask::Accept(filter) | HeldTask::Discard { filter, .. } => filter,
     };
     let mut chosen = list(stack, choice, clock.now()).await?;
     out.write_all(report::table(&chosen, clock.now()).as_bytes())?;
@@ -137,11 +142,11 @@ pub async fn run(
             out.write_all(report::accepted(&done).as_bytes())?;
             Ok(if chosen.len() < all || done.unreadable > 0 { ExitStatus::Unfinished } else { ExitStatus::Done })
         }
-        HeldTask::Discard(_, false) => {
+        HeldTask::Discard { confirmed: false, .. } => {
             writeln!(out, "Nothing was discarded. Run the same command with --yes to discard them for good.")?;
             Ok(ExitStatus::Unfinished)
         }
-        HeldTask::Discard(_, true) => {
+        HeldTask::Discard { confirmed: true, .. } => {
             let done = discard(stack, &chosen, clock).await?;
             out.write_all(report::discarded(&done).as_bytes())?;
             Ok(ExitStatus::Done)

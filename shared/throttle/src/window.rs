@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_ahead_keeps_nobody_out_for_longer_than_a_window() {
+    fn a_clock_that_is_ahead_refuses_attempts_for_at_most_a_window() {
         assert_eq!(LIMIT.slide(&[99_000, 99_000, 99_000], 1000), Err(LIMIT.window));
     }
 
