@@ -11,8 +11,8 @@ use local_stack::{
 };
 use onboarding::InvitationId;
 use operator::{
-    Place, Stack,
-    dead_letters::{self, Choice, Found},
+    Stack, StackLocation,
+    dead_letters::{self, DeadLetterFilter, Found},
     explain,
 };
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ impl Refused {
         let report = burst::run(&stack, 3, Trouble::None, &Steps::hidden()).await.unwrap();
         assert_eq!((report.mailed, report.lost, report.further.dead_lettered), (0, 0, 3), "{report}");
         stack.emulator().faults().clear();
-        let deployed = Place::Local(stack.ministack().url()).stack().await.unwrap();
+        let deployed = StackLocation::Local(stack.ministack().url()).stack().await.unwrap();
         Self { stack, deployed }
     }
 
@@ -89,7 +89,7 @@ impl Refused {
         dead_letters::list(&self.deployed).await.unwrap()
     }
 
-    async fn put_back(&self, choice: Choice) -> Found {
+    async fn put_back(&self, choice: DeadLetterFilter) -> Found {
         dead_letters::put_back(&self.deployed, &choice, OffsetDateTime::now_utc()).await.unwrap()
     }
 
@@ -146,16 +146,17 @@ async fn dead_letters_are_listed_explained_and_put_back_with_one_effect_each() {
     assert!(text.contains("Now       among the dead letters for"), "{text}");
     assert!(!text.contains("example.com") && !text.contains("Person"), "{text}");
 
-    let other = Choice { cause: Some("mail-unknown".to_owned()), ..Choice::default() };
+    let other = DeadLetterFilter { cause: Some("mail-unknown".to_owned()), ..DeadLetterFilter::default() };
     let none = refused.put_back(other).await;
     assert_eq!((none.letters.len(), none.kept), (0, 3));
 
     refused.put_back_half().await;
-    let one = refused.put_back(Choice { receipt: Some(receipt), ..Choice::default() }).await;
+    let one = refused.put_back(DeadLetterFilter { receipt: Some(receipt), ..DeadLetterFilter::default() }).await;
     assert_eq!((one.letters.len(), one.kept), (1, 2));
-    let rest = refused.put_back(Choice { class: Some("rejected".to_owned()), ..Choice::default() }).await;
+    let rest =
+        refused.put_back(DeadLetterFilter { class: Some("rejected".to_owned()), ..DeadLetterFilter::default() }).await;
     assert_eq!((rest.letters.len(), rest.kept), (2, 0));
-    assert_eq!(refused.put_back(Choice::default()).await.letters.len(), 0);
+    assert_eq!(refused.put_back(DeadLetterFilter::default()).await.letters.len(), 0);
 
     assert_eq!(refused.ended().await, 6, "each applicant was refused once and invited once");
     assert_eq!(refused.stack.emulator().mails().len(), 3);
@@ -171,6 +172,6 @@ async fn dead_letters_are_listed_explained_and_put_back_with_one_effect_each() {
 #[tokio::test]
 async fn a_command_without_a_running_stack_says_so() {
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = Place::Local(format!("http://{unused}")).stack().await.unwrap_err();
+    let error = StackLocation::Local(format!("http://{unused}")).stack().await.unwrap_err();
     assert!(error.to_string().contains("is `cargo run` running"), "{error}");
 }

@@ -10,15 +10,15 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
-use futures::future::join;
+use futures::future::{join, join_all};
 use leadsquared::Attributes;
 use leadsquared_emulator::Emulator;
-use ledger::{HeldDecision, HeldWaiting, ItemType, Ledger};
+use ledger::{HeldDecision, HeldWaiting, Hold, HoldOutcome, ItemType, Ledger, Mark, Owner};
 use local_stack::{LocalStack, Options};
 use onboarding::{Action, Invitation, InvitationId, Source, Whom};
 use operator::{
-    Clock, Parameters, Place, Stack, explain, forget,
-    held::{self, Accepted, Choice, Discarded, Held, Pace},
+    Clock, Parameters, Stack, StackLocation, explain, forget,
+    held::{self, Accepted, Discarded, Held, HeldFilter, Pace},
 };
 use queue::Invitations;
 use time::{Duration, OffsetDateTime, macros::datetime};
@@ -119,12 +119,12 @@ impl Desk {
         self.aws.put_items(&self.table, items).await;
     }
 
-    async fn list(&self, choice: &Choice) -> Vec<Held> {
+    async fn list(&self, choice: &HeldFilter) -> Vec<Held> {
         held::list(&self.stack, choice, NOW).await.unwrap()
     }
 
     async fn all(&self) -> Vec<Held> {
-        self.list(&Choice::default()).await
+        self.list(&HeldFilter::default()).await
     }
 
     async fn accept(&self, chosen: &[Held]) -> Accepted {
@@ -171,6 +171,18 @@ fn ids(messages: &[Message]) -> BTreeSet<String> {
 
 const fn accepted(count: u64) -> Accepted {
     Accepted { accepted: count, continued: 0, gone: 0, unreadable: 0, waiting_for: None }
+}
+
+#[tokio::test]
+async fn fifty_identical_applications_at_the_same_instant_are_one_held_item() {
+    let desk = Desk::new().await;
+    let invitation = &invitation(1);
+    let mark = &Mark { hash: "a".repeat(64), payload: invitation.payload_hash(), owner: Owner::of(invitation) };
+    let hold = Hold { invitation, cause: "network", network: None, mark };
+    let results = join_all((0..50).map(|_| desk.ledger.hold(&hold, NOW))).await;
+    let count = |expected| results.iter().filter(|result| matches!(result, Ok(found) if *found == expected)).count();
+    assert_eq!((count(HoldOutcome::Held), count(HoldOutcome::AlreadyHeld)), (1, 49), "{results:?}");
+    assert_eq!(desk.all().await.len(), 1);
 }
 
 #[tokio::test]
@@ -243,7 +255,7 @@ async fn an_acceptance_that_broke_off_on_the_last_day_can_still_be_continued() {
     let last = NOW + KEPT - Duration::SECOND;
     desk.ledger.decide_held(&[invitation(1).id], HeldDecision::Accepted, last).await.unwrap();
     let later = NOW + KEPT + Duration::days(3);
-    assert_eq!(held::list(&desk.stack, &Choice::default(), later).await.unwrap().len(), 1);
+    assert_eq!(held::list(&desk.stack, &HeldFilter::default(), later).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -289,10 +301,10 @@ async fn what_has_expired_is_gone_whether_or_not_it_was_deleted() {
         item(&invitation(2), "network", None, NOW - KEPT + Duration::SECOND),
     ])
     .await;
-    let chosen = held::list(&desk.stack, &Choice::default(), NOW - Duration::HOUR).await.unwrap();
+    let chosen = held::list(&desk.stack, &HeldFilter::default(), NOW - Duration::HOUR).await.unwrap();
     assert_eq!((chosen.len(), desk.all().await.len()), (2, 1));
     assert_eq!(held::find(&desk.stack, invitation(1).id, NOW).await.unwrap(), None);
-    let by_receipt = Choice { receipt: Some(invitation(1).id), ..Choice::default() };
+    let by_receipt = HeldFilter { receipt: Some(invitation(1).id), ..HeldFilter::default() };
     assert!(desk.list(&by_receipt).await.is_empty());
     assert_eq!(desk.accept(&chosen).await, Accepted { gone: 1, ..accepted(1) });
     assert_eq!(desk.discard(&chosen).await, Discarded { discarded: 0, gone: 2 });
@@ -315,18 +327,18 @@ async fn an_operator_chooses_by_cause_receipt_network_and_age_and_gets_the_oldes
         item(&invitation(4), "honeypot", None, minutes(5)),
     ])
     .await;
-    let choice = Choice::default();
+    let choice = HeldFilter::default();
     for (choice, expected) in [
         (choice.clone(), &[3, 2, 1, 4][..]),
-        (Choice { limit: Some(2), ..choice.clone() }, &[3, 2]),
-        (Choice { cause: Some("network".to_owned()), ..choice.clone() }, &[3, 1]),
-        (Choice { cause: Some("net".to_owned()), ..choice.clone() }, &[]),
-        (Choice { network: Some("aaaa".to_owned()), ..choice.clone() }, &[2, 1]),
-        (Choice { held_before: Some(minutes(20)), ..choice.clone() }, &[3, 2]),
-        (Choice { cause: Some("network".to_owned()), network: Some("a".to_owned()), ..choice.clone() }, &[1]),
-        (Choice { receipt: Some(invitation(4).id), ..choice.clone() }, &[4]),
-        (Choice { receipt: Some(invitation(4).id), cause: Some("network".to_owned()), ..choice.clone() }, &[]),
-        (Choice { receipt: Some(invitation(9).id), ..choice.clone() }, &[]),
+        (HeldFilter { limit: Some(2), ..choice.clone() }, &[3, 2]),
+        (HeldFilter { cause: Some("network".to_owned()), ..choice.clone() }, &[3, 1]),
+        (HeldFilter { cause: Some("net".to_owned()), ..choice.clone() }, &[]),
+        (HeldFilter { network: Some("aaaa".to_owned()), ..choice.clone() }, &[2, 1]),
+        (HeldFilter { held_before: Some(minutes(20)), ..choice.clone() }, &[3, 2]),
+        (HeldFilter { cause: Some("network".to_owned()), network: Some("a".to_owned()), ..choice.clone() }, &[1]),
+        (HeldFilter { receipt: Some(invitation(4).id), ..choice.clone() }, &[4]),
+        (HeldFilter { receipt: Some(invitation(4).id), cause: Some("network".to_owned()), ..choice.clone() }, &[]),
+        (HeldFilter { receipt: Some(invitation(9).id), ..choice.clone() }, &[]),
     ] {
         let found: Vec<_> = desk.list(&choice).await.iter().map(|held| held.id).collect();
         let expected: Vec<_> = expected.iter().map(|number| invitation(*number).id).collect();
@@ -364,7 +376,7 @@ async fn a_flood_that_is_larger_than_a_page_is_listed_counted_and_decided_on_as_
     desk.ledger.count_held(NOW, NOW + Duration::days(2), &mut counted).await.unwrap();
     let first_expires = Some(NOW + Duration::DAY);
     assert_eq!(counted, HeldWaiting { count: 1200, expiring: 12, first_expires });
-    let chosen = desk.list(&Choice { cause: Some("mailbox".to_owned()), ..Choice::default() }).await;
+    let chosen = desk.list(&HeldFilter { cause: Some("mailbox".to_owned()), ..HeldFilter::default() }).await;
     assert_eq!(desk.discard(&chosen).await, Discarded { discarded: 600, gone: 0 });
     assert_eq!((desk.all().await.len(), desk.counts().await), (600, (0, 600)));
 }
@@ -500,7 +512,7 @@ async fn an_operator_lists_accepts_discards_and_forgets_held_applications_of_a_s
     let is_mailed = |emulator: &Emulator| emulator.mails().iter().any(|mail| mail.recipients == [email]);
     within("the accepted application is mailed", stack.emulator().reached(is_mailed)).await;
     let receipt = invitation(1).id;
-    let deployed = Place::Local(endpoint.clone()).stack().await.unwrap();
+    let deployed = StackLocation::Local(endpoint.clone()).stack().await.unwrap();
     let timeline = explain::timeline(&explain::look_up(&deployed, receipt, now).await.unwrap(), receipt, now);
     let places = ["held: network", "accepted by an operator"]
         .map(|words| timeline.find(words).unwrap_or_else(|| panic!("{timeline}")));

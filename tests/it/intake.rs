@@ -17,7 +17,7 @@ use futures::{
     future::{join_all, ready},
     stream,
 };
-use ledger::{Ledger, Mark, Owner, Places, Taken};
+use ledger::{KeyedLimit, Ledger, Mark, Owner, PlacesResult};
 use onboarding::{Invitation, PersonKey, Provenance};
 use runtime_api::Function;
 use serde_json::json;
@@ -442,6 +442,31 @@ async fn a_form_with_a_filled_honeypot_is_held_and_counts_for_no_cap() {
 }
 
 #[tokio::test]
+async fn a_networks_hash_has_a_salt_that_the_table_does_not_have() {
+    let mut hashes = BTreeSet::new();
+    for salt in ["salt of a stack", "salt of another stack"] {
+        let intake = Intake::of(&[("NETWORK_SALT", salt)]).await;
+        let robot = Request::json(&[("email", "asha@example.test"), ("website", "x")]).from("203.0.113.7");
+        intake.send(robot).await.receipt();
+        let items = intake.aws.items(&intake.table).await;
+        assert!(!format!("{items:?}").contains(salt), "{items:?}");
+        hashes.extend(items.iter().filter_map(|item| item.get("network")).map(|hash| hash.as_s().unwrap().clone()));
+    }
+    assert_eq!(hashes.len(), 2, "{hashes:?}");
+}
+
+#[test]
+fn all_functions_of_a_stack_have_the_same_salt() {
+    let template = Template::read();
+    let salts = template
+        .functions()
+        .into_iter()
+        .filter_map(|(_, function)| template.environment(function).get("NETWORK_SALT").map(ToString::to_string));
+    let salts: Vec<_> = salts.collect();
+    assert!(salts.len() == 3 && salts.iter().all(|salt| *salt == salts[0]), "{salts:?}");
+}
+
+#[tokio::test]
 async fn a_network_over_its_cap_of_held_applications_gets_429_and_a_time_to_retry() {
     let intake = Intake::with_limits(r#"{"network":1,"held":2}"#).await;
     for number in 0..3 {
@@ -690,8 +715,8 @@ fn mark_of(name: &str) -> Mark {
     Mark { hash: name.to_owned(), payload: name.to_owned(), owner }
 }
 
-fn places(hash: &str, count: u32) -> Places {
-    Places { hash: hash.to_owned(), count, window: Duration::from_secs(100) }
+fn places(hash: &str, count: u32) -> KeyedLimit {
+    KeyedLimit { hash: hash.to_owned(), count, window: Duration::from_secs(100) }
 }
 
 #[tokio::test]
@@ -703,10 +728,10 @@ async fn places_are_free_a_window_after_they_were_taken_and_can_be_returned_in_a
         table.store.take_places(&asha, &mark_of(mark), at).await.unwrap()
     };
     for second in 0..3 {
-        assert_eq!(take(&format!("{second}"), second).await, Taken::All);
+        assert_eq!(take(&format!("{second}"), second).await, PlacesResult::All);
     }
-    assert_eq!(take("1", 3).await, Taken::Repeat { is_held: false });
-    let full = |seconds| Taken::Full { first: 0, retry_after: Duration::from_secs(seconds) };
+    assert_eq!(take("1", 3).await, PlacesResult::Repeat { is_held: false });
+    let full = |seconds| PlacesResult::Full { first: 0, retry_after: Duration::from_secs(seconds) };
     assert_eq!(take("3", 3).await, full(97));
     // Returning the middle one, even twice, frees one place and its mark.
     let give = async |mark: &str, second: u64| {
@@ -715,13 +740,13 @@ async fn places_are_free_a_window_after_they_were_taken_and_can_be_returned_in_a
     };
     give("1", 1).await;
     give("1", 1).await;
-    assert_eq!(take("1", 4).await, Taken::All);
+    assert_eq!(take("1", 4).await, PlacesResult::All);
     assert_eq!(take("4", 5).await, full(95));
     // Each place is free one window after it was taken.
     assert_eq!(take("4", 99).await, full(1));
-    assert_eq!(take("4", 100).await, Taken::All);
+    assert_eq!(take("4", 100).await, PlacesResult::All);
     assert_eq!(take("5", 101).await, full(1));
-    assert_eq!(take("5", 102).await, Taken::All);
+    assert_eq!(take("5", 102).await, PlacesResult::All);
     assert_eq!(take("6", 103).await, full(1));
     let items = table.aws.items(&table.name).await;
     assert!(items.iter().all(|item| item.contains_key("expires_at")), "{items:?}");
@@ -736,8 +761,8 @@ async fn no_period_of_one_window_has_more_forms_than_places() {
         now += Duration::from_millis(random >> 49);
         let taken = table.store.take_places(&[places("asha", 3)], &mark_of(&number.to_string()), now).await.unwrap();
         match taken {
-            Taken::All => admitted.push(now),
-            Taken::Full { retry_after, .. } => {
+            PlacesResult::All => admitted.push(now),
+            PlacesResult::Full { retry_after, .. } => {
                 assert!(now + retry_after >= admitted[admitted.len() - 3] + Duration::from_secs(100))
             }
             other => panic!("{other:?}"),

@@ -19,8 +19,8 @@ use onboarding::{
     PersonKey, Pointer, Record, Source, Whom,
 };
 use operator::{
-    Clock, Ending, Parameters, Stack, dead_letters,
-    dead_letters::{Choice, Task},
+    Clock, ExitStatus, Parameters, Stack, dead_letters,
+    dead_letters::{DeadLetterFilter, DeadLettersTask},
     forget, restore,
 };
 use serde_json::json;
@@ -157,7 +157,7 @@ async fn a_chosen_dead_letter_is_put_back_and_the_others_stay() {
     let desk = Desk::new().await;
     desk.dead_letter(1, "rejected").await;
     desk.dead_letter(2, "exhausted").await;
-    let choice = Choice { class: Some("rejected".to_owned()), ..Choice::default() };
+    let choice = DeadLetterFilter { class: Some("rejected".to_owned()), ..DeadLetterFilter::default() };
     let found = dead_letters::put_back(&desk.stack(), &choice, NOW).await.unwrap();
     assert_eq!((found.letters.len(), found.kept, found.out_of_sight), (1, 1, 0));
     let back = desk.invitations.next().await;
@@ -175,13 +175,17 @@ async fn dead_letters_are_deleted_only_if_they_are_chosen_and_that_is_confirmed(
     desk.dead_letter(1, "malformed").await;
     desk.dead_letter(2, "rejected").await;
     desk.events.send("an event", "event", "event").await;
-    let choice = Choice { class: Some("malformed".to_owned()), ..Choice::default() };
+    let choice = DeadLetterFilter { class: Some("malformed".to_owned()), ..DeadLetterFilter::default() };
     for (confirmed, ending, last) in [
-        (false, Ending::Unfinished, "Nothing was deleted. Run the same command with --yes to delete them for good."),
-        (true, Ending::Done, "1 deleted, 2 dead letters remain."),
+        (
+            false,
+            ExitStatus::Unfinished,
+            "Nothing was deleted. Run the same command with --yes to delete them for good.",
+        ),
+        (true, ExitStatus::Done, "1 deleted, 2 dead letters remain."),
     ] {
         let mut out = Vec::new();
-        let task = Task::Discard(choice.clone(), confirmed);
+        let task = DeadLettersTask::Discard { filter: choice.clone(), confirmed };
         assert_eq!(dead_letters::run(&desk.stack(), &task, &Stopped, &mut out).await.unwrap(), ending);
         let out = String::from_utf8(out).unwrap();
         assert!(out.contains("     1  malformed") && out.lines().last() == Some(last), "{out}");
@@ -392,7 +396,7 @@ async fn items_that_only_name_a_lead_are_found_at_any_age_through_leadsquared_or
     assert_eq!(items(vec![lead.parse().unwrap()]).await, 3);
 
     let mut out = Vec::new();
-    assert_eq!(forget::run(&stack, &asha(), true, &Stopped, &mut out).await.unwrap(), Ending::Done);
+    assert_eq!(forget::run(&stack, &asha(), true, &Stopped, &mut out).await.unwrap(), ExitStatus::Done);
     let out = String::from_utf8(out).unwrap();
     let expected = format!(
         "Erased:\n  ledger         1 lead, 1 network, 1 session\nWhat stays:\n  LeadSquared    lead {lead}, until you \
@@ -413,7 +417,7 @@ async fn forget_reports_that_leadsquared_could_not_be_asked_and_erases_the_rest(
     let desk = Desk::new().await;
     desk.put([item(&format!("person#{}", person(ASHA).as_str()), &[])]).await;
     let mut out = Vec::new();
-    assert_eq!(forget::run(&desk.stack(), &asha(), true, &Stopped, &mut out).await.unwrap(), Ending::Unfinished);
+    assert_eq!(forget::run(&desk.stack(), &asha(), true, &Stopped, &mut out).await.unwrap(), ExitStatus::Unfinished);
     let out = String::from_utf8(out).unwrap();
     assert!(
         out.contains("could not be asked for the person's leads (the stack test has no output KeysSecretArn"),
@@ -425,7 +429,9 @@ async fn forget_reports_that_leadsquared_could_not_be_asked_and_erases_the_rest(
 #[tokio::test]
 async fn forget_erases_the_samples_of_their_person_of_every_type() {
     let desk = Desk::new().await;
-    let samples = workspace::files(&workspace::root().join("events/ledger"), "json");
+    let mut samples = workspace::files(&workspace::root().join("events/ledger"), "json");
+    // An earlier version wrote places without an owner: they last an hour.
+    samples.retain(|path| !path.parent().unwrap().ends_with("v2/places"));
     // Several samples are states of one item: one of each has to do.
     let items = samples.iter().map(|path| item_of(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap()));
     let items: BTreeMap<_, _> = items.map(|item| (item["pk"].as_s().unwrap().clone(), item)).collect();
@@ -489,7 +495,7 @@ async fn a_restore_makes_no_used_link_usable_and_reopens_no_ended_invitation() {
     }
 
     let mut out = Vec::new();
-    assert_eq!(restore::run(&desk.stack(), &backup, &Stopped, &mut out).await.unwrap(), Ending::Done);
+    assert_eq!(restore::run(&desk.stack(), &backup, &Stopped, &mut out).await.unwrap(), ExitStatus::Done);
     let out = String::from_utf8(out).unwrap();
     assert!(
         out.starts_with("2 items copied into the ledger.") && out.contains("\n1 login links were restored as used"),

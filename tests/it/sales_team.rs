@@ -6,7 +6,7 @@ use hyper_util::{
 };
 use local_stack::{LocalStack, Options};
 use onboarding::InvitationId;
-use operator::{Place, explain};
+use operator::{StackLocation, explain};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -45,7 +45,7 @@ async fn a_lead_moved_to_an_inviting_stage_gets_a_mail_and_its_timeline_names_th
 
     let receipt = poll("the function has logged the invitation", async || receipts(&stack).await.pop()).await;
     let receipt: InvitationId = receipt.parse().unwrap();
-    let deployed = Place::Local(stack.ministack().url()).stack().await.unwrap();
+    let deployed = StackLocation::Local(stack.ministack().url()).stack().await.unwrap();
     let timeline = poll("the invitation has ended", async || {
         let explanation = explain::look_up(&deployed, receipt, OffsetDateTime::now_utc()).await.unwrap();
         let timeline = explain::timeline(&explanation, receipt, OffsetDateTime::now_utc());

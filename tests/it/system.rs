@@ -4,9 +4,9 @@ use aws_sdk_dynamodb::types::BillingMode;
 use leadsquared_emulator::Emulator;
 use ledger::{Ledger, Restored};
 use local_stack::{Keys, LocalStack, Options, smoke};
-use operator::dead_letters::{self, Choice};
+use operator::dead_letters::{self, DeadLetterFilter};
 use operator::forget::{self, forget};
-use operator::{Place, SystemClock};
+use operator::{StackLocation, SystemClock};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -82,7 +82,7 @@ fn event_for(file: &str, email: &str) -> Value {
 #[tokio::test]
 async fn undelivered_events_of_every_envelope_are_put_back() {
     let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
-    let deployed = Place::Local(stack.ministack().url()).stack().await.unwrap();
+    let deployed = StackLocation::Local(stack.ministack().url()).stack().await.unwrap();
     let notification = event_for("sns-application-submitted.json", "sns@example.com")["Records"][0]["Sns"].clone();
     let unfit =
         json!({"detail-type": "ApplicationSubmitted", "source": "shop", "account": "1", "id": "e", "detail": {}});
@@ -101,7 +101,7 @@ async fn undelivered_events_of_every_envelope_are_put_back() {
         let send = sqs.send_message().queue_url(stack.output("UndeliveredEventsQueueUrl").unwrap());
         send.message_body(body.to_string()).send().await.unwrap();
     }
-    let all = Choice::default();
+    let all = DeadLetterFilter::default();
     let found = dead_letters::list(&deployed).await.unwrap();
     assert_eq!(found.letters.iter().filter(|letter| letter.class == "undelivered").count(), 4, "{found:?}");
     let back = dead_letters::put_back(&deployed, &all, OffsetDateTime::now_utc()).await.unwrap();
@@ -126,7 +126,7 @@ async fn undelivered_events_of_every_envelope_are_put_back() {
 async fn a_forgotten_person_returns_only_with_a_restored_backup() {
     let stack = LocalStack::start(Options::default()).await.unwrap();
     smoke::run(&stack).await.unwrap_or_else(|error| panic!("{error:#}"));
-    let deployed = Place::Local(stack.ministack().url()).stack().await.unwrap();
+    let deployed = StackLocation::Local(stack.ministack().url()).stack().await.unwrap();
     let unfit = json!({"version": "1", "email": smoke::EMAIL.to_uppercase(), "city": "Pune"});
     stack.put_event("ApplicationSubmitted", &unfit).await.unwrap();
     let has_dead_letter = async || !dead_letters::list(&deployed).await.unwrap().letters.is_empty();

@@ -108,7 +108,7 @@ impl Template {
     fn by_default(&self, name: &str, value: &Value) -> String {
         match (value, &value["Ref"], &value["Fn::If"][2], &value["Fn::Sub"]) {
             (Value::String(text), ..) => text.clone(),
-            (_, Value::String(name), ..) if name == "AWS::StackName" => STACK.to_owned(),
+            (_, Value::String(name), ..) if name == "AWS::StackName" || name == "AWS::StackId" => STACK.to_owned(),
             (_, Value::String(parameter), ..) => self.default(parameter),
             // Every condition of a setting is false by default.
             (_, _, otherwise, _) if !otherwise.is_null() => self.by_default(name, otherwise),

@@ -5,14 +5,14 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use ledger::{Ledger, LedgerError};
-use throttle::{Decision, Limit, ThrottleKey};
+use throttle::{AttemptLimit, Decision, ThrottleKey};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
 use crate::aws;
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05.678 UTC);
-const LIMIT: Limit = Limit { count: 5, window: Duration::from_secs(60) };
+const LIMIT: AttemptLimit = AttemptLimit { count: 5, window: Duration::from_secs(60) };
 
 type Table = aws::Table<Ledger>;
 

@@ -56,6 +56,7 @@ fn the_template_sets_exactly_the_settings_that_a_function_reads() {
             code += settings.split("#[cfg(test)]").next().unwrap_or_default();
         }
         code += &fs::read_to_string(root().join("shared/telemetry/src/lib.rs")).unwrap();
+        code += &shared_settings(&config);
         // Lambda sets those with this prefix.
         let read: BTreeSet<_> = setting_names(&code).filter(|name| !name.starts_with("AWS_")).collect();
         let environment = template.environment(properties);
@@ -86,6 +87,34 @@ async fn a_function_starts_with_its_sample_settings_and_without_aws() {
         started.unwrap_or_else(|error| panic!("{function} does not start with its sample.env: {error:?}")).stop().await;
     }
     assert!(samples > 2, "functions that start without LeadSquared have a sample.env");
+}
+
+/// The code of the shared crates by which a `config.rs` reads single settings: constants such as `Fields::SETTING`, and
+/// functions such as `mail_sender(variables)`.
+fn shared_settings(config: &str) -> String {
+    let mentions = |text: &str| {
+        let is_part_of_a_name = |at: usize| config[..at].ends_with(|before: char| before.is_alphanumeric());
+        config.match_indices(text).any(|(at, _)| !is_part_of_a_name(at))
+    };
+    let mut found = String::new();
+    for path in workspace::files(&root().join("shared"), "rs") {
+        let code = fs::read_to_string(path).unwrap();
+        for (at, _) in code.match_indices("pub const SETTING: ") {
+            let owner = code[..at].rsplit("impl ").next().unwrap().split(' ').next().unwrap();
+            if mentions(&format!("{owner}::SETTING")) {
+                found += code[at..].lines().next().unwrap();
+                found += "\n";
+            }
+        }
+        for (at, _) in code.match_indices("\npub fn ") {
+            let function = code[at + "\npub fn ".len()..].split("\n}\n").next().unwrap();
+            let name = function.split('(').next().unwrap();
+            if function.contains("variables: &Variables<'_>") && mentions(&format!("{name}(variables)")) {
+                found += function;
+            }
+        }
+    }
+    found
 }
 
 /// The string literals that look like the name of an environment variable.

@@ -5,6 +5,7 @@ use http::HeaderValue;
 use http_events::SecretHashes;
 use leadsquared::CallingCode;
 use settings::{SettingError, Variables};
+use throttle::NetworkSalt;
 use url::Url;
 
 /// Every setting this function reads.
@@ -24,6 +25,8 @@ pub struct Config {
     pub form_keys: SecretHashes,
     /// The intake caps.
     pub intake: intake::IntakeSettings,
+    /// `NETWORK_SALT`: the salt of the hashes of networks.
+    pub network_salt: NetworkSalt,
 }
 
 impl Config {
@@ -33,10 +36,8 @@ impl Config {
     /// When a setting is missing or invalid; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const PASSWORD_KEY: &str = "PASSWORD_KEY";
-        const FORM_FIELDS: &str = "FORM_FIELDS";
         const THANK_YOU_URL: &str = "THANK_YOU_URL";
-        let fields = Fields::parse(&variables.required(FORM_FIELDS)?)
-            .map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?;
+        let fields: Fields = variables.parsed(Fields::SETTING, Fields::EXPECTED)?;
         let password_key = match fields.have_password() {
             true => Some(variables.required(PASSWORD_KEY).map_err(|_| {
                 let expected = "the KMS key that a form with a password field needs";
@@ -57,6 +58,7 @@ impl Config {
             thank_you_url: thank_you_url.transpose()?,
             form_keys: variables.parsed_if_set("FORM_KEY_HASHES", SecretHashes::EXPECTED)?.unwrap_or_default(),
             intake: intake::IntakeSettings::read(variables)?,
+            network_salt: NetworkSalt::new(variables.optional(NetworkSalt::SETTING)),
         })
     }
 }

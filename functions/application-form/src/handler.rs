@@ -19,7 +19,7 @@ use crate::{Config, sender};
 /// The longest `Idempotency-Key`, in bytes.
 const LONGEST_KEY: usize = 255;
 
-/// Wait that a client is asked for before it sends a form again that could not be stored.
+/// Wait that a client is asked for before it sends a form again whose password could not be sealed.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 const NOT_STORED: &str = "Your application was not stored. Please send it again.";
@@ -60,20 +60,23 @@ async fn accept(
     let form = Form::read(request.headers(), request.body().as_ref()).await?;
     let mut submission = read(form, &config.fields, config.default_country).map_err(Problem::fields)?;
 
-    let sender = sender::of(request, &config.form_keys);
+    let sender = sender::of(request, config);
     let (by_robot, password) = (submission.by_robot, submission.password.take());
     let mut invitation = submission.invitation(key, now);
     let receipt = invitation.id;
-    let not_stored = |error: &dyn std::error::Error| {
-        Metric::NotStored.record();
-        tracing::error!(%receipt, error = %error, "form not stored: the sender is asked to send it again");
-        Problem::try_again(NOT_STORED, RETRY_AFTER)
-    };
     if sender.has_form_key() {
         invitation.provenance = Provenance::Keyed;
         if let (Some(password), Some(sealer)) = (password, &stores.sealer) {
             // Sealed before the caps are checked, so that a held application takes as long as an accepted one.
-            invitation.password = Some(sealer.seal(receipt, &password).await.map_err(|error| not_stored(&error))?);
+            let sealed = sealer.seal(receipt, &password).await.map_err(|error| {
+                Metric::NotStored.record();
+                tracing::error!(
+                    %receipt, source = "form", cause = "seal", error = %error,
+                    "not stored, because its password could not be sealed: the sender is asked to send it again"
+                );
+                Problem::try_again(NOT_STORED, RETRY_AFTER)
+            })?;
+            invitation.password = Some(sealed);
         }
     } else if password.is_some() {
         Metric::PasswordDiscarded.record();
@@ -91,11 +94,7 @@ async fn accept(
             "Your application was not stored: too many came from your network. Please send it again later.",
             retry_after,
         )),
-        IntakeDecision::Busy { retry_after } => {
-            Metric::NotStored.record();
-            Err(Problem::try_again(NOT_STORED, retry_after))
-        }
-        IntakeDecision::NotStored(error) => Err(not_stored(&error)),
+        IntakeDecision::NotStored(error) => Err(Problem::try_again(NOT_STORED, error.retry_after())),
         IntakeDecision::OtherPayload => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "The Idempotency-Key was used before",

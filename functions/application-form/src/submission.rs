@@ -216,7 +216,7 @@ mod tests {
             {"name":"password","kind":"password"},
             {"name":"website","kind":"honeypot"}
         ]"#;
-        Fields::parse(json).unwrap()
+        json.parse().unwrap()
     }
 
     fn submit(body: &str) -> Result<Submission, Vec<FieldError>> {
@@ -414,7 +414,7 @@ mod tests {
             let body = format!("email=a@example.test&born={text}");
             let headers = [(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))];
             let form = block_on(Form::read(&headers.into_iter().collect(), body.as_bytes())).unwrap();
-            let read = read(form, &Fields::parse(&json).unwrap(), CallingCode(91));
+            let read = read(form, &json.parse().unwrap(), CallingCode(91));
             read.map(|submission| {
                 submission.attributes.iter().map(|(_, value)| value[..10].to_owned()).collect::<String>()
             })

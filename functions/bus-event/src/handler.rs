@@ -7,7 +7,7 @@ use aws_lambda_events::encodings::Body;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, Response, StatusCode};
-use intake::{Intake, IntakeDecision, Submission, Submitter};
+use intake::{Intake, IntakeDecision, StoreError, Submission, Submitter};
 use lambda_runtime::Diagnostic;
 use onboarding::worker::DeadLetterReason;
 use onboarding::{Invitation, InvitationId, Source};
@@ -72,11 +72,10 @@ pub enum NotAccepted {
     Refused(#[from] Refusal),
     /// The event could not be stored: its sender has to send it again.
     #[error(transparent)]
-    NotStored(#[from] QueueError),
-    /// The ledger could not check the caps, and the limiter of this process is full: the sender has to send the event
-    /// again.
-    #[error("the ledger did not answer, and this process accepts no more such events for now")]
-    Busy,
+    NotStored(#[from] StoreError),
+    /// The event is refused and could not be dead-lettered: its sender has to send it again.
+    #[error(transparent)]
+    NotDeadLettered(#[from] QueueError),
 }
 
 impl From<NotAccepted> for Diagnostic {
@@ -84,7 +83,7 @@ impl From<NotAccepted> for Diagnostic {
     fn from(error: NotAccepted) -> Self {
         let error_type = match error {
             NotAccepted::Refused(_) => "EventRefused",
-            NotAccepted::NotStored(_) | NotAccepted::Busy => "EventNotStored",
+            NotAccepted::NotStored(_) | NotAccepted::NotDeadLettered(_) => "EventNotStored",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }
@@ -152,15 +151,8 @@ impl Bus {
                 Ok(receipt)
             }
             IntakeDecision::Held | IntakeDecision::Dropped => Ok(receipt),
-            IntakeDecision::NotStored(error) => {
-                Metric::NotStored.record();
-                tracing::error!(%receipt, error = %error, "event not stored: its sender has to send it again");
-                Err(error.into())
-            }
-            IntakeDecision::Busy { .. } | IntakeDecision::TooMany { .. } => {
-                Metric::NotStored.record();
-                Err(NotAccepted::Busy)
-            }
+            IntakeDecision::NotStored(error) => Err(error.into()),
+            IntakeDecision::TooMany { retry_after } => Err(StoreError::LimiterFull { retry_after }.into()),
             IntakeDecision::OtherPayload => Err(Refusal::OtherContent.into()),
         }
     }
@@ -208,7 +200,7 @@ impl Bus {
         let event = BusEvent::of_request(&body, &id).map_err(problem)?;
         self.accept(event, now).await.map_err(|error| match error {
             NotAccepted::Refused(refusal) => problem(refusal),
-            NotAccepted::NotStored(_) | NotAccepted::Busy => try_again(),
+            NotAccepted::NotStored(_) | NotAccepted::NotDeadLettered(_) => try_again(),
         })
     }
 

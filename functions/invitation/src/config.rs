@@ -3,11 +3,12 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use leadsquared::{EmailAddress, PortalId};
-use leadsquared_account::AccountSettings;
+use forms::SignInFields;
+use leadsquared::PortalId;
+use leadsquared::crm::Sender;
+use leadsquared_account::{AccountSettings, mail_sender, unproven_field};
 use mail::Wording;
 use onboarding::{LinkMode, MailLimits, Marking, Portal};
-use serde::Deserialize;
 use settings::{SettingError, Variables};
 use url::Url;
 
@@ -25,7 +26,7 @@ pub struct Config {
     /// `ORGANISATION` and `MAIL_SUBJECT`.
     pub wording: Wording,
     /// `MAIL_SENDER`, optional: the LeadSquared user the mail is from.
-    pub mail_sender: Option<EmailAddress>,
+    pub mail_sender: Sender,
     /// `MAILS_PER_HOUR`, `MAILS_PER_DAY`, `MAIL_COOL_DOWN_SECONDS` and `MAIL_BUDGET`: how much mail may be sent.
     pub mail_limits: MailLimits,
     /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers; and `SIGN_IN_FIELDS`, optional:
@@ -40,6 +41,8 @@ impl Config {
     /// When one is missing or invalid; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         let account = AccountSettings::read(variables)?;
+        let sign_in_fields: Option<SignInFields> =
+            variables.parsed_if_set(SignInFields::SETTING, SignInFields::EXPECTED)?;
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
             dead_letters_queue_url: variables.required("DEAD_LETTERS_QUEUE_URL")?,
@@ -49,26 +52,14 @@ impl Config {
                 organisation: variables.required("ORGANISATION")?,
                 subject: variables.required("MAIL_SUBJECT")?,
             },
-            mail_sender: variables.parsed_if_set("MAIL_SENDER", "an e-mail address")?,
+            mail_sender: mail_sender(variables)?,
             mail_limits: mail_limits(variables)?,
-            marking: marking(variables)?,
+            marking: Marking {
+                field: unproven_field(variables),
+                identifiers: sign_in_fields.unwrap_or_default().into_attributes(),
+            },
         })
     }
-}
-
-fn marking(variables: &Variables<'_>) -> Result<Marking, SettingError> {
-    #[derive(Deserialize)]
-    struct SignInField {
-        attribute: String,
-    }
-    const SIGN_IN_FIELDS: &str = "SIGN_IN_FIELDS";
-    let fields = variables.optional(SIGN_IN_FIELDS).unwrap_or_else(|| "[]".to_owned());
-    let fields: Vec<SignInField> = serde_json::from_str(&fields)
-        .map_err(|error| SettingError::invalid(SIGN_IN_FIELDS, "a list of fields to sign in by", error))?;
-    Ok(Marking {
-        field: variables.optional("UNPROVEN_FIELD").unwrap_or_else(|| Marking::FIELD.to_owned()),
-        identifiers: fields.into_iter().map(|field| field.attribute).collect(),
-    })
 }
 
 fn link_mode(variables: &Variables<'_>, portal: PortalId) -> Result<LinkMode, SettingError> {

@@ -66,7 +66,7 @@ impl Services for OneDelivery<'_> {
 
     fn mail<'a>(&'a self, crm: &'a Client) -> impl Mail + 'a {
         let config = &self.shared.config;
-        LeadSquaredChannel { client: crm, sender: config.mail_sender.as_ref(), wording: &config.wording }
+        LeadSquaredChannel { client: crm, sender: &config.mail_sender, wording: &config.wording }
     }
 
     fn ledger(&self) -> &Ledger {

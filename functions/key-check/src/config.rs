@@ -1,11 +1,9 @@
 //! The settings of the function, and what they require of the LeadSquared account.
 
 use forms::{FieldKind, Fields};
-use leadsquared::EmailAddress;
 use leadsquared::crm::Sender;
 use leadsquared::tools::doctor::{FieldContent, Wanted, WantedField};
-use leadsquared_account::AccountSettings;
-use onboarding::Marking;
+use leadsquared_account::{AccountSettings, mail_sender, unproven_field};
 use settings::{SettingError, Variables};
 
 /// Every setting this function reads.
@@ -17,7 +15,7 @@ pub struct Config {
     /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers.
     pub unproven_field: String,
     /// `MAIL_SENDER`, optional: the LeadSquared user who sends the mails.
-    pub mail_sender: Option<EmailAddress>,
+    pub mail_sender: Sender,
 }
 
 /// The longest mark, in characters.
@@ -29,14 +27,12 @@ impl Config {
     /// # Errors
     /// When a setting is missing or invalid; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
-        const FORM_FIELDS: &str = "FORM_FIELDS";
-        let fields = Fields::parse(&variables.required(FORM_FIELDS)?)
-            .map_err(|error| SettingError::invalid(FORM_FIELDS, "a list of form fields", error))?;
+        let fields: Fields = variables.parsed(Fields::SETTING, Fields::EXPECTED)?;
         Ok(Self {
             account: AccountSettings::read(variables)?,
             fields,
-            unproven_field: variables.optional("UNPROVEN_FIELD").unwrap_or_else(|| Marking::FIELD.to_owned()),
-            mail_sender: variables.parsed_if_set("MAIL_SENDER", "an e-mail address")?,
+            unproven_field: unproven_field(variables),
+            mail_sender: mail_sender(variables)?,
         })
     }
 
@@ -58,7 +54,7 @@ impl Config {
         let mark = WantedField { name: self.unproven_field.clone(), content: FieldContent::Text(MARK_LIMIT) };
         Wanted {
             fields: fields.chain([mark]).collect(),
-            sender: Some(self.mail_sender.clone().map_or(Sender::ApiCaller, Sender::UserEmail)),
+            sender: Some(self.mail_sender.clone()),
             allowance: Some(self.account.allowance.settings().limit),
         }
     }

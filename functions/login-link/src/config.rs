@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use leadsquared_account::AccountSettings;
 use settings::{SettingError, Variables};
+use throttle::NetworkSalt;
 use url::Url;
 
 use crate::texts::Language;
@@ -22,6 +23,8 @@ pub struct Config {
     pub language: Language,
     /// The intake caps. `ATTEMPTS_PER_ADDRESS`: requests for a link from one network address in 15 minutes.
     pub intake: intake::IntakeSettings,
+    /// `NETWORK_SALT`: the salt of the hashes of networks.
+    pub network_salt: NetworkSalt,
 }
 
 impl Config {
@@ -40,6 +43,7 @@ impl Config {
             organisation: variables.required("ORGANISATION")?,
             language: variables.parsed("PAGE_LANGUAGE", "the tag of a language of the pages")?,
             intake,
+            network_salt: NetworkSalt::new(variables.optional(NetworkSalt::SETTING)),
         })
     }
 }

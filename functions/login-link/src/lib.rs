@@ -10,5 +10,5 @@ mod texts;
 
 pub use config::Config;
 pub use handler::answer;
-pub use links::{LoginLinks, TIMEOUTS};
+pub use links::LoginLinks;
 pub use texts::{Language, UnknownLanguage};

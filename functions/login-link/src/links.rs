@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use intake::{DropOverCap, Intake, IntakeDecision, Submission, Submitter};
 use leadsquared::portal::auto_login_link;
 use leadsquared::wire::Endpoint;
-use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, ErrorKind, LeadId, LoginLink, Timeouts};
+use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, ErrorKind, LeadId, LoginLink};
 use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{
@@ -16,7 +16,6 @@ use onboarding::{
 };
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
-use throttle::Network;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -26,10 +25,6 @@ use crate::page_id::PageId;
 /// How long all LeadSquared calls of one press may take together. On the smallest plan, beside a busy background, each
 /// call waits up to 1.5 s for its slot, and the first press of a lead that is no portal user takes seven calls.
 const PRESS_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The limits for each call. The total never applies, because `PRESS_TIMEOUT` is not longer.
-pub const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(4), total: PRESS_TIMEOUT };
 
 /// How long repeated requests for a link count as one, in seconds. Within a minute the worker mails a person only once
 /// anyway; a later request has a reason.
@@ -170,7 +165,7 @@ impl LoginLinks {
         let now = (self.now)();
         let text = email.expose().to_owned();
         let invitation = request(Whom::Email(email), &text, now);
-        let sender = Submitter::Visitor(from.map(Network::of));
+        let sender = Submitter::Visitor(from.map(|address| self.config.network_salt.network(address)));
         let arrival = Submission { invitation: &invitation, sender: &sender, by_robot: false };
         let receipt = invitation.id;
         match self.intake.take(&self.invitations, &arrival, now).await {
@@ -179,13 +174,7 @@ impl LoginLinks {
                 Ok(())
             }
             IntakeDecision::Dropped | IntakeDecision::Held => Ok(()),
-            IntakeDecision::NotStored(error) => {
-                Metric::NotStored.record();
-                log_not_stored(receipt, &error);
-                Err(TryAgain)
-            }
-            IntakeDecision::Busy { .. } | IntakeDecision::TooMany { .. } | IntakeDecision::OtherPayload => {
-                Metric::NotStored.record();
+            IntakeDecision::NotStored(_) | IntakeDecision::TooMany { .. } | IntakeDecision::OtherPayload => {
                 Err(TryAgain)
             }
         }

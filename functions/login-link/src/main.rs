@@ -5,9 +5,9 @@ use std::time::Instant;
 use intake::Intake;
 use lambda_http::Request;
 use leadsquared::Lane;
-use leadsquared_account::Account;
+use leadsquared_account::{Account, INTERACTIVE_TIMEOUTS};
 use ledger::Ledger;
-use login_link::{Config, LoginLinks, TIMEOUTS, answer};
+use login_link::{Config, LoginLinks, answer};
 use queue::Invitations;
 use time::OffsetDateTime;
 
@@ -17,7 +17,7 @@ async fn main() -> anyhow::Result<()> {
     let aws = aws::config().await;
     let ledger = Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone());
     let links = &LoginLinks {
-        account: Account::open(&aws, &config.account, Lane::Interactive, TIMEOUTS)?,
+        account: Account::open(&aws, &config.account, Lane::Interactive, INTERACTIVE_TIMEOUTS)?,
         intake: Intake::new(Some(ledger.clone()), &config.intake),
         ledger,
         invitations: Invitations::new(aws_sdk_sqs::Client::new(&aws), config.invitations_queue_url.clone()),

@@ -84,8 +84,6 @@ impl PortalAccount {
         let network = request.network.as_ref();
         let mut admitted = self.config.network_share().admit(&self.ledger, network, request.now).await;
         if let (Ok(()), Some(most)) = (admitted, self.config.network_day()) {
-            // All networks of one subscriber count together: a day is long enough to use many of them.
-            let network = network.map_or(&[][..], |network| network.site().unwrap_or(network.own()));
             match self.ledger.take_request(network, most, request.now).await {
                 Ok(true) => {}
                 Ok(false) => admitted = Err(limits::RETRY_AFTER_DAY_LIMIT),

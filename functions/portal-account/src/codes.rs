@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use leadsquared::portal::{SentCode, Session};
 use leadsquared::{CodeChallenge, CodeRecipient, LeadId, OneTimeCode, Phone, schema_name};
-use ledger::{Ledger, LedgerError, Waiting};
+use ledger::{ChallengeContent, Ledger, LedgerError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
@@ -227,10 +227,10 @@ impl Challenge {
     }
 
     /// The data of the challenge; none if another challenge sealed it.
-    fn pending(&self, waiting: Waiting) -> Option<Pending> {
+    fn pending(&self, waiting: ChallengeContent) -> Option<Pending> {
         let accepted = match waiting {
-            Waiting::Texted(sealed) => return self.open(TEXTED, sealed, ONCE).map(Pending::Texted),
-            Waiting::Accepted(accepted) => accepted,
+            ChallengeContent::Texted(sealed) => return self.open(TEXTED, sealed, ONCE).map(Pending::Texted),
+            ChallengeContent::Accepted(accepted) => accepted,
         };
         let (nonce, sealed) = accepted.split_first_chunk()?;
         Some(match self.open(ACCEPTED, sealed.to_vec(), *nonce)? {
@@ -330,11 +330,14 @@ mod tests {
     }
 
     /// The data of the challenge in a sample of `events/ledger`.
-    fn sample(version: &str, case: &str) -> Waiting {
+    fn sample(version: &str, case: &str) -> ChallengeContent {
         let path = format!("{}/../../events/ledger/{version}/code/{case}.json", env!("CARGO_MANIFEST_DIR"));
         let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let bytes = |name: &str| json[name]["B"].as_str().map(|text| BASE64_STANDARD.decode(text).unwrap());
-        bytes("accepted").map(Waiting::Accepted).or_else(|| bytes("sealed").map(Waiting::Texted)).unwrap()
+        bytes("accepted")
+            .map(ChallengeContent::Accepted)
+            .or_else(|| bytes("sealed").map(ChallengeContent::Texted))
+            .unwrap()
     }
 
     #[test]
@@ -352,9 +355,9 @@ mod tests {
         let mailed = Later::Mailed(mailed.proving(&["password".to_owned()], true));
         let nonce = [9; NONCE_BYTES];
         let written = [
-            ("texted", Waiting::Texted(challenge.seal(TEXTED, &texted(), ONCE))),
-            ("accepted", Waiting::Accepted(challenge.seal_later(&accepted, nonce))),
-            ("mailed", Waiting::Accepted(challenge.seal_later(&mailed, nonce))),
+            ("texted", ChallengeContent::Texted(challenge.seal(TEXTED, &texted(), ONCE))),
+            ("accepted", ChallengeContent::Accepted(challenge.seal_later(&accepted, nonce))),
+            ("mailed", ChallengeContent::Accepted(challenge.seal_later(&mailed, nonce))),
         ];
         for (case, written) in written {
             // Version 3 added the owner, which a texted code does not know.

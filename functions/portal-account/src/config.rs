@@ -3,12 +3,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use forms::SignInFields;
 use http_events::SecretHashes;
-use leadsquared::{CallingCode, EmailAddress, RateLimit, Timeouts};
-use leadsquared_account::AccountSettings;
-use onboarding::Marking;
+use leadsquared::crm::Sender;
+use leadsquared::{CallingCode, RateLimit};
+use leadsquared_account::{AccountSettings, mail_sender, unproven_field};
 use passwords::PasswordRules;
 use settings::{SettingError, Variables};
+use throttle::NetworkSalt;
 
 use crate::Identities;
 use crate::limits::NetworkShare;
@@ -29,6 +31,8 @@ pub struct Config {
     /// `SITE_SECRET_HASHES`, optional: SHA-256 of the secrets of the website's own server, which may then name the
     /// visitor. Without any, attempts count for the network of the sender.
     pub site_secrets: SecretHashes,
+    /// `NETWORK_SALT`: the salt of the hashes of networks.
+    pub network_salt: NetworkSalt,
     /// `ANSWER_FLOOR_MS`: the shortest time of an answer that must not show who has an account.
     pub floor: Duration,
     /// `NETWORK_SHARE`, optional: percentage of the call allowance that one network may use. Default: 10.
@@ -42,12 +46,8 @@ pub struct Config {
     /// `ORGANISATION`: the company's name, as applicants know it, for the mails.
     pub organisation: String,
     /// `MAIL_SENDER`, optional: the LeadSquared user who sends the mails.
-    pub mail_sender: Option<EmailAddress>,
+    pub mail_sender: Sender,
 }
-
-/// Time-outs of a call while a person waits. The total includes the wait for the call allowance.
-pub const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(3), total: BUDGET };
 
 const DEFAULT_NETWORK_SHARE: u8 = 10;
 
@@ -74,11 +74,8 @@ impl Config {
     /// # Errors
     /// When a setting is missing or invalid; the error names it.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
-        const SIGN_IN_FIELDS: &str = "SIGN_IN_FIELDS";
         const ANSWER_FLOOR_MS: &str = "ANSWER_FLOOR_MS";
         const SESSION_COOKIE: &str = "SESSION_COOKIE";
-        let identities = Identities::parse(&variables.required(SIGN_IN_FIELDS)?)
-            .map_err(|error| SettingError::invalid(SIGN_IN_FIELDS, "a list of fields to sign in by", error))?;
         let floor = Duration::from_millis(variables.parsed(ANSWER_FLOOR_MS, "a number of milliseconds")?);
         if floor >= BUDGET {
             return Err(SettingError::invalid(ANSWER_FLOOR_MS, "a number of milliseconds", "it must be under 5000"));
@@ -90,7 +87,7 @@ impl Config {
         };
         Ok(Self {
             account: AccountSettings::read(variables)?,
-            identities,
+            identities: Identities(variables.parsed(SignInFields::SETTING, SignInFields::EXPECTED)?),
             default_country: CallingCode(variables.parsed("DEFAULT_COUNTRY_CODE", "a calling code such as 91")?),
             rules: PasswordRules {
                 classes: variables
@@ -99,15 +96,16 @@ impl Config {
             },
             attempts_per_address: variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?,
             site_secrets: variables.parsed_if_set("SITE_SECRET_HASHES", SecretHashes::EXPECTED)?.unwrap_or_default(),
+            network_salt: NetworkSalt::new(variables.optional(NetworkSalt::SETTING)),
             floor,
             network_share: percentage(variables, "NETWORK_SHARE")?.unwrap_or(DEFAULT_NETWORK_SHARE),
             texts_per_day: variables
                 .parsed_if_set("TEXTS_PER_DAY", "a whole number above 0")?
                 .unwrap_or(DEFAULT_TEXTS_PER_DAY),
-            unproven_field: variables.optional("UNPROVEN_FIELD").unwrap_or_else(|| Marking::FIELD.to_owned()),
+            unproven_field: unproven_field(variables),
             session_cookie,
             organisation: variables.required("ORGANISATION")?,
-            mail_sender: variables.parsed_if_set("MAIL_SENDER", "an e-mail address")?,
+            mail_sender: mail_sender(variables)?,
         })
     }
 }

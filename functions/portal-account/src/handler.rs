@@ -73,7 +73,7 @@ impl PortalAccount {
                 .await
                 .map_err(|error| Problem::from(error).of_type("/problems/unreadable"))?,
         };
-        let network = visitor::network(http, &self.config.site_secrets)?;
+        let network = visitor::network(http, &self.config)?;
         Ok(AccountRequest { route, http, body, network, began, now })
     }
 

@@ -1,64 +1,17 @@
 //! The fields by which people sign in, and the identifier in a request.
 
-use std::collections::HashSet;
-
+use forms::{SignInField, SignInFields, SignInKind};
 use leadsquared::portal::Identifier;
-use leadsquared::{CallingCode, EmailAddress, Phone, schema_name};
+use leadsquared::{CallingCode, EmailAddress, Phone};
 use ledger::Owner;
 use onboarding::PersonKey;
-use serde::Deserialize;
 use web::FieldError;
 
 use crate::body::Body;
 
 /// The valid fields by which people sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identities(Vec<SignInField>);
-
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SignInField {
-    /// The name of the field in a request.
-    name: String,
-    /// The schema name of the unique lead field.
-    attribute: String,
-    kind: SignInKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum SignInKind {
-    Email,
-    Phone,
-    Text,
-}
-
-/// Why a list of fields is invalid.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidIdentities {
-    /// The text is not the expected JSON.
-    #[error("{0}")]
-    NotJson(String),
-    /// The list is empty.
-    #[error("list at least one field")]
-    None,
-    /// Two fields have the same name.
-    #[error("the field {0} is listed twice")]
-    SameName(String),
-    /// Requests use this name for something else.
-    #[error("the field {0} needs another name: requests use this one for something else")]
-    Taken(String),
-    /// A field has no attribute.
-    #[error("the field {0} needs an attribute, the LeadSquared schema name of a unique field")]
-    NoAttribute(String),
-    /// A field of kind e-mail has another attribute, or the e-mail attribute another kind.
-    #[error("the field {0}: the kind email and the attribute EmailAddress belong together")]
-    Email(String),
-}
-
-/// Names of other fields in requests.
-const TAKEN: [&str; 8] =
-    ["", "password", "current_password", "new_password", "challenge", "code", "lead_id", "temporary_password"];
+pub struct Identities(pub SignInFields);
 
 /// The person behind an identifier, in one spelling: attempts are counted by it.
 pub(crate) fn person(identifier: &Identifier) -> String {
@@ -84,35 +37,6 @@ pub(crate) struct PhoneOwner {
 }
 
 impl Identities {
-    /// Reads a JSON array of `name`, `attribute` and `kind` (`email`, `phone` or `text`).
-    ///
-    /// # Errors
-    /// When the text is no such array, or a field is invalid; the error names the field.
-    pub fn parse(json: &str) -> Result<Self, InvalidIdentities> {
-        let fields: Vec<SignInField> =
-            serde_json::from_str(json).map_err(|error| InvalidIdentities::NotJson(error.to_string()))?;
-        if fields.is_empty() {
-            return Err(InvalidIdentities::None);
-        }
-        let mut names = HashSet::new();
-        for field in &fields {
-            let name = || field.name.clone();
-            if TAKEN.contains(&field.name.as_str()) {
-                return Err(InvalidIdentities::Taken(name()));
-            }
-            if !names.insert(field.name.as_str()) {
-                return Err(InvalidIdentities::SameName(name()));
-            }
-            if field.attribute.is_empty() {
-                return Err(InvalidIdentities::NoAttribute(name()));
-            }
-            if (field.kind == SignInKind::Email) != (field.attribute == schema_name::EMAIL_ADDRESS) {
-                return Err(InvalidIdentities::Email(name()));
-            }
-        }
-        Ok(Self(fields))
-    }
-
     /// The one identifier in a request.
     ///
     /// # Errors
@@ -194,7 +118,7 @@ mod tests {
             {"name":"phone","attribute":"Phone","kind":"phone"},
             {"name":"pan","attribute":"mx_PAN_Number","kind":"text"}
         ]"#;
-        Identities::parse(json).unwrap()
+        Identities(json.parse().unwrap())
     }
 
     fn read(json: &str) -> Result<String, (String, String)> {
@@ -230,31 +154,5 @@ mod tests {
         let phone = owner(r#"{"phone":"9000000001","email":"a@example.test"}"#).ok().unwrap();
         assert_eq!((phone.schema_name.as_str(), phone.phone.expose()), ("Phone", "+91-9000000001"));
         assert_eq!(owner(r#"{"email":"a@example.test"}"#).err().unwrap().detail, "is required");
-    }
-
-    #[test]
-    fn every_mistake_in_the_setting_is_named() {
-        for (fields, expected) in [
-            ("[]", "list at least one field"),
-            (
-                r#"[{"name":"code","attribute":"A","kind":"text"}]"#,
-                "the field code needs another name: requests use this one for something else",
-            ),
-            (
-                r#"[{"name":"a","attribute":"","kind":"text"}]"#,
-                "the field a needs an attribute, the LeadSquared schema name of a unique field",
-            ),
-            (
-                r#"[{"name":"a","attribute":"A","kind":"email"}]"#,
-                "the field a: the kind email and the attribute EmailAddress belong together",
-            ),
-            (
-                r#"[{"name":"a","attribute":"A","kind":"text"},{"name":"a","attribute":"B","kind":"text"}]"#,
-                "the field a is listed twice",
-            ),
-        ] {
-            assert_eq!(Identities::parse(fields).unwrap_err().to_string(), expected);
-        }
-        assert!(matches!(Identities::parse("{"), Err(InvalidIdentities::NotJson(_))));
     }
 }

@@ -21,7 +21,7 @@ mod sign_in_code;
 mod upstream;
 mod visitor;
 
-pub use config::{Config, TIMEOUTS};
-pub use identity::{Identities, InvalidIdentities};
+pub use config::Config;
+pub use identity::Identities;
 pub use pace::{BUDGET, wait};
 pub use service::PortalAccount;

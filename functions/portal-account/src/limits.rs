@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use ledger::{Ledger, LedgerError, Owner};
-use throttle::{Decision, Limit, Network, ThrottleKey};
+use throttle::{AttemptLimit, Decision, Network, ThrottleKey};
 use time::OffsetDateTime;
 
 /// How long the table may take for each slot. If it takes longer, the attempt is not counted.
@@ -76,24 +76,24 @@ impl AttemptKind {
         let site = network.and_then(Network::site);
         let of_network = |times: u32, window: Duration| {
             let times = if window == DAY { times * NETWORK_DAY_FACTOR } else { times };
-            Limit { count: per_address.saturating_mul(times), window }
+            AttemptLimit { count: per_address.saturating_mul(times), window }
         };
         let mut counters = Vec::new();
         for &(here, _, window) in self.limits() {
-            counters.push(self.counter("here", &[person, own], Limit { count: here, window }, false));
+            counters.push(self.counter("here", &[person, own], AttemptLimit { count: here, window }, false));
             counters.push(self.counter("address", &[own], of_network(1, window), false));
         }
         for &(here, anywhere, window) in self.limits() {
             if let Some(site) = site {
-                counters.push(self.counter("nearby", &[person, site], Limit { count: here, window }, true));
-                counters.push(self.counter("site", &[site], of_network(Network::OF_A_SITE, window), true));
+                counters.push(self.counter("nearby", &[person, site], AttemptLimit { count: here, window }, true));
+                counters.push(self.counter("site", &[site], of_network(Network::SITE_FACTOR, window), true));
             }
-            counters.push(self.counter("person", &[person], Limit { count: anywhere, window }, true));
+            counters.push(self.counter("person", &[person], AttemptLimit { count: anywhere, window }, true));
         }
         counters
     }
 
-    fn counter(self, kind: &'static str, parts: &[&[u8]], limit: Limit, is_shared: bool) -> Counter {
+    fn counter(self, kind: &'static str, parts: &[&[u8]], limit: AttemptLimit, is_shared: bool) -> Counter {
         let name: &[u8] = self.name().as_bytes();
         // A day's counter has a key of its own. The keys of the shorter windows stay as earlier releases wrote them.
         let window: &[&[u8]] = if limit.window == DAY { &[b"day"] } else { &[] };
@@ -114,7 +114,7 @@ pub(crate) struct CountedPerson<'a> {
 struct Counter {
     kind: &'static str,
     key: ThrottleKey,
-    limit: Limit,
+    limit: AttemptLimit,
     /// Whether strangers on other networks can use up this counter.
     is_shared: bool,
 }
@@ -215,14 +215,14 @@ impl NetworkShare {
     ) -> Result<(), Duration> {
         self.take(ledger, "network", network.map_or(&[][..], Network::own), now).await?;
         let Some(site) = network.and_then(Network::site) else { return Ok(()) };
-        let of_site = self.in_a_minute.saturating_mul(Network::OF_A_SITE).min(Self::MOST);
+        let of_site = self.in_a_minute.saturating_mul(Network::SITE_FACTOR).min(Self::MOST);
         Self { in_a_minute: of_site }.take(ledger, "site", site, now).await
     }
 
     async fn take(self, ledger: &Ledger, kind: &'static str, part: &[u8], now: OffsetDateTime) -> Result<(), Duration> {
         let parts = [&b"asks"[..], kind.as_bytes(), part];
         let key = ThrottleKey::new("portal-account", parts);
-        let limit = Limit { count: self.in_a_minute, window: MINUTE };
+        let limit = AttemptLimit { count: self.in_a_minute, window: MINUTE };
         match in_time(ledger.admit_attempt(&key, None, limit, now)).await {
             Ok(Decision::Admitted) => Ok(()),
             Ok(Decision::Refused { retry_after }) => {
@@ -245,6 +245,8 @@ async fn in_time<T>(work: impl Future<Output = Result<T, LedgerError>>) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use throttle::NetworkSalt;
+
     use super::*;
 
     use AttemptKind::{Change, Code, Forgot, MailedCode, Reset, SignIn, TextedCode};
@@ -252,7 +254,7 @@ mod tests {
     const ALL: [AttemptKind; 7] = [SignIn, Change, Reset, Code, TextedCode, Forgot, MailedCode];
 
     fn counted(attempt: AttemptKind, person: &str, address: &str) -> Vec<Counter> {
-        attempt.counters(person, Some(&Network::of(address.parse().unwrap())), 60)
+        attempt.counters(person, Some(&NetworkSalt::new(Some("salt".to_owned())).network(address.parse().unwrap())), 60)
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use lambda_http::Request;
 use leadsquared::Lane;
-use leadsquared_account::Account;
+use leadsquared_account::{Account, INTERACTIVE_TIMEOUTS};
 use ledger::Ledger;
-use portal_account::{Config, PortalAccount, TIMEOUTS};
+use portal_account::{Config, PortalAccount};
 use time::OffsetDateTime;
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,7 +15,7 @@ async fn main() -> anyhow::Result<()> {
     // A request makes several calls to the table within its five seconds: one that hangs must not use them up.
     let aws = aws::config_within(Duration::from_millis(1500)).await;
     let portal_account = &PortalAccount {
-        account: Account::open(&aws, &config.account, Lane::Interactive, TIMEOUTS)?,
+        account: Account::open(&aws, &config.account, Lane::Interactive, INTERACTIVE_TIMEOUTS)?,
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone()),
         config,
         now: OffsetDateTime::now_utc,

@@ -153,7 +153,7 @@ impl PortalAccount {
     /// Mails a notice that the password was changed. The change stands even if the mail fails.
     async fn mail_notice(&self, request: &AccountRequest<'_>, lead: LeadId) {
         let Config { organisation, mail_sender, .. } = &self.config;
-        let notice = &PasswordNotice { organisation, sender: mail_sender.as_ref() };
+        let notice = &PasswordNotice { organisation, sender: mail_sender };
         let sent = self.ask(request, |client| async move {
             let known = client.lead_by_id(&lead).await?.ok_or(Error::NoSuchLead)?;
             let address = known.email().ok_or(Error::NoSuchLead)?;

@@ -119,7 +119,7 @@ impl PortalAccount {
     ) -> Result<CheckedClaim, RequestRefusal> {
         let lead_id = &session.lead_id;
         let unreadable = || RequestRefusal::Unavailable { retry_after: RETRY_AFTER };
-        let standing = match tokio::time::timeout(limits::TABLE_TIMEOUT, self.ledger.standing(lead_id)).await {
+        let standing = match tokio::time::timeout(limits::TABLE_TIMEOUT, self.ledger.sign_in_record(lead_id)).await {
             Ok(Ok(standing)) => Some(standing),
             Ok(Err(error)) => {
                 tracing::warn!(
@@ -198,7 +198,7 @@ impl PortalAccount {
         let awaited = codes::await_mailed(&self.ledger, challenge, mailed, self.nonce(), request.now).await;
         awaited.map_err(|error| codes_unavailable(request, &error))?;
         let Config { organisation, mail_sender, .. } = &self.config;
-        let mail = &SignInCode { organisation, sender: mail_sender.as_ref(), valid_for: codes::VALID_FOR };
+        let mail = &SignInCode { organisation, sender: mail_sender, valid_for: codes::VALID_FOR };
         let address = &address;
         match self.ask(request, |client| async move { mail.send(&client, address, code).await }).await {
             Ok(()) => {}

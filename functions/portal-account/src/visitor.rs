@@ -4,10 +4,12 @@
 //! the visitor in a header. Without the secret that header is ignored, because any client can send it.
 
 use http::StatusCode;
-use http_events::{SecretHashes, VISITOR_ADDRESS, visitor_address};
+use http_events::{VISITOR_ADDRESS, visitor_address};
 use lambda_http::Request;
 use throttle::Network;
 use web::Problem;
+
+use crate::Config;
 
 const SECRET: &str = "x-site-secret";
 
@@ -15,8 +17,9 @@ const SECRET: &str = "x-site-secret";
 ///
 /// # Errors
 /// When the website's server names no visitor.
-pub(crate) fn network(request: &Request, site: &SecretHashes) -> Result<Option<Network>, Problem> {
-    let headers = request.headers();
+pub(crate) fn network(request: &Request, config: &Config) -> Result<Option<Network>, Problem> {
+    let (headers, site) = (request.headers(), &config.site_secrets);
+    let network = |address| config.network_salt.network(address);
     let is_site = match headers.get(SECRET) {
         Some(secret) if site.accept(secret.as_bytes()) => true,
         Some(_) if !site.is_empty() => {
@@ -29,10 +32,10 @@ pub(crate) fn network(request: &Request, site: &SecretHashes) -> Result<Option<N
         _ => false,
     };
     if !is_site {
-        return Ok(http_events::network_address(request).map(Network::of));
+        return Ok(http_events::network_address(request).map(network));
     }
     match visitor_address(headers) {
-        Some(address) => Ok(Some(Network::of(address))),
+        Some(address) => Ok(Some(network(address))),
         None => Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "The visitor is not named",

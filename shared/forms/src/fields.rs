@@ -1,6 +1,7 @@
 //! Reads and checks the setting `FORM_FIELDS`: the list of the form's fields.
 
 use std::collections::HashSet;
+use std::str::FromStr;
 
 use leadsquared::schema_name::{EMAIL_ADDRESS, PORTAL_CONFIRM_PASSWORD, PORTAL_PASSWORD, PROSPECT_ID};
 use serde::{Deserialize, Deserializer};
@@ -154,11 +155,28 @@ pub enum InvalidFields {
 }
 
 impl Fields {
-    /// Reads a JSON array of fields.
-    ///
-    /// # Errors
-    /// When the text is not one, or a field is invalid or contradicts another. The error names the field.
-    pub fn parse(json: &str) -> Result<Self, InvalidFields> {
+    /// The name of the setting.
+    pub const SETTING: &str = "FORM_FIELDS";
+
+    /// The description of a valid value, for the error message.
+    pub const EXPECTED: &str = "a list of form fields";
+
+    /// Whether one of the fields is a password.
+    pub fn have_password(&self) -> bool {
+        self.0.iter().any(|field| field.kind == FieldKind::Password)
+    }
+
+    /// The fields in the order of the setting.
+    pub fn iter(&self) -> impl Iterator<Item = &Field> {
+        self.0.iter()
+    }
+}
+
+/// Reads a JSON array of fields. An error names the field that is invalid or contradicts another.
+impl FromStr for Fields {
+    type Err = InvalidFields;
+
+    fn from_str(json: &str) -> Result<Self, InvalidFields> {
         let fields: Vec<Field> =
             serde_json::from_str(json).map_err(|error| InvalidFields::NotJson(error.to_string()))?;
         let mut names = HashSet::new();
@@ -210,16 +228,6 @@ impl Fields {
             _ => Err(InvalidFields::Email),
         }
     }
-
-    /// Whether one of the fields is a password.
-    pub fn have_password(&self) -> bool {
-        self.0.iter().any(|field| field.kind == FieldKind::Password)
-    }
-
-    /// The fields in the order of the setting.
-    pub fn iter(&self) -> impl Iterator<Item = &Field> {
-        self.0.iter()
-    }
 }
 
 #[cfg(test)]
@@ -233,7 +241,7 @@ mod tests {
         let json = format!(
             r#"[{EMAIL},{{"name":"city","attribute":"mx_City","kind":"text"}},{{"name":"url","kind":"honeypot"}}]"#
         );
-        let fields = Fields::parse(&json).unwrap();
+        let fields = json.parse::<Fields>().unwrap();
         let city = fields.iter().nth(1).unwrap();
         assert_eq!((city.kind, city.required, city.limit), (FieldKind::Text, false, 255));
     }
@@ -286,24 +294,24 @@ mod tests {
             ),
         ];
         for (field, expected) in cases {
-            assert_eq!(Fields::parse(&format!("[{EMAIL},{field}]")).unwrap_err().to_string(), expected, "{field}");
+            assert_eq!(format!("[{EMAIL},{field}]").parse::<Fields>().unwrap_err().to_string(), expected, "{field}");
         }
     }
 
     #[test]
     fn a_form_without_a_required_email_is_refused() {
         for json in ["[]", &format!("[{}]", EMAIL.replace("true", "false"))] {
-            assert_eq!(Fields::parse(json), Err(InvalidFields::Email));
+            assert_eq!(json.parse::<Fields>(), Err(InvalidFields::Email));
         }
     }
 
     #[test]
     fn a_typo_in_the_setting_is_reported() {
-        let error = Fields::parse(r#"[{"name":"a","kind":"txt"}]"#).unwrap_err().to_string();
+        let error = r#"[{"name":"a","kind":"txt"}]"#.parse::<Fields>().unwrap_err().to_string();
         assert!(error.contains("unknown variant `txt`"), "{error}");
-        let error = Fields::parse(r#"[{"name":"a","kind":"text","requird":true}]"#).unwrap_err().to_string();
+        let error = r#"[{"name":"a","kind":"text","requird":true}]"#.parse::<Fields>().unwrap_err().to_string();
         assert!(error.contains("unknown field `requird`"), "{error}");
-        let error = Fields::parse(r#"[{"name":"a","kind":"date","latest":"31.1.2001"}]"#).unwrap_err().to_string();
+        let error = r#"[{"name":"a","kind":"date","latest":"31.1.2001"}]"#.parse::<Fields>().unwrap_err().to_string();
         assert!(error.contains("must be dates such as 2001-01-31"), "{error}");
     }
 }

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod fields;
+mod sign_in_fields;
 
 pub use fields::{DateFormat, Field, FieldKind, Fields, InvalidFields, RESERVED};
+pub use sign_in_fields::{InvalidSignInFields, SignInField, SignInFields, SignInKind};

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use ledger::{Bound, Mark, Owner, Places, Sender as SenderItem};
-use onboarding::{Action, MailboxKey, Source, Whom, digest};
-use sha2::{Digest, Sha256};
-use throttle::Network;
+use ledger::{CounterLimit, KeyedLimit, Mark, Owner, SenderCounter};
+use onboarding::{Action, MailboxKey, Source, Whom};
+use throttle::{Network, ThrottleKey};
 use time::OffsetDateTime;
 
 use crate::settings::{DailyBudget, IntakeLimits};
@@ -16,18 +15,18 @@ const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
 
 /// The number of counters of an IPv6 site (a /48). Each /64 network of the site belongs to one of them. With a counter
 /// for each /64, one site could fill the item.
-const COUNTERS_OF_A_SITE: u8 = 16;
+const SITE_COUNTERS: u8 = 16;
 
 /// The caps of one application.
 pub(crate) struct Caps {
     /// The item with the sender's counters of the day.
-    pub(crate) sender: SenderItem,
+    pub(crate) sender: SenderCounter,
     /// The counters in that item with their limits, the narrowest first.
-    pub(crate) bounds: Vec<Bound>,
+    pub(crate) bounds: Vec<CounterLimit>,
     /// For each of these bounds, the reason that an application over it is given.
     causes: Vec<&'static str>,
     /// The places of the person and of the mailbox, the narrowest first.
-    pub(crate) places: Vec<Places>,
+    pub(crate) places: Vec<KeyedLimit>,
     /// Identifies this application, so that a repeat of it is recognised.
     pub(crate) mark: Mark,
     /// A hash of the visitor's network, if the network is known.
@@ -78,14 +77,14 @@ impl Caps {
         let mut bounds = Vec::new();
         let mut names = Vec::new();
         let mut bound = |name: String, by: u32, most: u32, cause: &'static str| {
-            bounds.push(Bound { name, by, most });
+            bounds.push(CounterLimit { name, by, most });
             names.push(cause);
         };
         match sender {
             Submitter::Visitor(Some(network)) if network.site().is_some() => {
-                let part = Sha256::digest(network.own())[0] % COUNTERS_OF_A_SITE;
+                let part = network.own()[0] % SITE_COUNTERS;
                 bound(format!("{source}-{slot}-{part:x}"), 1, of_window, causes[0]);
-                bound(format!("{source}-{slot}"), 1, of_window.saturating_mul(Network::OF_A_SITE), causes[0]);
+                bound(format!("{source}-{slot}"), 1, of_window.saturating_mul(Network::SITE_FACTOR), causes[0]);
             }
             _ => bound(format!("{source}-{slot}"), 1, of_window, causes[0]),
         }
@@ -111,17 +110,20 @@ impl Caps {
         };
         let person = invitation.person();
         let parts = [source.as_bytes(), person.as_str().as_bytes(), kind_of_origin.as_bytes(), origin];
-        let mut places =
-            vec![Places { hash: hash("person and network", parts), count: limits.person_and_network, window: HOUR }];
+        let mut places = vec![KeyedLimit {
+            hash: hash("person and network", parts),
+            count: limits.person_and_network,
+            window: HOUR,
+        }];
         if let Whom::Email(email) = &invitation.whom {
             let mailbox = MailboxKey::of(email);
             let parts = [source.as_bytes(), mailbox.as_str().as_bytes()];
-            places.push(Places { hash: hash("mailbox", parts), count: limits.mailbox, window: HOUR });
+            places.push(KeyedLimit { hash: hash("mailbox", parts), count: limits.mailbox, window: HOUR });
         }
         let elapsed = Duration::from_secs(second_of_day % window.as_secs());
         let day_left = Duration::from_secs(24 * 60 * 60 - second_of_day);
         Self {
-            sender: SenderItem {
+            sender: SenderCounter {
                 hash: hash("day", [kind.as_bytes(), identity, &date]),
                 expires_at: now + 2 * 24 * HOUR,
             },
@@ -170,10 +172,10 @@ fn charge(action: Action) -> (u32, u32) {
 
 /// The largest network that one subscriber can have. All senders with an unknown network are counted together.
 fn largest(network: Option<&Network>) -> &[u8] {
-    network.map_or(&[][..], |network| network.site().unwrap_or(network.own()))
+    network.map_or(&[][..], Network::largest)
 }
 
 /// A hash of these parts and their kind, in hexadecimal. Equal parts of different kinds have different hashes.
 pub(crate) fn hash<'a>(kind: &'static str, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    hex::encode(digest(std::iter::once(kind.as_bytes()).chain(parts)))
+    ThrottleKey::new(kind, parts).hash()
 }

@@ -3,6 +3,7 @@
 mod caps;
 mod limiter;
 mod settings;
+mod store_error;
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,9 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join;
-use ledger::{Hold, Holding, Ledger, LedgerError, Taken as TakenPlaces};
+use ledger::{Hold, HoldOutcome, Ledger, LedgerError, PlacesResult};
 use onboarding::Invitation;
-use queue::{Invitations, QueueError};
+use queue::Invitations;
 use telemetry::Metric;
 use throttle::Network;
 use time::OffsetDateTime;
@@ -21,6 +22,7 @@ use crate::caps::{Caps, hash};
 use crate::limiter::{Cap, Limiter, LimiterDecision};
 
 pub use crate::settings::{DailyBudget, IntakeLimits, IntakeSettings};
+pub use crate::store_error::StoreError;
 
 /// Time limit for the decision of the table. The applicant waits for it, and the limiter in the process can decide too.
 const TABLE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -83,13 +85,8 @@ pub enum IntakeDecision {
         /// The time after which the network can send again.
         retry_after: Duration,
     },
-    /// It is not stored: the table is unavailable and the process admits no more, or it could not be held.
-    Busy {
-        /// The time after which the sender should repeat the request.
-        retry_after: Duration,
-    },
-    /// It is not stored and not counted: the call to the queue failed.
-    NotStored(QueueError),
+    /// It is not stored. That is counted and logged already.
+    NotStored(StoreError),
     /// It is not stored: another application with the same id arrived before.
     OtherPayload,
 }
@@ -104,7 +101,7 @@ pub trait OverCapPolicy {
         ledger: &Ledger,
         hold: &Hold<'_>,
         now: OffsetDateTime,
-    ) -> impl Future<Output = Result<Holding, LedgerError>> + Send;
+    ) -> impl Future<Output = Result<HoldOutcome, LedgerError>> + Send;
 }
 
 /// Holds it for an operator. For applications and events.
@@ -117,7 +114,7 @@ pub struct DropOverCap;
 impl OverCapPolicy for HoldOverCap {
     const HOLDS: bool = true;
 
-    async fn hold(ledger: &Ledger, hold: &Hold<'_>, now: OffsetDateTime) -> Result<Holding, LedgerError> {
+    async fn hold(ledger: &Ledger, hold: &Hold<'_>, now: OffsetDateTime) -> Result<HoldOutcome, LedgerError> {
         ledger.hold(hold, now).await
     }
 }
@@ -125,8 +122,8 @@ impl OverCapPolicy for HoldOverCap {
 impl OverCapPolicy for DropOverCap {
     const HOLDS: bool = false;
 
-    async fn hold(_: &Ledger, _: &Hold<'_>, _: OffsetDateTime) -> Result<Holding, LedgerError> {
-        Ok(Holding::Already)
+    async fn hold(_: &Ledger, _: &Hold<'_>, _: OffsetDateTime) -> Result<HoldOutcome, LedgerError> {
+        Ok(HoldOutcome::AlreadyHeld)
     }
 }
 
@@ -153,8 +150,8 @@ enum CapDecision {
     Over(&'static str),
     /// Its network has reached the cap of held applications. Holds the time until it can send again.
     TooMany(Duration),
-    /// It can be neither admitted nor held now. Holds the time until a repeat makes sense.
-    Busy(Duration),
+    /// It can be neither admitted nor held now.
+    NotStored(StoreError),
     /// Another application with the same id arrived before.
     OtherPayload,
 }
@@ -197,12 +194,13 @@ impl<O: OverCapPolicy> Intake<O> {
                 Ok(()) => IntakeDecision::Accepted,
                 Err(error) => {
                     self.give_back(counter, &caps, now).await;
-                    IntakeDecision::NotStored(error)
+                    not_stored(invitation, StoreError::Queue(error))
                 }
             },
-            CapDecision::Repeat => {
-                queue.send(invitation).await.map_or_else(IntakeDecision::NotStored, |()| IntakeDecision::Accepted)
-            }
+            CapDecision::Repeat => match queue.send(invitation).await {
+                Ok(()) => IntakeDecision::Accepted,
+                Err(error) => not_stored(invitation, StoreError::Queue(error)),
+            },
             CapDecision::Held => IntakeDecision::Held,
             CapDecision::Over("honeypot") => {
                 Metric::Ended { outcome: "suppressed", source, age: Duration::ZERO }.record();
@@ -227,14 +225,7 @@ impl<O: OverCapPolicy> Intake<O> {
                 );
                 IntakeDecision::TooMany { retry_after }
             }
-            CapDecision::Busy(retry_after) => {
-                tracing::warn!(
-                    %receipt, source, retry_after = retry_after.as_secs(),
-                    "refused an application without storing it, because the ledger is unavailable or overloaded; \
-                     its sender is asked to repeat it; if this lasts, check the table"
-                );
-                IntakeDecision::Busy { retry_after }
-            }
+            CapDecision::NotStored(error) => not_stored(invitation, error),
             CapDecision::OtherPayload => {
                 tracing::warn!(
                     %receipt, source,
@@ -251,7 +242,7 @@ impl<O: OverCapPolicy> Intake<O> {
         match within(TABLE_TIMEOUT, self.decide_in_table(table, submission, caps, now)).await {
             Ok(decision) => decision,
             // The process must not decide in this case: a sender could pass the caps by throttling the table.
-            Err(error) if error.is_throttled() => not_held(submission, &error),
+            Err(error) if error.is_throttled() => CapDecision::NotStored(StoreError::Ledger(error)),
             Err(error) => self.decide_in_process(submission, caps, now, Some(&error)),
         }
     }
@@ -287,28 +278,28 @@ impl<O: OverCapPolicy> Intake<O> {
                     self.uncount(table, caps, counted_bounds).await;
                     CapDecision::TooMany(wait)
                 }
-                Err(error) => not_held(submission, &error),
+                Err(error) => CapDecision::NotStored(StoreError::Ledger(error)),
             });
         }
 
         let (cause, wait) = match table.take_places(&caps.places, &caps.mark, now).await? {
-            TakenPlaces::All => return Ok(CapDecision::Admitted(Counter::Table)),
-            TakenPlaces::OtherPayload => {
+            PlacesResult::All => return Ok(CapDecision::Admitted(Counter::Table)),
+            PlacesResult::OtherPayload => {
                 self.uncount(table, caps, &caps.bounds).await;
                 return Ok(CapDecision::OtherPayload);
             }
-            TakenPlaces::Repeat { is_held: false } => {
+            PlacesResult::Repeat { is_held: false } => {
                 self.uncount(table, caps, &caps.bounds).await;
                 return Ok(CapDecision::Repeat);
             }
-            TakenPlaces::Repeat { is_held: true } => {
+            PlacesResult::Repeat { is_held: true } => {
                 // The held copy still exists, or it is held again.
                 let hold = self.hold(table, submission, caps, "repeat", now);
                 return Ok(join(hold, self.uncount(table, caps, &caps.bounds)).await.0);
             }
-            TakenPlaces::Full { first, retry_after } => (caps.full(first), retry_after),
+            PlacesResult::Full { first, retry_after } => (caps.full(first), retry_after),
             // That many applications about one person at the same time do not come from a person.
-            TakenPlaces::Contended => ("contended", Duration::from_secs(1)),
+            PlacesResult::Contended => ("contended", Duration::from_secs(1)),
         };
         if !O::HOLDS {
             self.uncount(table, caps, &caps.bounds).await;
@@ -340,7 +331,7 @@ impl<O: OverCapPolicy> Intake<O> {
         let invitation = submission.invitation;
         let hold = Hold { invitation, cause, network: caps.network.as_deref(), mark: &caps.mark };
         match O::hold(table, &hold, now).await {
-            Ok(Holding::Now) => {
+            Ok(HoldOutcome::Held) => {
                 let source = invitation.source.name();
                 Metric::Held { source }.record();
                 tracing::warn!(
@@ -349,10 +340,10 @@ impl<O: OverCapPolicy> Intake<O> {
                 );
                 CapDecision::Held
             }
-            Ok(Holding::Already) => CapDecision::Held,
-            Ok(Holding::WasAccepted) => CapDecision::Repeat,
-            Ok(Holding::OtherPayload) => CapDecision::OtherPayload,
-            Err(error) => not_held(submission, &error),
+            Ok(HoldOutcome::AlreadyHeld) => CapDecision::Held,
+            Ok(HoldOutcome::WasAccepted) => CapDecision::Repeat,
+            Ok(HoldOutcome::OtherPayload) => CapDecision::OtherPayload,
+            Err(error) => CapDecision::NotStored(StoreError::Ledger(error)),
         }
     }
 
@@ -381,7 +372,7 @@ impl<O: OverCapPolicy> Intake<O> {
             return if error.is_none() {
                 CapDecision::Over("honeypot")
             } else {
-                CapDecision::Busy(Duration::from_secs(60))
+                CapDecision::NotStored(StoreError::LimiterFull { retry_after: Duration::from_secs(60) })
             };
         }
         let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
@@ -390,7 +381,7 @@ impl<O: OverCapPolicy> Intake<O> {
             LimiterDecision::Repeat => CapDecision::Repeat,
             LimiterDecision::Full { .. } if !O::HOLDS => CapDecision::Over("process"),
             LimiterDecision::Full { retry_after } | LimiterDecision::OutOfMemory { retry_after } => {
-                CapDecision::Busy(retry_after)
+                CapDecision::NotStored(StoreError::LimiterFull { retry_after })
             }
         }
     }
@@ -416,7 +407,7 @@ impl<O: OverCapPolicy> Intake<O> {
         }
     }
 
-    async fn uncount(&self, table: &Ledger, caps: &Caps, bounds: &[ledger::Bound]) {
+    async fn uncount(&self, table: &Ledger, caps: &Caps, bounds: &[ledger::CounterLimit]) {
         if bounds.is_empty() {
             return;
         }
@@ -431,14 +422,15 @@ impl<O: OverCapPolicy> Intake<O> {
     }
 }
 
-/// The decision about an application over a cap that could not be held.
-fn not_held(submission: &Submission<'_>, error: &LedgerError) -> CapDecision {
-    let receipt = submission.invitation.id;
-    tracing::warn!(
-        %receipt, error = %error,
-        "could not hold an application that is over a cap: its sender is asked to repeat it; if this lasts, check the table"
+/// Counts and logs an application, an event or a link request that is not stored.
+fn not_stored(invitation: &Invitation, error: StoreError) -> IntakeDecision {
+    Metric::NotStored.record();
+    tracing::error!(
+        receipt = %invitation.id, source = invitation.source.name(), cause = error.cause(), error = %error,
+        retry_after = error.retry_after().as_secs(),
+        "not stored: its sender is asked to send it again; if this lasts, check the queue, the table and the role"
     );
-    CapDecision::Busy(Duration::from_secs(5))
+    IntakeDecision::NotStored(error)
 }
 
 /// The caps that the limiter in the process counts: the narrowest of the person's and of the sender's.

@@ -85,8 +85,8 @@ impl IntakeLimits {
     fn checked(self) -> Result<Self, String> {
         let Self { person_and_network, mailbox, network, network_share, form_key, form_key_share, held, .. } = self;
         let all = [
-            ("person_and_network", person_and_network, ledger::Places::MOST),
-            ("mailbox", mailbox, ledger::Places::MOST),
+            ("person_and_network", person_and_network, ledger::KeyedLimit::MOST),
+            ("mailbox", mailbox, ledger::KeyedLimit::MOST),
             ("network", network, 1_000_000),
             ("network_share", network_share, 100),
             ("form_key", form_key, 1_000_000),

@@ -15,7 +15,12 @@ use tokio::sync::Mutex;
 
 use crate::AccountSettings;
 
-/// Time-outs of calls for which no person waits. One slow call must not use up the time of a whole batch. The total
+/// Time-outs of calls while an applicant waits. The total includes the wait for the call allowance. The function's own
+/// deadline for its answer can end a call earlier.
+pub const INTERACTIVE_TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(1), attempt: Duration::from_secs(4), total: Duration::from_secs(15) };
+
+/// Time-outs of calls for which no applicant waits. One slow call must not use up the time of a whole batch. The total
 /// includes the wait for the call allowance.
 pub const BACKGROUND_TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(8), total: Duration::from_secs(12) };
@@ -96,7 +101,7 @@ impl Account {
         options.timeouts = timeouts;
         options.observer = Arc::new(|report: &CallReport| {
             let CallReport { endpoint, result, waited, .. } = *report;
-            Metric::Called { call: endpoint.name(), result, waited }.record();
+            Metric::UpstreamCall { call: endpoint.name(), result, waited }.record();
         });
         let keys = Secret::new(aws_sdk_secretsmanager::Client::new(aws), settings.keys_secret.clone(), Self::KEYS);
         Self::new(options, lane, keys)

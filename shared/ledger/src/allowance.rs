@@ -39,7 +39,7 @@ impl ScheduleStore for Ledger {
         };
         match put.send().await {
             Ok(_) => Ok(Written::Done(new)),
-            Err(error) => outdated(LedgerError::stood_in_the_way(error)?),
+            Err(error) => outdated(LedgerError::unmet_condition(error)?),
         }
     }
 
@@ -87,7 +87,7 @@ impl ScheduleStore for Ledger {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match update.send().await {
             Ok(done) => Ok(Written::Done(kept(&done.attributes.unwrap_or_default())?)),
-            Err(error) => outdated(LedgerError::stood_in_the_way(error)?),
+            Err(error) => outdated(LedgerError::unmet_condition(error)?),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use throttle::{Decision, Limit, ThrottleKey};
+use throttle::{AttemptLimit, Decision, ThrottleKey};
 use time::OffsetDateTime;
 
 use crate::item::{EXPIRES_AT, Item, Reader, milliseconds, number, seconds};
@@ -31,7 +31,7 @@ impl Ledger {
         &self,
         key: &ThrottleKey,
         owner: Option<&Owner>,
-        limit: Limit,
+        limit: AttemptLimit,
         now: OffsetDateTime,
     ) -> Result<Decision, LedgerError> {
         if limit.count == 0 {
@@ -126,7 +126,7 @@ impl Ledger {
 struct Attempts<'a> {
     pk: String,
     owner: Option<&'a Owner>,
-    limit: Limit,
+    limit: AttemptLimit,
     now: OffsetDateTime,
 }
 

@@ -1,5 +1,6 @@
 //! Budgets of a UTC day: text messages of the account, and requests of one network.
 
+use throttle::Network;
 use time::{Duration, OffsetDateTime};
 
 use crate::item::{EXPIRES_AT, hashed, number, seconds};
@@ -32,12 +33,19 @@ impl Ledger {
         self.carry_out(update).await.map(drop)
     }
 
-    /// Takes one of the requests of a network that may call LeadSquared in a day. False if there is none left.
+    /// Takes one of the day's requests of a network that may call LeadSquared. All networks of one subscriber count
+    /// together, because a day is long enough to use many of them. Requests without a network count together too. False
+    /// if there is none left.
     ///
     /// # Errors
     /// When DynamoDB refuses the request or its result is unknown. It may be taken then.
-    pub async fn take_request(&self, network: &[u8], most: u32, now: OffsetDateTime) -> Result<bool, LedgerError> {
-        let day = day(now).to_string();
+    pub async fn take_request(
+        &self,
+        network: Option<&Network>,
+        most: u32,
+        now: OffsetDateTime,
+    ) -> Result<bool, LedgerError> {
+        let (day, network) = (day(now).to_string(), network.map_or(&[][..], Network::largest));
         let pk = ItemType::Requests.key(&hashed([day.as_bytes(), network].concat()));
         self.take_of_day(pk, most, now).await
     }

@@ -17,9 +17,9 @@ const SEALED: &str = "sealed";
 /// The attribute with what follows once LeadSquared has accepted the texted code.
 const ACCEPTED: &str = "accepted";
 
-/// What waits under a challenge, as it was sealed.
+/// The sealed content of a challenge.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Waiting {
+pub enum ChallengeContent {
     /// A texted code.
     Texted(Vec<u8>),
     /// What follows once LeadSquared has accepted the texted code.
@@ -95,7 +95,7 @@ impl Ledger {
         challenge: &str,
         tries: u32,
         now: OffsetDateTime,
-    ) -> Result<Option<Waiting>, LedgerError> {
+    ) -> Result<Option<ChallengeContent>, LedgerError> {
         let update = self
             .update(pk(challenge))
             .update_expression("SET #tries = #tries + :one")
@@ -108,7 +108,7 @@ impl Ledger {
             .return_values(ReturnValue::AllNew);
         let Ok(item) = self.carry_out_and_return(update).await? else { return Ok(None) };
         let bytes = |name| item.get(name).and_then(|value| value.as_b().ok()).map(|blob| blob.clone().into_inner());
-        Ok(bytes(ACCEPTED).map(Waiting::Accepted).or_else(|| bytes(SEALED).map(Waiting::Texted)))
+        Ok(bytes(ACCEPTED).map(ChallengeContent::Accepted).or_else(|| bytes(SEALED).map(ChallengeContent::Texted)))
     }
 
     /// Gives back a try that LeadSquared said nothing about.

@@ -3,13 +3,13 @@
 //! An item whose `expires_at` has passed is gone for every read and every write here, whether or not DynamoDB has
 //! deleted it. An application that expires without a decision counts as discarded.
 
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, TransactWriteItem};
 use onboarding::InvitationId;
 use time::{Duration, OffsetDateTime};
 
 use crate::item::{EXPIRES_AT, Item, Reader, count_key, counts_expire, held_key, number, seconds, text};
 use crate::scan::Page;
-use crate::{FAILED, HELD_FOR, ItemType, Ledger, LedgerError, day};
+use crate::{FAILED, HELD_FOR, ItemType, Ledger, LedgerError, day, update_write};
 
 /// How long an accepted application is kept from the moment it was accepted: long enough to accept it again after a
 /// crash.
@@ -238,9 +238,8 @@ impl Ledger {
     }
 
     fn decide_one(&self, id: InvitationId, decision: HeldDecision, now: OffsetDateTime) -> TransactWriteItem {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", text(&held_key(id)))
+        let update = self
+            .transact_update(held_key(id))
             .condition_expression("attribute_not_exists(#decision) AND #expires_at > :now")
             .expression_attribute_names("#decision", "decision")
             .expression_attribute_names("#decided_at", "decided_at")
@@ -255,7 +254,7 @@ impl Ledger {
                 .update_expression("SET #decision = :decision, #decided_at = :now REMOVE #message")
                 .expression_attribute_names("#message", "message"),
         };
-        TransactWriteItem::builder().update(update.build().expect("a table, a key and an expression are set")).build()
+        update_write(update)
     }
 
     /// One page of the held applications that wait: their keys, `expires_at`, `decision` and these attributes.

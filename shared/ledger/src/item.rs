@@ -68,7 +68,7 @@ impl Condition {
         }
     }
 
-    pub(crate) fn held_by_nobody() -> Self {
+    pub(crate) fn unclaimed() -> Self {
         Self { expression: "attribute_not_exists(#holder)", names: &["holder"], values: Item::new() }
     }
 }
@@ -223,9 +223,9 @@ pub(crate) fn milliseconds(time: OffsetDateTime) -> i64 {
     time.unix_timestamp() * 1000 + i64::from(time.millisecond())
 }
 
-/// What the table knows a secret by.
+/// The hash of a secret, under which the table keeps what belongs to it.
 pub(crate) fn hashed(secret: impl AsRef<[u8]>) -> String {
-    Sha256::digest(secret).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(secret))
 }
 
 /// Placeholders for attribute names in expressions, such as `#count` for `count`: many names are reserved words of

@@ -58,7 +58,7 @@ item_types! {
     Allowance: "allowance", Account;
     /// Attempts at signing in and the like.
     Attempts: "throttle", PersonOnceKnown { kept: Duration::days(1) };
-    /// Where a scan of the table goes on.
+    /// Where an interrupted scan of the table continues.
     Bookmark: "bookmark", Account;
     /// What waits for a code.
     Challenge: "code", PersonOnceKnown { kept: Duration::minutes(15) };

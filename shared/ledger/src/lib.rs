@@ -4,9 +4,9 @@ mod allowance;
 mod attempts;
 mod budgets;
 mod challenges;
-mod course;
 mod held;
 mod hold;
+mod invitation_status;
 mod item;
 mod item_type;
 mod links;
@@ -14,8 +14,8 @@ mod owner;
 mod places;
 mod restore;
 mod scan;
+mod sign_in_record;
 mod sign_ins;
-mod standing;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -26,6 +26,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_dynamodb::types::{
     CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -41,16 +42,16 @@ use crate::item::{
 };
 use crate::owner::OWNER;
 
-pub use challenges::Waiting;
-pub use course::Course;
+pub use challenges::ChallengeContent;
 pub use held::{Held, HeldDecision, HeldMessage, HeldWaiting};
-pub use hold::{HELD_FOR, Hold, Holding};
+pub use hold::{HELD_FOR, Hold, HoldOutcome};
+pub use invitation_status::InvitationStatus;
 pub use item_type::{BelongsTo, ItemType};
-pub use links::Link;
+pub use links::StoredLink;
 pub use owner::{MalformedOwner, OwnedItem, Owner};
-pub use places::{Bound, Counted, Mark, Places, Sender, Taken};
+pub use places::{CounterLimit, CounterResult, KeyedLimit, Mark, PlacesResult, SenderCounter};
 pub use restore::Restored;
-pub use standing::{Registered, Standing};
+pub use sign_in_record::{Registered, SignInRecord};
 
 /// The number of tries of a transaction that collides with another one on the same items. The others are those of other
 /// workers on a day's counts; each takes a few milliseconds.
@@ -97,7 +98,7 @@ impl LedgerError {
 
     /// The item for which the condition of a write did not hold, if the write requested it. Any other failure is
     /// returned as the error.
-    pub(crate) fn stood_in_the_way<E: Conditional + ProvideErrorMetadata, R>(
+    pub(crate) fn unmet_condition<E: Conditional + ProvideErrorMetadata, R>(
         error: SdkError<E, R>,
     ) -> Result<Option<Item>, Self> {
         match error.as_service_error().and_then(E::unmet) {
@@ -173,9 +174,9 @@ impl Ledger {
         Self { client, table }
     }
 
-    /// Writes an item if the condition holds; the item that stood in its way if it does not.
+    /// Writes an item if the condition holds. Otherwise returns the existing item.
     ///
-    /// The item itself does not stand in its way: the SDK repeats a write whose answer was late.
+    /// An equal item counts as written: the SDK repeats a write whose answer was late.
     async fn put(&self, item: Item, condition: &Condition) -> Result<Result<(), Item>, LedgerError> {
         let put = self
             .client
@@ -188,13 +189,18 @@ impl Ledger {
             .set_expression_attribute_values(Some(condition.values.clone()).filter(|values| !values.is_empty()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = put.send().await else { return Ok(Ok(())) };
-        let old = LedgerError::stood_in_the_way(error)?.unwrap_or_default();
+        let old = LedgerError::unmet_condition(error)?.unwrap_or_default();
         Ok(if old == item { Ok(()) } else { Err(old) })
     }
 
     /// An update of one item.
     fn update(&self, pk: String) -> UpdateItemFluentBuilder {
         self.client.update_item().table_name(&self.table).key("pk", text(&pk))
+    }
+
+    /// An update of one item within a transaction; [`update_write`] completes it.
+    fn transact_update(&self, pk: String) -> UpdateBuilder {
+        Update::builder().table_name(&self.table).key("pk", text(&pk))
     }
 
     /// Carries an update out; the item that did not fulfil its condition, as far as the update asks for it.
@@ -206,7 +212,7 @@ impl Ledger {
     async fn carry_out_and_return(&self, update: UpdateItemFluentBuilder) -> Result<Result<Item, Item>, LedgerError> {
         match update.send().await {
             Ok(done) => Ok(Ok(done.attributes.unwrap_or_default())),
-            Err(error) => Ok(Err(LedgerError::stood_in_the_way(error)?.unwrap_or_default())),
+            Err(error) => Ok(Err(LedgerError::unmet_condition(error)?.unwrap_or_default())),
         }
     }
 
@@ -251,9 +257,8 @@ impl Ledger {
 
     /// Adds to the `count` of an item, which need not be there.
     fn add(&self, pk: String, by: i64, expire: OffsetDateTime, below: Option<u32>) -> TransactWriteItem {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", text(&pk))
+        let update = self
+            .transact_update(pk)
             .update_expression("ADD #count :by SET #expires_at = :expires_at")
             .expression_attribute_names("#count", "count")
             .expression_attribute_names("#expires_at", EXPIRES_AT)
@@ -265,7 +270,7 @@ impl Ledger {
                 .condition_expression("attribute_not_exists(#count) OR #count < :below")
                 .expression_attribute_values(":below", number(below)),
         };
-        TransactWriteItem::builder().update(update.build().expect("a table, a key and an expression are set")).build()
+        update_write(update)
     }
 
     fn count(&self, invitation: &Invitation, name: &str, by: i64) -> TransactWriteItem {
@@ -278,9 +283,8 @@ impl Ledger {
     fn registration(&self, record: &Record, at: OffsetDateTime) -> Option<TransactWriteItem> {
         let lead = record.lead.filter(|_| record.registered)?;
         let owner = record.person.clone().map_or(Owner::Lead(lead), Owner::Person);
-        let update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", text(&lead_key(&lead)))
+        let update = self
+            .transact_update(lead_key(&lead))
             .expression_attribute_names("#registered_at", "registered_at")
             .expression_attribute_names("#expires_at", EXPIRES_AT)
             .expression_attribute_names("#owner", OWNER)
@@ -301,16 +305,14 @@ impl Ledger {
                 .expression_attribute_names("#mark", "mark")
                 .expression_attribute_values(":mark", text(mark)),
         };
-        let update = update.build().expect("a table, a key and an expression are set");
-        Some(TransactWriteItem::builder().update(update).build())
+        Some(update_write(update))
     }
 
     /// Remembers when the person was mailed.
     fn mailed(&self, invitation: &Invitation, record: &Record, at: OffsetDateTime) -> TransactWriteItem {
         let person = record.person.clone().unwrap_or_else(|| invitation.person());
-        let update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", text(&person_key(&person)))
+        let update = self
+            .transact_update(person_key(&person))
             .update_expression("SET #mailed_at = :mailed_at, #owner = :owner, #expires_at = :expires_at")
             .expression_attribute_names("#mailed_at", "mailed_at")
             .expression_attribute_names("#owner", OWNER)
@@ -318,7 +320,7 @@ impl Ledger {
             .expression_attribute_values(":mailed_at", seconds(at))
             .expression_attribute_values(":owner", Owner::of_record(invitation, record).value())
             .expression_attribute_values(":expires_at", seconds(at + MAILS_KEPT));
-        TransactWriteItem::builder().update(update.build().expect("a table, a key and an expression are set")).build()
+        update_write(update)
     }
 
     async fn read(&self, pk: &str) -> Result<Option<Item>, LedgerError> {
@@ -371,7 +373,7 @@ impl onboarding::Ledger for Ledger {
             return Ok(Claim::Done);
         }
         let condition = match old.optional_text("holder") {
-            None => Condition::held_by_nobody(),
+            None => Condition::unclaimed(),
             Some(_) if old.time("lease_until")? > now => return Ok(Claim::Held),
             Some(holder) => {
                 // The attempt crashed: how far it came is unknown.
@@ -420,9 +422,8 @@ impl onboarding::Ledger for Ledger {
         booking: &Booking,
         pointer: Option<&Pointer>,
     ) -> Result<bool, LedgerError> {
-        let book = Update::builder()
-            .table_name(&self.table)
-            .key("pk", text(&person_key(&booking.person)))
+        let book = self
+            .transact_update(person_key(&booking.person))
             .update_expression("SET #version = :next, #begun = :begun, #owner = :owner, #expires_at = :expires_at")
             .condition_expression(match booking.version {
                 0 => "attribute_not_exists(#version)",
@@ -441,12 +442,8 @@ impl onboarding::Ledger for Ledger {
             0 => book,
             seen => book.expression_attribute_values(":version", number(seen)),
         };
-        let book = book.build().expect("a table, a key and an expression are set");
         let intent = invitation_item(invitation, lease, State::AtWork, record);
-        let mut writes = vec![
-            self.put_if(intent, Condition::held_by(&lease.holder.to_string())),
-            TransactWriteItem::builder().update(book).build(),
-        ];
+        let mut writes = vec![self.put_if(intent, Condition::held_by(&lease.holder.to_string())), update_write(book)];
         writes.extend(self.registration(record, booking.at));
         if let Some(pointer) = pointer {
             let put = Put::builder().table_name(&self.table).set_item(Some(pointer_item(pointer)));
@@ -507,6 +504,12 @@ impl onboarding::Ledger for Ledger {
         }
         self.transact(writes).await?.map_err(|_| LedgerError::ClaimLost)
     }
+}
+
+/// An update as a write of a transaction.
+fn update_write(update: UpdateBuilder) -> TransactWriteItem {
+    let update = update.build().expect("a table, a key and an expression are set");
+    TransactWriteItem::builder().update(update).build()
 }
 
 fn day(time: OffsetDateTime) -> Date {

@@ -16,7 +16,7 @@ const PRESSED_AGAIN: Duration = Duration::seconds(30);
 
 /// A login link as the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
+pub struct StoredLink {
     /// What it points at.
     pub pointer: Pointer,
     /// Whether it was used.
@@ -28,7 +28,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the table cannot be read, or not understood.
-    pub async fn link(&self, link: &LinkHash, now: OffsetDateTime) -> Result<Option<Link>, LedgerError> {
+    pub async fn link(&self, link: &LinkHash, now: OffsetDateTime) -> Result<Option<StoredLink>, LedgerError> {
         let pk = link_key(link);
         let Some(item) = self.read(&pk).await? else { return Ok(None) };
         let item = Reader { pk, item: &item };
@@ -43,7 +43,7 @@ impl Ledger {
             made_at: item.time("made_at")?,
             valid_until: item.time("valid_until")?,
         };
-        Ok(Some(Link { pointer, used: item.optional_time("used_at")?.is_some() }))
+        Ok(Some(StoredLink { pointer, used: item.optional_time("used_at")?.is_some() }))
     }
 
     /// Uses a link up, unless that was done before or its time is over: of any number of holders who ask, one gets it.

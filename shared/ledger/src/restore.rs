@@ -3,7 +3,6 @@
 //! A backup knows nothing of what happened after it was made. So an item is restored only where the ledger has none,
 //! and never with a right that may have been used since: see [`Ledger::restore_from`].
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use time::OffsetDateTime;
 
@@ -31,7 +30,7 @@ pub struct Restored {
 
 /// How an item of a backup is restored.
 #[derive(Debug, PartialEq)]
-enum Revival {
+enum RestoredAs {
     /// As it was.
     Same(Item),
     /// A login link: used.
@@ -58,15 +57,15 @@ impl Ledger {
         let scan = self.client.scan().table_name(backup).consistent_read(true);
         let mut items = scan.into_paginator().items().send();
         while let Some(item) = items.next().await {
-            let item = item.map_err(|error| LedgerError::Unavailable { cause: aws::cause(&error) })?;
-            let (item, counts) = match Revival::of(item, now) {
-                Revival::LeftOut => {
+            let item = item.map_err(|error| LedgerError::unavailable(&error))?;
+            let (item, counts) = match RestoredAs::of(item, now) {
+                RestoredAs::LeftOut => {
                     restored.left_out += 1;
                     continue;
                 }
-                Revival::Same(item) => (item, None),
-                Revival::UsedLink(item) => (item, Some(&mut restored.links)),
-                Revival::DoubtfulInvitation(item) => (item, Some(&mut restored.invitations)),
+                RestoredAs::Same(item) => (item, None),
+                RestoredAs::UsedLink(item) => (item, Some(&mut restored.links)),
+                RestoredAs::DoubtfulInvitation(item) => (item, Some(&mut restored.invitations)),
             };
             if self.put_new(item).await? {
                 restored.copied += 1;
@@ -83,15 +82,12 @@ impl Ledger {
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-                Ok(false)
-            }
-            Err(error) => Err(LedgerError::Unavailable { cause: aws::cause(&error) }),
+            Err(error) => LedgerError::unmet_condition(error).map(|_| false),
         }
     }
 }
 
-impl Revival {
+impl RestoredAs {
     fn of(mut item: Item, now: OffsetDateTime) -> Self {
         let number = |item: &Item, name: &str| item.get(name)?.as_n().ok()?.parse::<i64>().ok();
         if number(&item, "expires_at").is_some_and(|expires_at| expires_at <= now.unix_timestamp()) {
@@ -154,39 +150,42 @@ mod tests {
     }
 
     #[test]
-    fn an_unused_link_comes_back_as_used_and_a_used_one_as_it_was() {
+    fn an_unused_link_is_restored_as_used_and_a_used_one_as_it_was() {
         let unused = item("link#1", &[("made_at", seconds(NOW))]);
         let used = item("link#1", &[("made_at", seconds(NOW)), ("used_at", seconds(NOW))]);
-        assert_eq!(Revival::of(unused, NOW), Revival::UsedLink(used.clone()));
-        assert_eq!(Revival::of(used.clone(), NOW + time::Duration::HOUR), Revival::UsedLink(used));
+        assert_eq!(RestoredAs::of(unused, NOW), RestoredAs::UsedLink(used.clone()));
+        assert_eq!(RestoredAs::of(used.clone(), NOW + time::Duration::HOUR), RestoredAs::UsedLink(used));
     }
 
     #[test]
-    fn an_invitation_that_may_have_ended_comes_back_in_doubt_and_an_ended_one_as_it_was() {
+    fn an_invitation_that_may_have_ended_is_restored_in_doubt_and_an_ended_one_as_it_was() {
         let number = |value: u32| AttributeValue::N(value.to_string());
         for (lead, doubt) in [(None, true), (Some(("lead_id", text("11111111-1111-4111-8111-111111111111"))), false)] {
             let attributes = |mails: u32, in_doubt: bool| {
                 let both = [("unresolved_mails", number(mails)), ("in_doubt", AttributeValue::Bool(in_doubt))];
                 item("invitation#1", &both.into_iter().chain(lead.clone()).collect::<Vec<_>>())
             };
-            assert_eq!(Revival::of(attributes(0, false), NOW), Revival::DoubtfulInvitation(attributes(2, doubt)));
-            assert_eq!(Revival::of(attributes(3, false), NOW), Revival::DoubtfulInvitation(attributes(3, doubt)));
+            assert_eq!(RestoredAs::of(attributes(0, false), NOW), RestoredAs::DoubtfulInvitation(attributes(2, doubt)));
+            assert_eq!(RestoredAs::of(attributes(3, false), NOW), RestoredAs::DoubtfulInvitation(attributes(3, doubt)));
         }
         let ended = item("invitation#1", &[("outcome", text("invited")), ("unresolved_mails", number(0))]);
-        assert_eq!(Revival::of(ended.clone(), NOW), Revival::Same(ended));
+        assert_eq!(RestoredAs::of(ended.clone(), NOW), RestoredAs::Same(ended));
     }
 
     #[test]
-    fn the_links_of_a_lead_that_comes_back_are_superseded() {
+    fn the_links_of_a_restored_lead_are_superseded() {
         let before = item("lead#1", &[("newest_link_used", seconds(NOW - time::Duration::DAY))]);
-        assert_eq!(Revival::of(before, NOW), Revival::Same(item("lead#1", &[("newest_link_used", seconds(NOW))])));
+        assert_eq!(
+            RestoredAs::of(before, NOW),
+            RestoredAs::Same(item("lead#1", &[("newest_link_used", seconds(NOW))]))
+        );
     }
 
     #[test]
-    fn what_has_expired_and_one_time_codes_do_not_come_back() {
-        assert_eq!(Revival::of(item("code#1", &[]), NOW), Revival::LeftOut);
-        assert_eq!(Revival::of(item("person#1", &[]), NOW + time::Duration::DAY), Revival::LeftOut);
+    fn expired_items_and_one_time_codes_are_not_restored() {
+        assert_eq!(RestoredAs::of(item("code#1", &[]), NOW), RestoredAs::LeftOut);
+        assert_eq!(RestoredAs::of(item("person#1", &[]), NOW + time::Duration::DAY), RestoredAs::LeftOut);
         let endless = Item::from([("pk".to_owned(), text("allowance#line"))]);
-        assert_eq!(Revival::of(endless.clone(), NOW), Revival::Same(endless));
+        assert_eq!(RestoredAs::of(endless.clone(), NOW), RestoredAs::Same(endless));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Page {
     pub(crate) next: Option<Item>,
 }
 
-/// A scan that several invocations share, when one has not enough time: each goes on where the last one stopped.
+/// A scan that several invocations share, when one has not enough time: each continues where the last one stopped.
 pub(crate) struct SharedScan {
     name: &'static str,
     /// What was found so far, as the attributes of the bookmark.
@@ -61,7 +61,7 @@ impl Ledger {
         Ok(Page { items: answer.items.unwrap_or_default(), next })
     }
 
-    /// Begins a scan, or goes on with one that was interrupted.
+    /// Begins a scan, or continues one that was interrupted.
     pub(crate) async fn shared_scan(&self, name: &'static str, now: OffsetDateTime) -> Result<SharedScan, LedgerError> {
         let pk = ItemType::Bookmark.key(name);
         let mut found = self.read(&pk).await?.unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Sends the mail with the login link through LeadSquared.
 
 use leadsquared::crm::{Content, EmailToLead, Recipient, Sender};
-use leadsquared::{Client, EmailAddress, Error};
+use leadsquared::{Client, Error};
 use onboarding::{Letter, Mail, MailError};
 
 use crate::Wording;
@@ -10,8 +10,8 @@ use crate::Wording;
 pub struct LeadSquaredChannel<'a> {
     /// The client that calls LeadSquared.
     pub client: &'a Client,
-    /// The LeadSquared user that the mail is from. Default: the user who owns the keys.
-    pub sender: Option<&'a EmailAddress>,
+    /// The LeadSquared user that the mail is from.
+    pub sender: &'a Sender,
     /// The words that the operator chose.
     pub wording: &'a Wording,
 }
@@ -21,9 +21,7 @@ impl Mail for LeadSquaredChannel<'_> {
         let mail = self.wording.write(letter.link, letter.valid_for);
         let content = Content::Html { html: mail.html, text: mail.text };
         let mut email = EmailToLead::new(Recipient::LeadEmail(letter.to.clone()), mail.subject, content);
-        if let Some(sender) = self.sender {
-            email.sender = Sender::UserEmail(sender.clone());
-        }
+        email.sender = self.sender.clone();
         let sent = self.client.send_email_to_lead(&email).await.map_err(failure)?;
         match sent.total_recipient {
             // The lead unsubscribed or is marked "Do Not Email": LeadSquared counts no recipient

@@ -11,8 +11,8 @@ use leadsquared::{Client, EmailAddress, Error};
 pub struct PasswordNotice<'a> {
     /// The company's name, as applicants know it.
     pub organisation: &'a str,
-    /// The LeadSquared user that the mail is from. Default: the user who owns the keys.
-    pub sender: Option<&'a EmailAddress>,
+    /// The LeadSquared user that the mail is from.
+    pub sender: &'a Sender,
 }
 
 #[derive(Template)]
@@ -35,9 +35,7 @@ impl PasswordNotice<'_> {
     pub async fn send(&self, client: &Client, to: &EmailAddress) -> Result<(), Error> {
         let (subject, content) = self.write();
         let mut email = EmailToLead::new(Recipient::LeadEmail(to.clone()), subject, content);
-        if let Some(sender) = self.sender {
-            email.sender = Sender::UserEmail(sender.clone());
-        }
+        email.sender = self.sender.clone();
         client.send_email_to_lead(&email).await.map(drop)
     }
 
@@ -56,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_notice_names_the_company_and_has_no_link() {
-        let (subject, content) = PasswordNotice { organisation: "Rao & Sons", sender: None }.write();
+        let (subject, content) = PasswordNotice { organisation: "Rao & Sons", sender: &Sender::ApiCaller }.write();
         let Content::Html { html, text } = content else { panic!("it is written here") };
         assert_eq!(subject, "Your Rao & Sons password was changed");
         assert!(html.contains("Rao &#38; Sons") && text.contains("Rao & Sons"));

@@ -12,8 +12,8 @@ use leadsquared::{Client, EmailAddress, Error, OneTimeCode};
 pub struct SignInCode<'a> {
     /// The company's name, as applicants know it.
     pub organisation: &'a str,
-    /// The LeadSquared user that the mail is from. Default: the user who owns the keys.
-    pub sender: Option<&'a EmailAddress>,
+    /// The LeadSquared user that the mail is from.
+    pub sender: &'a Sender,
     /// How long the code is valid, in whole minutes.
     pub valid_for: Duration,
 }
@@ -43,9 +43,7 @@ impl SignInCode<'_> {
     pub async fn send(&self, client: &Client, to: &EmailAddress, code: &OneTimeCode) -> Result<(), Error> {
         let (subject, content) = self.write(code);
         let mut email = EmailToLead::new(Recipient::LeadEmail(to.clone()), subject, content);
-        if let Some(sender) = self.sender {
-            email.sender = Sender::UserEmail(sender.clone());
-        }
+        email.sender = self.sender.clone();
         match client.send_email_to_lead(&email).await?.total_recipient {
             Some(0) => Err(Error::NoSuchLead),
             _ => Ok(()),
@@ -68,7 +66,8 @@ mod tests {
 
     #[test]
     fn the_code_is_only_in_the_body_and_there_is_no_link() {
-        let mail = SignInCode { organisation: "Rao & Sons", sender: None, valid_for: Duration::from_secs(900) };
+        let mail =
+            SignInCode { organisation: "Rao & Sons", sender: &Sender::ApiCaller, valid_for: Duration::from_secs(900) };
         let (subject, content) = mail.write(&OneTimeCode::from("K7QXM-2RWZT"));
         let Content::Html { html, text } = content else { panic!("it is written here") };
         assert_eq!(subject, "Your Rao & Sons sign-in code");

@@ -9,19 +9,19 @@ use leadsquared::{EmailAddress, LeadId};
 use onboarding::InvitationId;
 use time::OffsetDateTime;
 
-use crate::{Clock, OperatorError, Place, dead_letters, explain, forget, held, restore};
+use crate::{Clock, OperatorError, StackLocation, dead_letters, explain, forget, held, restore};
 
 /// How a command ended. Its number is the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExitStatus {
     /// The whole task is done.
     Done = 0,
     /// Part of the task is left. The operator has to confirm it, or to run the command again. The output says which.
     Unfinished = 3,
 }
 
-impl From<Ending> for ExitCode {
-    fn from(ending: Ending) -> Self {
+impl From<ExitStatus> for ExitCode {
+    fn from(ending: ExitStatus) -> Self {
         Self::from(ending as u8)
     }
 }
@@ -209,8 +209,8 @@ pub async fn run(
     local_endpoint: &str,
     clock: &impl Clock,
     out: &mut impl Write,
-) -> Result<Ending, OperatorError> {
-    let stack_of = async |stack: StackArgs| stack.place(local_endpoint).stack().await;
+) -> Result<ExitStatus, OperatorError> {
+    let stack_of = async |stack: StackArgs| stack.location(local_endpoint).stack().await;
     match command {
         Command::DeadLetters { task } => {
             let (task, stack) = task.split();
@@ -230,46 +230,50 @@ pub async fn run(
 }
 
 impl StackArgs {
-    fn place(self, local_endpoint: &str) -> Place {
+    fn location(self, local_endpoint: &str) -> StackLocation {
         match self.stack_name {
-            Some(name) => Place::Aws(name),
-            None => Place::Local(self.aws_endpoint.unwrap_or_else(|| local_endpoint.to_owned())),
+            Some(name) => StackLocation::Aws(name),
+            None => StackLocation::Local(self.aws_endpoint.unwrap_or_else(|| local_endpoint.to_owned())),
         }
     }
 }
 
 impl DeadLettersCommand {
-    fn split(self) -> (dead_letters::Task, StackArgs) {
+    fn split(self) -> (dead_letters::DeadLettersTask, StackArgs) {
         match self {
-            Self::List { stack } => (dead_letters::Task::List, stack),
-            Self::PutBack { chosen, stack } => (dead_letters::Task::PutBack(chosen.into()), stack),
-            Self::Discard { chosen, yes, stack } => (dead_letters::Task::Discard(chosen.into(), yes), stack),
+            Self::List { stack } => (dead_letters::DeadLettersTask::List, stack),
+            Self::PutBack { chosen, stack } => (dead_letters::DeadLettersTask::PutBack(chosen.into()), stack),
+            Self::Discard { chosen, yes, stack } => {
+                (dead_letters::DeadLettersTask::Discard { filter: chosen.into(), confirmed: yes }, stack)
+            }
         }
     }
 }
 
 impl HeldCommand {
-    fn split(self, now: OffsetDateTime) -> (held::Task, StackArgs) {
+    fn split(self, now: OffsetDateTime) -> (held::HeldTask, StackArgs) {
         match self {
-            Self::List { stack } => (held::Task::List, stack),
-            Self::Accept { chosen, stack } => (held::Task::Accept(chosen.at(now)), stack),
-            Self::Discard { chosen, yes, stack } => (held::Task::Discard(chosen.at(now), yes), stack),
+            Self::List { stack } => (held::HeldTask::List, stack),
+            Self::Accept { chosen, stack } => (held::HeldTask::Accept(chosen.at(now)), stack),
+            Self::Discard { chosen, yes, stack } => {
+                (held::HeldTask::Discard { filter: chosen.at(now), confirmed: yes }, stack)
+            }
         }
     }
 }
 
-impl From<ChosenLetters> for dead_letters::Choice {
+impl From<ChosenLetters> for dead_letters::DeadLetterFilter {
     fn from(ChosenLetters { class, cause, receipt, all: _ }: ChosenLetters) -> Self {
         Self { class, cause, receipt }
     }
 }
 
 impl ChosenHeld {
-    fn at(self, now: OffsetDateTime) -> held::Choice {
+    fn at(self, now: OffsetDateTime) -> held::HeldFilter {
         let HeldBy { cause, receipt, network, older_than, all: _ } = self.by;
         let held_before = older_than.map(|time| now - time);
         let limit = self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        held::Choice { cause, receipt, network, held_before, limit }
+        held::HeldFilter { cause, receipt, network, held_before, limit }
     }
 }
 
@@ -342,13 +346,16 @@ mod tests {
 
     #[test]
     fn a_stack_is_local_unless_it_is_named() {
-        let place = |line: &str| match typed(line) {
-            Some(Command::Restore { stack, .. }) => stack.place("http://127.0.0.1:4303"),
+        let location = |line: &str| match typed(line) {
+            Some(Command::Restore { stack, .. }) => stack.location("http://127.0.0.1:4303"),
             other => panic!("{other:?}"),
         };
-        assert_eq!(place("restore t"), Place::Local("http://127.0.0.1:4303".to_owned()));
-        assert_eq!(place("restore t --aws-endpoint http://127.0.0.1:1"), Place::Local("http://127.0.0.1:1".to_owned()));
-        assert_eq!(place("restore t --stack-name applicants"), Place::Aws("applicants".to_owned()));
+        assert_eq!(location("restore t"), StackLocation::Local("http://127.0.0.1:4303".to_owned()));
+        assert_eq!(
+            location("restore t --aws-endpoint http://127.0.0.1:1"),
+            StackLocation::Local("http://127.0.0.1:1".to_owned())
+        );
+        assert_eq!(location("restore t --stack-name applicants"), StackLocation::Aws("applicants".to_owned()));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::received::{Queue, ReceivedMessage, with_messages};
 use crate::signed::{Operation, SignedClient};
-use crate::{Clock, Ending, OperatorError, Stack};
+use crate::{Clock, ExitStatus, OperatorError, Stack};
 
 pub use letter::DeadLetter;
 pub(crate) use letter::parsed;
@@ -50,7 +50,7 @@ pub struct Found {
 
 /// Which dead letters to choose: those that match every given condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
+pub struct DeadLetterFilter {
     /// Only dead letters of this class.
     pub class: Option<String>,
     /// Only dead letters with this text in the cause. The comparison ignores case.
@@ -59,7 +59,7 @@ pub struct Choice {
     pub receipt: Option<InvitationId>,
 }
 
-impl Choice {
+impl DeadLetterFilter {
     fn matches(&self, letter: &DeadLetter) -> bool {
         let in_cause = |text: &String| letter.cause.to_lowercase().contains(&text.to_lowercase());
         self.class.as_ref().is_none_or(|class| *class == letter.class)
@@ -70,13 +70,18 @@ impl Choice {
 
 /// The task of a `dead-letters` command.
 #[derive(Clone, Debug)]
-pub enum Task {
+pub enum DeadLettersTask {
     /// Show all dead letters.
     List,
     /// Put the chosen dead letters back.
-    PutBack(Choice),
-    /// Delete the chosen dead letters for good, if the operator confirmed it.
-    Discard(Choice, bool),
+    PutBack(DeadLetterFilter),
+    /// Delete the chosen dead letters for good.
+    Discard {
+        /// The chosen ones.
+        filter: DeadLetterFilter,
+        /// Whether the operator confirmed it. Otherwise they are only shown.
+        confirmed: bool,
+    },
 }
 
 /// Does the task and reports it.
@@ -85,32 +90,36 @@ pub enum Task {
 /// When AWS does not answer. The dead letters that were not put back or deleted by then stay where they are.
 pub async fn run(
     stack: &Stack,
-    task: &Task,
+    task: &DeadLettersTask,
     clock: &impl Clock,
     out: &mut impl Write,
-) -> Result<Ending, OperatorError> {
+) -> Result<ExitStatus, OperatorError> {
     match task {
-        Task::List => {
+        DeadLettersTask::List => {
             out.write_all(table(&list(stack).await?, clock.now()).as_bytes())?;
-            Ok(Ending::Done)
+            Ok(ExitStatus::Done)
         }
-        Task::PutBack(choice) => {
-            let found = put_back(stack, choice, clock.now()).await?;
+        DeadLettersTask::PutBack(filter) => {
+            let found = put_back(stack, filter, clock.now()).await?;
             out.write_all(put_back_report(&found).as_bytes())?;
-            Ok(if found.refused.is_empty() && found.out_of_sight == 0 { Ending::Done } else { Ending::Unfinished })
+            Ok(if found.refused.is_empty() && found.out_of_sight == 0 {
+                ExitStatus::Done
+            } else {
+                ExitStatus::Unfinished
+            })
         }
-        Task::Discard(choice, confirmed) => {
-            let found = discard(stack, choice, *confirmed).await?;
+        DeadLettersTask::Discard { filter, confirmed } => {
+            let found = discard(stack, filter, *confirmed).await?;
             out.write_all(table(&found, clock.now()).as_bytes())?;
             if found.letters.is_empty() {
-                return Ok(Ending::Done);
+                return Ok(ExitStatus::Done);
             }
             if !confirmed {
                 writeln!(out, "Nothing was deleted. Run the same command with --yes to delete them for good.")?;
-                return Ok(Ending::Unfinished);
+                return Ok(ExitStatus::Unfinished);
             }
             writeln!(out, "{} deleted, {} dead letters remain.", found.letters.len(), found.kept)?;
-            Ok(Ending::Done)
+            Ok(ExitStatus::Done)
         }
     }
 }
@@ -132,7 +141,7 @@ pub async fn list(stack: &Stack) -> Result<Found, OperatorError> {
 ///
 /// # Errors
 /// When AWS does not answer. Some may have been put back by then; the rest stay where they are.
-pub async fn put_back(stack: &Stack, choice: &Choice, now: OffsetDateTime) -> Result<Found, OperatorError> {
+pub async fn put_back(stack: &Stack, choice: &DeadLetterFilter, now: OffsetDateTime) -> Result<Found, OperatorError> {
     with_messages(stack, &QUEUES, async |received| {
         let mut found = Found::default();
         // All were received before the first is put back. So a letter that is dead-lettered again is not handled twice.
@@ -175,7 +184,7 @@ pub async fn put_back(stack: &Stack, choice: &Choice, now: OffsetDateTime) -> Re
 ///
 /// # Errors
 /// When AWS does not answer. Some may have been deleted by then; the rest stay where they are.
-pub async fn discard(stack: &Stack, choice: &Choice, confirmed: bool) -> Result<Found, OperatorError> {
+pub async fn discard(stack: &Stack, choice: &DeadLetterFilter, confirmed: bool) -> Result<Found, OperatorError> {
     with_messages(stack, &QUEUES, async |received| {
         let mut found = Found::default();
         for message in received.messages().to_vec() {

@@ -5,16 +5,16 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use ledger::{Course, HeldDecision};
+use ledger::{HeldDecision, InvitationStatus};
 use onboarding::InvitationId;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use crate::dead_letters::{self, DeadLetter, parsed};
+use crate::format::{ago, from_milliseconds, moment, until};
 use crate::held;
 use crate::signed::{Operation, SignedClient};
-use crate::words::{ago, from_milliseconds, moment, until};
-use crate::{Clock, Ending, OperatorError, Stack};
+use crate::{Clock, ExitStatus, OperatorError, Stack};
 
 /// How far back the logs are searched for an invitation that the ledger does not have.
 const LOGS_SEARCHED: Duration = Duration::days(30);
@@ -27,7 +27,7 @@ const FILTER_LOG_EVENTS: Operation =
 #[derive(Clone, Debug, Default)]
 pub struct Explanation {
     /// Its item in the ledger, once an attempt has begun.
-    pub course: Option<Course>,
+    pub status: Option<InvitationStatus>,
     /// Its held application, where it was held before it went to the queue.
     pub held: Option<held::Found>,
     /// Its dead letter; the last one, if it was put back and dead-lettered again.
@@ -56,10 +56,10 @@ pub async fn run(
     receipt: InvitationId,
     clock: &impl Clock,
     out: &mut impl Write,
-) -> Result<Ending, OperatorError> {
+) -> Result<ExitStatus, OperatorError> {
     let explanation = look_up(stack, receipt, clock.now()).await?;
     out.write_all(timeline(&explanation, receipt, clock.now()).as_bytes())?;
-    Ok(Ending::Done)
+    Ok(ExitStatus::Done)
 }
 
 /// Looks up the invitation with this receipt.
@@ -67,16 +67,16 @@ pub async fn run(
 /// # Errors
 /// When AWS does not answer, or there is no trace of it.
 pub async fn look_up(stack: &Stack, receipt: InvitationId, now: OffsetDateTime) -> Result<Explanation, OperatorError> {
-    let course = stack.ledger.course(receipt).await?;
+    let status = stack.ledger.invitation_status(receipt).await?;
     let held = held::find(stack, receipt, now).await?;
     let letters = dead_letters::list(stack).await?.letters.into_iter();
     let dead_letter = letters.filter(|letter| letter.receipt == Some(receipt)).max_by_key(|letter| letter.since);
-    let since = course.as_ref().map_or(now - LOGS_SEARCHED, |course| course.received_at - Duration::HOUR);
+    let since = status.as_ref().map_or(now - LOGS_SEARCHED, |status| status.received_at - Duration::HOUR);
     let log = log(stack, receipt, since).await?;
-    if course.is_none() && held.is_none() && dead_letter.is_none() && log.is_empty() {
+    if status.is_none() && held.is_none() && dead_letter.is_none() && log.is_empty() {
         return Err(OperatorError::UnknownReceipt { receipt });
     }
-    Ok(Explanation { course, held, dead_letter, log })
+    Ok(Explanation { status, held, dead_letter, log })
 }
 
 /// The lines of the functions' logs with this receipt.
@@ -113,11 +113,11 @@ async fn log(stack: &Stack, receipt: InvitationId, since: OffsetDateTime) -> Res
 
 /// The history as a timeline, and where the invitation is now.
 pub fn timeline(explanation: &Explanation, receipt: InvitationId, now: OffsetDateTime) -> String {
-    let Explanation { course, held, dead_letter, log } = explanation;
+    let Explanation { status, held, dead_letter, log } = explanation;
     let mut entries: Vec<_> = log.iter().map(|logged| (logged.at, in_words(logged))).collect();
     // If the log still has a line about this moment, that line says more.
-    if let Some(course) = course.as_ref().filter(|_| !was_logged(log, "invitation accepted")) {
-        entries.push((course.received_at, "accepted".to_owned()));
+    if let Some(status) = status.as_ref().filter(|_| !was_logged(log, "invitation accepted")) {
+        entries.push((status.received_at, "accepted".to_owned()));
     }
     if let Some(DeadLetter { class, cause, since, .. }) = dead_letter {
         entries.push((*since, format!("dead-lettered: {class}, {cause}")));
@@ -134,18 +134,18 @@ pub fn timeline(explanation: &Explanation, receipt: InvitationId, now: OffsetDat
     for (at, what) in entries {
         let _ = writeln!(text, "  {}  {what}", moment(at));
     }
-    if let Some(course) = course {
-        let _ = writeln!(text, "Lead      {}", lead(course));
-        let _ = writeln!(text, "Mail      {}", mail(course));
-        if !course.record.left_out.is_empty() {
-            let _ = writeln!(text, "Left out  {}", course.record.left_out.join(", "));
+    if let Some(status) = status {
+        let _ = writeln!(text, "Lead      {}", lead(status));
+        let _ = writeln!(text, "Mail      {}", mail(status));
+        if !status.record.left_out.is_empty() {
+            let _ = writeln!(text, "Left out  {}", status.record.left_out.join(", "));
         }
     }
     let _ = writeln!(text, "Now       {}", place_now(explanation, receipt, now));
     text
 }
 
-fn lead(Course { record, .. }: &Course) -> &'static str {
+fn lead(InvitationStatus { record, .. }: &InvitationStatus) -> &'static str {
     match (record.lead.is_some(), record.existing, record.in_doubt) {
         (true, true, _) => "known before this invitation",
         (true, false, _) => "newly registered",
@@ -154,7 +154,7 @@ fn lead(Course { record, .. }: &Course) -> &'static str {
     }
 }
 
-fn mail(Course { record, .. }: &Course) -> String {
+fn mail(InvitationStatus { record, .. }: &InvitationStatus) -> String {
     match (record.mailed, record.unresolved_mails) {
         (true, 0) => "sent".to_owned(),
         (true, before) => format!("sent; {before} earlier attempts to send it have an unknown result"),
@@ -166,7 +166,7 @@ fn mail(Course { record, .. }: &Course) -> String {
 /// Where the invitation is, and what can be done about it.
 fn place_now(explanation: &Explanation, receipt: InvitationId, now: OffsetDateTime) -> String {
     const ON_THE_QUEUE: &str = "on the queue, until its next attempt";
-    let Explanation { course, held, dead_letter, log } = explanation;
+    let Explanation { status, held, dead_letter, log } = explanation;
     if let Some(letter) = dead_letter {
         let since = ago(letter.since, now);
         return format!(
@@ -174,7 +174,7 @@ fn place_now(explanation: &Explanation, receipt: InvitationId, now: OffsetDateTi
              it with `dead-letters discard --receipt {receipt} --yes`"
         );
     }
-    let Some(Course { record, leased_until, .. }) = course else {
+    let Some(InvitationStatus { record, leased_until, .. }) = status else {
         if let Some(place) = held.as_ref().and_then(|held| while_held(held, now)) {
             return place;
         }

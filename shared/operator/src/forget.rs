@@ -17,7 +17,7 @@ use ledger::ItemType;
 use onboarding::PersonKey;
 
 use crate::received::{Queue, with_messages};
-use crate::{Clock, Ending, OperatorError, Stack, dead_letters};
+use crate::{Clock, ExitStatus, OperatorError, Stack, dead_letters};
 
 use items::PersonItems;
 
@@ -78,11 +78,11 @@ impl Forgotten {
         self.items.is_empty() && self.dead_letters == 0 && self.invitations == 0
     }
 
-    fn ending(&self) -> Ending {
+    fn ending(&self) -> ExitStatus {
         let is_all = self.dead_letters_unseen == 0 && self.invitations_unseen == 0 && self.not_asked.is_none();
         match is_all && (self.is_erased || self.is_empty()) {
-            true => Ending::Done,
-            false => Ending::Unfinished,
+            true => ExitStatus::Done,
+            false => ExitStatus::Unfinished,
         }
     }
 }
@@ -97,7 +97,7 @@ pub async fn run(
     confirmed: bool,
     clock: &impl Clock,
     out: &mut impl Write,
-) -> Result<Ending, OperatorError> {
+) -> Result<ExitStatus, OperatorError> {
     let forgotten = forget(stack, request, confirmed, clock).await?;
     out.write_all(report::report(&forgotten).as_bytes())?;
     Ok(forgotten.ending())

@@ -16,7 +16,7 @@ pub use ledger::{Held, HeldDecision};
 use onboarding::{Invitation, InvitationId};
 use time::OffsetDateTime;
 
-use crate::{Clock, Ending, OperatorError, Stack};
+use crate::{Clock, ExitStatus, OperatorError, Stack};
 
 pub use pace::Pace;
 
@@ -29,7 +29,7 @@ const BACKLOG: u64 = 50;
 
 /// Which held applications to choose: those that match every given condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
+pub struct HeldFilter {
     /// Only applications held for exactly this cause.
     pub cause: Option<String>,
     /// Only the application with this receipt.
@@ -42,7 +42,7 @@ pub struct Choice {
     pub limit: Option<usize>,
 }
 
-impl Choice {
+impl HeldFilter {
     fn matches(&self, held: &Held) -> bool {
         self.cause.as_ref().is_none_or(|cause| *cause == held.cause)
             && self.receipt.is_none_or(|receipt| receipt == held.id)
@@ -93,13 +93,18 @@ pub struct Discarded {
 
 /// The task of a `held` command.
 #[derive(Clone, Debug)]
-pub enum Task {
+pub enum HeldTask {
     /// Show all waiting applications.
     List,
     /// Accept the chosen applications.
-    Accept(Choice),
-    /// Discard the chosen applications for good, if the operator confirmed it.
-    Discard(Choice, bool),
+    Accept(HeldFilter),
+    /// Discard the chosen applications for good.
+    Discard {
+        /// The chosen ones.
+        filter: HeldFilter,
+        /// Whether the operator confirmed it. Otherwise they are only shown.
+        confirmed: bool,
+    },
 }
 
 /// Does the task and reports it.
@@ -108,20 +113,20 @@ pub enum Task {
 /// When AWS does not answer, or no more may be accepted today. Running it again continues.
 pub async fn run(
     stack: &Stack,
-    task: &Task,
+    task: &HeldTask,
     clock: &impl Clock,
     out: &mut impl Write,
-) -> Result<Ending, OperatorError> {
+) -> Result<ExitStatus, OperatorError> {
     let choice = match task {
-        Task::List => &Choice::default(),
-        Task::Accept(choice) | Task::Discard(choice, _) => choice,
+        HeldTask::List => &HeldFilter::default(),
+        HeldTask::Accept(filter) | HeldTask::Discard { filter, .. } => filter,
     };
     let mut chosen = list(stack, choice, clock.now()).await?;
     out.write_all(report::table(&chosen, clock.now()).as_bytes())?;
     match task {
-        Task::List => Ok(Ending::Done),
-        _ if chosen.is_empty() => Ok(Ending::Done),
-        Task::Accept(choice) => {
+        HeldTask::List => Ok(ExitStatus::Done),
+        _ if chosen.is_empty() => Ok(ExitStatus::Done),
+        HeldTask::Accept(choice) => {
             let pace = Pace::of(stack.parameters());
             let all = chosen.len();
             // A limit or a receipt that the operator gives may go beyond the day's share.
@@ -135,16 +140,16 @@ pub async fn run(
             let progress = |done: &Accepted| drop(out.write_all(report::progress(done, chosen.len()).as_bytes()));
             let done = accept(stack, &chosen, &pace, clock, progress).await?;
             out.write_all(report::accepted(&done).as_bytes())?;
-            Ok(if chosen.len() < all || done.unreadable > 0 { Ending::Unfinished } else { Ending::Done })
+            Ok(if chosen.len() < all || done.unreadable > 0 { ExitStatus::Unfinished } else { ExitStatus::Done })
         }
-        Task::Discard(_, false) => {
+        HeldTask::Discard { confirmed: false, .. } => {
             writeln!(out, "Nothing was discarded. Run the same command with --yes to discard them for good.")?;
-            Ok(Ending::Unfinished)
+            Ok(ExitStatus::Unfinished)
         }
-        Task::Discard(_, true) => {
+        HeldTask::Discard { confirmed: true, .. } => {
             let done = discard(stack, &chosen, clock).await?;
             out.write_all(report::discarded(&done).as_bytes())?;
-            Ok(Ending::Done)
+            Ok(ExitStatus::Done)
         }
     }
 }
@@ -153,7 +158,7 @@ pub async fn run(
 ///
 /// # Errors
 /// When the ledger cannot be read.
-pub async fn list(stack: &Stack, choice: &Choice, now: OffsetDateTime) -> Result<Vec<Held>, OperatorError> {
+pub async fn list(stack: &Stack, choice: &HeldFilter, now: OffsetDateTime) -> Result<Vec<Held>, OperatorError> {
     let waiting = match choice.receipt {
         Some(receipt) => {
             let found = find(stack, receipt, now).await?.filter(Found::is_waiting);

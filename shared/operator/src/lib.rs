@@ -6,14 +6,14 @@ pub mod dead_letters;
 mod error;
 pub mod explain;
 pub mod forget;
+mod format;
 pub mod held;
 mod received;
 pub mod restore;
 mod signed;
 mod stack;
-mod words;
 
 pub use clock::{Clock, SystemClock};
-pub use command::{ChosenHeld, ChosenLetters, Command, DeadLettersCommand, Ending, HeldCommand, StackArgs, run};
+pub use command::{ChosenHeld, ChosenLetters, Command, DeadLettersCommand, ExitStatus, HeldCommand, StackArgs, run};
 pub use error::OperatorError;
-pub use stack::{Parameters, Place, Stack};
+pub use stack::{Parameters, Stack, StackLocation};

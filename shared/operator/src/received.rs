@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::{
 };
 use time::OffsetDateTime;
 
-use crate::words::from_milliseconds;
+use crate::format::from_milliseconds;
 use crate::{OperatorError, Stack};
 
 /// How many messages SQS sends or takes back in one call.

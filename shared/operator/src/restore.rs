@@ -4,7 +4,7 @@ use std::io::Write;
 
 use ledger::Restored;
 
-use crate::{Clock, Ending, OperatorError, Stack};
+use crate::{Clock, ExitStatus, OperatorError, Stack};
 
 /// Copies the items of the restored table that the ledger does not have, and reports how many. A repeat copies the
 /// rest.
@@ -16,10 +16,10 @@ pub async fn run(
     table: &str,
     clock: &impl Clock,
     out: &mut impl Write,
-) -> Result<Ending, OperatorError> {
+) -> Result<ExitStatus, OperatorError> {
     let restored = stack.ledger.restore_from(table, clock.now()).await?;
     out.write_all(report(&restored).as_bytes())?;
-    Ok(Ending::Done)
+    Ok(ExitStatus::Done)
 }
 
 fn report(restored: &Restored) -> String {

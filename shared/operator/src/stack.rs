@@ -22,14 +22,14 @@ const LOCAL_NAME: &str = "applicant-onboarding";
 
 /// Where a stack is deployed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum StackLocation {
     /// On the local AWS endpoint at this URL.
     Local(String),
     /// On AWS, under this stack name. Account and region are those of the AWS CLI.
     Aws(String),
 }
 
-impl Place {
+impl StackLocation {
     /// Looks up the stack in CloudFormation.
     ///
     /// # Errors

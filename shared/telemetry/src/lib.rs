@@ -15,7 +15,7 @@ pub use invocation::{invocation, print_metrics, trace};
 pub use metric::Metric;
 
 /// The crates of this workspace that log.
-const OUR_CRATES: [&str; 15] = [
+const OUR_CRATES: [&str; 16] = [
     "application_form",
     "bus_event",
     "call_allowance",
@@ -31,6 +31,7 @@ const OUR_CRATES: [&str; 15] = [
     "portal_account",
     "queue",
     "settings",
+    "throttle",
 ];
 
 /// The setting with the CloudWatch namespace of the metrics. template.yaml sets the stack's name. Without the setting,

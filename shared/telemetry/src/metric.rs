@@ -46,7 +46,7 @@ pub enum Metric {
     /// A message that is not a valid invitation was dead-lettered.
     Malformed,
     /// A call to LeadSquared ended.
-    Called {
+    UpstreamCall {
         /// The name of the call.
         call: &'static str,
         /// `Ok`, or the name of the error.
@@ -181,7 +181,7 @@ impl Metric {
                 NEEDS_OPERATOR.count(needs_operator.into(), []);
             }
             Self::Malformed => MALFORMED.count(1, []),
-            Self::Called { call, result, waited } => {
+            Self::UpstreamCall { call, result, waited } => {
                 UPSTREAM_CALLS.count(1, [call, result]);
                 RATE_LIMITED.count((result == "RateLimited").into(), []);
                 ALLOWANCE_WAIT.measure(waited.as_secs_f64() * 1000.0);

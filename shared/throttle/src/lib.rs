@@ -5,5 +5,5 @@ mod network;
 mod window;
 
 pub use key::ThrottleKey;
-pub use network::Network;
-pub use window::{Decision, Limit};
+pub use network::{Network, NetworkSalt};
+pub use window::{AttemptLimit, Decision};

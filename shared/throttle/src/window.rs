@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A limit on the attempts in any time span of the window's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub struct AttemptLimit {
     /// The number of attempts. With 0, no attempt is ever admitted.
     pub count: u32,
     /// The length of the window. Fractions of a millisecond are ignored.
@@ -23,7 +23,7 @@ pub enum Decision {
     },
 }
 
-impl Limit {
+impl AttemptLimit {
     /// Admits one more attempt `now`, after the ones that were `taken` before. Returns the times of all attempts that
     /// then count. Times are Unix milliseconds.
     ///
@@ -57,7 +57,7 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: Limit = Limit { count: 3, window: Duration::from_millis(100) };
+    const LIMIT: AttemptLimit = AttemptLimit { count: 3, window: Duration::from_millis(100) };
 
     #[test]
     fn a_place_is_free_again_a_window_after_it_was_taken() {
@@ -75,13 +75,13 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_ahead_keeps_nobody_out_for_longer_than_a_window() {
+    fn a_clock_that_is_ahead_refuses_attempts_for_at_most_a_window() {
         assert_eq!(LIMIT.slide(&[99_000, 99_000, 99_000], 1000), Err(LIMIT.window));
     }
 
     #[test]
     fn of_none_nothing_is_admitted() {
-        assert_eq!(Limit { count: 0, ..LIMIT }.slide(&[], 1000), Err(LIMIT.window));
+        assert_eq!(AttemptLimit { count: 0, ..LIMIT }.slide(&[], 1000), Err(LIMIT.window));
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Limit, RecordedCall};
-use operator::Place;
+use operator::StackLocation;
 use operator::dead_letters::{self, DeadLetter};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -159,7 +159,7 @@ pub async fn run(stack: &LocalStack, people: usize, trouble: Trouble, steps: &St
     let mut tally = Tally::of(stack.emulator(), &receipts);
     // A run without faults has no missing people, and then the answer would be empty.
     if !tally.missing.is_empty() {
-        let deployed = Place::Local(stack.ministack().url()).stack().await?;
+        let deployed = StackLocation::Local(stack.ministack().url()).stack().await?;
         tally.dead_letter(&dead_letters::list(&deployed).await?.letters);
     }
     Ok(tally.report(people, stack.limit(), seconds, kills))

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use local_stack::burst::{self, Trouble};
 use local_stack::steps::Steps;
 use local_stack::{Build, Keys, LocalStack, Logs, Moment, Options, Ports, smoke};
-use operator::{Ending, SystemClock};
+use operator::{ExitStatus, SystemClock};
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -80,7 +80,7 @@ async fn main() -> ExitCode {
     stopped
 }
 
-async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<Ending> {
+async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<ExitStatus> {
     match command {
         None => serve(steps).await?,
         Some(Command::Smoke { wrong_keys, sam }) => smoke(wrong_keys, sam, steps).await?,
@@ -93,7 +93,7 @@ async fn run(command: Option<Command>, steps: Steps) -> anyhow::Result<Ending> {
             return Ok(operator::run(command, &local_endpoint, &SystemClock, &mut std::io::stdout()).await?);
         }
     }
-    Ok(Ending::Done)
+    Ok(ExitStatus::Done)
 }
 
 async fn smoke(wrong_keys: bool, sam: Option<PathBuf>, steps: Steps) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use time::OffsetDateTime;
 
 use super::{DeadLetter, Found};
-use crate::words::ago;
+use crate::format::ago;
 
 /// How many receipts of a group are shown: enough to ask `explain` for one.
 const RECEIPTS_SHOWN: usize = 3;

@@ -141,7 +141,7 @@ fn the_answer_of_bus_event_is_understood() {
 fn a_letter_is_chosen_if_everything_given_matches() {
     let message = dead_letter("{}", &[("class", "rejected"), ("cause", "id-reused"), ("receipt", RECEIPT)]);
     let letter = DeadLetter::of(&message);
-    let choice = |class: Option<&str>, cause: Option<&str>, receipt: Option<&str>| Choice {
+    let choice = |class: Option<&str>, cause: Option<&str>, receipt: Option<&str>| DeadLetterFilter {
         class: class.map(str::to_owned),
         cause: cause.map(str::to_owned),
         receipt: receipt.map(|receipt| receipt.parse().unwrap()),

@@ -15,13 +15,13 @@ fn logged(seconds_ago: i64, function: &str, line: &Value) -> Logged {
     Logged { at: NOW - Duration::seconds(seconds_ago), function: function.to_owned(), line: line.to_string() }
 }
 
-fn course(record: Record, leased_until: Option<OffsetDateTime>) -> Course {
-    Course { received_at: NOW - Duration::MINUTE, record, leased_until }
+fn status(record: Record, leased_until: Option<OffsetDateTime>) -> InvitationStatus {
+    InvitationStatus { received_at: NOW - Duration::MINUTE, record, leased_until }
 }
 
-fn ended(name: &str, cause: Option<&str>) -> Option<Course> {
+fn ended(name: &str, cause: Option<&str>) -> Option<InvitationStatus> {
     let ended = Ended { name: name.to_owned(), cause: cause.map(str::to_owned), message: None };
-    Some(course(Record { ended: Some(ended), ..Record::default() }, None))
+    Some(status(Record { ended: Some(ended), ..Record::default() }, None))
 }
 
 #[test]
@@ -34,12 +34,12 @@ fn a_timeline_is_in_order_and_shows_impersonal_fields_alone() {
         "level": "WARN", "message": "attempt failed", "email": "asha@example.test", "attempts": 1,
         "error": "LeadSquared failed",
     });
-    let mut course = ended("invited", None).unwrap();
-    course.record.lead = Some("11111111-1111-4111-8111-111111111111".parse().unwrap());
-    course.record.mailed = true;
-    course.record.left_out = vec!["mx_City".to_owned()];
+    let mut status = ended("invited", None).unwrap();
+    status.record.lead = Some("11111111-1111-4111-8111-111111111111".parse().unwrap());
+    status.record.mailed = true;
+    status.record.left_out = vec!["mx_City".to_owned()];
     let log = vec![logged(50, "InvitationFunction", &retry), logged(30, "InvitationFunction", &end)];
-    let explanation = Explanation { course: Some(course), log, ..Explanation::default() };
+    let explanation = Explanation { status: Some(status), log, ..Explanation::default() };
     let expected = "\
 Invitation 00000000-0000-8000-8000-000000000001
   2026-01-02 03:03:05.000 UTC  accepted
@@ -64,16 +64,16 @@ fn the_place_of_an_invitation_follows_from_the_ledger_and_the_dead_letters() {
     };
     let honeypot = json!({"message": "invitation ended", "outcome": "suppressed", "cause": "honeypot"});
     let soon = NOW + Duration::seconds(5);
-    for (course, dead_letter, log, expected) in [
+    for (status, dead_letter, log, expected) in [
         (None, None, vec![], "on the queue, until its next attempt"),
         (None, None, vec![logged(1, "F", &honeypot)], "done: suppressed"),
         (
-            Some(course(Record::default(), Some(soon))),
+            Some(status(Record::default(), Some(soon))),
             None,
             vec![],
             "an attempt is under way, until 2026-01-02 03:04:10.000 UTC at the latest",
         ),
-        (Some(course(Record::default(), Some(NOW))), None, vec![], "on the queue, until its next attempt"),
+        (Some(status(Record::default(), Some(NOW))), None, vec![], "on the queue, until its next attempt"),
         (ended("already-invited", None), None, vec![], "done: already-invited"),
         (
             ended("rejected", Some("id-reused")),
@@ -90,7 +90,7 @@ fn the_place_of_an_invitation_follows_from_the_ledger_and_the_dead_letters() {
              00000000-0000-8000-8000-000000000001 --yes`",
         ),
     ] {
-        let explanation = Explanation { course, dead_letter, log, held: None };
+        let explanation = Explanation { status, dead_letter, log, held: None };
         let text = timeline(&explanation, receipt(), NOW);
         assert!(text.ends_with(&format!("Now       {expected}\n")), "{text}");
     }
@@ -112,7 +112,7 @@ fn a_held_application_and_its_commands_are_shown_until_it_is_on_the_queue() {
     };
     let (accepted, discarded) = (Some(HeldDecision::Accepted), Some(HeldDecision::Discarded));
     let logged = logged(7, "F", &json!({"message": "application held", "outcome": "held"}));
-    for (found, course, expected) in [
+    for (found, status, expected) in [
         (
             Some(held(None, true)),
             None,
@@ -132,7 +132,7 @@ fn a_held_application_and_its_commands_are_shown_until_it_is_on_the_queue() {
         (None, None, "discarded after it was held: by an operator, or because it expired undecided".to_owned()),
     ] {
         let decided = found.as_ref().and_then(|found| found.held.decision).map(|(decision, _)| decision.name());
-        let explanation = Explanation { course, held: found, log: vec![logged.clone()], dead_letter: None };
+        let explanation = Explanation { status, held: found, log: vec![logged.clone()], dead_letter: None };
         let text = timeline(&explanation, receipt(), NOW);
         assert!(text.ends_with(&format!("Now       {expected}\n")), "{text}");
         if let Some(decided) = decided {

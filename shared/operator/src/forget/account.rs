@@ -1,17 +1,13 @@
 //! LeadSquared, asked for the leads and the address of the person.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use leadsquared::{Client, Error, InvalidOptions, Lane, Timeouts};
-use leadsquared_account::{Account, AccountError, AccountSettings};
+use leadsquared::{Client, Error, InvalidOptions, Lane};
+use leadsquared_account::{Account, AccountError, AccountSettings, BACKGROUND_TIMEOUTS};
 use settings::{SettingError, Variables};
 
 use super::Person;
 use crate::{OperatorError, Stack};
-
-/// How long one call may take, with the wait for its slot of the call allowance.
-const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_secs(5), attempt: Duration::from_secs(15), total: Duration::from_secs(60) };
 
 /// Why LeadSquared could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +37,7 @@ pub(super) async fn complete(stack: &Stack, person: &mut Person) -> Result<(), S
 }
 
 async fn look_up(stack: &Stack, asked: Person) -> Result<Person, LookUpError> {
-    let account = Account::open(&stack.config, &settings(stack)?, Lane::Interactive, TIMEOUTS)?;
+    let account = Account::open(&stack.config, &settings(stack)?, Lane::Interactive, BACKGROUND_TIMEOUTS)?;
     account.with_client(Instant::now, LookUpError::leadsquared, |client| ask(client, asked.clone())).await
 }
 

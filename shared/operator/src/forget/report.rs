@@ -5,7 +5,7 @@ use std::fmt::Write;
 use ledger::{BelongsTo, ItemType};
 
 use super::Forgotten;
-use crate::words::roughly;
+use crate::format::roughly;
 
 /// What to do where LeadSquared names no lead.
 const BY_LEAD: &str =

@@ -106,13 +106,13 @@ fn the_report_shows_what_was_erased_what_stays_and_what_is_left_to_do() {
          (2 days), sender (2 days)"
     );
     assert!(lines[9].contains("for 35 days") && lines[10].contains("for 90 days"), "{text}");
-    assert_eq!(all.ending(), Ending::Unfinished);
+    assert_eq!(all.ending(), ExitStatus::Unfinished);
 
     let found = Forgotten { is_erased: false, ..all.clone() };
     assert!(report::report(&found).starts_with("Found, and not erased (run the same command with --yes"));
     let done = Forgotten { dead_letters_unseen: 0, invitations_unseen: 0, ..all };
-    assert_eq!(done.ending(), Ending::Done);
-    assert_eq!(Forgotten { is_erased: false, ..done }.ending(), Ending::Unfinished);
+    assert_eq!(done.ending(), ExitStatus::Done);
+    assert_eq!(Forgotten { is_erased: false, ..done }.ending(), ExitStatus::Unfinished);
 }
 
 #[test]
@@ -121,10 +121,10 @@ fn nothing_found_is_reported_with_the_ways_to_find_more() {
     let text = report::report(&nothing);
     assert!(text.starts_with("Nothing to erase was found.\nWhat stays:\n"), "{text}");
     assert!(text.contains("no lead with this address") && text.contains("--lead ID"), "{text}");
-    assert_eq!(nothing.ending(), Ending::Done);
+    assert_eq!(nothing.ending(), ExitStatus::Done);
 
     let not_asked = Forgotten { not_asked: Some("the secret is denied".to_owned()), ..nothing };
     let text = report::report(&not_asked);
     assert!(text.contains("could not be asked for the person's leads (the secret is denied)"), "{text}");
-    assert_eq!(not_asked.ending(), Ending::Unfinished);
+    assert_eq!(not_asked.ending(), ExitStatus::Unfinished);
 }

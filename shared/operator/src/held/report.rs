@@ -8,7 +8,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::{Accepted, Discarded, Held, Pace};
-use crate::words::{ago, exactly, roughly, until};
+use crate::format::{ago, exactly, roughly, until};
 
 /// How many groups a table shows: a flood may come from thousands of networks.
 const GROUPS_SHOWN: usize = 50;

@@ -1,4 +1,4 @@
-//! One invitation as an operator asks about it.
+//! The status of one invitation, as an operator sees it.
 
 use onboarding::{InvitationId, Record};
 use time::OffsetDateTime;
@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 use crate::item::{Reader, invitation_key};
 use crate::{Ledger, LedgerError};
 
-/// What the ledger knows of the course of an invitation.
+/// What the ledger knows of an invitation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Course {
+pub struct InvitationStatus {
     /// When it was accepted.
     pub received_at: OffsetDateTime,
     /// What has been done so far, and how it ended.
@@ -18,14 +18,14 @@ pub struct Course {
 }
 
 impl Ledger {
-    /// The course of an invitation, once its first attempt has begun.
+    /// The status of an invitation, once its first attempt has begun.
     ///
     /// # Errors
     /// When the table cannot be read, or not understood.
-    pub async fn course(&self, id: InvitationId) -> Result<Option<Course>, LedgerError> {
+    pub async fn invitation_status(&self, id: InvitationId) -> Result<Option<InvitationStatus>, LedgerError> {
         let Some(item) = self.read(&invitation_key(id)).await? else { return Ok(None) };
         let item = Reader::new(id, &item);
-        Ok(Some(Course {
+        Ok(Some(InvitationStatus {
             received_at: item.time("received_at")?,
             record: item.record()?,
             leased_until: item.optional_time("lease_until")?,

@@ -13,7 +13,7 @@ use crate::{ItemType, Ledger, LedgerError};
 /// The ledger's record about signing in to a lead: what was proven, which does not depend on the mark, and what is
 /// known of leads without a mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct SignInRecord {
     /// How we registered the lead, if we did.
     pub registered: Registered,
     /// What may be used to sign in: a field with a hash of its value, or `password`.
@@ -37,7 +37,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the table cannot be read, or not understood.
-    pub async fn standing(&self, lead: &LeadId) -> Result<Standing, LedgerError> {
+    pub async fn sign_in_record(&self, lead: &LeadId) -> Result<SignInRecord, LedgerError> {
         let pk = lead_key(lead);
         let item = self.read(&pk).await?.unwrap_or_default();
         let reader = Reader { pk, item: &item };
@@ -53,7 +53,7 @@ impl Ledger {
             (Some(at), Some("not-needed")) if marked_at == Some(at) => Registered::WithoutForm,
             (Some(_), _) => Registered::Unmarked,
         };
-        Ok(Standing { registered, proven })
+        Ok(SignInRecord { registered, proven })
     }
 
     /// Keeps for good what is known of leads that were registered unmarked: once that is forgotten, they would be taken
