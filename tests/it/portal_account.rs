@@ -261,7 +261,8 @@ async fn a_number_is_found_in_every_spelling_that_leadsquared_stores() {
     let (_, expected_of_sign_in) = calls("/sign-in", json!({"phone": stranger, "password": "wrong"})).await;
     let (_, expected_of_code) = calls("/sign-in/code", json!({"phone": stranger})).await;
     let (_, expected_of_forgot) = calls("/password/forgot", json!({"phone": stranger})).await;
-    for (number, stored) in [PHONE, "+919000012321", "9000012321", "919000012321", "+91 90000 12321"].into_iter().zip(1..)
+    for (number, stored) in
+        [PHONE, "+919000012321", "9000012321", "919000012321", "+91 90000 12321"].into_iter().zip(1..)
     {
         sandbox.emulator.update_lead(&sandbox.extras.lead, &[("Phone", number)]).unwrap();
         let (answer, made) = calls("/sign-in", json!({"phone": "9000012321", "password": PASSWORD})).await;

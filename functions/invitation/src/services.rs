@@ -101,8 +101,8 @@ impl Services for OneDelivery<'_> {
     }
 
     async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), Unavailable> {
-        // Before the dead letter: if the process crashes after it, the message is delivered again while SQS still drops a
-        // second dead letter as a duplicate.
+        // Before the dead letter: if the process crashes after it, the message is delivered again while SQS still drops
+        // a second dead letter as a duplicate.
         self.shared.invitations.postpone(&Retries::of(self.delivery, DEAD_LETTER_RETRY)).await;
         self.shared.dead_letters.send(&self.delivery, reason).await.map_err(|error| {
             let is_transient = error.is_transient();

@@ -69,9 +69,9 @@ async fn press(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath, request: &
 
 /// Whether the page of another site sent the form, which could sign its reader in as somebody else.
 ///
-/// Current browsers say so (<https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>). `Origin` does not: because of
-/// `Referrer-Policy: no-referrer`, it is `null` for our own button. From a browser that sends no `Sec-Fetch-Site`, a
-/// press is accepted: the sender has to know the token.
+/// Current browsers say so (<https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>). `Origin` does not: because
+/// of `Referrer-Policy: no-referrer`, it is `null` for our own button. From a browser that sends no `Sec-Fetch-Site`,
+/// a press is accepted: the sender has to know the token.
 fn is_from_another_site(request: &Request) -> bool {
     let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
     matches!(site, Some(b"cross-site" | b"same-site"))

@@ -25,8 +25,8 @@ pub enum PortalKeyError {
 /// A lead that is no portal user has no password that Register could overwrite, so it is registered with a random one.
 /// Only the e-mail address is sent, so that the lead's own data stays as the company has it. LeadSquared finds the lead
 /// by that address: if another lead has it too, Register could overwrite that lead's portal password, so it is not
-/// called. Register is not repeated blindly: a repeat of this function asks for the key first. Two callers at once may both register the lead, which
-/// sets one random password after another.
+/// called. Register is not repeated blindly: a repeat of this function asks for the key first. Two callers at once may
+/// both register the lead, which sets one random password after another.
 ///
 /// `after_register` gets Register's answer before the second key is asked for: LeadSquared sends a webhook on the
 /// registration whether or not the answer arrives, and it must be known as ours.

@@ -18,9 +18,9 @@ pub fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c))
 }
 
-/// The zeros of the scripts that keyboards write digits in; the other nine digits follow each. They are Arabic, Persian,
-/// Devanagari, Bengali, Gurmukhi, Gujarati, Odia, Tamil, Telugu, Kannada, Malayalam, Sinhala, Thai, Myanmar, Khmer and
-/// full-width (<https://www.unicode.org/Public/UCD/latest/ucd/extracted/DerivedNumericType.txt>).
+/// The zeros of the scripts that keyboards write digits in; the other nine digits follow each. They are Arabic,
+/// Persian, Devanagari, Bengali, Gurmukhi, Gujarati, Odia, Tamil, Telugu, Kannada, Malayalam, Sinhala, Thai, Myanmar,
+/// Khmer and full-width (<https://www.unicode.org/Public/UCD/latest/ucd/extracted/DerivedNumericType.txt>).
 const ZEROS: [char; 16] = [
     '\u{660}', '\u{6F0}', '\u{966}', '\u{9E6}', '\u{A66}', '\u{AE6}', '\u{B66}', '\u{BE6}', '\u{C66}', '\u{CE6}',
     '\u{D66}', '\u{DE6}', '\u{E50}', '\u{1040}', '\u{17E0}', '\u{FF10}',
