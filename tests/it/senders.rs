@@ -36,7 +36,7 @@ impl Form {
     }
 
     /// The attributes of the invitation that a request becomes, with the address as `EmailAddress`.
-    async fn stored(&self, case: &str, request: Request<'_>) -> Vec<(String, String)> {
+    async fn stored(&self, case: &str, request: Request<'_>) -> Attributes {
         let answer = self.post(request).await;
         assert_eq!(answer.status, 202, "{case}: {}", answer.body);
         let messages = self.queue.drain().await;
@@ -55,8 +55,11 @@ impl Form {
 
 const ASHA: &str = "asha@example.com";
 
-/// What is stored: the name, the phone number and the city, if there are some.
-fn attributes(phone: &str, city: &str) -> Vec<(String, String)> {
+/// What is stored of a form, by schema name.
+type Attributes = Vec<(String, String)>;
+
+/// Asha's attributes. An empty phone number or city is none.
+fn attributes(phone: &str, city: &str) -> Attributes {
     let all = [("EmailAddress", ASHA), ("FirstName", "Asha"), ("Phone", phone), ("mx_City", city)];
     let filled = all.into_iter().filter(|(_, value)| !value.is_empty());
     filled.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
@@ -81,7 +84,7 @@ async fn bodies_of_browsers_and_form_builders_are_understood() {
     .concat();
     let json = r#"{"email":"asha@example.com","first_name":"Asha","phone":9000000001.0}"#;
     let urlencoded = "email=asha%40example.com&first_name=Asha&phone=%2B919000000001";
-    let cases: [(&str, &str, Vec<u8>, Vec<(String, String)>); 20] = [
+    let cases: [(&str, &str, Vec<u8>, Attributes); 20] = [
         ("JSON after white space", "application/json ; charset=utf-8", json.into(), attributes(phone, "")),
         ("an alias of UTF-8", "application/json; charset=utf8", json.into(), attributes(phone, "")),
         ("sendBeacon", "text/plain;charset=UTF-8", json.into(), attributes(phone, "")),

@@ -101,7 +101,7 @@ fn dialled(text: &str) -> Result<String, InvalidPhone> {
                 Some('-')
             }
             c if c.is_whitespace() => Some(' '),
-            c => PHONE_NUMBER_UTIL.normalize_digits_only(&c.to_string()).chars().next(),
+            c => PHONE_NUMBER_UTIL.normalize_digits_only(c.to_string()).chars().next(),
         })
         .collect();
     match dialled {
