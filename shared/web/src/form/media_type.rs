@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-/// The encodings of a body that are told apart by its content type.
+/// The encodings of a body, by its content type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum MediaType {
     /// `application/x-www-form-urlencoded`.
