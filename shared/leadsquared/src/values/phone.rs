@@ -336,12 +336,13 @@ mod tests {
             ("98765432109", "it has one digit too many for India"),
             ("900000000112", "it has two digits too many for India"),
             ("90000000010000000", "India has no such number"),
-            ("1234567890", "India has no such number"),
+            ("5005005005", "India has no such number"),
             ("+1 650 253 000", "it has one digit too few for United States of America"),
             ("+1 253 0000", "it has no area code for United States of America"),
             ("+49 1", "it is not one phone number"),
         ] {
-            assert_eq!(Phone::parse(text, INDIA).unwrap_err().to_string(), reason, "{text}");
+            let refused = Phone::parse(text, INDIA).map(drop).map_err(|error| error.to_string());
+            assert_eq!(refused, Err(reason.to_owned()), "{text}");
         }
         assert!("9000000001".parse::<Phone>().is_err(), "without a country there is no default");
         assert!(Phone::parse("9000000001", CallingCode(999)).is_err());
