@@ -151,6 +151,13 @@ async fn every_sample_event_has_the_outcome_that_its_name_promises() {
         if let Some(body) = event["body"].as_str() {
             event = signed(body, "msg_1", SECRET);
         }
+        if file.starts_with("pipe-") {
+            assert_eq!(bus.invoke(&event).await.unwrap(), json!({ "batchItemFailures": [] }), "{file}");
+            let [message] = &*bus.invitations.drain().await else { panic!("{file} is one invitation") };
+            let invitation = read(message);
+            assert_eq!((&invitation["email"], &invitation["attributes"]), (&asha["email"], &attributes), "{file}");
+            continue;
+        }
         let answer = bus.invoke(&event).await;
         let messages = bus.invitations.drain().await;
         let (whom, action, attributes) = match file.as_str() {
@@ -329,6 +336,90 @@ async fn each_notification_is_accepted_or_dead_lettered_by_itself() {
     let causes: BTreeSet<_> =
         bus.dead_letters.drain().await.iter().map(|letter| attribute(letter, "cause").to_owned()).collect();
     assert_eq!(causes, BTreeSet::from(["no JSON".to_owned(), "no event".to_owned()]));
+}
+
+/// The element of a pipe whose source is an SQS queue, with this body.
+fn queued(id: &str, body: &Value) -> Value {
+    let mut element = sample("pipe-sqs-application-submitted.json")[0].take();
+    element["messageId"] = id.into();
+    element["body"] = body.as_str().map_or_else(|| body.to_string(), str::to_owned).into();
+    element
+}
+
+#[tokio::test]
+async fn each_element_of_a_pipes_batch_is_one_event() {
+    let bus = Bus::start().await;
+    let link = |email: &str| -> Value { serde_json::from_str(&link_for(email)).unwrap() };
+    let good = application("aaaaaaaa-0000-4000-8000-000000000004", "asha@example.com");
+    let mut in_a_topic = sample("sns-application-submitted.json")["Records"][0]["Sns"].take();
+    in_a_topic["Message"] = link_for("sns@example.com").into();
+    let batch = json!([
+        good,
+        queued("m-1", &link("sqs@example.com")),
+        queued("m-2", &json!("no JSON")),
+        queued("m-3", &in_a_topic),
+        queued("m-4", &json!(format!("\u{feff}{}", link("bom@example.com")))),
+        { "messageId": "m-5", "body": link("template@example.com") },
+        { "Sns": in_a_topic },
+        link("plain@example.com"),
+        link("plain@example.com"),
+        sample("event-bridge-unfit.json"),
+        7,
+    ]);
+    assert_eq!(bus.invoke(&batch).await.unwrap(), json!({ "batchItemFailures": [] }));
+    let people = async || -> Vec<String> {
+        let messages = bus.invitations.drain().await;
+        let mut people: Vec<_> = messages.iter().map(|it| read(it)["email"].as_str().unwrap().to_owned()).collect();
+        people.sort();
+        people
+    };
+    let expected = ["asha", "bom", "plain", "plain", "sns", "sqs", "template"];
+    assert_eq!(people().await, expected.map(|name| format!("{name}@example.com")));
+    let mut causes: Vec<_> =
+        bus.dead_letters.drain().await.iter().map(|letter| attribute(letter, "cause").to_owned()).collect();
+    causes.sort();
+    assert_eq!(causes.len(), 3, "{causes:?}");
+    assert_eq!(causes[1..], ["no JSON", "no event"].map(str::to_owned));
+
+    // The same events again: only those without any id are events of their own.
+    assert_eq!(bus.invoke(&batch).await.unwrap(), json!({ "batchItemFailures": [] }));
+    assert_eq!(people().await, ["plain@example.com", "plain@example.com"]);
+}
+
+#[tokio::test]
+async fn a_pipe_repeats_the_elements_that_could_not_be_stored() {
+    let bus = Bus::start().await;
+    bus.invitations.remove().await;
+    let link: Value = serde_json::from_str(&link_for("asha@example.com")).unwrap();
+    let batch = [queued("m-1", &link), queued("m-2", &json!("no JSON")), queued("m-3", &link)];
+    let failures = json!({ "batchItemFailures": [{ "itemIdentifier": "m-1" }, { "itemIdentifier": "m-3" }] });
+    assert_eq!(bus.function.invoke(&json!(batch), TIMEOUT).await.unwrap(), failures);
+    assert_eq!(bus.dead_letters.drain().await.len(), 1);
+    // An element without an id cannot be named, so the pipe repeats the whole batch.
+    match bus.function.invoke(&json!([link, batch[1]]), TIMEOUT).await {
+        Err(FunctionError::Reported { error_type, .. }) => assert_eq!(error_type, "EventNotStored"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_signed_request_may_begin_with_a_byte_order_mark_and_be_as_large_as_the_limit() {
+    let bus = Bus::start().await;
+    let body = format!("\u{feff}{}", link_for("asha@example.com"));
+    assert_eq!(bus.post(&signed(&body, "msg_1", SECRET)).await.0, 202);
+    let padded =
+        |length: usize| format!("{}{}", link_for("asha@example.com"), " ".repeat(length)).split_at(length).0.to_owned();
+    let base64 = |mut request: Value| {
+        let body = request["body"].as_str().unwrap().to_owned();
+        request["body"] = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, body).into();
+        request["isBase64Encoded"] = true.into();
+        request
+    };
+    for (length, status) in [(64 * 1024, 202), (64 * 1024 + 1, 413)] {
+        let request = signed(&padded(length), "msg_2", SECRET);
+        assert_eq!(bus.post(&request).await.0, status, "{length}");
+        assert_eq!(bus.post(&base64(request)).await.0, status, "{length} in Base64");
+    }
 }
 
 #[tokio::test]

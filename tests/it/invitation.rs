@@ -2,8 +2,12 @@
 
 use std::{
     collections::BTreeSet,
+    future::ready,
     os::unix::process::ExitStatusExt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,7 +21,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    aws_endpoint::Server,
+    aws_endpoint::{self, Server},
     functions::{self, errors, metrics, sqs_event},
     samples::item_of,
     sandbox::{self, keys},
@@ -478,6 +482,32 @@ async fn malformed_messages_become_dead_letters_and_delay_no_other_message() {
         assert!(class == "malformed" && !cause.is_empty() && !cause.contains("c4nary"), "{class}: {cause}");
     }
     assert!(causes.iter().any(|(_, cause)| cause.contains("version 0")), "{causes:?}");
+    sandbox.finish(function).await;
+}
+
+/// SQS drops a second dead letter of a message for five minutes. A message whose deletion fails must return before that.
+#[tokio::test]
+async fn a_dead_lettered_message_that_is_not_deleted_returns_within_the_deduplication_window() {
+    let sandbox = Sandbox::new().await;
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let record = calls.clone();
+    let intercept = move |call: aws_endpoint::Call| {
+        let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+        record.lock().unwrap().push((call.operation, body["Entries"][0]["VisibilityTimeout"].as_u64()));
+        ready(None)
+    };
+    let sqs = aws_endpoint::proxy(&sandbox.aws, intercept).await;
+    let mut environment = sandbox.environment("invitation", &[]);
+    environment.push(("AWS_ENDPOINT_URL_SQS".to_owned(), sqs.url.clone()));
+    let function = functions::start("invitation", environment).await.unwrap();
+    let message = sandbox.queue("c4nary", &next_id()).await;
+    for delivery in 1..=2 {
+        let answer = function.invoke(&sqs_event(std::slice::from_ref(&message)), TIMEOUT).await.unwrap();
+        assert_eq!(failed(&answer), [""; 0], "{delivery}");
+    }
+    let of_one = [("ChangeMessageVisibilityBatch".to_owned(), Some(120)), ("SendMessage".to_owned(), None)];
+    assert_eq!(*calls.lock().unwrap(), [of_one.clone(), of_one].concat());
+    assert_eq!(sandbox.causes().await.len(), 1);
     sandbox.finish(function).await;
 }
 

@@ -6,7 +6,6 @@ use http_events::SecretHashes;
 use leadsquared::CallingCode;
 use settings::{SettingError, Variables};
 use throttle::NetworkSalt;
-use url::Url;
 
 /// Every setting this function reads.
 pub struct Config {
@@ -45,9 +44,9 @@ impl Config {
             })?),
             false => None,
         };
-        let thank_you_url = variables.optional(THANK_YOU_URL).map(|text| {
-            let url: Url = text.trim().parse().map_err(|error| invalid_url(THANK_YOU_URL, error))?;
-            HeaderValue::from_str(url.as_str()).map_err(|error| invalid_url(THANK_YOU_URL, error))
+        let thank_you_url = variables.optional(THANK_YOU_URL).map(|_| {
+            let page = variables.page(THANK_YOU_URL)?;
+            Ok(HeaderValue::from_str(page.as_str()).expect("a URL is plain ASCII"))
         });
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
@@ -61,8 +60,4 @@ impl Config {
             network_salt: NetworkSalt::new(variables.optional(NetworkSalt::SETTING)),
         })
     }
-}
-
-fn invalid_url(name: &'static str, error: impl std::fmt::Display) -> SettingError {
-    SettingError::invalid(name, "an absolute URL", error)
 }

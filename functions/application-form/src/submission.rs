@@ -1,5 +1,7 @@
 //! The configured fields of a submitted form, checked, and the invitation that they become.
 
+use std::borrow::Cow;
+
 use forms::{DateFormat, Field, FieldKind, Fields};
 use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone, text};
 use onboarding::{Action, Invitation, InvitationId, Source, Whom};
@@ -79,11 +81,13 @@ impl Submission {
 fn value(form: &Form, field: &Field, default_country: CallingCode) -> Result<Option<String>, FieldError> {
     let invalid = |detail: String| FieldError::new(&field.name, detail);
     let texts = form.texts(&field.name)?;
-    let texts = texts.iter().map(|text| text.expose().as_str());
-    let texts = texts.map(|text| if field.kind == FieldKind::Password { text } else { text::trim(text) });
+    let texts = texts.iter().map(|text| match field.kind {
+        FieldKind::Password => Cow::Owned(passwords::normalised(text.expose())),
+        _ => Cow::Borrowed(text::trim(text.expose())),
+    });
     let mut values = Vec::new();
     for text in texts.filter(|text| !text.is_empty()) {
-        values.extend(check(text, field, default_country).map_err(invalid)?);
+        values.extend(check(&text, field, default_country).map_err(invalid)?);
     }
     let value = match field.kind {
         // Some frameworks put a hidden field of the same name before or after the box, with the value of an unticked

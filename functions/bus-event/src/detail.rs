@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ErrorIterator, ValidationError};
-use leadsquared::{Attributes, EmailAddress, LeadId};
+use leadsquared::{Attributes, CallingCode, EmailAddress, LeadId, Phone, schema_name};
 use onboarding::{Action, Private, Whom};
 use serde::Deserialize;
 use serde_json::Value;
@@ -131,18 +131,20 @@ pub fn detail_types() -> impl Iterator<Item = &'static str> {
     EVENT_TYPES.iter().map(|event_type| event_type.detail_type)
 }
 
-/// Reads the detail of an event of this type.
+/// Reads the detail of an event of this type. A phone number of `default_country` must be one that the country has
+/// assigned.
 ///
 /// # Errors
 /// When the type or its version is unknown, or the detail does not fit its schema; the error names every fault.
-pub fn read(detail_type: &str, detail: Value) -> Result<InvitationRequest, Refusal> {
+pub fn read(detail_type: &str, mut detail: Value, default_country: CallingCode) -> Result<InvitationRequest, Refusal> {
     let event_type = EVENT_TYPES.iter().find(|known| known.detail_type == detail_type).ok_or(Refusal::UnknownType)?;
     let EventType { detail_type, version: known, action, .. } = *event_type;
     if detail["version"].as_str().is_some_and(|version| version != known) {
         // The rest may be right in that version, so it is not checked.
         return Err(Refusal::UnknownVersion { detail_type, known });
     }
-    let faults = event_type.faults(&detail);
+    let mut faults = event_type.faults(&detail);
+    faults.extend(normalise_phones(&mut detail, default_country));
     if !faults.is_empty() {
         return Err(Refusal::Detail { detail_type, faults });
     }
@@ -159,6 +161,23 @@ pub fn read(detail_type: &str, detail: Value) -> Result<InvitationRequest, Refus
         attributes: detail.attributes.into_iter().collect(),
         key: detail.idempotency_key.map(Private::new),
     })
+}
+
+/// Writes each phone number as LeadSquared stores it. Returns a fault for each text that is none.
+fn normalise_phones(detail: &mut Value, default_country: CallingCode) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    for name in schema_name::PHONE_NUMBERS {
+        let place = format!("/attributes/{name}");
+        let Some(Value::String(text)) = detail.pointer_mut(&place) else { continue };
+        match Phone::parse_international(text, default_country) {
+            Ok(phone) => *text = phone.into(),
+            Err(reason) => {
+                let detail = format!("must be a phone number with its country, such as +91-9000000001; {reason}");
+                faults.push(FieldError::new(place, detail));
+            }
+        }
+    }
+    faults
 }
 
 /// A detail that fits its schema. The attributes are sorted by name, so that their order does not matter.
@@ -242,6 +261,11 @@ fn fault(schema: &Value, error: &ValidationError<'_>) -> FieldError {
             let names = names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             FieldError::new(field, format!("must have no fields other than {names}"))
         }
+        ValidationErrorKind::Format { format } if format == "email" => {
+            let text = error.instance().as_str().unwrap_or_default();
+            let reason = text.parse::<EmailAddress>().err().map(|reason| format!("; {reason}")).unwrap_or_default();
+            FieldError::new(field, format!("must be {expected}{reason}"))
+        }
         _ if rule.contains("/propertyNames") => FieldError::new(field, format!("has a name that is not {expected}")),
         _ => FieldError::new(field, format!("must be {expected}")),
     }
@@ -274,6 +298,10 @@ mod tests {
     use super::*;
 
     const LEAD: &str = "11111111-1111-4111-8111-111111111111";
+
+    fn read(detail_type: &str, detail: Value) -> Result<InvitationRequest, Refusal> {
+        super::read(detail_type, detail, CallingCode(91))
+    }
 
     fn faults(detail_type: &str, detail: Value) -> Vec<(String, String)> {
         match read(detail_type, detail) {
@@ -328,7 +356,7 @@ mod tests {
     fn every_fault_is_named_with_its_place_and_what_was_expected() {
         let detail = json!({
             "version": 1, "emal": "asha@example.test", "idempotencyKey": "",
-            "attributes": {"Phone": "9000000001", "a b": "x", "ProspectID": "x", "mx_X": 3, "mx_Y": "\u{0}"},
+            "attributes": {"Phone": "9000000001", "Mobile": 9000000001_u64, "a b": "x", "ProspectID": "x", "mx_X": 3, "mx_Y": "\u{0}"},
         });
         let mut found = faults("ApplicationSubmitted", detail);
         found.sort();
@@ -342,7 +370,12 @@ mod tests {
                 "/attributes/*",
                 "must be text of at most 4000 characters, without control characters other than tabs and line ends",
             ),
-            ("/attributes/Phone", "must be a phone number in LeadSquared's form, such as +91-9000000001"),
+            ("/attributes/Mobile", "must be a phone number with its country, such as +91-9000000001, as text"),
+            (
+                "/attributes/Phone",
+                "must be a phone number with its country, such as +91-9000000001; it names no country; begin it with + and \
+                 the country's calling code",
+            ),
             ("/email", "is missing: the person's e-mail address, such as name@example.com"),
             (
                 "/idempotencyKey",
@@ -352,6 +385,56 @@ mod tests {
         ]);
         expected.sort();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_phone_number_with_its_country_is_written_as_leadsquared_stores_it() {
+        let event = |phone: &str| json!({"version": "1", "email": "asha@example.test", "attributes": {"Phone": phone, "Mobile": "+1-6502530000"}});
+        for (phone, stored) in [
+            ("+919000000001", "+91-9000000001"),
+            ("+91-9000000001", "+91-9000000001"),
+            (" +91 90000 00001", "+91-9000000001"),
+            ("+91 (90000) 00001", "+91-9000000001"),
+            ("0091 9000000001", "+91-9000000001"),
+            ("tel:+91-90000-00001", "+91-9000000001"),
+            ("\u{202a}+91\u{a0}90000\u{2011}00001\u{202c}", "+91-9000000001"),
+            ("\u{ff0b}919000000001", "+91-9000000001"),
+            ("+1 (650) 253-0000", "+1-6502530000"),
+            ("+971 50 123 4567", "+971-501234567"),
+        ] {
+            let read = read("ApplicationSubmitted", event(phone)).unwrap();
+            let expected = [("Mobile", "+1-6502530000"), ("Phone", stored)].into_iter().collect();
+            assert_eq!(read.attributes, expected, "{phone}");
+        }
+        for (phone, reason) in [
+            ("9000000001", "it names no country"),
+            ("+91 90000 0000", "it has one digit too few for India"),
+            ("+91-900000000112", "it has two digits too many for India"),
+            ("+999 9000000001", "no country has the calling code"),
+            ("+91", "it is not one phone number"),
+            ("", "it is not one phone number"),
+        ] {
+            let found = faults("ApplicationSubmitted", event(phone));
+            assert_eq!((found.len(), found[0].0.as_str()), (1, "/attributes/Phone"), "{phone}");
+            assert!(found[0].1.contains(reason), "{phone}: {}", found[0].1);
+        }
+    }
+
+    #[test]
+    fn an_invalid_address_is_refused_with_its_reason() {
+        for (email, reason) in [
+            ("asha", "it lacks the @"),
+            ("asha@gmail.com?subject=x", "is not a domain"),
+            ("आशा@example.com", "characters that mail servers do not accept"),
+            ("asha@192.168.1.1", "is not a domain"),
+            ("a\u{200b}sha@example.test", "an invisible character"),
+        ] {
+            for detail_type in ["ApplicationSubmitted", "LoginLinkRequested"] {
+                let found = faults(detail_type, json!({"version": "1", "email": email}));
+                assert_eq!(found[0].0, "/email", "{email}");
+                assert!(found[0].1.contains(reason), "{email}: {}", found[0].1);
+            }
+        }
     }
 
     #[test]

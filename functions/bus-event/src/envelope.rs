@@ -12,20 +12,30 @@ pub enum Envelope {
     Http(Box<ApiGatewayV2httpRequest>),
     /// From EventBridge or SNS, which read no answer.
     Delivered(Vec<DeliveredEvent>),
+    /// From a pipe of EventBridge, which reads from the answer what it has to deliver again.
+    Piped(Vec<PipedEvent>),
     /// In a direct invocation, whose caller waits for the answer.
     Invoked(BusEvent),
 }
 
-/// One event from EventBridge or SNS.
+/// One event from EventBridge, SNS or a pipe.
 pub struct DeliveredEvent {
-    /// `EventBridge` or `SNS`.
+    /// `EventBridge`, `SNS` or `EventBridge Pipes`.
     pub by: &'static str,
-    /// The id that EventBridge or SNS gave it.
+    /// The id that the deliverer gave it.
     pub id: String,
     /// The event in its envelope, as JSON.
     pub whole: String,
     /// The event itself.
     pub event: Result<BusEvent, Refusal>,
+}
+
+/// One element of a pipe's batch.
+pub struct PipedEvent {
+    /// The id by which the pipe knows the element, if its source has ids.
+    pub item: Option<String>,
+    /// The event in it.
+    pub delivered: DeliveredEvent,
 }
 
 /// An event without its envelope.
@@ -52,19 +62,18 @@ impl Envelope {
             return Ok(Self::Http(Box::new(request)));
         }
         if let Some(records) = event.get("Records").and_then(Value::as_array) {
-            return records.iter().map(notification).collect::<Result<_, _>>().map(Self::Delivered);
+            let notifications = records.iter().map(|record| notification(record).ok_or(Refusal::NoEvent));
+            return notifications.collect::<Result<_, _>>().map(Self::Delivered);
         }
-        if let (Some(source), Some(id), Some(_)) = (text(&event, "source"), text(&event, "id"), event.get("account")) {
-            let (sender, id) = (format!("EventBridge {source}"), id.to_owned());
-            let delivered = DeliveredEvent {
-                by: "EventBridge",
-                id: id.clone(),
-                whole: event.to_string(),
-                event: unwrap(event, sender, id),
-            };
-            return Ok(Self::Delivered(vec![delivered]));
+        if let Value::Array(elements) = &event {
+            let piped =
+                elements.iter().zip(1..).map(|(element, number)| piped(element, format!("{request_id} {number}")));
+            return if elements.is_empty() { Err(Refusal::NoEvent) } else { Ok(Self::Piped(piped.collect())) };
         }
-        unwrap(event, "invocation".to_owned(), request_id.to_owned()).map(Self::Invoked)
+        match event_bridge(&event) {
+            Some(delivered) => Ok(Self::Delivered(vec![delivered])),
+            None => unwrap(event, "invocation".to_owned(), request_id.to_owned()).map(Self::Invoked),
+        }
     }
 }
 
@@ -74,11 +83,39 @@ impl BusEvent {
     /// # Errors
     /// When the body holds no event.
     pub fn of_request(body: &str, webhook_id: &str) -> Result<Self, Refusal> {
-        let body = serde_json::from_str(body).map_err(|_| Refusal::NotJson("body"))?;
-        let event = unwrap(body, "HTTPS".to_owned(), webhook_id.to_owned())?;
+        let event = unwrap(json(body, "body")?, "HTTPS".to_owned(), webhook_id.to_owned())?;
         // The header is part of the signature; an id in the body is not checked.
         Ok(Self { id: webhook_id.to_owned(), ..event })
     }
+}
+
+/// An element of a pipe's batch. A pipe passes on the events of its source
+/// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-event-source.html>), or what its input template
+/// or enrichment makes of them. `request_id` is the id of an event that has none.
+fn piped(element: &Value, request_id: String) -> PipedEvent {
+    let item = text(element, "messageId").map(str::to_owned);
+    let sender = text(element, "eventSourceARN").map_or("EventBridge Pipes".to_owned(), |queue| format!("SQS {queue}"));
+    let id = item.clone().unwrap_or(request_id);
+    // The body of a message is a text, unless the pipe has an input template.
+    let content = match element.get("body").filter(|_| item.is_some()) {
+        Some(Value::String(body)) => json(body, "body"),
+        Some(body) => Ok(body.clone()),
+        None => Ok(element.clone()),
+    };
+    let event = content.and_then(|content| match event_bridge(&content).or_else(|| notification(&content)) {
+        Some(delivered) => delivered.event,
+        None => unwrap(content, sender, id.clone()),
+    });
+    PipedEvent { item, delivered: DeliveredEvent { by: "EventBridge Pipes", id, whole: element.to_string(), event } }
+}
+
+/// An event of EventBridge
+/// (<https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html>); none if it is something else.
+fn event_bridge(event: &Value) -> Option<DeliveredEvent> {
+    let (source, id) = (text(event, "source")?, text(event, "id")?);
+    event.get("account")?;
+    let content = unwrap(event.clone(), format!("EventBridge {source}"), id.to_owned());
+    Some(DeliveredEvent { by: "EventBridge", id: id.to_owned(), whole: event.to_string(), event: content })
 }
 
 /// The record of a message from SNS
@@ -93,19 +130,26 @@ struct Notification {
     message_attributes: Value,
 }
 
-fn notification(record: &Value) -> Result<DeliveredEvent, Refusal> {
-    let notification = Notification::deserialize(&record["Sns"]).map_err(|_| Refusal::NoEvent)?;
+/// A message from SNS, in a record for a function or as SNS writes it to a queue; none if it is something else.
+fn notification(record: &Value) -> Option<DeliveredEvent> {
+    let notification = Notification::deserialize(record.get("Sns").unwrap_or(record)).ok()?;
     let Notification { message_id: id, topic_arn, message, message_attributes } = notification;
     let sender = format!("SNS {topic_arn}");
-    let event = match (serde_json::from_str(&message), text(&message_attributes["detail-type"], "Value")) {
-        (Err(_), _) => Err(Refusal::NotJson("message")),
+    let event = match (json(&message, "message"), text(&message_attributes["detail-type"], "Value")) {
+        (Err(refusal), _) => Err(refusal),
         (Ok(detail), Some(detail_type)) => {
             Ok(BusEvent { sender, id: id.clone(), detail_type: detail_type.to_owned(), detail })
         }
         // An id in the message is the publisher's own: it stays the same if the message is published twice.
         (Ok(message), None) => unwrap(message, sender, id.clone()),
     };
-    Ok(DeliveredEvent { by: "SNS", id, whole: record.to_string(), event })
+    Some(DeliveredEvent { by: "SNS", id, whole: record.to_string(), event })
+}
+
+/// The JSON in a text, which may begin with a byte order mark.
+fn json(text: &str, part: &'static str) -> Result<Value, Refusal> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    serde_json::from_str(text).map_err(|_| Refusal::NotJson(part))
 }
 
 /// The event in `{"detail-type": …, "detail": …, "id": …}`, or with `type` and `data`, the names of Standard Webhooks.

@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
+use aws_lambda_events::sqs::SqsBatchResponse;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, Response, StatusCode};
 use intake::{Intake, IntakeDecision, StoreError, Submission, Submitter};
 use lambda_runtime::Diagnostic;
+use leadsquared::CallingCode;
 use onboarding::worker::DeadLetterReason;
 use onboarding::{Invitation, InvitationId, Source};
 use queue::{DeadLetters, Invitations, MessageDelivery, QueueError};
@@ -19,7 +21,7 @@ use telemetry::Metric;
 use time::OffsetDateTime;
 use web::{BODY_LIMIT, Preference, Problem, json};
 
-use crate::envelope::{BusEvent, DeliveredEvent, Envelope};
+use crate::envelope::{BusEvent, DeliveredEvent, Envelope, PipedEvent};
 use crate::signature::SignedHeaders;
 use crate::{Refusal, SignatureError, SigningSecrets, read};
 
@@ -36,6 +38,8 @@ pub struct Bus {
     pub dead_letters: DeadLetters,
     /// The secrets that HTTPS senders sign with.
     pub signing_secrets: Secret<SigningSecrets>,
+    /// The country whose phone numbers must be assigned.
+    pub default_country: CallingCode,
 }
 
 /// The answer of an invocation.
@@ -48,6 +52,9 @@ pub enum BusAnswer {
     Invoked(EventOutcome),
     /// The outcome of each delivered event, in order. EventBridge and SNS do not read it.
     Delivered(Vec<EventOutcome>),
+    /// The elements that a pipe has to deliver again
+    /// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html>).
+    Piped(SqsBatchResponse),
 }
 
 /// The result of handling an event.
@@ -120,6 +127,7 @@ impl Bus {
                 }
                 Ok(BusAnswer::Delivered(outcomes))
             }
+            Envelope::Piped(events) => self.accept_piped(events, now).await.map(BusAnswer::Piped),
             Envelope::Invoked(event) => match self.accept(event, now).await {
                 Ok(receipt) => Ok(BusAnswer::Invoked(EventOutcome::Accepted { receipt })),
                 Err(NotAccepted::Refused(refusal)) => {
@@ -134,7 +142,7 @@ impl Bus {
     /// Reads an event and stores its invitation.
     async fn accept(&self, event: BusEvent, now: OffsetDateTime) -> Result<InvitationId, NotAccepted> {
         let BusEvent { sender, id, detail_type, detail } = event;
-        let request = read(&detail_type, detail)?;
+        let request = read(&detail_type, detail, self.default_country)?;
         let (kind_of_id, id) = match &request.key {
             Some(key) => ("bus by key", key.expose()),
             None => ("bus by id", &id),
@@ -184,6 +192,24 @@ impl Bus {
         })?;
         tracing::error!(by, message.id = id, error = %refusal, "event refused and dead-lettered");
         Ok(EventOutcome::DeadLettered)
+    }
+
+    /// The same for a batch of a pipe. One element that could not be stored does not make the pipe repeat the others,
+    /// if the pipe knows its elements by ids.
+    async fn accept_piped(
+        &self,
+        events: Vec<PipedEvent>,
+        now: OffsetDateTime,
+    ) -> Result<SqsBatchResponse, NotAccepted> {
+        let (mut failures, mut failure) = (SqsBatchResponse::default(), None);
+        for PipedEvent { item, delivered } in events {
+            match (self.accept_delivered(delivered, now).await, item) {
+                (Ok(_), _) => {}
+                (Err(_), Some(item)) => failures.add_failure(item),
+                (Err(error), None) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(failures), Err)
     }
 
     async fn answer(
@@ -300,16 +326,18 @@ fn body(request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
         Problem::new(StatusCode::BAD_REQUEST, "The event cannot be read", detail)
     };
     let body = request.body.as_deref().unwrap_or_default();
-    // In Base64 a body is a third longer.
-    if body.len() > BODY_LIMIT * 4 / 3 {
+    let body = match request.is_base64_encoded {
+        true => {
+            let bytes = BASE64_STANDARD.decode(body).map_err(|_| unreadable("JSON"))?;
+            String::from_utf8(bytes).map_err(|_| unreadable("JSON in UTF-8"))?
+        }
+        false => body.to_owned(),
+    };
+    if body.len() > BODY_LIMIT {
         let detail = format!("Send at most {BODY_LIMIT} bytes.");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The event is too large", detail));
     }
-    if !request.is_base64_encoded {
-        return Ok(body.to_owned());
-    }
-    let bytes = BASE64_STANDARD.decode(body).map_err(|_| unreadable("JSON"))?;
-    String::from_utf8(bytes).map_err(|_| unreadable("JSON in UTF-8"))
+    Ok(body)
 }
 
 fn api_gateway(response: Response<String>) -> ApiGatewayV2httpResponse {

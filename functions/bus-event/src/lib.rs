@@ -8,6 +8,6 @@ mod signature;
 
 pub use config::Config;
 pub use detail::{InvitationRequest, Refusal, detail_types, read};
-pub use envelope::{BusEvent, DeliveredEvent, Envelope};
+pub use envelope::{BusEvent, DeliveredEvent, Envelope, PipedEvent};
 pub use handler::{Bus, BusAnswer, EventOutcome, NotAccepted};
 pub use signature::{SignatureError, SigningSecrets};

@@ -26,6 +26,7 @@ async fn main() -> anyhow::Result<()> {
         invitations: Invitations::new(sqs.clone(), config.invitations_queue_url),
         dead_letters: DeadLetters::new(sqs, config.dead_letters_queue_url),
         signing_secrets: Secret::new(secrets, config.signing_secret, SigningSecrets::EXPECTED),
+        default_country: config.default_country,
     };
     let handle = async |LambdaEvent { payload, context }: LambdaEvent<Value>| {
         bus.handle(payload, &context.request_id, OffsetDateTime::now_utc(), Instant::now()).await

@@ -10,7 +10,6 @@ use leadsquared_account::{AccountSettings, mail_sender, unproven_field};
 use mail::Wording;
 use onboarding::{LinkMode, MailLimits, Marking, Portal};
 use settings::{SettingError, Variables};
-use url::Url;
 
 /// Every setting this function reads.
 pub struct Config {
@@ -66,11 +65,10 @@ fn link_mode(variables: &Variables<'_>, portal: PortalId) -> Result<LinkMode, Se
     const LINK_MODE: &str = "LINK_MODE";
     const LINK_URL: &str = "LINK_URL";
     const LINK_VALID_HOURS: &str = "LINK_VALID_HOURS";
-    const URL: &str = "an absolute URL";
     match &*variables.required(LINK_MODE)? {
-        "direct" => Ok(LinkMode::Direct { portal: Portal { id: portal, page: variables.parsed("PORTAL_URL", URL)? } }),
+        "direct" => Ok(LinkMode::Direct { portal: Portal { id: portal, page: variables.page("PORTAL_URL")? } }),
         "on-click" => {
-            let page: Url = variables.parsed(LINK_URL, URL)?;
+            let page = variables.page(LINK_URL)?;
             if !page.path().ends_with('/') {
                 let expected = "the address of the login-link function's pages";
                 return Err(SettingError::invalid(LINK_URL, expected, "it must end with a slash"));

@@ -10,10 +10,15 @@ use onboarding::retry::Horizons;
 use onboarding::worker::{self, DeadLetterReason, SealedPasswordError, Services, Unavailable, WorkerEvent};
 use onboarding::{InvitationId, Mail, SealedPassword};
 use password_sealing::OpenError;
-use queue::MessageDelivery;
+use queue::{MessageDelivery, Retries};
 use time::OffsetDateTime;
 
 use crate::{SqsWorker, log};
+
+/// When a message is delivered again that was dead-lettered and not deleted. It is longer than an invocation, and with
+/// one more invocation shorter than the five minutes within which SQS drops a second dead letter as a duplicate. The
+/// queue's visibility time-out is longer than that.
+const DEAD_LETTER_RETRY: Duration = Duration::from_secs(2 * 60);
 
 /// One delivery of SQS, with the clients and settings that it is handled with.
 pub(crate) struct OneDelivery<'a> {
@@ -96,6 +101,9 @@ impl Services for OneDelivery<'_> {
     }
 
     async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), Unavailable> {
+        // Before the dead letter: if the process crashes after it, the message is delivered again while SQS still drops a
+        // second dead letter as a duplicate.
+        self.shared.invitations.postpone(&Retries::of(self.delivery, DEAD_LETTER_RETRY)).await;
         self.shared.dead_letters.send(&self.delivery, reason).await.map_err(|error| {
             let is_transient = error.is_transient();
             Unavailable::new(error, is_transient)

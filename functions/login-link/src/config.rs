@@ -39,7 +39,7 @@ impl Config {
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
             account: AccountSettings::read(variables)?,
-            portal_page: variables.parsed("PORTAL_URL", "an absolute URL")?,
+            portal_page: variables.page("PORTAL_URL")?,
             organisation: variables.required("ORGANISATION")?,
             language: variables.parsed("PAGE_LANGUAGE", "the tag of a language of the pages")?,
             intake,

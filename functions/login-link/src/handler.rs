@@ -49,6 +49,10 @@ async fn look(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath) -> Response
 /// of its page.
 async fn press(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath, request: &Request) -> Response<String> {
     let preference = Preference::of(request.headers());
+    if matches!(path, LinkPath::Link(_)) && is_from_another_site(request) {
+        tracing::info!("another site pressed the button of a login link: its page is shown instead");
+        return look(links, pages, path).await;
+    }
     let form = match Form::read(request.headers(), request.body().as_ref()).await {
         Ok(form) => form,
         Err(_) if request.body().is_empty() => Form::default(),
@@ -61,6 +65,16 @@ async fn press(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath, request: &
         },
         LinkPath::Link(_) | LinkPath::RequestPage => by_email(links, pages, preference, &form, request).await,
     }
+}
+
+/// Whether the page of another site sent the form, which could sign its reader in as somebody else.
+///
+/// Current browsers say so (<https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>). `Origin` does not: because of
+/// `Referrer-Policy: no-referrer`, it is `null` for our own button. From a browser that sends no `Sec-Fetch-Site`, a
+/// press is accepted: the sender has to know the token.
+fn is_from_another_site(request: &Request) -> bool {
+    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
+    matches!(site, Some(b"cross-site" | b"same-site"))
 }
 
 async fn open(

@@ -1,8 +1,10 @@
 //! The body of a request: its fields, each with text in it or missing.
 
 use http::HeaderMap;
-use leadsquared::Password;
+use leadsquared::{OneTimeCode, Password};
 use web::{FieldError, Form, FormError};
+
+use crate::codes;
 
 /// A body in JSON or as a form.
 #[derive(Default)]
@@ -26,8 +28,14 @@ impl Body {
 
     /// A required password. White space around it is a part of it.
     pub(crate) fn password(&self, name: &str) -> Result<Password, FieldError> {
-        let text = self.0.text(name)?.map(|text| text.expose().clone()).filter(|text| !text.is_empty());
+        let text = self.0.text(name)?.map(|text| passwords::normalised(text.expose())).filter(|text| !text.is_empty());
         text.map(Password::from).ok_or_else(|| missing(name))
+    }
+
+    /// A required one-time code.
+    pub(crate) fn code(&self, name: &str) -> Result<OneTimeCode, FieldError> {
+        let code = codes::typed(&self.required(name)?);
+        code.ok_or_else(|| FieldError::new(name, "must be the code from the text message or the mail, such as 123456"))
     }
 }
 

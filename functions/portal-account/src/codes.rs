@@ -13,6 +13,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use leadsquared::portal::{SentCode, Session};
+use leadsquared::text::ascii_digit;
 use leadsquared::{CodeChallenge, CodeRecipient, LeadId, OneTimeCode, Phone, schema_name};
 use ledger::{ChallengeContent, Ledger, LedgerError};
 use serde::{Deserialize, Serialize};
@@ -169,7 +170,20 @@ pub(crate) fn mailed_code(random: [u8; MAILED_CODE_BYTES]) -> OneTimeCode {
     OneTimeCode::from(format!("{}-{}", &text[..5], &text[5..]))
 }
 
-/// A mailed code in the form that is compared: in capitals, without separators, and with look-alike letters as digits.
+/// How many digits a texted code may have. LeadSquared's sample has six; it documents no number.
+const TEXTED_CODE_DIGITS: std::ops::RangeInclusive<usize> = 4..=8;
+
+/// The code in a text that a person typed or pasted: phones and keyboards put spaces, hyphens and invisible characters
+/// into it, or write its digits in another script. None if the text cannot be a code.
+pub(crate) fn typed(text: &str) -> Option<OneTimeCode> {
+    let characters: String = text.chars().map(ascii_digit).filter(|c| c.is_alphanumeric()).collect();
+    let code = plain(&characters);
+    let is_texted = TEXTED_CODE_DIGITS.contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit());
+    let is_mailed = code.len() == MAILED_CODE_BYTES && code.bytes().all(|byte| ALPHABET.contains(&byte));
+    (characters.is_ascii() && (is_texted || is_mailed)).then(|| OneTimeCode::from(code))
+}
+
+/// A code in the form that is compared: in capitals, without separators, and with look-alike letters as digits.
 fn plain(code: &str) -> String {
     let characters = code.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_uppercase());
     characters
@@ -402,6 +416,35 @@ mod tests {
         let challenge = Challenge::new([7; 32]);
         let opened: Texted = challenge.open(TEXTED, challenge.seal(TEXTED, &texted().sent, ONCE), ONCE).unwrap();
         assert_eq!((opened.schema_name.as_str(), opened.person.as_str()), ("Phone", ""));
+    }
+
+    #[test]
+    fn a_code_is_read_as_phones_and_keyboards_write_it() {
+        for text in [
+            "123456",
+            "123 456",
+            "123-456",
+            " 1 2 3 4 5 6 ",
+            "123\u{a0}456",
+            "123\u{2011}456",
+            "123.456",
+            "\u{200e}123456\u{200b}",
+            "१२३४५६",
+            "۱۲۳۴۵۶",
+            "١٢٣٤٥٦",
+            "১২৩৪৫৬",
+            "௧௨௩௪௫௬",
+            "１２３ ４５６",
+            "l23456",
+        ] {
+            assert_eq!(typed(text).as_ref().map(OneTimeCode::expose), Some("123456"), "{text}");
+        }
+        assert_eq!(typed("123O56").unwrap().expose(), "123056");
+        assert_eq!(typed("01z0a-hjkmz").unwrap().expose(), "01Z0AHJKMZ");
+        for text in ["", " ", "x", "123", "123456789", "12345é", "abcdef", "01Z0A-HJKMU", "01Z0A-HJKM", "your code: 1"]
+        {
+            assert!(typed(text).is_none(), "{text}");
+        }
     }
 
     #[test]

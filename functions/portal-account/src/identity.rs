@@ -2,12 +2,14 @@
 
 use forms::{SignInField, SignInFields, SignInKind};
 use leadsquared::portal::Identifier;
+use leadsquared::schema_name::PHONE_NUMBERS;
 use leadsquared::{CallingCode, EmailAddress, Phone};
 use ledger::Owner;
 use onboarding::PersonKey;
 use web::FieldError;
 
 use crate::body::Body;
+use crate::service::{AccountRequest, PortalAccount};
 
 /// The valid fields by which people sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,34 @@ pub(crate) fn owner(identifier: &Identifier) -> Option<Owner> {
 pub(crate) struct PhoneOwner {
     pub(crate) schema_name: String,
     pub(crate) phone: Phone,
+}
+
+impl PortalAccount {
+    /// The identifier in the spelling by which LeadSquared's portal finds its lead.
+    pub(crate) async fn as_stored(&self, request: &AccountRequest<'_>, who: &Identifier) -> Identifier {
+        let Identifier::Field { schema_name, value } = who else { return who.clone() };
+        let phone = value.parse().ok().filter(|_| self.config.identities.is_phone(schema_name));
+        let Some(phone) = phone else { return who.clone() };
+        let value = self.phone_as_stored(request, schema_name, &phone).await;
+        Identifier::Field { schema_name: schema_name.clone(), value }
+    }
+
+    /// The text by which LeadSquared's portal finds a phone number. It compares texts exactly, and an import or another
+    /// program may have stored the number without its country or without the hyphen.
+    ///
+    /// This takes the same one call for every number: the answer's time does not show whether a lead has the number.
+    /// Without an answer the number is tried in the usual spelling.
+    pub(crate) async fn phone_as_stored(&self, request: &AccountRequest<'_>, field: &str, phone: &Phone) -> String {
+        let country = self.config.default_country;
+        let stored = match PHONE_NUMBERS.contains(&field) {
+            true => {
+                self.ask(request, |client| async move { client.phone_as_stored(field, phone, country).await }).await
+            }
+            // LeadSquared finds a lead by the numbers of these two fields only.
+            false => Ok(None),
+        };
+        stored.ok().flatten().unwrap_or_else(|| phone.expose().to_owned())
+    }
 }
 
 impl Identities {
@@ -139,9 +169,18 @@ mod tests {
         for (json, field, detail) in [
             ("{}", "email", "is required (one of email or phone or pan)"),
             (r#"{"email":"a@example.test","pan":"1"}"#, "pan", "send only one of email or phone or pan"),
-            (r#"{"email":"asha"}"#, "email", "must be an e-mail address such as name@example.com"),
-            (r#"{"phone":"1"}"#, "phone", "must be a phone number such as +91-9000000001"),
-            (r#"{"phone":["1"]}"#, "phone", "must be text, not a file or a list"),
+            (
+                r#"{"email":"asha"}"#,
+                "email",
+                "must be an e-mail address such as name@example.com; it lacks the @, has spaces, or has a full stop where \
+                 none can be",
+            ),
+            (
+                r#"{"phone":"900000000"}"#,
+                "phone",
+                "must be a phone number such as +91-9000000001; it has one digit too few for India",
+            ),
+            (r#"{"phone":{"a":"1"}}"#, "phone", "must be text, not a file, a list of fields or bytes"),
             (&long, "pan", "must be at most 255 characters of plain text"),
         ] {
             assert_eq!(read(json), Err((field.to_owned(), detail.to_owned())), "{json}");

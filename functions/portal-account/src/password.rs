@@ -69,7 +69,7 @@ impl PortalAccount {
                 None => Ok(()),
                 Some(slots) => {
                     self.admit_network(request, &slots).await?;
-                    let who = &who;
+                    let who = &self.as_stored(request, &who).await;
                     match self.ask(request, |client| async move { client.forgot_password(who, recipient).await }).await
                     {
                         Ok(()) => Ok(()),

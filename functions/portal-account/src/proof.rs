@@ -3,7 +3,7 @@
 use futures::future::{join3, join4};
 use leadsquared::crm::{Lead, Notify};
 use leadsquared::portal::Session;
-use leadsquared::{Attributes, Error, LeadId, OneTimeCode};
+use leadsquared::{Attributes, Error, LeadId, OneTimeCode, Phone};
 use ledger::{Owner, Registered};
 use mail::SignInCode;
 use onboarding::Unproven;
@@ -45,6 +45,9 @@ impl PortalAccount {
     ) -> Result<Done, RequestRefusal> {
         let AcceptedText { challenge, code, texted } = by;
         let number = texted.sent.field_content.expose();
+        // Proofs are kept of the usual spelling. LeadSquared's own may be another.
+        let phone = Phone::parse(number, self.config.default_country);
+        let number = phone.as_ref().map_or(number, Phone::expose);
         let claim = SignInClaim::by_text(&texted.schema_name, number, &texted.person);
         let entered = self.enter(request, slots, &session, &claim, Some(&challenge)).await;
         if let Err(RequestRefusal::Unavailable { .. }) = entered {

@@ -20,7 +20,7 @@ impl PortalAccount {
         let person = person(&who);
         let slots = self.admit(request, AttemptKind::SignIn, &person, owner(&who).as_ref()).await?;
         self.admit_network(request, &slots).await?;
-        let (identifier, password) = (&who, &password);
+        let (identifier, password) = (&self.as_stored(request, &who).await, &password);
         match self.ask(request, |client| async move { client.sign_in(identifier, password).await }).await {
             Ok(session) => {
                 let claim = SignInClaim::by_password(&who, &person, &self.config.identities);

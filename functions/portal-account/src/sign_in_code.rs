@@ -61,7 +61,8 @@ impl PortalAccount {
         if !self.take_text(request).await {
             return Ok(decoy());
         }
-        match self.ask(request, |client| async move { client.send_sign_in_code(schema_name, phone).await }).await {
+        let number = &self.phone_as_stored(request, schema_name, phone).await;
+        match self.ask(request, |client| async move { client.send_sign_in_code(schema_name, number).await }).await {
             Ok(sent) => Ok(sent),
             Err(failure) => {
                 if !failure.may_have_taken_effect() {
@@ -105,8 +106,7 @@ impl PortalAccount {
     /// `POST /sign-in/code/verify`: a texted code, or the mailed code that follows it.
     pub(crate) async fn verify_code(&self, request: &AccountRequest<'_>) -> Result<Done, RequestRefusal> {
         let challenge = request.body.required("challenge").map(Challenge::of_text);
-        let (challenge, code) = both(challenge, request.body.required("code")).map_err(RequestRefusal::fields)?;
-        let code = OneTimeCode::from(code);
+        let (challenge, code) = both(challenge, request.body.code("code")).map_err(RequestRefusal::fields)?;
         // The person is known only once the challenge is found: until then attempts are counted for the challenge.
         let slots = self.admit(request, AttemptKind::SignIn, challenge.as_text(), None).await?;
         let pending = codes::try_code(&self.ledger, &challenge, request.now).await;

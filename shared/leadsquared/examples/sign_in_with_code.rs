@@ -18,7 +18,7 @@ use leadsquared::{Error, OneTimeCode};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let client = settings::client()?;
-    let phone = env::args().nth(1).context("usage: sign_in_with_code PHONE")?.parse()?;
+    let phone = env::args().nth(1).context("usage: sign_in_with_code PHONE")?;
     let sent = match client.send_sign_in_code("Phone", &phone).await {
         Ok(sent) => sent,
         Err(Error::NoSuchLead) => {

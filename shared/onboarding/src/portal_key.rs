@@ -23,8 +23,9 @@ pub enum PortalKeyError {
 /// A key that signs the lead in to the portal.
 ///
 /// A lead that is no portal user has no password that Register could overwrite, so it is registered with a random one.
-/// Only the e-mail address is sent, so that the lead's own data stays as the company has it. Register is not repeated
-/// blindly: a repeat of this function asks for the key first. Two callers at once may both register the lead, which
+/// Only the e-mail address is sent, so that the lead's own data stays as the company has it. LeadSquared finds the lead
+/// by that address: if another lead has it too, Register could overwrite that lead's portal password, so it is not
+/// called. Register is not repeated blindly: a repeat of this function asks for the key first. Two callers at once may both register the lead, which
 /// sets one random password after another.
 ///
 /// `after_register` gets Register's answer before the second key is asked for: LeadSquared sends a webhook on the
@@ -42,6 +43,13 @@ pub async fn portal_key<C: Crm>(
     match crm.lead_auto_login_key(&lead).await {
         Err(Error::NotAPortalUser) => {}
         other => return other.map_err(PortalKeyError::Key),
+    }
+    let owners = crm.leads_by_email(email).await.map_err(PortalKeyError::Key)?;
+    match &*owners {
+        // LeadSquared's search may need a moment to find a new lead.
+        [] => return Err(PortalKeyError::Key(Error::NoSuchLead)),
+        [owner] if owner.id() == lead => {}
+        _ => return Err(PortalKeyError::OtherLead),
     }
     let registration = Registration {
         register_only_new_lead: false,

@@ -6,6 +6,7 @@ mod common;
 use std::ops::RangeInclusive;
 
 pub use classes::{Class, Classes, InvalidClasses};
+use unicode_normalization::UnicodeNormalization;
 
 /// How long a password may be, in characters.
 pub const LENGTH: RangeInclusive<usize> = 8..=128;
@@ -32,6 +33,13 @@ pub enum PasswordFault {
     /// The password is on the list of common passwords, or close to one.
     #[error("is one of the most common passwords, or nearly one; choose one that is harder to guess")]
     Common,
+}
+
+/// A typed password in the one spelling that is checked, sealed and sent to LeadSquared: Unicode's NFC. Keyboards and
+/// browsers write the same accented letter as one code point or as two
+/// (<https://www.rfc-editor.org/rfc/rfc8265#section-4.2.2>).
+pub fn normalised(typed: &str) -> String {
+    typed.nfc().collect()
 }
 
 /// Checks only the length and the kind of characters.
@@ -97,6 +105,21 @@ mod tests {
         for password in ["आशाआशाआशा", "correct horse battery staple", &"wörter ".repeat(9), &"ä".repeat(128)]
         {
             assert_eq!(rules.check(password), Ok(()), "{password}");
+        }
+    }
+
+    #[test]
+    fn a_letter_of_two_code_points_is_the_same_as_one() {
+        for (typed, expected) in [
+            ("Caf\u{65}\u{301} 1234", "Caf\u{e9} 1234"),
+            ("Caf\u{e9} 1234", "Caf\u{e9} 1234"),
+            ("\u{915}\u{93c} \u{958}", "\u{915}\u{93c} \u{915}\u{93c}"),
+            ("\u{1100}\u{1161}\u{11a8}", "\u{ac01}"),
+            // Letters that merely look alike stay different.
+            ("\u{ff21}\u{2460}", "\u{ff21}\u{2460}"),
+            (" Example@Pass1 ", " Example@Pass1 "),
+        ] {
+            assert_eq!(normalised(typed), expected);
         }
     }
 

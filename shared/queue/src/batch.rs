@@ -129,7 +129,12 @@ impl<'a> MessageDelivery<'a> {
     }
 }
 
-impl Retries<'_> {
+impl<'a> Retries<'a> {
+    /// One message and its wait.
+    pub fn of(delivery: MessageDelivery<'a>, wait: Duration) -> Self {
+        Self { messages: vec![(delivery, wait)], whole_batch: false }
+    }
+
     /// The response to Lambda: the messages that it must not delete.
     ///
     /// Lambda reads it only if the event source mapping has `ReportBatchItemFailures`. An empty identifier marks the

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use url::{Host, Url};
+
 /// Named settings, looked up one at a time.
 ///
 /// An empty value counts as absent, because a template passes an unset optional parameter as the empty string.
@@ -50,6 +52,27 @@ impl<'a> Variables<'a> {
     {
         self.optional(name).map(|_| self.parsed(name, expected)).transpose()
     }
+
+    /// The setting as the address of a page that browsers open. Its reader sends keys or personal data there, so it must
+    /// be https. On this machine, as in tests, http works too.
+    ///
+    /// # Errors
+    /// When it is absent, empty or no such address.
+    pub fn page(&self, name: &'static str) -> Result<Url, SettingError> {
+        const EXPECTED: &str = "the https address of a page";
+        let page: Url = self.parsed(name, EXPECTED)?;
+        let is_loopback = match page.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        match page.scheme() {
+            "https" => Ok(page),
+            "http" if is_loopback => Ok(page),
+            _ => Err(SettingError::invalid(name, EXPECTED, "it must begin with https://")),
+        }
+    }
 }
 
 /// A missing or invalid setting, with which a function does not start. The text names the setting, not its value.
@@ -96,6 +119,33 @@ mod tests {
     #[test]
     fn a_setting_is_parsed_into_its_type() {
         assert_eq!(Variables::new(&lookup).parsed::<u16>("PORT", "a port number").unwrap(), 80);
+    }
+
+    #[test]
+    fn a_page_has_an_https_address_or_is_on_this_machine() {
+        let page = |text: &str| {
+            Variables::new(&|_| Some(text.to_owned())).page("PORTAL_URL").map(String::from).map_err(|it| it.to_string())
+        };
+        for text in
+            ["https://apply.example.com/home?x=1", "http://127.0.0.1:8080/", "http://localhost/", "http://[::1]:3000/"]
+        {
+            assert_eq!(page(text), Ok(text.to_owned()));
+        }
+        assert_eq!(page(" https://apply.example.com "), Ok("https://apply.example.com/".to_owned()));
+        for text in [
+            "http://apply.example.com/",
+            "http://localhost.example.com/",
+            "http://127.0.0.1.example.com/",
+            "http://10.0.0.1/",
+            "ftp://localhost/",
+            "javascript:alert(1)",
+            "data:text/html,x",
+        ] {
+            let error =
+                "the environment variable PORTAL_URL is not the https address of a page: it must begin with https://";
+            assert_eq!(page(text), Err(error.to_owned()), "{text}");
+        }
+        assert!(page("apply.example.com").is_err());
     }
 
     #[test]

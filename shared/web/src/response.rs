@@ -2,7 +2,8 @@
 
 use askama::Template;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
@@ -63,14 +64,16 @@ fn policy(form_action: &str) -> String {
     format!("default-src 'none'; style-src {STYLE}; frame-ancestors 'none'; base-uri 'none'; form-action {form_action}")
 }
 
-/// The response that all others are built on. Its headers forbid caching, indexing, content sniffing, framing, scripts
-/// and referrers.
+/// The response that all others are built on. Its headers forbid caching, indexing, content sniffing, framing, scripts,
+/// referrers and plain http.
 pub(crate) fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<String> {
-    const HEADERS: [(HeaderName, &str); 5] = [
+    const HEADERS: [(HeaderName, &str); 6] = [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (X_ROBOTS_TAG, "noindex"),
+        // A year. Browsers ignore it over http, and subdomains of the host are not ours.
+        (STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
         (VARY, "accept, accept-language, origin"),
     ];
     let mut response = Response::new(body);
@@ -105,6 +108,7 @@ mod tests {
         );
         assert_eq!(policy(&page), expected);
         assert_eq!(page.headers()[X_ROBOTS_TAG], "noindex");
+        assert_eq!(page.headers()[STRICT_TRANSPORT_SECURITY], "max-age=31536000");
     }
 
     #[test]

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::client::{Call, Client};
 use crate::error::Error;
-#[cfg(feature = "phone")]
-use crate::values::Phone;
 use crate::values::schema_name::{EMAIL_ADDRESS, PROSPECT_ID, SEARCH_BY};
 use crate::values::{Attributes, EmailAddress, LeadId};
+#[cfg(feature = "phone")]
+use crate::values::{CallingCode, Phone};
 use crate::wire::{Endpoint, Success};
 
 /// A lead as LeadSquared stores it. `Debug` shows the id only: the rest is personal data.
@@ -218,6 +218,30 @@ impl Client {
         }
         let digits: String = phone.expose().chars().filter(char::is_ascii_digit).collect();
         self.call(Call::new(Endpoint::LeadByPhone).query("phone", digits)).await
+    }
+
+    /// The text in which a lead has a number in `Phone` or `Mobile`, such as `9000000001` after an import. A number
+    /// without a country is of `default_country`. One call, by [Get leads by phone](Self::leads_by_phone). Needs the
+    /// feature `phone`.
+    ///
+    /// The portal's calls compare a number by its exact text, and this call compares digits. On an account where it
+    /// compares texts too, it finds a number that is stored without its country.
+    ///
+    /// # Errors
+    /// As for every call; a number that no lead has is `None`.
+    #[cfg(feature = "phone")]
+    pub async fn phone_as_stored(
+        &self,
+        field: &str,
+        phone: &Phone,
+        default_country: CallingCode,
+    ) -> Result<Option<String>, Error> {
+        // The page asks for digits, with or without the country.
+        let digits = phone.digits(default_country);
+        let found: Vec<Lead> = self.call(Call::new(Endpoint::LeadByPhone).query("phone", digits)).await?;
+        let mut texts = found.iter().filter_map(|lead| lead.field(field));
+        let stored = texts.find(|text| Phone::parse(text, default_country).as_ref() == Ok(phone));
+        Ok(stored.map(str::to_owned))
     }
 
     async fn lead_written(&self, call: Call<'_>) -> Result<LeadId, Error> {

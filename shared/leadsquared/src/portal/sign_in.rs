@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{Call, Client};
 use crate::error::Error;
-#[cfg(feature = "phone")]
-use crate::values::Phone;
 use crate::values::{CodeChallenge, CodeRecipient, EmailAddress, LeadId, OneTimeCode, Password, SessionKey};
 use crate::wire::Endpoint;
 
@@ -107,22 +105,21 @@ impl Client {
     }
 
     /// Get Sign In OTP: LeadSquared sends a code to the phone number in a unique field
-    /// (<https://apidocs.leadsquared.com/get-sign-in-otp/>). A repeat sends another code. Needs the feature `phone`.
+    /// (<https://apidocs.leadsquared.com/get-sign-in-otp/>). A repeat sends another code. The number is written as
+    /// LeadSquared stores it.
     ///
     /// # Errors
     /// [`Error::NoSuchLead`] if no lead has the number and LeadSquared's text says so.
-    #[cfg(feature = "phone")]
-    pub async fn send_sign_in_code(&self, field_schema_name: &str, phone: &Phone) -> Result<SentCode, Error> {
-        self.call(Call::new(Endpoint::SignInCode).body(&CodeRequest { field_schema_name, field_content: phone })).await
+    pub async fn send_sign_in_code(&self, field_schema_name: &str, number: &str) -> Result<SentCode, Error> {
+        self.call(Call::new(Endpoint::SignInCode).body(&CodeRequest { field_schema_name, field_content: number })).await
     }
 
     /// [`send_sign_in_code`](Self::send_sign_in_code) by the first version of the call.
     ///
     /// # Errors
     /// As there.
-    #[cfg(feature = "phone")]
-    pub async fn send_sign_in_code_v1(&self, field_schema_name: &str, phone: &Phone) -> Result<SentCode, Error> {
-        let body = CodeRequest { field_schema_name, field_content: phone };
+    pub async fn send_sign_in_code_v1(&self, field_schema_name: &str, number: &str) -> Result<SentCode, Error> {
+        let body = CodeRequest { field_schema_name, field_content: number };
         self.call(Call::new(Endpoint::SignInCodeV1).body(&body)).await
     }
 
@@ -158,12 +155,11 @@ impl<'a> WithPassword<'a> {
     }
 }
 
-#[cfg(feature = "phone")]
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct CodeRequest<'a> {
     field_schema_name: &'a str,
-    field_content: &'a Phone,
+    field_content: &'a str,
 }
 
 #[derive(Serialize)]

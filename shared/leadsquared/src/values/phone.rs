@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use isocountry::CountryCode;
-use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber};
+use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, Region};
 use serde::{Deserialize, Serialize};
 
 use super::text::is_invisible;
@@ -39,15 +39,38 @@ impl Phone {
     /// # Errors
     /// When it is no number, its country is unknown, or its country has no such number.
     pub fn parse(text: &str, default_country: CallingCode) -> Result<Self, InvalidPhone> {
-        let text = dialled(text)?;
         // With an unknown default country, a number without a country is refused.
         let region = PHONE_NUMBER_UTIL.get_region_for_country_code(i32::from(default_country.0));
+        Self::read(text, region, default_country)
+    }
+
+    /// Reads a number that names its country, in any usual notation. It is checked as [`parse`](Self::parse) does.
+    ///
+    /// ```
+    /// use leadsquared::{CallingCode, InvalidPhone, Phone};
+    ///
+    /// let india = CallingCode(91);
+    /// assert_eq!(Phone::parse_international("+91 90000 00001", india)?.expose(), "+91-9000000001");
+    /// assert_eq!(Phone::parse_international("9000000001", india), Err(InvalidPhone::NoCountry));
+    /// # Ok::<(), InvalidPhone>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As there, and when it names no country.
+    pub fn parse_international(text: &str, default_country: CallingCode) -> Result<Self, InvalidPhone> {
+        Self::read(text, None, default_country)
+    }
+
+    /// Reads a number. One without a country is of `region`; one of `own_country` must be assigned.
+    fn read(text: &str, region: Option<Region>, own_country: CallingCode) -> Result<Self, InvalidPhone> {
+        let text = dialled(text)?;
         let read = |text: &str| {
             let number = PHONE_NUMBER_UTIL.parse(text, region).map_err(|error| match error {
-                rlibphonenumber::ParseError::InvalidCountryCode => InvalidPhone::UnknownCountry,
+                rlibphonenumber::ParseError::InvalidCountryCode if text.contains('+') => InvalidPhone::UnknownCountry,
+                rlibphonenumber::ParseError::InvalidCountryCode => InvalidPhone::NoCountry,
                 _ => InvalidPhone::NotANumber,
             })?;
-            checked(&number, default_country).map(|()| Self::of(&number))
+            checked(&number, own_country).map(|()| Self::of(&number))
         };
         read(&text).or_else(|error| match text.strip_prefix("00") {
             // The prefix of an international call in most countries, though not in this one.
@@ -68,6 +91,12 @@ impl Phone {
     /// The number as text. It is personal data: send it to LeadSquared, never to a log.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The digits as they are dialled in a country: `9000000001` in India, `919000000001` elsewhere.
+    pub(crate) fn digits(&self, country: CallingCode) -> String {
+        let number = self.0.strip_prefix(&format!("+{}-", country.0)).unwrap_or(&self.0);
+        number.chars().filter(char::is_ascii_digit).collect()
     }
 
     fn of(number: &PhoneNumber) -> Self {
@@ -249,6 +278,9 @@ pub enum InvalidPhone {
     /// It is in scientific notation, such as `9.19E+11`.
     #[error("a spreadsheet has rounded it; send the number as text")]
     Rounded,
+    /// It has no country, and there is no default one.
+    #[error("it names no country; begin it with + and the country's calling code")]
+    NoCountry,
     /// It begins with `+`, and no country has the calling code that follows.
     #[error("no country has the calling code that it begins with")]
     UnknownCountry,
@@ -336,13 +368,12 @@ mod tests {
             ("98765432109", "it has one digit too many for India"),
             ("900000000112", "it has two digits too many for India"),
             ("90000000010000000", "India has no such number"),
-            ("5005005005", "India has no such number"),
+            ("5000000000", "India has no such number"),
             ("+1 650 253 000", "it has one digit too few for United States of America"),
             ("+1 253 0000", "it has no area code for United States of America"),
             ("+49 1", "it is not one phone number"),
         ] {
-            let refused = Phone::parse(text, INDIA).map(drop).map_err(|error| error.to_string());
-            assert_eq!(refused, Err(reason.to_owned()), "{text}");
+            assert_eq!(Phone::parse(text, INDIA).expect_err(text).to_string(), reason, "{text}");
         }
         assert!("9000000001".parse::<Phone>().is_err(), "without a country there is no default");
         assert!(Phone::parse("9000000001", CallingCode(999)).is_err());
@@ -373,6 +404,27 @@ mod tests {
         let america = CallingCode(1);
         assert_eq!(Phone::parse("0091 9000000001", america).unwrap().expose(), "+91-9000000001");
         assert_eq!(Phone::parse("011 91 9000000001", america).unwrap().expose(), "+91-9000000001");
+    }
+
+    #[test]
+    fn an_international_number_names_its_country() {
+        for text in ["+919000000001", "+91-9000000001", "+91 90000 00001", "00919000000001", "tel:+91-90000-00001"] {
+            assert_eq!(
+                Phone::parse_international(text, INDIA).map(String::from).as_deref(),
+                Ok("+91-9000000001"),
+                "{text}"
+            );
+        }
+        for (text, reason) in [
+            ("9000000001", "it names no country; begin it with + and the country's calling code"),
+            ("919000000001", "it names no country; begin it with + and the country's calling code"),
+            ("+999 9000000001", "no country has the calling code that it begins with"),
+            ("+91 900000001", "it has one digit too few for India"),
+            ("+91", "it is not one phone number"),
+            ("", "it is not one phone number"),
+        ] {
+            assert_eq!(Phone::parse_international(text, INDIA).expect_err(text).to_string(), reason, "{text}");
+        }
     }
 
     #[test]

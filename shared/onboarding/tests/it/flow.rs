@@ -281,6 +281,7 @@ fn a_lead_that_is_named_gets_its_link_at_the_address_on_record() {
             "lead_by_id",
             "mail_book",
             "lead_auto_login_key",
+            "leads_by_email",
             "register",
             "lead_auto_login_key",
             "begin_mail",
@@ -291,6 +292,25 @@ fn a_lead_that_is_named_gets_its_link_at_the_address_on_record() {
     assert_eq!(world.leadsquared.borrow().mails, [lead]);
     // An application with this lead's address is from the same person.
     assert_eq!(world.deliver_until_done(&asha()), Outcome::AlreadyInvited);
+}
+
+#[test]
+fn a_lead_whose_address_another_lead_has_too_is_not_registered() {
+    for is_portal_user in [true, false] {
+        let world = World::default();
+        let lead = world.add_lead(5, "asha@example.test", None, false);
+        world.add_lead(6, "asha@example.test", None, is_portal_user);
+        let outcome = world.deliver_until_done(&by_lead(lead, Action::Invite));
+        assert_eq!(outcome, Outcome::Rejected(Rejection::IdentityMismatch));
+        assert!(world.leadsquared.borrow().passwords.is_empty(), "no password was overwritten");
+        assert_eq!(world.mails(), 0);
+    }
+    // A lead that is a portal user needs no registration.
+    let world = World::default();
+    let lead = world.add_lead(5, "asha@example.test", None, true);
+    world.add_lead(6, "asha@example.test", None, true);
+    assert_eq!(world.deliver_until_done(&by_lead(lead, Action::Invite)), Outcome::InvitedExisting);
+    assert_eq!(world.leadsquared.borrow().mails, [lead]);
 }
 
 #[test]
