@@ -290,7 +290,8 @@ async fn one_mailbox_gets_twenty_forms_an_hour_across_spellings_and_networks() {
     for number in 0..23 {
         let email = match number % 3 {
             0 => format!("asha+{number}@example.test"),
-            1 => format!("\u{430}sha+{number}@example.test"),
+            // A Cyrillic letter that looks like an a.
+            1 => format!("asha+{number}@ex\u{430}mple.test"),
             _ => format!("Asha+{number}@EXAMPLE.test"),
         };
         intake.post(&email, "", &format!("203.0.113.{number}")).await.receipt();

@@ -580,6 +580,23 @@ fn imports_run_one_way() {
     }
 }
 
+/// The drawing in `shared/README.md` is the order of the crates.
+#[test]
+fn a_shared_crate_imports_crates_of_the_lines_below_its_own() {
+    let page = fs::read_to_string(root().join("shared/README.md")).unwrap();
+    let drawing = page.split_once("shared:\n\n").and_then(|(_, rest)| rest.split_once("\n```")).unwrap().0;
+    let lines: Vec<Vec<&str>> = drawing.lines().map(|line| line.split(", ").collect()).collect();
+    let line_of = |name: &str| lines.iter().position(|line| line.contains(&name));
+    let crates = packages("shared");
+    for name in &crates {
+        let own = line_of(name).unwrap_or_else(|| panic!("shared/README.md draws no line with {name}"));
+        let manifest = root().join("shared").join(name).join("Cargo.toml");
+        for import in dependencies(&manifest).iter().filter(|import| crates.contains(import)) {
+            assert!(line_of(import) > Some(own), "{name} imports {import}, which is not on a line below it");
+        }
+    }
+}
+
 /// The domain runs in any process: no AWS, no Lambda, no telemetry, and of our crates only the LeadSquared client.
 #[test]
 fn the_domain_depends_on_no_aws_no_lambda_and_no_telemetry() {

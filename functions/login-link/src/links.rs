@@ -267,7 +267,10 @@ impl LoginLinks {
             }
             Err(error) => {
                 Metric::NotStored.record();
-                log_not_stored(receipt, &error);
+                tracing::error!(
+                    %receipt, cause = "Queue", error = %error,
+                    "the request for a link could not be stored: the applicant is asked to repeat it"
+                );
                 Err(error)
             }
         }
@@ -386,13 +389,6 @@ fn unusable(error: &LedgerError) -> TryAgain {
         ),
     }
     TryAgain
-}
-
-fn log_not_stored(receipt: InvitationId, error: &QueueError) {
-    tracing::error!(
-        %receipt, cause = "Queue", error = %error,
-        "the request for a link could not be stored: the applicant is asked to repeat it"
-    );
 }
 
 /// The invitation for a request for a link: the same for a minute.

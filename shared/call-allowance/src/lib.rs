@@ -13,5 +13,5 @@ pub use clock::{Clock, SystemClock};
 pub use fallback::WithFallback;
 pub use in_process::InProcess;
 pub use schedule::{CallSchedule, Reserve, ScheduleError, ScheduleState, SlotBooking, SlotDecision, SlotRequest};
-pub use settings::{AllowanceRules, AllowanceSettings, InvalidAllowance, NO_DAILY_CAP, plan_daily};
+pub use settings::{AllowanceRules, AllowanceSettings, DEFAULT_CALLS, InvalidAllowance, daily_cap};
 pub use shared::{ScheduleStore, SharedSchedule, StoredSchedule, Written};

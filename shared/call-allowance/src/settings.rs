@@ -1,5 +1,6 @@
 //! The settings of the call allowance, and the distances between slots that follow from them.
 
+use std::num::{NonZeroU32, ParseIntError};
 use std::time::Duration;
 
 use leadsquared::{Lane, RateLimit};
@@ -46,13 +47,27 @@ impl AllowanceSettings {
     }
 }
 
-/// The value of the setting `ALLOWANCE_DAILY` that switches the daily cap off.
-pub const NO_DAILY_CAP: &str = "none";
+/// The calls in 5 s of LeadSquared's Pro plan, the smallest with an API
+/// (<https://apidocs.leadsquared.com/rate-limits/>). Default of `ALLOWANCE_CALLS`.
+pub const DEFAULT_CALLS: u32 = 10;
+
+/// Reads the setting `ALLOWANCE_DAILY`: a number of calls in a UTC day, or `none` for no cap. Without the setting the
+/// plan decides.
+///
+/// # Errors
+/// When the text is neither.
+pub fn daily_cap(setting: Option<&str>, calls: u32, share: u8) -> Result<Option<u32>, ParseIntError> {
+    match setting.map(str::trim) {
+        None => Ok(Some(plan_daily(calls, share))),
+        Some(text) if text.eq_ignore_ascii_case("none") => Ok(None),
+        Some(text) => text.parse::<NonZeroU32>().map(|calls| Some(calls.get())),
+    }
+}
 
 /// The daily cap that follows from the plan: `share` percent of 10,000 calls on LeadSquared's Pro plan, which permits
 /// 10 calls in 5 s, and of 100,000 calls on larger plans (<https://apidocs.leadsquared.com/rate-limits/>).
-pub fn plan_daily(calls: u32, share: u8) -> u32 {
-    let day: u32 = if calls <= 10 { 10_000 } else { 100_000 };
+fn plan_daily(calls: u32, share: u8) -> u32 {
+    let day: u32 = if calls <= DEFAULT_CALLS { 10_000 } else { 100_000 };
     (day / 100 * u32::from(share)).max(1)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::str::FromStr;
 
-use leadsquared::schema_name::{EMAIL_ADDRESS, PORTAL_CONFIRM_PASSWORD, PORTAL_PASSWORD, PROSPECT_ID};
+use leadsquared::schema_name::{EMAIL_ADDRESS, is_control};
 use serde::{Deserialize, Deserializer};
 use time::Date;
 use time::macros::{date, format_description};
@@ -105,9 +105,6 @@ fn iso_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Date, D::Error
         .map_err(|_| serde::de::Error::custom("earliest and latest must be dates such as 2001-01-31"))
 }
 
-/// Attributes that a form must not set: only the worker writes them.
-pub const RESERVED: [&str; 3] = [PORTAL_PASSWORD, PORTAL_CONFIRM_PASSWORD, PROSPECT_ID];
-
 /// What is wrong with the list of fields.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFields {
@@ -135,7 +132,7 @@ pub enum InvalidFields {
     /// More than one field is a password.
     #[error("at most one field can have the kind password")]
     Passwords,
-    /// A field fills one of the [`RESERVED`] attributes.
+    /// A field fills an attribute that controls the registration ([`is_control`]).
     #[error("the field {0} must not set the attribute {1}")]
     Reserved(String, String),
     /// The e-mail field is missing, is not the only one, is not required or has another attribute.
@@ -193,7 +190,7 @@ impl FromStr for Fields {
                 "" if field.kind.has_attribute() => return Err(InvalidFields::NoAttribute(name())),
                 "" => {}
                 _ if !field.kind.has_attribute() => return Err(InvalidFields::NeedlessAttribute(name())),
-                attribute if RESERVED.contains(&attribute) => {
+                attribute if attribute != EMAIL_ADDRESS && is_control(attribute) => {
                     return Err(InvalidFields::Reserved(name(), attribute.to_owned()));
                 }
                 attribute if !attributes.insert(attribute) => {
@@ -266,6 +263,11 @@ mod tests {
             (
                 r#"{"name":"a","attribute":"mx_Portal_Password","kind":"text"}"#,
                 "the field a must not set the attribute mx_Portal_Password",
+            ),
+            (r#"{"name":"a","attribute":"SearchBy","kind":"text"}"#, "the field a must not set the attribute SearchBy"),
+            (
+                r#"{"name":"a","attribute":"prospectid","kind":"text"}"#,
+                "the field a must not set the attribute prospectid",
             ),
             (r#"{"name":"a","attribute":"EmailAddress","kind":"email"}"#, "the attribute EmailAddress is listed twice"),
             (

@@ -3,5 +3,5 @@
 mod fields;
 mod sign_in_fields;
 
-pub use fields::{DateFormat, Field, FieldKind, Fields, InvalidFields, RESERVED};
+pub use fields::{DateFormat, Field, FieldKind, Fields, InvalidFields};
 pub use sign_in_fields::{InvalidSignInFields, SignInField, SignInFields, SignInKind};

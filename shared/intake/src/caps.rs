@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ledger::{CounterLimit, KeyedLimit, Mark, Owner, SenderCounter};
-use onboarding::{Action, MailboxKey, Source, Whom};
+use onboarding::{Cost, MailboxKey, Source, Whom};
 use throttle::{Network, ThrottleKey};
 use time::OffsetDateTime;
 
@@ -88,7 +88,7 @@ impl Caps {
             }
             _ => bound(format!("{source}-{slot}"), 1, of_window, causes[0]),
         }
-        let (calls, mails) = charge(invitation.action);
+        let Cost { calls, mails } = Cost::of(invitation.action);
         // Every share permits at least one application a day. Otherwise a small account would accept none at all.
         let share = |all: u32, charge: u32| {
             let share = u64::from(all) * u64::from(share) / 100;
@@ -158,15 +158,6 @@ impl Caps {
     /// The reason that an application without a free place is given.
     pub(crate) fn full(&self, places: usize) -> &'static str {
         if places == 0 { "person-and-network" } else { "mailbox" }
-    }
-}
-
-/// How many calls to LeadSquared and how many mails an invitation needs.
-fn charge(action: Action) -> (u32, u32) {
-    match action {
-        Action::Invite => (3, 1),
-        Action::MailLink => (2, 1),
-        Action::Activity => (1, 0),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The numbers of the caps: a default for each, which a setting can change.
 
+use onboarding::MailLimits;
 use serde::Deserialize;
 use settings::{SettingError, Variables};
 
@@ -103,17 +104,15 @@ impl IntakeLimits {
 impl DailyBudget {
     fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
         const ALLOWANCE_DAILY: &str = "ALLOWANCE_DAILY";
-        let number = |name: &'static str, default: u32| match variables.optional(name) {
-            Some(_) => variables.parsed(name, "a whole number"),
-            None => Ok(default),
-        };
-        let share = u8::try_from(number("ALLOWANCE_SHARE", 100)?).unwrap_or(100);
-        let calls = match variables.optional(ALLOWANCE_DAILY) {
-            Some(text) if text.trim().eq_ignore_ascii_case(call_allowance::NO_DAILY_CAP) => None,
-            Some(_) => Some(variables.parsed(ALLOWANCE_DAILY, "a whole number or `none`")?),
-            None => Some(call_allowance::plan_daily(number("ALLOWANCE_CALLS", 10)?, share)),
-        };
-        Ok(Self { calls, mails: number("MAIL_BUDGET", 10_000)? })
+        // An earlier template sets none of these for a function that receives applications.
+        let calls =
+            variables.parsed_if_set("ALLOWANCE_CALLS", "a whole number")?.unwrap_or(call_allowance::DEFAULT_CALLS);
+        let share = variables.parsed_if_set("ALLOWANCE_SHARE", "a percentage")?.unwrap_or(100);
+        let daily = variables.optional(ALLOWANCE_DAILY);
+        let calls = call_allowance::daily_cap(daily.as_deref(), calls, share)
+            .map_err(|error| SettingError::invalid(ALLOWANCE_DAILY, "a whole number above 0, or `none`", error))?;
+        let mails = variables.parsed_if_set("MAIL_BUDGET", "a whole number")?;
+        Ok(Self { calls, mails: mails.unwrap_or(MailLimits::default().budget) })
     }
 }
 

@@ -17,7 +17,7 @@ pub struct AccountSettings {
     /// `LEDGER_TABLE`: the DynamoDB table that holds the call allowance.
     pub ledger_table: String,
     /// `ALLOWANCE_CALLS`, `ALLOWANCE_WINDOW_SECONDS`, `ALLOWANCE_SHARE` and, optional, `ALLOWANCE_DAILY`: the calls
-    /// that this system can make. Default of the daily cap: what the plan permits ([`call_allowance::plan_daily`]).
+    /// that this system can make. Default of the daily cap: what the plan permits ([`call_allowance::daily_cap`]).
     /// `none` switches the daily cap off.
     pub allowance: AllowanceRules,
 }
@@ -56,12 +56,9 @@ fn allowance(variables: &Variables<'_>) -> Result<AllowanceRules, SettingError> 
         window: Duration::from_secs(variables.parsed("ALLOWANCE_WINDOW_SECONDS", NUMBER)?),
     };
     let share = variables.parsed("ALLOWANCE_SHARE", "a percentage")?;
-    let daily = match variables.optional(DAILY) {
-        // A stack that was deployed by an earlier template does not set it.
-        None => Some(call_allowance::plan_daily(limit.calls, share)),
-        Some(text) if text.trim().eq_ignore_ascii_case(call_allowance::NO_DAILY_CAP) => None,
-        Some(_) => Some(variables.parsed(DAILY, NUMBER_OR_NONE)?),
-    };
+    // A stack that was deployed by an earlier template does not set it.
+    let daily = call_allowance::daily_cap(variables.optional(DAILY).as_deref(), limit.calls, share)
+        .map_err(|error| SettingError::invalid(DAILY, NUMBER_OR_NONE, error))?;
     let settings = call_allowance::AllowanceSettings { share, daily, ..call_allowance::AllowanceSettings::new(limit) };
     AllowanceRules::new(settings)
         .map_err(|error| SettingError::invalid(CALLS, "valid together with the other ALLOWANCE settings", error))

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod cost;
 mod crm;
 mod digest;
 mod flow;
@@ -18,6 +19,7 @@ pub mod rules;
 mod unproven;
 pub mod worker;
 
+pub use cost::Cost;
 pub use crm::Crm;
 pub use digest::digest;
 pub use flow::{Attempt, Bookkeeping, Completion, Flow, FlowEvent, Portal, Postponed, RefusedMark};

@@ -5,9 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use leadsquared::Attributes;
-use leadsquared::schema_name::{
-    EMAIL_ADDRESS, PHONE_NUMBERS, PORTAL_CONFIRM_PASSWORD, PORTAL_PASSWORD, PROSPECT_ID, SEARCH_BY,
-};
+use leadsquared::schema_name::{EMAIL_ADDRESS, PHONE_NUMBERS, is_control};
 
 use crate::digest::digest;
 
@@ -119,14 +117,10 @@ impl Marking {
     /// Default field of the mark. Its display name is "Unproven Sign In".
     pub const FIELD: &'static str = "mx_Unproven_Sign_In";
 
-    /// Fields that no form, event or rule may set, because only this software or LeadSquared itself sets them. The
-    /// comparison ignores case, because LeadSquared documents no case for its names.
-    const RESERVED: [&'static str; 5] =
-        [EMAIL_ADDRESS, PROSPECT_ID, SEARCH_BY, PORTAL_PASSWORD, PORTAL_CONFIRM_PASSWORD];
-
-    /// Whether an attribute of an invitation may go to LeadSquared.
+    /// Whether an attribute of an invitation may go to LeadSquared. No form, event or rule may set the mark or a name
+    /// that controls the registration.
     pub(crate) fn permits(&self, name: &str) -> bool {
-        !self.is_mark(name) && !Self::RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
+        !self.is_mark(name) && !is_control(name)
     }
 
     /// Whether this is the mark's field.

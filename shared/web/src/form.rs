@@ -186,9 +186,12 @@ fn nested(path: Path, value: Json, pairs: &mut Vec<(Path, Value)>) {
         Json::Number(value) => text(value.to_string()),
         Json::String(value) => text(value),
         Json::Array(_) | Json::Object(_) if path.is_deepest() => Value::NotText,
-        Json::Array(values) => {
+        Json::Object(members) if members.is_empty() => Value::NotText,
+        // A list of fields, or the values of a field that its other members describe.
+        Json::Array(values) if !values.is_empty() && (path.is_value() || values.iter().all(Json::is_object)) => {
             return values.into_iter().enumerate().for_each(|(index, value)| nested(path.item(index), value, pairs));
         }
+        Json::Array(_) => Value::NotText,
         Json::Object(members) => {
             return members.into_iter().for_each(|(name, value)| nested(path.member(name), value, pairs));
         }
@@ -286,7 +289,7 @@ mod tests {
     fn the_values_of_a_json_object_become_texts() {
         let form = read("application/json", br#"{"a":"x","n":5,"t":true,"z":null,"l":[1,"b"],"o":{"k":1}}"#).unwrap();
         let all: Vec<_> = ["a", "n", "t", "z", "l", "o"].iter().flat_map(|name| texts(&form, name)).collect();
-        assert_eq!(all, ["x", "5", "true", "", "1", "b", "(not text)"]);
+        assert_eq!(all, ["x", "5", "true", "", "(not text)", "(not text)"]);
         for body in [&b"[]"[..], b"\"x\"", b"", b"{", b"{\"a\":\"\xff\"}", b"null"] {
             assert_eq!(read("application/json", body).unwrap_err(), FormError::Unreadable("a JSON object"));
         }
@@ -390,7 +393,7 @@ mod tests {
             (json, r#"{"payload":{"name":"Contact","data":{"email":"a@b.test","city":"Pune"}},"city":"Wien"}"#),
             (json, r#"{"email":{"value":"a@b.test"},"city":"Pune"}"#),
             (json, r#"{"email":"a@b.test","city":"Pune","billing":{"email":"c@d.test","city":"Wien"}}"#),
-            (json, r#"{"contact[email]":"a@b.test","contact[city]":["Pune"]}"#),
+            (json, r#"{"contact[email]":"a@b.test","contact[city]":"Pune"}"#),
         ] {
             let form = read(content_type, body.as_bytes()).unwrap().in_group_with("email").unwrap();
             assert_eq!(

@@ -51,3 +51,18 @@ pub const PORTAL_PASSWORD: &str = "mx_Portal_Password";
 pub const PORTAL_CONFIRM_PASSWORD: &str = "mx_Portal_Confirm_Password";
 /// No field but an instruction among the attributes: the field by which a lead is matched.
 pub const SEARCH_BY: &str = "SearchBy";
+
+/// The names that decide which lead a registration writes, and its portal password. Do not take them from a form.
+const CONTROL: [&str; 5] = [EMAIL_ADDRESS, PROSPECT_ID, SEARCH_BY, PORTAL_PASSWORD, PORTAL_CONFIRM_PASSWORD];
+
+/// Whether a name decides which lead a registration writes, or sets its portal password. The comparison ignores case,
+/// because LeadSquared documents no case for its names.
+///
+/// ```
+/// use leadsquared::schema_name::is_control;
+///
+/// assert!(is_control("searchby") && is_control("EmailAddress") && !is_control("FirstName"));
+/// ```
+pub fn is_control(name: &str) -> bool {
+    CONTROL.iter().any(|control| control.eq_ignore_ascii_case(name))
+}

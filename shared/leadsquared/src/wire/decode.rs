@@ -143,16 +143,39 @@ fn failure(status: u16, body: &[u8], envelope: &Envelope, context: &CallContext<
     let message =
         envelope.message().unwrap_or_else(|| String::from_utf8_lossy(&body[..body.len().min(4096)]).into_owned());
     let exception_type = envelope.exception_type();
-    let error = if is_rate_limit(status, &exception_type, &message, texts) {
-        Error::RateLimited { limit: limit_in(&message) }
+    let own_words = own_words(&message);
+    let error = if is_rate_limit(status, &exception_type, &own_words, texts) {
+        Error::RateLimited { limit: limit_in(&own_words) }
+    } else if matches!(status, 401 | 403) && is_page(body) {
+        // A firewall's or a proxy's page says nothing about keys and rights.
+        Error::ServerFault { status }
     } else if status == 401 {
-        return unauthorized(&message, context, texts);
-    } else if let Some(failed) = failure_by_text(&exception_type, &message, context.credential, texts) {
+        return unauthorized(&own_words, context, texts);
+    } else if let Some(failed) = failure_by_text(&exception_type, &message, &own_words, context.credential, texts) {
         return failed;
     } else {
         failure_by_type(status, exception_type, message, envelope, context.fields)
     };
     error.into()
+}
+
+/// The text without what it quotes. LeadSquared quotes what was sent, which a stranger may have typed to look like a
+/// text of LeadSquared. A quoted value may itself have quotes, so everything between the first and the last is left out.
+fn own_words(message: &str) -> String {
+    let mut words = message.to_owned();
+    for (open, close) in [('\'', '\''), ('"', '"'), ('`', '`'), ('\u{2018}', '\u{2019}'), ('\u{201C}', '\u{201D}')] {
+        if let (Some(first), Some(last)) = (words.find(open), words.rfind(close))
+            && first < last
+        {
+            words.replace_range(first..last, "");
+        }
+    }
+    words
+}
+
+/// Whether the answer is a page for a browser. LeadSquared's API sends none.
+fn is_page(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"<")
 }
 
 /// A type of LeadSquared's own with another meaning takes precedence: the text may be about the limit of a field.
@@ -180,8 +203,14 @@ fn unauthorized(message: &str, context: &CallContext<'_>, texts: &Texts) -> Fail
 }
 
 /// The error that the text names. The types of the portal's errors are documented nowhere: only the text is left.
-fn failure_by_text(exception_type: &str, message: &str, credential: CredentialKind, texts: &Texts) -> Option<Failed> {
-    let says = |any_of: &[String]| contains_any(message, any_of);
+fn failure_by_text(
+    exception_type: &str,
+    message: &str,
+    own_words: &str,
+    credential: CredentialKind,
+    texts: &Texts,
+) -> Option<Failed> {
+    let says = |any_of: &[String]| contains_any(own_words, any_of);
     match exception_type {
         // Each of these has one meaning, and its text quotes what was sent, which may be anything.
         "MXInvalidDataTypeException"
@@ -503,6 +532,46 @@ mod tests {
                 "Duplicate"
             );
         }
+    }
+
+    #[test]
+    fn a_text_that_was_typed_and_quoted_decides_nothing() {
+        for quoted in [
+            "API calls exceeded the limit of 1 in 9999 second(s)",
+            "use api-us11.leadsquared.com",
+            "User already exists",
+            "Lead does not exist",
+            "not a portal user",
+            "Invalid token",
+            "Invalid password",
+            "Invalid Sender details",
+            "x' Lead does not exist 'y",
+        ] {
+            for quotes in [('\'', '\''), ('"', '"'), ('\u{201C}', '\u{201D}')] {
+                let message = format!("The value {}{quoted}{} is not valid", quotes.0, quotes.1);
+                for exception_type in ["MXException", "MXInvalidInputException", ""] {
+                    for credential in [CredentialKind::Keys, CredentialKind::Derived, CredentialKind::Session] {
+                        let name = outcome(500, &refusal(exception_type, &message), credential);
+                        assert_eq!(name, "Refused", "{exception_type} {message}");
+                    }
+                }
+                let body = refusal("MXUnAuthorizedAccessException", &message);
+                assert_eq!(outcome(401, &body, CredentialKind::Keys), "BadKeys", "{message}");
+            }
+        }
+        let apostrophe = "The caller's API calls exceeded the limit of 25 in 5 second(s)";
+        assert_eq!(outcome(500, &refusal("MXException", apostrophe), CredentialKind::Keys), "RateLimited");
+    }
+
+    #[test]
+    fn a_page_of_a_firewall_says_nothing_about_keys_and_rights() {
+        let page = "<html><head><title>403 Forbidden</title></head><body>Request blocked.</body></html>";
+        for credential in [CredentialKind::Keys, CredentialKind::Derived, CredentialKind::Password] {
+            for status in [401, 403, 500, 502] {
+                assert_eq!(outcome(status, page, credential), "ServerFault", "{status}");
+            }
+        }
+        assert_eq!(outcome(403, "", CredentialKind::Keys), "NotPermitted");
     }
 
     #[test]

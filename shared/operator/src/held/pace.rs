@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use onboarding::{Action, Cost, MailLimits};
+
 use super::BATCH;
 use crate::Parameters;
-
-/// How many calls to LeadSquared one invitation needs.
-const CALLS_EACH: u64 = 3;
 
 /// Accepted applications use one part in this many of the worker's time, of the day's calls and of the day's mails.
 const SHARE: u64 = 2;
@@ -24,17 +23,17 @@ impl Pace {
     /// The pace for a stack with these parameters. A parameter that an older template does not have counts with its
     /// default.
     pub fn of(parameters: &Parameters) -> Self {
-        let calls: u64 = parameters.number("AllowanceCalls", 10).max(1);
+        let calls = parameters.number("AllowanceCalls", call_allowance::DEFAULT_CALLS).max(1);
         let window: u64 = parameters.number("AllowanceWindowSeconds", 5).max(1);
-        let share: u64 = parameters.number("AllowanceShare", 100).clamp(1, 100);
-        let mails: u64 = parameters.number("MailBudget", 10_000);
-        let of_plan = if calls <= 10 { 10_000 } else { 100_000 } * share / 100;
-        let daily = match parameters.text("AllowanceDaily") {
-            Some("none") => u64::MAX,
-            _ => parameters.number("AllowanceDaily", of_plan),
-        };
-        let milliseconds = BATCH as u64 * CALLS_EACH * SHARE * window * 1000 * 100 / (calls * share);
-        Self { every: Duration::from_millis(milliseconds), a_day: (mails.min(daily / CALLS_EACH) / SHARE).max(1) }
+        let share: u8 = parameters.number("AllowanceShare", 100).clamp(1, 100);
+        let mails = u64::from(parameters.number("MailBudget", MailLimits::default().budget));
+        let setting = parameters.text("AllowanceDaily").filter(|text| !text.is_empty());
+        // A stack with an invalid setting does not start, so there is nothing to accept.
+        let daily = call_allowance::daily_cap(setting, calls, share).ok().flatten().map_or(u64::MAX, u64::from);
+        let calls_each = u64::from(Cost::of(Action::Invite).calls);
+        let (calls, share) = (u64::from(calls), u64::from(share));
+        let milliseconds = BATCH as u64 * calls_each * SHARE * window * 1000 * 100 / (calls * share);
+        Self { every: Duration::from_millis(milliseconds), a_day: (mails.min(daily / calls_each) / SHARE).max(1) }
     }
 
     /// How long it takes to accept this many.
