@@ -6,9 +6,11 @@
 //! cargo run -p crm-event --example rules -- --rules my-rules.json --webhooks
 //! ```
 //!
+//! It warns of rules that need custom fields of leads, which many accounts do not send.
+//!
 //! An event is a request as a file of `events/crm-event` holds it, or just its body.
 
-#![expect(clippy::print_stdout, reason = "what it finds is for a person to read")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it finds is for a person to read")]
 
 use std::fs;
 use std::io::Read;
@@ -47,6 +49,7 @@ struct Arguments {
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let rules = rules_text(arguments.rules.as_deref())?.parse::<Rules>().context("the rules are invalid")?;
+    warn(&rules);
     if arguments.webhooks {
         let needed: Vec<String> = rules.webhooks().iter().map(ToString::to_string).collect();
         println!("{}", needed.join(","));
@@ -74,6 +77,29 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     }
     Ok(status)
+}
+
+/// Warns of rules that need something to be switched on or set up in LeadSquared.
+fn warn(rules: &Rules) {
+    for rule in rules.iter() {
+        let fields: Vec<_> = rule.custom_lead_fields().collect();
+        if !fields.is_empty() {
+            eprintln!(
+                "WARNING {}: LeadSquared sends custom fields such as {} only where its support has switched that on for the \
+                 account. Ask for \"custom fields of leads in webhooks and automations\". Without them a change of such a \
+                 field fires nothing, and a condition on one takes a look-up of the lead.",
+                rule.name,
+                fields.join(", ")
+            );
+        }
+        if rule.needs_automation() {
+            eprintln!(
+                "NOTE    {}: no webhook reports an activity that is known by its name only. Create an automation with a \
+                 webhook action; functions/crm-event/ADMINISTRATOR.md says how.",
+                rule.name
+            );
+        }
+    }
 }
 
 fn explain(rules: &Rules, event: &Event) {

@@ -254,6 +254,18 @@ impl Rule {
         self.field().into_iter().chain(self.when.iter().map(|condition| &*condition.field))
     }
 
+    /// The custom fields of leads that the rule depends on. Many accounts leave them out of their webhooks. LeadSquared
+    /// always sends the custom fields of activities.
+    pub fn custom_lead_fields(&self) -> impl Iterator<Item = &str> {
+        let is_about_leads = !matches!(self.on, On::Activity(_));
+        self.fields().filter(move |field| is_about_leads && field.starts_with("mx_"))
+    }
+
+    /// Whether only an automation reports its event: LeadSquared's webhooks are for an activity type's code.
+    pub fn needs_automation(&self) -> bool {
+        matches!(&self.on, On::Activity(types) if types.codes.is_none())
+    }
+
     /// The field whose change the rule reacts to, if it is such a rule.
     pub fn field(&self) -> Option<&str> {
         match &self.on {

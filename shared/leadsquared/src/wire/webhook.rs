@@ -454,8 +454,6 @@ impl Members {
         let guid = "a GUID such as 11111111-1111-4111-8111-111111111111";
         let id = activity.text(ACTIVITY_ID).parse().map_err(|_| self.malformed(ACTIVITY_ID, guid))?;
         let lead = self.lead(ACTIVITY_LEAD, &activity)?;
-        let of_type = |name: &str| activity.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
-        let what = What::Activity { id, code: of_type(ACTIVITY_CODE), name: of_type(ACTIVITY_NAME) };
         fields.0.extend(activity.0);
         match data {
             Some(Value::Object(data)) => fields.0.extend(Fields::of(data).0),
@@ -465,6 +463,8 @@ impl Members {
             }
             _ => {}
         }
+        let of_type = |name: &str| fields.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        let what = What::Activity { id, code: of_type(ACTIVITY_CODE), name: of_type(ACTIVITY_NAME) };
         Ok(Event { lead, what, fields })
     }
 
