@@ -219,14 +219,13 @@ impl Rule {
                     FieldChange::Unchanged => return Err(Reason::Unchanged(field)),
                     FieldChange::Changed { from, to } => (from, to),
                 };
+                if let (Some(to), Some(after)) = (to, after) {
+                    met(to.contain(after), Reason::NotTo(field, to))?;
+                }
                 if let Some(from) = from {
                     met(from.contain(before.ok_or(Reason::BeforeUnknown(field))?), Reason::NotFrom(field, from))?;
                 }
-                match (to, after) {
-                    (Some(to), Some(after)) => met(to.contain(after), Reason::NotTo(field, to)).map(|()| Vec::new()),
-                    (Some(_), None) => Ok(vec![field]),
-                    (None, _) => Ok(Vec::new()),
-                }
+                Ok(if to.is_some() && after.is_none() { vec![field] } else { Vec::new() })
             }
             (On::Activity(types), What::Activity { code, name, .. }) => {
                 let shown = [(&types.codes, code), (&types.names, name)];
@@ -719,6 +718,8 @@ mod tests {
         let from = json!({"on": "lead-change", "field": "ProspectStage", "from": "Engaged"});
         assert_eq!(judged(&rule(to), &event), "");
         assert_eq!(judged(&rule(from), &event), "the event does not say what ProspectStage was before");
+        let other = json!({"on": "lead-change", "field": "ProspectStage", "from": "Engaged", "to": "Lost"});
+        assert_eq!(judged(&rule(other), &event), r#"ProspectStage did not change to "Lost""#);
     }
 
     #[test]
