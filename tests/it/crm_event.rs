@@ -171,7 +171,8 @@ async fn every_sample_event_has_the_outcome_that_its_name_promises() {
             file => {
                 answer.assert_success();
                 match file {
-                    "lead-update-of-no-interest.json" => 0,
+                    "lead-update-of-no-interest.json" | "automation-follow-up.json" => 0,
+                    "opportunity.json" | "merge.json" | "user-status-changed.json" => 0,
                     file if file.starts_with("handshake") => 0,
                     "activity-create.json" => 2,
                     _ => 1,
@@ -203,13 +204,90 @@ async fn an_invitation_carries_only_a_lead_id_an_action_and_a_rule() {
     assert_eq!(found, [expected("invite", "application opened"), expected("mail-link", "fee paid")]);
 }
 
+/// An automation's request about a lead that moved to this stage, with these further fields.
+fn automation(lead: &str, stage: &str, fields: Value) -> Value {
+    let mut current = json!({"ProspectID": lead, "ProspectStage": stage, "ModifiedOn": "2026-11-22 09:29:58"});
+    current.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let body = json!({"Before": {"ProspectID": lead, "ProspectStage": "Prospect"}, "Current": current});
+    let mut event = webhook("", body.to_string());
+    event["rawQueryString"] = "entityType=automation&entityId=1".into();
+    event
+}
+
+const NOT_WITHDRAWN: &str = r#"[
+    {"name": "active", "on": "lead-change", "field": "ProspectStage", "to": "Applied", "action": "invite",
+     "when": [{"field": "mx_Status", "is-not": "Withdrawn"}]},
+    {"name": "moved", "on": "lead-change", "field": "mx_Batch", "action": "invite"},
+    {"name": "any", "on": "lead-change", "field": "ProspectStage", "to": "Applied", "action": "mail-link"}
+]"#;
+
+#[tokio::test]
+async fn an_event_that_lacks_a_field_asks_the_worker_and_one_that_has_it_does_not() {
+    let crm = Crm::start_with(&[("CRM_RULES", NOT_WITHDRAWN)]).await;
+    for (number, fields, expected) in [
+        (1, json!({"mx_Status": "Active"}), json!(["active", "invite", null])),
+        (2, json!({"mx_Status": ""}), json!(["active", "invite", null])),
+        (3, json!({"mx_Status": "Withdrawn"}), json!(["any", "mail-link", null])),
+        (
+            4,
+            json!({}),
+            json!([null, "invite", {"rules": ["active", "any"],
+                "known": [{"name": "ProspectStage", "value": "Applied"}]}]),
+        ),
+    ] {
+        crm.send(&automation(&lead(number), "Applied", fields)).await.assert_success();
+        let messages = crm.queue.drain().await;
+        let invitation = invitation(&messages[0]);
+        let found = json!([invitation["rule"], invitation["action"], invitation["question"]]);
+        assert_eq!((messages.len(), found), (1, expected), "{number}");
+    }
+    let printed = crm.function.stop().await;
+    assert_eq!(printed.matches("the rule does not fire: the events do not show how the field changed").count(), 4);
+    assert!(printed.contains(r#""rule":"moved","field":"mx_Batch""#), "{printed}");
+    assert!(printed.contains(r#""undecided":"active, any""#), "{printed}");
+}
+
+#[tokio::test]
+async fn questions_about_one_lead_within_five_minutes_are_one_message() {
+    let crm = Crm::start_with(&[("CRM_RULES", NOT_WITHDRAWN)]).await;
+    for time in ["2026-11-22 09:29:58", "2026-11-22 09:29:59", "2026-11-22 09:29:58"] {
+        crm.send(&stage_change(LEAD, time)).await.assert_success();
+    }
+    crm.send(&automation(LEAD, "Applied", json!({"mx_City": "Pune"}))).await.assert_success();
+    assert_eq!(crm.queue.drain().await.len(), 1);
+    crm.send(&stage_change(&lead(1), "2026-11-22 09:29:58")).await.assert_success();
+    assert_eq!(crm.queue.drain().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_that_no_rule_can_react_to_succeeds_and_a_changed_user_starts_the_key_check() {
+    let template = Template::read();
+    let trigger = &template.resource("KeyCheckFunction")["Properties"]["Events"]["UserStatusChanged"]["Properties"];
+    assert_eq!(trigger["LogGroupName"], json!({"Ref": "CrmEventFunctionLogs"}));
+    assert_eq!(trigger["FilterPattern"], "{ $.UserStatusChanges > 0 }");
+    for (file, text, changes) in [
+        ("opportunity", "event about an opportunity", None),
+        ("merge", "event about merged leads", None),
+        ("user-status-changed", "event about a user", Some(json!(1))),
+    ] {
+        let crm = Crm::start().await;
+        crm.send(&sample(file)).await.assert_success();
+        let printed = crm.function.stop().await;
+        assert!(printed.lines().any(|line| line.contains(text) && line.contains(r#""level":"INFO""#)), "{printed}");
+        let lines = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let counted = lines.filter_map(|line| line.get("UserStatusChanges").cloned()).next();
+        assert_eq!(counted, changes, "the filter of the template finds the metric's line: {printed}");
+        assert!(!printed.contains("EventsUnreadable"), "{printed}");
+    }
+}
+
 #[tokio::test]
 async fn replayed_events_in_any_order_invite_once() {
     let samples: Vec<Value> =
         workspace::events("crm-event").iter().map(|(_, event)| serde_json::from_slice(event).unwrap()).collect();
     let count = samples.len();
-    // Each stride visits all samples in a different order: it shares no divisor with a count of samples up to 22.
-    for stride in [1, 23, 29] {
+    // Each stride visits all samples in a different order: it shares no divisor with a count of samples up to 28.
+    for stride in [1, 29, 31] {
         let crm = Crm::start().await;
         let once = (0..count).map(|step| step * stride % count);
         for number in once.clone().chain(once.clone().rev()).chain(once) {
@@ -217,8 +295,9 @@ async fn replayed_events_in_any_order_invite_once() {
         }
         let messages = crm.queue.drain().await;
         let ids: BTreeSet<_> = messages.iter().map(|message| invitation(message)["id"].to_string()).collect();
-        // A created lead, one edit reported by five webhooks, a new owner, a new score, and six activities.
-        assert_eq!((messages.len(), ids.len()), (10, 10), "stride {stride}");
+        // A created lead, one edit reported by five webhooks, a new owner, a new score, six activities, a lead and an
+        // activity of automations, and a created lead whose event leaves a rule undecided.
+        assert_eq!((messages.len(), ids.len()), (13, 13), "stride {stride}");
     }
 }
 

@@ -355,6 +355,69 @@ async fn an_invitation_by_lead_id_is_mailed_to_the_address_on_record() {
     assert!(line(&ids[2]).contains("suppressed") && line(&ids[2]).contains("unknown-person"), "{printed}");
 }
 
+/// A message whose event left the rule `active` undecided.
+fn undecided(number: u8, lead: &str) -> (String, String) {
+    let id = format!("00000000-0000-8000-8000-0000000001{number:02}");
+    let text = json!({
+        "version": 3, "id": id, "source": "crm", "received_at": "2026-11-22T09:30:00Z", "action": "mail-link",
+        "lead": lead, "attributes": [], "provenance": "system",
+        "question": {"rules": ["removed", "active"], "known": [{"name": "ProspectStage", "value": "Applied"}]},
+    });
+    (text.to_string(), id)
+}
+
+#[tokio::test]
+async fn a_lookup_decides_undecided_rules_within_a_tenth_of_the_days_calls() {
+    let sandbox = Sandbox::new().await;
+    let rules = r#"[{"name": "active", "on": "lead-change", "field": "ProspectStage", "to": "Applied", "action": "invite",
+        "when": [{"field": "mx_City", "is-not": "Pune"}]}]"#;
+    let function = sandbox.start_with(&[("CRM_RULES", rules), ("ALLOWANCE_DAILY", "20")]).await.unwrap();
+    let lead =
+        |email: &str, city: &str| sandbox.emulator.add_lead(&[("EmailAddress", email), ("mx_City", city)]).unwrap();
+    let (asha, ravi, mina) =
+        (lead("asha@example.com", ""), lead("ravi@example.com", "Pune"), lead("mina@example.com", ""));
+    let mut ids = Vec::new();
+    for (number, lead, retried) in [(1, &asha, 0), (2, &ravi, 0), (3, &mina, 1)] {
+        let (body, id) = undecided(number, lead);
+        let message = sandbox.queue(&body, lead).await;
+        assert_eq!(sandbox.deliver(&function, &[message]).await.len(), retried, "{number}");
+        ids.push(id);
+    }
+    let mails = ["asha@example.com", "ravi@example.com", "mina@example.com"].map(|email| sandbox.mails_to(email));
+    assert_eq!((mails, sandbox.causes().await), ([1, 0, 0], Vec::new()));
+    let printed = sandbox.finish(function).await;
+    let line = |id: &str, text: &str| printed.lines().any(|line| line.contains(id) && line.contains(text));
+    assert!(line(&ids[0], r#""rule":"active""#) && line(&ids[0], "invited-existing"), "{printed}");
+    assert!(line(&ids[1], "suppressed") && line(&ids[1], "no-rule-applies"), "{printed}");
+    assert!(line(&ids[2], r#""cause":"RuleLookups""#) && line(&ids[2], r#""level":"WARN""#), "{printed}");
+}
+
+#[tokio::test]
+async fn a_lead_without_an_email_address_and_a_stale_one_raise_no_alarm() {
+    let sandbox = Sandbox::new().await;
+    let function = sandbox.start().await;
+    let lead = sandbox.emulator.add_lead(&[("Phone", "+91-9000000001")]).unwrap();
+    let stale =
+        r#"{"Status":"Error","ExceptionType":"MXInvalidEntityReferenceException","ExceptionMessage":"Lead not found"}"#;
+    for (number, prepare) in [(4, false), (5, true)] {
+        if prepare {
+            let answer =
+                Effect::Answer { status: 500, content_type: "application/json".to_owned(), body: stale.to_owned() };
+            sandbox.emulator.faults().add(Fault::on(Call::LeadById, answer));
+        }
+        let body = json!({
+            "version": 2, "id": format!("00000000-0000-8000-8000-0000000001{number:02}"), "source": "crm",
+            "received_at": "2026-11-22T09:30:00Z", "action": "mail-link", "lead": lead, "attributes": [],
+        });
+        let message = sandbox.queue(&body.to_string(), &lead).await;
+        assert_eq!(sandbox.deliver(&function, &[message]).await, [0; 0]);
+    }
+    assert_eq!(sandbox.causes().await, Vec::new());
+    let printed = sandbox.finish(function).await;
+    assert!(printed.contains("no-e-mail-address") && printed.contains("unknown-person"), "{printed}");
+    assert!(!printed.contains(r#""level":"ERROR""#) && !printed.contains(r#""Rejected""#), "{printed}");
+}
+
 /// An operator puts it back after a look at the lead's history.
 #[tokio::test]
 async fn a_mail_with_an_unknown_result_is_sent_again_when_its_dead_letter_is_put_back() {

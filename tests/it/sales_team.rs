@@ -4,6 +4,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use leadsquared_emulator::{Automation, AutomationTrigger};
 use local_stack::{LocalStack, Options};
 use onboarding::InvitationId;
 use operator::{StackLocation, explain};
@@ -54,5 +55,26 @@ async fn a_lead_moved_to_an_inviting_stage_gets_a_mail_and_its_timeline_names_th
     let timeline = timeline.await;
     let accepted = "CrmEventFunction: invitation accepted, source crm, rule application opened";
     assert!(timeline.contains(accepted), "{timeline}");
+    stack.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_automation_invites_as_a_webhook_does() {
+    let stack = LocalStack::start(Options::default()).await.unwrap_or_else(|error| panic!("{error:#}"));
+    let emulator = stack.emulator();
+    for webhook in emulator.webhooks() {
+        assert!(emulator.switch_webhook(&webhook.id, false), "the automation is the only sender");
+    }
+    let (header, secret) = stack.webhook_secret();
+    let automation = Automation {
+        url: format!("{}/crm-events", stack.api_url()),
+        headers: vec![(header.to_owned(), secret.to_owned())],
+        trigger: AutomationTrigger::LeadChanged("ProspectStage".to_owned()),
+    };
+    emulator.add_automation(&automation).unwrap();
+    let lead = emulator.add_lead(&[("FirstName", "Ravi"), ("EmailAddress", "ravi@example.com")]).unwrap();
+    emulator.update_lead(&lead, &[("ProspectStage", "Applied")]).unwrap();
+    within("the lead has a mail", emulator.reached(|emulator| !emulator.mails().is_empty())).await;
+    assert_eq!(emulator.mails().remove(0).recipients, ["ravi@example.com"]);
     stack.shutdown().await;
 }

@@ -499,7 +499,11 @@ fn every_sample_event_decodes() {
                 assert!(bus_event::Envelope::of(event, "").is_ok(), "{file}");
             } else if function == "key-check" {
                 let event: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{file}: {error}"));
-                assert!(event["source"].is_string() && event["detail-type"].is_string(), "{file} is from EventBridge");
+                let is_of_event_bridge = event["source"].is_string() && event["detail-type"].is_string();
+                assert!(
+                    is_of_event_bridge || event["awslogs"]["data"].is_string(),
+                    "{file} is from EventBridge or a log"
+                );
             } else if text.contains("\"Records\"") {
                 let event: SqsEvent = serde_json::from_str(text).unwrap_or_else(|error| panic!("{file}: {error}"));
                 assert!(!event.records.is_empty(), "{file} holds a record");

@@ -6,9 +6,11 @@
 //! cargo run -p crm-event --example rules -- --rules my-rules.json --webhooks
 //! ```
 //!
+//! It warns of rules that need custom fields of leads, which many accounts do not send.
+//!
 //! An event is a request as a file of `events/crm-event` holds it, or just its body.
 
-#![expect(clippy::print_stdout, reason = "what it finds is for a person to read")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it finds is for a person to read")]
 
 use std::fs;
 use std::io::Read;
@@ -19,8 +21,8 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use lambda_http::Request;
 use lambda_http::request::LambdaRequest;
-use leadsquared::wire::webhook::{Event, WebhookRequest, What};
-use onboarding::rules::Rules;
+use leadsquared::wire::webhook::{Event, OtherSubject, WebhookRequest, What};
+use onboarding::rules::{RuleDecision, Rules, Verdict};
 use saphyr::{LoadableYamlNode, YamlOwned};
 use serde_json::Value;
 
@@ -33,6 +35,9 @@ struct Arguments {
     /// The eventType that LeadSquared would append to the address, for a file that holds a body alone.
     #[arg(long, value_name = "NAME")]
     event_type: Option<String>,
+    /// The entityType that LeadSquared would append to the address, for a file that holds a body alone.
+    #[arg(long, value_name = "NAME")]
+    entity_type: Option<String>,
     /// Print the webhooks that the rules need, as the webhooks example takes them.
     #[arg(long, conflicts_with = "events")]
     webhooks: bool,
@@ -43,7 +48,8 @@ struct Arguments {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let rules = Rules::parse(&rules_text(arguments.rules.as_deref())?).context("the rules are invalid")?;
+    let rules = rules_text(arguments.rules.as_deref())?.parse::<Rules>().context("the rules are invalid")?;
+    warn(&rules);
     if arguments.webhooks {
         let needed: Vec<String> = rules.webhooks().iter().map(ToString::to_string).collect();
         println!("{}", needed.join(","));
@@ -51,9 +57,14 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let mut status = ExitCode::SUCCESS;
     for file in &arguments.events {
-        let (body, event_type) = event(file, arguments.event_type.clone())?;
+        let sent = Sent::read(file, &arguments)?;
         println!("{}", file.display());
-        let events = WebhookRequest { body: &body, event_type: event_type.as_deref() }.events();
+        let request = sent.request();
+        if let Some(subject) = request.other_subject() {
+            println!("  no rule reacts to this event: {}", other(subject));
+            continue;
+        }
+        let events = request.events();
         let events = events.unwrap_or_else(|malformed| vec![Err(malformed)]);
         for event in events {
             match event {
@@ -68,22 +79,70 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(status)
 }
 
+/// Warns of rules that need something to be switched on or set up in LeadSquared.
+fn warn(rules: &Rules) {
+    for rule in rules.iter() {
+        let fields: Vec<_> = rule.custom_lead_fields().collect();
+        if !fields.is_empty() {
+            eprintln!(
+                "WARNING {}: LeadSquared sends custom fields such as {} only where its support has switched that on for the \
+                 account. Ask for \"custom fields of leads in webhooks and automations\". Without them a change of such a \
+                 field fires nothing, and a condition on one takes a look-up of the lead.",
+                rule.name,
+                fields.join(", ")
+            );
+        }
+        if rule.needs_automation() {
+            eprintln!(
+                "NOTE    {}: no webhook reports an activity that is known by its name only. Create an automation with a \
+                 webhook action; functions/crm-event/ADMINISTRATOR.md says how.",
+                rule.name
+            );
+        }
+    }
+}
+
 fn explain(rules: &Rules, event: &Event) {
     let what = match &event.what {
         What::Created => "created".to_owned(),
         What::Changed(_) => "changed".to_owned(),
-        What::Activity { code, .. } => format!("activity {code}"),
+        What::Activity { code, name, .. } => {
+            format!(
+                "activity {}",
+                code.as_deref().or(name.as_deref()).unwrap_or("of a type that the event does not show")
+            )
+        }
     };
     println!("  lead {}: {what}", event.lead);
-    let first = rules.first(event);
+    let decision = rules.decide(event);
     for rule in rules.iter() {
-        match (rule.judge(event), first) {
-            (Ok(()), Some(first)) if first == rule => {
-                println!("    FIRES  {}: {}: {rule}", rule.name, rule.action.name())
+        let name = &rule.name;
+        match (rule.judge(event), &decision) {
+            (Verdict::No(objection), _) => println!("    no     {name}: {objection}"),
+            (Verdict::Fires, RuleDecision::Fires(first)) if *first == rule => {
+                println!("    FIRES  {name}: {}: {rule}", rule.action.name())
             }
-            (Ok(()), _) => println!("    late   {}: it would fire, but a rule before it does", rule.name),
-            (Err(objection), _) => println!("    no     {}: {objection}", rule.name),
+            (Verdict::Undecided(fields), RuleDecision::Undecided(open)) if open.contains(&rule) => println!(
+                "    LOOKUP {name}: the event does not carry {}: the worker looks the lead up, with at most 10 % of the \
+                 day's calls for all such events",
+                fields.join(", ")
+            ),
+            (Verdict::Fires, RuleDecision::Undecided(open)) if open.contains(&rule) => println!(
+                "    LOOKUP {name}: {}: it fires unless a rule before it does, which the worker's look-up decides",
+                rule.action.name()
+            ),
+            (Verdict::Fires | Verdict::Undecided(_), _) => {
+                println!("    late   {name}: it may fire, but a rule before it does")
+            }
         }
+    }
+}
+
+fn other(subject: OtherSubject) -> &'static str {
+    match subject {
+        OtherSubject::Opportunity => "it is about an opportunity",
+        OtherSubject::Merge => "it is about merged leads",
+        OtherSubject::UserStatus => "it is about a user of the account; the keys are checked at once",
     }
 }
 
@@ -110,18 +169,36 @@ fn default_rules() -> anyhow::Result<String> {
     default.map(str::to_owned).context("template.yaml has no default for CrmRules; name a file with --rules")
 }
 
-/// The body and the event type in a file.
-fn event(file: &Path, event_type: Option<String>) -> anyhow::Result<(Vec<u8>, Option<String>)> {
-    let bytes = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let is_request = serde_json::from_slice(&bytes).is_ok_and(|json: Value| json.get("requestContext").is_some());
-    if !is_request {
-        return Ok((bytes, event_type));
+/// What a file holds of LeadSquared's request.
+struct Sent {
+    body: Vec<u8>,
+    event_type: Option<String>,
+    entity_type: Option<String>,
+}
+
+impl Sent {
+    fn read(file: &Path, arguments: &Arguments) -> anyhow::Result<Self> {
+        let (event_type, entity_type) = (arguments.event_type.clone(), arguments.entity_type.clone());
+        let bytes = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let is_request = serde_json::from_slice(&bytes).is_ok_and(|json: Value| json.get("requestContext").is_some());
+        if !is_request {
+            return Ok(Self { body: bytes, event_type, entity_type });
+        }
+        let request: LambdaRequest = serde_json::from_slice(&bytes)?;
+        let request: Request = http_events::without_address(request).into();
+        if request.body().as_ref().trim_ascii().is_empty() {
+            bail!("{} is LeadSquared's handshake: it has no body", file.display());
+        }
+        let query = |name| http_events::query(&request, name).map(str::to_owned);
+        Ok(Self {
+            body: request.body().to_vec(),
+            event_type: event_type.or_else(|| query("eventType")),
+            entity_type: entity_type.or_else(|| query("entityType")),
+        })
     }
-    let request: LambdaRequest = serde_json::from_slice(&bytes)?;
-    let request: Request = http_events::without_address(request).into();
-    if request.body().as_ref().trim_ascii().is_empty() {
-        bail!("{} is LeadSquared's handshake: it has no body", file.display());
+
+    fn request(&self) -> WebhookRequest<'_> {
+        let (event_type, entity_type) = (self.event_type.as_deref(), self.entity_type.as_deref());
+        WebhookRequest { body: &self.body, event_type, entity_type }
     }
-    let named = http_events::query(&request, "eventType").map(str::to_owned);
-    Ok((request.body().to_vec(), event_type.or(named)))
 }

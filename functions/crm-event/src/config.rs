@@ -30,11 +30,8 @@ impl Config {
     /// # Errors
     /// When a setting is missing or invalid; the error names it, and every mistake in the rules.
     pub fn read(variables: &Variables<'_>) -> Result<Self, SettingError> {
-        const CRM_RULES: &str = "CRM_RULES";
         const WEBHOOK_BAD_SECRET_STATUS: &str = "WEBHOOK_BAD_SECRET_STATUS";
         const BAD_SECRET_STATUS: &str = "the status 401 or 200";
-        let rules = Rules::parse(&variables.required(CRM_RULES)?)
-            .map_err(|error| SettingError::invalid(CRM_RULES, "a list of rules", error))?;
         let bad_secret_status = match variables.parsed(WEBHOOK_BAD_SECRET_STATUS, BAD_SECRET_STATUS)? {
             401 => StatusCode::UNAUTHORIZED,
             200 => StatusCode::OK,
@@ -49,7 +46,7 @@ impl Config {
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
             ledger_table: variables.required("LEDGER_TABLE")?,
-            rules,
+            rules: variables.parsed(Rules::SETTING, Rules::EXPECTED)?,
             header: variables.parsed("WEBHOOK_HEADER", "the name of a header such as x-webhook-secret")?,
             secrets: variables.parsed_if_set("WEBHOOK_SECRET_HASHES", SecretHashes::EXPECTED)?.unwrap_or_default(),
             bad_secret_status,

@@ -1,16 +1,16 @@
 //! Answers LeadSquared's webhooks.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use http::{Method, Response, StatusCode};
 use lambda_http::Request;
-use leadsquared::wire::webhook::{Change, Event, Malformed, Modified, WebhookRequest, What};
+use leadsquared::wire::webhook::{Change, Event, FieldChange, Malformed, Modified, OtherSubject, WebhookRequest, What};
 use ledger::Ledger;
-use onboarding::rules::Rule;
-use onboarding::{Invitation, InvitationId, Ledger as _, Source, Whom};
+use onboarding::rules::{Rule, RuleDecision, Verdict};
+use onboarding::{Invitation, InvitationId, Ledger as _, RuleQuestion, Source, Whom};
 use queue::{Invitations, QueueError};
 use serde::Serialize;
 use telemetry::Metric;
@@ -61,6 +61,9 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
         return bad_secret(config, looks_like_leadsquared);
     }
     Metric::WebhookSecret { is_wrong: false }.record();
+    if let Some(subject) = webhook_request(request).other_subject() {
+        return answer_other(subject);
+    }
     let events = match webhook_request(request).events() {
         Ok(events) => events,
         Err(malformed) => return unreadable(&[malformed]),
@@ -84,12 +87,16 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
 async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetDateTime) -> Result<(), QueueError> {
     let mut seen = HashSet::new();
     let asked = events.iter().filter_map(|event| {
-        let rule = config.rules.first(event)?;
-        let invitation = invitation(event, rule, now);
+        let invitation = match config.rules.decide(event) {
+            RuleDecision::NoRule => return None,
+            RuleDecision::Fires(rule) => invitation(event, rule, now),
+            RuleDecision::Undecided(rules) => undecided_invitation(event, &rules, now),
+        };
         seen.insert(invitation.id).then_some((event, invitation))
     });
     let asked: Vec<_> = asked.collect();
     tracing::info!(events = events.len(), invitations = asked.len(), "webhook read");
+    log_changes_not_shown(config, events);
 
     let ledger_answers = AtomicBool::new(true);
     let is_echo = asked.iter().map(|(event, _)| is_echo(config, &stores.ledger, event, &ledger_answers, now));
@@ -109,15 +116,46 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
     stores.invitations.send_all(&invitations).await?;
     for invitation in &invitations {
         let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
-        tracing::info!(%receipt, source = "crm", rule, action = invitation.action.name(), "invitation accepted");
+        let undecided = invitation.question.as_ref().map(|question| question.rules.join(", "));
+        let action = invitation.action.name();
+        tracing::info!(%receipt, source = "crm", rule, undecided, action, "invitation accepted");
     }
     Ok(())
+}
+
+/// Logs each rule that does not fire because the events do not show the change that it reacts to.
+fn log_changes_not_shown(config: &Config, events: &[Event]) {
+    let mut silent: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for event in events.iter().filter(|event| matches!(event.what, What::Changed(_))) {
+        for rule in config.rules.iter() {
+            if let Verdict::No(objection) = rule.judge(event)
+                && let Some(field) = objection.field_not_shown()
+            {
+                *silent.entry((&rule.name, field)).or_default() += 1;
+            }
+        }
+    }
+    for ((rule, field), events) in silent {
+        tracing::info!(rule, field, events, "the rule does not fire: the events do not show how the field changed");
+    }
 }
 
 /// The invitation that a rule asks for. It holds the lead's id only: the worker reads the rest from LeadSquared.
 fn invitation(event: &Event, rule: &Rule, now: OffsetDateTime) -> Invitation {
     let invitation = Invitation::new(id(event, rule), Source::Crm, now, Whom::Lead(event.lead), rule.action);
     Invitation { rule: Some(rule.name.clone()), ..invitation }
+}
+
+/// The invitation of an event that does not decide its rules: the worker looks the lead up and decides.
+fn undecided_invitation(event: &Event, rules: &[&Rule], now: OffsetDateTime) -> Invitation {
+    let question = RuleQuestion::new(rules, event);
+    // Another id than a decided invitation's: a later event about the same activity may carry what this one lacks.
+    let (event_id, known) = (id(event, rules[0]).to_string(), &question.known);
+    let known = known.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+    let names = question.rules.iter().map(String::as_bytes);
+    let id = InvitationId::of([b"crm-question", event_id.as_bytes()].into_iter().chain(names).chain(known));
+    let invitation = Invitation::new(id, Source::Crm, now, Whom::Lead(event.lead), rules[0].action);
+    Invitation { question: Some(question), ..invitation }
 }
 
 /// The id of the invitation, the same for repeats of an event and for other webhooks about the same edit.
@@ -135,7 +173,11 @@ fn id(event: &Event, rule: &Rule) -> InvitationId {
                 Modified::Unreadable(text) => text.clone(),
             };
             // With the value, because a score can change twice with the same modification time.
-            of(&["crm-lead", &lead, &modified, field, event.fields.get(field), action])
+            let value = match change.of(field, &event.fields) {
+                FieldChange::Changed { to, .. } => to.unwrap_or_default(),
+                FieldChange::Unchanged | FieldChange::NotShown => "",
+            };
+            of(&["crm-lead", &lead, &modified, field, value, action])
         }
     }
 }
@@ -188,7 +230,29 @@ fn may_be_leadsquared(config: &Config, secret: &[u8], request: &Request) -> bool
 }
 
 fn webhook_request(request: &Request) -> WebhookRequest<'_> {
-    WebhookRequest { body: request.body().as_ref(), event_type: http_events::query(request, "eventType") }
+    WebhookRequest {
+        body: request.body().as_ref(),
+        event_type: http_events::query(request, "eventType"),
+        entity_type: http_events::query(request, "entityType"),
+    }
+}
+
+/// Answers an event that no rule can react to. LeadSquared offers these events for the same webhooks and automations,
+/// so one that arrives is no mistake.
+fn answer_other(subject: OtherSubject) -> Response<String> {
+    match subject {
+        OtherSubject::Opportunity => {
+            tracing::info!("event about an opportunity: no rule reacts to it, no action needed")
+        }
+        OtherSubject::Merge => tracing::info!("event about merged leads: no rule reacts to it, no action needed"),
+        OtherSubject::UserStatus => {
+            Metric::UserStatusChanged.record();
+            tracing::info!(
+                "event about a user of the account: the key check looks at once whether the keys still work"
+            );
+        }
+    }
+    success()
 }
 
 fn bad_secret(config: &Config, looks_like_leadsquared: bool) -> Response<String> {

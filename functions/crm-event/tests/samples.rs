@@ -50,6 +50,9 @@ fn each_sample_fires_the_rule_that_it_is_a_sample_of() {
             "lead-update-of-no-interest" => (0, &[]),
             "activity-create" => (0, &["fee paid: mail-link"; 2]),
             "activity-update" | "form-one-field" | "text-plain-without-event-type" => (0, &["fee paid: mail-link"]),
+            "automation-lead" => (0, &[opened]),
+            "automation-activity" => (0, &["fee paid: mail-link"]),
+            "automation-follow-up" | "undecided-create" | "opportunity" | "merge" | "user-status-changed" => (0, &[]),
             "activity-bad-beside-good" => (1, &["fee paid: mail-link"]),
             "other-event" | "handshake-get" | "handshake-head" | "handshake-empty-post" => (1, &[]),
             other => panic!("say which rule fires for {other}"),
@@ -75,6 +78,39 @@ fn each_rule_says_why_it_does_not_fire() {
     no     promising: Score did not change
 "#;
     assert_eq!(text.split_once('\n').unwrap().1, expected);
+}
+
+#[test]
+fn an_undecided_rule_and_an_event_that_no_rule_can_react_to_are_explained() {
+    let event = |name: &str| format!("{CRATE}/../../events/crm-event/{name}.json");
+    let text = printed(&rules(&["--rules", &sample_rules(), &event("undecided-create")], ""));
+    let expected = "    LOOKUP met at a fair: the event does not carry Source: the worker looks the lead up, with at most \
+                    10 % of the day's calls for all such events\n";
+    assert!(text.contains(expected), "{text}");
+    let text = printed(&rules(&["--rules", &sample_rules(), &event("user-status-changed")], ""));
+    assert!(
+        text.ends_with(
+            "no rule reacts to this event: it is about a user of the account; the keys are checked at once\n"
+        )
+    );
+}
+
+#[test]
+fn a_rule_that_needs_custom_fields_or_an_automation_is_pointed_out() {
+    let json = r#"[
+        {"name": "a", "on": "lead-create", "action": "invite", "when": [{"field": "mx_Status", "is-not": "Withdrawn"}]},
+        {"name": "b", "on": "activity", "activity-name": "Fee", "action": "invite", "when": [{"field": "mx_Custom_1", "is": "x"}]},
+        {"name": "c", "on": "lead-create", "action": "invite", "when": [{"field": "Source", "is": "Fair"}]}
+    ]"#;
+    let output = rules(&["--rules", "-", "--webhooks"], json);
+    let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "lead-create\n");
+    assert_eq!(warnings.lines().count(), 2, "{warnings}");
+    assert!(warnings.contains("WARNING a: LeadSquared sends custom fields such as mx_Status only where its support"));
+    assert!(
+        warnings.contains("NOTE    b: no webhook reports an activity that is known by its name only"),
+        "{warnings}"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use leadsquared::PortalId;
 use leadsquared::crm::Sender;
 use leadsquared_account::{AccountSettings, mail_sender, unproven_field};
 use mail::Wording;
+use onboarding::rules::{RuleLookups, Rules};
 use onboarding::{LinkMode, MailLimits, Marking, Portal};
 use settings::{SettingError, Variables};
 
@@ -31,6 +32,8 @@ pub struct Config {
     /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers; and `SIGN_IN_FIELDS`, optional:
     /// which identifiers there are besides `Phone` and `Mobile`.
     pub marking: Marking,
+    /// `CRM_RULES`: the rules, for invitations whose event did not decide them.
+    pub lookups: RuleLookups,
 }
 
 impl Config {
@@ -45,6 +48,10 @@ impl Config {
         Ok(Self {
             invitations_queue_url: variables.required("INVITATIONS_QUEUE_URL")?,
             dead_letters_queue_url: variables.required("DEAD_LETTERS_QUEUE_URL")?,
+            lookups: RuleLookups::new(
+                variables.parsed(Rules::SETTING, Rules::EXPECTED)?,
+                account.allowance.settings().daily,
+            ),
             link: link_mode(variables, account.leadsquared.portal_id)?,
             account,
             wording: Wording {

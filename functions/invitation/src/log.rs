@@ -71,6 +71,9 @@ fn log_flow_event(event: &FlowEvent<'_>) {
             error = in_full(error),
             "the ledger did not release the claim: the next attempt waits until it runs out, no action needed"
         ),
+        FlowEvent::RuleDecided { receipt, rule } => {
+            tracing::info!(%receipt, rule, "a look-up of the lead decided the rules");
+        }
         FlowEvent::UnknownFields { receipt, names } => tracing::warn!(
             %receipt,
             cause = "UnknownAttributes",
@@ -132,6 +135,11 @@ fn log_failure(
         AttemptFailure::DayUsedUp { .. } => {
             line!(warn, "no LeadSquared call is left today: the invitation waits for the next UTC day");
         }
+        AttemptFailure::Postponed(Postponed::RuleLookups { .. }) => line!(
+            warn,
+            "no look-up for undecided rules is left today: the invitation waits for the next UTC day; if this lasts, ask \
+             LeadSquared's support to send custom fields in webhooks"
+        ),
         _ if is_configuration => {
             line!(error, "LeadSquared refuses the account's keys or settings: run the key check", secret);
         }

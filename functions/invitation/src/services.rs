@@ -35,6 +35,7 @@ impl OneDelivery<'_> {
             link: &config.link,
             mail_limits: config.mail_limits,
             marking: &config.marking,
+            lookups: &config.lookups,
             horizons: Horizons::default(),
         }
     }

@@ -7,6 +7,9 @@
 //! cargo run -p leadsquared --example webhooks -- apply …
 //! ```
 //!
+//! LeadSquared has no API for automations. An administrator adds the same address and header to an automation's webhook
+//! action by hand.
+//!
 //! `secret` makes a secret unless the file exists, and prints the hash for the receiver's settings. `plan` shows the
 //! steps and changes nothing. `apply` carries them out and reads back the result; a second `apply` changes nothing.
 //! `examples/settings/mod.rs` lists the environment. Exit status 1 means that a step is left for a person.

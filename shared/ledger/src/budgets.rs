@@ -1,4 +1,4 @@
-//! Budgets of a UTC day: text messages of the account, and requests of one network.
+//! Budgets of a UTC day: text messages of the account, look-ups that decide rules, and requests of one network.
 
 use throttle::Network;
 use time::{Duration, OffsetDateTime};
@@ -50,7 +50,7 @@ impl Ledger {
         self.take_of_day(pk, most, now).await
     }
 
-    async fn take_of_day(&self, pk: String, budget: u32, now: OffsetDateTime) -> Result<bool, LedgerError> {
+    pub(crate) async fn take_of_day(&self, pk: String, budget: u32, now: OffsetDateTime) -> Result<bool, LedgerError> {
         let update = self
             .update(pk)
             .update_expression("ADD #count :one SET #expires_at = :until")
@@ -62,6 +62,11 @@ impl Ledger {
             .expression_attribute_values(":until", seconds(now + BUDGETS_KEPT));
         Ok(self.carry_out(update).await?.is_none())
     }
+}
+
+/// The key of the item that counts the look-ups of a UTC day that decide rules.
+pub(crate) fn rule_lookups_key(now: OffsetDateTime) -> String {
+    ItemType::RuleLookups.key(&day(now).to_string())
 }
 
 /// The key of the item that counts the text messages of a UTC day.

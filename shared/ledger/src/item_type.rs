@@ -86,6 +86,8 @@ item_types! {
     Reminder: "reminder", Account;
     /// The requests of a network on a day.
     Requests: "requests", Sender { kept: Duration::days(2) };
+    /// The look-ups of a day that decide rules.
+    RuleLookups: "rule-lookups", Account;
     /// What a network, a form key or a source of events sent on a day.
     Sender: "sender", Sender { kept: Duration::days(2) };
     /// Whose session a key is.

@@ -36,6 +36,7 @@ use leadsquared::LeadId;
 use onboarding::{Booking, Claim, Invitation, Lease, MailBook, Outcome, PersonKey, Pointer, Record};
 use time::{Date, OffsetDateTime};
 
+use crate::budgets::rule_lookups_key;
 use crate::item::{
     ACCEPTED, Condition, EXPIRES_AT, Item, LEADS_KEPT, MAILS_KEPT, Reader, State, begun_mails, count_key,
     counts_expire, invitation_item, lead_key, mails_key, mark_word, number, person_key, pointer_item, seconds, text,
@@ -406,6 +407,10 @@ impl onboarding::Ledger for Ledger {
         let pk = lead_key(lead);
         let item = self.read(&pk).await?.unwrap_or_default();
         Reader { pk, item: &item }.optional_time("registered_at")
+    }
+
+    async fn take_rule_lookup(&self, most: u32, now: OffsetDateTime) -> Result<bool, LedgerError> {
+        self.take_of_day(rule_lookups_key(now), most, now).await
     }
 
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerError> {

@@ -126,6 +126,7 @@ impl RestoredAs {
             | ItemType::Places
             | ItemType::Reminder
             | ItemType::Requests
+            | ItemType::RuleLookups
             | ItemType::Sender
             | ItemType::Session
             | ItemType::Texts => Self::Same(item),

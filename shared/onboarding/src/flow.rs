@@ -9,6 +9,7 @@ mod person;
 mod postponed;
 mod registration;
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use leadsquared::schema_name::PHONE_NUMBERS;
@@ -21,6 +22,7 @@ pub use event::{FlowEvent, RefusedMark};
 pub use postponed::Postponed;
 
 use self::postponed::Stop;
+use crate::rules::RuleLookups;
 use crate::{
     Action, Crm, Invitation, Lease, Ledger, LinkMode, LinkToken, Mail, MailLimits, Marking, Outcome, PASSWORD, Record,
 };
@@ -39,6 +41,8 @@ pub struct Flow<'a, C, L, M> {
     pub mail_limits: MailLimits,
     /// How leads with unproven identifiers are marked.
     pub marking: &'a Marking,
+    /// The rules, for invitations whose event did not decide them.
+    pub lookups: &'a RuleLookups,
     /// Takes note of what happened, for logs.
     pub report: &'a dyn Fn(&FlowEvent<'_>),
 }
@@ -78,7 +82,8 @@ pub struct Completion {
 
 /// An invitation that an attempt works on.
 struct Work<'a> {
-    invitation: &'a Invitation,
+    /// Once a look-up has decided its rules, with the rule that fires and its action.
+    invitation: Cow<'a, Invitation>,
     attempt: &'a Attempt,
     /// The steps that this attempt and the earlier ones have completed.
     record: Record,
@@ -99,7 +104,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             ControlFlow::Continue(record) => record,
             ControlFlow::Break(outcome) => return Ok(Completion { outcome, fields_left_out: 0 }),
         };
-        let mut work = Work { invitation, attempt: &attempt, record };
+        let mut work = Work { invitation: Cow::Borrowed(invitation), attempt: &attempt, record };
         let outcome = match self.invite(&mut work).await {
             Ok(outcome) | Err(Stop::Ended(outcome)) => outcome,
             Err(Stop::Postponed(postponed)) => {

@@ -27,6 +27,9 @@ pub trait Ledger {
     /// When the newest used link of the lead was made. Links made earlier are no longer valid.
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 
+    /// Takes one of the UTC day's look-ups that decide rules. False if none of `most` is left.
+    async fn take_rule_lookup(&self, most: u32, now: OffsetDateTime) -> Result<bool, Self::Error>;
+
     /// Records that a mail is about to be sent, in one transaction: the record, which keeps the lease, the pointer of
     /// its link, and the registration, if there was one.
     ///

@@ -30,6 +30,10 @@ pub enum Suppression {
     MailCap,
     /// A link was requested for an address of no lead. The sender gets the same answer as for any address.
     UnknownPerson,
+    /// The lead has no usable e-mail address on record.
+    NoEmailAddress,
+    /// A look-up of the lead decided that no rule asks for the invitation.
+    NoRuleApplies,
 }
 
 /// Why an invitation is refused for good. None of it is personal data.
@@ -40,8 +44,6 @@ pub enum Rejection {
     IdentityMismatch,
     /// There is no lead with the id that the invitation names: it was deleted or merged.
     NoSuchLead,
-    /// The lead has no usable e-mail address on record.
-    NoEmailAddress,
     /// The same id came before with another content.
     IdReused,
     /// The permitted number of mails was begun, and it is unknown whether one was sent. An operator has to look:
@@ -77,6 +79,8 @@ impl Outcome {
             Self::Invited | Self::InvitedExisting | Self::AlreadyInvited => None,
             Self::Suppressed(Suppression::MailCap) => Some("mail-cap".into()),
             Self::Suppressed(Suppression::UnknownPerson) => Some("unknown-person".into()),
+            Self::Suppressed(Suppression::NoEmailAddress) => Some("no-e-mail-address".into()),
+            Self::Suppressed(Suppression::NoRuleApplies) => Some("no-rule-applies".into()),
             Self::Rejected(rejection) => Some(rejection.to_string().into()),
             Self::Exhausted { cause } => Some(cause.into()),
         }
@@ -88,7 +92,6 @@ impl fmt::Display for Rejection {
         match self {
             Self::IdentityMismatch => f.write_str("identity-mismatch"),
             Self::NoSuchLead => f.write_str("no-such-lead"),
-            Self::NoEmailAddress => f.write_str("no-e-mail-address"),
             Self::IdReused => f.write_str("id-reused"),
             Self::MailUnknown => f.write_str("mail-unknown"),
             Self::Refused { exception_type } => write!(f, "refused: {exception_type}"),

@@ -130,7 +130,8 @@ impl AttemptFailure {
             // Not the message's fault, or one that only the operator can change.
             Self::NoTime | Self::NewerVersion(_) | Self::NoKeys(_) | Self::NoPassword(_) => horizons.operator,
             Self::DayUsedUp { .. } => horizons.operator,
-            Self::Postponed(Postponed::MailBudget { .. } | Postponed::NotSupported) => horizons.operator,
+            Self::Postponed(Postponed::MailBudget { .. } | Postponed::RuleLookups { .. }) => horizons.operator,
+            Self::Postponed(Postponed::NotSupported) => horizons.operator,
             Self::Postponed(Postponed::LeadSquared { source, .. } | Postponed::MailUnknown(source)) => {
                 if source.is_configuration() { horizons.operator } else { horizons.retry }
             }
@@ -145,7 +146,7 @@ impl AttemptFailure {
             Self::NoTime => after_no_time(receive_count, random()),
             Self::Panicked => AFTER_PANIC,
             Self::DayUsedUp { until_next_day, .. } => in_first_hour_after(*until_next_day, random()),
-            Self::Postponed(Postponed::MailBudget { until }) => {
+            Self::Postponed(Postponed::MailBudget { until } | Postponed::RuleLookups { until }) => {
                 in_first_hour_after(Duration::try_from(*until - now).unwrap_or_default(), random())
             }
             Self::Postponed(Postponed::MailUnknown(_)) => AFTER_UNKNOWN_MAIL,

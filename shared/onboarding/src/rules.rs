@@ -1,20 +1,38 @@
-//! CRM rules: which event in LeadSquared leads to which invitation. The rules come from the settings. The event alone
-//! decides them.
+//! CRM rules: which event in LeadSquared leads to which invitation. The rules come from the settings. The event decides
+//! them, or a look-up of the lead where the event does not carry a field that a rule depends on.
 
 use std::collections::HashSet;
 use std::fmt;
+use std::str::FromStr;
 
-use leadsquared::crm::WebhookEvent;
-use leadsquared::schema_name;
+use leadsquared::crm::{Lead, WebhookEvent};
 use leadsquared::wire::webhook::{Event, FieldChange, What};
+use leadsquared::{Attributes, schema_name};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::Action;
+use crate::{Action, RuleQuestion};
 
 /// The rules in their order. The first rule that fires decides; later rules are not evaluated.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules(Vec<Rule>);
+
+/// The rules, and how many look-ups of leads may decide them.
+#[derive(Clone, Debug, Default)]
+pub struct RuleLookups {
+    /// The rules.
+    pub rules: Rules,
+    /// The most look-ups in one UTC day; `None` for no cap.
+    pub a_day: Option<u32>,
+}
+
+impl RuleLookups {
+    /// These rules, with a tenth of the day's calls: an edit of thousands of leads at once must not use up the plan.
+    /// `None` for no daily cap.
+    pub fn new(rules: Rules, daily_calls: Option<u32>) -> Self {
+        Self { rules, a_day: daily_calls.map(|calls| (calls / 10).max(1)) }
+    }
+}
 
 /// One rule. `Display` writes it in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +50,14 @@ pub struct Rule {
 enum On {
     LeadCreate,
     LeadChange { field: String, from: Option<Values>, to: Option<Values> },
-    Activity { codes: Values },
+    Activity(ActivityTypes),
+}
+
+/// Types of activities: by code, by name, or by either. LeadSquared's webhooks show both, automations the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ActivityTypes {
+    codes: Option<Values>,
+    names: Option<Values>,
 }
 
 /// The values that a field must have, or must not have.
@@ -52,6 +77,29 @@ enum Test {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Values(Vec<String>);
 
+/// What the rules say about an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleDecision<'a> {
+    /// No rule fires.
+    NoRule,
+    /// This rule fires.
+    Fires(&'a Rule),
+    /// The event does not carry a field that the first of these rules depends on. The first of them that holds for the
+    /// lead fires; they are in the order in which they are evaluated.
+    Undecided(Vec<&'a Rule>),
+}
+
+/// What one rule says about an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// The rule fires, unless an earlier rule does.
+    Fires,
+    /// The rule fires if these fields, which the event does not carry, have the values that it requires.
+    Undecided(Vec<&'a str>),
+    /// The rule does not fire.
+    No(Objection<'a>),
+}
+
 /// Why a rule does not fire, in the rule's own words. It contains no value of the lead's fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Objection<'a>(Reason<'a>);
@@ -59,18 +107,42 @@ pub struct Objection<'a>(Reason<'a>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason<'a> {
     OtherEvent(&'a On),
+    NotShown(&'a str),
     Unchanged(&'a str),
     NotFrom(&'a str, &'a Values),
     BeforeUnknown(&'a str),
     NotTo(&'a str, &'a Values),
-    OtherActivity(&'a Values),
+    OtherActivity(&'a ActivityTypes),
+    ActivityTypeNotShown,
     Unmet(&'a Condition),
 }
 
 impl Rules {
-    /// The first rule that fires for an event.
-    pub fn first(&self, event: &Event) -> Option<&Rule> {
-        self.0.iter().find(|rule| rule.judge(event).is_ok())
+    /// What the rules say about an event. The first rule that fires decides. A rule that is undecided leaves the rules
+    /// behind it undecided.
+    pub fn decide(&self, event: &Event) -> RuleDecision<'_> {
+        let mut undecided = Vec::new();
+        for rule in &self.0 {
+            match rule.judge(event) {
+                Verdict::No(_) => {}
+                Verdict::Fires if undecided.is_empty() => return RuleDecision::Fires(rule),
+                Verdict::Fires => {
+                    undecided.push(rule);
+                    break;
+                }
+                Verdict::Undecided(_) => undecided.push(rule),
+            }
+        }
+        if undecided.is_empty() { RuleDecision::NoRule } else { RuleDecision::Undecided(undecided) }
+    }
+
+    /// The rule that answers a question: the first one that holds for the lead. The event's values take precedence over
+    /// the lead's. A rule that no longer exists does not hold.
+    pub fn answer(&self, question: &RuleQuestion, lead: &Lead) -> Option<&Rule> {
+        let value =
+            |field: &str| question.known.value(field).or_else(|| lead.field(field)).unwrap_or_default().to_owned();
+        let named = question.rules.iter().filter_map(|name| self.0.iter().find(|rule| rule.name == *name));
+        named.into_iter().find(|rule| rule.holds(value))
     }
 
     /// All rules, in their order.
@@ -78,7 +150,8 @@ impl Rules {
         self.0.iter()
     }
 
-    /// The webhooks to set up in LeadSquared for these rules, each once.
+    /// The webhooks to set up in LeadSquared for these rules, each once. An activity that a rule knows by its name only
+    /// is reported by an automation, which LeadSquared has no API for.
     ///
     /// An activity's fields can be filled in after it was posted, so a rule with conditions needs that webhook too.
     pub fn webhooks(&self) -> Vec<WebhookEvent> {
@@ -96,8 +169,8 @@ impl Rules {
                     schema_name::SCORE => WebhookEvent::LeadScoreChange,
                     _ => WebhookEvent::LeadFieldChange { schema_name: field.clone() },
                 }),
-                On::Activity { codes } => {
-                    for event in codes.0.iter().filter_map(|code| code.parse().ok()) {
+                On::Activity(types) => {
+                    for event in types.codes.iter().flat_map(|codes| &codes.0).filter_map(|code| code.parse().ok()) {
                         need(WebhookEvent::ActivityCreate { event });
                         if !rule.when.is_empty() {
                             need(WebhookEvent::ActivityUpdate { event });
@@ -111,49 +184,131 @@ impl Rules {
 }
 
 impl Rule {
-    /// Whether the rule fires for an event.
-    ///
-    /// # Errors
-    /// Why it does not fire.
-    pub fn judge<'a>(&'a self, event: &Event) -> Result<(), Objection<'a>> {
-        let met = |met: bool, reason: Reason<'a>| if met { Ok(()) } else { Err(Objection(reason)) };
-        match (&self.on, &event.what) {
-            (On::LeadCreate, What::Created) => {}
-            (On::LeadChange { field, from, to }, What::Changed(change)) => {
-                match (change.of(field, &event.fields), from) {
-                    (FieldChange::Unchanged, _) => return Err(Objection(Reason::Unchanged(field))),
-                    (FieldChange::FromUnknown, Some(_)) => return Err(Objection(Reason::BeforeUnknown(field))),
-                    (FieldChange::From(before), Some(from)) => met(from.contain(before), Reason::NotFrom(field, from))?,
-                    (FieldChange::From(_) | FieldChange::FromUnknown, None) => {}
-                }
-                if let Some(to) = to {
-                    met(to.contain(event.fields.get(field)), Reason::NotTo(field, to))?;
-                }
-            }
-            (On::Activity { codes }, What::Activity { code, .. }) => {
-                met(codes.contain(code), Reason::OtherActivity(codes))?;
-            }
-            (on, _) => return Err(Objection(Reason::OtherEvent(on))),
+    /// What the rule says about an event. Whatever the event shows is judged first, so only a rule that all of it meets
+    /// can be undecided.
+    pub fn judge<'a>(&'a self, event: &Event) -> Verdict<'a> {
+        match self.unknown_fields(event) {
+            Err(reason) => Verdict::No(Objection(reason)),
+            Ok(fields) if fields.is_empty() => Verdict::Fires,
+            Ok(fields) => Verdict::Undecided(fields),
         }
-        let unmet = self.when.iter().find(|condition| !condition.holds(event));
-        unmet.map_or(Ok(()), |condition| Err(Objection(Reason::Unmet(condition))))
+    }
+
+    /// The fields that the rule depends on and that the event does not carry.
+    fn unknown_fields<'a>(&'a self, event: &Event) -> Result<Vec<&'a str>, Reason<'a>> {
+        let mut unknown = self.judge_event(event)?;
+        for condition in &self.when {
+            match event.fields.get(&condition.field) {
+                Some(value) if !condition.holds(value) => return Err(Reason::Unmet(condition)),
+                Some(_) => {}
+                None if unknown.contains(&&*condition.field) => {}
+                None => unknown.push(&condition.field),
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// Judges what happened, without the conditions. Returns the changed field if the event does not carry its value.
+    fn judge_event<'a>(&'a self, event: &Event) -> Result<Vec<&'a str>, Reason<'a>> {
+        let met = |met: bool, reason: Reason<'a>| if met { Ok(()) } else { Err(reason) };
+        match (&self.on, &event.what) {
+            (On::LeadCreate, What::Created) => Ok(Vec::new()),
+            (On::LeadChange { field, from, to }, What::Changed(change)) => {
+                let (before, after) = match change.of(field, &event.fields) {
+                    FieldChange::NotShown => return Err(Reason::NotShown(field)),
+                    FieldChange::Unchanged => return Err(Reason::Unchanged(field)),
+                    FieldChange::Changed { from, to } => (from, to),
+                };
+                if let (Some(to), Some(after)) = (to, after) {
+                    met(to.contain(after), Reason::NotTo(field, to))?;
+                }
+                if let Some(from) = from {
+                    met(from.contain(before.ok_or(Reason::BeforeUnknown(field))?), Reason::NotFrom(field, from))?;
+                }
+                Ok(if to.is_some() && after.is_none() { vec![field] } else { Vec::new() })
+            }
+            (On::Activity(types), What::Activity { code, name, .. }) => {
+                let shown = [(&types.codes, code), (&types.names, name)];
+                let mut shown =
+                    shown.into_iter().filter_map(|(values, shown)| values.as_ref().zip(shown.as_ref())).peekable();
+                met(shown.peek().is_some(), Reason::ActivityTypeNotShown)?;
+                let is_of_type = shown.any(|(values, shown)| values.contain(shown));
+                met(is_of_type, Reason::OtherActivity(types)).map(|()| Vec::new())
+            }
+            (on, _) => Err(Reason::OtherEvent(on)),
+        }
+    }
+
+    /// Whether the rule holds for a lead with these values, given that its event happened.
+    fn holds(&self, value: impl Fn(&str) -> String) -> bool {
+        let is_changed_to = match &self.on {
+            On::LeadChange { field, to: Some(to), .. } => to.contain(&value(field)),
+            _ => true,
+        };
+        is_changed_to && self.when.iter().all(|condition| condition.holds(&value(&condition.field)))
+    }
+
+    /// The fields of the lead or the activity that the rule depends on.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.field().into_iter().chain(self.when.iter().map(|condition| &*condition.field))
+    }
+
+    /// The custom fields of leads that the rule depends on. Many accounts leave them out of their webhooks. LeadSquared
+    /// always sends the custom fields of activities.
+    pub fn custom_lead_fields(&self) -> impl Iterator<Item = &str> {
+        let is_about_leads = !matches!(self.on, On::Activity(_));
+        self.fields().filter(move |field| is_about_leads && field.starts_with("mx_"))
+    }
+
+    /// Whether only an automation reports its event: LeadSquared's webhooks are for an activity type's code.
+    pub fn needs_automation(&self) -> bool {
+        matches!(&self.on, On::Activity(types) if types.codes.is_none())
     }
 
     /// The field whose change the rule reacts to, if it is such a rule.
     pub fn field(&self) -> Option<&str> {
         match &self.on {
             On::LeadChange { field, .. } => Some(field),
-            On::LeadCreate | On::Activity { .. } => None,
+            On::LeadCreate | On::Activity(_) => None,
         }
     }
 }
 
 impl Condition {
-    fn holds(&self, event: &Event) -> bool {
-        let value = event.fields.get(&self.field);
+    fn holds(&self, value: &str) -> bool {
         match &self.test {
             Test::Is(values) => values.contain(value),
             Test::IsNot(values) => !values.contain(value),
+        }
+    }
+}
+
+impl RuleQuestion {
+    /// The question whether one of these rules holds, with what the event shows of the fields that they depend on.
+    pub fn new(rules: &[&Rule], event: &Event) -> Self {
+        let mut known = Attributes::new();
+        for rule in rules {
+            if let (Some(field), What::Changed(change)) = (rule.field(), &event.what)
+                && let FieldChange::Changed { to: Some(to), .. } = change.of(field, &event.fields)
+            {
+                known.set(field, to);
+            }
+            for field in rule.fields() {
+                if let Some(value) = event.fields.get(field) {
+                    known.set(field, value);
+                }
+            }
+        }
+        Self { rules: rules.iter().map(|rule| rule.name.clone()).collect(), known }
+    }
+}
+
+impl<'a> Objection<'a> {
+    /// The field that the rule needs and that the event does not show, if that is why it does not fire.
+    pub fn field_not_shown(&self) -> Option<&'a str> {
+        match self.0 {
+            Reason::NotShown(field) | Reason::BeforeUnknown(field) => Some(field),
+            _ => None,
         }
     }
 }
@@ -173,7 +328,7 @@ impl fmt::Display for Rule {
                 from.iter().try_for_each(|from| write!(f, " from {from}"))?;
                 to.iter().try_for_each(|to| write!(f, " to {to}"))?;
             }
-            On::Activity { codes } => write!(f, "an activity {codes} is posted or changed")?,
+            On::Activity(types) => write!(f, "an activity {types} is posted or changed")?,
         }
         self.when.iter().try_for_each(|condition| write!(f, " and {condition}"))
     }
@@ -184,14 +339,28 @@ impl fmt::Display for Objection<'_> {
         match self.0 {
             Reason::OtherEvent(On::LeadCreate) => f.write_str("no lead was created"),
             Reason::OtherEvent(On::LeadChange { .. }) => f.write_str("the event is not a change of a lead"),
-            Reason::OtherEvent(On::Activity { .. }) => f.write_str("the event is not an activity"),
+            Reason::OtherEvent(On::Activity(_)) => f.write_str("the event is not an activity"),
+            Reason::NotShown(field) => write!(f, "the event does not show {field}"),
             Reason::Unchanged(field) => write!(f, "{field} did not change"),
             Reason::NotFrom(field, from) => write!(f, "{field} was not {from} before"),
             Reason::BeforeUnknown(field) => write!(f, "the event does not say what {field} was before"),
             Reason::NotTo(field, to) => write!(f, "{field} did not change to {to}"),
-            Reason::OtherActivity(codes) => write!(f, "the activity is not {codes}"),
+            Reason::OtherActivity(types) => write!(f, "the activity is not {types}"),
+            Reason::ActivityTypeNotShown => {
+                f.write_str("the event does not show the activity's type as the rule names it: by its code or its name")
+            }
             Reason::Unmet(condition) => write!(f, "a condition is not met: {condition}"),
         }
+    }
+}
+
+impl fmt::Display for ActivityTypes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.codes.iter().try_for_each(|codes| codes.fmt(f))?;
+        if self.codes.is_some() && self.names.is_some() {
+            f.write_str(" or ")?;
+        }
+        self.names.iter().try_for_each(|names| write!(f, "named {names}"))
     }
 }
 
@@ -225,11 +394,18 @@ impl fmt::Display for Values {
 pub struct InvalidRules(pub Vec<String>);
 
 impl Rules {
-    /// Reads a JSON array of rules.
-    ///
-    /// # Errors
-    /// Every mistake, each with the rule, the key and the expected value.
-    pub fn parse(json: &str) -> Result<Self, InvalidRules> {
+    /// The setting that has the rules.
+    pub const SETTING: &str = "CRM_RULES";
+
+    /// What the setting must be.
+    pub const EXPECTED: &str = "a list of rules";
+}
+
+impl FromStr for Rules {
+    type Err = InvalidRules;
+
+    /// Reads a JSON array of rules. The error has every mistake, each with the rule, the key and the expected value.
+    fn from_str(json: &str) -> Result<Self, InvalidRules> {
         let rules = match serde_json::from_str(json).map(|Unambiguous(rules)| rules) {
             Ok(Value::Array(rules)) => rules,
             Ok(_) => return Err(InvalidRules(vec!["the rules must be a JSON array".to_owned()])),
@@ -308,15 +484,17 @@ impl<'a> Keys<'a> {
                 Some(On::LeadChange { field: field?, from: from?, to: to? })
             }
             Some("activity") => {
-                let codes = self.values("activity", CODES)?;
-                match codes.filter(|codes| codes.0.iter().all(is_code)) {
-                    Some(codes) => Some(On::Activity { codes }),
-                    None => self.mistake("activity", CODES),
+                let names = self.values("activity-name", "the name of an activity type, or a list of them")?;
+                match self.values("activity", CODES)? {
+                    Some(codes) if !codes.0.iter().all(is_code) => self.mistake("activity", CODES),
+                    None if names.is_none() => self.mistake("activity", CODES),
+                    codes => Some(On::Activity(ActivityTypes { codes, names })),
                 }
             }
             Some(_) => {
                 // An unknown event does not show which of these keys belong to it.
-                self.members.retain(|key, _| !["field", "from", "to", "activity"].contains(&key.as_str()));
+                self.members
+                    .retain(|key, _| !["field", "from", "to", "activity", "activity-name"].contains(&key.as_str()));
                 self.mistake("on", EVENTS)
             }
             None => None,
@@ -479,12 +657,17 @@ mod tests {
     fn rule(json: Value) -> Rule {
         let mut rule = json!({"name": "a rule", "action": "invite"});
         rule.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
-        Rules::parse(&json!([rule]).to_string()).unwrap().0.remove(0)
+        json!([rule]).to_string().parse::<Rules>().unwrap().0.remove(0)
     }
 
     fn event(json: Value) -> Event {
         let body = json.to_string();
-        WebhookRequest { body: body.as_bytes(), event_type: None }.events().unwrap().remove(0).unwrap()
+        named(None, &body)
+    }
+
+    fn named(event_type: Option<&str>, body: &str) -> Event {
+        let request = WebhookRequest { body: body.as_bytes(), event_type, entity_type: None };
+        request.events().unwrap().remove(0).unwrap()
     }
 
     fn stage(before: &str, after: &str) -> Event {
@@ -500,7 +683,11 @@ mod tests {
 
     /// Why the rule does not fire; empty when it does.
     fn judged(rule: &Rule, event: &Event) -> String {
-        rule.judge(event).map_or_else(|objection| objection.to_string(), |()| String::new())
+        match rule.judge(event) {
+            Verdict::Fires => String::new(),
+            Verdict::Undecided(fields) => format!("undecided: {}", fields.join(", ")),
+            Verdict::No(objection) => objection.to_string(),
+        }
     }
 
     #[test]
@@ -526,15 +713,13 @@ mod tests {
     #[test]
     fn a_rule_with_a_former_value_needs_the_former_value() {
         let json = json!({"ProspectID": LEAD, "ProspectStage": "Applied"}).to_string();
-        let event = WebhookRequest { body: json.as_bytes(), event_type: Some("Lead_Post_Stage_Change") }
-            .events()
-            .unwrap()
-            .remove(0)
-            .unwrap();
+        let event = named(Some("Lead_Post_Stage_Change"), &json);
         let to = json!({"on": "lead-change", "field": "ProspectStage", "to": "Applied"});
         let from = json!({"on": "lead-change", "field": "ProspectStage", "from": "Engaged"});
         assert_eq!(judged(&rule(to), &event), "");
         assert_eq!(judged(&rule(from), &event), "the event does not say what ProspectStage was before");
+        let other = json!({"on": "lead-change", "field": "ProspectStage", "from": "Engaged", "to": "Lost"});
+        assert_eq!(judged(&rule(other), &event), r#"ProspectStage did not change to "Lost""#);
     }
 
     #[test]
@@ -561,13 +746,122 @@ mod tests {
             (json!({"field": "mx_City", "is-not": ["Delhi", ""]}), ""),
             (json!({"field": "mx_City", "is": ""}), "a condition is not met: mx_City is empty"),
             (json!({"field": "mx_City", "is-not": "Pune"}), r#"a condition is not met: mx_City is not "Pune""#),
-            (json!({"field": "mx_State", "is-not": ""}), "a condition is not met: mx_State is not empty"),
+            (json!({"field": "mx_State", "is-not": ""}), "undecided: mx_State"),
         ] {
             assert_eq!(judged(&rule(json(city)), &lead), objection);
         }
         assert_eq!(
-            judged(&rule(json(json!({"field": "a", "is": ""}))), &event(json!({"ProspectID": LEAD}))),
+            judged(
+                &rule(json(json!({"field": "a", "is": ""}))),
+                &event(json!({"ProspectID": LEAD, "EmailAddress": null}))
+            ),
             "a condition is not met: EmailAddress is not empty"
+        );
+    }
+
+    #[test]
+    fn a_condition_on_a_field_that_the_event_does_not_carry_is_undecided_after_all_others_are_met() {
+        let active = json!([{"field": "mx_Status", "is-not": "Withdrawn"}, {"field": "Source", "is": ["Fair", ""]},
+            {"field": "mx_Status", "is-not": "Refused"}]);
+        let applied = rule(json!({"on": "lead-change", "field": "ProspectStage", "to": "Applied", "when": active}));
+        let change = |after: Value| {
+            let mut lead = json!({"ProspectID": LEAD, "ProspectStage": "Applied"});
+            lead.as_object_mut().unwrap().extend(after.as_object().unwrap().clone());
+            event(json!({"Before": {"ProspectID": LEAD, "ProspectStage": "Prospect"}, "Current": lead}))
+        };
+        for (after, expected) in [
+            (json!({}), "undecided: mx_Status, Source"),
+            (json!({"Source": null}), "undecided: mx_Status"),
+            (json!({"Source": "Web"}), "a condition is not met: Source is \"Fair\" or empty"),
+            (json!({"ProspectStage": "Lost"}), "ProspectStage did not change to \"Applied\""),
+            (json!({"mx_Status": "", "Source": "Fair"}), ""),
+            (json!({"mx_Status": "Withdrawn"}), "a condition is not met: mx_Status is not \"Withdrawn\""),
+        ] {
+            assert_eq!(judged(&applied, &change(after.clone())), expected, "{after}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_the_event_does_not_show_does_not_fire() {
+        let batch = rule(json!({"on": "lead-change", "field": "mx_Batch"}));
+        assert_eq!(judged(&batch, &stage("Fresh", "Applied")), "the event does not show mx_Batch");
+        let to = rule(json!({"on": "lead-change", "field": "ProspectStage", "to": "Applied"}));
+        let bare = named(Some("Lead_Post_Stage_Change"), &json!({"ProspectID": LEAD}).to_string());
+        assert_eq!(judged(&to, &bare), "undecided: ProspectStage");
+        let any = rule(json!({"on": "lead-change", "field": "ProspectStage"}));
+        assert_eq!(judged(&any, &bare), "");
+        let shown = |rule: &Rule, event: &Event| match rule.judge(event) {
+            Verdict::No(objection) => objection.field_not_shown().map(str::to_owned),
+            _ => None,
+        };
+        let from = rule(json!({"on": "lead-change", "field": "ProspectStage", "from": "Fresh"}));
+        assert_eq!(shown(&batch, &stage("Fresh", "Applied")).as_deref(), Some("mx_Batch"));
+        assert_eq!(shown(&from, &bare).as_deref(), Some("ProspectStage"));
+        assert_eq!(shown(&from, &stage("Lost", "Applied")), None);
+    }
+
+    #[test]
+    fn an_undecided_rule_leaves_the_rules_behind_it_undecided_up_to_the_first_that_fires() {
+        let one = |name: &str, to: &str, when: Value| {
+            json!({"name": name, "on": "lead-change", "field": "ProspectStage",
+            "to": to, "when": when, "action": if name == "withdrawn" { "mail-link" } else { "invite" }})
+        };
+        let when = |field: &str, value: &str| json!([{"field": field, "is": value}]);
+        let rules = json!([
+            one("lost", "Lost", json!([])),
+            one("withdrawn", "Applied", when("mx_Status", "Withdrawn")),
+            one("in Delhi", "Applied", when("mx_City", "Delhi")),
+            one("of the fair", "Applied", when("Source", "Fair")),
+            one("any", "Applied", json!([])),
+            one("late", "Applied", json!([])),
+        ]);
+        let rules = rules.to_string().parse::<Rules>().unwrap();
+        let RuleDecision::Undecided(open) = rules.decide(&stage("a", "Applied")) else { panic!("it is undecided") };
+        let question = RuleQuestion::new(&open, &stage("a", "Applied"));
+        assert_eq!(question.rules, ["withdrawn", "of the fair", "any"]);
+        assert_eq!(question.known, Attributes::new().with("ProspectStage", "Applied"));
+
+        let lead = |fields: Value| -> Lead {
+            let mut lead = json!({"ProspectID": LEAD});
+            lead.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            serde_json::from_value(lead).unwrap()
+        };
+        let answer = |question: &RuleQuestion, fields| rules.answer(question, &lead(fields)).map(|rule| &*rule.name);
+        assert_eq!(answer(&question, json!({"mx_Status": "Withdrawn", "Source": "Fair"})), Some("withdrawn"));
+        assert_eq!(answer(&question, json!({"Source": "Fair"})), Some("of the fair"));
+        // The lead moved on meanwhile: the event's value counts.
+        assert_eq!(answer(&question, json!({"mx_Status": null, "ProspectStage": "Lost"})), Some("any"));
+        let gone = RuleQuestion { rules: vec!["renamed".to_owned(), "lost".to_owned()], known: question.known };
+        assert_eq!(answer(&gone, json!({"mx_Status": "Withdrawn"})), None);
+    }
+
+    #[test]
+    fn an_activity_is_known_by_its_code_or_by_its_name() {
+        let both = rule(json!({"on": "activity", "activity": "201", "activity-name": "Fee"}));
+        assert_eq!(both.to_string(), r#"an activity "201" or named "Fee" is posted or changed"#);
+        let code = rule(json!({"on": "activity", "activity": "201"}));
+        let name = rule(json!({"on": "activity", "activity-name": ["Fee", "Charge"]}));
+        let activity = |of_type: Value| {
+            let mut activity = json!({"ProspectActivityId": LEAD, "RelatedProspectId": LEAD});
+            activity.as_object_mut().unwrap().extend(of_type.as_object().unwrap().clone());
+            event(activity)
+        };
+        let unknown = "the event does not show the activity's type as the rule names it: by its code or its name";
+        for (of_type, expected) in [
+            (json!({"ActivityEvent": 201}), ["", "", unknown]),
+            (json!({"ActivityEventName": "Fee"}), ["", unknown, ""]),
+            (json!({"ActivityEventName": "Fee", "ActivityEvent": "202"}), ["", "the activity is not \"201\"", ""]),
+            (json!({}), [unknown; 3]),
+        ] {
+            assert_eq!(
+                [&both, &code, &name].map(|rule| judged(rule, &activity(of_type.clone()))),
+                expected,
+                "{of_type}"
+            );
+        }
+        assert_eq!(
+            judged(&name, &activity(json!({"ActivityEventName": "Call"}))),
+            r#"the activity is not named "Fee" or "Charge""#
         );
     }
 
@@ -579,11 +873,11 @@ mod tests {
             one("applied", "Applied", "mail-link"),
             one("later", "Applied", "invite")
         ]);
-        let rules = Rules::parse(&rules.to_string()).unwrap();
-        let first = rules.first(&stage("a", "Applied")).unwrap();
+        let rules = rules.to_string().parse::<Rules>().unwrap();
+        let RuleDecision::Fires(first) = rules.decide(&stage("a", "Applied")) else { panic!("a rule fires") };
         assert_eq!((first.name.as_str(), first.action), ("applied", Action::MailLink));
-        assert_eq!(rules.first(&stage("a", "b")), None);
-        assert_eq!(Rules::parse("[]").unwrap().first(&stage("a", "b")), None);
+        assert_eq!(rules.decide(&stage("a", "b")), RuleDecision::NoRule);
+        assert_eq!("[]".parse::<Rules>().unwrap().decide(&stage("a", "b")), RuleDecision::NoRule);
     }
 
     #[test]
@@ -599,7 +893,7 @@ mod tests {
             {"name": "c", "on": "lead-create", "action": "invite"},
             {"name": "c", "on": "lead-create", "action": "invite"},
         ]);
-        let InvalidRules(mistakes) = Rules::parse(&rules.to_string()).unwrap_err();
+        let InvalidRules(mistakes) = rules.to_string().parse::<Rules>().unwrap_err();
         let codes = "activity must be the code of an activity type in quotes, such as \"201\", or a list of them";
         let expected = [
             "rule 1 (a): field must be the schema name of the field whose change fires the rule",
@@ -621,18 +915,18 @@ mod tests {
             "rule 8 (c): name must differ from the names of the earlier rules",
         ];
         assert_eq!(mistakes, expected);
-        assert_eq!(Rules::parse("{}").unwrap_err().to_string(), "the rules must be a JSON array");
-        let error = Rules::parse("[{]").unwrap_err().to_string();
+        assert_eq!("{}".parse::<Rules>().unwrap_err().to_string(), "the rules must be a JSON array");
+        let error = "[{]".parse::<Rules>().unwrap_err().to_string();
         assert!(error.starts_with("the rules must be a JSON array: ") && error.contains("line 1 column 3"), "{error}");
         let long = json!([{"name": "n".repeat(61), "on": "lead-create", "action": "invite"}]).to_string();
-        assert_eq!(Rules::parse(&long).unwrap_err().to_string(), "rule 1: name must be at most 60 characters long");
+        assert_eq!(long.parse::<Rules>().unwrap_err().to_string(), "rule 1: name must be at most 60 characters long");
     }
 
     #[test]
     fn a_rule_that_cannot_do_what_it_says_is_a_mistake() {
         let said = |rule: &str| {
             let rules = format!(r#"[{{"name":"a","action":"invite",{rule}}}]"#);
-            Rules::parse(&rules).map_or_else(|error| error.to_string(), |_| String::new())
+            rules.parse::<Rules>().map_or_else(|error| error.to_string(), |_| String::new())
         };
         let field = "rule 1 (a): field must be the schema name of the field whose change fires the rule";
         for name in [" ProspectStage", "ProspectStage ", "Lead Stage", "{ProspectStage}"] {
@@ -671,6 +965,6 @@ mod tests {
             WebhookEvent::ActivityUpdate { event: 201 },
             WebhookEvent::LeadCreate,
         ];
-        assert_eq!(Rules::parse(&rules.to_string()).unwrap().webhooks(), expected);
+        assert_eq!(rules.to_string().parse::<Rules>().unwrap().webhooks(), expected);
     }
 }

@@ -16,6 +16,7 @@ pub use event::WorkerEvent;
 pub use services::{SealedPasswordError, Services, Unavailable};
 
 use crate::retry::{AttemptFailure, Horizons, LAST_RECEIVE, backoff, before_retention_ends};
+use crate::rules::RuleLookups;
 use crate::{
     Action, Attempt, Bookkeeping, Completion, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger,
     LinkMode, LinkToken, MailLimits, MalformedInvitation, Marking, Outcome, PASSWORD_BYTES, Postponed, Provenance,
@@ -38,6 +39,8 @@ pub struct Worker<'a, S> {
     pub mail_limits: MailLimits,
     /// How leads with unproven identifiers are marked.
     pub marking: &'a Marking,
+    /// The rules, for invitations whose event did not decide them.
+    pub lookups: &'a RuleLookups,
     /// How long messages are retried.
     pub horizons: Horizons,
 }
@@ -173,6 +176,7 @@ impl<S: Services> Worker<'_, S> {
             link: self.link,
             mail_limits: self.mail_limits,
             marking: self.marking,
+            lookups: self.lookups,
             report: &|event| self.services.report(&WorkerEvent::Flow(event)),
         };
         let attempt = Attempt {

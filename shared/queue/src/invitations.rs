@@ -152,8 +152,16 @@ fn sendable(json: &str) -> Cow<'_, str> {
     }
 }
 
+/// Questions about the same rules and the same lead share one id, so that SQS keeps one of them in five minutes.
 fn deduplication_id(invitation: &Invitation) -> String {
-    format!("{}-{}", invitation.id, &invitation.payload_hash()[..16])
+    let id = match &invitation.question {
+        Some(question) => {
+            let rules = question.rules.iter().map(String::as_bytes);
+            InvitationId::of([b"question", invitation.person().as_str().as_bytes()].into_iter().chain(rules))
+        }
+        None => invitation.id,
+    };
+    format!("{id}-{}", &invitation.payload_hash()[..16])
 }
 
 /// The most messages in one call

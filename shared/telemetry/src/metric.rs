@@ -73,6 +73,8 @@ pub enum Metric {
     },
     /// This many events in webhooks with an accepted secret could not be read. LeadSquared does not send them again.
     EventsUnreadable(usize),
+    /// LeadSquared reported that a user of the account was activated or deactivated. The line starts the key check.
+    UserStatusChanged,
     /// This many held applications wait for an operator's decision. Recorded at most once a day.
     HeldWaiting(u64),
     /// This many held applications expire within two days and are then discarded. Recorded at most once a day.
@@ -127,9 +129,10 @@ const REJECTED: Series<[&str; 0]> = series("Rejected", [], Unit::Count);
 const WEBHOOK_REFUSED: Series<[&str; 0]> = series("WebhookRefused", [], Unit::Count);
 const WEBHOOK_SECRET_WRONG: Series<[&str; 0]> = series("WebhookSecretWrong", [], Unit::Count);
 const EVENTS_UNREADABLE: Series<[&str; 0]> = series("EventsUnreadable", [], Unit::Count);
+const USER_STATUS_CHANGES: Series<[&str; 0]> = series("UserStatusChanges", [], Unit::Count);
 
 /// Every metric. Alarms, the dashboard and the README can name only these.
-pub const ALL: [Series<&[&str]>; 25] = [
+pub const ALL: [Series<&[&str]>; 26] = [
     ACCEPTED.listed(),
     OUTCOMES.listed(),
     OUTCOMES_BY_SOURCE.listed(),
@@ -155,6 +158,7 @@ pub const ALL: [Series<&[&str]>; 25] = [
     WEBHOOK_REFUSED.listed(),
     WEBHOOK_SECRET_WRONG.listed(),
     EVENTS_UNREADABLE.listed(),
+    USER_STATUS_CHANGES.listed(),
 ];
 
 impl Metric {
@@ -195,6 +199,7 @@ impl Metric {
             // A measurement: the minimum over an hour is 1 if no accepted secret came in that hour.
             Self::WebhookSecret { is_wrong } => WEBHOOK_SECRET_WRONG.measure(f64::from(u8::from(is_wrong))),
             Self::EventsUnreadable(events) => EVENTS_UNREADABLE.count(events as u64, []),
+            Self::UserStatusChanged => USER_STATUS_CHANGES.count(1, []),
             Self::HeldWaiting(count) => HELD_WAITING.count(count, []),
             Self::HeldExpiring(count) => HELD_EXPIRING.count(count, []),
         }

@@ -398,6 +398,8 @@ async fn signed_in(desk: &mut Desk) {
     desk.keeps("network/signed-in-from").await;
     assert!(ledger.take_text(2, NOW).await.unwrap());
     desk.keeps("texts/of-a-day").await;
+    assert!(ledger.take_rule_lookup(2, NOW).await.unwrap());
+    desk.keeps("rule-lookups/of-a-day").await;
     assert!(ledger.take_request(network("203.0.113.7").as_ref(), 2, NOW).await.unwrap());
     desk.keeps("requests/of-a-network").await;
 }
@@ -717,6 +719,7 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             // An earlier version did not salt the network: it is unknown until the person signs in from it again.
             assert_eq!(knows, version == "v3");
         }
+        "rule-lookups" => assert!(!ledger.take_rule_lookup(1, NOW).await.unwrap()),
         "texts" => assert!(!ledger.take_text(1, NOW).await.unwrap()),
         "requests" => assert!(!ledger.take_request(network("203.0.113.7").as_ref(), 1, NOW).await.unwrap()),
         "code" => {

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use crate::automations::{self, Automation};
 use crate::body::{Attribute, Text};
 use crate::call::Call;
 use crate::dates;
@@ -61,6 +62,7 @@ pub(crate) fn router() -> Router<Arc<World>> {
         .route("/_admin/api/deliveries", get(async |State(world): Shared| list(&world, deliveries::all)))
         .route("/_admin/api/webhooks", get(async |State(world): Shared| list(&world, shown_webhooks)))
         .route("/_admin/api/webhooks/{id}", post(switch_webhook))
+        .route("/_admin/api/automations", post(add_automation))
         .layer(middleware::from_fn(only_from_here))
 }
 
@@ -292,6 +294,14 @@ async fn switch_webhook(
     } else {
         Ok((StatusCode::NOT_FOUND, "no webhook has this id\n").into_response())
     }
+}
+
+async fn add_automation(State(world): Shared, headers: HeaderMap, body: Bytes) -> Response {
+    let added = read::<Automation>(&headers, &body).and_then(|automation| {
+        let added = world.in_the_crm(|writer| automations::add(writer, &automation));
+        added.map(drop).map_err(|failure| failure.message)
+    });
+    written(&headers, added)
 }
 
 async fn revoke_credentials(State(world): Shared, headers: HeaderMap) -> Result<Response, Failure> {

@@ -189,11 +189,11 @@ async fn attempt(world: Arc<World>, account: Arc<Account>, job: Job) {
 /// The status of the receiver's answer, if there is one.
 async fn post(world: &World, webhook: &Stored, job: &Job) -> Option<u16> {
     let mut url = Url::parse(&webhook.description.url).ok()?;
-    url.query_pairs_mut().extend_pairs([
-        ("entityType", "webhook"),
-        ("entityId", webhook.id.as_str()),
-        ("eventType", job.event.as_str()),
-    ]);
+    let entity_type = webhook.description.entity_type();
+    url.query_pairs_mut().extend_pairs([("entityType", entity_type), ("entityId", webhook.id.as_str())]);
+    if webhook.description.automation.is_none() || world.settings.switches.automation_names_event {
+        url.query_pairs_mut().append_pair("eventType", &job.event);
+    }
     let content_type = webhook.description.content_type.as_deref().unwrap_or("application/json");
     let mut request =
         world.http.post(url).timeout(world.settings.webhooks.timeout).header("content-type", content_type);

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use crate::activities::{self, Activity};
+use crate::automations::{self, Automation};
 use crate::body::{Attribute, Text};
 use crate::clock::Clock;
 use crate::deliveries::{self, Delivery};
@@ -281,6 +282,14 @@ impl Emulator {
     pub fn update_activity(&self, activity_id: &str, fields: &[(&str, &str)]) -> Result<(), String> {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         refusal_in_words(self.world.in_the_crm(|writer| activities::update(writer, activity_id, fields)))
+    }
+
+    /// Creates an automation with a webhook action as an administrator does by hand; returns its id.
+    ///
+    /// # Errors
+    /// LeadSquared's refusal, as `ExceptionType: ExceptionMessage`.
+    pub fn add_automation(&self, automation: &Automation) -> Result<String, String> {
+        refusal_in_words(self.world.in_the_crm(|writer| automations::add(writer, automation)))
     }
 
     /// Enables or disables a webhook as an administrator does by hand. There is no other way to enable one that

@@ -3,6 +3,7 @@
 mod activities;
 mod admin;
 mod admission;
+mod automations;
 mod body;
 mod call;
 mod clock;
@@ -28,6 +29,7 @@ mod webhooks;
 mod world;
 
 pub use activities::Activity;
+pub use automations::{Automation, AutomationTrigger};
 pub use call::Call;
 pub use clock::Clock;
 pub use deliveries::{Delivery, DeliveryState};

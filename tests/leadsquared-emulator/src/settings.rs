@@ -232,6 +232,12 @@ pub struct Switches {
     pub refuse_markup: bool,
     /// `@{Lead:Field,fallback}` is filled in inside mails sent through the API.
     pub expand_merge_fields: bool,
+    /// An automation's request names the event (`eventType`).
+    pub automation_names_event: bool,
+    /// An automation sends its object in a list.
+    pub automation_sends_list: bool,
+    /// An automation for an activity sends a second request without `ActivityEventName`.
+    pub automation_follows_up: bool,
 }
 
 impl Default for Switches {
@@ -249,6 +255,9 @@ impl Default for Switches {
             register_raises_webhooks: true,
             refuse_markup: false,
             expand_merge_fields: false,
+            automation_names_event: false,
+            automation_sends_list: false,
+            automation_follows_up: false,
         }
     }
 }

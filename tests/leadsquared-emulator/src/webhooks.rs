@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::activities::Activity;
+use crate::automations::{self, AutomationTrigger};
 use crate::body::Text;
 use crate::dates;
 use crate::failure::Failure;
@@ -50,6 +51,9 @@ pub(crate) struct Description {
     pub(crate) changed_lead_field: Option<String>,
     #[serde(default)]
     pub(crate) custom_headers: Option<Vec<Header>>,
+    /// What starts it, if it is the webhook action of an automation and not a webhook.
+    #[serde(default)]
+    pub(crate) automation: Option<AutomationTrigger>,
 }
 
 /// A header of every delivery. LeadSquared does not sign deliveries: a secret header is the receiver's only proof.
@@ -62,8 +66,30 @@ pub(crate) struct Header {
 }
 
 impl Description {
+    /// A description with an address only.
+    pub(crate) fn of_url(url: String) -> Self {
+        Self {
+            description: None,
+            url,
+            content_type: None,
+            webhook_event: String::new(),
+            notify_on_failure: false,
+            webhook_properties: None,
+            activity_event: None,
+            changed_lead_field: None,
+            custom_headers: None,
+            automation: None,
+        }
+    }
+
+    /// The event that a webhook listens for; `None` for an automation.
     pub(crate) fn event(&self) -> Option<EventType> {
         event_of_number(&self.webhook_event)
+    }
+
+    /// The value of `entityType` in deliveries.
+    pub(crate) fn entity_type(&self) -> &'static str {
+        if self.automation.is_some() { "automation" } else { "webhook" }
     }
 }
 
@@ -96,13 +122,15 @@ impl WebhookStatus {
     }
 }
 
-/// A webhook of the account.
+/// A webhook of the account, or the webhook action of an automation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Webhook {
     /// GUID.
     pub id: String,
     /// The event it listens for, by name.
     pub event: String,
+    /// `webhook`, or `automation` for the webhook action of an automation.
+    pub entity_type: &'static str,
     /// The receiver's address without its query, which may hold a secret.
     pub address: String,
     /// Whether it gets deliveries.
@@ -120,10 +148,16 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
+    fn event(&self) -> &'static str {
+        let of_automation = self.description.automation.as_ref().map(AutomationTrigger::event);
+        of_automation.or_else(|| self.description.event().map(EventType::name)).unwrap_or_default()
+    }
+
     pub(crate) fn shown(&self) -> Webhook {
         Webhook {
             id: self.id.clone(),
-            event: self.description.event().map(EventType::name).unwrap_or_default().to_owned(),
+            event: self.event().to_owned(),
+            entity_type: self.description.entity_type(),
             address: self.description.url.split(['?', '#']).next().unwrap_or_default().to_owned(),
             status: self.status,
             failures: self.failures,
@@ -177,11 +211,14 @@ pub(crate) fn delete(db: &Connection, id: &str) -> rusqlite::Result<bool> {
 
 /// Raises the event of a created lead. The body is one flat object.
 pub(crate) fn lead_created(writer: &Writer<'_>, lead: &Lead) -> Result<(), Failure> {
-    raise(writer, &Value::Object(snapshot(writer, lead)), |event, _| event == EventType::LeadCreate)
+    let now = snapshot(writer, lead);
+    automations::lead_created(writer, &now)?;
+    raise(writer, &Value::Object(now), |event, _| event == EventType::LeadCreate)
 }
 
 /// Raises the events of a changed lead. The body holds the values before and after.
 pub(crate) fn lead_updated(writer: &Writer<'_>, before: &Lead, after: &Lead) -> Result<(), Failure> {
+    automations::lead_updated(writer, &every_field(writer, before), &snapshot(writer, after))?;
     let changed = |field: &str| before.field(field) != after.field(field);
     raise_change(writer, before, after, |event, description| match event {
         EventType::LeadUpdate => true,
@@ -213,7 +250,7 @@ fn raise_change(
 }
 
 /// The fields with a value, and both phone fields even without one. Dates are to the second.
-fn snapshot(writer: &Writer<'_>, lead: &Lead) -> Map<String, Value> {
+pub(crate) fn snapshot(writer: &Writer<'_>, lead: &Lead) -> Map<String, Value> {
     let mut flat = every_field(writer, lead);
     flat.retain(|name, value| !value.is_null() || name == PHONE || name == MOBILE);
     flat
@@ -227,15 +264,24 @@ fn raise(writer: &Writer<'_>, body: &Value, listens: impl Fn(EventType, &Descrip
     for webhook in all(writer.db)? {
         let event = webhook.description.event().filter(|event| listens(*event, &webhook.description));
         if let Some(event) = event.filter(|_| webhook.status == WebhookStatus::Enabled) {
-            writer
-                .db
-                .prepare_cached(
-                    "INSERT INTO delivery (webhook_id, event, body, attempts, due_at, state)
-                     VALUES (?1, ?2, ?3, 0, ?4, 'waiting')",
-                )?
-                .execute(params![webhook.id, event.name(), body.to_string(), stamp(writer.now)])?;
+            store_delivery(writer, &webhook.id, event.name(), body, stamp(writer.now))?;
         }
     }
+    Ok(())
+}
+
+/// Stores a delivery that waits until it is due.
+pub(crate) fn store_delivery(
+    writer: &Writer<'_>,
+    webhook_id: &str,
+    event: &str,
+    body: &Value,
+    due_at: i64,
+) -> Result<(), Failure> {
+    let mut insert = writer.db.prepare_cached(
+        "INSERT INTO delivery (webhook_id, event, body, attempts, due_at, state) VALUES (?1, ?2, ?3, 0, ?4, 'waiting')",
+    )?;
+    insert.execute(params![webhook_id, event, body.to_string(), due_at])?;
     Ok(())
 }
 
@@ -259,6 +305,8 @@ pub(crate) fn activity_written(
         "Score": f64::from(kind.score),
         "Data": data,
     });
+    let lead = leads::existing(writer.db, &activity.lead_id)?;
+    automations::activity_written(writer, activity.code, &body, &snapshot(writer, &lead))?;
     for webhook in all(writer.db)? {
         let concerns = webhook.description.event() == Some(event)
             && webhook.status == WebhookStatus::Enabled
@@ -288,15 +336,7 @@ fn gather(writer: &Writer<'_>, event: EventType, webhook_id: &str, activity: &Va
                 .prepare_cached("UPDATE delivery SET body = ?2 WHERE number = ?1")?
                 .execute(params![number, Value::Array(batch).to_string()])?;
         }
-        None => {
-            writer
-                .db
-                .prepare_cached(
-                    "INSERT INTO delivery (webhook_id, event, body, attempts, due_at, state)
-                     VALUES (?1, ?2, ?3, 0, ?4, 'waiting')",
-                )?
-                .execute(params![webhook_id, event.name(), json!([activity]).to_string(), due])?;
-        }
+        None => store_delivery(writer, webhook_id, event.name(), &json!([activity]), due)?,
     }
     Ok(())
 }

@@ -106,6 +106,7 @@ pub struct LocalStack {
     outputs: BTreeMap<String, String>,
     http_functions: Vec<HttpFunction>,
     form_key: webhooks::Secret,
+    webhook_secret: webhooks::Secret,
     logs: Logs,
     places: Places,
     site_url: String,
@@ -163,7 +164,7 @@ impl LocalStack {
         servers.spawn(api::serve(api, ministack.port(), api_id, flow.clone()));
         servers.spawn(observe::watch(emulator.clone(), flow.clone()));
         let step = steps.begin("Setting up LeadSquared's webhooks");
-        webhooks::set_up(&emulator, &places.api_url, webhook_secret).await.context("LeadSquared's webhooks")?;
+        webhooks::set_up(&emulator, &places.api_url, webhook_secret.clone()).await.context("LeadSquared's webhooks")?;
         step.done();
         let logs = Logs::new(ministack.url(), functions, logs);
         let client = http::client();
@@ -176,6 +177,7 @@ impl LocalStack {
             outputs,
             http_functions,
             form_key,
+            webhook_secret,
             logs,
             places,
             site_url,
@@ -191,6 +193,11 @@ impl LocalStack {
     /// The HTTP API; the form posts to `/applications`.
     pub fn api_url(&self) -> &str {
         &self.places.api_url
+    }
+
+    /// The header of LeadSquared's webhooks, and the secret that crm-event accepts in it.
+    pub fn webhook_secret(&self) -> (&'static str, &str) {
+        (webhooks::HEADER, self.webhook_secret.expose())
     }
 
     /// The form key of a sender that posts forms for many visitors, as a form builder does.

@@ -7,6 +7,9 @@ use leadsquared::{Client, Keys, Options};
 use leadsquared_emulator::{Emulator, WebhookStatus};
 use sha2::{Digest, Sha256};
 
+/// The header with the secret, by the template's default.
+pub(crate) const HEADER: &str = "x-webhook-secret";
+
 /// A secret that proves to the functions that a request comes from LeadSquared, or from the site.
 #[derive(Clone)]
 pub(crate) struct Secret(String);
@@ -38,7 +41,7 @@ pub(crate) async fn set_up(emulator: &Emulator, api_url: &str, secret: Secret) -
     let client = Client::new(options, keys)?;
     let setup = WebhookSetup {
         url: format!("{api_url}/crm-events").parse()?,
-        header: "x-webhook-secret".to_owned(),
+        header: HEADER.to_owned(),
         mark: secret.hash()[..8].to_owned(),
         secret: secret.0.into(),
         events: vec![WebhookEvent::LeadFieldChange { schema_name: "ProspectStage".to_owned() }],

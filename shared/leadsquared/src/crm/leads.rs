@@ -187,10 +187,14 @@ impl Client {
     /// links it.
     ///
     /// # Errors
-    /// As for every call; an unknown id is `None`.
+    /// As for every call; an unknown id is `None`, whether LeadSquared answers with an empty list or with an error.
     pub async fn lead_by_id(&self, lead: &LeadId) -> Result<Option<Lead>, Error> {
-        let leads: Vec<Lead> = self.call(Call::new(Endpoint::LeadById).query("id", lead)).await?;
-        Ok(leads.into_iter().next())
+        let leads: Result<Vec<Lead>, Error> = self.call(Call::new(Endpoint::LeadById).query("id", lead)).await;
+        match leads {
+            Ok(leads) => Ok(leads.into_iter().next()),
+            Err(Error::NoSuchLead) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Get leads by e-mail (<https://apidocs.leadsquared.com/get-a-lead-by-email-id/>). There can be several if the

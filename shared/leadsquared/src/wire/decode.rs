@@ -21,6 +21,9 @@ pub struct Texts {
     pub lead_exists: Vec<String>,
     /// No lead has the id or address. Seen on live accounts.
     pub no_such_lead: Vec<String>,
+    /// The whole text of an `MXInvalidEntityReferenceException` about a lead that does not exist. Its other texts quote
+    /// values that people typed. Seen on live accounts.
+    pub stale_lead: Vec<String>,
     /// The lead has no portal account. A guess.
     pub not_a_portal_user: Vec<String>,
     /// A password or code was wrong. The first was seen in a public client, the others are guesses.
@@ -39,6 +42,7 @@ impl Default for Texts {
         Self {
             lead_exists: texts(&["User already exists"]),
             no_such_lead: texts(&["Lead does not exist", "No lead found"]),
+            stale_lead: texts(&["Lead not found"]),
             not_a_portal_user: texts(&["not a portal user"]),
             bad_portal_password: texts(&[
                 "Account does not exist",
@@ -212,9 +216,13 @@ fn failure_by_text(
 ) -> Option<Failed> {
     let says = |any_of: &[String]| contains_any(own_words, any_of);
     match exception_type {
+        "MXInvalidEntityReferenceException" => {
+            let text = message.trim().trim_end_matches('.');
+            let is_stale_lead = texts.stale_lead.iter().any(|stale| stale.eq_ignore_ascii_case(text));
+            return is_stale_lead.then(|| Error::NoSuchLead.into());
+        }
         // Each of these has one meaning, and its text quotes what was sent, which may be anything.
         "MXInvalidDataTypeException"
-        | "MXInvalidEntityReferenceException"
         | "MXInvalidActivityException"
         | "MXInvalidActivityFieldsException"
         | "MXUnknownAttributeException"
@@ -572,6 +580,20 @@ mod tests {
             }
         }
         assert_eq!(outcome(403, "", CredentialKind::Keys), "NotPermitted");
+    }
+
+    #[test]
+    fn a_stale_lead_is_known_by_its_type_and_its_whole_text() {
+        for (exception_type, message, expected) in [
+            ("MXInvalidEntityReferenceException", "Lead not found", "NoSuchLead"),
+            ("MXInvalidEntityReferenceException", " lead not found. ", "NoSuchLead"),
+            ("MXInvalidEntityReferenceException", "Lead not found is no option of mx_Motto", "Refused"),
+            ("MXInvalidEntityReferenceException", "'Lead not found' is no option of mx_Motto", "Refused"),
+            ("MXInvalidEntityReferenceException", "", "Refused"),
+            ("MXInvalidInputException", "Lead not found", "Refused"),
+        ] {
+            assert_eq!(outcome(500, &refusal(exception_type, message), CredentialKind::Keys), expected, "{message}");
+        }
     }
 
     #[test]

@@ -15,10 +15,14 @@ use crate::values::{ActivityId, LeadId, date_time};
 
 /// Members of a delivery that are no lead fields.
 const BEFORE: &str = "Before";
+/// The lead as it is now, in a webhook.
 const AFTER: &str = "After";
+/// The lead as it is now, in an automation.
+const CURRENT: &str = "Current";
 const ACTIVITY_ID: &str = "ProspectActivityId";
 const ACTIVITY_LEAD: &str = "RelatedProspectId";
 const ACTIVITY_CODE: &str = "ActivityEvent";
+const ACTIVITY_NAME: &str = "ActivityEventName";
 const ACTIVITY_DATA: &str = "Data";
 
 /// Something that happened in LeadSquared. `Debug` shows no field of a lead.
@@ -28,7 +32,8 @@ pub struct Event {
     pub lead: LeadId,
     /// What happened.
     pub what: What,
-    /// The lead's fields after the event; for an activity, the activity's fields.
+    /// The lead's fields after the event. For an activity, the activity's fields. An automation also shows the lead's
+    /// fields; where both have a field, this is the activity's.
     pub fields: Fields,
 }
 
@@ -43,8 +48,10 @@ pub enum What {
     Activity {
         /// Its id.
         id: ActivityId,
-        /// The code of its type, such as `201`.
-        code: String,
+        /// The code of its type, such as `201`. Automations may leave it out.
+        code: Option<String>,
+        /// The name of its type. Automations may leave it out in a later event about the same activity.
+        name: Option<String>,
     },
 }
 
@@ -58,8 +65,8 @@ pub struct Change {
     pub is_time_older: bool,
     /// What the fields held before.
     before: Fields,
-    /// Whether `before` has every field that was not empty. If so, a field that it lacks was empty; if not, the field
-    /// may be unchanged.
+    /// Whether `before` certainly has every field that was not empty. If so, a field that it lacks was empty; if not,
+    /// the field may be unchanged.
     before_is_whole: bool,
     /// The field that the event is named after.
     named: Option<&'static str>,
@@ -74,14 +81,23 @@ pub enum Modified {
     Unreadable(String),
 }
 
-/// Fields by schema name. LeadSquared's null and empty text mean the same as an absent field.
+/// Fields by schema name, as an event shows them. LeadSquared's null and empty text both mean an empty field. A field
+/// that the event does not carry is unknown: many accounts leave custom fields out of their webhooks.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Fields(BTreeMap<String, String>);
 
 impl Fields {
-    /// The field's text; empty for an absent field.
-    pub fn get(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
+    /// The field's text, empty for an empty field; `None` if the event does not carry the field.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
+    }
+
+    fn of(members: Map<String, Value>) -> Self {
+        Self(members.into_iter().map(|(name, value)| (name, text(value))).collect())
     }
 }
 
@@ -102,11 +118,19 @@ impl fmt::Debug for Modified {
 
 impl Change {
     /// How this field changed; `after` are the fields now.
-    pub fn of(&self, field: &str, after: &Fields) -> FieldChange<'_> {
-        match self.before.0.get(field) {
-            Some(before) if before != after.get(field) => FieldChange::From(before),
-            None if self.before_is_whole && !after.get(field).is_empty() => FieldChange::From(""),
-            None if !self.before_is_whole && self.named == Some(field) => FieldChange::FromUnknown,
+    pub fn of<'a>(&'a self, field: &str, after: &'a Fields) -> FieldChange<'a> {
+        match (self.before.get(field), after.get(field)) {
+            // LeadSquared leaves fields that became empty out of the later snapshot.
+            (Some(before), after) if before != after.unwrap_or_default() => {
+                FieldChange::Changed { from: Some(before), to: Some(after.unwrap_or_default()) }
+            }
+            (None, Some(after)) if self.before_is_whole && !after.is_empty() => {
+                FieldChange::Changed { from: Some(""), to: Some(after) }
+            }
+            (None, to) if self.named == Some(field) => {
+                FieldChange::Changed { from: self.before_is_whole.then_some(""), to }
+            }
+            (None, None) => FieldChange::NotShown,
             _ => FieldChange::Unchanged,
         }
     }
@@ -115,21 +139,50 @@ impl Change {
 /// What an event shows about one field of a lead. `Debug` shows no text of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum FieldChange<'a> {
+    /// The event does not carry the field.
+    NotShown,
     /// The field did not change, as far as the event shows it.
     Unchanged,
-    /// The field changed. This is its former text, empty if the field was.
-    From(&'a str),
-    /// The field changed, and the event does not show its former text.
-    FromUnknown,
+    /// The field changed.
+    Changed {
+        /// Its former text, empty if the field was; `None` if the event does not show it.
+        from: Option<&'a str>,
+        /// Its text now. `None` if the event is named after the field and does not carry it.
+        to: Option<&'a str>,
+    },
 }
 
 impl fmt::Debug for FieldChange<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NotShown => "NotShown",
             Self::Unchanged => "Unchanged",
-            Self::From(_) => "From",
-            Self::FromUnknown => "FromUnknown",
+            Self::Changed { .. } => "Changed",
         })
+    }
+}
+
+/// The subject of an event that concerns neither a lead's fields nor an activity. No rule can react to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherSubject {
+    /// An opportunity was created, changed or deleted.
+    Opportunity,
+    /// Two leads were merged into one.
+    Merge,
+    /// A user of the account was activated or deactivated.
+    UserStatus,
+}
+
+impl OtherSubject {
+    /// The subject by LeadSquared's name of the event (<https://apidocs.leadsquared.com/webhooks/>).
+    fn named(event_type: &str) -> Option<Self> {
+        let event_type = event_type.to_ascii_lowercase();
+        match event_type.as_str() {
+            "lead_merge" => Some(Self::Merge),
+            "user_active_status_change" => Some(Self::UserStatus),
+            name if name.starts_with("opportunity") => Some(Self::Opportunity),
+            _ => None,
+        }
     }
 }
 
@@ -179,9 +232,16 @@ pub struct WebhookRequest<'a> {
     pub body: &'a [u8],
     /// The query parameter `eventType`. Without one, the shape of an event decides what it is.
     pub event_type: Option<&'a str>,
+    /// The query parameter `entityType`: `webhook`, `rule` or `automation`.
+    pub entity_type: Option<&'a str>,
 }
 
 impl WebhookRequest<'_> {
+    /// The subject, if the event's name says that no rule can react to it. The body is of no interest then.
+    pub fn other_subject(&self) -> Option<OtherSubject> {
+        self.event_type.and_then(OtherSubject::named)
+    }
+
     /// Reads the events of the request.
     ///
     /// # Errors
@@ -196,19 +256,31 @@ impl WebhookRequest<'_> {
     ///     "Before": {"ProspectID": "11111111-1111-4111-8111-111111111111", "ProspectStage": "Prospect"},
     ///     "After": {"ProspectID": "11111111-1111-4111-8111-111111111111", "ProspectStage": "Applied"}
     /// }"#;
-    /// let events = WebhookRequest { body, event_type: Some("Lead_Field_Change") }.events()?;
+    /// let request = WebhookRequest { body, event_type: Some("Lead_Field_Change"), entity_type: None };
+    /// let events = request.events()?;
     /// let event = events[0].as_ref().unwrap();
-    /// assert_eq!(event.fields.get("ProspectStage"), "Applied");
+    /// assert_eq!(event.fields.get("ProspectStage"), Some("Applied"));
     /// let What::Changed(change) = &event.what else { panic!("it is a change") };
-    /// assert_eq!(change.of("ProspectStage", &event.fields), FieldChange::From("Prospect"));
+    /// let changed = FieldChange::Changed { from: Some("Prospect"), to: Some("Applied") };
+    /// assert_eq!(change.of("ProspectStage", &event.fields), changed);
     /// # Ok::<(), Malformed>(())
     /// ```
     pub fn events(self) -> Result<Vec<Result<Event, Malformed>>, Malformed> {
-        let kind = self.event_type.filter(|text| !text.is_empty()).map(Kind::named).transpose()?;
+        let kind = self.event_type.filter(|text| !text.is_empty()).map(Kind::named);
+        if let Some(Err(malformed @ Malformed::OtherEvent(Some(_)))) = kind {
+            return Err(malformed);
+        }
         let events = match json(self.body)? {
             Value::Array(events) => events,
             event @ Value::Object(_) => vec![event],
             _ => return Err(Malformed::NoObject),
+        };
+        let is_automation =
+            self.entity_type == Some("automation") || events.iter().any(|event| event.get(CURRENT).is_some());
+        let kind = match kind {
+            // The names of automations' events are not documented.
+            Some(Err(_)) if is_automation => None,
+            kind => kind.transpose()?,
         };
         let numbered = events.into_iter().enumerate();
         Ok(numbered
@@ -308,7 +380,7 @@ fn form(body: &[u8]) -> Option<Value> {
         members.insert(name.into_owned(), value);
     }
     // Without a known name, the body is text that happens to contain an ampersand.
-    const NAMES: [&str; 4] = [PROSPECT_ID, AFTER, ACTIVITY_ID, "data"];
+    const NAMES: [&str; 5] = [PROSPECT_ID, AFTER, CURRENT, ACTIVITY_ID, "data"];
     NAMES.into_iter().find(|name| members.contains_key(*name)).and_then(|name| match name {
         "data" => members.remove(name).filter(|data| data.is_object() || data.is_array()),
         _ => Some(Value::Object(members)),
@@ -323,15 +395,9 @@ struct Members {
 
 impl Members {
     fn event(mut self, kind: Option<Kind>) -> Result<Event, Malformed> {
-        let by_shape = || match () {
-            () if self.members.contains_key(AFTER) => Kind::Changed(None),
-            () if self.members.contains_key(ACTIVITY_ID) => Kind::Activity,
-            () => Kind::Created,
-        };
-        match kind.unwrap_or_else(by_shape) {
+        match kind.unwrap_or_else(|| self.kind_by_shape()) {
             Kind::Created => {
-                let fields = self.take(AFTER).unwrap_or_else(|| std::mem::take(&mut self.members));
-                let fields = filled(fields);
+                let fields = self.lead_now();
                 Ok(Event { lead: self.lead(PROSPECT_ID, &fields)?, what: What::Created, fields })
             }
             Kind::Changed(named) => self.change(named),
@@ -339,47 +405,67 @@ impl Members {
         }
     }
 
+    fn kind_by_shape(&self) -> Kind {
+        let has = |name: &str| self.members.contains_key(name);
+        let is_empty = |name: &str| self.members.get(name).and_then(Value::as_object).is_none_or(Map::is_empty);
+        match () {
+            () if has(ACTIVITY_ID) => Kind::Activity,
+            // There was nothing before an automation's new lead.
+            () if has(CURRENT) && !has(AFTER) && is_empty(BEFORE) => Kind::Created,
+            () if has(CURRENT) || has(AFTER) => Kind::Changed(None),
+            () => Kind::Created,
+        }
+    }
+
+    /// The lead's fields as they are now.
+    fn lead_now(&mut self) -> Fields {
+        let now = self.take(CURRENT).or_else(|| self.take(AFTER));
+        Fields::of(now.unwrap_or_else(|| std::mem::take(&mut self.members)))
+    }
+
     fn change(mut self, named: Option<&'static str>) -> Result<Event, Malformed> {
-        let before = match (self.take(BEFORE), named) {
-            (Some(before), _) => before.into_iter().map(|(name, value)| (name, text(value))).collect(),
-            // One snapshot is enough when the event's name says what changed.
-            (None, Some(_)) => BTreeMap::new(),
-            (None, None) => return Err(self.malformed(BEFORE, "an object with the lead's fields before the change")),
+        let before = match self.take(BEFORE) {
+            Some(before) => Fields::of(before),
+            // One snapshot is enough when the event's name says what changed. An automation may have no other one.
+            None if named.is_some() || self.members.contains_key(CURRENT) => Fields::default(),
+            None => return Err(self.malformed(BEFORE, "an object with the lead's fields before the change")),
         };
-        let after = filled(self.take(AFTER).unwrap_or_else(|| std::mem::take(&mut self.members)));
-        // No change ever touches these fields: where they are missing, unchanged fields may be missing too.
-        let constant = [PROSPECT_AUTO_ID, CREATED_ON, CREATED_BY];
-        let before_is_whole = !before.is_empty()
-            && !constant.iter().any(|name| !after.get(name).is_empty() && !before.contains_key(*name));
-        let modified = Modified::read(after.get(MODIFIED_ON));
+        let after = self.lead_now();
+        // No change ever touches these fields, so a snapshot without them may lack other unchanged fields too.
+        let mut constant =
+            [PROSPECT_AUTO_ID, CREATED_ON, CREATED_BY].into_iter().filter(|name| !after.text(name).is_empty());
+        let before_is_whole = constant.clone().next().is_some() && constant.all(|name| before.get(name).is_some());
+        let modified = Modified::read(after.text(MODIFIED_ON));
         let is_time_older = match before.get(MODIFIED_ON) {
             Some(before) => Modified::read(before) == modified,
             None => named == Some(SCORE),
         };
-        let change = Change { modified, is_time_older, before: Fields(before), before_is_whole, named };
+        let change = Change { modified, is_time_older, before, before_is_whole, named };
         Ok(Event { lead: self.lead(PROSPECT_ID, &after)?, what: What::Changed(change), fields: after })
     }
 
     /// An activity's `Data` is an object here. The call that lists activities has a list of `Key` and `Value` instead.
+    /// An automation adds the lead as it is now.
     fn activity(mut self) -> Result<Event, Malformed> {
         let data = self.members.remove(ACTIVITY_DATA);
-        let mut fields = filled(std::mem::take(&mut self.members));
+        let mut fields = Fields::of(self.take(CURRENT).or_else(|| self.take(AFTER)).unwrap_or_default());
+        self.members.retain(|name, _| ![BEFORE, AFTER, CURRENT].contains(&name.as_str()));
+        let activity = Fields::of(std::mem::take(&mut self.members));
         let guid = "a GUID such as 11111111-1111-4111-8111-111111111111";
-        let id = fields.get(ACTIVITY_ID).parse().map_err(|_| self.malformed(ACTIVITY_ID, guid))?;
-        let lead = self.lead(ACTIVITY_LEAD, &fields)?;
-        let code = fields.get(ACTIVITY_CODE).to_owned();
-        if code.is_empty() {
-            return Err(self.malformed(ACTIVITY_CODE, "the code of an activity type, such as 201"));
-        }
+        let id = activity.text(ACTIVITY_ID).parse().map_err(|_| self.malformed(ACTIVITY_ID, guid))?;
+        let lead = self.lead(ACTIVITY_LEAD, &activity)?;
+        fields.0.extend(activity.0);
         match data {
-            Some(Value::Object(data)) => fields.0.extend(filled(data).0),
+            Some(Value::Object(data)) => fields.0.extend(Fields::of(data).0),
             Some(Value::Array(pairs)) => {
                 let pair = |pair: Value| Some((text(pair.get("Key")?.clone()), pair.get("Value").cloned()?));
-                fields.0.extend(filled(pairs.into_iter().filter_map(pair).collect()).0);
+                fields.0.extend(Fields::of(pairs.into_iter().filter_map(pair).collect()).0);
             }
             _ => {}
         }
-        Ok(Event { lead, what: What::Activity { id, code }, fields })
+        let of_type = |name: &str| fields.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        let what = What::Activity { id, code: of_type(ACTIVITY_CODE), name: of_type(ACTIVITY_NAME) };
+        Ok(Event { lead, what, fields })
     }
 
     fn take(&mut self, name: &str) -> Option<Map<String, Value>> {
@@ -391,17 +477,12 @@ impl Members {
 
     fn lead(&self, name: &'static str, fields: &Fields) -> Result<LeadId, Malformed> {
         let guid = "the lead's id, a GUID such as 11111111-1111-4111-8111-111111111111";
-        fields.get(name).parse().map_err(|_| self.malformed(name, guid))
+        fields.text(name).parse().map_err(|_| self.malformed(name, guid))
     }
 
     fn malformed(&self, field: &'static str, expected: &'static str) -> Malformed {
         Malformed::Field { number: self.number, field, expected }
     }
-}
-
-fn filled(members: Map<String, Value>) -> Fields {
-    let fields = members.into_iter().map(|(name, value)| (name, text(value)));
-    Fields(fields.filter(|(_, value)| !value.is_empty()).collect())
 }
 
 fn text(value: Value) -> String {
@@ -427,14 +508,18 @@ mod tests {
     use serde_json::json;
     use time::macros::datetime;
 
-    use super::FieldChange::{From, FromUnknown, Unchanged};
+    use super::FieldChange::{NotShown, Unchanged};
     use super::*;
 
     const LEAD: &str = "11111111-1111-4111-8111-111111111111";
     const ACTIVITY: &str = "55555555-5555-4555-8555-555555555555";
 
     fn read(body: &[u8], event_type: Option<&str>) -> Result<Vec<Result<Event, Malformed>>, Malformed> {
-        WebhookRequest { body, event_type }.events()
+        WebhookRequest { body, event_type, entity_type: None }.events()
+    }
+
+    fn changed<'a>(from: impl Into<Option<&'a str>>, to: impl Into<Option<&'a str>>) -> FieldChange<'a> {
+        FieldChange::Changed { from: from.into(), to: to.into() }
     }
 
     fn one(body: &Value, event_type: Option<&str>) -> Event {
@@ -457,29 +542,30 @@ mod tests {
         let created = one(&lead, None);
         assert_eq!((created.lead.to_string(), &created.what), (LEAD.to_owned(), &What::Created));
         let fields = ["FirstName", "Phone", "Source", "Score", "mx_City"].map(|name| created.fields.get(name));
-        assert_eq!(fields, ["Asha", "", "", "6", ""]);
+        assert_eq!(fields, [Some("Asha"), Some(""), Some(""), Some("6"), None]);
         assert!(matches!(one(&json!({"Before": {}, "After": lead}), None).what, What::Changed(_)));
         let activity = json!([{"ProspectActivityId": ACTIVITY, "RelatedProspectId": LEAD, "ActivityEvent": 201,
             "Data": {"Status": "Paid", "Owner": null}}]);
         let posted = one(&activity, None);
-        assert_eq!(posted.what, What::Activity { id: ACTIVITY.parse().unwrap(), code: "201".to_owned() });
-        assert_eq!((posted.fields.get("Status"), posted.fields.get("Owner")), ("Paid", ""));
+        let code = Some("201".to_owned());
+        assert_eq!(posted.what, What::Activity { id: ACTIVITY.parse().unwrap(), code, name: None });
+        assert_eq!((posted.fields.get("Status"), posted.fields.get("Owner")), (Some("Paid"), Some("")));
     }
 
     #[test]
     fn an_activitys_fields_may_come_as_a_list_of_keys_and_values() {
         let activity = json!({"ProspectActivityId": ACTIVITY, "RelatedProspectId": LEAD, "ActivityEvent": "201",
             "Data": [{"Key": "Status", "Value": "Paid"}, {"Key": "Owner", "Value": null}, 7]});
-        assert_eq!(one(&activity, Some("LeadActivity_Post_Update")).fields.get("Status"), "Paid");
+        assert_eq!(one(&activity, Some("LeadActivity_Post_Update")).fields.get("Status"), Some("Paid"));
     }
 
     #[test]
-    fn null_and_empty_and_absent_are_one_and_so_no_change() {
+    fn null_and_empty_are_one_and_so_no_change_and_absent_is_unknown() {
         let before = json!({"ProspectID": LEAD, "a": null, "b": "", "c": "x", "d": "y", "CreatedOn": "t"});
         let after = json!({"ProspectID": LEAD, "a": "", "c": "x", "d": null, "e": "z", "CreatedOn": "t"});
         let (change, after) = change(before, after, Some("Lead_Post_Update"));
         let changes = ["a", "b", "c", "d", "e", "f"].map(|name| change.of(name, &after));
-        assert_eq!(changes, [Unchanged, Unchanged, Unchanged, From("y"), From(""), Unchanged]);
+        assert_eq!(changes, [Unchanged, Unchanged, Unchanged, changed("y", ""), changed("", "z"), NotShown]);
     }
 
     #[test]
@@ -488,7 +574,20 @@ mod tests {
         let after = json!({"ProspectID": LEAD, "ProspectAutoId": "7", "ProspectStage": "Applied", "mx_City": "Pune", "FirstName": "Asha"});
         let (change, after) = change(before, after, None);
         let changes = ["ProspectStage", "mx_City", "FirstName"].map(|name| change.of(name, &after));
-        assert_eq!(changes, [From("Fresh"), From(""), Unchanged]);
+        assert_eq!(changes, [changed("Fresh", "Applied"), changed("", "Pune"), Unchanged]);
+    }
+
+    #[test]
+    fn a_field_that_became_empty_may_be_missing_from_the_later_snapshot() {
+        let (change, after) = change(json!({"ProspectID": LEAD, "mx_City": "Pune"}), json!({"ProspectID": LEAD}), None);
+        assert_eq!((change.of("mx_City", &after), after.get("mx_City")), (changed("Pune", ""), None));
+    }
+
+    #[test]
+    fn a_snapshot_without_the_fields_that_never_change_is_not_taken_for_a_whole_one() {
+        let (change, after) =
+            change(json!({"ProspectID": LEAD}), json!({"ProspectID": LEAD, "FirstName": "Asha"}), None);
+        assert_eq!(change.of("FirstName", &after), Unchanged);
     }
 
     #[test]
@@ -496,10 +595,75 @@ mod tests {
         let lead = json!({"ProspectID": LEAD, "ProspectStage": "Applied"});
         let event = one(&lead, Some("Lead_Post_Stage_Change"));
         let What::Changed(change) = event.what else { panic!("{:?}", event.what) };
-        assert_eq!(change.of("ProspectStage", &event.fields), FromUnknown);
-        assert_eq!(change.of("OwnerId", &event.fields), Unchanged);
+        assert_eq!(change.of("ProspectStage", &event.fields), changed(None, "Applied"));
+        assert_eq!(change.of("OwnerId", &event.fields), NotShown);
+        let bare = one(&json!({"ProspectID": LEAD}), Some("Lead_Post_Stage_Change"));
+        let What::Changed(change) = bare.what else { panic!("{:?}", bare.what) };
+        assert_eq!(change.of("ProspectStage", &bare.fields), changed(None, None));
         let malformed = read(lead.to_string().as_bytes(), Some("Lead_Field_Change")).unwrap().remove(0).unwrap_err();
         assert_eq!(malformed.to_string(), "event 1: Before must be an object with the lead's fields before the change");
+    }
+
+    #[test]
+    fn an_automation_is_read_by_its_shape_whatever_its_query_says() {
+        let before = json!({"ProspectID": LEAD, "ProspectStage": "Fresh"});
+        let now = json!({"ProspectID": LEAD, "ProspectStage": "Applied", "mx_City": null});
+        let stale = json!({"ProspectID": LEAD, "ProspectStage": "Older"});
+        for body in [
+            json!({"Before": before, "Current": now}),
+            json!([{"Before": before, "Current": now}]),
+            json!({"Before": before, "After": stale, "Current": now}),
+            json!({"before": 1, "Before": before, "Current": now, "Automation": {"Name": "x"}}),
+        ] {
+            for event_type in [None, Some(""), Some("Lead_Post_Update"), Some("LeadUpdated")] {
+                let body = body.to_string();
+                let request = WebhookRequest { body: body.as_bytes(), event_type, entity_type: Some("automation") };
+                let event = request.events().unwrap().remove(0).unwrap();
+                assert_eq!(read(body.as_bytes(), event_type).unwrap(), [Ok(event.clone())], "{event_type:?} {body}");
+                let What::Changed(change) = &event.what else { panic!("{:?}", event.what) };
+                assert_eq!(change.of("ProspectStage", &event.fields), changed("Fresh", "Applied"));
+                assert_eq!((event.fields.get("mx_City"), event.fields.get("mx_State")), (Some(""), None));
+            }
+        }
+        for before in [json!(null), json!({})] {
+            assert_eq!(one(&json!({"Before": before, "Current": now}), None).what, What::Created);
+        }
+        assert_eq!(one(&json!({"Current": now}), Some("Lead_Post_Create")).what, What::Created);
+        let alone = one(&json!({"Current": now}), Some("Lead_Post_Update"));
+        let What::Changed(change) = &alone.what else { panic!("{:?}", alone.what) };
+        assert_eq!(change.of("ProspectStage", &alone.fields), Unchanged);
+        let named = WebhookRequest { body: b"{}", event_type: Some("Task_Create"), entity_type: Some("automation") };
+        assert_eq!(named.events(), Err(Malformed::OtherEvent(Some(EventType::TaskCreate))));
+    }
+
+    #[test]
+    fn an_automations_activity_has_the_leads_fields_below_its_own() {
+        let activity = json!({"ActivityEventName": "Fee", "ProspectActivityId": ACTIVITY, "RelatedProspectId": LEAD,
+            "Data": {"Status": "Paid", "Score": "5"}, "Before": {"mx_City": "Delhi"},
+            "Current": {"ProspectID": LEAD, "Status": "Lead", "mx_City": "Pune", "RelatedProspectId": "other"}});
+        let event = one(&activity, None);
+        let id = ACTIVITY.parse().unwrap();
+        assert_eq!(event.what, What::Activity { id, code: None, name: Some("Fee".to_owned()) });
+        let fields = ["Status", "Score", "mx_City", "mx_State"].map(|name| event.fields.get(name));
+        assert_eq!((event.lead.to_string().as_str(), fields), (LEAD, [Some("Paid"), Some("5"), Some("Pune"), None]));
+        let later = one(&json!([{"ProspectActivityId": ACTIVITY, "RelatedProspectId": LEAD, "Current": {}}]), None);
+        assert_eq!(later.what, What::Activity { id, code: None, name: None });
+    }
+
+    #[test]
+    fn an_event_that_no_rule_can_react_to_is_known_by_its_name() {
+        let subject = |name| WebhookRequest { body: b"", event_type: Some(name), entity_type: None }.other_subject();
+        for (name, expected) in [
+            ("Opportunity_Post_Create", Some(OtherSubject::Opportunity)),
+            ("opportunitystage_post_update", Some(OtherSubject::Opportunity)),
+            ("Lead_Merge", Some(OtherSubject::Merge)),
+            ("User_Active_Status_Change", Some(OtherSubject::UserStatus)),
+            ("Lead_Post_Create", None),
+            ("Task_Create", None),
+            ("", None),
+        ] {
+            assert_eq!(subject(name), expected, "{name}");
+        }
     }
 
     #[test]
@@ -541,9 +705,9 @@ mod tests {
         let before = json!({"ProspectID": LEAD, "mx_City": "Pune"}).to_string();
         let after = json!({"ProspectID": LEAD, "mx_City": "Delhi"}).to_string();
         let changed = read(&form(&[("Before", &before), ("After", &after)]), None).unwrap().remove(0).unwrap();
-        assert_eq!(changed.fields.get("mx_City"), "Delhi");
+        assert_eq!(changed.fields.get("mx_City"), Some("Delhi"));
         let created = read(&form(&[("ProspectID", LEAD), ("FirstName", "Asha"), ("Notes", "{odd")]), None).unwrap();
-        assert_eq!(created[0].as_ref().unwrap().fields.get("Notes"), "{odd");
+        assert_eq!(created[0].as_ref().unwrap().fields.get("Notes"), Some("{odd"));
     }
 
     #[test]
@@ -559,11 +723,12 @@ mod tests {
         let form = form_urlencoded::Serializer::new(String::new()).append_pair("data", &body).finish();
         for body in [body.as_bytes(), form.as_bytes()] {
             let events = read(body, None).unwrap();
-            let notes: Vec<_> = events.iter().map(|event| event.as_ref().unwrap().fields.get("Note")).collect();
+            let notes: Vec<_> =
+                events.iter().map(|event| event.as_ref().unwrap().fields.get("Note").unwrap()).collect();
             assert_eq!(notes, expected);
         }
         let latin_1 = activity("caf#").bytes().map(|byte| if byte == b'#' { 0xe9 } else { byte }).collect::<Vec<u8>>();
-        assert_eq!(read(&latin_1, None).unwrap()[0].as_ref().unwrap().fields.get("Note"), "caf\u{fffd}");
+        assert_eq!(read(&latin_1, None).unwrap()[0].as_ref().unwrap().fields.get("Note"), Some("caf\u{fffd}"));
     }
 
     #[test]
@@ -593,6 +758,7 @@ mod tests {
             (b"7", None, Malformed::NoObject),
             (b"{}", Some("Task_Create"), Malformed::OtherEvent(Some(EventType::TaskCreate))),
             (b"{}", Some("canary"), Malformed::OtherEvent(None)),
+            (b"{\"ProspectActivityId\":1}", Some("canary"), Malformed::OtherEvent(None)),
         ] {
             let malformed = read(body, event_type).unwrap_err();
             assert_eq!(malformed, expected);
@@ -617,7 +783,7 @@ mod tests {
         }
 
         #[test]
-        fn no_json_makes_reading_panic(text in "[\\[{\"BAProspectIDData:,}\\]0-9eE.a-f\\\\ué-]{0,80}") {
+        fn no_json_makes_reading_panic(text in "[\\[{\"BACurentProspectIDData:,}\\]0-9eE.a-f\\\\ué-]{0,80}") {
             let _ = read(text.as_bytes(), None);
             let _ = read(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().as_bytes(), None);
         }

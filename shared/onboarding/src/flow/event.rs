@@ -14,6 +14,13 @@ pub enum FlowEvent<'a> {
         /// Why.
         error: &'a (dyn Error + 'static),
     },
+    /// A look-up of the lead decided the rules that the event did not decide.
+    RuleDecided {
+        /// The invitation.
+        receipt: InvitationId,
+        /// The name of the rule that fires.
+        rule: &'a str,
+    },
     /// LeadSquared does not have these lead fields. The person is registered without them.
     UnknownFields {
         /// The invitation.

@@ -18,11 +18,11 @@ const UNRESOLVED_MAILS: u32 = 2;
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// The person's mails so far. Ends the invitation if the person was mailed a moment ago.
     pub(super) async fn open_mail_book(&self, work: &mut Work<'_>, person: &Person) -> Result<MailBook, Stop> {
-        let (invitation, now) = (work.invitation, work.attempt.now);
+        let (received_at, now) = (work.invitation.received_at, work.attempt.now);
         let mut book = self.ledger.mail_book(&person.key, now).await.map_err(Stop::ledger)?;
-        let is_served = |book: &MailBook| self.mail_limits.is_served(book, invitation.received_at, now);
-        let names_lead = matches!(invitation.whom, Whom::Lead(_));
-        if invitation.action == Action::MailLink && (names_lead || is_served(&book)) {
+        let is_served = |book: &MailBook| self.mail_limits.is_served(book, received_at, now);
+        let names_lead = matches!(work.invitation.whom, Whom::Lead(_));
+        if work.invitation.action == Action::MailLink && (names_lead || is_served(&book)) {
             // An applicant who pressed twice has a used link seconds after its mail, and needs another one. The ledger
             // keeps used links by lead.
             let lead = self.find_or_register_lead(work, person).await?;

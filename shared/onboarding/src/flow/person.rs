@@ -1,9 +1,11 @@
 //! The person an invitation is for.
 
+use leadsquared::crm::Lead;
 use leadsquared::{EmailAddress, LeadId};
+use time::{Duration, UtcOffset};
 
-use super::{Flow, Stop, Work};
-use crate::{Action, Crm, Ledger, Mail, Outcome, PersonKey, Rejection, Suppression, Whom};
+use super::{Flow, FlowEvent, Postponed, Stop, Work};
+use crate::{Action, Crm, Ledger, Mail, Outcome, PersonKey, Rejection, RuleQuestion, Suppression, Whom};
 
 /// The person, by the address that the invitation names or that LeadSquared has on record.
 pub(super) struct Person {
@@ -23,22 +25,56 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     }
 
     async fn email_on_record(&self, work: &mut Work<'_>, lead: LeadId) -> Result<EmailAddress, Stop> {
-        let invites = work.invitation.action == Action::Invite;
-        if invites && self.is_registered_since_asked(work, lead).await? {
-            return Err(Stop::Ended(Outcome::AlreadyInvited));
-        }
-        let found = self.crm.lead_by_id(&lead).await;
-        let found = found.map_err(|error| Stop::because("looking the lead up by its id", error))?;
-        let Some(found) = found else {
-            return Err(match invites {
-                true => Rejection::NoSuchLead.into(),
-                false => Stop::Ended(Outcome::Suppressed(Suppression::UnknownPerson)),
-            });
+        let found = match work.invitation.question.clone() {
+            Some(question) => {
+                let found = self.decide_rules(work, &question, lead).await?;
+                self.end_if_registered(work, lead).await?;
+                found
+            }
+            None => {
+                self.end_if_registered(work, lead).await?;
+                self.lead_by_id(lead).await?.ok_or_else(|| match work.invitation.action {
+                    Action::Invite => Rejection::NoSuchLead.into(),
+                    Action::MailLink | Action::Activity => Stop::suppressed(Suppression::UnknownPerson),
+                })?
+            }
         };
-        let email = found.email().ok_or(Rejection::NoEmailAddress)?;
+        let email = found.email().ok_or_else(|| Stop::suppressed(Suppression::NoEmailAddress))?;
         work.record.lead = Some(lead);
         work.record.existing = true;
         Ok(email)
+    }
+
+    /// Decides the rules that the event did not decide, and returns the lead. Each attempt asks again, because the lead
+    /// may have changed.
+    async fn decide_rules(&self, work: &mut Work<'_>, question: &RuleQuestion, lead: LeadId) -> Result<Lead, Stop> {
+        let now = work.attempt.now;
+        if let Some(most) = self.lookups.a_day
+            && !self.ledger.take_rule_lookup(most, now).await.map_err(Stop::ledger)?
+        {
+            let until = now.to_offset(UtcOffset::UTC).replace_time(time::Time::MIDNIGHT) + Duration::DAY;
+            return Err(Stop::Postponed(Postponed::RuleLookups { until }));
+        }
+        let found = self.lead_by_id(lead).await?;
+        let decided = found.and_then(|lead| Some((self.lookups.rules.answer(question, &lead)?, lead)));
+        let (rule, lead) = decided.ok_or_else(|| Stop::suppressed(Suppression::NoRuleApplies))?;
+        (self.report)(&FlowEvent::RuleDecided { receipt: work.invitation.id, rule: &rule.name });
+        let invitation = work.invitation.to_mut();
+        (invitation.rule, invitation.action) = (Some(rule.name.clone()), rule.action);
+        Ok(lead)
+    }
+
+    async fn lead_by_id(&self, lead: LeadId) -> Result<Option<Lead>, Stop> {
+        let found = self.crm.lead_by_id(&lead).await;
+        found.map_err(|error| Stop::because("looking the lead up by its id", error))
+    }
+
+    /// Ends an invitation to the portal whose person has a link already.
+    async fn end_if_registered(&self, work: &Work<'_>, lead: LeadId) -> Result<(), Stop> {
+        if work.invitation.action == Action::Invite && self.is_registered_since_asked(work, lead).await? {
+            return Err(Stop::Ended(Outcome::AlreadyInvited));
+        }
+        Ok(())
     }
 
     /// Whether we registered the lead since the invitation was asked for, or a moment before: then the person has a

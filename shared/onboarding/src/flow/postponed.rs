@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use leadsquared::Error;
 use time::OffsetDateTime;
 
-use crate::{Outcome, Rejection};
+use crate::{Outcome, Rejection, Suppression};
 
 /// The invitation is not finished, and nothing of it is lost. It must be tried again.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,12 @@ pub enum Postponed {
         /// When the next day begins.
         until: OffsetDateTime,
     },
+    /// The day's look-ups for undecided rules are used up.
+    #[error("the day's look-ups for undecided rules are used up; the lead is looked up after {until}")]
+    RuleLookups {
+        /// When the next day begins.
+        until: OffsetDateTime,
+    },
     /// Just before this mail, another mail to the person was begun, or the last mail of the day's budget.
     #[error("another mail was begun at the same moment")]
     MailBookChanged,
@@ -50,6 +56,7 @@ impl Postponed {
             Self::LeadSquared { source, .. } => source.name(),
             Self::MailUnknown(_) => "MailUnknown",
             Self::MailBudget { .. } => "MailBudget",
+            Self::RuleLookups { .. } => "RuleLookups",
             Self::MailBookChanged => "MailBookChanged",
             Self::NotSupported => "NotSupported",
             Self::Ledger(_) => "Ledger",
@@ -60,7 +67,8 @@ impl Postponed {
     pub fn leadsquared(&self) -> Option<&Error> {
         match self {
             Self::LeadSquared { source, .. } | Self::MailUnknown(source) => Some(source),
-            Self::Held | Self::MailBudget { .. } | Self::MailBookChanged | Self::NotSupported | Self::Ledger(_) => None,
+            Self::Held | Self::MailBudget { .. } | Self::RuleLookups { .. } | Self::MailBookChanged => None,
+            Self::NotSupported | Self::Ledger(_) => None,
         }
     }
 
@@ -78,6 +86,10 @@ pub(super) enum Stop {
 impl Stop {
     pub(super) fn ledger(error: impl StdError + Send + Sync + 'static) -> Self {
         Self::Postponed(Postponed::ledger(error))
+    }
+
+    pub(super) fn suppressed(suppression: Suppression) -> Self {
+        Self::Ended(Outcome::Suppressed(suppression))
     }
 
     /// A final refusal, with LeadSquared's `ExceptionType` or our own word for it.

@@ -66,7 +66,7 @@ struct NewLead<'a> {
 
 impl<'a> NewLead<'a> {
     fn of(work: &'a mut Work<'_>, person: &Person, marking: &'a Marking, report: &'a dyn Fn(&FlowEvent<'_>)) -> Self {
-        let (invitation, attempt) = (work.invitation, work.attempt);
+        let (invitation, attempt) = (&work.invitation, work.attempt);
         // The address comes first, because LeadSquared matches by the first unique identifier in the list.
         let mut fields = Attributes::new().with(EMAIL_ADDRESS, person.email.expose());
         // The mark is part of the call that makes the lead, so that no lead of a form is ever without it.

@@ -8,9 +8,10 @@ use futures::FutureExt;
 use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
 use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Password};
+use onboarding::rules::{RuleLookups, Rules};
 use onboarding::{
     Action, Attempt, Bookkeeping, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits,
-    MarkSent, Marking, Outcome, Postponed, Rejection, Source, Suppression, Whom, generated_password,
+    MarkSent, Marking, Outcome, Postponed, Rejection, RuleQuestion, Source, Suppression, Whom, generated_password,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -50,6 +51,7 @@ struct World {
     message: Cell<Uuid>,
     chosen_password: RefCell<Option<Password>>,
     marking: Marking,
+    lookups: RuleLookups,
 }
 
 impl World {
@@ -96,6 +98,7 @@ impl World {
             link: &link,
             mail_limits: self.limits,
             marking: &self.marking,
+            lookups: &self.lookups,
             report: &|_| (),
         };
         let attempt = Attempt {
@@ -245,6 +248,7 @@ fn a_lead_with_another_address_never_gets_a_link() {
         link: &link,
         mail_limits: limits,
         marking: &Marking::default(),
+        lookups: &world.lookups,
         report: &|_| (),
     };
     let attempt = Attempt {
@@ -341,6 +345,92 @@ fn a_deleted_lead_is_rejected_or_suppressed() {
     assert_eq!(outcome(Action::Invite).unwrap().unwrap(), rejected);
     let suppressed = Outcome::Suppressed(Suppression::UnknownPerson);
     assert_eq!(outcome(Action::MailLink).unwrap().unwrap(), suppressed);
+}
+
+#[test]
+fn a_lead_without_an_email_address_is_suppressed() {
+    let world = World::default();
+    let lead = world.add_lead(5, "", None, false);
+    for action in [Action::Invite, Action::MailLink] {
+        let invitation = Invitation { id: InvitationId::of([action.name().as_bytes()]), ..by_lead(lead, action) };
+        let outcome = world.deliver(&invitation).unwrap().unwrap();
+        assert_eq!(outcome, Outcome::Suppressed(Suppression::NoEmailAddress));
+        assert_eq!((outcome.name(), outcome.cause().as_deref()), ("suppressed", Some("no-e-mail-address")));
+    }
+}
+
+/// An invitation of an event that left these rules undecided.
+fn undecided(number: u8, lead: LeadId, rules: &[&str], known: &[(&str, &str)]) -> Invitation {
+    let known = known.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let question = RuleQuestion { rules: rules.iter().map(|rule| (*rule).to_owned()).collect(), known };
+    let id = InvitationId::of([&[number][..]]);
+    Invitation { id, question: Some(question), ..by_lead(lead, Action::Invite) }
+}
+
+fn lookups(a_day: Option<u32>) -> RuleLookups {
+    let rules = serde_json::json!([
+        {"name": "marked", "on": "lead-create", "action": "invite", "when": [{"field": Marking::FIELD, "is-not": ""}]},
+        {"name": "asha", "on": "lead-change", "field": "EmailAddress", "to": "asha@example.test", "action": "mail-link"},
+    ]);
+    RuleLookups { rules: rules.to_string().parse().unwrap(), a_day }
+}
+
+#[test]
+fn a_lookup_of_the_lead_decides_the_rules_that_the_event_left_undecided() {
+    let world = World { lookups: lookups(Some(10)), ..World::default() };
+    let lead = world.add_lead(5, "asha@example.test", None, true);
+    let no_rule = Outcome::Suppressed(Suppression::NoRuleApplies);
+    let gone: LeadId = Uuid::from_u128(6).to_string().parse().unwrap();
+    for (number, invitation) in [
+        undecided(1, lead, &["marked"], &[]),
+        undecided(2, lead, &["marked", "asha"], &[("EmailAddress", "ravi@example.test")]),
+        undecided(3, lead, &["renamed"], &[]),
+        undecided(4, gone, &["asha"], &[]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(world.deliver(&invitation).unwrap().unwrap(), no_rule, "{number}");
+    }
+    assert_eq!((no_rule.name(), no_rule.cause().as_deref()), ("suppressed", Some("no-rule-applies")));
+    assert_eq!((world.calls.borrow().len(), world.mails()), (4 * 4, 0));
+
+    // The rule that holds is for mailing a link, which does not ask when the lead was registered.
+    world.calls.borrow_mut().clear();
+    let invitation = undecided(5, lead, &["marked", "asha"], &[]);
+    assert_eq!(world.deliver(&invitation).unwrap().unwrap(), Outcome::InvitedExisting);
+    let begin = ["claim", "take_rule_lookup", "lead_by_id", "mail_book", "newest_link_used"];
+    assert_eq!(world.calls.borrow()[..begin.len()], begin);
+
+    // The event's value takes precedence over the lead's.
+    let invitation = undecided(6, lead, &["marked"], &[(Marking::FIELD, "unproven")]);
+    world.now.set(Duration::hours(1));
+    let invitation = Invitation { received_at: world.now(), ..invitation };
+    assert_eq!(world.deliver(&invitation).unwrap().unwrap(), Outcome::InvitedExisting);
+    assert_eq!(world.mails(), 2);
+}
+
+#[test]
+fn a_lookup_over_the_days_share_waits_for_the_next_day() {
+    let world = World { lookups: lookups(Some(1)), ..World::default() };
+    let lead = world.add_lead(5, "asha@example.test", None, true);
+    world.deliver(&undecided(1, lead, &["renamed"], &[])).unwrap().unwrap();
+    let waiting = undecided(2, lead, &["renamed"], &[]);
+    let Err(Postponed::RuleLookups { until }) = world.deliver(&waiting).unwrap() else { panic!("it is not postponed") };
+    assert_eq!(until, datetime!(2026-01-03 0:00 UTC));
+    assert_eq!(world.calls.borrow().iter().filter(|call| **call == "lead_by_id").count(), 1);
+    world.now.set(Duration::DAY);
+    assert_eq!(world.deliver(&waiting).unwrap().unwrap(), Outcome::Suppressed(Suppression::NoRuleApplies));
+
+    let uncapped = World { lookups: lookups(None), ..World::default() };
+    uncapped.deliver(&undecided(1, lead, &["renamed"], &[])).unwrap().unwrap();
+    assert!(!uncapped.calls.borrow().contains(&"take_rule_lookup"));
+}
+
+#[test]
+fn a_tenth_of_the_days_calls_may_decide_rules() {
+    let a_day = |daily_calls| RuleLookups::new(Rules::default(), daily_calls).a_day;
+    assert_eq!([Some(10_000), Some(7), None].map(a_day), [Some(1_000), Some(1), None]);
 }
 
 #[test]

@@ -124,6 +124,7 @@ fn the_seeds_cover_every_outcome_and_every_cause_of_a_retry() {
         "Held",
         "MailUnknown",
         "MailBudget",
+        "RuleLookups",
         "Ledger",
         "RateLimited",
         "TurnedAway",
@@ -136,6 +137,7 @@ fn the_seeds_cover_every_outcome_and_every_cause_of_a_retry() {
         "late",
         "echo recognised",
         "echo not recognised yet",
+        "rule decided",
         "delivered twice",
     ];
     for what in expected {

@@ -237,6 +237,8 @@ pub(crate) struct Memory {
     pub(crate) registered: HashMap<LeadId, OffsetDateTime>,
     /// Whether Register carried the mark of each of these leads.
     pub(crate) marks: HashMap<LeadId, MarkSent>,
+    /// Look-ups of leads that decided rules, by day.
+    pub(crate) rule_lookups: HashMap<Date, u32>,
     /// When the newest used link of each lead was made.
     pub(crate) links_used: HashMap<LeadId, OffsetDateTime>,
     /// The pointers of the links in the mails.
@@ -427,6 +429,16 @@ impl<O: Outside> Ledger for Via<'_, O> {
     async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerUnavailable> {
         let lead = *lead;
         self.0.store("registered_at", move |memory| Ok(memory.registered.get(&lead).copied())).await
+    }
+
+    async fn take_rule_lookup(&self, most: u32, now: OffsetDateTime) -> Result<bool, LedgerUnavailable> {
+        let take = move |memory: &mut Memory| {
+            let taken = memory.rule_lookups.entry(now.date()).or_default();
+            let is_left = *taken < most;
+            *taken += u32::from(is_left);
+            Ok(is_left)
+        };
+        self.0.store("take_rule_lookup", take).await
     }
 
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerUnavailable> {

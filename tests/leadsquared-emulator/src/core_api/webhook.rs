@@ -32,13 +32,15 @@ struct Update {
 pub(crate) async fn update(call: &Admitted) -> Result<Value, Failure> {
     let asked: Update = body::read(&call.body)?;
     let known = webhooks::by_id(&call.account.store.connection(), &asked.id)?;
-    let known = known.ok_or_else(no_such_webhook)?;
+    let known = known.filter(|known| known.description.automation.is_none()).ok_or_else(no_such_webhook)?;
     save(call, known.id.clone(), asked.description, Some(known)).await?;
     Ok(success(json!({ "AffectedRows": 1 })))
 }
 
 /// Checks and saves a webhook. One whose address does not answer the handshake is saved as failed.
 async fn save(call: &Admitted, id: String, description: Description, known: Option<Stored>) -> Result<(), Failure> {
+    // Only automations have it, and the API has none of them.
+    let description = Description { automation: None, ..description };
     check(call, &id, &description)?;
     let answers = deliveries::handshake(&call.world, &description.url).await;
     let (status, failures) = known.map_or((WebhookStatus::Enabled, 0), |known| (known.status, known.failures));
@@ -132,7 +134,8 @@ pub(crate) fn retrieve(call: &Admitted) -> Result<Value, Failure> {
         let description = &webhook.description;
         let event = description.event().map(EventType::name);
         let text = description.description.as_deref().unwrap_or_default();
-        wanted.webhook_event.as_deref().is_none_or(|wanted| event == Some(wanted))
+        description.automation.is_none()
+            && wanted.webhook_event.as_deref().is_none_or(|wanted| event == Some(wanted))
             && wanted.webhook_id.as_deref().is_none_or(|id| webhook.id == id)
             && wanted.search_text.as_deref().is_none_or(|searched| text.contains(searched))
             && wanted.status_code.is_none_or(|code| webhook.status.code() == code)

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use http::{HeaderMap, Method, StatusCode, Uri};
-use leadsquared_emulator::{Call, Delivery, DeliveryState, Emulator, WebhookStatus};
+use leadsquared_emulator::{Automation, AutomationTrigger, Call, Delivery, DeliveryState, Emulator, WebhookStatus};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -143,6 +143,67 @@ async fn an_update_is_delivered_as_before_and_after_only_when_the_call_asks_for_
         (&json!("Prospect"), &json!("Applied"))
     );
     assert_eq!(moved.2["Before"].get("LastName"), Some(&Value::Null), "an empty value before the change is null");
+}
+
+fn automation(receiver: &Receiver, trigger: AutomationTrigger) -> Automation {
+    let headers = vec![("x-example-secret".to_owned(), "s3cret".to_owned())];
+    Automation { url: receiver.url.clone(), headers, trigger }
+}
+
+#[tokio::test]
+async fn an_automation_sends_the_lead_as_it_is_now_without_naming_the_event() {
+    let account = Account::new().await;
+    let receiver = Receiver::start().await;
+    let trigger = AutomationTrigger::LeadChanged("ProspectStage".to_owned());
+    let id = account.emulator.add_automation(&automation(&receiver, trigger)).unwrap();
+    let lead = account.emulator.add_lead(&[("EmailAddress", "asha@example.test"), ("mx_City", "Pune")]).unwrap();
+    account.emulator.update_lead(&lead, &[("mx_City", "Delhi")]).unwrap();
+    account.emulator.update_lead(&lead, &[("ProspectStage", "Applied")]).unwrap();
+    let posts = receiver.wait_for(1).await;
+    let (query, headers, body) = &posts[0];
+    assert_eq!(query, &format!("key=secret&entityType=automation&entityId={id}"));
+    assert_eq!(headers["x-example-secret"], "s3cret");
+    let before = json!({"ProspectID": lead, "ProspectStage": "Prospect", "ModifiedOn": "2026-01-02 03:04:05"});
+    assert_eq!(body["Before"], before);
+    assert_eq!((&body["Current"]["ProspectStage"], &body["Current"]["mx_City"]), (&json!("Applied"), &json!("Delhi")));
+    assert_eq!((account.emulator.deliveries().len(), body.get("After")), (1, None));
+    let shown = &account.emulator.webhooks()[0];
+    assert_eq!((shown.entity_type, shown.event.as_str()), ("automation", "Lead_Post_Update"));
+    // The API knows webhooks only.
+    let (_, listed) = account.ok(account.call(Call::Webhooks).json(&json!({}))).await;
+    assert_eq!(listed["RecordCount"], 0);
+}
+
+#[tokio::test]
+async fn an_automation_for_an_activity_has_the_types_name_and_the_lead_and_may_send_more() {
+    let mut settings = settings();
+    settings.switches.automation_names_event = true;
+    settings.switches.automation_sends_list = true;
+    settings.switches.automation_follows_up = true;
+    let account = Account::with(settings).await;
+    let receiver = Receiver::start().await;
+    let page = format!("{}/api/automations", account.emulator.admin_url());
+    for trigger in [json!({"activity": 201}), json!("lead-created")] {
+        let body = json!({"url": receiver.url, "trigger": trigger});
+        assert_eq!(account.http.post(&page).json(&body).send().await.unwrap().status(), 204);
+    }
+    let refused = json!({"url": "ftp://example.test", "trigger": "lead-created"});
+    assert_eq!(account.http.post(&page).json(&refused).send().await.unwrap().status(), 422);
+    let lead = account.emulator.add_lead(&[("EmailAddress", "asha@example.test")]).unwrap();
+    let created = &receiver.wait_for(1).await[0];
+    assert!(created.0.ends_with("&eventType=Lead_Post_Create"), "{}", created.0);
+    assert_eq!((&created.2[0]["Before"], &created.2[0]["Current"]["ProspectID"]), (&Value::Null, &json!(lead)));
+    let body = json!({"RelatedProspectId": lead, "ActivityEvent": 201, "ActivityNote": "n", "Fields": []});
+    account.ok(account.call(Call::PostActivity).json(&body)).await;
+    let mut posts = receiver.wait_for(3).await.split_off(1);
+    posts.sort_by_key(|(.., body)| body[0]["ActivityEventName"].is_null());
+    let [named, follow_up] = [&posts[0].2[0], &posts[1].2[0]];
+    assert!(named["ActivityEventName"].is_string() && named.get("ActivityEvent").is_none(), "{named}");
+    assert!(follow_up.get("ActivityEventName").is_none(), "{follow_up}");
+    for body in [named, follow_up] {
+        assert_eq!((&body["RelatedProspectId"], &body["Current"]["ProspectID"]), (&json!(lead), &json!(lead)));
+        assert_eq!(body["Data"]["Note"], "n");
+    }
 }
 
 #[tokio::test]

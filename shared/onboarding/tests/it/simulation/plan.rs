@@ -32,6 +32,10 @@ pub(super) struct Plan {
     pub(super) on_click: bool,
     /// Whether LeadSquared sends a webhook for every registered lead, and a rule invites these leads.
     pub(super) echoes: bool,
+    /// The name of the rule that such a webhook leaves undecided, if it leaves one undecided.
+    pub(super) undecided: Option<&'static str>,
+    /// How many look-ups of leads may decide rules in a day.
+    pub(super) rule_lookups: Option<u32>,
     /// How long an invitation is retried after failures that may pass.
     pub(super) horizon: Duration,
     /// Whether the operator puts the dead letters back at the end.
@@ -55,6 +59,10 @@ pub(super) enum Kind {
     /// LeadSquared refuses to register them.
     Refused,
 }
+
+/// The rule that invites created leads, and one that the settings no longer have.
+pub(super) const RULE: &str = "created";
+pub(super) const REMOVED_RULE: &str = "removed";
 
 const MINUTE: Duration = seconds(60);
 const HOUR: Duration = seconds(3600);
@@ -121,6 +129,8 @@ impl Plan {
             horizon: chance.one_of(&[2 * HOUR, 36 * HOUR]),
             puts_back: chance.in_a_thousand(500),
             has_mark: chance.in_a_thousand(700),
+            undecided: chance.one_of(&[None, Some(RULE), Some(REMOVED_RULE)]),
+            rule_lookups: chance.one_of(&[None, Some(1), Some(3)]),
         }
     }
 }

@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use call_allowance::{Allowance, AllowanceRules, AllowanceSettings, InProcess};
-use leadsquared::{EmailAddress, LeadId};
-use onboarding::{Action, Invitation, InvitationId, LinkMode, Marking, Outcome, PersonKey, Source, Whom};
+use leadsquared::{Attributes, EmailAddress, LeadId};
+use onboarding::rules::RuleLookups;
+use onboarding::{Action, Invitation, InvitationId, LinkMode, Marking, Outcome, PersonKey, RuleQuestion, Source, Whom};
+use serde_json::json;
 use uuid::Uuid;
 
-use super::plan::{Kind, Plan, START};
+use super::plan::{Kind, Plan, REMOVED_RULE, RULE, START};
 use super::queue::{Message, Queue};
 use super::timeline::{Chance, Task, Timeline};
 use super::worker::{Fate, LATEST, work};
@@ -41,6 +43,7 @@ pub(super) struct System {
     pub(super) direct: LinkMode,
     pub(super) on_click: LinkMode,
     pub(super) marking: Marking,
+    pub(super) lookups: RuleLookups,
     leadsquared: RefCell<LeadSquared>,
     dice: RefCell<Chance>,
     started: RefCell<Vec<Task>>,
@@ -85,6 +88,9 @@ impl Run {
                 Kind::Refused => drop(leadsquared.refused.insert(person.email.clone())),
             }
         }
+        let rule = json!({"name": RULE, "on": "lead-create", "action": "invite",
+            "when": [{"field": "EmailAddress", "is-not": ""}]});
+        let lookups = RuleLookups { rules: json!([rule]).to_string().parse().unwrap(), a_day: plan.rule_lookups };
         let memory = Memory {
             flaw: match flaw {
                 Some(Flaw::Ledger(flaw)) => Some(flaw),
@@ -106,6 +112,7 @@ impl Run {
             direct: direct(),
             on_click: on_click(),
             marking: Marking::default(),
+            lookups,
             leadsquared: RefCell::new(leadsquared),
             dice: RefCell::new(chance),
             started: RefCell::default(),
@@ -201,6 +208,13 @@ impl Run {
             must(counted == expected.get(name).copied().unwrap_or_default(), "the counts are wrong");
         }
 
+        let is_removed = |echo: &&Invitation| echo.question.iter().any(|question| question.rules == [REMOVED_RULE]);
+        let of_removed = echoes.iter().filter(is_removed).filter_map(|echo| outcome(&echo.id));
+        let mut of_removed = of_removed.map(|ended| ended.name);
+        must(of_removed.all(|name| !name.starts_with("invited")), "invited by a rule that does not exist");
+        let most = system.plan.rule_lookups.unwrap_or(u32::MAX);
+        must(memory.rule_lookups.values().all(|lookups| *lookups <= most), "over the day's look-ups");
+
         for person in &system.plan.people {
             let invitations = system.plan.sends.iter().map(|(_, invitation)| invitation);
             let email: EmailAddress = person.email.parse().unwrap();
@@ -292,7 +306,11 @@ async fn news(system: Rc<System>, lead: LeadId, time: Duration) {
     system.saw("echo not recognised yet");
     let (id, at) = (InvitationId::of([&b"created"[..], lead.to_string().as_bytes()]), START + system.timeline.now());
     let echo = Invitation::new(id, Source::Crm, at, Whom::Lead(lead), Action::Invite);
-    let echo = Invitation { rule: Some("created".to_owned()), ..echo };
+    let question = |rule: &str| RuleQuestion { rules: vec![rule.to_owned()], known: Attributes::new() };
+    let echo = match system.plan.undecided {
+        Some(rule) => Invitation { question: Some(question(rule)), ..echo },
+        None => Invitation { rule: Some(RULE.to_owned()), ..echo },
+    };
     system.queue.borrow_mut().send(&echo, system.timeline.now());
     system.echoes.borrow_mut().push(echo);
 }

@@ -15,7 +15,7 @@ use onboarding::worker::{
     DeadLetterReason, Delivery, Disposition, RECORD_TIME, SealedPasswordError, Services, Unavailable, Worker,
     WorkerEvent, handle_in_order,
 };
-use onboarding::{InvitationId, Mail, SealedPassword};
+use onboarding::{FlowEvent, InvitationId, Mail, SealedPassword};
 use time::OffsetDateTime;
 
 use super::plan::START;
@@ -146,6 +146,7 @@ impl Process {
             link: if system.plan.on_click { &system.on_click } else { &system.direct },
             mail_limits: system.plan.mail_limits,
             marking: &system.marking,
+            lookups: &system.lookups,
             horizons: Horizons { retry: system.plan.horizon.try_into().unwrap(), ..Horizons::default() },
         };
         let delivery = Delivery {
@@ -329,6 +330,7 @@ impl<'a> Services for OneDelivery<'a> {
             WorkerEvent::DeadLetterFailed { .. } => system.saw("dead letter failed"),
             WorkerEvent::PasswordDiscarded(_) => system.saw("password discarded"),
             WorkerEvent::Malformed(_) | WorkerEvent::PasswordLost { .. } => panic!("{report:?}"),
+            WorkerEvent::Flow(FlowEvent::RuleDecided { .. }) => system.saw("rule decided"),
             WorkerEvent::Flow(_) | WorkerEvent::Ended { .. } => {}
         }
     }
