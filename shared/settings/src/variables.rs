@@ -53,8 +53,8 @@ impl<'a> Variables<'a> {
         self.optional(name).map(|_| self.parsed(name, expected)).transpose()
     }
 
-    /// The setting as the address of a page that browsers open. Its reader sends keys or personal data there, so it must
-    /// be https. On this machine, as in tests, http works too.
+    /// The setting as the address of a page that browsers open. Its reader sends keys or personal data there, so it
+    /// must be https. On this machine, as in tests, http works too.
     ///
     /// # Errors
     /// When it is absent, empty or no such address.
