@@ -164,7 +164,7 @@ fn failure(status: u16, body: &[u8], envelope: &Envelope, context: &CallContext<
 }
 
 /// The text without what it quotes. LeadSquared quotes what was sent, which a stranger may have typed to look like a
-/// text of LeadSquared. A quoted value may itself have quotes, so everything between the first and the last is left out.
+/// text of LeadSquared. A quoted value may itself have quotes: everything between the first and the last is left out.
 fn own_words(message: &str) -> String {
     let mut words = message.to_owned();
     for (open, close) in [('\'', '\''), ('"', '"'), ('`', '`'), ('\u{2018}', '\u{2019}'), ('\u{201C}', '\u{201D}')] {
