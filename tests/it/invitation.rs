@@ -548,7 +548,7 @@ async fn malformed_messages_become_dead_letters_and_delay_no_other_message() {
     sandbox.finish(function).await;
 }
 
-/// SQS drops a second dead letter of a message for five minutes. A message whose deletion fails must return before that.
+/// SQS drops a second dead letter of a message for five minutes. A message that is not deleted must return before that.
 #[tokio::test]
 async fn a_dead_lettered_message_that_is_not_deleted_returns_within_the_deduplication_window() {
     let sandbox = Sandbox::new().await;

@@ -431,15 +431,18 @@ fn the_sample_events_of_a_bus_fit_its_rules() {
     assert!(rules > 2, "template.yaml has rules");
 }
 
-/// Whether an event matches a pattern of the kinds in the template: one of the listed values at each place
+/// Whether an event matches a pattern of the kinds in the template: one of the listed values or prefixes at each place
 /// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns.html>). A value that is known only
-/// after deployment is a secret's ARN. A place with a condition is left out by default.
+/// after deployment is a secret's ARN. A condition does not hold by default.
 fn fits(pattern: &Value, event: &Value) -> bool {
     let is_arn = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("arn:aws:secretsmanager:"));
     match pattern {
-        Value::Object(places) if places.contains_key("Fn::If") => places["Fn::If"][2]["Ref"] == "AWS::NoValue",
+        Value::Object(places) if places.contains_key("Fn::If") => fits(&places["Fn::If"][2], event),
         Value::Object(places) => places.iter().all(|(name, pattern)| fits(pattern, &event[name])),
-        Value::Array(values) => values.iter().any(|value| value == event || value.is_object() && is_arn(event)),
+        Value::Array(values) => values.iter().any(|value| match value["prefix"].as_str() {
+            Some(prefix) => event.as_str().is_some_and(|text| text.starts_with(prefix)),
+            None => value == event || value.is_object() && is_arn(event),
+        }),
         _ => false,
     }
 }
