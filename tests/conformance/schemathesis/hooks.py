@@ -16,9 +16,10 @@ from hypothesis import strategies
 
 SECRETS = json.loads(pathlib.Path(os.environ["SECRETS"]).read_text(encoding="utf-8"))
 
-# Fields with rules that OpenAPI cannot express: possible phone numbers, common passwords and the portal's policy, and
-# keys that were used before.
-INEXPRESSIBLE = {"phone", "password", "new_password", "Idempotency-Key"}
+# Fields with rules that OpenAPI cannot express: phone numbers of a country, the digits of a code in any script, common
+# passwords and the portal's policy, and keys that were used before.
+PHONES = {"phone", "/attributes/Phone", "/attributes/Mobile"}
+INEXPRESSIBLE = PHONES | {"code", "password", "new_password", "Idempotency-Key"}
 
 # Title of the refusal of an event id that was used before. The id may be in a header or in the body.
 ID_WAS_USED = "Another event has this id"
