@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Settings};
-use onboarding::{Action, Invitation, InvitationId, Source, Whom};
+use onboarding::{Action, Invitation, InvitationId, Invitee, Source};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -71,9 +71,9 @@ const RIGHT_SECRET: &str = "sample-webhook-secret-0123456789abcdef";
 
 /// Stores an application that has been held for this many days.
 async fn held_for(stage: &Sandbox<()>, days: i64) {
-    let whom = Whom::Email("asha@example.com".parse().unwrap());
+    let invitee = Invitee::Email("asha@example.com".parse().unwrap());
     let at = OffsetDateTime::now_utc() - time::Duration::days(days);
-    let invitation = Invitation::new(InvitationId::of([&b"held"[..]]), Source::Form, at, whom, Action::Invite);
+    let invitation = Invitation::new(InvitationId::of([&b"held"[..]]), Source::Form, at, invitee, Action::Invite);
     stage.aws.put_items(&stage.ledger, vec![held::item(&invitation, "network", None, at)]).await;
 }
 

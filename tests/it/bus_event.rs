@@ -160,9 +160,9 @@ async fn every_sample_event_has_the_outcome_that_its_name_promises() {
         }
         let answer = bus.invoke(&event).await;
         let messages = bus.invitations.drain().await;
-        let (whom, action, attributes) = match file.as_str() {
+        let (invitee, action, attributes) = match file.as_str() {
             "event-bridge-unfit.json" | "event-bridge-unknown-version.json" => {
-                assert_eq!(answer.unwrap(), json!([{ "status": "laid-aside" }]), "{file}");
+                assert_eq!(answer.unwrap(), json!([{ "status": "dead-lettered" }]), "{file}");
                 assert_eq!((messages.len(), bus.dead_letters.drain().await.len()), (0, 1), "{file}");
                 continue;
             }
@@ -186,7 +186,7 @@ async fn every_sample_event_has_the_outcome_that_its_name_promises() {
         let invitation = read(&messages[0]);
         assert_eq!(invitation["id"], accepted["receipt"], "{file}");
         assert_eq!((&invitation["source"], &invitation["action"]), (&json!("bus"), &json!(action)), "{file}");
-        assert_eq!((&invitation["email"], &invitation["lead"]), (&whom["email"], &whom["lead"]), "{file}");
+        assert_eq!((&invitation["email"], &invitation["lead"]), (&invitee["email"], &invitee["lead"]), "{file}");
         assert_eq!(invitation["attributes"], attributes, "{file}");
         // Each sample is an event of its own.
         assert!(receipts.insert(invitation["id"].to_string()), "{file}");
@@ -331,7 +331,7 @@ async fn each_notification_is_accepted_or_dead_lettered_by_itself() {
     ];
     let answer = bus.invoke(&notifications(&messages)).await.unwrap();
     let statuses: Vec<_> = answer.as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
-    assert_eq!(statuses, ["laid-aside", "accepted", "laid-aside", "accepted"]);
+    assert_eq!(statuses, ["dead-lettered", "accepted", "dead-lettered", "accepted"]);
     assert_eq!(bus.invitations.drain().await.len(), 2);
     let causes: BTreeSet<_> =
         bus.dead_letters.drain().await.iter().map(|letter| attribute(letter, "cause").to_owned()).collect();
@@ -574,7 +574,7 @@ async fn an_event_that_cannot_be_stored_is_reported_as_failed() {
     assert_eq!(count_of(&bus.function.stop().await, "NotStored"), 5);
 }
 
-/// Anybody can post to the address. Their requests raise no alarm, not even while the secret is unreadable.
+/// Every client can post to the address. Their requests raise no alarm, not even while the secret is unreadable.
 #[tokio::test]
 async fn unsigned_requests_are_refused_without_an_alarm() {
     let bus = Bus::start().await;

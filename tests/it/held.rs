@@ -15,7 +15,7 @@ use leadsquared::Attributes;
 use leadsquared_emulator::Emulator;
 use ledger::{HeldDecision, HeldWaiting, Hold, HoldOutcome, ItemType, Ledger, Mark, Owner};
 use local_stack::{LocalStack, Options};
-use onboarding::{Action, Invitation, InvitationId, Source, Whom};
+use onboarding::{Action, Invitation, InvitationId, Invitee, Source};
 use operator::{
     Clock, Parameters, Stack, StackLocation, explain, forget,
     held::{self, Accepted, Discarded, Held, HeldFilter, Pace},
@@ -37,11 +37,11 @@ const KEPT: Duration = Duration::days(14);
 
 /// An invitation of a form. Each number is another person.
 fn invitation(number: u32) -> Invitation {
-    let whom = Whom::Email(format!("held-{number}@example.com").parse().unwrap());
+    let invitee = Invitee::Email(format!("held-{number}@example.com").parse().unwrap());
     let id = InvitationId::of([&number.to_be_bytes()[..]]);
     Invitation {
         attributes: Attributes::new().with("FirstName", "Canary"),
-        ..Invitation::new(id, Source::Form, NOW - Duration::HOUR, whom, Action::Invite)
+        ..Invitation::new(id, Source::Form, NOW - Duration::HOUR, invitee, Action::Invite)
     }
 }
 
@@ -423,7 +423,7 @@ async fn forgetting_a_person_erases_what_is_held_of_them_and_of_their_leads_and_
     let lead = "11111111-1111-4111-8111-111111111111".parse().unwrap();
     let of_lead = |number: u32, lead| {
         let id = InvitationId::of([&number.to_be_bytes()[..]]);
-        Invitation::new(id, Source::Bus, NOW, Whom::Lead(lead), Action::Invite)
+        Invitation::new(id, Source::Bus, NOW, Invitee::Lead(lead), Action::Invite)
     };
     let stranger = "22222222-2222-4222-8222-222222222222".parse().unwrap();
     let same_person = |number: u32| Invitation { id: InvitationId::of([&number.to_be_bytes()[..]]), ..invitation(1) };
@@ -452,15 +452,15 @@ async fn forgetting_a_person_erases_what_is_held_of_them_and_of_their_leads_and_
         let forgotten = forget::forget(&desk.stack, &request, true, &StoppedClock::new()).await.unwrap();
         forgotten.items.get(&ItemType::Held).copied().unwrap_or_default()
     };
-    let Whom::Email(email) = invitation(1).whom else { unreachable!("a form's applicant has an address") };
+    let Invitee::Email(email) = invitation(1).invitee else { unreachable!("a form's applicant has an address") };
     let by_email = forget::Request { email: Some(email), leads: Vec::new() };
     assert_eq!(forget(forget::Request { email: None, leads: vec![stranger] }).await, 1);
     assert_eq!(forget(by_email.clone()).await, 4);
     assert_eq!(forget(by_email).await, 0);
     assert_eq!(desk.all().await.iter().map(|held| held.id).collect::<Vec<_>>(), [invitation(6).id]);
-    // Nobody decided on three of them: they count as discarded, as those do whose time runs out.
+    // Three of them have no decision: they count as discarded, as those do whose time runs out.
     assert_eq!(desk.counts().await, (1, 4));
-    // What is accepted while somebody forgets it leaves nothing behind.
+    // What is accepted while it is being forgotten leaves nothing behind.
     desk.ledger.held_sent(invitation(1).id).await.unwrap();
     assert_eq!(desk.item(&format!("held#{}", invitation(1).id)).await, None);
 }

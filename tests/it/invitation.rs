@@ -733,7 +733,7 @@ async fn a_broken_item_of_the_ledger_raises_the_operators_alarm() {
     assert!(matches!(errors(&printed)[..], [error] if error.contains("payload")), "{printed}");
 }
 
-/// Anybody can send them: they are counted and logged, and keep no alarm on.
+/// Every client can send them: they are counted and logged, and keep no alarm on.
 #[tokio::test]
 async fn mistakes_of_anonymous_senders_are_counted_and_become_no_dead_letters() {
     let sandbox = Sandbox::new().await;

@@ -5,7 +5,7 @@ use std::time::Duration as Wait;
 use axum::{http::StatusCode, response::IntoResponse};
 use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Role, Settings};
 use ledger::{HeldDecision, Ledger};
-use onboarding::{Action, Invitation, InvitationId, Source, Whom};
+use onboarding::{Action, Invitation, InvitationId, Invitee, Source};
 use runtime_api::{Function, FunctionError};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
@@ -280,8 +280,8 @@ async fn a_broken_setting_is_named_when_the_function_fails_to_start() {
 }
 
 fn invitation(number: u8) -> Invitation {
-    let whom = Whom::Email(format!("c4nary-{number}@example.com").parse().unwrap());
-    Invitation::new(InvitationId::of([&[number][..]]), Source::Form, OffsetDateTime::now_utc(), whom, Action::Invite)
+    let invitee = Invitee::Email(format!("c4nary-{number}@example.com").parse().unwrap());
+    Invitation::new(InvitationId::of([&[number][..]]), Source::Form, OffsetDateTime::now_utc(), invitee, Action::Invite)
 }
 
 #[tokio::test]

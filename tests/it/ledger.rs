@@ -7,8 +7,8 @@ use futures::future::join_all;
 use leadsquared::LeadId;
 use ledger::{Counts, Ledger, LedgerError};
 use onboarding::{
-    Action, BegunMail, Booking, Bookkeeping, Claim, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _,
-    LinkToken, Outcome, Pointer, Record, Rejection, Source, Suppression, Whom,
+    Action, BegunMail, Booking, Bookkeeping, Claim, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease,
+    Ledger as _, LinkToken, Outcome, Pointer, Record, Rejection, Source, Suppression,
 };
 use time::macros::{date, datetime};
 use time::{Duration, OffsetDateTime};
@@ -48,10 +48,10 @@ impl Table {
 fn invitation(number: u8) -> Invitation {
     // The same moment as NOW, but written in a zone in which it is the next day.
     let received_at = datetime!(2026-01-03 05:29:30 +5:30);
-    let (id, whom) = (InvitationId::of([&[number][..]]), Whom::Email("asha@example.test".parse().unwrap()));
+    let (id, invitee) = (InvitationId::of([&[number][..]]), Invitee::Email("asha@example.test".parse().unwrap()));
     Invitation {
         attributes: [("City".to_owned(), "Pune".to_owned())].into_iter().collect(),
-        ..Invitation::new(id, Source::Form, received_at, whom, Action::Invite)
+        ..Invitation::new(id, Source::Form, received_at, invitee, Action::Invite)
     }
 }
 

@@ -15,8 +15,8 @@ use leadsquared::LeadId;
 use leadsquared_emulator::{Emulator, Settings};
 use ledger::{BelongsTo, ItemType, Ledger};
 use onboarding::{
-    Action, Claim, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger as _, LinkHash, LinkToken, Outcome,
-    PersonKey, Pointer, Record, Source, Whom,
+    Action, Claim, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, Ledger as _, LinkHash, LinkToken,
+    Outcome, PersonKey, Pointer, Record, Source,
 };
 use operator::{
     Clock, ExitStatus, Parameters, Stack, dead_letters,
@@ -205,7 +205,7 @@ fn person(email: &str) -> PersonKey {
 /// An invitation of a form, on the queue as its message.
 fn invitation(number: u32, email: &str) -> Invitation {
     let id = InvitationId::of([&number.to_be_bytes()[..]]);
-    Invitation::new(id, Source::Form, NOW, Whom::Email(email.parse().unwrap()), Action::Invite)
+    Invitation::new(id, Source::Form, NOW, Invitee::Email(email.parse().unwrap()), Action::Invite)
 }
 
 const LEAD: &str = "11111111-1111-4111-8111-111111111111";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::Attributes;
 use leadsquared_emulator::{Call, Effect, Fault, Limit, Settings, Tenant};
-use onboarding::{Action, Invitation, InvitationId, PASSWORD, Provenance, Source, Unproven, Whom, proof};
+use onboarding::{Action, Invitation, InvitationId, Invitee, PASSWORD, Provenance, Source, Unproven, proof};
 use runtime_api::Function;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -62,10 +62,10 @@ impl Sandbox {
     /// Sends an application with this address and phone number through the worker.
     async fn apply(&self, number: u8, email: &str, phone: &str, change: impl FnOnce(&mut Invitation)) {
         let worker = self.start_function("invitation", &[("SIGN_IN_FIELDS", SIGN_IN_FIELDS)]).await.unwrap();
-        let (id, whom) = (InvitationId::of([&[number][..]]), Whom::Email(email.parse().unwrap()));
+        let (id, invitee) = (InvitationId::of([&[number][..]]), Invitee::Email(email.parse().unwrap()));
         let mut invitation = Invitation {
             attributes: Attributes::new().with("FirstName", "Asha").with("Phone", phone),
-            ..Invitation::new(id, Source::Form, OffsetDateTime::now_utc(), whom, Action::Invite)
+            ..Invitation::new(id, Source::Form, OffsetDateTime::now_utc(), invitee, Action::Invite)
         };
         change(&mut invitation);
         self.invitations.send(&invitation.encode(), invitation.person().as_str(), &id.to_string()).await;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use forms::{DateFormat, Field, FieldKind, Fields};
 use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone, text};
-use onboarding::{Action, Invitation, InvitationId, Source, Whom};
+use onboarding::{Action, Invitation, InvitationId, Invitee, Source};
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 use web::{FieldError, Form, one};
@@ -72,7 +72,7 @@ impl Submission {
                 InvitationId::of(head.into_iter().chain(fields))
             }
         };
-        Invitation { attributes, ..Invitation::new(id, Source::Form, now, Whom::Email(email), Action::Invite) }
+        Invitation { attributes, ..Invitation::new(id, Source::Form, now, Invitee::Email(email), Action::Invite) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ErrorIterator, ValidationError};
 use leadsquared::{Attributes, CallingCode, EmailAddress, LeadId, Phone, schema_name};
-use onboarding::{Action, Private, Whom};
+use onboarding::{Action, Invitee, Private};
 use serde::Deserialize;
 use serde_json::Value;
 use web::FieldError;
@@ -14,7 +14,7 @@ use web::FieldError;
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvitationRequest {
     /// The person to invite.
-    pub whom: Whom,
+    pub invitee: Invitee,
     /// What to do for the person.
     pub action: Action,
     /// The lead's attributes, by schema name.
@@ -153,9 +153,9 @@ pub fn read(detail_type: &str, mut detail: Value, default_country: CallingCode) 
         Refusal::Detail { detail_type, faults: vec![FieldError::new("", detail)] }
     })?;
     Ok(InvitationRequest {
-        whom: match detail.person {
-            Person::Email(email) => Whom::Email(email),
-            Person::LeadId(lead) => Whom::Lead(lead),
+        invitee: match detail.person {
+            Person::Email(email) => Invitee::Email(email),
+            Person::LeadId(lead) => Invitee::Lead(lead),
         },
         action,
         attributes: detail.attributes.into_iter().collect(),
@@ -324,9 +324,9 @@ mod tests {
         });
         let attributes =
             [("FirstName", "Asha"), ("Notes", "a\tb\r\nc \u{1F600}"), ("Phone", "+91-9000000001"), ("mx_City", "Pune")];
-        let (asha, lead) = (Whom::Email("asha@example.test".parse().unwrap()), Whom::Lead(LEAD.parse().unwrap()));
-        let request = |whom: &Whom, action| InvitationRequest {
-            whom: whom.clone(),
+        let (asha, lead) = (Invitee::Email("asha@example.test".parse().unwrap()), Invitee::Lead(LEAD.parse().unwrap()));
+        let request = |invitee: &Invitee, action| InvitationRequest {
+            invitee: invitee.clone(),
             action,
             attributes: Attributes::new(),
             key: None,

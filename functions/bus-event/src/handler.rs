@@ -67,7 +67,6 @@ pub enum EventOutcome {
         receipt: InvitationId,
     },
     /// The event is refused, and is now a dead letter because its sender does not wait for an answer.
-    #[serde(rename = "laid-aside")]
     DeadLettered,
 }
 
@@ -149,7 +148,7 @@ impl Bus {
         };
         let parts = [kind_of_id, &sender, &detail_type, id];
         let id = InvitationId::of(parts.map(str::as_bytes));
-        let invitation = Invitation::new(id, Source::Bus, now, request.whom, request.action);
+        let invitation = Invitation::new(id, Source::Bus, now, request.invitee, request.action);
         let invitation = Invitation { attributes: request.attributes, ..invitation };
         let receipt = invitation.id;
         let incoming = Submission { invitation: &invitation, sender: &Submitter::System(sender), by_robot: false };
@@ -185,7 +184,7 @@ impl Bus {
         self.dead_letters.send(&delivery, &reason).await.inspect_err(|error| {
             Metric::NotStored.record();
             tracing::error!(
-                by, message.id = id, error = %error,
+                by, message.id = id, cause = "dead-letter-queue", error = %error,
                 "refused event not dead-lettered: {by} delivers it again; if this lasts, check DEAD_LETTERS_QUEUE_URL \
                  and the role"
             );
@@ -253,7 +252,10 @@ impl Bus {
             SignatureError::Secret => {
                 Metric::NotStored.record();
                 let secret = self.signing_secrets.id();
-                tracing::error!(secret, error = %error, "no signature can be checked: fix the secret");
+                tracing::error!(
+                    secret, cause = "signing-secret", error = %error,
+                    "no signature can be checked: fix the secret"
+                );
                 try_again()
             }
             error => unsigned(error),
@@ -275,12 +277,15 @@ fn no_secret(error: SecretError) -> Problem {
     match error.is_transient() {
         true => {
             tracing::warn!(
-                error = %error,
+                cause = "signing-secret", error = %error,
                 "no signature can be checked this time: the sender is asked to send the event again; no action needed unless \
                  this lasts"
             )
         }
-        false => tracing::error!(error = %error, "no signature can be checked until the secret can be read"),
+        false => tracing::error!(
+            cause = "signing-secret", error = %error,
+            "no signature can be checked until the secret can be read"
+        ),
     }
     try_again()
 }

@@ -10,7 +10,7 @@ use lambda_http::Request;
 use leadsquared::wire::webhook::{Change, Event, FieldChange, Malformed, Modified, OtherSubject, WebhookRequest, What};
 use ledger::Ledger;
 use onboarding::rules::{Rule, RuleDecision, Verdict};
-use onboarding::{Invitation, InvitationId, Ledger as _, RuleQuestion, Source, Whom};
+use onboarding::{Invitation, InvitationId, Invitee, Ledger as _, RuleQuestion, Source};
 use queue::{Invitations, QueueError};
 use serde::Serialize;
 use telemetry::Metric;
@@ -75,7 +75,10 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
     match invite(config, stores, &events, now).await {
         Err(cause) => {
             Metric::NotStored.record();
-            tracing::error!(error = %cause, "invitations of a webhook not stored: LeadSquared sends the webhook again");
+            tracing::error!(
+                cause = "queue", error = %cause,
+                "invitations of a webhook not stored: LeadSquared sends the webhook again"
+            );
             error(StatusCode::SERVICE_UNAVAILABLE, "the event could not be stored; send it again")
         }
         Ok(()) if malformed.is_empty() => success(),
@@ -142,7 +145,7 @@ fn log_changes_not_shown(config: &Config, events: &[Event]) {
 
 /// The invitation that a rule asks for. It holds the lead's id only: the worker reads the rest from LeadSquared.
 fn invitation(event: &Event, rule: &Rule, now: OffsetDateTime) -> Invitation {
-    let invitation = Invitation::new(id(event, rule), Source::Crm, now, Whom::Lead(event.lead), rule.action);
+    let invitation = Invitation::new(id(event, rule), Source::Crm, now, Invitee::Lead(event.lead), rule.action);
     Invitation { rule: Some(rule.name.clone()), ..invitation }
 }
 
@@ -154,7 +157,7 @@ fn undecided_invitation(event: &Event, rules: &[&Rule], now: OffsetDateTime) -> 
     let known = known.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
     let names = question.rules.iter().map(String::as_bytes);
     let id = InvitationId::of([b"crm-question", event_id.as_bytes()].into_iter().chain(names).chain(known));
-    let invitation = Invitation::new(id, Source::Crm, now, Whom::Lead(event.lead), rules[0].action);
+    let invitation = Invitation::new(id, Source::Crm, now, Invitee::Lead(event.lead), rules[0].action);
     Invitation { question: Some(question), ..invitation }
 }
 

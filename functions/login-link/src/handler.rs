@@ -67,7 +67,7 @@ async fn press(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath, request: &
     }
 }
 
-/// Whether the page of another site sent the form, which could sign its reader in as somebody else.
+/// Whether the page of another site sent the form, which could sign its reader in as another person.
 ///
 /// Current browsers say so (<https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>). `Origin` does not: because
 /// of `Referrer-Policy: no-referrer`, it is `null` for our own button. From a browser that sends no `Sec-Fetch-Site`,

@@ -11,8 +11,8 @@ use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, ErrorKind, LeadId, 
 use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{
-    Action, Invitation, InvitationId, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, PersonKey, Pointer,
-    PortalKeyError, Source, Whom, generated_password, portal_key,
+    Action, Invitation, InvitationId, Invitee, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, PersonKey, Pointer,
+    PortalKeyError, Source, generated_password, portal_key,
 };
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
@@ -155,7 +155,7 @@ impl LoginLinks {
             // recent mail's link for an unused one and send no other.
             self.ledger.link_opened(&found.pointer, now).await.map_err(not_stored)?;
         }
-        let invitation = request(Whom::Lead(found.pointer.lead), link.as_str(), now);
+        let invitation = request(Invitee::Lead(found.pointer.lead), link.as_str(), now);
         self.send(&invitation).await.map_err(|_| TryAgain)
     }
 
@@ -164,7 +164,7 @@ impl LoginLinks {
     pub(crate) async fn ask_by_email(&self, email: EmailAddress, from: Option<IpAddr>) -> Result<(), TryAgain> {
         let now = (self.now)();
         let text = email.expose().to_owned();
-        let invitation = request(Whom::Email(email), &text, now);
+        let invitation = request(Invitee::Email(email), &text, now);
         let sender = Submitter::Visitor(from.map(|address| self.config.network_salt.network(address)));
         let arrival = Submission { invitation: &invitation, sender: &sender, by_robot: false };
         let receipt = invitation.id;
@@ -392,10 +392,10 @@ fn unusable(error: &LedgerError) -> TryAgain {
 }
 
 /// The invitation for a request for a link: the same for a minute.
-fn request(whom: Whom, identity: &str, now: OffsetDateTime) -> Invitation {
+fn request(invitee: Invitee, identity: &str, now: OffsetDateTime) -> Invitation {
     let period = now.unix_timestamp().div_euclid(REQUEST_PERIOD_SECONDS).to_be_bytes();
     let id = InvitationId::of([&b"link-request"[..], identity.as_bytes(), &period]);
-    Invitation::new(id, Source::LinkRequest, now, whom, Action::MailLink)
+    Invitation::new(id, Source::LinkRequest, now, invitee, Action::MailLink)
 }
 
 #[cfg(test)]
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_request_is_the_same_for_a_minute_and_one_persons() {
-        let of = |email: &str, now| request(Whom::Email(email.parse().unwrap()), email, now);
+        let of = |email: &str, now| request(Invitee::Email(email.parse().unwrap()), email, now);
         let first = of("asha@example.test", NOW);
         assert_eq!(first.id, of("asha@example.test", NOW + Duration::from_secs(54)).id);
         assert_ne!(first.id, of("asha@example.test", NOW + Duration::from_secs(55)).id);

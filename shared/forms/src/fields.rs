@@ -43,7 +43,7 @@ pub struct Field {
     pub latest: Date,
 }
 
-/// The order of day and month in a date with slashes, points or hyphens. The two cannot be told apart by themselves.
+/// The order of day and month in a date with slashes, points or hyphens. A date alone does not show its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum DateFormat {
     /// `31/01/2026`.

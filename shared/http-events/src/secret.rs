@@ -7,7 +7,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 /// The SHA-256 hashes of the accepted secrets. An empty list accepts no secret.
 ///
-/// A secret is 256 random bits. Nobody can compute it from its hash, so the function's environment can hold the hash.
+/// A secret is 256 random bits. It cannot be computed from its hash, so the function's environment can hold the hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretHashes(Vec<[u8; 32]>);
 

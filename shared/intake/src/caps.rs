@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ledger::{CounterLimit, KeyedLimit, Mark, Owner, SenderCounter};
-use onboarding::{Cost, MailboxKey, Source, Whom};
+use onboarding::{Cost, Invitee, MailboxKey, Source};
 use throttle::{Network, ThrottleKey};
 use time::OffsetDateTime;
 
@@ -115,7 +115,7 @@ impl Caps {
             count: limits.person_and_network,
             window: HOUR,
         }];
-        if let Whom::Email(email) = &invitation.whom {
+        if let Invitee::Email(email) = &invitation.invitee {
             let mailbox = MailboxKey::of(email);
             let parts = [source.as_bytes(), mailbox.as_str().as_bytes()];
             places.push(KeyedLimit { hash: hash("mailbox", parts), count: limits.mailbox, window: HOUR });

@@ -23,7 +23,7 @@ const REMINDED_EVERY: Duration = Duration::minutes(24 * 60 - 10);
 pub enum HeldDecision {
     /// Its invitation goes on the queue.
     Accepted,
-    /// Nobody is invited.
+    /// No invitation is sent.
     Discarded,
 }
 

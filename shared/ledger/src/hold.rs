@@ -105,7 +105,7 @@ mod tests {
         HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
     };
     use aws_smithy_types::body::SdkBody;
-    use onboarding::{Action, InvitationId, Source, Whom};
+    use onboarding::{Action, InvitationId, Invitee, Source};
     use time::macros::datetime;
 
     use super::*;
@@ -131,8 +131,8 @@ mod tests {
     }
 
     fn application() -> Invitation {
-        let whom = Whom::Email("asha.rao@example.com".parse().unwrap());
-        Invitation::new(InvitationId::of([&b"1"[..]]), Source::Form, NOW, whom, Action::Invite)
+        let invitee = Invitee::Email("asha.rao@example.com".parse().unwrap());
+        Invitation::new(InvitationId::of([&b"1"[..]]), Source::Form, NOW, invitee, Action::Invite)
     }
 
     /// Holds an application while this one is held under the same id.
@@ -161,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn a_copy_that_collides_each_time_is_the_one_that_another_copy_stored() {
         let same = application();
-        let other = Invitation { whom: Whom::Email("ravi@example.com".parse().unwrap()), ..same.clone() };
+        let other = Invitation { invitee: Invitee::Email("ravi@example.com".parse().unwrap()), ..same.clone() };
         let later = NOW + HELD_FOR;
         assert!(matches!(hold_beside(Some((&same, later))).await, Ok(HoldOutcome::AlreadyHeld)));
         assert!(matches!(hold_beside(Some((&other, later))).await, Ok(HoldOutcome::OtherPayload)));

@@ -33,7 +33,7 @@ use aws_sdk_dynamodb::types::{
 };
 use futures::future::try_join;
 use leadsquared::LeadId;
-use onboarding::{Booking, Claim, Invitation, Lease, MailBook, Outcome, PersonKey, Pointer, Record};
+use onboarding::{Booking, Claim, Invitation, Lease, MailHistory, Outcome, PersonKey, Pointer, Record};
 use time::{Date, OffsetDateTime};
 
 use crate::budgets::rule_lookups_key;
@@ -389,12 +389,12 @@ impl onboarding::Ledger for Ledger {
         })
     }
 
-    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, LedgerError> {
+    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailHistory, LedgerError> {
         let pk = person_key(person);
         let (person, begun_today) = try_join(self.read(&pk), self.read_count(mails_key(day(now)))).await?;
-        let Some(item) = person else { return Ok(MailBook { begun_today, ..MailBook::default() }) };
+        let Some(item) = person else { return Ok(MailHistory { begun_today, ..MailHistory::default() }) };
         let person = Reader { pk, item: &item };
-        Ok(MailBook {
+        Ok(MailHistory {
             version: person.count("version")?,
             begun: person.begun_mails()?,
             last_sent: person.optional_time("mailed_at")?,

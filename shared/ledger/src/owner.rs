@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::LeadId;
-use onboarding::{Invitation, InvitationId, PersonKey, Record, Whom};
+use onboarding::{Invitation, InvitationId, Invitee, PersonKey, Record};
 use time::OffsetDateTime;
 
 use crate::item::{Item, Reader, invitation_key, lead_key, person_key, text};
@@ -29,9 +29,9 @@ pub enum Owner {
 impl Owner {
     /// Whose an invitation is.
     pub fn of(invitation: &Invitation) -> Self {
-        match &invitation.whom {
-            Whom::Email(email) => Self::Person(PersonKey::of(email)),
-            Whom::Lead(lead) => Self::Lead(*lead),
+        match &invitation.invitee {
+            Invitee::Email(email) => Self::Person(PersonKey::of(email)),
+            Invitee::Lead(lead) => Self::Lead(*lead),
         }
     }
 

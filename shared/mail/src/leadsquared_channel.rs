@@ -2,7 +2,7 @@
 
 use leadsquared::crm::{Content, EmailToLead, Recipient, Sender};
 use leadsquared::{Client, Error};
-use onboarding::{Letter, Mail, MailError};
+use onboarding::{LoginLinkMail, Mail, MailError};
 
 use crate::Wording;
 
@@ -17,7 +17,7 @@ pub struct LeadSquaredChannel<'a> {
 }
 
 impl Mail for LeadSquaredChannel<'_> {
-    async fn send(&self, letter: Letter<'_>) -> Result<(), MailError> {
+    async fn send(&self, letter: LoginLinkMail<'_>) -> Result<(), MailError> {
         let mail = self.wording.write(letter.link, letter.valid_for);
         let content = Content::Html { html: mail.html, text: mail.text };
         let mut email = EmailToLead::new(Recipient::LeadEmail(letter.to.clone()), mail.subject, content);

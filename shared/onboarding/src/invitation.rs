@@ -23,7 +23,7 @@ pub struct Invitation {
     /// When a receiving function accepted it.
     pub received_at: OffsetDateTime,
     /// The person to invite.
-    pub whom: Whom,
+    pub invitee: Invitee,
     /// What to do for them.
     pub action: Action,
     /// The person's lead fields other than the e-mail address, in the sender's order.
@@ -73,7 +73,7 @@ pub struct RuleQuestion {
 
 /// The person an invitation is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whom {
+pub enum Invitee {
     /// The person with this address.
     Email(EmailAddress),
     /// A lead, at the address that LeadSquared has on record.
@@ -252,12 +252,18 @@ impl fmt::Debug for PersonKey {
 
 impl Invitation {
     /// An invitation with a person and an action only. Its provenance is the usual one of its source.
-    pub fn new(id: InvitationId, source: Source, received_at: OffsetDateTime, whom: Whom, action: Action) -> Self {
+    pub fn new(
+        id: InvitationId,
+        source: Source,
+        received_at: OffsetDateTime,
+        invitee: Invitee,
+        action: Action,
+    ) -> Self {
         Self {
             id,
             source,
             received_at,
-            whom,
+            invitee,
             action,
             attributes: Attributes::new(),
             password: None,
@@ -272,25 +278,25 @@ impl Invitation {
 
     /// The person whom the message names: the queue's message group.
     pub fn person(&self) -> PersonKey {
-        match &self.whom {
-            Whom::Email(email) => PersonKey::of(email),
-            Whom::Lead(lead) => PersonKey::of_lead(lead),
+        match &self.invitee {
+            Invitee::Email(email) => PersonKey::of(email),
+            Invitee::Lead(lead) => PersonKey::of_lead(lead),
         }
     }
 
     /// A hash of the person and their attributes, in hexadecimal. The same id with another payload hash is a mistake of
     /// the sender. The password is not hashed: each sealing differs, and a hash of the plain password could be guessed.
     pub fn payload_hash(&self) -> String {
-        let whom = match &self.whom {
-            Whom::Email(email) => email.expose().to_owned(),
-            Whom::Lead(lead) => lead.to_string(),
+        let invitee = match &self.invitee {
+            Invitee::Email(email) => email.expose().to_owned(),
+            Invitee::Lead(lead) => lead.to_string(),
         };
         let fields = self.attributes.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
         // The fields of version 3 are hashed only where they are present, so the hashes of earlier messages stay the
         // same.
         let form = self.form.iter().flat_map(|form| [&b"\0form"[..], form.as_bytes()]);
         let portal = self.portal.iter().flat_map(|portal| [&b"\0portal"[..], portal.as_bytes()]);
-        hex::encode(digest(std::iter::once(whom.as_bytes()).chain(fields).chain(form).chain(portal)))
+        hex::encode(digest(std::iter::once(invitee.as_bytes()).chain(fields).chain(form).chain(portal)))
     }
 
     /// The lowest version of the message that can carry this invitation. A function of an earlier release can then read
@@ -307,9 +313,9 @@ impl Invitation {
 
     /// The queue's message.
     pub fn encode(&self) -> String {
-        let (email, lead) = match &self.whom {
-            Whom::Email(email) => (Some(email.clone()), None),
-            Whom::Lead(lead) => (None, Some(*lead)),
+        let (email, lead) = match &self.invitee {
+            Invitee::Email(email) => (Some(email.clone()), None),
+            Invitee::Lead(lead) => (None, Some(*lead)),
         };
         let version = self.version();
         let message = Message {
@@ -348,16 +354,16 @@ impl Invitation {
             _ => return Err(MalformedInvitation::NewerVersion(version)),
         }
         let message: Message = serde_json::from_str(text).map_err(MalformedInvitation::unreadable)?;
-        let whom = match (message.email, message.lead) {
-            (Some(email), None) => Whom::Email(email),
-            (None, Some(lead)) => Whom::Lead(lead),
-            _ => return Err(MalformedInvitation::ForNobody),
+        let invitee = match (message.email, message.lead) {
+            (Some(email), None) => Invitee::Email(email),
+            (None, Some(lead)) => Invitee::Lead(lead),
+            _ => return Err(MalformedInvitation::NoPerson),
         };
         Ok(Self {
             id: message.id,
             source: message.source,
             received_at: message.received_at,
-            whom,
+            invitee,
             action: message.action,
             attributes: message.attributes.into_iter().map(Attribute::into_pair).collect(),
             password: message.password,
@@ -460,7 +466,7 @@ pub enum MalformedInvitation {
     },
     /// It names neither an address nor a lead, or it names both.
     #[error("the message names no person, or two: it must have either `email` or `lead`")]
-    ForNobody,
+    NoPerson,
     /// A version that no release has ever written.
     #[error("the message has version {0}, which no release has written")]
     UnknownVersion(u64),
@@ -484,10 +490,10 @@ mod tests {
 
     fn asha() -> Invitation {
         let (id, at) = (InvitationId::of([&b"form"[..], b"1"]), datetime!(2026-01-02 03:04:05 UTC));
-        let whom = Whom::Email("asha@example.test".parse().unwrap());
+        let invitee = Invitee::Email("asha@example.test".parse().unwrap());
         Invitation {
             attributes: Attributes::new().with("FirstName", "Asha").with("mx_City", "Pune"),
-            ..Invitation::new(id, Source::Form, at, whom, Action::Invite)
+            ..Invitation::new(id, Source::Form, at, invitee, Action::Invite)
         }
     }
 
@@ -512,12 +518,12 @@ mod tests {
         let lead: LeadId = "11111111-1111-4111-8111-111111111111".parse().unwrap();
         let (rule, action) = (Some("stage".to_owned()), Action::MailLink);
         let (source, provenance) = (Source::Crm, Provenance::System);
-        let invitation = Invitation { source, provenance, whom: Whom::Lead(lead), action, rule, ..asha() };
+        let invitation = Invitation { source, provenance, invitee: Invitee::Lead(lead), action, rule, ..asha() };
         assert!(invitation.encode().contains(r#""action":"mail-link","lead":"11111111-"#), "{}", invitation.encode());
         assert_eq!(Invitation::decode(&invitation.encode()).unwrap(), invitation);
         assert_ne!(invitation.person(), asha().person());
         let both = asha().encode().replace(r#""attributes""#, &format!(r#""lead":"{lead}","attributes""#));
-        assert_eq!(Invitation::decode(&both), Err(MalformedInvitation::ForNobody));
+        assert_eq!(Invitation::decode(&both), Err(MalformedInvitation::NoPerson));
     }
 
     #[test]
@@ -531,7 +537,7 @@ mod tests {
     #[test]
     fn a_message_is_written_in_the_lowest_version_that_says_all_of_it() {
         let lead: LeadId = "11111111-1111-4111-8111-111111111111".parse().unwrap();
-        let crm = Invitation::new(asha().id, Source::Crm, asha().received_at, Whom::Lead(lead), Action::MailLink);
+        let crm = Invitation::new(asha().id, Source::Crm, asha().received_at, Invitee::Lead(lead), Action::MailLink);
         for plain in [asha(), crm.clone()] {
             assert!(plain.encode().starts_with(r#"{"version":2,"#), "{}", plain.encode());
         }

@@ -6,7 +6,7 @@ use leadsquared::LeadId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Booking, Invitation, MailBook, Outcome, PersonKey, Pointer};
+use crate::{Booking, Invitation, MailHistory, Outcome, PersonKey, Pointer};
 
 /// The memory of the flow: the completed steps of each invitation, and the time of each person's last mail.
 #[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
@@ -19,7 +19,7 @@ pub trait Ledger {
     async fn claim(&self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Result<Claim, Self::Error>;
 
     /// The mails that the limits count: the person's own, and the account's on the UTC day of `now`.
-    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, Self::Error>;
+    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailHistory, Self::Error>;
 
     /// When this software registered the lead with the portal, if the ledger knows it: for 395 days at least.
     async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
@@ -113,7 +113,7 @@ pub struct Record {
     pub unresolved_mails: u32,
     /// Lead fields that were left out because LeadSquared refused them.
     pub left_out: Vec<String>,
-    /// When a mail was begun that was certainly not sent. Its place in the [`MailBook`] can still be used.
+    /// When a mail was begun that was certainly not sent. Its place in the [`MailHistory`] can still be used.
     pub unused_mail: Option<OffsetDateTime>,
     /// How it ended before it was put back. This end stays counted until the invitation ends another way.
     pub ended: Option<Ended>,

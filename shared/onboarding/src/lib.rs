@@ -24,13 +24,13 @@ pub use crm::Crm;
 pub use digest::digest;
 pub use flow::{Attempt, Bookkeeping, Completion, Flow, FlowEvent, Portal, Postponed, RefusedMark};
 pub use invitation::{
-    Action, Invitation, InvitationId, MalformedInvitation, MalformedPersonKey, PersonKey, Provenance, RuleQuestion,
-    SealedPassword, Source, Whom,
+    Action, Invitation, InvitationId, Invitee, MalformedInvitation, MalformedPersonKey, PersonKey, Provenance,
+    RuleQuestion, SealedPassword, Source,
 };
 pub use ledger::{Claim, Ended, Lease, Ledger, MarkSent, Record};
 pub use link::{LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkToken, MalformedLinkToken, Pointer};
-pub use mail::{Letter, Mail, MailError};
-pub use mail_limits::{BegunMail, Booking, MailBook, MailLimits};
+pub use mail::{LoginLinkMail, Mail, MailError};
+pub use mail_limits::{BegunMail, Booking, MailHistory, MailLimits};
 pub use mailbox::MailboxKey;
 pub use outcome::{Outcome, Rejection, Suppression};
 pub use password::{PASSWORD_BYTES, generated_password};

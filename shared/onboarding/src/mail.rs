@@ -6,7 +6,7 @@ use leadsquared::{EmailAddress, LeadId, LoginLink};
 
 /// The content of the mail.
 #[derive(Debug)]
-pub struct Letter<'a> {
+pub struct LoginLinkMail<'a> {
     /// The lead that gets it.
     pub lead: LeadId,
     /// The address that it goes to.
@@ -24,7 +24,7 @@ pub trait Mail {
     ///
     /// # Errors
     /// The error says whether the mail was certainly not sent or may have been.
-    async fn send(&self, letter: Letter<'_>) -> Result<(), MailError>;
+    async fn send(&self, letter: LoginLinkMail<'_>) -> Result<(), MailError>;
 }
 
 /// Why a mail was not sent, or may not have been sent.

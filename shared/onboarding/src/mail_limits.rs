@@ -2,7 +2,7 @@
 
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
-use crate::{Invitation, InvitationId, PersonKey, Source, Whom};
+use crate::{Invitation, InvitationId, Invitee, PersonKey, Source};
 
 /// The limits on mail. A form is public, so any visitor can cause mail to a person. A request through the link of an
 /// earlier mail proves that its sender read the mailbox. Such requests get three more mails an hour and three more a
@@ -31,7 +31,7 @@ const FOR_READERS: usize = 3;
 
 /// The mails that the limits count, as the ledger has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MailBook {
+pub struct MailHistory {
     /// The version of the person's record. It grows with every mail that is begun.
     pub version: u64,
     /// The mails to the person that were begun in the last 24 hours, and perhaps older ones.
@@ -44,7 +44,7 @@ pub struct MailBook {
     pub link_used: Option<OffsetDateTime>,
 }
 
-impl MailBook {
+impl MailHistory {
     /// Whether the link in this mail is no longer valid, because it or a newer one was used.
     fn is_used_up(&self, mail: &BegunMail) -> bool {
         self.link_used.is_some_and(|made_at| mail.at <= made_at)
@@ -102,16 +102,16 @@ pub(crate) enum NoMail {
 impl MailLimits {
     /// The limits for this invitation.
     pub(crate) fn of(self, invitation: &Invitation) -> Self {
-        let more = match (invitation.source, &invitation.whom) {
+        let more = match (invitation.source, &invitation.invitee) {
             // Only a request through a mailed link names a lead.
-            (Source::LinkRequest, Whom::Lead(_)) => FOR_READERS,
+            (Source::LinkRequest, Invitee::Lead(_)) => FOR_READERS,
             _ => 0,
         };
         Self { hourly: self.hourly.saturating_add(more), daily: self.daily.saturating_add(more), ..self }
     }
 
     /// Whether the person got a mail a moment ago, or since the request, and has not used its link.
-    pub(crate) fn is_served(&self, book: &MailBook, asked_at: OffsetDateTime, now: OffsetDateTime) -> bool {
+    pub(crate) fn is_served(&self, book: &MailHistory, asked_at: OffsetDateTime, now: OffsetDateTime) -> bool {
         let newest = book.begun.iter().max_by_key(|mail| mail.at);
         book.last_sent.is_some_and(|at| now.min(asked_at) - at < self.cool_down)
             && !newest.is_some_and(|mail| book.is_used_up(mail))
@@ -124,7 +124,7 @@ impl MailLimits {
     pub(crate) fn book(
         &self,
         person: PersonKey,
-        book: &MailBook,
+        book: &MailHistory,
         invitation: InvitationId,
         asked_at: OffsetDateTime,
         unused: Option<OffsetDateTime>,
@@ -179,10 +179,10 @@ mod tests {
     }
 
     /// A book with one mail of each of the invitations 1, 2, 3…, begun this many minutes ago.
-    fn book(minutes_ago: &[i64]) -> MailBook {
+    fn book(minutes_ago: &[i64]) -> MailHistory {
         let mail =
             |(number, minutes): (u8, &i64)| BegunMail { at: NOW - Duration::minutes(*minutes), invitation: id(number) };
-        MailBook {
+        MailHistory {
             version: 7,
             begun: (1..).zip(minutes_ago).map(mail).collect(),
             last_sent: None,
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_recent_mail_counts_only_if_it_was_certainly_sent() {
-        let book = |minutes| MailBook { last_sent: Some(NOW - Duration::minutes(minutes)), ..book(&[10, 5, 1]) };
+        let book = |minutes| MailHistory { last_sent: Some(NOW - Duration::minutes(minutes)), ..book(&[10, 5, 1]) };
         assert_eq!(LIMITS.book(person(), &book(1439), id(9), NOW, None, NOW), Err(NoMail::Capped));
         assert_eq!(LIMITS.book(person(), &book(1440), id(9), NOW, None, NOW), Err(NoMail::CappedUnseen));
     }
@@ -224,19 +224,22 @@ mod tests {
     #[test]
     fn a_mail_begun_yesterday_counts_in_todays_budget_again() {
         let midnight = datetime!(2026-01-03 00:00 UTC);
-        let book =
-            MailBook { begun: vec![BegunMail { at: NOW, invitation: id(1) }], begun_today: 99, ..MailBook::default() };
+        let book = MailHistory {
+            begun: vec![BegunMail { at: NOW, invitation: id(1) }],
+            begun_today: 99,
+            ..MailHistory::default()
+        };
         assert_eq!(LIMITS.book(person(), &book, id(1), NOW, Some(NOW), midnight).unwrap().budget, Some(100));
-        let spent = MailBook { begun_today: 100, ..book };
+        let spent = MailHistory { begun_today: 100, ..book };
         let until = datetime!(2026-01-04 00:00 UTC);
         assert_eq!(LIMITS.book(person(), &spent, id(1), NOW, Some(NOW), midnight), Err(NoMail::BudgetSpent { until }));
     }
 
     #[test]
     fn a_mail_begun_by_another_invitation_delays_this_one() {
-        let begun = |seconds| MailBook {
+        let begun = |seconds| MailHistory {
             begun: vec![BegunMail { at: NOW - Duration::seconds(seconds), invitation: id(1) }],
-            ..MailBook::default()
+            ..MailHistory::default()
         };
         assert_eq!(LIMITS.book(person(), &begun(59), id(2), NOW, None, NOW), Err(NoMail::UnderWay));
         let asked = NOW - Duration::hours(2);
@@ -248,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_minute_has_to_pass_after_a_mail_before_another_one_is_asked_for() {
-        let book = MailBook { last_sent: Some(NOW), ..MailBook::default() };
+        let book = MailHistory { last_sent: Some(NOW), ..MailHistory::default() };
         let is_served =
             |asked, now| LIMITS.is_served(&book, NOW + Duration::seconds(asked), NOW + Duration::seconds(now));
         assert!(is_served(59, 59));

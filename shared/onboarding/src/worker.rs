@@ -18,9 +18,9 @@ pub use services::{SealedPasswordError, Services, Unavailable};
 use crate::retry::{AttemptFailure, Horizons, LAST_RECEIVE, backoff, before_retention_ends};
 use crate::rules::RuleLookups;
 use crate::{
-    Action, Attempt, Bookkeeping, Completion, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, Ledger,
+    Action, Attempt, Bookkeeping, Completion, Flow, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, Ledger,
     LinkMode, LinkToken, MailLimits, MalformedInvitation, Marking, Outcome, PASSWORD_BYTES, Postponed, Provenance,
-    Rejection, Whom, generated_password,
+    Rejection, generated_password,
 };
 
 /// An attempt needs at least this much time; with less left in the invocation, none begins.
@@ -336,9 +336,9 @@ fn exhausted(failure: &AttemptFailure) -> Outcome {
 ///   LeadSquared.
 fn is_senders_fault(rejection: &Rejection, invitation: &Invitation) -> bool {
     let is_anonymous = invitation.provenance != Provenance::System;
-    match (rejection, &invitation.whom) {
+    match (rejection, &invitation.invitee) {
         (Rejection::IdReused, _) => is_anonymous,
-        (Rejection::Refused { .. }, Whom::Email(_)) => is_anonymous && invitation.action == Action::MailLink,
+        (Rejection::Refused { .. }, Invitee::Email(_)) => is_anonymous && invitation.action == Action::MailLink,
         _ => false,
     }
 }

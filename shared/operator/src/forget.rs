@@ -24,7 +24,7 @@ use items::PersonItems;
 /// The queues with messages of persons.
 const QUEUES: [Queue; 3] = [Queue::Invitations, Queue::DeadLetters, Queue::UndeliveredEvents];
 
-/// Whom to forget: by the address, by leads, or by both. `Debug` does not show the address.
+/// Invitee to forget: by the address, by leads, or by both. `Debug` does not show the address.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The person's e-mail address.

@@ -8,7 +8,7 @@ use std::{
 use aws_sdk_sqs::types::Message;
 use leadsquared::Attributes;
 use onboarding::{
-    Action, Invitation, InvitationId, Outcome, Provenance, Rejection, RuleQuestion, SealedPassword, Source, Whom,
+    Action, Invitation, InvitationId, Invitee, Outcome, Provenance, Rejection, RuleQuestion, SealedPassword, Source,
     worker::DeadLetterReason,
 };
 use queue::{DeadLetters, Invitations, MessageDelivery};
@@ -20,20 +20,20 @@ use crate::aws::Aws;
 
 const AT: OffsetDateTime = datetime!(2026-11-22 09:30:00 UTC);
 
-fn asha() -> Whom {
-    Whom::Email("asha.rao@example.com".parse().unwrap())
+fn asha() -> Invitee {
+    Invitee::Email("asha.rao@example.com".parse().unwrap())
 }
 
-fn lead() -> Whom {
-    Whom::Lead("5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44".parse().unwrap())
+fn lead() -> Invitee {
+    Invitee::Lead("5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44".parse().unwrap())
 }
 
 fn typed() -> Attributes {
     Attributes::new().with("FirstName", "Asha").with("LastName", "Rao").with("Phone", "+91-9000000001")
 }
 
-fn invitation(number: u8, source: Source, whom: Whom, action: Action) -> Invitation {
-    Invitation::new(InvitationId::of([&b"sample"[..], &[number]]), source, AT, whom, action)
+fn invitation(number: u8, source: Source, invitee: Invitee, action: Action) -> Invitation {
+    Invitation::new(InvitationId::of([&b"sample"[..], &[number]]), source, AT, invitee, action)
 }
 
 fn sealed_password() -> Option<SealedPassword> {
@@ -145,7 +145,7 @@ fn words(invitation: &Invitation) -> Vec<(&'static str, usize)> {
         id: _,
         source,
         received_at: _,
-        whom,
+        invitee,
         action,
         attributes,
         password,
@@ -163,9 +163,9 @@ fn words(invitation: &Invitation) -> Vec<(&'static str, usize)> {
             Source::Bus => ("source", 2),
             Source::LinkRequest => ("source", 3),
         },
-        match whom {
-            Whom::Email(_) => ("whom", 0),
-            Whom::Lead(_) => ("whom", 1),
+        match invitee {
+            Invitee::Email(_) => ("whom", 0),
+            Invitee::Lead(_) => ("whom", 1),
         },
         match action {
             Action::Invite => ("action", 0),

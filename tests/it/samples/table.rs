@@ -22,9 +22,9 @@ use ledger::{
     Ledger, Mark, Owner, PlacesResult, Registered, SignInRecord, StoredLink,
 };
 use onboarding::{
-    Action, BegunMail, Booking, Bookkeeping, Claim, Ended, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease,
-    Ledger as _, LinkToken, MailBook, MarkSent, Outcome, PersonKey, Pointer, Record, Rejection, SealedPassword, Source,
-    Suppression, Whom,
+    Action, BegunMail, Booking, Bookkeeping, Claim, Ended, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease,
+    Ledger as _, LinkToken, MailHistory, MarkSent, Outcome, PersonKey, Pointer, Record, Rejection, SealedPassword,
+    Source, Suppression,
 };
 use queue::Invitations;
 use throttle::{Decision, Network, NetworkSalt, ThrottleKey};
@@ -99,15 +99,15 @@ impl Desk {
 }
 
 fn asha() -> Invitation {
-    let whom = Whom::Email("asha.rao@example.com".parse().unwrap());
+    let invitee = Invitee::Email("asha.rao@example.com".parse().unwrap());
     Invitation {
         attributes: Attributes::new().with("FirstName", "Asha").with("mx_City", "Bengaluru"),
-        ..Invitation::new(id(), Source::Form, NOW, whom, Action::Invite)
+        ..Invitation::new(id(), Source::Form, NOW, invitee, Action::Invite)
     }
 }
 
 fn of_a_lead() -> Invitation {
-    Invitation::new(id(), Source::Crm, NOW, Whom::Lead(lead()), Action::Invite)
+    Invitation::new(id(), Source::Crm, NOW, Invitee::Lead(lead()), Action::Invite)
 }
 
 fn id() -> InvitationId {
@@ -620,8 +620,8 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
         "person" => {
             let last_sent = (case != "mail-begun").then_some(NOW);
             let expected = match case {
-                "mailed-only" => MailBook { last_sent, ..MailBook::default() },
-                _ => MailBook { version: 1, begun: vec![mail()], last_sent, ..MailBook::default() },
+                "mailed-only" => MailHistory { last_sent, ..MailHistory::default() },
+                _ => MailHistory { version: 1, begun: vec![mail()], last_sent, ..MailHistory::default() },
             };
             assert_eq!(ledger.mail_book(&person(), NOW).await.unwrap(), expected, "{case}");
         }

@@ -129,7 +129,7 @@ struct Change {
 }
 
 #[derive(Deserialize)]
-struct Whom {
+struct Invitee {
     who: String,
 }
 
@@ -196,7 +196,7 @@ async fn ask_whom() -> Response {
     page(StatusCode::OK, &Forgot { told: Told::default() })
 }
 
-async fn forgot(api: Api, Form(form): Form<Whom>) -> Response {
+async fn forgot(api: Api, Form(form): Form<Invitee>) -> Response {
     let answer = api.ask("/password/forgot", &identity(&form.who), None).await;
     let told = match answer.status {
         StatusCode::ACCEPTED => {

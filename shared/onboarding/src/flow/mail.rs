@@ -8,7 +8,8 @@ use super::postponed::{Postponed, Stop};
 use super::{Flow, Work, invited};
 use crate::mail_limits::NoMail;
 use crate::{
-    Action, Booking, Crm, Ledger, Letter, Mail, MailBook, MailError, Outcome, Record, Rejection, Suppression, Whom,
+    Action, Booking, Crm, Invitee, Ledger, LoginLinkMail, Mail, MailError, MailHistory, Outcome, Record, Rejection,
+    Suppression,
 };
 
 /// After this many mails with an unknown result no further mail is sent. One mail may be repeated, but a third could be
@@ -17,11 +18,11 @@ const UNRESOLVED_MAILS: u32 = 2;
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// The person's mails so far. Ends the invitation if the person was mailed a moment ago.
-    pub(super) async fn open_mail_book(&self, work: &mut Work<'_>, person: &Person) -> Result<MailBook, Stop> {
+    pub(super) async fn open_mail_book(&self, work: &mut Work<'_>, person: &Person) -> Result<MailHistory, Stop> {
         let (received_at, now) = (work.invitation.received_at, work.attempt.now);
         let mut book = self.ledger.mail_book(&person.key, now).await.map_err(Stop::ledger)?;
-        let is_served = |book: &MailBook| self.mail_limits.is_served(book, received_at, now);
-        let names_lead = matches!(work.invitation.whom, Whom::Lead(_));
+        let is_served = |book: &MailHistory| self.mail_limits.is_served(book, received_at, now);
+        let names_lead = matches!(work.invitation.invitee, Invitee::Lead(_));
         if work.invitation.action == Action::MailLink && (names_lead || is_served(&book)) {
             // An applicant who pressed twice has a used link seconds after its mail, and needs another one. The ledger
             // keeps used links by lead.
@@ -35,7 +36,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     }
 
     /// A place for the mail within the limits.
-    pub(super) fn book_mail(&self, work: &Work<'_>, person: &Person, book: &MailBook) -> Result<Booking, Stop> {
+    pub(super) fn book_mail(&self, work: &Work<'_>, person: &Person, book: &MailHistory) -> Result<Booking, Stop> {
         let Work { invitation, attempt, record } = work;
         if record.unresolved_mails >= UNRESOLVED_MAILS {
             return Err(Rejection::MailUnknown.into());
@@ -83,7 +84,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         lead: LeadId,
         link: &MailedLink,
     ) -> Result<Outcome, Stop> {
-        let letter = Letter { lead, to: &person.email, link: &link.link, valid_for: link.valid_for };
+        let letter = LoginLinkMail { lead, to: &person.email, link: &link.link, valid_for: link.valid_for };
         match self.mail.send(letter).await {
             Ok(()) => {
                 work.record.unresolved_mails -= 1;

@@ -5,7 +5,7 @@ use leadsquared::{EmailAddress, LeadId};
 use time::{Duration, UtcOffset};
 
 use super::{Flow, FlowEvent, Postponed, Stop, Work};
-use crate::{Action, Crm, Ledger, Mail, Outcome, PersonKey, Rejection, RuleQuestion, Suppression, Whom};
+use crate::{Action, Crm, Invitee, Ledger, Mail, Outcome, PersonKey, Rejection, RuleQuestion, Suppression};
 
 /// The person, by the address that the invitation names or that LeadSquared has on record.
 pub(super) struct Person {
@@ -15,9 +15,9 @@ pub(super) struct Person {
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     pub(super) async fn find_person(&self, work: &mut Work<'_>) -> Result<Person, Stop> {
-        let email = match &work.invitation.whom {
-            Whom::Email(email) => email.clone(),
-            Whom::Lead(lead) => self.email_on_record(work, *lead).await?,
+        let email = match &work.invitation.invitee {
+            Invitee::Email(email) => email.clone(),
+            Invitee::Lead(lead) => self.email_on_record(work, *lead).await?,
         };
         let key = PersonKey::of(&email);
         work.record.person = Some(key.clone());

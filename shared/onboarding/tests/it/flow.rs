@@ -10,8 +10,9 @@ use leadsquared::portal::Registration;
 use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Password};
 use onboarding::rules::{RuleLookups, Rules};
 use onboarding::{
-    Action, Attempt, Bookkeeping, Crm, Flow, Invitation, InvitationId, LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits,
-    MarkSent, Marking, Outcome, Postponed, Rejection, RuleQuestion, Source, Suppression, Whom, generated_password,
+    Action, Attempt, Bookkeeping, Crm, Flow, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, LinkToken,
+    MailLimits, MarkSent, Marking, Outcome, Postponed, Rejection, RuleQuestion, Source, Suppression,
+    generated_password,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -173,8 +174,8 @@ fn asha() -> Invitation {
 }
 
 fn invitation(email: &str, attributes: Attributes, number: u8) -> Invitation {
-    let (id, whom) = (InvitationId::of([&[number][..]]), Whom::Email(email.parse().unwrap()));
-    Invitation { attributes, ..Invitation::new(id, Source::Form, START, whom, Action::Invite) }
+    let (id, invitee) = (InvitationId::of([&[number][..]]), Invitee::Email(email.parse().unwrap()));
+    Invitation { attributes, ..Invitation::new(id, Source::Form, START, invitee, Action::Invite) }
 }
 
 const HAPPY: [&str; 7] = ["claim", "mail_book", "register", "lead_auto_login_key", "begin_mail", "mail", "end"];
@@ -266,7 +267,7 @@ fn a_lead_with_another_address_never_gets_a_link() {
 fn by_lead(lead: LeadId, action: Action) -> Invitation {
     Invitation {
         source: Source::Crm,
-        whom: Whom::Lead(lead),
+        invitee: Invitee::Lead(lead),
         action,
         ..invitation("x@example.test", Attributes::new(), 9)
     }
@@ -455,11 +456,11 @@ fn a_used_link_is_replaced_after_the_cool_down() {
         let world = World::default();
         world.on_click.set(true);
         let lead = world.add_lead(5, "asha@example.test", None, true);
-        let by_address = by_address.then(|| Whom::Email("asha@example.test".parse().unwrap()));
+        let by_address = by_address.then(|| Invitee::Email("asha@example.test".parse().unwrap()));
         let ask = |number, seconds| Invitation {
             source: Source::LinkRequest,
             received_at: START + Duration::seconds(seconds),
-            whom: by_address.clone().unwrap_or(Whom::Lead(lead)),
+            invitee: by_address.clone().unwrap_or(Invitee::Lead(lead)),
             action: Action::MailLink,
             ..invitation("x@example.test", Attributes::new(), number)
         };
@@ -677,15 +678,15 @@ fn a_person_gets_three_mails_an_hour_and_then_none_and_is_registered_all_the_sam
 fn strangers_cannot_use_up_the_mails_of_a_reader_of_a_mailed_link() {
     let world = World::default();
     let lead = world.add_lead(5, "asha@example.test", None, true);
-    let ask = |source, whom: &Whom| {
+    let ask = |source, invitee: &Invitee| {
         let number = world.calls.borrow().len() as u8;
         world.now.set(world.now.get() + Duration::minutes(2));
         let invitation = invitation("x@example.test", Attributes::new(), number);
-        let (whom, received_at) = (whom.clone(), world.now());
-        let asked = Invitation { source, whom, received_at, action: Action::MailLink, ..invitation };
+        let (invitee, received_at) = (invitee.clone(), world.now());
+        let asked = Invitation { source, invitee, received_at, action: Action::MailLink, ..invitation };
         world.deliver(&asked).unwrap().unwrap()
     };
-    let (stranger, reader) = (Whom::Email("asha@example.test".parse().unwrap()), Whom::Lead(lead));
+    let (stranger, reader) = (Invitee::Email("asha@example.test".parse().unwrap()), Invitee::Lead(lead));
     let (mailed, capped) = (Outcome::InvitedExisting, Outcome::Suppressed(Suppression::MailCap));
     for hour in [0, 2] {
         world.now.set(Duration::hours(hour));
@@ -868,7 +869,7 @@ proptest! {
         prop_assert_eq!(world.registered(), 3);
         for (invitation, outcome) in invitations.iter().zip(outcomes) {
             let leadsquared = world.leadsquared.borrow();
-            let Whom::Email(email) = &invitation.whom else { unreachable!("applications name an address") };
+            let Invitee::Email(email) = &invitation.invitee else { unreachable!("applications name an address") };
             let lead = leadsquared.lead_of(email.expose()).unwrap();
             let mails = leadsquared.mails.iter().filter(|mailed| **mailed == lead).count();
             // Only an invitation that ended as `MailUnknown`, which the operator sees, may have no mail.

@@ -4,8 +4,8 @@
 
 use leadsquared::LeadId;
 use onboarding::{
-    Action, BegunMail, Booking, Claim, Invitation, InvitationId, Lease, Ledger, MailBook, MarkSent, Outcome, Record,
-    Rejection, Source, Suppression, Whom,
+    Action, BegunMail, Booking, Claim, Invitation, InvitationId, Invitee, Lease, Ledger, MailHistory, MarkSent,
+    Outcome, Record, Rejection, Source, Suppression,
 };
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -40,8 +40,8 @@ macro_rules! tests {
 pub(crate) use tests;
 
 fn asha() -> Invitation {
-    let whom = Whom::Email("asha@example.test".parse().unwrap());
-    Invitation::new(InvitationId::of([&b"1"[..]]), Source::Form, NOW, whom, Action::Invite)
+    let invitee = Invitee::Email("asha@example.test".parse().unwrap());
+    Invitation::new(InvitationId::of([&b"1"[..]]), Source::Form, NOW, invitee, Action::Invite)
 }
 
 fn lease(holder: u128) -> Lease {
@@ -93,7 +93,7 @@ pub(crate) async fn an_attempt_whose_lease_ran_out_writes_nothing(ledger: &impl 
     assert!(ledger.begin_mail(&asha(), &lease(1), &record(), &booking(0, &[mail], 2), None).await.is_err());
     assert!(ledger.release(&asha(), &lease(1), &record(), LATER).await.is_err());
     assert!(ledger.end(&asha(), &lease(1), &record(), &Outcome::Invited, LATER).await.is_err());
-    assert_eq!(ledger.mail_book(&asha().person(), LATER).await.unwrap(), MailBook::default());
+    assert_eq!(ledger.mail_book(&asha().person(), LATER).await.unwrap(), MailHistory::default());
     assert_eq!(ledger.registered_at(&lead()).await.unwrap(), None);
     ledger.release(&asha(), &second, &record(), LATER).await.unwrap();
 }
@@ -138,12 +138,12 @@ pub(crate) async fn an_invitation_that_ended_is_done_unless_it_failed(ledger: &i
 pub(crate) async fn a_mail_is_begun_only_from_the_book_that_was_read(ledger: &impl Ledger) {
     let (person, mail) = (asha().person(), BegunMail { at: NOW, invitation: asha().id });
     granted(ledger, &lease(1), NOW).await;
-    assert_eq!(ledger.mail_book(&person, NOW).await.unwrap(), MailBook::default());
+    assert_eq!(ledger.mail_book(&person, NOW).await.unwrap(), MailHistory::default());
     assert!(ledger.begin_mail(&asha(), &lease(1), &record(), &booking(0, &[mail], 2), None).await.unwrap());
-    let book = MailBook { version: 1, begun: vec![mail], begun_today: 1, ..MailBook::default() };
+    let book = MailHistory { version: 1, begun: vec![mail], begun_today: 1, ..MailHistory::default() };
     assert_eq!(ledger.mail_book(&person, NOW).await.unwrap(), book);
     let tomorrow = ledger.mail_book(&person, LATER).await.unwrap();
-    assert_eq!(tomorrow, MailBook { begun_today: 0, ..book.clone() }, "each day has a budget of its own");
+    assert_eq!(tomorrow, MailHistory { begun_today: 0, ..book.clone() }, "each day has a budget of its own");
 
     let other = Record { unresolved_mails: 2, ..record() };
     let begin = async |version, budget| {
@@ -169,8 +169,8 @@ pub(crate) async fn a_sent_mail_is_remembered_for_its_person(ledger: &impl Ledge
     ledger.end(&asha(), &lease(3), &mailed, &Outcome::InvitedExisting, LATER).await.unwrap();
     assert_eq!(last_sent().await, Some(LATER));
 
-    let (ravi, whom) = (InvitationId::of([&b"2"[..]]), Whom::Email("ravi@example.test".parse().unwrap()));
-    let ravi = Invitation { id: ravi, whom, ..asha() };
+    let (ravi, invitee) = (InvitationId::of([&b"2"[..]]), Invitee::Email("ravi@example.test".parse().unwrap()));
+    let ravi = Invitation { id: ravi, invitee, ..asha() };
     ledger.claim(&ravi, &lease(4), NOW).await.unwrap();
     let record = Record { person: Some(ravi.person()), ..Record::default() };
     ledger.end(&ravi, &lease(4), &record, &Outcome::Suppressed(Suppression::MailCap), NOW).await.unwrap();

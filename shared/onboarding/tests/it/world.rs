@@ -6,8 +6,8 @@ use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
 use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, LeadId};
 use onboarding::{
-    BegunMail, Booking, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, Letter, LinkMode, Mail, MailBook,
-    MailError, MarkSent, Marking, Outcome, PersonKey, Pointer, Portal, Record,
+    BegunMail, Booking, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, LinkMode, LoginLinkMail, Mail,
+    MailError, MailHistory, MarkSent, Marking, Outcome, PersonKey, Pointer, Portal, Record,
 };
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
@@ -207,7 +207,7 @@ impl<O: Outside> Crm for Via<'_, O> {
 }
 
 impl<O: Outside> Mail for Via<'_, O> {
-    async fn send(&self, letter: Letter<'_>) -> Result<(), MailError> {
+    async fn send(&self, letter: LoginLinkMail<'_>) -> Result<(), MailError> {
         let link = letter.link.expose();
         let is_direct = link.starts_with("https://portal.example.test/?") && link.contains("authKey=k%2B%2F%3D");
         assert!(is_direct || link.starts_with("https://api.example.test/login-links/"), "{link}");
@@ -311,10 +311,12 @@ impl Memory {
         Claim::Granted(item.record.clone())
     }
 
-    fn book(&self, person: &PersonKey, now: OffsetDateTime) -> MailBook {
+    fn book(&self, person: &PersonKey, now: OffsetDateTime) -> MailHistory {
         let begun_today = self.begun.get(&now.date()).copied().unwrap_or_default();
-        let Some(person) = self.people.get(person) else { return MailBook { begun_today, ..MailBook::default() } };
-        MailBook {
+        let Some(person) = self.people.get(person) else {
+            return MailHistory { begun_today, ..MailHistory::default() };
+        };
+        MailHistory {
             version: person.version,
             begun: person.begun.clone(),
             last_sent: person.last_sent,
@@ -406,7 +408,7 @@ impl<O: Outside> Ledger for Via<'_, O> {
         self.0.store("claim", move |memory| Ok(memory.claim(&invitation, &lease, now))).await
     }
 
-    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailBook, LedgerUnavailable> {
+    async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailHistory, LedgerUnavailable> {
         let person = person.clone();
         self.0.store("mail_book", move |memory| Ok(memory.book(&person, now))).await
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leadsquared::{Attributes, RateLimit};
-use onboarding::{Action, Invitation, InvitationId, MailLimits, Provenance, SealedPassword, Source, Whom};
+use onboarding::{Action, Invitation, InvitationId, Invitee, MailLimits, Provenance, SealedPassword, Source};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -84,12 +84,12 @@ impl Plan {
                 let phone = if person.kind == Family { 0 } else { number };
                 let time = chance.up_to(&[MINUTE, 30 * MINUTE, HOUR]);
                 let id = InvitationId::of([&[number as u8, application as u8][..]]);
-                let whom = Whom::Email(person.email.parse().unwrap());
+                let invitee = Invitee::Email(person.email.parse().unwrap());
                 let invitation = Invitation {
                     attributes: Attributes::new().with("Phone", format!("+91-900000000{phone}")),
                     password: chance.in_a_thousand(300).then(|| SealedPassword::from("chosen".to_owned())),
                     provenance: chance.one_of(&[Provenance::Public, Provenance::Keyed]),
-                    ..Invitation::new(id, Source::Form, START + time, whom, Action::Invite)
+                    ..Invitation::new(id, Source::Form, START + time, invitee, Action::Invite)
                 };
                 let copies = chance.one_of(&[0, 0, 0, 1, 3]);
                 for _ in 0..copies {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use call_allowance::{Allowance, AllowanceRules, AllowanceSettings, InProcess};
 use leadsquared::{Attributes, EmailAddress, LeadId};
 use onboarding::rules::RuleLookups;
-use onboarding::{Action, Invitation, InvitationId, LinkMode, Marking, Outcome, PersonKey, RuleQuestion, Source, Whom};
+use onboarding::{
+    Action, Invitation, InvitationId, Invitee, LinkMode, Marking, Outcome, PersonKey, RuleQuestion, Source,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -218,12 +220,12 @@ impl Run {
         for person in &system.plan.people {
             let invitations = system.plan.sends.iter().map(|(_, invitation)| invitation);
             let email: EmailAddress = person.email.parse().unwrap();
-            let invitations = invitations.filter(|invitation| invitation.whom == Whom::Email(email.clone()));
+            let invitations = invitations.filter(|invitation| invitation.invitee == Invitee::Email(email.clone()));
             let applications: HashSet<InvitationId> = invitations.map(|invitation| invitation.id).collect();
             let key = PersonKey::of(&email);
             let leads: Vec<_> = leadsquared.leads.iter().filter(|lead| lead.email == person.email).collect();
             let lead = leads.first().map(|lead| lead.id);
-            let echoes = echoes.iter().filter(|echo| lead.is_some_and(|lead| echo.whom == Whom::Lead(lead)));
+            let echoes = echoes.iter().filter(|echo| lead.is_some_and(|lead| echo.invitee == Invitee::Lead(lead)));
             let ids: HashSet<_> = applications.iter().copied().chain(echoes.map(|echo| echo.id)).collect();
             must(leads.len() <= 1, "two leads of one person");
             let registrations = leadsquared.registrations.iter().filter(|other| Some(**other) == lead).count();
@@ -305,7 +307,7 @@ async fn news(system: Rc<System>, lead: LeadId, time: Duration) {
     }
     system.saw("echo not recognised yet");
     let (id, at) = (InvitationId::of([&b"created"[..], lead.to_string().as_bytes()]), START + system.timeline.now());
-    let echo = Invitation::new(id, Source::Crm, at, Whom::Lead(lead), Action::Invite);
+    let echo = Invitation::new(id, Source::Crm, at, Invitee::Lead(lead), Action::Invite);
     let question = |rule: &str| RuleQuestion { rules: vec![rule.to_owned()], known: Attributes::new() };
     let echo = match system.plan.undecided {
         Some(rule) => Invitation { question: Some(question(rule)), ..echo },
