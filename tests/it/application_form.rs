@@ -1,22 +1,20 @@
 //! The `application-form` function, black box: what becomes of a posted form.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use proptest::{collection::vec, prelude::*};
-use runtime_api::{Function, FunctionError, TRACE};
+use runtime_api::TRACE;
 use serde_json::{Value, json};
 
 use crate::{
-    aws::{Aws, Queue},
+    aws::Aws,
+    form::{Form, THANK_YOU, TIMEOUT, post, start},
     functions::{self, metrics},
     http::{Answer, BROWSER, EntryPoint, Request, URLENCODED},
-    template::Template,
     workspace,
 };
 
-const TIMEOUT: Duration = Duration::from_secs(10);
-const THANK_YOU: &str = "https://www.example.com/thank-you";
 const ASHA: [(&str, &str); 6] = [
     ("email", "Asha.Rao@Example.COM"),
     ("first_name", "Asha"),
@@ -29,43 +27,6 @@ const ASHA: [(&str, &str); 6] = [
 type Encode = fn(&[(&str, &str)]) -> Request<'static>;
 const ENCODINGS: [(&str, Encode); 3] =
     [("urlencoded", Request::urlencoded), ("multipart", Request::multipart), ("json", Request::json)];
-
-/// The function with the template's form, and its queue.
-struct Form {
-    function: Function,
-    queue: Queue,
-}
-
-impl Form {
-    async fn start() -> Self {
-        let aws = Aws::new().await;
-        let queue = aws.queue("invitations").await;
-        Self { function: start(&aws, &queue.url).await.unwrap(), queue }
-    }
-
-    async fn post(&self, request: Request<'_>) -> Answer {
-        post(&self.function, request).await
-    }
-}
-
-/// Starts the function with caps that the many forms of one person here do not reach.
-async fn start(aws: &Aws, queue_url: &str) -> Result<Function, FunctionError> {
-    let table = aws.table().await;
-    let limits = r#"{"person_and_network":100,"mailbox":100}"#;
-    let settings = [
-        ("INVITATIONS_QUEUE_URL", queue_url),
-        ("THANK_YOU_URL", THANK_YOU),
-        ("LEDGER_TABLE", &table),
-        ("INTAKE_LIMITS", limits),
-    ];
-    let mut environment = Template::read().settings("application-form", &settings);
-    environment.extend(aws.environment());
-    functions::start("application-form", environment).await
-}
-
-async fn post(function: &Function, request: Request<'_>) -> Answer {
-    Answer::read(function.invoke(&request.event(), TIMEOUT).await.unwrap())
-}
 
 /// Asha's form with these values in place of hers.
 fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {

@@ -12,6 +12,7 @@ mod browser;
 mod burst;
 mod bus_event;
 mod crm_event;
+mod form;
 mod functions;
 mod held;
 mod horizons;

@@ -1,40 +1,10 @@
 //! What browsers, widgets, form builders and proxies send to the built functions, by kind, with what becomes of it.
 
-use std::time::Duration;
-
-use runtime_api::Function;
 use serde_json::Value;
 
-use crate::{
-    aws::{Aws, Queue},
-    functions,
-    http::{Answer, Request},
-    template::Template,
-};
-
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The function with the template's form, a form key, and its queue.
-struct Form {
-    function: Function,
-    queue: Queue,
-}
+use crate::{form::Form, http::Request};
 
 impl Form {
-    async fn start() -> Self {
-        let aws = Aws::new().await;
-        let queue = aws.queue("invitations").await;
-        let table = aws.table().await;
-        let settings = [
-            ("INVITATIONS_QUEUE_URL", &*queue.url),
-            ("LEDGER_TABLE", &table),
-            ("INTAKE_LIMITS", r#"{"person_and_network":100,"mailbox":100}"#),
-        ];
-        let mut environment = Template::read().settings("application-form", &settings);
-        environment.extend(aws.environment());
-        Self { function: functions::start("application-form", environment).await.unwrap(), queue }
-    }
-
     /// The attributes of the invitation that a request becomes, with the address as `EmailAddress`.
     async fn stored(&self, case: &str, request: Request<'_>) -> Attributes {
         let answer = self.post(request).await;
@@ -46,10 +16,6 @@ impl Form {
         let attributes = invitation["attributes"].as_array().unwrap().iter();
         let attributes = attributes.map(|attribute| (text(&attribute["name"]), text(&attribute["value"])));
         [("EmailAddress".to_owned(), text(&invitation["email"]))].into_iter().chain(attributes).collect()
-    }
-
-    async fn post(&self, request: Request<'_>) -> Answer {
-        Answer::read(self.function.invoke(&request.event(), TIMEOUT).await.unwrap())
     }
 }
 
