@@ -7,7 +7,7 @@ use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone, text};
 use onboarding::{Action, Invitation, InvitationId, Invitee, Source};
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
-use web::{FieldError, Form, one};
+use web::{FieldError, Form, expected_email, expected_phone, one};
 
 /// How long a repeated form without an `Idempotency-Key` counts as the same application, in seconds: as long as the
 /// deduplication interval of an SQS FIFO queue
@@ -137,14 +137,12 @@ fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Opti
         FieldKind::Text => harmless(&without_invisible(text)),
         FieldKind::Multiline => harmless(&text.replace("\r\n", "\n")),
         FieldKind::Email => {
-            let address: EmailAddress =
-                text.parse().map_err(|error| format!("must be an e-mail address such as name@example.com; {error}"))?;
+            let address: EmailAddress = text.parse().map_err(expected_email)?;
             address.expose().to_owned()
         }
         FieldKind::Phone if Phone::is_only_calling_code(text) => return Ok(None),
         FieldKind::Phone => {
-            let phone = Phone::parse(text, default_country)
-                .map_err(|error| format!("must be a phone number such as +91-9000000001; {error}"))?;
+            let phone = Phone::parse(text, default_country).map_err(expected_phone)?;
             phone.expose().to_owned()
         }
         FieldKind::Date => format!("{} 00:00:00", date(text, field)?),

@@ -6,7 +6,7 @@ use lambda_http::Request;
 use leadsquared::{EmailAddress, InvalidEmailAddress};
 use onboarding::LinkToken;
 use serde::Serialize;
-use web::{FieldError, Form, Preference, Problem, json, preferred_language, see_other};
+use web::{FieldError, Form, Preference, Problem, expected_email, json, preferred_language, see_other};
 
 use crate::link_path::LinkPath;
 use crate::links::{LoginLinks, PressResult, TryAgain};
@@ -142,9 +142,7 @@ fn page_id(form: &Form) -> Option<PageId> {
 
 fn email(form: &Form) -> Result<EmailAddress, FieldError> {
     let text = form.text(EMAIL_FIELD)?.ok_or_else(|| FieldError::new(EMAIL_FIELD, "is required"))?;
-    text.expose().parse().map_err(|error: InvalidEmailAddress| {
-        FieldError::new(EMAIL_FIELD, format!("must be an e-mail address such as name@example.com; {error}"))
-    })
+    text.expose().parse().map_err(|error: InvalidEmailAddress| FieldError::new(EMAIL_FIELD, expected_email(error)))
 }
 
 /// Answers an unreadable form or an invalid address: a problem document, or the page with the form again.

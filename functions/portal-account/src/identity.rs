@@ -6,7 +6,7 @@ use leadsquared::schema_name::PHONE_NUMBERS;
 use leadsquared::{CallingCode, EmailAddress, Phone};
 use ledger::Owner;
 use onboarding::PersonKey;
-use web::FieldError;
+use web::{FieldError, expected_email, expected_phone};
 
 use crate::body::Body;
 use crate::service::{AccountRequest, PortalAccount};
@@ -127,13 +127,12 @@ impl Identities {
 }
 
 fn email(field: &str, text: &str) -> Result<EmailAddress, FieldError> {
-    text.parse()
-        .map_err(|error| FieldError::new(field, format!("must be an e-mail address such as name@example.com; {error}")))
+    text.parse().map_err(|error| FieldError::new(field, expected_email(error)))
 }
 
 fn phone(field: &str, text: &str, default_country: CallingCode) -> Result<Phone, FieldError> {
     let phone = Phone::parse(text, default_country);
-    phone.map_err(|error| FieldError::new(field, format!("must be a phone number such as +91-9000000001; {error}")))
+    phone.map_err(|error| FieldError::new(field, expected_phone(error)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! An error as the client sees it: a problem document for programs, a page for people.
 
 use askama::Template;
+use std::fmt::Display;
 use std::time::Duration;
 
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -46,6 +47,16 @@ impl FieldError {
     pub fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { field: field.into(), detail: detail.into() }
     }
+}
+
+/// The detail of a field that is no e-mail address, with the reason.
+pub fn expected_email(reason: impl Display) -> String {
+    format!("must be an e-mail address such as name@example.com; {reason}")
+}
+
+/// The detail of a field that is no phone number, with the reason.
+pub fn expected_phone(reason: impl Display) -> String {
+    format!("must be a phone number such as +91-9000000001; {reason}")
 }
 
 /// `Retry-After`: whole seconds, at least one, rounded up so that a client that waits as long is not early.
