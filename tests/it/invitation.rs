@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use futures::future::join_all;
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Role, Settings};
-use onboarding::LinkToken;
+use onboarding::{LinkToken, PersonKey};
 use runtime_api::{Function, FunctionError, TRACE};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -593,6 +593,41 @@ async fn an_invitation_survives_an_outage_of_leadsquared() {
         assert_eq!(sandbox.mails_to("asha@example.com"), 1);
         sandbox.finish(function).await;
     }
+}
+
+/// A firewall in front of LeadSquared blocks what one applicant typed.
+#[tokio::test]
+async fn a_text_that_a_firewall_blocks_costs_its_person_only_that_text() {
+    let sandbox = Sandbox::new().await;
+    let function = sandbox.start().await;
+    sandbox.warm_up(&function).await;
+    sandbox.emulator.faults().add(Fault::everywhere(Effect::gateway(403)).with_content("<svg"));
+    let mut body: Value = serde_json::from_str(&invitation("ravi@example.com")).unwrap();
+    body["attributes"][2]["value"] = json!("<svg c4nary>");
+    let body = body.to_string();
+    let group = PersonKey::of(&"ravi@example.com".parse().unwrap());
+    let message = sandbox.queue(&body, group.as_str()).await;
+    let send = async |message: &Message| sandbox.deliver(&function, std::slice::from_ref(message)).await;
+    for other in ["mina@example.com", "leela@example.com", "tara@example.com"] {
+        assert_eq!(send(&message).await, [0], "it is retried");
+        let other = sandbox.invite(other).await;
+        assert_eq!(send(&other).await, [0; 0]);
+    }
+    assert_eq!(send(&message).await, [0; 0]);
+    assert_eq!(sandbox.mails_to("ravi@example.com"), 1);
+    let lead = sandbox.emulator.lead_by_email("ravi@example.com").unwrap();
+    assert_eq!((lead.field("FirstName"), lead.field("mx_City"), lead.field("Notes")), (None, None, None));
+    let dead = sandbox.dead_letters.next().await;
+    assert_eq!(dead.body.as_ref(), Some(&body), "the dead letter keeps what was left out");
+    let text = |name: &str| dead.message_attributes.as_ref().unwrap()[name].string_value.as_deref().unwrap();
+    assert_eq!((text("class"), text("cause")), ("reduced", "not in LeadSquared: FirstName, LastName, mx_City"));
+
+    let next = sandbox.queue(&invitation("ravi@example.com"), group.as_str()).await;
+    assert_eq!(send(&next).await, [0; 0]);
+    let printed = sandbox.finish(function).await;
+    assert_eq!(ended(&printed, "invited"), 5, "{printed}");
+    assert_eq!(ended(&printed, "already-invited"), 1, "{printed}");
+    assert!(!printed.contains(r#""level":"ERROR""#) && !printed.contains("OperatorNeeded"), "{printed}");
 }
 
 #[tokio::test]

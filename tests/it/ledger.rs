@@ -60,7 +60,14 @@ fn lease(holder: u128) -> Lease {
 }
 
 fn booking(version: u64, begun: &[BegunMail], budget: u32) -> Booking {
-    Booking { person: invitation(1).person(), version, begun: begun.to_vec(), at: NOW, budget: Some(budget) }
+    Booking {
+        person: invitation(1).person(),
+        version,
+        begun: begun.to_vec(),
+        at: NOW,
+        budget: Some(budget),
+        registers: false,
+    }
 }
 
 #[tokio::test]
@@ -115,8 +122,8 @@ async fn what_is_given_up_is_kept_with_its_cause() {
     let invitation_1 = &invitation(1);
     let books =
         Bookkeeping { ledger: &table.store, invitation: invitation_1, lease: lease(1), now: NOW, report: &|_| () };
-    let outcome = books.give_up("NoKeys").await.unwrap();
-    assert_eq!(outcome, Outcome::Exhausted { cause: "NoKeys".to_owned() });
+    let completion = books.give_up("NoKeys").await.unwrap();
+    assert_eq!(completion.outcome, Outcome::Exhausted { cause: "NoKeys".to_owned() });
     let item = table.item(&format!("invitation#{}", invitation(1).id)).await;
     assert_eq!(
         (item["outcome"].as_s().unwrap().as_str(), item["cause"].as_s().unwrap().as_str()),

@@ -80,6 +80,14 @@ fn log_flow_event(event: &FlowEvent<'_>) {
             fields = names.join(", "),
             "LeadSquared does not have these lead fields, so they were left out: create them, or remove them from the form"
         ),
+        FlowEvent::Withheld { receipt, names } => tracing::warn!(
+            %receipt,
+            cause = "Content",
+            fields = names.join(", "),
+            "LeadSquared gave no answer of its own to this registration and registered others meanwhile, as when a \
+             firewall blocks what was typed: the person was registered without these fields; enter them from the dead \
+             letter"
+        ),
         FlowEvent::Unmarked { receipt, field, refused: RefusedMark::Field } => tracing::error!(
             %receipt,
             cause = "MarkFieldRefused",

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::LeadId;
 use onboarding::{
-    BegunMail, Ended, Invitation, InvitationId, Lease, LinkHash, MarkSent, Outcome, PersonKey, Pointer, Record,
+    BegunMail, ContentFailures, Ended, Invitation, InvitationId, Lease, LinkHash, MarkSent, Outcome, PersonKey,
+    Pointer, Record,
 };
 use sha2::{Digest, Sha256};
 use time::{Date, Duration, OffsetDateTime};
@@ -112,6 +113,10 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
     optional("mark", mark_word(record.mark).map(text));
     optional("lead_id", record.lead.map(|lead| text(&lead.to_string())));
     optional("unused_mail", record.unused_mail.map(seconds));
+    let content = record.content;
+    optional("failed_alone", (content.alone > 0).then(|| number(content.alone)));
+    optional("failed_at", content.last.map(|at| number(milliseconds(at))));
+    optional("reduced", content.is_reduced.then_some(AttributeValue::Bool(true)));
     let ended = match state {
         State::Ended(outcome) => Some(Ended::new(outcome, lease)),
         State::AtWork | State::Waiting => record.ended.clone(),
@@ -276,6 +281,15 @@ impl<'a> Reader<'a> {
         OffsetDateTime::from_unix_timestamp_nanos(self.number(attribute)?).map_err(|_| self.corrupt(attribute))
     }
 
+    /// A time in Unix milliseconds, if the item has it.
+    pub(crate) fn optional_millisecond(&self, attribute: &'static str) -> Result<Option<OffsetDateTime>, LedgerError> {
+        let time = |milliseconds: i64| {
+            let nanoseconds = i128::from(milliseconds) * 1_000_000;
+            OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).map_err(|_| self.corrupt(attribute))
+        };
+        self.item.contains_key(attribute).then(|| time(self.number(attribute)?)).transpose()
+    }
+
     pub(crate) fn optional_time(&self, attribute: &'static str) -> Result<Option<OffsetDateTime>, LedgerError> {
         self.item.contains_key(attribute).then(|| self.time(attribute)).transpose()
     }
@@ -302,6 +316,11 @@ impl<'a> Reader<'a> {
             mailed: self.bool("mailed")?,
             unresolved_mails: self.count("unresolved_mails")?,
             left_out: left_out.iter().filter_map(|name| name.as_s().ok().cloned()).collect(),
+            content: ContentFailures {
+                alone: self.count("failed_alone")?,
+                last: self.optional_millisecond("failed_at")?,
+                is_reduced: self.item.contains_key("reduced") && self.bool("reduced")?,
+            },
             unused_mail: self.optional_time("unused_mail")?,
             ended: match self.optional_text("outcome") {
                 None => None,

@@ -39,7 +39,8 @@ use time::{Date, OffsetDateTime};
 use crate::budgets::rule_lookups_key;
 use crate::item::{
     ACCEPTED, Condition, EXPIRES_AT, Item, LEADS_KEPT, MAILS_KEPT, Reader, State, begun_mails, count_key,
-    counts_expire, invitation_item, lead_key, mails_key, mark_word, number, person_key, pointer_item, seconds, text,
+    counts_expire, invitation_item, lead_key, mails_key, mark_word, milliseconds, number, person_key, pointer_item,
+    seconds, text,
 };
 use crate::owner::OWNER;
 
@@ -258,6 +259,11 @@ impl Ledger {
 
     /// Adds to the `count` of an item, which need not be there.
     fn add(&self, pk: String, by: i64, expire: OffsetDateTime, below: Option<u32>) -> TransactWriteItem {
+        update_write(self.adding(pk, by, expire, below))
+    }
+
+    /// The update of [`add`](Self::add).
+    fn adding(&self, pk: String, by: i64, expire: OffsetDateTime, below: Option<u32>) -> UpdateBuilder {
         let update = self
             .transact_update(pk)
             .update_expression("ADD #count :by SET #expires_at = :expires_at")
@@ -265,13 +271,12 @@ impl Ledger {
             .expression_attribute_names("#expires_at", EXPIRES_AT)
             .expression_attribute_values(":by", number(by))
             .expression_attribute_values(":expires_at", seconds(expire));
-        let update = match below {
+        match below {
             None => update,
             Some(below) => update
                 .condition_expression("attribute_not_exists(#count) OR #count < :below")
                 .expression_attribute_values(":below", number(below)),
-        };
-        update_write(update)
+        }
     }
 
     fn count(&self, invitation: &Invitation, name: &str, by: i64) -> TransactWriteItem {
@@ -371,7 +376,7 @@ impl onboarding::Ledger for Ledger {
         }
         let mut record = old.record()?;
         if !record.take_up(lease.message) {
-            return Ok(Claim::Done);
+            return Ok(record.done());
         }
         let condition = match old.optional_text("holder") {
             None => Condition::unclaimed(),
@@ -391,14 +396,22 @@ impl onboarding::Ledger for Ledger {
 
     async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailHistory, LedgerError> {
         let pk = person_key(person);
-        let (person, begun_today) = try_join(self.read(&pk), self.read_count(mails_key(day(now)))).await?;
-        let Some(item) = person else { return Ok(MailHistory { begun_today, ..MailHistory::default() }) };
+        let pk_of_day = mails_key(day(now));
+        let (person, of_day) = try_join(self.read(&pk), self.read(&pk_of_day)).await?;
+        let of_day = of_day.unwrap_or_default();
+        let of_day = Reader { pk: pk_of_day, item: &of_day };
+        let begun_today = of_day.count("count")?;
+        let registered_at = of_day.optional_millisecond("registered_at")?;
+        let Some(item) = person else {
+            return Ok(MailHistory { begun_today, registered_at, ..MailHistory::default() });
+        };
         let person = Reader { pk, item: &item };
         Ok(MailHistory {
             version: person.count("version")?,
             begun: person.begun_mails()?,
             last_sent: person.optional_time("mailed_at")?,
             begun_today,
+            registered_at,
             link_used: None,
         })
     }
@@ -457,7 +470,15 @@ impl onboarding::Ledger for Ledger {
         }
         if let Some(budget) = booking.budget {
             let day = day(booking.at);
-            writes.push(self.add(mails_key(day), 1, counts_expire(day), Some(budget)));
+            let update = self.adding(mails_key(day), 1, counts_expire(day), Some(budget));
+            let update = match booking.registers {
+                false => update,
+                true => update
+                    .update_expression("ADD #count :by SET #expires_at = :expires_at, #registered_at = :registered_at")
+                    .expression_attribute_names("#registered_at", "registered_at")
+                    .expression_attribute_values(":registered_at", number(milliseconds(booking.at))),
+            };
+            writes.push(update_write(update));
         }
         match self.transact(writes).await? {
             Ok(()) => Ok(true),

@@ -12,7 +12,6 @@ mod registration;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use leadsquared::schema_name::PHONE_NUMBERS;
 use leadsquared::{Password, PortalId};
 use time::OffsetDateTime;
 use url::Url;
@@ -24,7 +23,8 @@ pub use postponed::Postponed;
 use self::postponed::Stop;
 use crate::rules::RuleLookups;
 use crate::{
-    Action, Crm, Invitation, Lease, Ledger, LinkMode, LinkToken, Mail, MailLimits, Marking, Outcome, PASSWORD, Record,
+    Action, Crm, Invitation, Lease, Ledger, LinkMode, LinkToken, Mail, MailHistory, MailLimits, Marking, Outcome,
+    Record,
 };
 
 /// Takes invitations through their steps.
@@ -78,6 +78,14 @@ pub struct Completion {
     /// Attributes that this invitation lost because LeadSquared has no such field or refused the value. An operator
     /// can change that, so phone numbers of another lead and passwords that the portal refuses are not counted.
     pub fields_left_out: usize,
+    /// Attributes that only the message has, because its content is the cause of a failure. The message must be kept.
+    pub withheld: Vec<String>,
+}
+
+impl From<Outcome> for Completion {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, fields_left_out: 0, withheld: Vec::new() }
+    }
 }
 
 /// An invitation that an attempt works on.
@@ -87,6 +95,8 @@ struct Work<'a> {
     attempt: &'a Attempt,
     /// The steps that this attempt and the earlier ones have completed.
     record: Record,
+    /// Whether this attempt registered the person.
+    registers: bool,
 }
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
@@ -102,9 +112,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let books = Bookkeeping { ledger: self.ledger, invitation, lease, now, report: self.report };
         let record = match books.claim().await? {
             ControlFlow::Continue(record) => record,
-            ControlFlow::Break(outcome) => return Ok(Completion { outcome, fields_left_out: 0 }),
+            ControlFlow::Break(completion) => return Ok(completion),
         };
-        let mut work = Work { invitation: Cow::Borrowed(invitation), attempt: &attempt, record };
+        let mut work = Work { invitation: Cow::Borrowed(invitation), attempt: &attempt, record, registers: false };
         let outcome = match self.invite(&mut work).await {
             Ok(outcome) | Err(Stop::Ended(outcome)) => outcome,
             Err(Stop::Postponed(postponed)) => {
@@ -112,8 +122,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 return Err(postponed);
             }
         };
-        let outcome = books.end(&work.record, outcome).await?;
-        Ok(Completion { outcome, fields_left_out: work.fields_left_out() })
+        books.end(&work.record, outcome).await
     }
 
     /// The steps. A later attempt may repeat each of them, because the record has the completed ones.
@@ -124,7 +133,10 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         }
         let person = self.find_person(work).await?;
         let book = self.open_mail_book(work, &person).await?;
-        let lead = self.find_or_register_lead(work, &person).await?;
+        let lead = match self.find_or_register_lead(work, &person).await {
+            Err(Stop::Postponed(postponed)) => return Err(work.after_failure(postponed, &book)),
+            found => found?,
+        };
         let booking = self.book_mail(work, &person, &book)?;
         let link = self.make_link(work, &person, lead).await?;
         self.begin_mail(work, &booking, &link).await?;
@@ -133,10 +145,14 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
 }
 
 impl Work<'_> {
-    /// The attributes that [`Completion::fields_left_out`] counts.
-    fn fields_left_out(&self) -> usize {
-        let is_for_operator = |name: &str| name != PASSWORD && !PHONE_NUMBERS.contains(&name);
-        self.record.left_out.iter().filter(|name| is_for_operator(name)).count()
+    /// Decides after a failure before the lead is known: the attempt is postponed, or the content of the message is the
+    /// cause.
+    fn after_failure(&mut self, postponed: Postponed, book: &MailHistory) -> Stop {
+        let Some(error) = postponed.leadsquared() else { return Stop::Postponed(postponed) };
+        match self.record.content.failed(error, book.registered_at, self.attempt.now) {
+            Some(rejection) => rejection.into(),
+            None => Stop::Postponed(postponed),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use leadsquared::LeadId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Booking, Invitation, MailHistory, Outcome, PersonKey, Pointer};
+use crate::{Booking, ContentFailures, Invitation, MailHistory, Outcome, PersonKey, Pointer};
 
 /// The memory of the flow: the completed steps of each invitation, and the time of each person's last mail.
 #[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
@@ -76,6 +76,8 @@ pub enum Claim {
     Held,
     /// An earlier attempt ended the invitation.
     Done,
+    /// An earlier attempt ended the invitation without these attributes, which only the message has.
+    DoneWithout(Vec<String>),
     /// An earlier message had the same id and another payload.
     OtherPayload,
 }
@@ -111,8 +113,11 @@ pub struct Record {
     pub mailed: bool,
     /// Mails that were begun and may or may not have been sent.
     pub unresolved_mails: u32,
-    /// Lead fields that were left out because LeadSquared refused them.
+    /// Lead fields that were left out of the registration: LeadSquared refused them, or gave no answer of its own to a
+    /// registration with them.
     pub left_out: Vec<String>,
+    /// Failures that depend on what the message contains.
+    pub content: ContentFailures,
     /// When a mail was begun that was certainly not sent. Its place in the [`MailHistory`] can still be used.
     pub unused_mail: Option<OffsetDateTime>,
     /// How it ended before it was put back. This end stays counted until the invitation ends another way.
@@ -154,7 +159,8 @@ impl Record {
     /// Prepares an attempt at this message. Returns false when nothing is left to do.
     ///
     /// A rejected or exhausted invitation is tried again, because its dead letter could not be written or an operator
-    /// put it back. Once put back it is another message, and its mails with an unknown result no longer count.
+    /// put it back. Once put back it is another message: its mails with an unknown result no longer count, and a person
+    /// who is not registered yet is registered with all attributes again.
     pub fn take_up(&mut self, message: Uuid) -> bool {
         let Some(ended) = &mut self.ended else { return true };
         if !["rejected", "exhausted"].contains(&&*ended.name) {
@@ -163,7 +169,24 @@ impl Record {
         if ended.message.is_some_and(|before| before != message) {
             ended.message = None;
             self.unresolved_mails = 0;
+            if self.lead.is_none() {
+                self.content = ContentFailures::default();
+            }
         }
         true
+    }
+
+    /// The claim of an invitation that has ended.
+    pub fn done(self) -> Claim {
+        match self.withheld() {
+            [] => Claim::Done,
+            withheld => Claim::DoneWithout(withheld.to_vec()),
+        }
+    }
+
+    /// The attributes that only the message has: they were left out because its content is the cause of a failure.
+    /// Others that were left out are in the lead's notes, or have no field.
+    pub(crate) fn withheld(&self) -> &[String] {
+        if self.content.is_reduced { &self.left_out } else { &[] }
     }
 }

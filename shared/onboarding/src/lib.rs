@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod content;
 mod cost;
 mod crm;
 mod digest;
@@ -19,6 +20,7 @@ pub mod rules;
 mod unproven;
 pub mod worker;
 
+pub use content::ContentFailures;
 pub use cost::Cost;
 pub use crm::Crm;
 pub use digest::digest;

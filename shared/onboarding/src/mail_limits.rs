@@ -40,6 +40,8 @@ pub struct MailHistory {
     pub last_sent: Option<OffsetDateTime>,
     /// How many mails the account began on this UTC day.
     pub begun_today: u32,
+    /// When the last attempt began that registered a person of the account on this UTC day and got as far as the mail.
+    pub registered_at: Option<OffsetDateTime>,
     /// When the newest link that the person has used was made; none where the flow does not need it.
     pub link_used: Option<OffsetDateTime>,
 }
@@ -80,6 +82,8 @@ pub struct Booking {
     /// The day's budget, if the mail counts against it. If the budget is used up at the time of writing, the permit is
     /// void.
     pub budget: Option<u32>,
+    /// Whether this attempt registered the person.
+    pub registers: bool,
 }
 
 /// Why no mail is sent now.
@@ -153,7 +157,14 @@ impl MailLimits {
             return Err(NoMail::BudgetSpent { until: tomorrow });
         }
         begun.push(BegunMail { at: now, invitation });
-        Ok(Booking { person, version: book.version, begun, at: now, budget: (!is_paid_for).then_some(self.budget) })
+        Ok(Booking {
+            person,
+            version: book.version,
+            begun,
+            at: now,
+            budget: (!is_paid_for).then_some(self.budget),
+            registers: false,
+        })
     }
 }
 
@@ -185,9 +196,8 @@ mod tests {
         MailHistory {
             version: 7,
             begun: (1..).zip(minutes_ago).map(mail).collect(),
-            last_sent: None,
             begun_today: 9,
-            link_used: None,
+            ..MailHistory::default()
         }
     }
 

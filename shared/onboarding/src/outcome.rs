@@ -49,6 +49,12 @@ pub enum Rejection {
     /// The permitted number of mails was begun, and it is unknown whether one was sent. An operator has to look:
     /// another mail could be one too many, and without one the applicant could be lost.
     MailUnknown,
+    /// LeadSquared gives no answer of its own to this message, even with the identifying attributes only, and answers
+    /// others.
+    Content {
+        /// The name of the last failure.
+        failure: &'static str,
+    },
     /// LeadSquared refused the call.
     Refused {
         /// LeadSquared's `ExceptionType`, or our word for the decision.
@@ -94,6 +100,7 @@ impl fmt::Display for Rejection {
             Self::NoSuchLead => f.write_str("no-such-lead"),
             Self::IdReused => f.write_str("id-reused"),
             Self::MailUnknown => f.write_str("mail-unknown"),
+            Self::Content { failure } => write!(f, "content: {failure}"),
             Self::Refused { exception_type } => write!(f, "refused: {exception_type}"),
         }
     }

@@ -132,12 +132,15 @@ impl Marking {
     /// value that looks like a phone number counts as an identifier in any field, because the settings may not name
     /// every identifier.
     pub(crate) fn take_identifiers(&self, fields: &mut Attributes) -> Vec<(String, String)> {
-        let names: Vec<String> = fields
-            .iter()
-            .filter(|(name, value)| !name.eq_ignore_ascii_case(EMAIL_ADDRESS) && self.is_identifier(name, value))
-            .map(|(name, _)| name.to_owned())
-            .collect();
-        names.into_iter().filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect()
+        take(fields, |name, value| !name.eq_ignore_ascii_case(EMAIL_ADDRESS) && self.is_identifier(name, value))
+    }
+
+    /// Takes everything out of a lead's fields but the e-mail address, the identifiers and the mark, and returns it.
+    pub(crate) fn take_others(&self, fields: &mut Attributes) -> Vec<(String, String)> {
+        let identifies = |name: &str, value: &str| {
+            name.eq_ignore_ascii_case(EMAIL_ADDRESS) || self.is_mark(name) || self.is_identifier(name, value)
+        };
+        take(fields, |name, value| !identifies(name, value))
     }
 
     fn is_identifier(&self, name: &str, value: &str) -> bool {
@@ -150,6 +153,13 @@ impl Default for Marking {
     fn default() -> Self {
         Self { field: Self::FIELD.to_owned(), identifiers: Vec::new() }
     }
+}
+
+/// Takes the fields for which this holds out of a lead's fields.
+fn take(fields: &mut Attributes, is_taken: impl Fn(&str, &str) -> bool) -> Vec<(String, String)> {
+    let taken = fields.iter().filter(|(name, value)| is_taken(name, value));
+    let names: Vec<String> = taken.map(|(name, _)| name.to_owned()).collect();
+    names.into_iter().filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect()
 }
 
 /// Whether a value is a phone number in the format of our forms, such as `+91-9000000001`.
@@ -232,5 +242,11 @@ mod tests {
         assert_eq!(taken, ["phone", "mx_pan_number", "mx_Guardian"]);
         let left: Vec<_> = fields.iter().map(|(name, _)| name).collect();
         assert_eq!(left, ["EmailAddress", "FirstName", "mx_Score"]);
+
+        let mut fields = fields.with("mx_pan_number", "ABCDE1234F").with(Marking::FIELD, "unproven: identifiers");
+        let others: Vec<String> = marking.take_others(&mut fields).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(others, ["FirstName", "mx_Score"]);
+        let left: Vec<_> = fields.iter().map(|(name, _)| name).collect();
+        assert_eq!(left, ["EmailAddress", "mx_pan_number", Marking::FIELD]);
     }
 }

@@ -67,10 +67,14 @@ pub enum Disposition {
     RetryAfter(Duration),
 }
 
+/// The class of a dead letter that keeps attributes of an invited person: LeadSquared failed on their content, so the
+/// person was registered without them.
+pub const REDUCED: &str = "reduced";
+
 /// Why a message is among the dead letters. It holds no personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterReason {
-    /// `malformed`, `rejected` or `exhausted`.
+    /// `malformed`, `rejected`, `exhausted` or [`REDUCED`].
     pub class: &'static str,
     /// The exact reason, for example `refused: MXInvalidInputException`.
     pub cause: String,
@@ -228,7 +232,7 @@ impl<S: Services> Worker<'_, S> {
         if let Some(wait) = retry_in {
             return Disposition::RetryAfter(wait);
         }
-        let outcome = match (subject, &failure) {
+        let completion = match (subject, &failure) {
             // No time is left to ask the ledger, or no step was begun.
             (_, AttemptFailure::NoTime) | (Subject::Unread(_), _) => exhausted(&failure),
             (Subject::Invitation(invitation), _) => {
@@ -245,16 +249,15 @@ impl<S: Services> Worker<'_, S> {
                 })
             }
         };
-        self.end(delivery, subject, Completion { outcome, fields_left_out: 0 }).await
+        self.end(delivery, subject, completion).await
     }
 
     /// Ends a message; it is retried as long as its dead letter cannot be written.
     async fn end(&self, delivery: &Delivery<'_>, subject: Subject<'_>, completion: Completion) -> Disposition {
-        let (receipt, outcome) = (subject.receipt(), &completion.outcome);
-        let is_dead_letter = subject.becomes_dead_letter(outcome);
-        if is_dead_letter {
-            let cause = outcome.cause().unwrap_or_default().into_owned();
-            let reason = DeadLetterReason { class: outcome.name(), cause, receipt };
+        let receipt = subject.receipt();
+        let reason = subject.dead_letter_reason(&completion);
+        let is_dead_letter = reason.is_some();
+        if let Some(reason) = reason {
             if let Disposition::RetryAfter(wait) = self.dead_letter(delivery, &reason).await {
                 return Disposition::RetryAfter(wait);
             }
@@ -309,12 +312,20 @@ impl<'a> Subject<'a> {
         }
     }
 
-    fn becomes_dead_letter(&self, outcome: &Outcome) -> bool {
-        match (outcome, self) {
+    /// Why the message is dead-lettered at its end, if it is.
+    fn dead_letter_reason(&self, completion: &Completion) -> Option<DeadLetterReason> {
+        let Completion { outcome, withheld, .. } = completion;
+        let has_failed = match (outcome, self) {
             (Outcome::Rejected(rejection), Self::Invitation(invitation)) => !is_senders_fault(rejection, invitation),
             (Outcome::Rejected(_) | Outcome::Exhausted { .. }, _) => true,
             _ => false,
-        }
+        };
+        let (class, cause) = match has_failed {
+            true => (outcome.name(), outcome.cause().unwrap_or_default().into_owned()),
+            false if withheld.is_empty() => return None,
+            false => (REDUCED, format!("not in LeadSquared: {}", withheld.join(", "))),
+        };
+        Some(DeadLetterReason { class, cause, receipt: self.receipt() })
     }
 }
 
@@ -323,8 +334,8 @@ fn unread(delivery: &Delivery<'_>) -> Subject<'static> {
     Subject::Unread(InvitationId::of_message(delivery.body))
 }
 
-fn exhausted(failure: &AttemptFailure) -> Outcome {
-    Outcome::Exhausted { cause: failure.name().to_owned() }
+fn exhausted(failure: &AttemptFailure) -> Completion {
+    Outcome::Exhausted { cause: failure.name().to_owned() }.into()
 }
 
 /// Whether an anonymous sender caused the rejection and no application is lost. Then there is no dead letter and no

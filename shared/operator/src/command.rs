@@ -156,7 +156,7 @@ pub struct StackArgs {
 #[derive(Args, Clone, Debug)]
 #[group(id = "letters", required = true, multiple = true)]
 pub struct ChosenLetters {
-    /// Only dead letters of this class: malformed, rejected, exhausted or undelivered.
+    /// Only dead letters of this class: malformed, rejected, reduced, exhausted or undelivered.
     #[arg(long)]
     class: Option<String>,
     /// Only dead letters with this text in the cause.

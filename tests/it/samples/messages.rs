@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::Message;
 use leadsquared::Attributes;
 use onboarding::{
     Action, Invitation, InvitationId, Invitee, Outcome, Provenance, Rejection, RuleQuestion, SealedPassword, Source,
-    worker::DeadLetterReason,
+    worker::{DeadLetterReason, REDUCED},
 };
 use queue::{DeadLetters, Invitations, MessageDelivery};
 use serde_json::{Map, Value, json};
@@ -212,6 +212,7 @@ fn dead_letters() -> Vec<(&'static str, String, Option<InvitationId>, DeadLetter
         cause: outcome.cause().unwrap().into_owned(),
         receipt,
     };
+    let reduced = DeadLetterReason { class: REDUCED, cause: "not in LeadSquared: FirstName".to_owned(), receipt };
     let malformed = |cause: String| DeadLetterReason { class: "malformed", cause, receipt: None };
     let broken = r#"{"version":2,"id":"not-an-id"}"#.to_owned();
     let newer = text.replace(r#""version":2"#, r#""version":4"#);
@@ -223,7 +224,8 @@ fn dead_letters() -> Vec<(&'static str, String, Option<InvitationId>, DeadLetter
     });
     vec![
         ("rejected", text.clone(), receipt, of_outcome(&rejected)),
-        ("exhausted", text, receipt, of_outcome(&exhausted)),
+        ("exhausted", text.clone(), receipt, of_outcome(&exhausted)),
+        ("reduced", text, receipt, reduced),
         ("malformed", broken.clone(), None, malformed(cause(&broken))),
         ("newer-version", newer.clone(), receipt, malformed(cause(&newer))),
         ("refused-event", event.to_string(), None, malformed("email: not an e-mail address".to_owned())),
@@ -270,7 +272,7 @@ fn a_dead_letter_that_is_put_back_is_the_invitation_it_was() {
     let (_, form) = written().remove(0);
     for (name, sample) in samples("dead-letters") {
         let decoded = Invitation::decode(body(&sample)).ok();
-        let is_invitation = ["rejected", "exhausted", "by-sqs"].contains(&&*name);
+        let is_invitation = ["rejected", "exhausted", "reduced", "by-sqs"].contains(&&*name);
         assert_eq!(decoded, is_invitation.then(|| form.clone()), "{name}");
     }
 }

@@ -22,9 +22,9 @@ use ledger::{
     Ledger, Mark, Owner, PlacesResult, Registered, SignInRecord, StoredLink,
 };
 use onboarding::{
-    Action, BegunMail, Booking, Bookkeeping, Claim, Ended, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease,
-    Ledger as _, LinkToken, MailHistory, MarkSent, Outcome, PersonKey, Pointer, Record, Rejection, SealedPassword,
-    Source, Suppression,
+    Action, BegunMail, Booking, Bookkeeping, Claim, ContentFailures, Ended, Invitation, InvitationId, Invitee,
+    LINK_TOKEN_BYTES, Lease, Ledger as _, LinkToken, MailHistory, MarkSent, Outcome, PersonKey, Pointer, Record,
+    Rejection, SealedPassword, Source, Suppression,
 };
 use queue::Invitations;
 use throttle::{Decision, Network, NetworkSalt, ThrottleKey};
@@ -146,7 +146,8 @@ async fn an_invitation_that_is_mailed(desk: &mut Desk) {
     desk.keeps("invitation/at-work").await;
     desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
 
-    let booking = Booking { person: person(), version: 0, begun: vec![mail()], at: NOW, budget: Some(100) };
+    let booking =
+        Booking { person: person(), version: 0, begun: vec![mail()], at: NOW, budget: Some(100), registers: false };
     let begun = ledger.begin_mail(&asha(), &lease(), &registered(), &booking, Some(&pointer())).await;
     assert!(begun.unwrap());
     desk.keeps("invitation/mail-begun").await;
@@ -169,6 +170,35 @@ async fn an_invitation_that_is_mailed(desk: &mut Desk) {
     ledger.link_opened(&pointer(), NOW + Duration::HOUR).await.unwrap();
     ledger.proven(&lead(), &["password".to_owned(), "Phone 0123abcd".to_owned()], NOW).await.unwrap();
     desk.keeps("lead/marked-used-and-proven").await;
+}
+
+/// What is known of failures of [`asha`]'s content.
+fn failures(is_reduced: bool) -> ContentFailures {
+    ContentFailures { alone: 1, last: Some(NOW + Duration::milliseconds(7)), is_reduced }
+}
+
+fn reduced() -> Record {
+    Record { content: failures(true), left_out: vec!["FirstName".to_owned(), "mx_City".to_owned()], ..registered() }
+}
+
+async fn an_invitation_whose_content_fails(desk: &mut Desk) {
+    let ledger = desk.ledger.clone();
+    ledger.claim(&asha(), &lease(), NOW).await.unwrap();
+    desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
+    let failing = Record { content: failures(false), person: Some(person()), in_doubt: true, ..Record::default() };
+    ledger.release(&asha(), &lease(), &failing, NOW).await.unwrap();
+    desk.keeps("invitation/failed-alone").await;
+    ledger.claim(&asha(), &lease(), NOW).await.unwrap();
+    let at = NOW + Duration::milliseconds(9);
+    let booking = Booking { person: person(), version: 0, begun: vec![mail()], at, budget: Some(100), registers: true };
+    assert!(ledger.begin_mail(&asha(), &lease(), &reduced(), &booking, None).await.unwrap());
+    desk.keeps("mails/of-a-day-with-a-registration").await;
+    let mailed = Record { mailed: true, ..reduced() };
+    ledger.end(&asha(), &lease(), &mailed, &Outcome::Invited, NOW).await.unwrap();
+    desk.keeps("invitation/reduced").await;
+    desk.keeps("person/mailed").await;
+    desk.keeps("lead/marked").await;
+    desk.keeps_at("count/invited", "count#2026-11-22#invited").await;
 }
 
 /// How an invitation can end, by the name of its sample.
@@ -507,6 +537,7 @@ async fn told(story: impl AsyncFnOnce(&mut Desk)) -> BTreeSet<String> {
 async fn what_is_written_is_its_sample_and_every_sample_is_written() {
     let mut written = BTreeSet::new();
     written.extend(told(an_invitation_that_is_mailed).await);
+    written.extend(told(an_invitation_whose_content_fails).await);
     written.extend(told(invitations_that_end_otherwise).await);
     for (name, outcome) in &ends() {
         written.extend(told(async |desk: &mut Desk| an_invitation_that_ends(desk, name, outcome).await).await);
@@ -557,6 +588,8 @@ fn claim_of(case: &str) -> Claim {
             let ended = ended("rejected", "refused: MXInvalidInputException", Some(MESSAGE));
             Claim::Granted(Record { ended, ..existing })
         }
+        "failed-alone" => Claim::Granted(Record { content: failures(false), in_doubt: true, ..fresh }),
+        "reduced" => Claim::DoneWithout(reduced().left_out),
         "in-doubt" => Claim::Granted(doubtful),
         "exhausted" => {
             let ended = ended("exhausted", "LeadSquared timed out", Some(MESSAGE));
@@ -636,7 +669,11 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             assert_eq!(ledger.newest_link_used(&lead()).await.unwrap(), newest, "{case}");
             assert_eq!(ledger.registered_at(&lead()).await.unwrap(), registered_at, "{case}");
         }
-        "mails" => assert_eq!(ledger.mail_book(&person(), NOW).await.unwrap().begun_today, 1),
+        "mails" => {
+            let book = ledger.mail_book(&person(), NOW).await.unwrap();
+            let registered_at = case.contains("registration").then_some(NOW + Duration::milliseconds(9));
+            assert_eq!((book.begun_today, book.registered_at), (1, registered_at), "{case}");
+        }
         "count" => match case {
             "held-accepted" => assert_eq!(ledger.held_accepted_on(NOW).await.unwrap(), 1),
             // No code reads this item: an operator reads the count.

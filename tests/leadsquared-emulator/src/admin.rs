@@ -134,7 +134,7 @@ fn described(fault: &Fault) -> Value {
         Effect::Drip { every } => ("drip", Some(every.as_millis()), None),
     };
     json!({
-        "call": fault.call, "effect": effect, "milliseconds": milliseconds, "status": status,
+        "call": fault.call, "content": fault.content, "effect": effect, "milliseconds": milliseconds, "status": status,
         "after_work": fault.after_work, "times": fault.times, "chance": fault.chance,
     })
 }
@@ -146,6 +146,9 @@ struct FaultForm {
     /// The name of a call. Empty: every call.
     #[serde(default)]
     call: String,
+    /// A text in the calls' content. Empty: any content.
+    #[serde(default)]
+    content: String,
     effect: String,
     /// For `latency` and `drip`.
     #[serde(default)]
@@ -205,7 +208,8 @@ impl FaultForm {
         };
         let chance = self.chance.0.as_deref().map_or(Ok(1.0), str::parse);
         let chance = chance.ok().filter(|chance| (0.0..=1.0).contains(chance)).ok_or("chance must be from 0 to 1")?;
-        Ok(Fault { call, effect, after_work: self.after_work.is_set(), times: self.times.number("times")?, chance })
+        let (content, after_work) = (self.content.clone(), self.after_work.is_set());
+        Ok(Fault { call, content, effect, after_work, times: self.times.number("times")?, chance })
     }
 }
 
@@ -353,6 +357,7 @@ struct Page {
 
 struct FaultRow {
     call: &'static str,
+    content: String,
     effect: String,
     when: &'static str,
     times: String,
@@ -456,6 +461,7 @@ fn fault_row(fault: &Fault) -> FaultRow {
     let always_after = matches!(fault.effect, Effect::Truncate | Effect::Drip { .. });
     FaultRow {
         call: fault.call.map_or("every call", Call::name),
+        content: if fault.content.is_empty() { "any".to_owned() } else { fault.content.clone() },
         effect,
         when: if fault.after_work || always_after { "after it took effect" } else { "before it takes effect" },
         times: fault.times.map_or("always".to_owned(), |times| format!("{times} more")),

@@ -39,6 +39,8 @@ pub enum Effect {
 pub struct Fault {
     /// The call that it strikes; `None` for every call.
     pub call: Option<Call>,
+    /// It strikes only calls whose body or query contains this text; empty for any content.
+    pub content: String,
     /// What goes wrong.
     pub effect: Effect,
     /// Whether the call takes effect before the fault.
@@ -57,7 +59,13 @@ impl Fault {
 
     /// A fault that strikes every call before it takes effect.
     pub fn everywhere(effect: Effect) -> Self {
-        Self { call: None, effect, after_work: false, times: None, chance: 1.0 }
+        Self { call: None, content: String::new(), effect, after_work: false, times: None, chance: 1.0 }
+    }
+
+    /// Strikes only calls whose body or query contains `content`, as a firewall does that blocks what people type.
+    #[must_use]
+    pub fn with_content(self, content: impl Into<String>) -> Self {
+        Self { content: content.into(), ..self }
     }
 
     /// Strikes after the call has taken effect, which the caller cannot know.
@@ -79,8 +87,8 @@ impl Fault {
         Self { chance, ..self }
     }
 
-    fn concerns(&self, call: Call) -> bool {
-        self.call.is_none_or(|its| its == call) && self.times != Some(0)
+    fn concerns(&self, call: Call, content: &str) -> bool {
+        self.call.is_none_or(|its| its == call) && content.contains(&self.content) && self.times != Some(0)
     }
 }
 
@@ -127,11 +135,11 @@ impl Faults {
         self.switches().clone()
     }
 
-    /// The faults that strike a use of `call` now.
-    pub(crate) fn strike(&self, call: Call) -> Trouble {
+    /// The faults that strike a use of `call` now. `content`: its query and its body.
+    pub(crate) fn strike(&self, call: Call, content: &str) -> Trouble {
         let mut trouble = Trouble::default();
         let mut switches = self.switches();
-        for fault in switches.iter_mut().filter(|fault| fault.concerns(call)) {
+        for fault in switches.iter_mut().filter(|fault| fault.concerns(call, content)) {
             // One draw for each fault and call: a fault does not change the draws of the next one.
             if fault.chance < 1.0 && self.dice.unit() >= fault.chance {
                 continue;
@@ -174,12 +182,22 @@ mod tests {
         let faults = none_set();
         faults.add(Fault::on(Call::Register, Effect::Cut).times(2));
         faults.add(Fault::everywhere(Effect::gateway(502)).after_work().times(1));
-        assert_eq!(faults.strike(Call::Register).before, Some(Effect::Cut));
-        assert_eq!(faults.strike(Call::LeadById).after, Some(Effect::gateway(502)));
-        assert_eq!(faults.strike(Call::Register).before, Some(Effect::Cut));
+        assert_eq!(faults.strike(Call::Register, "").before, Some(Effect::Cut));
+        assert_eq!(faults.strike(Call::LeadById, "").after, Some(Effect::gateway(502)));
+        assert_eq!(faults.strike(Call::Register, "").before, Some(Effect::Cut));
         assert!(faults.list().is_empty());
-        let trouble = faults.strike(Call::Register);
+        let trouble = faults.strike(Call::Register, "");
         assert!(trouble.before.is_none() && trouble.after.is_none());
+    }
+
+    #[test]
+    fn a_fault_of_a_content_strikes_the_calls_that_contain_it() {
+        let faults = none_set();
+        faults.add(Fault::on(Call::Register, Effect::gateway(403)).with_content("<svg").times(1));
+        assert_eq!(faults.strike(Call::Register, r#"{"Value":"Asha"}"#).before, None);
+        assert_eq!(faults.strike(Call::LeadById, r#"{"Value":"<svg>"}"#).before, None);
+        assert_eq!(faults.strike(Call::Register, r#"{"Value":"<svg>"}"#).before, Some(Effect::gateway(403)));
+        assert!(faults.list().is_empty());
     }
 
     #[test]
@@ -188,7 +206,7 @@ mod tests {
         faults.add(Fault::everywhere(Effect::Latency(Duration::from_secs(1))));
         faults.add(Fault::on(Call::Register, Effect::Latency(Duration::from_secs(2))));
         faults.add(Fault::on(Call::Register, Effect::Cut).after_work());
-        let trouble = faults.strike(Call::Register);
+        let trouble = faults.strike(Call::Register, "");
         assert_eq!(trouble.latency_before, Duration::from_secs(3));
         assert_eq!(trouble.after, Some(Effect::Cut));
     }
@@ -198,7 +216,7 @@ mod tests {
         let strikes = |seed, chance| {
             let faults = Faults::new(Randomness::seeded(seed, &[]));
             faults.add(Fault::everywhere(Effect::Cut).with_chance(chance));
-            let calls = (0..2_000).map(|_| faults.strike(Call::Register).before.is_some());
+            let calls = (0..2_000).map(|_| faults.strike(Call::Register, "").before.is_some());
             calls.collect::<Vec<_>>()
         };
         let count = |chance| strikes(1, chance).into_iter().filter(|struck| *struck).count();
@@ -214,7 +232,7 @@ mod tests {
         let faults = none_set();
         faults.add(Fault::everywhere(Effect::Cut).with_chance(0.0).times(1));
         faults.add(Fault::everywhere(Effect::gateway(502)));
-        assert_eq!(faults.strike(Call::Register).before, Some(Effect::gateway(502)));
+        assert_eq!(faults.strike(Call::Register, "").before, Some(Effect::gateway(502)));
         assert_eq!(faults.list()[0].times, Some(1));
     }
 }

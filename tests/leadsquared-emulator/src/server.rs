@@ -114,8 +114,10 @@ async fn read_body(body: Body) -> Result<Bytes, Failure> {
 }
 
 async fn answer_call(world: &Arc<World>, region: Region, call: Call, parts: Parts, body: Bytes) -> Response {
+    let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+    let query: String = query.map(|(name, value)| format!("{name}={value}\n")).collect();
+    let trouble = world.faults.strike(call, &(query + &String::from_utf8_lossy(&body)));
     let request = Request { query: Query::parse(parts.uri.query()), headers: parts.headers, body };
-    let trouble = world.faults.strike(call);
     pause(trouble.latency_before).await;
     if let Some(effect) = &trouble.before {
         return apply(world, effect, StatusCode::OK.into_response()).await;

@@ -150,8 +150,7 @@ fn failure(status: u16, body: &[u8], envelope: &Envelope, context: &CallContext<
     let own_words = own_words(&message);
     let error = if is_rate_limit(status, &exception_type, &own_words, texts) {
         Error::RateLimited { limit: limit_in(&own_words) }
-    } else if matches!(status, 401 | 403) && is_page(body) {
-        // A firewall's or a proxy's page says nothing about keys and rights.
+    } else if is_of_another(status, body, envelope) {
         Error::ServerFault { status }
     } else if status == 401 {
         return unauthorized(&own_words, context, texts);
@@ -177,9 +176,18 @@ fn own_words(message: &str) -> String {
     words
 }
 
-/// Whether the answer is a page for a browser. LeadSquared's API sends none.
-fn is_page(body: &[u8]) -> bool {
-    body.trim_ascii_start().starts_with(b"<")
+/// Whether a firewall or a proxy answered in LeadSquared's place. Such an answer says nothing about keys, rights and
+/// what was sent.
+///
+/// LeadSquared's API sends no pages for browsers, except for paths and verbs that it does not have: there it is the
+/// server's own page. LeadSquared documents no 403, so a 403 is LeadSquared's only if it has the form of its errors.
+fn is_of_another(status: u16, body: &[u8], envelope: &Envelope) -> bool {
+    let is_page = body.trim_ascii_start().starts_with(b"<");
+    match status {
+        403 => !envelope.is_failure(),
+        400..=499 => is_page && !matches!(status, 404 | 405),
+        _ => false,
+    }
 }
 
 /// A type of LeadSquared's own with another meaning takes precedence: the text may be about the limit of a field.
@@ -575,11 +583,16 @@ mod tests {
     fn a_page_of_a_firewall_says_nothing_about_keys_and_rights() {
         let page = "<html><head><title>403 Forbidden</title></head><body>Request blocked.</body></html>";
         for credential in [CredentialKind::Keys, CredentialKind::Derived, CredentialKind::Password] {
-            for status in [401, 403, 500, 502] {
+            for status in [400, 401, 403, 406, 500, 502] {
                 assert_eq!(outcome(status, page, credential), "ServerFault", "{status}");
             }
+            for body in ["", "Forbidden", r#"{"message":"Forbidden"}"#, "[]"] {
+                assert_eq!(outcome(403, body, credential), "ServerFault", "{body}");
+            }
         }
-        assert_eq!(outcome(403, "", CredentialKind::Keys), "NotPermitted");
+        // The server's own page for a path that it does not have.
+        assert_eq!(outcome(404, page, CredentialKind::Keys), "NoSuchCall");
+        assert_eq!(outcome(403, &refusal("", "Access denied"), CredentialKind::Keys), "NotPermitted");
     }
 
     #[test]
@@ -625,7 +638,7 @@ mod tests {
             (204, "Undocumented"),
             (302, "Undocumented"),
             (400, "Refused"),
-            (403, "NotPermitted"),
+            (403, "ServerFault"),
             (404, "NoSuchCall"),
             (405, "NoSuchCall"),
             (408, "ServerFault"),

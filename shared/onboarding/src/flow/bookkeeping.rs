@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use leadsquared::schema_name::PHONE_NUMBERS;
 use time::OffsetDateTime;
 
 use super::postponed::Postponed;
-use super::{FlowEvent, invited};
-use crate::{Claim, Invitation, Lease, Ledger, Outcome, Record, Rejection};
+use super::{Completion, FlowEvent, invited};
+use crate::{Claim, Invitation, Lease, Ledger, Outcome, PASSWORD, Record, Rejection};
 
 /// One attempt's entries in the ledger.
 pub struct Bookkeeping<'a, L> {
@@ -29,28 +30,34 @@ impl<L: Ledger> Bookkeeping<'_, L> {
     ///
     /// # Errors
     /// When the ledger could not record the end.
-    pub async fn give_up(&self, cause: &str) -> Result<Outcome, Postponed> {
+    pub async fn give_up(&self, cause: &str) -> Result<Completion, Postponed> {
         let record = match self.claim().await? {
             ControlFlow::Continue(record) => record,
-            ControlFlow::Break(outcome) => return Ok(outcome),
+            ControlFlow::Break(completion) => return Ok(completion),
         };
         let outcome = if record.mailed { invited(&record) } else { Outcome::Exhausted { cause: cause.to_owned() } };
         self.end(&record, outcome).await
     }
 
-    /// Claims the invitation. Returns its record, or its outcome if nothing is left to do.
-    pub(super) async fn claim(&self) -> Result<ControlFlow<Outcome, Record>, Postponed> {
-        match self.ledger.claim(self.invitation, &self.lease, self.now).await.map_err(Postponed::ledger)? {
-            Claim::Granted(record) => Ok(ControlFlow::Continue(record)),
-            Claim::Done => Ok(ControlFlow::Break(Outcome::AlreadyInvited)),
-            Claim::OtherPayload => Ok(ControlFlow::Break(Outcome::Rejected(Rejection::IdReused))),
-            Claim::Held => Err(Postponed::Held),
-        }
+    /// Claims the invitation. Returns its record, or how it ended if nothing is left to do.
+    pub(super) async fn claim(&self) -> Result<ControlFlow<Completion, Record>, Postponed> {
+        let ended = match self.ledger.claim(self.invitation, &self.lease, self.now).await.map_err(Postponed::ledger)? {
+            Claim::Granted(record) => return Ok(ControlFlow::Continue(record)),
+            Claim::Done => Outcome::AlreadyInvited.into(),
+            Claim::DoneWithout(withheld) => Completion { withheld, ..Outcome::AlreadyInvited.into() },
+            Claim::OtherPayload => Outcome::Rejected(Rejection::IdReused).into(),
+            Claim::Held => return Err(Postponed::Held),
+        };
+        Ok(ControlFlow::Break(ended))
     }
 
-    pub(super) async fn end(&self, record: &Record, outcome: Outcome) -> Result<Outcome, Postponed> {
+    pub(super) async fn end(&self, record: &Record, outcome: Outcome) -> Result<Completion, Postponed> {
         match self.ledger.end(self.invitation, &self.lease, record, &outcome, self.now).await {
-            Ok(()) => Ok(outcome),
+            Ok(()) => Ok(Completion {
+                outcome,
+                fields_left_out: fields_left_out(record),
+                withheld: record.withheld().to_vec(),
+            }),
             Err(error) => {
                 // Otherwise the next attempt would not know of a mail that was sent.
                 self.release(record).await;
@@ -66,4 +73,10 @@ impl<L: Ledger> Bookkeeping<'_, L> {
             (self.report)(&FlowEvent::ClaimNotReleased { receipt: self.invitation.id, error: &error });
         }
     }
+}
+
+/// The attributes that [`Completion::fields_left_out`] counts.
+fn fields_left_out(record: &Record) -> usize {
+    let is_for_operator = |name: &str| name != PASSWORD && !PHONE_NUMBERS.contains(&name);
+    record.left_out.iter().filter(|name| is_for_operator(name)).count()
 }

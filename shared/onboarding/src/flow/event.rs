@@ -28,6 +28,14 @@ pub enum FlowEvent<'a> {
         /// Their schema names.
         names: &'a [String],
     },
+    /// LeadSquared gave no answer of its own to a registration with these attributes and registered others meanwhile.
+    /// The person is registered without them, and a dead letter keeps them.
+    Withheld {
+        /// The invitation.
+        receipt: InvitationId,
+        /// Their schema names.
+        names: &'a [String],
+    },
     /// The person was registered without the mark of unproven identifiers. The identifiers are in the lead's notes.
     Unmarked {
         /// The invitation.

@@ -37,13 +37,14 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
 
     /// A place for the mail within the limits.
     pub(super) fn book_mail(&self, work: &Work<'_>, person: &Person, book: &MailHistory) -> Result<Booking, Stop> {
-        let Work { invitation, attempt, record } = work;
+        let Work { invitation, attempt, record, registers } = work;
         if record.unresolved_mails >= UNRESOLVED_MAILS {
             return Err(Rejection::MailUnknown.into());
         }
         let limits = self.mail_limits.of(invitation);
         let (id, asked_at, unused) = (invitation.id, invitation.received_at, record.unused_mail);
-        limits.book(person.key.clone(), book, id, asked_at, unused, attempt.now).map_err(|no_mail| match no_mail {
+        let booking = limits.book(person.key.clone(), book, id, asked_at, unused, attempt.now);
+        booking.map(|booking| Booking { registers: *registers, ..booking }).map_err(|no_mail| match no_mail {
             NoMail::Capped => Stop::Ended(Outcome::Suppressed(Suppression::MailCap)),
             NoMail::CappedUnseen => Rejection::MailUnknown.into(),
             NoMail::UnderWay => Stop::Postponed(Postponed::MailBookChanged),
@@ -59,7 +60,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         booking: &Booking,
         link: &MailedLink,
     ) -> Result<(), Stop> {
-        let Work { invitation, attempt, record } = work;
+        let Work { invitation, attempt, record, .. } = work;
         let unused_before = record.unused_mail.take();
         record.unresolved_mails += 1;
         match self.ledger.begin_mail(invitation, &attempt.lease, record, booking, link.pointer.as_ref()).await {

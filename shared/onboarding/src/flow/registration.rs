@@ -24,7 +24,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         for _ in 0..REGISTRATIONS {
             match self.crm.register(&new.registration).await {
                 Ok(lead) => {
-                    new.report_missing_mark();
+                    new.report();
+                    work.registers = true;
                     return Ok(lead);
                 }
                 Err(Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress }) => {
@@ -75,7 +76,8 @@ impl<'a> NewLead<'a> {
             fields.set(name, value);
         }
         work.record.mark = MarkSent::Yes;
-        Self {
+        work.record.left_out.clear();
+        let mut new = Self {
             registration: Registration {
                 register_only_new_lead: true,
                 password: attempt.chosen_password.as_ref().unwrap_or(&attempt.password).clone(),
@@ -89,7 +91,21 @@ impl<'a> NewLead<'a> {
             has_chosen_password: attempt.chosen_password.is_some(),
             is_mark_refused: false,
             is_bare: invitation.attributes.is_empty(),
+        };
+        if new.record.content.is_reduced {
+            new.withhold();
         }
+        new
+    }
+
+    /// Leaves out all but the identifying attributes and the mark. What is left out is not noted on the lead, because
+    /// it may be what a firewall blocks.
+    fn withhold(&mut self) {
+        if self.has_chosen_password {
+            self.leave_out_password();
+        }
+        let others = self.marking.take_others(&mut self.registration.fields);
+        self.record.left_out.extend(others.into_iter().map(|(name, _)| name));
     }
 
     /// Leaves out what LeadSquared refuses, or may refuse.
@@ -204,7 +220,11 @@ impl<'a> NewLead<'a> {
         fields.set(NOTES, notes);
     }
 
-    fn report_missing_mark(&self) {
+    /// Reports what an operator should know about a registration that LeadSquared took.
+    fn report(&self) {
+        if !self.record.withheld().is_empty() {
+            (self.report)(&FlowEvent::Withheld { receipt: self.receipt, names: self.record.withheld() });
+        }
         if self.record.mark == MarkSent::No {
             let refused = if self.is_mark_refused { RefusedMark::Field } else { RefusedMark::Value };
             (self.report)(&FlowEvent::Unmarked { receipt: self.receipt, field: &self.marking.field, refused });

@@ -8,10 +8,11 @@ use futures::FutureExt;
 use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
 use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Password};
+use onboarding::retry::backoff;
 use onboarding::rules::{RuleLookups, Rules};
 use onboarding::{
-    Action, Attempt, Bookkeeping, Crm, Flow, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, LinkToken,
-    MailLimits, MarkSent, Marking, Outcome, Postponed, Rejection, RuleQuestion, Source, Suppression,
+    Action, Attempt, Bookkeeping, Completion, Crm, Flow, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease,
+    LinkToken, MailLimits, MarkSent, Marking, Outcome, Postponed, Rejection, RuleQuestion, Source, Suppression,
     generated_password,
 };
 use proptest::prelude::*;
@@ -90,6 +91,11 @@ impl World {
 
     /// One delivery of the message: `None` when the process crashed.
     fn deliver(&self, invitation: &Invitation) -> Option<Result<Outcome, Postponed>> {
+        Some(self.attempt(invitation)?.map(|completion| completion.outcome))
+    }
+
+    /// The same, with all of the result.
+    fn attempt(&self, invitation: &Invitation) -> Option<Result<Completion, Postponed>> {
         let link = if self.on_click.get() { on_click() } else { direct() };
         let outside = Via(self);
         let flow = Flow {
@@ -113,8 +119,27 @@ impl World {
             chosen_password: self.chosen_password.borrow().clone(),
             token: LinkToken::new([7; LINK_TOKEN_BYTES]),
         };
-        let completion = flow.run(invitation, attempt).now_or_never()?;
-        Some(completion.map(|completion| completion.outcome))
+        flow.run(invitation, attempt).now_or_never()
+    }
+
+    /// Delivers the message with the longest waits of the queue until it has an outcome. Before each attempt but the
+    /// first, another person is registered, if `others_succeed`. Returns the result, and how long it took.
+    fn deliver_with_others(&self, invitation: &Invitation, others_succeed: bool) -> (Completion, Duration) {
+        let began = self.now.get();
+        for delivery in 1..200 {
+            if let Some(Ok(completion)) = self.attempt(invitation) {
+                return (completion, self.now.get() - began);
+            }
+            self.now.set(self.now.get() + backoff(delivery, u32::MAX) / 2);
+            if others_succeed {
+                let other = format!("other{delivery}@example.test");
+                let id = InvitationId::of([other.as_bytes()]);
+                let other = Invitation { id, received_at: self.now(), ..invitation_of(&other) };
+                assert_eq!(self.deliver(&other).unwrap().unwrap(), Outcome::Invited);
+            }
+            self.now.set(self.now.get() + backoff(delivery, u32::MAX) / 2);
+        }
+        panic!("never done: {:?}", self.memory.borrow().items[&invitation.id].record)
     }
 
     /// Delivers the message every two minutes, as the queue does, until it has an outcome.
@@ -176,6 +201,10 @@ fn asha() -> Invitation {
 fn invitation(email: &str, attributes: Attributes, number: u8) -> Invitation {
     let (id, invitee) = (InvitationId::of([&[number][..]]), Invitee::Email(email.parse().unwrap()));
     Invitation { attributes, ..Invitation::new(id, Source::Form, START, invitee, Action::Invite) }
+}
+
+fn invitation_of(email: &str) -> Invitation {
+    invitation(email, Attributes::new(), 99)
 }
 
 const HAPPY: [&str; 7] = ["claim", "mail_book", "register", "lead_auto_login_key", "begin_mail", "mail", "end"];
@@ -596,6 +625,88 @@ fn a_person_is_registered_without_a_value_that_leadsquared_refuses() {
     assert_eq!(world.left_out(&asha).len(), 4, "identifiers first, then the rest: {:?}", world.left_out(&asha));
 }
 
+/// Asha's application with a text that a firewall blocks in one of its fields.
+fn blocked(world: &World, field: &str) -> Invitation {
+    world.leadsquared.borrow_mut().blocked = Some("<svg");
+    let attributes = Attributes::new().with("FirstName", "Asha").with("Phone", PHONE).with("mx_Essay", "I like law");
+    invitation("asha@example.test", attributes.with(field, "<svg onload=1>"), 1)
+}
+
+#[test]
+fn a_text_that_a_firewall_blocks_is_withheld_while_others_are_registered() {
+    let world = World::default();
+    let asha = blocked(&world, "mx_Essay");
+    let (completion, took) = world.deliver_with_others(&asha, true);
+    assert_eq!(completion.outcome, Outcome::Invited);
+    assert_eq!(completion.withheld, ["FirstName", "mx_Essay"]);
+    assert!(took < Duration::minutes(10), "the person's next message waited for {took}");
+    let leadsquared = world.leadsquared.borrow();
+    let lead = leadsquared.leads.iter().find(|lead| lead.email == "asha@example.test").unwrap();
+    assert_eq!((lead.phone.as_deref(), lead.mark.as_deref()), (Some(PHONE), Some("unproven: identifiers")));
+    assert_eq!((lead.essay.as_deref(), lead.notes.as_deref()), (None, None));
+    drop(leadsquared);
+    // The process may crash before the message is dead-lettered, and an operator may put the dead letter back.
+    for message in [Uuid::nil(), Uuid::from_u128(9)] {
+        world.message.set(message);
+        let again = world.attempt(&asha).unwrap().unwrap();
+        assert_eq!(again.outcome, Outcome::AlreadyInvited);
+        assert_eq!(again.withheld, ["FirstName", "mx_Essay"]);
+    }
+}
+
+#[test]
+fn a_chosen_password_that_a_firewall_blocks_is_withheld_too() {
+    let world = World::default();
+    let asha = blocked(&world, "mx_Essay");
+    *world.chosen_password.borrow_mut() = Some(Password::from("<svg' OR 1=1"));
+    for attempt in 0..3 {
+        assert!(world.attempt(&asha).unwrap().is_err());
+        world.now.set(world.now.get() + Duration::minutes(2));
+        let chosen = world.chosen_password.take();
+        let id = InvitationId::of([&[200 + attempt][..]]);
+        let email = format!("other{attempt}@example.test");
+        world.deliver(&Invitation { id, received_at: world.now(), ..invitation_of(&email) }).unwrap().unwrap();
+        *world.chosen_password.borrow_mut() = chosen;
+        world.now.set(world.now.get() + Duration::minutes(2));
+    }
+    let completion = world.attempt(&asha).unwrap().unwrap();
+    assert_eq!(completion.withheld, ["password", "FirstName", "mx_Essay"]);
+    let lead = world.leadsquared.borrow().lead_of("asha@example.test").unwrap();
+    assert_eq!(world.memory.borrow().marks[&lead], MarkSent::Yes);
+}
+
+#[test]
+fn a_person_whose_identifiers_a_firewall_blocks_is_dead_lettered_with_the_cause() {
+    let marking = Marking { identifiers: vec!["mx_PAN".to_owned()], ..Marking::default() };
+    let world = World { marking, ..World::default() };
+    let asha = blocked(&world, "mx_PAN");
+    let (completion, took) = world.deliver_with_others(&asha, true);
+    let rejection = Rejection::Content { failure: "ServerFault" };
+    assert_eq!(completion.outcome, Outcome::Rejected(rejection));
+    assert!(took < Duration::minutes(30), "the person's next message waited for {took}");
+    // The firewall was corrected, and an operator put the dead letter back: nothing is left out.
+    world.leadsquared.borrow_mut().blocked = None;
+    world.message.set(Uuid::from_u128(9));
+    let completion = world.attempt(&asha).unwrap().unwrap();
+    assert_eq!((completion.outcome, completion.withheld), (Outcome::Invited, Vec::new()));
+    let leadsquared = world.leadsquared.borrow();
+    assert_eq!(leadsquared.leads.last().unwrap().essay.as_deref(), Some("I like law"));
+}
+
+#[test]
+fn an_outage_leaves_nothing_out_however_often_the_message_is_tried() {
+    let world = World::default();
+    let asha = blocked(&world, "mx_Essay");
+    for delivery in 1..100 {
+        assert!(world.attempt(&asha).unwrap().is_err());
+        world.now.set(world.now.get() + backoff(delivery, u32::MAX));
+    }
+    world.leadsquared.borrow_mut().blocked = None;
+    let completion = world.attempt(&asha).unwrap().unwrap();
+    assert_eq!((completion.outcome, completion.withheld), (Outcome::Invited, Vec::new()));
+    assert_eq!(world.leadsquared.borrow().leads.last().unwrap().essay.as_deref(), Some("<svg onload=1>"));
+}
+
 #[test]
 fn a_lead_of_the_sales_team_that_becomes_a_portal_user_gets_no_mark() {
     let world = World::default();
@@ -742,7 +853,7 @@ fn a_given_up_invitation_is_recorded_and_continues_after_put_back() {
     let lease = Lease { holder: Uuid::from_u128(1), message: Uuid::nil(), until: START + LEASE };
     let asha = asha();
     let books = Bookkeeping { ledger: &outside, invitation: &asha, lease, now: START, report: &|_| () };
-    let give_up = || books.give_up("NoKeys").now_or_never().unwrap();
+    let give_up = || books.give_up("NoKeys").now_or_never().unwrap().map(|completion| completion.outcome);
     assert_eq!(give_up().unwrap(), Outcome::Exhausted { cause: "NoKeys".to_owned() });
     assert_eq!((world.count("accepted"), world.count("exhausted")), (1, 1));
     assert_eq!(world.deliver_until_done(&asha), Outcome::Invited);

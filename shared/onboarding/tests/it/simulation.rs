@@ -36,6 +36,8 @@ enum Flaw {
     NoAllowance,
     /// A worker deletes the messages that it failed to process.
     FailuresAreDeleted,
+    /// No dead letter keeps what a reduced registration left out.
+    WithheldIsForgotten,
 }
 
 #[test]
@@ -96,6 +98,7 @@ fn every_kind_of_mistake_is_found() {
         (Flaw::Ledger(LedgerFlaw::RegistrationsAreForgotten), "webhook of our own registration"),
         (Flaw::NoAllowance, "over the allowance"),
         (Flaw::FailuresAreDeleted, "lost"),
+        (Flaw::WithheldIsForgotten, "left out without a record"),
     ];
     for (flaw, promise) in mistakes {
         let mut seeds = 0..SEEDS_FOR_A_FLAW;
@@ -120,6 +123,8 @@ fn the_seeds_cover_every_outcome_and_every_cause_of_a_retry() {
         "rejected",
         "exhausted",
         "put back",
+        "reduced",
+        "content",
         "died",
         "Held",
         "MailUnknown",

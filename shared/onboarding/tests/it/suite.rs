@@ -4,8 +4,8 @@
 
 use leadsquared::LeadId;
 use onboarding::{
-    Action, BegunMail, Booking, Claim, Invitation, InvitationId, Invitee, Lease, Ledger, MailHistory, MarkSent,
-    Outcome, Record, Rejection, Source, Suppression,
+    Action, BegunMail, Booking, Claim, ContentFailures, Invitation, InvitationId, Invitee, Lease, Ledger, MailHistory,
+    MarkSent, Outcome, Record, Rejection, Source, Suppression,
 };
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -26,6 +26,8 @@ macro_rules! tests {
             another_payload_under_the_same_id_is_refused
             an_invitation_that_ended_is_done_unless_it_failed
             a_mail_is_begun_only_from_the_book_that_was_read
+            a_registration_shows_other_invitations_that_leadsquared_works
+            an_invitation_that_was_reduced_is_done_without_its_attributes
             a_sent_mail_is_remembered_for_its_person
             the_first_registration_of_a_lead_is_remembered
         );
@@ -53,7 +55,7 @@ fn lead() -> LeadId {
 }
 
 fn booking(version: u64, begun: &[BegunMail], budget: u32) -> Booking {
-    Booking { person: asha().person(), version, begun: begun.to_vec(), at: NOW, budget: Some(budget) }
+    Booking { person: asha().person(), version, begun: begun.to_vec(), at: NOW, budget: Some(budget), registers: false }
 }
 
 /// A record with something in each of its fields, except for those that say that it ended or is in doubt.
@@ -66,6 +68,7 @@ fn record() -> Record {
         person: Some(asha().person()),
         unresolved_mails: 1,
         left_out: vec!["mx_City".to_owned()],
+        content: ContentFailures { alone: 1, last: Some(NOW + Duration::milliseconds(7)), is_reduced: false },
         unused_mail: Some(NOW),
         ..Record::default()
     }
@@ -154,6 +157,29 @@ pub(crate) async fn a_mail_is_begun_only_from_the_book_that_was_read(ledger: &im
     assert!(!begin(1, 1).await, "beyond the budget");
     assert_eq!(ledger.mail_book(&person, NOW).await.unwrap(), book);
     assert_eq!(granted(ledger, &lease(2), LATER).await, record(), "nothing was written");
+}
+
+pub(crate) async fn a_registration_shows_other_invitations_that_leadsquared_works(ledger: &impl Ledger) {
+    let other = Invitation { invitee: Invitee::Email("ravi@example.test".parse().unwrap()), ..asha() };
+    let registered_at = async || ledger.mail_book(&other.person(), NOW).await.unwrap().registered_at;
+    let mail = BegunMail { at: NOW, invitation: asha().id };
+    granted(ledger, &lease(1), NOW).await;
+    for (version, at) in [(0, None), (1, Some(NOW + Duration::milliseconds(7)))] {
+        let booking = Booking { registers: at.is_some(), at: at.unwrap_or(NOW), ..booking(version, &[mail], 2) };
+        assert!(ledger.begin_mail(&asha(), &lease(1), &record(), &booking, None).await.unwrap());
+        assert_eq!(registered_at().await, at);
+    }
+    assert_eq!(ledger.mail_book(&asha().person(), NOW).await.unwrap().registered_at, registered_at().await);
+}
+
+pub(crate) async fn an_invitation_that_was_reduced_is_done_without_its_attributes(ledger: &impl Ledger) {
+    granted(ledger, &lease(1), NOW).await;
+    let reduced = Record { content: ContentFailures { is_reduced: true, ..record().content }, ..record() };
+    ledger.end(&asha(), &lease(1), &reduced, &Outcome::Invited, NOW).await.unwrap();
+    let done = Claim::DoneWithout(vec!["mx_City".to_owned()]);
+    assert_eq!(ledger.claim(&asha(), &lease(2), NOW).await.unwrap(), done);
+    let put_back = Lease { message: Uuid::from_u128(2), ..lease(3) };
+    assert_eq!(ledger.claim(&asha(), &put_back, LATER).await.unwrap(), done);
 }
 
 pub(crate) async fn a_sent_mail_is_remembered_for_its_person(ledger: &impl Ledger) {

@@ -64,6 +64,8 @@ pub(crate) struct LeadSquared {
     pub(crate) refused: HashSet<String>,
     /// A value that it refuses in every field.
     pub(crate) refused_value: Option<&'static str>,
+    /// A text that a firewall in front of it blocks in every call.
+    pub(crate) blocked: Option<&'static str>,
     /// How it refuses the field of the mark, if it does.
     pub(crate) mark_refusal: Option<MarkRefusal>,
     /// The passwords that leads were registered with.
@@ -86,6 +88,8 @@ pub(crate) struct KnownLead {
     pub(crate) email: String,
     pub(crate) phone: Option<String>,
     pub(crate) notes: Option<String>,
+    /// What a form asked the applicant to write.
+    pub(crate) essay: Option<String>,
     /// The mark that shows the phone number as unproven.
     pub(crate) mark: Option<String>,
     pub(crate) portal_user: bool,
@@ -104,7 +108,7 @@ impl LeadSquared {
     pub(crate) fn add_lead(&mut self, number: u128, email: &str, phone: Option<&str>, portal_user: bool) -> LeadId {
         let id: LeadId = Uuid::from_u128(number).to_string().parse().unwrap();
         let (email, phone) = (email.to_owned(), phone.map(str::to_owned));
-        self.leads.push(KnownLead { id, email, phone, notes: None, mark: None, portal_user });
+        self.leads.push(KnownLead { id, email, phone, notes: None, essay: None, mark: None, portal_user });
         id
     }
 
@@ -112,9 +116,17 @@ impl LeadSquared {
         self.leads.iter().find(|lead| lead.email == email).map(|lead| lead.id)
     }
 
+    /// A firewall answers a call with a blocked text itself.
+    fn pass_firewall<'a>(&self, mut values: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+        let is_blocked = self.blocked.is_some_and(|blocked| values.any(|value| value.contains(blocked)));
+        if is_blocked { Err(Error::ServerFault { status: 403 }) } else { Ok(()) }
+    }
+
     fn register(&mut self, registration: &Registration) -> Result<LeadId, Error> {
         assert_eq!(registration.fields.iter().next().map(|(name, _)| name), Some("EmailAddress"));
         let email = registration.fields.value("EmailAddress").unwrap();
+        let values = registration.fields.iter().map(|(_, value)| value).chain([registration.password.expose()]);
+        self.pass_firewall(values)?;
         if self.refused.contains(email) || registration.password.expose() == "too weak" {
             let exception_type = "MXInvalidInputException".to_owned();
             return Err(Error::Refused { exception_type, message: Default::default() });
@@ -165,6 +177,7 @@ impl LeadSquared {
         let id = self.add_lead(1000 + self.leads.len() as u128, email, phone, true);
         self.registrations.push(id);
         let lead = self.leads.last_mut().unwrap();
+        lead.essay = registration.fields.value("mx_Essay").map(str::to_owned);
         lead.notes = registration.fields.value("Notes").map(str::to_owned);
         lead.mark = mark;
         Ok(id)
@@ -180,6 +193,7 @@ impl<O: Outside> Crm for Via<'_, O> {
     async fn leads_by_email(&self, email: &EmailAddress) -> Result<Vec<Lead>, Error> {
         let email = email.clone();
         let found = move |leadsquared: &mut LeadSquared| {
+            leadsquared.pass_firewall([email.expose()].into_iter())?;
             let found = leadsquared.leads.iter().filter(|lead| lead.email == email.expose());
             Ok(found.map(KnownLead::read).collect())
         };
@@ -229,6 +243,8 @@ pub(crate) struct Memory {
     pub(crate) items: HashMap<InvitationId, Item>,
     pub(crate) people: HashMap<PersonKey, Person>,
     pub(crate) begun: HashMap<Date, u32>,
+    /// When the last attempt of each day began that registered a person and got as far as the mail.
+    pub(crate) last_registered: HashMap<Date, OffsetDateTime>,
     /// Counts by the day of receipt and by the outcome's name or `accepted`.
     pub(crate) counts: BTreeMap<(Date, String), i64>,
     /// Mails with an unknown result when an invitation ended, by person.
@@ -293,7 +309,7 @@ impl Memory {
         } else {
             let unresolved = item.record.unresolved_mails;
             if !item.record.take_up(lease.message) {
-                return Claim::Done;
+                return item.record.clone().done();
             }
             if !item.is_settled {
                 // An operator put it back before its last end was recorded: its unknown mails are counted here.
@@ -313,14 +329,16 @@ impl Memory {
 
     fn book(&self, person: &PersonKey, now: OffsetDateTime) -> MailHistory {
         let begun_today = self.begun.get(&now.date()).copied().unwrap_or_default();
+        let registered_at = self.last_registered.get(&now.date()).copied();
         let Some(person) = self.people.get(person) else {
-            return MailHistory { begun_today, ..MailHistory::default() };
+            return MailHistory { begun_today, registered_at, ..MailHistory::default() };
         };
         MailHistory {
             version: person.version,
             begun: person.begun.clone(),
             last_sent: person.last_sent,
             begun_today,
+            registered_at,
             link_used: None,
         }
     }
@@ -343,6 +361,9 @@ impl Memory {
             person.version += 1;
             person.begun = booking.begun.clone();
             *begun += u32::from(booking.budget.is_some());
+        }
+        if booking.registers {
+            self.last_registered.insert(booking.at.date(), booking.at);
         }
         if self.flaw != Some(Flaw::IntentIsNotKept) {
             self.held(invitation, lease)?.record = record.clone();

@@ -71,6 +71,7 @@ async fn faults_are_set_by_a_form_or_by_json_and_cleared() {
         json!({"effect": "limit", "status": 403}),
         json!({"effect": "truncate"}),
         json!({"effect": "drip", "milliseconds": 5, "chance": 0.25}),
+        json!({"effect": "answer", "status": 403, "content": "<svg"}),
     ] {
         let set = account.http.post(api(&account, "faults")).json(&fault).send().await.unwrap();
         assert_eq!(set.status(), 204);
@@ -84,6 +85,7 @@ async fn faults_are_set_by_a_form_or_by_json_and_cleared() {
             Fault::everywhere(Effect::LimitReached(LimitRefusal::Forbidden)),
             Fault::everywhere(Effect::Truncate),
             Fault::everywhere(Effect::Drip { every: Duration::from_millis(5) }).with_chance(0.25),
+            Fault::everywhere(Effect::gateway(403)).with_content("<svg"),
         ]
     );
     let page = account.http.get(account.emulator.admin_url()).send().await.unwrap().text().await.unwrap();

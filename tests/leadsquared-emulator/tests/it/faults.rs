@@ -39,6 +39,18 @@ async fn a_gateways_answer_has_no_envelope_and_can_follow_a_call_that_took_effec
 }
 
 #[tokio::test]
+async fn a_firewall_blocks_the_calls_with_a_content() {
+    let account = Account::new().await;
+    account.emulator.faults().add(Fault::everywhere(Effect::gateway(403)).with_content("asha+<svg>@"));
+    let by_email = |email: &str| account.call(Call::LeadByEmail).query(&[("emailaddress", email)]).send();
+    assert_eq!(by_email("asha+<svg>@example.test").await.unwrap().status(), 403);
+    assert_eq!(by_email("asha@example.test").await.unwrap().status(), 200);
+    assert_eq!(registration(&account).send().await.unwrap().status(), 200);
+    let blocked = serde_json::json!({"LeadFields": crate::attributes(&[("EmailAddress", "asha+<svg>@example.test")])});
+    assert_eq!(account.portal_call(Call::Register).json(&blocked).send().await.unwrap().status(), 403);
+}
+
+#[tokio::test]
 async fn a_fault_refuses_a_call_for_the_limit() {
     let account = Account::new().await;
     let text = "API calls exceeded the limit of 1000000 in 5 second(s)";

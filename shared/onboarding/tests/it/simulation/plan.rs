@@ -58,7 +58,14 @@ pub(super) enum Kind {
     PortalUser,
     /// LeadSquared refuses to register them.
     Refused,
+    /// A firewall blocks what they wrote.
+    Blocked,
+    /// A firewall blocks their address.
+    BlockedAddress,
 }
+
+/// A text that a firewall in front of LeadSquared blocks.
+pub(super) const BLOCKED: &str = "union.select";
 
 /// The rule that invites created leads, and one that the settings no longer have.
 pub(super) const RULE: &str = "created";
@@ -69,11 +76,12 @@ const HOUR: Duration = seconds(3600);
 
 impl Plan {
     pub(super) fn new(chance: &mut Chance) -> Self {
-        use Kind::{Family, Lead, PortalUser, Refused, Stranger};
-        let kinds = [Stranger, Stranger, Stranger, Stranger, Family, Lead, PortalUser, Refused];
-        let person = |number, chance: &mut Chance| Person {
-            email: format!("person{number}@example.test"),
-            kind: chance.one_of(&kinds),
+        use Kind::{Blocked, BlockedAddress, Family, Lead, PortalUser, Refused, Stranger};
+        let kinds = [Stranger, Stranger, Stranger, Stranger, Stranger, Family, Lead, PortalUser, Refused, Blocked];
+        let person = |number, chance: &mut Chance| {
+            let kind = if chance.in_a_thousand(30) { BlockedAddress } else { chance.one_of(&kinds) };
+            let word = if kind == BlockedAddress { BLOCKED } else { "person" };
+            Person { email: format!("{word}{number}@example.test"), kind }
         };
         let people: Vec<Person> = (0..2 + chance.below(6)).map(|number| person(number, chance)).collect();
         let mut sends = Vec::new();
@@ -85,8 +93,10 @@ impl Plan {
                 let time = chance.up_to(&[MINUTE, 30 * MINUTE, HOUR]);
                 let id = InvitationId::of([&[number as u8, application as u8][..]]);
                 let invitee = Invitee::Email(person.email.parse().unwrap());
+                let essay = if person.kind == Kind::Blocked { BLOCKED } else { "I like law" };
+                let phone = format!("+91-900000000{phone}");
                 let invitation = Invitation {
-                    attributes: Attributes::new().with("Phone", format!("+91-900000000{phone}")),
+                    attributes: Attributes::new().with("Phone", phone).with("mx_Essay", essay),
                     password: chance.in_a_thousand(300).then(|| SealedPassword::from("chosen".to_owned())),
                     provenance: chance.one_of(&[Provenance::Public, Provenance::Keyed]),
                     ..Invitation::new(id, Source::Form, START + time, invitee, Action::Invite)

@@ -12,7 +12,7 @@ use call_allowance::until_next_day;
 use leadsquared::{Admission, Error, Lane, Password, Throttled, TurnedAway};
 use onboarding::retry::Horizons;
 use onboarding::worker::{
-    DeadLetterReason, Delivery, Disposition, RECORD_TIME, SealedPasswordError, Services, Unavailable, Worker,
+    DeadLetterReason, Delivery, Disposition, RECORD_TIME, REDUCED, SealedPasswordError, Services, Unavailable, Worker,
     WorkerEvent, handle_in_order,
 };
 use onboarding::{FlowEvent, InvitationId, Mail, SealedPassword};
@@ -301,7 +301,16 @@ impl<'a> Services for OneDelivery<'a> {
         self.process.aws("open the password", |_| Ok(password), unavailable).await
     }
 
-    async fn dead_letter(&self, _: &DeadLetterReason) -> Result<(), Unavailable> {
+    async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), Unavailable> {
+        if reason.class == REDUCED {
+            self.process.system.saw("reduced");
+            if self.process.system.flaw == Some(Flaw::WithheldIsForgotten) {
+                return Ok(());
+            }
+        }
+        if reason.cause.starts_with("content: ") {
+            self.process.system.saw("content");
+        }
         let (id, invitation) = (self.message.id, self.message.invitation.clone());
         let keep = move |system: &System| {
             system.dead_letters.borrow_mut().insert(id, invitation);
