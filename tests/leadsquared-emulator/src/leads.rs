@@ -57,9 +57,9 @@ impl Lead {
 pub(crate) struct Changes(Vec<(String, Option<String>)>);
 
 impl Changes {
-    /// The first value of a field that identifies a lead.
-    pub(crate) fn first_identifier<'a>(&'a self, tenant: &Tenant) -> Option<(&'a str, &'a str)> {
-        self.0.iter().find_map(|(name, value)| {
+    /// The values of fields that identify a lead, in the order in which they were sent.
+    pub(crate) fn identifiers<'a>(&'a self, tenant: &'a Tenant) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().filter_map(|(name, value)| {
             let unique = tenant.fields.iter().any(|field| field.unique && field.schema_name == *name);
             value.as_deref().filter(|_| unique).map(|value| (name.as_str(), value))
         })

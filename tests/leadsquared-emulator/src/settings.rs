@@ -208,6 +208,8 @@ pub enum PasswordHashing {
 pub struct Switches {
     /// Registering a portal user again without `RegisterOnlyNewLead` replaces the password.
     pub register_replaces_password: bool,
+    /// A registration for new leads only matches a lead by any of its identifiers, not only by the first.
+    pub register_matches_any_identifier: bool,
     /// A person is a user of each portal separately, with a password for each. Calls of the first version name no
     /// portal and go to the account's first.
     pub users_per_portal: bool,
@@ -244,6 +246,7 @@ impl Default for Switches {
     fn default() -> Self {
         Self {
             register_replaces_password: true,
+            register_matches_any_identifier: false,
             users_per_portal: true,
             auto_login_needs_portal_user: true,
             keys_change_per_call: false,

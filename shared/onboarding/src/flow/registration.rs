@@ -1,5 +1,6 @@
 //! Registering a new lead, step by step without what LeadSquared refuses: the person must not be lost because of it.
 
+use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
 use leadsquared::schema_name::{EMAIL_ADDRESS, NOTES, PHONE_NUMBERS};
 use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password};
@@ -28,8 +29,19 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                     work.registers = true;
                     return Ok(lead);
                 }
-                Err(Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress }) => {
-                    return self.existing_lead(work, person).await;
+                Err(refusal @ (Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress })) => {
+                    match self.lead_by_email(person).await? {
+                        Some(lead) => return Ok(self.existing_lead(work, &lead)),
+                        // LeadSquared may have matched another lead by the phone number.
+                        None if matches!(refusal, Error::LeadExists) && new.leave_out_phone() => {}
+                        // LeadSquared's search may need a moment to find a new lead.
+                        None => {
+                            return Err(Stop::Postponed(Postponed::LeadSquared {
+                                step: STEP,
+                                source: Error::NoSuchLead,
+                            }));
+                        }
+                    }
                 }
                 Err(refusal) => new.leave_out(refusal)?,
             }
@@ -37,16 +49,14 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         Err(Stop::refused("Duplicate"))
     }
 
-    /// The lead that Register found under this very address. LeadSquared's search may need a moment to find it too.
-    async fn existing_lead(&self, work: &mut Work<'_>, person: &Person) -> Result<LeadId, Stop> {
-        work.record.existing = true;
+    /// The lead that has the person's address.
+    fn existing_lead(&self, work: &mut Work<'_>, lead: &Lead) -> LeadId {
+        let record = &mut work.record;
+        record.existing = true;
         // It may come from an earlier attempt's call that LeadSquared carried out after the attempt had ended.
-        work.record.registered = work.record.in_doubt;
-        let found = self.lead_by_email(person).await?;
-        let not_yet = Postponed::LeadSquared { step: STEP, source: Error::NoSuchLead };
-        let found = found.ok_or(Stop::Postponed(not_yet))?;
-        work.record.mark = self.mark_of(&found);
-        Ok(found.id())
+        record.registered = record.in_doubt;
+        record.mark = self.mark_of(lead);
+        lead.id()
     }
 }
 
@@ -190,6 +200,11 @@ impl<'a> NewLead<'a> {
         self.add_note("Left out on registration because another lead has it", &taken);
         self.record.left_out.extend(taken.into_iter().map(|(name, _)| name));
         Ok(())
+    }
+
+    /// Leaves the phone numbers out. False if there are none.
+    fn leave_out_phone(&mut self) -> bool {
+        self.leave_out_duplicate(&PHONE_NUMBERS).is_ok()
     }
 
     fn leave_out_password(&mut self) {

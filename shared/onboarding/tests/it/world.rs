@@ -64,6 +64,8 @@ pub(crate) struct LeadSquared {
     pub(crate) refused: HashSet<String>,
     /// A value that it refuses in every field.
     pub(crate) refused_value: Option<&'static str>,
+    /// Whether Register answers that a user exists where another lead has the phone number.
+    pub(crate) matches_phones: bool,
     /// A text that a firewall in front of it blocks in every call.
     pub(crate) blocked: Option<&'static str>,
     /// How it refuses the field of the mark, if it does.
@@ -169,7 +171,10 @@ impl LeadSquared {
         }
         let phone = registration.fields.value("Phone");
         if phone.is_some() && self.leads.iter().any(|lead| lead.phone.as_deref() == phone) {
-            return Err(Error::Duplicate { field: DuplicateField::Phone });
+            return Err(match self.matches_phones {
+                true => Error::LeadExists,
+                false => Error::Duplicate { field: DuplicateField::Phone },
+            });
         }
         let mark = registration.fields.value(Marking::FIELD).map(str::to_owned);
         self.passwords.push(registration.password.expose().to_owned());

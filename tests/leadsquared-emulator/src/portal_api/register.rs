@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::admission::Admitted;
 use crate::body::{self, Attribute};
 use crate::failure::Failure;
+use crate::settings::Settings;
 use crate::{leads, passwords, portal_users};
 
 #[derive(Deserialize)]
@@ -37,15 +38,23 @@ async fn make_portal_user(call: &Admitted, asked: Register) -> Result<Value, Fai
     let settings = &call.world.settings;
     let password = password(call, &asked.lead_fields)?;
     let changes = leads::check(&call.account.tenant, &settings.switches, &asked.lead_fields)?;
-    let (field, value) = changes
-        .first_identifier(&call.account.tenant)
-        .ok_or_else(|| Failure::missing("At least one unique lead identifier is mandatory."))?;
+    let identifiers: Vec<_> = changes.identifiers(&call.account.tenant).collect();
+    let Some(&(field, value)) = identifiers.first() else {
+        return Err(Failure::missing("At least one unique lead identifier is mandatory."));
+    };
     let hash = passwords::hash(settings.password_hashing, call.world.randomness.bytes(), password).await?;
     let lead_id = call.account.store.transaction(|db| {
         let writer = call.writer(db, settings.switches.register_raises_webhooks);
+        if asked.register_only_new_lead && settings.switches.register_matches_any_identifier {
+            for (field, value) in &identifiers {
+                if leads::with_value(db, field, value)?.is_some() {
+                    return Err(already_exists(settings));
+                }
+            }
+        }
         let lead_id = match leads::with_value(db, field, value)? {
             Some(_) if asked.register_only_new_lead => {
-                return Err(Failure::application(&settings.texts.portal_type, &settings.texts.already_exists));
+                return Err(already_exists(settings));
             }
             Some(known) => {
                 writer.update(&known, &changes)?;
@@ -62,6 +71,10 @@ async fn make_portal_user(call: &Admitted, asked: Register) -> Result<Value, Fai
         Ok(lead_id)
     })?;
     Ok(json!({ "LeadId": lead_id, "Message": "Registration Successful" }))
+}
+
+fn already_exists(settings: &Settings) -> Failure {
+    Failure::application(&settings.texts.portal_type, &settings.texts.already_exists)
 }
 
 fn password(call: &Admitted, attributes: &[Attribute]) -> Result<String, Failure> {

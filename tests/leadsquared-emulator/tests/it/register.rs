@@ -53,6 +53,16 @@ async fn a_switch_keeps_the_password_of_a_portal_user_who_registers_again() {
 }
 
 #[tokio::test]
+async fn a_switch_reports_a_lead_with_the_phone_number_as_an_existing_user() {
+    let mut settings = settings();
+    settings.switches.register_matches_any_identifier = true;
+    let account = Account::with(settings).await;
+    account.emulator.add_lead(&[("EmailAddress", "parent@example.test"), ("Phone", "+91-9000000001")]).unwrap();
+    assert_refused(account.register(true, ASHA).await, 500, "MXException", "User already exists.");
+    assert_eq!(account.register(true, &ASHA[..2]).await.0, 200);
+}
+
+#[tokio::test]
 async fn the_first_identifier_in_list_order_finds_the_lead() {
     let account = Account::new().await;
     let by_phone = account.emulator.add_lead(&[("Phone", "+91-9000000002")]).unwrap();
