@@ -225,11 +225,9 @@ async fn a_code_makes_the_same_calls_for_known_and_unknown_numbers() {
         let sent = sandbox.post("/sign-in/code", &json!({"phone": phone})).await;
         challenges.push(sent.json()["challenge"].as_str().unwrap().to_owned());
     }
-    let verify = async |effect: Option<Effect>| {
+    let verify = async |fault: Option<Fault>| {
         sandbox.emulator.faults().clear();
-        if let Some(effect) = effect {
-            sandbox.emulator.faults().add(Fault::everywhere(effect));
-        }
+        fault.into_iter().for_each(|fault| sandbox.emulator.faults().add(fault));
         let before = sandbox.emulator.calls().len();
         let mut answers = Vec::new();
         for challenge in &challenges {
@@ -242,7 +240,10 @@ async fn a_code_makes_the_same_calls_for_known_and_unknown_numbers() {
         answers[0].status
     };
     assert_eq!(verify(None).await, 401);
-    assert_eq!(verify(Some(Effect::gateway(503))).await, 503);
+    assert_eq!(verify(Some(Fault::everywhere(Effect::gateway(503)))).await, 503);
+    // A bare 500 to the code alone is LeadSquared's word for a wrong code.
+    assert_eq!(verify(Some(Fault::on(Call::SignIn, Effect::gateway(500)))).await, 401);
+    assert_eq!(verify(Some(Fault::everywhere(Effect::gateway(500)))).await, 503);
     sandbox.finish(&[]).await;
 }
 
@@ -712,6 +713,7 @@ async fn failures_of_leadsquared_do_not_count_as_attempts() {
     for (effect, path, body, times) in [
         (Effect::gateway(502), "/sign-in", &sign_in, 11),
         (Effect::Cut, "/sign-in", &sign_in, 11),
+        (Effect::gateway(500), "/sign-in/code/verify", &verify, 11),
         (Effect::gateway(503), "/sign-in/code/verify", &verify, 11),
         (limited(), "/sign-in", &sign_in, 11),
         (limited(), "/sign-in/code/verify", &verify, 11),

@@ -148,7 +148,7 @@ fn log_failure(
             "no look-up for undecided rules is left today: the invitation waits for the next UTC day; if this lasts, ask \
              LeadSquared's support to send custom fields in webhooks"
         ),
-        _ if is_configuration => {
+        _ if is_configuration && needs_operator => {
             line!(error, "LeadSquared refuses the account's keys or settings: run the key check", secret);
         }
         _ => line!(warn, "the attempt failed; no action needed unless this lasts"),

@@ -2,7 +2,7 @@
 
 use futures::future::join;
 use leadsquared::portal::SentCode;
-use leadsquared::{OneTimeCode, Phone};
+use leadsquared::{Error, OneTimeCode, Phone};
 
 use crate::answers::{Done, RequestRefusal};
 use crate::body::both;
@@ -11,6 +11,7 @@ use crate::identity::PhoneOwner;
 use crate::limits::{AttemptKind, AttemptSlots};
 use crate::proof::AcceptedText;
 use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
+use crate::upstream::CallFailure;
 
 impl PortalAccount {
     /// `POST /sign-in/code`: the same answer for a known and an unknown number.
@@ -144,11 +145,29 @@ impl PortalAccount {
         match self.ask(request, |client| async move { client.sign_in_with_code(sent, code).await }).await {
             Ok(session) => self.enter_by_text(request, &slots, session, AcceptedText { challenge, code, texted }).await,
             Err(failure) => {
+                let failure = self.about_code(request, failure).await;
                 if !failure.may_be_about_the_person() {
                     self.give_try_back(request, &challenge).await;
                 }
                 Err(self.not_signed_in(request, &slots, &failure, RequestRefusal::WrongCode).await)
             }
+        }
+    }
+
+    /// What a bare 500 says about a code. LeadSquared answers so to a code that it cannot read, such as a decoy's. So
+    /// does a gateway when LeadSquared is unavailable. A call without a code tells the two apart: it is the same for
+    /// known and unknown numbers.
+    async fn about_code(&self, request: &AccountRequest<'_>, failure: CallFailure) -> CallFailure {
+        if !matches!(failure.leadsquared(), Some(Error::ServerFault { status: 500 })) {
+            return failure;
+        }
+        match self.ask(request, |client| async move { client.public_auth_key().await }).await {
+            Ok(_) => CallFailure::LeadSquared(Error::BadPortalPassword),
+            Err(outage) if outage.may_have_taken_effect() => {
+                CallFailure::LeadSquared(Error::ServerFault { status: 503 })
+            }
+            // Nothing was learnt: the code may have been wrong.
+            Err(_) => failure,
         }
     }
 

@@ -116,6 +116,7 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
     let content = record.content;
     optional("failed_alone", (content.alone > 0).then(|| number(content.alone)));
     optional("failed_at", content.last.map(|at| number(milliseconds(at))));
+    optional("mail_refused_at", record.mail_refused_at.map(|at| number(milliseconds(at))));
     optional("reduced", content.is_reduced.then_some(AttributeValue::Bool(true)));
     let ended = match state {
         State::Ended(outcome) => Some(Ended::new(outcome, lease)),
@@ -322,6 +323,7 @@ impl<'a> Reader<'a> {
                 is_reduced: self.item.contains_key("reduced") && self.bool("reduced")?,
             },
             unused_mail: self.optional_time("unused_mail")?,
+            mail_refused_at: self.optional_millisecond("mail_refused_at")?,
             ended: match self.optional_text("outcome") {
                 None => None,
                 Some(name) => Some(Ended {

@@ -284,6 +284,17 @@ impl Ledger {
         self.add(count_key(day, name), by, counts_expire(day), None)
     }
 
+    /// Counts an end, and remembers when an invitation of the day last ended so.
+    fn count_end(&self, invitation: &Invitation, outcome: &Outcome, now: OffsetDateTime) -> TransactWriteItem {
+        let day = day(invitation.received_at);
+        let update = self
+            .adding(count_key(day, outcome.name()), 1, counts_expire(day), None)
+            .update_expression("ADD #count :by SET #expires_at = :expires_at, #last_at = :last_at")
+            .expression_attribute_names("#last_at", "last_at")
+            .expression_attribute_values(":last_at", number(milliseconds(now)));
+        update_write(update)
+    }
+
     /// Remembers since when a lead is registered with the portal through us, if an attempt registered it, and what
     /// became of the mark of its identifiers. The first registration counts: what it left unmarked stays so.
     fn registration(&self, record: &Record, at: OffsetDateTime) -> Option<TransactWriteItem> {
@@ -426,6 +437,16 @@ impl onboarding::Ledger for Ledger {
         self.take_of_day(rule_lookups_key(now), most, now).await
     }
 
+    async fn mailed_at(&self, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, LedgerError> {
+        let read = async |outcome: Outcome| {
+            let pk = count_key(day(now), outcome.name());
+            let item = self.read(&pk).await?.unwrap_or_default();
+            Reader { pk, item: &item }.optional_millisecond("last_at")
+        };
+        let (new, existing) = try_join(read(Outcome::Invited), read(Outcome::InvitedExisting)).await?;
+        Ok(new.max(existing))
+    }
+
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerError> {
         let pk = lead_key(lead);
         let item = self.read(&pk).await?.unwrap_or_default();
@@ -521,7 +542,7 @@ impl onboarding::Ledger for Ledger {
         let mut writes = vec![self.put_if(item, Condition::held_by(&lease.holder.to_string()))];
         let before = record.ended.as_ref().map(|ended| &*ended.name);
         if before != Some(outcome.name()) {
-            writes.push(self.count(invitation, outcome.name(), 1));
+            writes.push(self.count_end(invitation, outcome, now));
             writes.extend(before.map(|before| self.count(invitation, before, -1)));
         }
         writes.extend(self.registration(record, now));

@@ -26,7 +26,7 @@ impl Mail for LeadSquaredChannel<'_> {
         match sent.total_recipient {
             // The lead unsubscribed or is marked "Do Not Email": LeadSquared counts no recipient
             // (<https://apidocs.leadsquared.com/send-an-email-to-a-lead/>).
-            Some(0) => Err(MailError::Refused("NoRecipient".to_owned())),
+            Some(0) => Err(MailError::NoRecipient),
             _ => Ok(()),
         }
     }

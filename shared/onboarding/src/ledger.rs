@@ -24,6 +24,9 @@ pub trait Ledger {
     /// When this software registered the lead with the portal, if the ledger knows it: for 395 days at least.
     async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 
+    /// When the last attempt began that ended an invitation of this UTC day with a mail.
+    async fn mailed_at(&self, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, Self::Error>;
+
     /// When the newest used link of the lead was made. Links made earlier are no longer valid.
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 
@@ -120,6 +123,8 @@ pub struct Record {
     pub content: ContentFailures,
     /// When a mail was begun that was certainly not sent. Its place in the [`MailHistory`] can still be used.
     pub unused_mail: Option<OffsetDateTime>,
+    /// When the first attempt began whose mail LeadSquared refused to deliver.
+    pub mail_refused_at: Option<OffsetDateTime>,
     /// How it ended before it was put back. This end stays counted until the invitation ends another way.
     pub ended: Option<Ended>,
 }
@@ -168,7 +173,7 @@ impl Record {
         }
         if ended.message.is_some_and(|before| before != message) {
             ended.message = None;
-            self.unresolved_mails = 0;
+            (self.unresolved_mails, self.mail_refused_at) = (0, None);
             if self.lead.is_none() {
                 self.content = ContentFailures::default();
             }

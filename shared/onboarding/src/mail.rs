@@ -33,6 +33,9 @@ pub enum MailError {
     /// It was not sent, and the same mail will be refused again. Holds the channel's word for the reason.
     #[error("the mail was refused ({0})")]
     Refused(String),
+    /// It was not sent, because this person gets no mail: they unsubscribed, or their address is refused.
+    #[error("the recipient is refused")]
+    NoRecipient,
     /// It was not sent; the same mail may be sent later.
     #[error("the mail was not sent")]
     NotSent(#[source] leadsquared::Error),

@@ -32,6 +32,8 @@ pub enum Suppression {
     UnknownPerson,
     /// The lead has no usable e-mail address on record.
     NoEmailAddress,
+    /// LeadSquared mails this person nothing: they unsubscribed, are marked "Do Not Email", or their address is refused.
+    NoRecipient,
     /// A look-up of the lead decided that no rule asks for the invitation.
     NoRuleApplies,
 }
@@ -86,6 +88,7 @@ impl Outcome {
             Self::Suppressed(Suppression::MailCap) => Some("mail-cap".into()),
             Self::Suppressed(Suppression::UnknownPerson) => Some("unknown-person".into()),
             Self::Suppressed(Suppression::NoEmailAddress) => Some("no-e-mail-address".into()),
+            Self::Suppressed(Suppression::NoRecipient) => Some("no-recipient".into()),
             Self::Suppressed(Suppression::NoRuleApplies) => Some("no-rule-applies".into()),
             Self::Rejected(rejection) => Some(rejection.to_string().into()),
             Self::Exhausted { cause } => Some(cause.into()),

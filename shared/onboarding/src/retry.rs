@@ -119,7 +119,11 @@ impl AttemptFailure {
             Self::NoKeys(unavailable) | Self::NoPassword(unavailable) => unavailable.needs_operator(age),
             Self::NoTime | Self::NewerVersion(_) | Self::Postponed(Postponed::NotSupported) => lasts,
             Self::DayUsedUp { .. } => false,
-            Self::Postponed(postponed) => postponed.leadsquared().is_some_and(Error::is_configuration),
+            Self::Postponed(postponed) => match postponed.leadsquared() {
+                // It may be about one recipient, which shows once another person is mailed.
+                Some(Error::MailNotDeliverable) => lasts,
+                error => error.is_some_and(Error::is_configuration),
+            },
         }
     }
 
@@ -263,6 +267,16 @@ mod tests {
         let busy = AttemptFailure::from(turned_away(hour));
         assert_eq!(busy.wait(1, now, &|| 0), Duration::from_secs(5));
         assert_eq!((busy.name(), busy.horizon(&horizons)), ("TurnedAway", RETRY_HORIZON));
+    }
+
+    #[test]
+    fn a_mail_that_is_not_delivered_needs_an_operator_once_that_lasts() {
+        let failure = |source| AttemptFailure::from(Postponed::LeadSquared { step: "sending the mail", source });
+        let hour = Duration::from_secs(60 * 60);
+        let needs = |error: Error| [Duration::ZERO, hour].map(|age| failure(error.clone()).needs_operator(age));
+        assert_eq!(needs(Error::MailNotDeliverable), [false, true]);
+        assert_eq!(needs(Error::BadSender), [true, true]);
+        assert_eq!(failure(Error::MailNotDeliverable).horizon(&Horizons::default()), OPERATOR_HORIZON);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The mail: whether the limits allow it, its intent in the ledger, and sending it.
 
-use leadsquared::LeadId;
+use leadsquared::{Error, LeadId};
 
 use super::link::MailedLink;
 use super::person::Person;
@@ -93,8 +93,15 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 Ok(invited(&work.record))
             }
             Err(MailError::Unknown(source)) => Err(Stop::Postponed(Postponed::MailUnknown(source))),
+            Err(MailError::NoRecipient) => {
+                work.mail_was_not_sent();
+                Err(Stop::suppressed(Suppression::NoRecipient))
+            }
             Err(MailError::NotSent(source)) => {
                 work.mail_was_not_sent();
+                if matches!(source, Error::MailNotDeliverable) && self.is_about_recipient(work).await? {
+                    return Err(Stop::suppressed(Suppression::NoRecipient));
+                }
                 Err(Stop::Postponed(Postponed::LeadSquared { step: "sending the mail", source }))
             }
             Err(MailError::Refused(exception_type)) => {
@@ -102,6 +109,15 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 Err(Stop::refused(exception_type))
             }
         }
+    }
+
+    /// Whether LeadSquared refuses to deliver mail to this person, and not all of the account's mail: it sent another
+    /// person's mail since it first refused this one.
+    async fn is_about_recipient(&self, work: &mut Work<'_>) -> Result<bool, Stop> {
+        let now = work.attempt.now;
+        let refused_at = *work.record.mail_refused_at.get_or_insert(now);
+        let mailed_at = self.ledger.mailed_at(now).await.map_err(Stop::ledger)?;
+        Ok(mailed_at.is_some_and(|at| at > refused_at))
     }
 }
 

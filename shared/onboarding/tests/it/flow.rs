@@ -20,7 +20,9 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::world::{LeadSquared, LedgerUnavailable, MarkRefusal, Memory, Outside, Via, direct, on_click};
+use crate::world::{
+    LeadSquared, LedgerUnavailable, MarkRefusal, Memory, Outside, Undeliverable, Via, direct, on_click,
+};
 
 const START: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 const LEASE: Duration = Duration::minutes(1);
@@ -847,6 +849,37 @@ fn mails_that_were_not_sent_use_up_neither_the_caps_nor_the_budget() {
         assert!(world.deliver(&asha()).unwrap().is_err());
         assert_eq!(world.calls.borrow()[5 + 6 * attempt], "mail");
     }
+    assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::Invited);
+}
+
+#[test]
+fn mail_that_is_refused_for_one_recipient_ends_that_invitation_only() {
+    let world = World::default();
+    let lead = world.add_lead(5, "asha@example.test", None, true);
+    world.leadsquared.borrow_mut().undeliverable = Some(Undeliverable::OfLead(lead));
+    let is_postponed = || {
+        matches!(world.deliver(&asha()), Some(Err(Postponed::LeadSquared { source: Error::MailNotDeliverable, .. })))
+    };
+    assert!(is_postponed() && is_postponed(), "the account may be at fault");
+    world.now.set(Duration::minutes(1));
+    assert_eq!(world.deliver(&invitation_of("ravi@example.test")).unwrap().unwrap(), Outcome::Invited);
+    world.now.set(Duration::minutes(2));
+    let outcome = world.deliver(&asha()).unwrap().unwrap();
+    assert_eq!(outcome, Outcome::Suppressed(Suppression::NoRecipient));
+    assert_eq!((outcome.name(), outcome.cause().as_deref()), ("suppressed", Some("no-recipient")));
+    assert_eq!(world.mails(), 1);
+}
+
+#[test]
+fn mail_that_is_refused_for_the_account_waits_until_it_is_delivered_again() {
+    let world = World::default();
+    assert_eq!(world.deliver(&invitation_of("ravi@example.test")).unwrap().unwrap(), Outcome::Invited);
+    world.leadsquared.borrow_mut().undeliverable = Some(Undeliverable::All);
+    for minutes in 1..100 {
+        world.now.set(Duration::minutes(minutes));
+        assert!(world.deliver(&asha()).unwrap().is_err());
+    }
+    world.leadsquared.borrow_mut().undeliverable = None;
     assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::Invited);
 }
 

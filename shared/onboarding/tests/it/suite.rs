@@ -70,6 +70,7 @@ fn record() -> Record {
         left_out: vec!["mx_City".to_owned()],
         content: ContentFailures { alone: 1, last: Some(NOW + Duration::milliseconds(7)), is_reduced: false },
         unused_mail: Some(NOW),
+        mail_refused_at: Some(NOW + Duration::milliseconds(7)),
         ..Record::default()
     }
 }
@@ -192,8 +193,12 @@ pub(crate) async fn a_sent_mail_is_remembered_for_its_person(ledger: &impl Ledge
     ledger.release(&asha(), &lease(2), &mailed, NOW).await.unwrap();
     assert_eq!(last_sent().await, Some(NOW));
     granted(ledger, &lease(3), NOW).await;
-    ledger.end(&asha(), &lease(3), &mailed, &Outcome::InvitedExisting, LATER).await.unwrap();
-    assert_eq!(last_sent().await, Some(LATER));
+    assert_eq!(ledger.mailed_at(NOW).await.unwrap(), None);
+    let at = LATER + Duration::milliseconds(7);
+    ledger.end(&asha(), &lease(3), &mailed, &Outcome::InvitedExisting, at).await.unwrap();
+    assert_eq!(last_sent().await.map(|at| at.truncate_to_second()), Some(LATER));
+    assert_eq!(ledger.mailed_at(NOW).await.unwrap(), Some(at), "of the day of its receipt");
+    assert_eq!(ledger.mailed_at(LATER).await.unwrap(), None);
 
     let (ravi, invitee) = (InvitationId::of([&b"2"[..]]), Invitee::Email("ravi@example.test".parse().unwrap()));
     let ravi = Invitation { id: ravi, invitee, ..asha() };

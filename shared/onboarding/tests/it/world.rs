@@ -64,6 +64,8 @@ pub(crate) struct LeadSquared {
     pub(crate) refused: HashSet<String>,
     /// A value that it refuses in every field.
     pub(crate) refused_value: Option<&'static str>,
+    /// The lead to whom it delivers no mail, or nobody's mail, if it delivers none.
+    pub(crate) undeliverable: Option<Undeliverable>,
     /// Whether Register answers that a user exists where another lead has the phone number.
     pub(crate) matches_phones: bool,
     /// A text that a firewall in front of it blocks in every call.
@@ -72,6 +74,13 @@ pub(crate) struct LeadSquared {
     pub(crate) mark_refusal: Option<MarkRefusal>,
     /// The passwords that leads were registered with.
     pub(crate) passwords: Vec<String>,
+}
+
+/// Whose mail LeadSquared refuses to deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undeliverable {
+    OfLead(LeadId),
+    All,
 }
 
 /// How an account refuses the field that marks unproven identifiers.
@@ -232,6 +241,9 @@ impl<O: Outside> Mail for Via<'_, O> {
         assert!(is_direct || link.starts_with("https://api.example.test/login-links/"), "{link}");
         let lead = letter.lead;
         let send = move |leadsquared: &mut LeadSquared| {
+            if [Some(Undeliverable::All), Some(Undeliverable::OfLead(lead))].contains(&leadsquared.undeliverable) {
+                return Err(Error::MailNotDeliverable);
+            }
             leadsquared.mails.push(lead);
             Ok(())
         };
@@ -252,6 +264,8 @@ pub(crate) struct Memory {
     pub(crate) last_registered: HashMap<Date, OffsetDateTime>,
     /// Counts by the day of receipt and by the outcome's name or `accepted`.
     pub(crate) counts: BTreeMap<(Date, String), i64>,
+    /// When the last attempt began that ended an invitation of each day with a mail.
+    pub(crate) mailed_at: HashMap<Date, OffsetDateTime>,
     /// Mails with an unknown result when an invitation ended, by person.
     pub(crate) unknown_mails: HashMap<PersonKey, u32>,
     /// When the flow registered each lead.
@@ -407,6 +421,7 @@ impl Memory {
         let person = record.person.clone().unwrap_or_else(|| invitation.person());
         if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
             self.people.entry(person.clone()).or_default().last_sent = Some(now);
+            self.mailed_at.insert(invitation.received_at.date(), now);
         }
         *self.unknown_mails.entry(person).or_default() += record.unresolved_mails;
         Ok(())
@@ -467,6 +482,10 @@ impl<O: Outside> Ledger for Via<'_, O> {
             Ok(is_left)
         };
         self.0.store("take_rule_lookup", take).await
+    }
+
+    async fn mailed_at(&self, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, LedgerUnavailable> {
+        self.0.store("mailed_at", move |memory| Ok(memory.mailed_at.get(&now.date()).copied())).await
     }
 
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerUnavailable> {
