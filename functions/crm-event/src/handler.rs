@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use http::{Method, Response, StatusCode};
 use lambda_http::Request;
-use leadsquared::wire::webhook::{Change, Event, FieldChange, Malformed, Modified, OtherSubject, WebhookRequest, What};
+use leadsquared::wire::webhook::{
+    Change, Event, EventKind, FieldChange, Malformed, Modified, OtherSubject, WebhookRequest,
+};
 use ledger::Ledger;
 use onboarding::rules::{Rule, RuleDecision, Verdict};
 use onboarding::{Invitation, InvitationId, Invitee, Ledger as _, RuleQuestion, Source};
@@ -129,7 +131,7 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
 /// Logs each rule that does not fire because the events do not show the change that it reacts to.
 fn log_changes_not_shown(config: &Config, events: &[Event]) {
     let mut silent: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for event in events.iter().filter(|event| matches!(event.what, What::Changed(_))) {
+    for event in events.iter().filter(|event| matches!(event.kind, EventKind::Changed(_))) {
         for rule in config.rules.iter() {
             if let Verdict::No(objection) = rule.judge(event)
                 && let Some(field) = objection.field_not_shown()
@@ -166,10 +168,10 @@ fn id(event: &Event, rule: &Rule) -> InvitationId {
     let lead = event.lead.to_string();
     let action = rule.action.name();
     let of = |parts: &[&str]| InvitationId::of(parts.iter().map(|part| part.as_bytes()));
-    match &event.what {
-        What::Activity { id, .. } => of(&["crm-activity", &id.to_string(), action]),
-        What::Created => of(&["crm-lead", &lead, "create", action]),
-        What::Changed(change) => {
+    match &event.kind {
+        EventKind::Activity { id, .. } => of(&["crm-activity", &id.to_string(), action]),
+        EventKind::Created => of(&["crm-lead", &lead, "create", action]),
+        EventKind::Changed(change) => {
             let field = rule.field().unwrap_or_default();
             let modified = match &change.modified {
                 Modified::At(time) => time.unix_timestamp().to_string(),
@@ -193,12 +195,12 @@ async fn is_echo(
     ledger_answers: &AtomicBool,
     now: OffsetDateTime,
 ) -> bool {
-    let changed_at = match &event.what {
-        What::Created => None,
-        What::Changed(Change { is_time_older: true, .. }) => Some(now),
-        What::Changed(Change { modified: Modified::At(time), .. }) => Some(*time),
+    let changed_at = match &event.kind {
+        EventKind::Created => None,
+        EventKind::Changed(Change { is_time_older: true, .. }) => Some(now),
+        EventKind::Changed(Change { modified: Modified::At(time), .. }) => Some(*time),
         // A registration posts no activity, and a change without a time cannot be compared with the registration.
-        What::Changed(_) | What::Activity { .. } => return false,
+        EventKind::Changed(_) | EventKind::Activity { .. } => return false,
     };
     if !ledger_answers.load(Ordering::Relaxed) {
         return false;

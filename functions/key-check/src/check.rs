@@ -126,21 +126,22 @@ impl From<&AllowanceRules> for DailyCalls {
     }
 }
 
-/// Has the ledger keep which leads earlier versions registered without a mark: only the ledger knows it. If that fails,
-/// the next check a few hours later does it; there is a year to do it in.
+/// Removes the expiry of leads that earlier versions registered without a mark: only the ledger knows of them. If that
+/// fails, the next check continues a few hours later; an item expires 13 months after its last change.
 async fn keep_unmarked(ledger: &Ledger, now: OffsetDateTime, time: Duration) {
     match tokio::time::timeout(time, ledger.keep_unmarked(now)).await {
         Ok(Ok(0)) => {}
-        Ok(Ok(leads)) => tracing::info!(leads, "leads registered without a mark are kept for good now"),
+        Ok(Ok(leads)) => tracing::info!(leads, "removed the expiry of leads that were registered without a mark"),
         Ok(Err(error)) => {
             tracing::warn!(
                 error = %error,
-                "not all leads registered without a mark kept yet: the next check continues; no action needed unless it \
-                 fails too"
-            )
+                "could not remove the expiry of every lead that was registered without a mark: the next check continues; no \
+                 action needed unless it fails too"
+            );
         }
         Err(_) => tracing::warn!(
-            "not all leads registered without a mark kept yet: the next check continues; no action needed"
+            "there was no time to remove the expiry of every lead that was registered without a mark: the next check \
+             continues; no action needed"
         ),
     }
 }

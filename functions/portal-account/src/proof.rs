@@ -24,7 +24,7 @@ struct CheckedClaim {
     /// The lead, if LeadSquared was asked for it.
     lead: Option<Lead>,
     /// Whether everything is proven and the ledger does not have all of it yet.
-    is_news: bool,
+    has_unstored_proofs: bool,
 }
 
 /// A texted code that LeadSquared has accepted, and the challenge it belongs to.
@@ -36,7 +36,7 @@ pub(crate) struct AcceptedText<'a> {
 
 impl PortalAccount {
     /// Signs in with a texted code that LeadSquared has accepted.
-    pub(crate) async fn enter_by_text(
+    pub(crate) async fn finish_text_sign_in(
         &self,
         request: &AccountRequest<'_>,
         slots: &AttemptSlots,
@@ -49,7 +49,7 @@ impl PortalAccount {
         let phone = Phone::parse(number, self.config.default_country);
         let number = phone.as_ref().map_or(number, Phone::expose);
         let claim = SignInClaim::by_text(&texted.schema_name, number, &texted.person);
-        let entered = self.enter(request, slots, &session, &claim, Some(&challenge)).await;
+        let entered = self.finish_sign_in(request, slots, &session, &claim, Some(&challenge)).await;
         if let Err(RequestRefusal::Unavailable { .. }) = entered {
             // LeadSquared accepts a code once: its session is kept, so that the same code works when it is sent again.
             let accepted = Accepted::new(code, &session, texted, request.now);
@@ -70,7 +70,7 @@ impl PortalAccount {
 
     /// Ends a sign-in that LeadSquared has accepted: signed in, if nothing in the claim is unproven. Otherwise a code
     /// is mailed to the lead first, under the given challenge or a new one.
-    pub(crate) async fn enter(
+    pub(crate) async fn finish_sign_in(
         &self,
         request: &AccountRequest<'_>,
         slots: &AttemptSlots,
@@ -78,7 +78,7 @@ impl PortalAccount {
         claim: &SignInClaim<'_>,
         challenge: Option<&Challenge>,
     ) -> Result<Done, RequestRefusal> {
-        let CheckedClaim { unproven, lead, is_news } = match self.unproven(request, session, claim).await {
+        let CheckedClaim { unproven, lead, has_unstored_proofs } = match self.unproven(request, session, claim).await {
             Ok(checked) => checked,
             Err(refusal) => {
                 self.give_back(request, slots).await;
@@ -92,7 +92,7 @@ impl PortalAccount {
                 }
             };
             let written = async {
-                if is_news {
+                if has_unstored_proofs {
                     let uses: Vec<String> = claim.uses().map(str::to_owned).collect();
                     self.write_proven(&session.lead_id, &uses, request.now).await;
                 }
@@ -141,7 +141,7 @@ impl PortalAccount {
         let is_proven = |what: &&str| standing.as_ref().is_some_and(|standing| standing.proven.contains(*what));
         let mut unproven: Vec<String> = claim.uses().filter(|what| !is_proven(what)).map(str::to_owned).collect();
         if unproven.is_empty() {
-            return Ok(CheckedClaim { unproven, lead: None, is_news: false });
+            return Ok(CheckedClaim { unproven, lead: None, has_unstored_proofs: false });
         }
         let found =
             self.ask(request, |client| async move { client.lead_by_id(lead_id).await?.ok_or(Error::NoSuchLead) });
@@ -152,7 +152,7 @@ impl PortalAccount {
                 let mark: Unproven = mark.parse().map_err(|error| {
                     tracing::error!(
                         lead.id = %lead_id, field, error = %error,
-                        "the lead's mark cannot be read and nobody can sign in to the lead: correct the field"
+                        "could not read the lead's mark: every sign-in to this lead fails until the field is corrected"
                     );
                     unreadable()
                 })?;
@@ -169,10 +169,10 @@ impl PortalAccount {
                 );
             }
             (None, Some(Registered::Unmarked)) => {}
-            (None, Some(Registered::WithoutForm)) => unproven.clear(),
+            (None, Some(Registered::NothingToProve)) => unproven.clear(),
         }
-        let is_news = unproven.is_empty();
-        Ok(CheckedClaim { unproven, lead: Some(lead), is_news })
+        let has_unstored_proofs = unproven.is_empty();
+        Ok(CheckedClaim { unproven, lead: Some(lead), has_unstored_proofs })
     }
 
     /// Mails a code to the lead, and keeps the session until the browser sends the code with the challenge.
@@ -288,7 +288,7 @@ impl PortalAccount {
     /// Gives back a try of a challenge from which nothing was learned.
     pub(crate) async fn give_try_back(&self, request: &AccountRequest<'_>, challenge: &Challenge) {
         let given_back = async {
-            if let Err(error) = self.ledger.untry_challenge(challenge.as_text()).await {
+            if let Err(error) = self.ledger.return_challenge_try(challenge.as_text()).await {
                 tracing::warn!(
                     error = %error,
                     "failed to return a try of a code: the person has one try fewer; no action needed"

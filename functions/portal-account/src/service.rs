@@ -89,7 +89,7 @@ pub(crate) fn codes_unavailable(request: &AccountRequest<'_>, error: &dyn std::e
     tracing::error!(
         route = request.route.path(),
         error = %error,
-        "the table is unavailable: nobody can sign in by code until it answers"
+        "the table is unavailable: every sign-in by code fails until it answers"
     );
     RequestRefusal::Unavailable { retry_after: RETRY_AFTER }
 }

@@ -24,7 +24,7 @@ impl PortalAccount {
         match self.ask(request, |client| async move { client.sign_in(identifier, password).await }).await {
             Ok(session) => {
                 let claim = SignInClaim::by_password(&who, &person, &self.config.identities);
-                self.enter(request, &slots, &session, &claim, None).await
+                self.finish_sign_in(request, &slots, &session, &claim, None).await
             }
             Err(failure) => Err(self.not_signed_in(request, &slots, &failure, RequestRefusal::WrongCredentials).await),
         }

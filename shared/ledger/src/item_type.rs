@@ -75,7 +75,7 @@ item_types! {
     /// Mails of a day.
     Mails: "mails", Account;
     /// An application that was received, so that its repeat is recognised.
-    Mark: "mark", Person;
+    ApplicationMarker: "mark", Person;
     /// A network that a person signed in from.
     Network: "network", Person;
     /// The mails to a person.

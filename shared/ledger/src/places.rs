@@ -82,7 +82,7 @@ impl KeyedLimit {
 
 /// The mark of an application, by which a repeat and another application with the same id are recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct ApplicationMarker {
     /// A hash of the id, in hexadecimal.
     pub hash: String,
     /// A hash of the application's content, in hexadecimal.
@@ -198,7 +198,7 @@ impl Ledger {
     pub async fn take_places(
         &self,
         places: &[KeyedLimit],
-        mark: &Mark,
+        mark: &ApplicationMarker,
         now: OffsetDateTime,
     ) -> Result<PlacesResult, LedgerError> {
         let mut writes: Vec<_> = places.iter().map(|places| self.take_place(places, &mark.owner, now)).collect();
@@ -258,7 +258,7 @@ impl Ledger {
     /// mark of a held one also serves.
     pub(crate) fn mark(
         &self,
-        mark: &Mark,
+        mark: &ApplicationMarker,
         is_held: bool,
         now: OffsetDateTime,
         until: OffsetDateTime,
@@ -296,7 +296,7 @@ impl Ledger {
     pub async fn give_places_back(
         &self,
         places: &[KeyedLimit],
-        mark: &Mark,
+        mark: &ApplicationMarker,
         at: OffsetDateTime,
     ) -> Result<(), LedgerError> {
         let unmark = self
@@ -338,7 +338,7 @@ impl Ledger {
     }
 }
 
-impl Mark {
+impl ApplicationMarker {
     /// Whether the existing mark is that of another application.
     pub(crate) fn is_other(&self, marked: &CancellationReason) -> bool {
         let payload = marked.item().and_then(|item| item.get(PAYLOAD)?.as_s().ok());
