@@ -367,7 +367,7 @@ async fn a_corrupt_item_is_named_in_the_error_and_no_call_is_admitted() {
         .await
         .unwrap();
     let line = schedule(aws.dynamodb(), table, suite::rules());
-    let corrupt = ScheduleError::Corrupt { pk: "allowance#line", attribute: "head" };
+    let corrupt = ScheduleError::Corrupt { pk: "allowance#line".to_owned(), attribute: "head" };
     assert_eq!(line.book(ask(Lane::Interactive, NOON)).await, Err(corrupt.clone()));
     assert_eq!(line.back_off(NOON, None).await, Err(corrupt));
 }

@@ -12,7 +12,7 @@ use leadsquared::wire::webhook::{
 };
 use ledger::Ledger;
 use onboarding::rules::{Rule, RuleDecision, Verdict};
-use onboarding::{Invitation, InvitationId, Invitee, Ledger as _, RuleQuestion, Source};
+use onboarding::{INVITATION_ACCEPTED, Invitation, InvitationId, Invitee, Ledger as _, RuleQuestion, Source};
 use queue::{Invitations, QueueError};
 use serde::Serialize;
 use telemetry::Metric;
@@ -112,7 +112,7 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
         if is_echo {
             let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
             Metric::Echo.record();
-            tracing::info!(%receipt, source = "crm", rule, outcome = "already-invited", cause = "echo", "invitation ended");
+            tracing::info!(%receipt, source = Source::Crm.name(), rule, outcome = "already-invited", cause = "echo", "invitation ended");
         } else {
             invitations.push(invitation);
         }
@@ -123,7 +123,7 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
         let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
         let undecided = invitation.question.as_ref().map(|question| question.rules.join(", "));
         let action = invitation.action.name();
-        tracing::info!(%receipt, source = "crm", rule, undecided, action, "invitation accepted");
+        tracing::info!(%receipt, source = Source::Crm.name(), rule, undecided, action, "{INVITATION_ACCEPTED}");
     }
     Ok(())
 }
@@ -206,15 +206,14 @@ async fn is_echo(
         return false;
     }
     let is_ours = |registered_at| changed_at.is_none_or(|time| time < registered_at + config.cool_down);
-    let cause = match tokio::time::timeout(ECHO_TIMEOUT, ledger.registered_at(&event.lead)).await {
-        Ok(Ok(registered_at)) => return registered_at.is_some_and(is_ours),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "the ledger did not answer in time".to_owned(),
+    let error = match ledger::within(ECHO_TIMEOUT, ledger.registered_at(&event.lead)).await {
+        Ok(registered_at) => return registered_at.is_some_and(is_ours),
+        Err(error) => error,
     };
     // While the ledger is unavailable, the other events of the request do not wait for it.
     if ledger_answers.swap(false, Ordering::Relaxed) {
         tracing::warn!(
-            error = cause,
+            error = %error,
             "the ledger cannot say which events are echoes of our own registrations: their invitations are stored, and \
              the worker's cool-down prevents a second mail; no action needed unless this lasts"
         );

@@ -11,8 +11,8 @@ use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, ErrorKind, LeadId, 
 use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{
-    Action, Invitation, InvitationId, Invitee, Ledger as _, LinkHash, LinkTarget, LinkToken, PASSWORD_BYTES, PersonKey,
-    PortalKeyError, Source, generated_password, portal_key,
+    Action, INVITATION_ACCEPTED, Invitation, InvitationId, Invitee, Ledger as _, LinkHash, LinkTarget, LinkToken,
+    PASSWORD_BYTES, PersonKey, PortalKeyError, Source, generated_password, portal_key,
 };
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
@@ -170,7 +170,7 @@ impl LoginLinks {
         let receipt = invitation.id;
         match self.intake.take(&self.invitations, &arrival, now).await {
             IntakeDecision::Accepted => {
-                tracing::info!(%receipt, source = invitation.source.name(), "invitation accepted");
+                tracing::info!(%receipt, source = invitation.source.name(), "{INVITATION_ACCEPTED}");
                 Ok(())
             }
             IntakeDecision::Dropped | IntakeDecision::Held => Ok(()),
@@ -262,7 +262,7 @@ impl LoginLinks {
         let receipt = invitation.id;
         match self.invitations.send(invitation).await {
             Ok(()) => {
-                tracing::info!(%receipt, source = invitation.source.name(), "invitation accepted");
+                tracing::info!(%receipt, source = invitation.source.name(), "{INVITATION_ACCEPTED}");
                 Ok(())
             }
             Err(error) => {

@@ -1,21 +1,23 @@
 //! From LeadSquared's session to the browser's: in between, an identifier or password that a form typed must be proven.
 
+use std::time::Duration;
+
 use futures::future::{join3, join4};
 use leadsquared::crm::{Lead, Notify};
-use leadsquared::portal::Session;
+use leadsquared::portal::{KEY_LIFETIME, Session};
 use leadsquared::{Attributes, Error, LeadId, OneTimeCode, Phone};
 use ledger::{Owner, Registered};
 use mail::SignInCode;
 use onboarding::Unproven;
 use time::OffsetDateTime;
+use web::TRY_AGAIN_AFTER;
 
 use crate::Config;
-use crate::answers::{Done, RequestRefusal, SESSION_SECONDS};
+use crate::answers::{Done, RequestRefusal};
 use crate::claim::SignInClaim;
 use crate::codes::{self, Accepted, Challenge, Mailed, Texted};
 use crate::limits::{self, AttemptKind, AttemptSlots};
 use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
-use crate::upstream::RETRY_AFTER;
 
 /// The result of checking a claim.
 struct CheckedClaim {
@@ -101,14 +103,14 @@ impl PortalAccount {
                 join3(self.remember_network(request, claim.person, &session.lead_id), ended, written).await;
             };
             self.signed_in(request, slots, session, besides).await;
-            return Ok(Done::SignedIn { session: session.clone(), expires_in: SESSION_SECONDS });
+            return Ok(Done::SignedIn { session: session.clone(), valid_for: KEY_LIFETIME });
         }
         // The attempt was no guess: LeadSquared accepted it.
         self.give_back(request, slots).await;
         if claim.wants_text_for(&unproven) {
             return Err(RequestRefusal::Unproven);
         }
-        let Some(lead) = lead else { return Err(RequestRefusal::Unavailable { retry_after: RETRY_AFTER }) };
+        let Some(lead) = lead else { return Err(RequestRefusal::Unavailable { retry_after: TRY_AGAIN_AFTER }) };
         self.mail_code(request, session, claim, &unproven, &lead, challenge).await
     }
 
@@ -121,19 +123,13 @@ impl PortalAccount {
         claim: &SignInClaim<'_>,
     ) -> Result<CheckedClaim, RequestRefusal> {
         let lead_id = &session.lead_id;
-        let unreadable = || RequestRefusal::Unavailable { retry_after: RETRY_AFTER };
-        let standing = match tokio::time::timeout(limits::TABLE_TIMEOUT, self.ledger.sign_in_record(lead_id)).await {
-            Ok(Ok(standing)) => Some(standing),
-            Ok(Err(error)) => {
+        let unreadable = || RequestRefusal::Unavailable { retry_after: TRY_AGAIN_AFTER };
+        let standing = match ledger::within(limits::TABLE_TIMEOUT, self.ledger.sign_in_record(lead_id)).await {
+            Ok(standing) => Some(standing),
+            Err(error) => {
                 tracing::warn!(
                     error = %error,
                     "proofs cannot be read from the ledger: the lead's mark alone decides; no action needed unless it lasts"
-                );
-                None
-            }
-            Err(_) => {
-                tracing::warn!(
-                    "the ledger did not answer in time: the lead's mark alone decides; no action needed unless it lasts"
                 );
                 None
             }
@@ -245,8 +241,8 @@ impl PortalAccount {
         };
         self.signed_in(request, slots, &session, besides).await;
         let passed = request.now.unix_timestamp() - mailed.signed_in_at();
-        let expires_in = SESSION_SECONDS.saturating_sub(u32::try_from(passed).unwrap_or_default());
-        Done::SignedIn { session, expires_in }
+        let passed = Duration::from_secs(u64::try_from(passed).unwrap_or_default());
+        Done::SignedIn { session, valid_for: KEY_LIFETIME.saturating_sub(passed) }
     }
 
     /// Adds the proofs to the lead's mark. Reads the mark again first: a counsellor may have changed it meanwhile.

@@ -17,12 +17,12 @@ use crate::admission::{Lane, Throttled};
 use crate::error::{Cause, Error, ErrorKind};
 use crate::hosts::Hosts;
 use crate::options::{CallReport, InvalidOptions, Options};
+use crate::portal::KEY_LIFETIME;
 use crate::values::{Attributes, Keys, SessionKey};
 use crate::wire::{CallContext, CredentialRequirement, Endpoint, Failed, Host, Repeat, RequestPart, Verb, judge};
 
-/// A tenant key is valid for four hours, or less if LeadSquared has shortened it for the account. A key in its last ten
-/// minutes would make links that expire in the mailbox.
-const TENANT_KEY_LIFETIME: Duration = Duration::from_secs((4 * 60 - 10) * 60);
+/// How long a tenant key is kept. A key in its last ten minutes would make links that expire in the mailbox.
+const TENANT_KEY_LIFETIME: Duration = KEY_LIFETIME.saturating_sub(Duration::from_secs(10 * 60));
 
 /// The longest answer that is read, in bytes. No documented answer comes near it.
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;

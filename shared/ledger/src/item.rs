@@ -14,9 +14,9 @@ use time::{Date, Duration, OffsetDateTime};
 use crate::owner::{OWNER, Owner};
 use crate::{ItemType, LedgerError};
 
-/// How long an invitation is remembered: a message can be up to 14 days on the queue and 14 more among the dead
+/// How long an invitation is remembered, and the marker by which another application under its id is recognised: a message can be up to 14 days on the queue and 14 more among the dead
 /// letters.
-const INVITATIONS_KEPT: Duration = Duration::days(30);
+pub(crate) const INVITATIONS_KEPT: Duration = Duration::days(30);
 
 /// Lifetime of the record of mails to a person: longer than the longest wait of an invitation.
 pub(crate) const MAILS_KEPT: Duration = Duration::days(14);
@@ -219,7 +219,8 @@ pub(crate) fn seconds(time: OffsetDateTime) -> AttributeValue {
     number(time.unix_timestamp())
 }
 
-pub(crate) fn milliseconds(time: OffsetDateTime) -> i64 {
+/// A time in Unix milliseconds.
+pub fn milliseconds(time: OffsetDateTime) -> i64 {
     time.unix_timestamp() * 1000 + i64::from(time.millisecond())
 }
 

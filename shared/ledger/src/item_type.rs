@@ -102,6 +102,11 @@ impl ItemType {
         format!("{}#{name}", self.prefix())
     }
 
+    /// The name in this key, if the key is of this type.
+    pub(crate) fn name_in(self, pk: &str) -> Option<&str> {
+        pk.strip_prefix(self.prefix())?.strip_prefix('#')
+    }
+
     /// The type of the item with this key.
     pub fn of_key(pk: &str) -> Option<Self> {
         let (prefix, _) = pk.split_once('#')?;

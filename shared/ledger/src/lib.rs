@@ -19,6 +19,7 @@ mod sign_ins;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -47,6 +48,7 @@ pub use challenges::ChallengeContent;
 pub use held::{Held, HeldDecision, HeldMessage, HeldWaiting};
 pub use hold::{HELD_FOR, Hold, HoldOutcome};
 pub use invitation_status::InvitationStatus;
+pub use item::milliseconds;
 pub use item_type::{BelongsTo, ItemType};
 pub use links::StoredLink;
 pub use owner::{MalformedOwner, OwnedItem, Owner};
@@ -63,6 +65,15 @@ const TRANSACTION_ATTEMPTS: usize = 10;
 pub struct Ledger {
     client: Client,
     table: String,
+}
+
+/// Does this work with the ledger, or fails when it takes longer than `limit`.
+///
+/// # Errors
+/// The work's own error, or [`LedgerError::Unavailable`] when there is no answer in time.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+    let late = |_| Err(LedgerError::Unavailable { cause: "no answer in time".to_owned() });
+    tokio::time::timeout(limit, work).await.unwrap_or_else(late)
 }
 
 /// Why the ledger could not be used.

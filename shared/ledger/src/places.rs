@@ -13,7 +13,9 @@ use aws_sdk_dynamodb::types::{
 };
 use time::OffsetDateTime;
 
-use crate::item::{EXPIRES_AT, Item, Reader, mark_key, milliseconds, number, places_key, seconds, sender_key, text};
+use crate::item::{
+    EXPIRES_AT, INVITATIONS_KEPT, Item, Reader, mark_key, milliseconds, number, places_key, seconds, sender_key, text,
+};
 use crate::owner::{OWNER, Owner};
 use crate::{FAILED, Ledger, LedgerError, update_write};
 
@@ -23,10 +25,6 @@ const ATTEMPTS: usize = 5;
 /// For how long a repeat of an application that went to the queue is not counted. Not longer than a place is taken,
 /// because the queue knows a repeat for five minutes only.
 const REPEATS_KNOWN: time::Duration = time::Duration::hours(1);
-
-/// How long a mark is kept, by which another application under the same id is known: as long as the ledger keeps the
-/// invitation.
-const MARKS_KEPT: time::Duration = time::Duration::days(30);
 
 /// The counters of a sender on one UTC day, in one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,7 +273,7 @@ impl Ledger {
             .expression_attribute_values(":owner", mark.owner.value())
             .expression_attribute_values(":payload", text(&mark.payload))
             .expression_attribute_values(":until", seconds(until))
-            .expression_attribute_values(":expires_at", seconds(until.max(now + MARKS_KEPT)))
+            .expression_attribute_values(":expires_at", seconds(until.max(now + INVITATIONS_KEPT)))
             .expression_attribute_values(":now", seconds(now))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let update = match is_held {

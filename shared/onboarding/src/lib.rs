@@ -24,8 +24,8 @@ pub use crm::Crm;
 pub use digest::digest;
 pub use flow::{Attempt, Bookkeeping, Completion, Flow, FlowEvent, Portal, Postponed, RefusedMark};
 pub use invitation::{
-    Action, Invitation, InvitationId, Invitee, MalformedInvitation, MalformedPersonKey, PersonKey, Provenance,
-    RuleQuestion, SealedPassword, Source,
+    Action, INVITATION_ACCEPTED, Invitation, InvitationId, Invitee, MalformedInvitation, MalformedPersonKey, PersonKey,
+    Provenance, RuleQuestion, SealedPassword, Source,
 };
 pub use ledger::{Claim, Ended, Lease, Ledger, MarkSent, Record};
 pub use link::{LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkTarget, LinkToken, MalformedLinkToken};

@@ -10,7 +10,7 @@ use leadsquared::{LeadId, LoginLink};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::digest::digest;
+use crate::digest::hex_digest;
 use crate::{InvitationId, PersonKey, Portal};
 
 /// The target of the link in the mail.
@@ -51,7 +51,7 @@ impl LinkToken {
 
     /// The token's hash, by which the ledger finds the link.
     pub fn hash(&self) -> LinkHash {
-        LinkHash(hex::encode(digest([&self.0[..]])))
+        LinkHash(hex_digest([&self.0[..]]))
     }
 }
 
