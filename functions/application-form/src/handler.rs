@@ -66,7 +66,7 @@ async fn accept(
             let sealed = sealer.seal(receipt, &password).await.map_err(|error| {
                 Metric::NotStored.record();
                 tracing::error!(
-                    %receipt, source = Source::Form.name(), cause = "seal", error = %error,
+                    %receipt, source = Source::Form.name(), cause = "PasswordSealing", error = %error,
                     "not stored, because its password could not be sealed: the sender is asked to send it again"
                 );
                 Problem::try_again(NOT_STORED, TRY_AGAIN_AFTER)

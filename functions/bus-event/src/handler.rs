@@ -181,7 +181,7 @@ impl Bus {
         self.dead_letters.send(&delivery, &reason).await.inspect_err(|error| {
             Metric::NotStored.record();
             tracing::error!(
-                by, message.id = id, cause = "dead-letter-queue", error = %error,
+                by, message.id = id, cause = "DeadLetterQueue", error = %error,
                 "refused event not dead-lettered: {by} delivers it again; if this lasts, check DEAD_LETTERS_QUEUE_URL \
                  and the role"
             );
@@ -250,7 +250,7 @@ impl Bus {
                 Metric::NotStored.record();
                 let secret = self.signing_secrets.id();
                 tracing::error!(
-                    secret, cause = "signing-secret", error = %error,
+                    secret, cause = "SigningSecret", error = %error,
                     "no signature can be checked: fix the secret"
                 );
                 try_again()
@@ -274,13 +274,13 @@ fn no_secret(error: SecretError) -> Problem {
     match error.is_transient() {
         true => {
             tracing::warn!(
-                cause = "signing-secret", error = %error,
+                cause = "SigningSecret", error = %error,
                 "no signature can be checked this time: the sender is asked to send the event again; no action needed unless \
                  this lasts"
             )
         }
         false => tracing::error!(
-            cause = "signing-secret", error = %error,
+            cause = "SigningSecret", error = %error,
             "no signature can be checked until the secret can be read"
         ),
     }
@@ -293,7 +293,7 @@ fn no_newer_secret(error: SecretError) -> Problem {
     match error.is_transient() {
         true => {
             tracing::warn!(
-                error = %error,
+                cause = "SigningSecret", error = %error,
                 "signature not accepted, and the secret could not be read again: the sender is asked to send the event \
                  again; no action needed"
             );

@@ -78,7 +78,7 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
         Err(cause) => {
             Metric::NotStored.record();
             tracing::error!(
-                cause = "queue", error = %cause,
+                cause = "Queue", error = %cause,
                 "invitations of a webhook not stored: LeadSquared sends the webhook again"
             );
             error(StatusCode::SERVICE_UNAVAILABLE, "the event could not be stored; send it again")
@@ -112,7 +112,10 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
         if is_echo {
             let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
             Metric::Echo.record();
-            tracing::info!(%receipt, source = Source::Crm.name(), rule, outcome = "already-invited", cause = "echo", "invitation ended");
+            tracing::info!(
+                %receipt, source = Source::Crm.name(), rule, outcome = "already-invited", cause = "echo",
+                "the event is about our own registration of the lead: no invitation is stored"
+            );
         } else {
             invitations.push(invitation);
         }
@@ -281,6 +284,7 @@ fn unreadable(malformed: &[Malformed]) -> Response<String> {
     let reason = reasons.join("; ");
     tracing::error!(
         events = malformed.len(),
+        cause = malformed.first().map(Malformed::name),
         error = reason,
         "events of a webhook could not be read and are not repeated: invite their leads by hand, correct the webhook"
     );

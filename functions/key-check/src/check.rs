@@ -53,6 +53,9 @@ pub struct ReportLine {
     pub fix: Option<String>,
     /// The setting behind it.
     pub setting: &'static str,
+    /// The name of the fault in the log, if it is one.
+    #[serde(skip)]
+    pub cause: Option<String>,
 }
 
 /// The state of a subject.
@@ -148,14 +151,14 @@ async fn keep_unmarked(ledger: &Ledger, now: OffsetDateTime, time: Duration) {
 
 impl ReportLine {
     fn log(&self) {
-        let Self { subject, state, what, fix, setting } = self;
+        let Self { subject, state, what, fix, setting, cause } = self;
         match state {
             SubjectState::Good => tracing::info!(subject, what, "as required"),
             SubjectState::Unknown => tracing::info!(subject, what, "could not be checked this time; no action needed"),
             SubjectState::ToDecide => tracing::warn!(subject, what, fix = fix.as_deref(), "an operator has to decide"),
             SubjectState::Wrong => {
                 Metric::KeyCheckFailed.record();
-                tracing::error!(subject, what, fix = fix.as_deref(), setting, "something has to be fixed");
+                tracing::error!(subject, cause, what, fix = fix.as_deref(), setting, "something has to be fixed");
             }
         }
     }
@@ -168,7 +171,8 @@ impl From<Finding> for ReportLine {
             Verdict::Wrong { what, fix } => (SubjectState::Wrong, what, Some(fix)),
             Verdict::Unknown(what) => (SubjectState::Unknown, what, None),
         };
-        Self { subject: subject.to_string(), state, what, fix, setting: setting(subject) }
+        let cause = (state == SubjectState::Wrong).then(|| format!("{subject:?}"));
+        Self { subject: subject.to_string(), state, what, fix, setting: setting(subject), cause }
     }
 }
 
@@ -179,8 +183,10 @@ impl From<AccountError> for ReportLine {
             AccountError::Secret(_) | AccountError::Placeholders { .. } => SubjectState::Wrong,
         };
         let subject = Subject::Keys;
+        let cause = (state == SubjectState::Wrong).then(|| "NoKeys".to_owned());
         // The error text says what to do.
-        Self { subject: subject.to_string(), state, what: error.to_string(), fix: None, setting: setting(subject) }
+        let what = error.to_string();
+        Self { subject: subject.to_string(), state, what, fix: None, setting: setting(subject), cause }
     }
 }
 

@@ -27,9 +27,9 @@ impl StoreError {
     /// The name of the cause in the log.
     pub fn cause(&self) -> &'static str {
         match self {
-            Self::Queue(_) => "queue",
-            Self::Ledger(_) => "ledger",
-            Self::LimiterFull { .. } => "limiter",
+            Self::Queue(_) => "Queue",
+            Self::Ledger(_) => "Ledger",
+            Self::LimiterFull { .. } => "LimiterFull",
         }
     }
 

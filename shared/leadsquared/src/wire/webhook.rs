@@ -224,6 +224,19 @@ pub enum Malformed {
     },
 }
 
+impl Malformed {
+    /// The variant's name, for logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::OtherEvent(_) => "OtherEvent",
+            Self::Unreadable { .. } => "Unreadable",
+            Self::NoObject => "NoObject",
+            Self::NotAnObject(_) => "NotAnObject",
+            Self::Field { .. } => "Field",
+        }
+    }
+}
+
 /// What a webhook or an automation sends.
 #[derive(Clone, Copy)]
 pub struct WebhookRequest<'a> {
