@@ -266,6 +266,39 @@ pub(crate) fn problem_types(document: &Value) -> BTreeSet<String> {
 }
 
 #[test]
+fn the_table_of_field_kinds_has_every_kind() {
+    const PAGE: &str = "functions/application-form/README.md";
+    let fields = section(PAGE, "Fields");
+    let rows =
+        fields.lines().skip_while(|line| !line.starts_with("| kind |")).take_while(|line| line.starts_with("| "));
+    let documented: BTreeSet<_> = rows.flat_map(|row| names(row.split(" | ").next().unwrap())).collect();
+    // The error lists the kinds that there are.
+    let error = serde_json::from_str::<forms::FieldKind>("\"unknown\"").unwrap_err().to_string();
+    let mut kinds = names(&error);
+    assert!(kinds.remove("unknown"), "{error}");
+    assert_eq!(documented, kinds, "{PAGE} (left) has the kinds of FieldKind (right)");
+}
+
+#[test]
+fn every_language_of_the_pages_is_allowed_and_named() {
+    let tags = owned(login_link::Language::ALL.map(login_link::Language::tag));
+    let allowed = Template::read().allowed("PageLanguage");
+    assert_eq!(allowed, tags, "template.yaml (left) allows the languages of login-link (right)");
+    let texts = [
+        (OPERATING, table(OPERATING, "Parameters")),
+        ("functions/login-link/README.md", table("functions/login-link/README.md", "Settings")),
+    ];
+    for (page, rows) in texts {
+        let row = rows.iter().find(|row| row.iter().any(|cell| cell.contains("`PageLanguage`")));
+        let named = names(row.and_then(|row| row.last()).unwrap_or_else(|| panic!("{page} has PageLanguage")));
+        assert_eq!(named, tags, "{page} (left) names the languages of login-link (right)");
+    }
+    let document = crate::openapi::document();
+    let described = document["components"]["parameters"]["Accept-Language"]["description"].as_str().unwrap();
+    assert!(tags.is_subset(&names(described)), "openapi.yaml: {described}");
+}
+
+#[test]
 fn the_problem_types_table_has_those_of_the_document() {
     let documented = named(&table(FUNCTIONS, "Problem types"));
     let described = problem_types(&crate::openapi::document());
