@@ -246,7 +246,7 @@ fn a_page_defines_the_links_that_it_uses_and_no_others() {
     for page in workspace::pages().into_iter().filter(|page| !page.ends_with(RUSTDOC_LINKS)) {
         let text = fs::read_to_string(&page).unwrap();
         let body: Vec<_> = text.lines().filter(|line| !line.starts_with('[') || !line.contains("]: ")).collect();
-        let body = body.join(" ").to_lowercase();
+        let body = body.join("\n").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         let defined: BTreeSet<_> = definitions(&text).map(|(label, _)| label.to_lowercase()).collect();
         let is_text = |after: usize| body[after..].starts_with(['[', '(']);
         let used = |label: &&String| {
@@ -297,6 +297,39 @@ fn anchors(page: &Path) -> BTreeSet<String> {
 pub(crate) fn problem_types(document: &Value) -> BTreeSet<String> {
     let types = document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"].as_array().unwrap();
     types.iter().map(|kind| kind.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_table_of_field_kinds_has_every_kind() {
+    const PAGE: &str = "functions/application-form/README.md";
+    let fields = section(PAGE, "Fields");
+    let rows =
+        fields.lines().skip_while(|line| !line.starts_with("| kind |")).take_while(|line| line.starts_with("| "));
+    let documented: BTreeSet<_> = rows.flat_map(|row| names(row.split(" | ").next().unwrap())).collect();
+    // The error lists the kinds that there are.
+    let error = serde_json::from_str::<forms::FieldKind>("\"unknown\"").unwrap_err().to_string();
+    let mut kinds = names(&error);
+    assert!(kinds.remove("unknown"), "{error}");
+    assert_eq!(documented, kinds, "{PAGE} (left) has the kinds of FieldKind (right)");
+}
+
+#[test]
+fn every_language_of_the_pages_is_allowed_and_named() {
+    let tags = owned(login_link::Language::ALL.map(login_link::Language::tag));
+    let allowed = Template::read().allowed("PageLanguage");
+    assert_eq!(allowed, tags, "template.yaml (left) allows the languages of login-link (right)");
+    let texts = [
+        (OPERATING, table(OPERATING, "Parameters")),
+        ("functions/login-link/README.md", table("functions/login-link/README.md", "Settings")),
+    ];
+    for (page, rows) in texts {
+        let row = rows.iter().find(|row| row.iter().any(|cell| cell.contains("`PageLanguage`")));
+        let named = names(row.and_then(|row| row.last()).unwrap_or_else(|| panic!("{page} has PageLanguage")));
+        assert_eq!(named, tags, "{page} (left) names the languages of login-link (right)");
+    }
+    let document = crate::openapi::document();
+    let described = document["components"]["parameters"]["Accept-Language"]["description"].as_str().unwrap();
+    assert!(tags.is_subset(&names(described)), "openapi.yaml: {described}");
 }
 
 #[test]
