@@ -1,4 +1,4 @@
-//! The steps of an invitation, in their order: person, mail book, lead, booking, link, mail.
+//! The steps of an invitation, in their order: person, mail book, lead, reservation, link, mail.
 
 mod bookkeeping;
 mod event;
@@ -134,25 +134,28 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let person = self.find_person(work).await?;
         let book = self.open_mail_book(work, &person).await?;
         let lead = match self.find_or_register_lead(work, &person).await {
-            Err(Stop::Postponed(postponed)) => return Err(work.after_failure(postponed, &book)),
+            Err(Stop::Postponed(postponed)) => return Err(self.after_failure(work, postponed, &book)),
             found => found?,
         };
-        let booking = self.book_mail(work, &person, &book)?;
+        let reservation = self.reserve_mail(work, &person, &book)?;
         let link = self.make_link(work, &person, lead).await?;
-        self.begin_mail(work, &booking, &link).await?;
+        self.begin_mail(work, &reservation, &link).await?;
         self.send_mail(work, &person, lead, &link).await
     }
-}
 
-impl Work<'_> {
     /// Decides after a failure before the lead is known: the attempt is postponed, or the content of the message is the
     /// cause.
-    fn after_failure(&mut self, postponed: Postponed, book: &MailHistory) -> Stop {
+    fn after_failure(&self, work: &mut Work<'_>, postponed: Postponed, book: &MailHistory) -> Stop {
         let Some(error) = postponed.leadsquared() else { return Stop::Postponed(postponed) };
-        match self.record.content.failed(error, book.registered_at, self.attempt.now) {
-            Some(rejection) => rejection.into(),
-            None => Stop::Postponed(postponed),
+        let Work { invitation, attempt, record, .. } = work;
+        if let Some(rejection) = record.content.failed(error, book.registered_at, attempt.now) {
+            return rejection.into();
         }
+        if record.content.is_reduced {
+            // Recorded before the reduced registration, after which the worker may crash.
+            record.left_out = registration::withheld(invitation, attempt, self.marking);
+        }
+        Stop::Postponed(postponed)
     }
 }
 

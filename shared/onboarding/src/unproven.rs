@@ -7,7 +7,7 @@ use std::str::FromStr;
 use leadsquared::Attributes;
 use leadsquared::schema_name::{EMAIL_ADDRESS, PHONE_NUMBERS, is_control};
 
-use crate::digest::digest;
+use crate::digest::hex_digest;
 
 /// Stands for the password among the proven names. Every other name starts with a field's schema name.
 pub const PASSWORD: &str = "password";
@@ -15,7 +15,7 @@ pub const PASSWORD: &str = "password";
 /// The name under which the proof of a field's value is kept: its schema name and a hash of the value. A later value of
 /// the field has another hash, so it is unproven again. The name does not show the value.
 pub fn proof(schema_name: &str, value: &str) -> String {
-    let hash = hex::encode(digest([schema_name.as_bytes(), value.to_lowercase().as_bytes()]));
+    let hash = hex_digest([schema_name.as_bytes(), value.to_lowercase().as_bytes()]);
     format!("{schema_name}#{}", &hash[..12])
 }
 
@@ -132,15 +132,18 @@ impl Marking {
     /// value that looks like a phone number counts as an identifier in any field, because the settings may not name
     /// every identifier.
     pub(crate) fn take_identifiers(&self, fields: &mut Attributes) -> Vec<(String, String)> {
-        take(fields, |name, value| !name.eq_ignore_ascii_case(EMAIL_ADDRESS) && self.is_identifier(name, value))
+        let names: Vec<String> = fields
+            .iter()
+            .filter(|(name, value)| !name.eq_ignore_ascii_case(EMAIL_ADDRESS) && self.is_identifier(name, value))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        names.into_iter().filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect()
     }
 
-    /// Takes everything out of a lead's fields but the e-mail address, the identifiers and the mark, and returns it.
-    pub(crate) fn take_others(&self, fields: &mut Attributes) -> Vec<(String, String)> {
-        let identifies = |name: &str, value: &str| {
-            name.eq_ignore_ascii_case(EMAIL_ADDRESS) || self.is_mark(name) || self.is_identifier(name, value)
-        };
-        take(fields, |name, value| !identifies(name, value))
+    /// The names of an invitation's attributes that may go to LeadSquared and do not identify the person.
+    pub(crate) fn names_of_others(&self, attributes: &Attributes) -> impl Iterator<Item = String> {
+        let others = attributes.iter().filter(|(name, value)| self.permits(name) && !self.is_identifier(name, value));
+        others.map(|(name, _)| name.to_owned())
     }
 
     fn is_identifier(&self, name: &str, value: &str) -> bool {
@@ -153,13 +156,6 @@ impl Default for Marking {
     fn default() -> Self {
         Self { field: Self::FIELD.to_owned(), identifiers: Vec::new() }
     }
-}
-
-/// Takes the fields for which this holds out of a lead's fields.
-fn take(fields: &mut Attributes, is_taken: impl Fn(&str, &str) -> bool) -> Vec<(String, String)> {
-    let taken = fields.iter().filter(|(name, value)| is_taken(name, value));
-    let names: Vec<String> = taken.map(|(name, _)| name.to_owned()).collect();
-    names.into_iter().filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect()
 }
 
 /// Whether a value is a phone number in the format of our forms, such as `+91-9000000001`.
@@ -243,10 +239,12 @@ mod tests {
         let left: Vec<_> = fields.iter().map(|(name, _)| name).collect();
         assert_eq!(left, ["EmailAddress", "FirstName", "mx_Score"]);
 
-        let mut fields = fields.with("mx_pan_number", "ABCDE1234F").with(Marking::FIELD, "unproven: identifiers");
-        let others: Vec<String> = marking.take_others(&mut fields).into_iter().map(|(name, _)| name).collect();
+        let attributes = Attributes::new()
+            .with("FirstName", "Asha")
+            .with("mx_pan_number", "ABCDE1234F")
+            .with(Marking::FIELD, "vouched")
+            .with("mx_Score", "+12-3a");
+        let others: Vec<String> = marking.names_of_others(&attributes).collect();
         assert_eq!(others, ["FirstName", "mx_Score"]);
-        let left: Vec<_> = fields.iter().map(|(name, _)| name).collect();
-        assert_eq!(left, ["EmailAddress", "mx_pan_number", Marking::FIELD]);
     }
 }

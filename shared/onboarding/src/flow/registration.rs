@@ -7,8 +7,8 @@ use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password};
 
 use super::person::Person;
 use super::postponed::{Postponed, Stop};
-use super::{Flow, FlowEvent, RefusedMark, Work};
-use crate::{Crm, InvitationId, Ledger, Mail, MarkSent, Marking, PASSWORD, Record, Unproven};
+use super::{Attempt, Flow, FlowEvent, RefusedMark, Work};
+use crate::{Crm, Invitation, InvitationId, Ledger, Mail, MarkSent, Marking, PASSWORD, Record, Unproven};
 
 /// How often one attempt may call Register: once for each thing that can be left out, and once without them.
 const REGISTRATIONS: usize = 7;
@@ -103,19 +103,21 @@ impl<'a> NewLead<'a> {
             is_bare: invitation.attributes.is_empty(),
         };
         if new.record.content.is_reduced {
-            new.withhold();
+            new.withhold(withheld(invitation, attempt, marking));
         }
         new
     }
 
     /// Leaves out all but the identifying attributes and the mark. What is left out is not noted on the lead, because
     /// it may be what a firewall blocks.
-    fn withhold(&mut self) {
+    fn withhold(&mut self, names: Vec<String>) {
         if self.has_chosen_password {
             self.leave_out_password();
         }
-        let others = self.marking.take_others(&mut self.registration.fields);
-        self.record.left_out.extend(others.into_iter().map(|(name, _)| name));
+        for name in &names {
+            self.registration.fields.remove(name);
+        }
+        self.record.left_out = names;
     }
 
     /// Leaves out what LeadSquared refuses, or may refuse.
@@ -245,6 +247,12 @@ impl<'a> NewLead<'a> {
             (self.report)(&FlowEvent::Unmarked { receipt: self.receipt, field: &self.marking.field, refused });
         }
     }
+}
+
+/// What a reduced registration of this invitation leaves out.
+pub(super) fn withheld(invitation: &Invitation, attempt: &Attempt, marking: &Marking) -> Vec<String> {
+    let password = attempt.chosen_password.as_ref().map(|_| PASSWORD.to_owned());
+    password.into_iter().chain(marking.names_of_others(&invitation.attributes)).collect()
 }
 
 fn listed(fields: &[(String, String)]) -> String {
