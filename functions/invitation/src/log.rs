@@ -74,6 +74,13 @@ fn log_flow_event(event: &FlowEvent<'_>) {
         FlowEvent::RuleDecided { receipt, rule } => {
             tracing::info!(%receipt, rule, "a look-up of the lead decided the rules");
         }
+        FlowEvent::MailRepeated { receipt } => {
+            Metric::MailRepeated.record();
+            tracing::info!(
+                %receipt,
+                "the mail is sent once more, because it is unknown whether an earlier one was sent; no action needed"
+            );
+        }
         FlowEvent::UnknownFields { receipt, names } => tracing::warn!(
             %receipt,
             cause = "UnknownAttributes",

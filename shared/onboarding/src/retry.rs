@@ -280,6 +280,13 @@ mod tests {
     }
 
     #[test]
+    fn a_mail_with_an_unknown_result_is_repeated_after_a_quarter_of_an_hour() {
+        let unknown = AttemptFailure::from(Postponed::MailUnknown(Error::ServerFault { status: 502 }));
+        let wait = unknown.wait(1, OffsetDateTime::UNIX_EPOCH, &|| 0);
+        assert_eq!((unknown.name(), wait), ("MailUnknown", Duration::from_secs(15 * 60)));
+    }
+
+    #[test]
     fn a_message_whose_dead_letter_cannot_be_written_uses_up_its_deliveries_in_time() {
         for (first, day) in [(1, 13), (30, 13), (774, 13), (999, 13), (1, 1)] {
             let mut age = Duration::from_secs(day * 86_400);

@@ -56,6 +56,8 @@ pub enum Metric {
     },
     /// It is unknown whether a mail was sent.
     MailUnknown,
+    /// A mail is sent once more, because it is unknown whether an earlier one was sent.
+    MailRepeated,
     /// LeadSquared lacks or refused this many fields of an application.
     FieldsLeftOut(usize),
     /// The regular check of keys, hosts, portal and fields found a fault that an operator must fix.
@@ -118,6 +120,7 @@ const MALFORMED: Series<[&str; 0]> = series("Malformed", [], Unit::Count);
 const UPSTREAM_CALLS: Series<[&str; 2]> = series("UpstreamCalls", ["call", "result"], Unit::Count);
 const RATE_LIMITED: Series<[&str; 0]> = series("RateLimited", [], Unit::Count);
 const ALLOWANCE_WAIT: Series<[&str; 0]> = series("AllowanceWait", [], Unit::Milliseconds);
+const MAILS_REPEATED: Series<[&str; 0]> = series("MailsRepeated", [], Unit::Count);
 const MAILS_UNKNOWN: Series<[&str; 0]> = series("MailsUnknown", [], Unit::Count);
 const FIELDS_LEFT_OUT: Series<[&str; 0]> = series("FieldsLeftOut", [], Unit::Count);
 const KEY_CHECK_FAILED: Series<[&str; 0]> = series("KeyCheckFailed", [], Unit::Count);
@@ -132,7 +135,7 @@ const EVENTS_UNREADABLE: Series<[&str; 0]> = series("EventsUnreadable", [], Unit
 const USER_STATUS_CHANGES: Series<[&str; 0]> = series("UserStatusChanges", [], Unit::Count);
 
 /// Every metric. Alarms, the dashboard and the README can name only these.
-pub const ALL: [Series<&[&str]>; 26] = [
+pub const ALL: [Series<&[&str]>; 27] = [
     ACCEPTED.listed(),
     OUTCOMES.listed(),
     OUTCOMES_BY_SOURCE.listed(),
@@ -147,6 +150,7 @@ pub const ALL: [Series<&[&str]>; 26] = [
     UPSTREAM_CALLS.listed(),
     RATE_LIMITED.listed(),
     ALLOWANCE_WAIT.listed(),
+    MAILS_REPEATED.listed(),
     MAILS_UNKNOWN.listed(),
     FIELDS_LEFT_OUT.listed(),
     KEY_CHECK_FAILED.listed(),
@@ -190,6 +194,7 @@ impl Metric {
                 RATE_LIMITED.count((result == "RateLimited").into(), []);
                 ALLOWANCE_WAIT.measure(waited.as_secs_f64() * 1000.0);
             }
+            Self::MailRepeated => MAILS_REPEATED.count(1, []),
             Self::MailUnknown => MAILS_UNKNOWN.count(1, []),
             Self::FieldsLeftOut(fields) => FIELDS_LEFT_OUT.count(fields as u64, []),
             Self::KeyCheckFailed => KEY_CHECK_FAILED.count(1, []),

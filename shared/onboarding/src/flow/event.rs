@@ -21,6 +21,12 @@ pub enum FlowEvent<'a> {
         /// The name of the rule that fires.
         rule: &'a str,
     },
+    /// The mail is sent once more, because it is unknown whether an earlier one was sent: its answer was lost, or the
+    /// worker crashed.
+    MailRepeated {
+        /// The invitation.
+        receipt: InvitationId,
+    },
     /// LeadSquared does not have these lead fields. The person is registered without them.
     UnknownFields {
         /// The invitation.

@@ -5,7 +5,7 @@ use leadsquared::{Error, LeadId};
 use super::link::MailedLink;
 use super::person::Person;
 use super::postponed::{Postponed, Stop};
-use super::{Flow, Work, invited};
+use super::{Flow, FlowEvent, Work, invited};
 use crate::mail_limits::NoMail;
 use crate::{
     Action, Crm, Invitee, Ledger, LoginLinkMail, Mail, MailError, MailHistory, MailReservation, Outcome, Record,
@@ -70,7 +70,12 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let unused_before = record.unused_mail.take();
         record.unresolved_mails += 1;
         match self.ledger.begin_mail(invitation, &attempt.lease, record, reservation, link.target.as_ref()).await {
-            Ok(true) => Ok(()),
+            Ok(true) => {
+                if record.unresolved_mails > 1 {
+                    (self.report)(&FlowEvent::MailRepeated { receipt: invitation.id });
+                }
+                Ok(())
+            }
             // The ledger certainly did not write it, so the mail is not begun either.
             Ok(false) => {
                 record.unresolved_mails -= 1;

@@ -11,9 +11,9 @@ use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Passwor
 use onboarding::retry::backoff;
 use onboarding::rules::{RuleLookups, Rules};
 use onboarding::{
-    Action, Attempt, Bookkeeping, Completion, Crm, Flow, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease,
-    LinkToken, MailLimits, MarkSent, Marking, Outcome, Postponed, Rejection, RuleQuestion, Source, Suppression,
-    generated_password,
+    Action, Attempt, Bookkeeping, Completion, Crm, Flow, FlowEvent, Invitation, InvitationId, Invitee,
+    LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, MarkSent, Marking, Outcome, Postponed, Rejection, RuleQuestion,
+    Source, Suppression, generated_password,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -44,6 +44,8 @@ enum Fault {
 
 #[derive(Default)]
 struct World {
+    /// How many mails were reported as repeated.
+    repeated_mails: Cell<usize>,
     now: Cell<Duration>,
     calls: RefCell<Vec<&'static str>>,
     faults: RefCell<HashMap<usize, Fault>>,
@@ -108,7 +110,10 @@ impl World {
             mail_limits: self.limits,
             marking: &self.marking,
             lookups: &self.lookups,
-            report: &|_| (),
+            report: &|event| {
+                let is_repeat = matches!(event, FlowEvent::MailRepeated { .. });
+                self.repeated_mails.update(|count| count + usize::from(is_repeat));
+            },
         };
         let attempt = Attempt {
             now: self.now(),
@@ -933,6 +938,23 @@ fn a_deleted_lead_is_registered_anew() {
     world.leadsquared.borrow_mut().leads.clear();
     assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
     assert_eq!((world.registered(), world.mails()), (1, 1));
+}
+
+#[test]
+fn a_repeated_mail_is_counted_whether_the_answer_was_lost_or_the_worker_crashed() {
+    for (fault, mails, repeated) in [
+        (Fault::AnswerLost, 2, 1),
+        (Fault::DieAfter, 2, 1),
+        // The mail was not sent, which the next attempt cannot know.
+        (Fault::DieBefore, 1, 1),
+        (Fault::NotSent, 1, 0),
+    ] {
+        let world = World::default();
+        world.faults.borrow_mut().insert(5, fault);
+        assert_eq!(world.deliver_until_done(&asha()), Outcome::Invited);
+        assert_eq!(world.calls.borrow()[5], "mail");
+        assert_eq!((world.mails(), world.repeated_mails.get()), (mails, repeated), "{fault:?}");
+    }
 }
 
 #[test]
