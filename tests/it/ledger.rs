@@ -140,7 +140,16 @@ fn lead() -> LeadId {
 fn target(valid_for: Duration) -> LinkTarget {
     let link = LinkToken::new([7; LINK_TOKEN_BYTES]).hash();
     let (person, invitation) = (invitation(1).person(), invitation(1).id);
-    LinkTarget { link, lead: lead(), person, invitation, made_at: NOW, valid_until: NOW + valid_for }
+    LinkTarget {
+        link,
+        lead: lead(),
+        person,
+        invitation,
+        made_at: NOW,
+        valid_until: NOW + valid_for,
+        used_links: 0,
+        code: None,
+    }
 }
 
 impl Table {

@@ -33,7 +33,7 @@ use crate::{
     portal_users::client,
     sandbox::{self, keys},
     template::Template,
-    waiting::within,
+    waiting::{poll_until, within},
     workspace,
 };
 
@@ -278,6 +278,78 @@ async fn a_mailed_link_opens_the_portal_once() {
     assert_eq!(sandbox.press(&function, &path).await.status, 410);
     let printed = sandbox.finish(function).await;
     assert_eq!(printed.matches("login link opened the portal").count(), 1, "{printed}");
+}
+
+/// A mail sandbox presses the button in every mail before the person does.
+#[tokio::test]
+async fn after_two_links_that_a_robot_used_the_mail_brings_a_code() {
+    let sandbox = Sandbox::new().await;
+    let lead = sandbox.portal_user(ASHA).await;
+    let worker = sandbox.start_function("invitation", &[("MAIL_COOL_DOWN_SECONDS", "1")]).await.unwrap();
+    let function = sandbox.start().await;
+    // Asks for a link in place of a used one. Returns the path of the next one, and the code in its mail.
+    let next_mail = async |path: &str| {
+        assert_eq!(send(&function, fresh(path)).await.status, 202);
+        let message = sandbox.invitations.next().await;
+        let event = sqs_event(std::slice::from_ref(&message));
+        poll_until("the cool-down has passed", async || {
+            let answer = worker.invoke(&event, Duration::from_secs(60)).await.unwrap();
+            answer["batchItemFailures"] == json!([])
+        })
+        .await;
+        sandbox.invitations.delete(&message).await;
+        let mail = sandbox.emulator.mails().pop().unwrap();
+        let link = mail.text.split_whitespace().find(|word| word.starts_with(LINK_URL)).unwrap();
+        let token = link.strip_prefix(LINK_URL).unwrap().to_owned();
+        let code =
+            mail.text.split_once("asks for this code: ").map(|(_, rest)| rest.lines().next().unwrap().to_owned());
+        assert!(code.as_ref().is_none_or(|code| mail.html.contains(code)), "{}", mail.html);
+        sandbox.extras.0.lock().unwrap().extend([Some(token.clone()), code.clone()].into_iter().flatten());
+        (format!("/login-links/{token}"), code)
+    };
+    let mut path = sandbox.live_link(&lead).await.path;
+    for _ in 0..2 {
+        assert_eq!(sandbox.press(&function, &path).await.status, 303, "the robot");
+        assert_eq!(sandbox.press(&function, &path).await.status, 410, "the person");
+        let (next, code) = next_mail(&path).await;
+        assert!(code.is_none() == (sandbox.emulator.mails().len() == 1));
+        let Some(code) = code else {
+            path = next;
+            continue;
+        };
+        let page = send(&function, looked(&next)).await;
+        assert!(page.status == 200 && page.body.contains("name=\"code\""), "{}", page.body);
+        let enter = async |code: &str| {
+            let request = Request::urlencoded(&[("code", code)]).accept(BROWSER).at(&next);
+            sandbox.send_press(&function, request).await
+        };
+        // The robot presses as before, and types what it finds.
+        for _ in 0..10 {
+            let pressed = sandbox.press(&function, &next).await;
+            assert!(pressed.status == 422 && pressed.body.contains("must be the code"), "{}", pressed.body);
+            assert_eq!(enter("test").await.status, 422);
+        }
+        for _ in 0..4 {
+            assert_eq!(enter("00000-00000").await.status, 422);
+        }
+        let typed = code.to_lowercase().replace('-', " ");
+        let opened = enter(&typed).await;
+        sandbox.enter(&opened).await;
+        assert_eq!(enter(&code).await.status, 410, "once");
+        path = next;
+    }
+    // A later one brings a code as well, and its five tries are all there are.
+    let (next, code) = next_mail(&path).await;
+    let code = code.unwrap();
+    let enter = async |code: &str| {
+        send(&function, Request::urlencoded(&[("code", code)]).accept(BROWSER).at(&next)).await.status
+    };
+    for _ in 0..5 {
+        assert_eq!(enter("00000-00000").await, 422);
+    }
+    assert_eq!((enter(&code).await, enter(&code).await), (410, 410));
+    worker.stop().await;
+    sandbox.finish(function).await;
 }
 
 #[tokio::test]

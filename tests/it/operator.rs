@@ -456,6 +456,8 @@ fn target(link: &LinkHash, made_at: OffsetDateTime) -> LinkTarget {
         invitation: invitation(1, ASHA).id,
         made_at,
         valid_until: NOW + Duration::days(7),
+        used_links: 0,
+        code: None,
     }
 }
 

@@ -11,8 +11,8 @@ use web::{
 };
 
 use crate::link_path::LinkPath;
-use crate::links::{LoginLinks, PressResult, TryAgain};
-use crate::page::{Button, EMAIL_FIELD, FRESH_FIELD, PAGE_FIELD, Pages};
+use crate::links::{LinkPage, LoginLinks, PressResult, TryAgain};
+use crate::page::{Button, CODE_FIELD, EMAIL_FIELD, FRESH_FIELD, PAGE_FIELD, Pages};
 use crate::page_id::PageId;
 use crate::texts::Language;
 
@@ -39,9 +39,10 @@ async fn look(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath) -> Response
     match path {
         LinkPath::RequestPage => pages.ask(),
         LinkPath::Link(None) => pages.dead_link(),
-        LinkPath::Link(Some(token)) => match links.is_live(&token).await {
-            Ok(true) => pages.open(links.new_page()),
-            Ok(false) => pages.dead_link(),
+        LinkPath::Link(Some(token)) => match links.page(&token).await {
+            Ok(LinkPage::Button) => pages.open(links.new_page()),
+            Ok(LinkPage::Code) => pages.ask_code(links.new_page()),
+            Ok(LinkPage::Dead) => pages.dead_link(),
             Err(TryAgain) => pages.try_again(Button::Open(links.new_page())),
         },
     }
@@ -62,7 +63,7 @@ async fn press(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath, request: &
     };
     match path {
         LinkPath::Link(token) if form.values(EMAIL_FIELD).next().is_none() => match form.values(FRESH_FIELD).next() {
-            None => open(links, pages, token, page_id(&form)).await,
+            None => open(links, pages, token, &form).await,
             Some(_) => fresh(links, pages, token).await,
         },
         LinkPath::Link(_) | LinkPath::RequestPage => by_email(links, pages, preference, &form, request).await,
@@ -79,23 +80,21 @@ fn is_from_another_site(request: &Request) -> bool {
     matches!(site, Some(b"cross-site" | b"same-site"))
 }
 
-async fn open(
-    links: &LoginLinks,
-    pages: &Pages<'_>,
-    token: Option<LinkToken>,
-    page: Option<PageId>,
-) -> Response<String> {
+async fn open(links: &LoginLinks, pages: &Pages<'_>, token: Option<LinkToken>, form: &Form) -> Response<String> {
     let Some(token) = token else { return pages.dead_link() };
     // A press without a page's id is a first press.
-    let page = page.unwrap_or_else(|| links.new_page());
-    match links.open(&token, page).await {
+    let page = page_id(form).unwrap_or_else(|| links.new_page());
+    let typed = form.text(CODE_FIELD).ok().flatten();
+    match links.open(&token, page, typed.as_ref().map(|typed| -> &str { typed.expose() })).await {
         PressResult::Portal(link) => {
             let mut location = HeaderValue::from_str(link.expose()).expect("a URL is plain ASCII");
             location.set_sensitive(true);
             see_other(&location)
         }
         PressResult::DeadLink => pages.dead_link(),
-        PressResult::TryAgain => pages.try_again(Button::Open(page)),
+        PressResult::WrongCode => pages.ask_code_again(page),
+        PressResult::TryAgain { needs_code: false } => pages.try_again(Button::Open(page)),
+        PressResult::TryAgain { needs_code: true } => pages.try_again(Button::OpenWithCode(page)),
         PressResult::LeadUnusable => pages.lead_unusable(),
     }
 }

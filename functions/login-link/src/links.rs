@@ -12,7 +12,7 @@ use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{
     Action, INVITATION_ACCEPTED, Invitation, InvitationId, Invitee, Ledger as _, LinkHash, LinkTarget, LinkToken,
-    PASSWORD_BYTES, PersonKey, PortalKeyError, Source, generated_password, portal_key,
+    PASSWORD_BYTES, PersonKey, PortalKeyError, Source, generated_password, may_be_mailed, portal_key, typed_code,
 };
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
@@ -59,10 +59,25 @@ pub(crate) enum PressResult {
     Portal(LoginLink),
     /// The link is not valid, or not any more.
     DeadLink,
+    /// The page asks for the mailed code, and the press had none or a wrong one. The link stays valid.
+    WrongCode,
     /// The portal could not be opened this time, and the link stays valid.
-    TryAgain,
+    TryAgain {
+        /// Whether the page asks for the mailed code.
+        needs_code: bool,
+    },
     /// The portal cannot be opened until the lead's record is fixed.
     LeadUnusable,
+}
+
+/// What the page of a link shows.
+pub(crate) enum LinkPage {
+    /// The button.
+    Button,
+    /// The button, and a field for the mailed code.
+    Code,
+    /// The link does not work.
+    Dead,
 }
 
 /// The request failed and may be repeated.
@@ -78,25 +93,34 @@ enum LinkState {
 }
 
 impl LoginLinks {
-    /// Whether the button would open the portal, as far as the ledger knows.
-    pub(crate) async fn is_live(&self, token: &LinkToken) -> Result<bool, TryAgain> {
+    /// What the link's page shows, as far as the ledger knows.
+    pub(crate) async fn page(&self, token: &LinkToken) -> Result<LinkPage, TryAgain> {
         match self.link_state(&token.hash(), (self.now)()).await {
-            Ok(state) => Ok(matches!(state, LinkState::Live(_))),
+            Ok(LinkState::Live(target)) if target.code.is_some() => Ok(LinkPage::Code),
+            Ok(LinkState::Live(_)) => Ok(LinkPage::Button),
+            Ok(LinkState::Used(_) | LinkState::Dead(..)) => Ok(LinkPage::Dead),
             Err(error) => Err(unusable(&error)),
         }
     }
 
-    /// Uses the link for this page and signs its lead in. If that does not work, the link becomes valid again.
-    pub(crate) async fn open(&self, token: &LinkToken, page: PageId) -> PressResult {
+    /// Uses the link for this page and signs its lead in. If that does not work, the link becomes valid again. `typed`
+    /// is the text in the page's field for the code.
+    pub(crate) async fn open(&self, token: &LinkToken, page: PageId, typed: Option<&str>) -> PressResult {
         let (link, now) = (token.hash(), (self.now)());
         let target = match self.link_state(&link, now).await {
-            Ok(LinkState::Live(target) | LinkState::Used(target)) => target,
+            Ok(LinkState::Live(target)) => match self.check_code(token, &target, typed, now).await {
+                Ok(()) => target,
+                Err(stopped) => return stopped,
+            },
+            // The page that used it sent the code.
+            Ok(LinkState::Used(target)) => target,
             Ok(LinkState::Dead(receipt, cause)) => return dead(receipt, cause),
             Err(error) => {
                 unusable(&error);
-                return PressResult::TryAgain;
+                return PressResult::TryAgain { needs_code: typed.is_some() };
             }
         };
+        let needs_code = target.code.is_some();
         let (receipt, holder) = (target.invitation, page.holder());
         match self.ledger.use_link(&link, holder, now).await {
             Ok(true) => {}
@@ -104,7 +128,7 @@ impl LoginLinks {
             Err(error) => {
                 unusable(&error);
                 return if self.give_back(&target, holder).await {
-                    PressResult::TryAgain
+                    PressResult::TryAgain { needs_code }
                 } else {
                     PressResult::DeadLink
                 };
@@ -134,8 +158,33 @@ impl LoginLinks {
         self.report(receipt, &failure);
         match (failure.is_final(), is_valid_again) {
             (true, _) => PressResult::LeadUnusable,
-            (false, true) => PressResult::TryAgain,
+            (false, true) => PressResult::TryAgain { needs_code },
             (false, false) => PressResult::DeadLink,
+        }
+    }
+
+    /// Compares the typed code with the one that was mailed together with the link, if there is one. A text that cannot
+    /// be a code uses no try: a robot presses the button without one.
+    async fn check_code(
+        &self,
+        token: &LinkToken,
+        target: &LinkTarget,
+        typed: Option<&str>,
+        now: OffsetDateTime,
+    ) -> Result<(), PressResult> {
+        let Some(code) = &target.code else { return Ok(()) };
+        let typed = typed.and_then(typed_code).filter(|typed| may_be_mailed(typed)).ok_or(PressResult::WrongCode)?;
+        match self.ledger.try_link_code(&target.link, now).await {
+            Ok(true) if token.code_hash(&typed) == *code => Ok(()),
+            Ok(true) => {
+                tracing::info!(receipt = %target.invitation, "a wrong code was typed on the page of a login link");
+                Err(PressResult::WrongCode)
+            }
+            Ok(false) => Err(dead(Some(target.invitation), "all tries of its code are used")),
+            Err(error) => {
+                unusable(&error);
+                Err(PressResult::TryAgain { needs_code: true })
+            }
         }
     }
 
@@ -155,7 +204,9 @@ impl LoginLinks {
             // recent mail's link for an unused one and send no other.
             self.ledger.link_opened(&found.target, now).await.map_err(not_stored)?;
         }
-        let invitation = request(Invitee::Lead(found.target.lead), link.as_str(), now);
+        let used_links = found.target.used_links.saturating_add(found.used.into());
+        let asked = request(Invitee::Lead(found.target.lead), link.as_str(), now);
+        let invitation = Invitation { used_links, ..asked };
         self.send(&invitation).await.map_err(|_| TryAgain)
     }
 
@@ -243,6 +294,16 @@ impl LoginLinks {
     /// Makes the link valid again; whether that worked.
     async fn give_back(&self, target: &LinkTarget, holder: Uuid) -> bool {
         let receipt = target.invitation;
+        if target.code.is_some()
+            && let Err(error) = self.ledger.untry_link_code(&target.link).await
+        {
+            tracing::warn!(
+                %receipt,
+                cause = LEDGER,
+                error = %error,
+                "failed to return a try of a link's code: the link has one try less; no action needed"
+            );
+        }
         match self.ledger.give_link_back(&target.link, holder).await {
             Ok(()) => true,
             Err(error) => {

@@ -12,6 +12,9 @@ use crate::texts::{self, Language, Text};
 /// Form field with an e-mail address.
 pub(crate) const EMAIL_FIELD: &str = "email";
 
+/// Form field with the code that was mailed together with the link.
+pub(crate) const CODE_FIELD: &str = "code";
+
 /// Form field whose presence asks for a fresh link.
 pub(crate) const FRESH_FIELD: &str = "fresh";
 
@@ -32,6 +35,8 @@ pub(crate) struct Pages<'a> {
 pub(crate) enum Button {
     /// "Open my application", on the page with this id.
     Open(PageId),
+    /// The same beside a field for the mailed code.
+    OpenWithCode(PageId),
     /// "Mail me a fresh link".
     Fresh,
     /// "Mail me a link" beside an e-mail address.
@@ -49,15 +54,37 @@ struct Page<'a> {
 }
 
 enum Form {
-    Open { page: PageId, label: &'static str },
+    Open { page: PageId, code: Option<CodeField>, label: &'static str },
     Fresh { label: &'static str },
     Email { label: &'static str, fault: Option<&'static str>, button: &'static str },
+}
+
+struct CodeField {
+    label: &'static str,
+    fault: Option<&'static str>,
 }
 
 impl Pages<'_> {
     /// The page of a valid link: the same for every link, except for the page's id.
     pub(crate) fn open(&self, page: PageId) -> Response<String> {
         self.page(StatusCode::OK, &texts::OPEN_TITLE, &texts::OPEN, Some(self.form(Button::Open(page))))
+    }
+
+    /// The page of a valid link whose mail brought a code.
+    pub(crate) fn ask_code(&self, page: PageId) -> Response<String> {
+        self.page(
+            StatusCode::OK,
+            &texts::OPEN_TITLE,
+            &texts::OPEN_WITH_CODE,
+            Some(self.form(Button::OpenWithCode(page))),
+        )
+    }
+
+    /// The same page after a press without the code, or with a wrong one.
+    pub(crate) fn ask_code_again(&self, page: PageId) -> Response<String> {
+        let code = CodeField { label: self.text(&texts::CODE), fault: Some(self.text(&texts::CODE_WRONG)) };
+        let form = Form::Open { page, code: Some(code), label: self.text(&texts::OPEN_BUTTON) };
+        self.page(StatusCode::UNPROCESSABLE_ENTITY, &texts::OPEN_TITLE, &texts::OPEN_WITH_CODE, Some(form))
     }
 
     /// The page of a link that does not work: the same for a used, expired, superseded, unknown or malformed link.
@@ -104,7 +131,11 @@ impl Pages<'_> {
 
     fn form(&self, button: Button) -> Form {
         match button {
-            Button::Open(page) => Form::Open { page, label: self.text(&texts::OPEN_BUTTON) },
+            Button::Open(page) => Form::Open { page, code: None, label: self.text(&texts::OPEN_BUTTON) },
+            Button::OpenWithCode(page) => {
+                let code = CodeField { label: self.text(&texts::CODE), fault: None };
+                Form::Open { page, code: Some(code), label: self.text(&texts::OPEN_BUTTON) }
+            }
             Button::Fresh => Form::Fresh { label: self.text(&texts::DEAD_LINK_BUTTON) },
             Button::ByEmail => {
                 Form::Email { label: self.text(&texts::EMAIL), fault: None, button: self.text(&texts::ASK_BUTTON) }
@@ -136,6 +167,8 @@ mod tests {
     fn all(pages: &Pages<'_>) -> Vec<Response<String>> {
         vec![
             pages.open(PageId::new([7; 16])),
+            pages.ask_code(PageId::new([7; 16])),
+            pages.ask_code_again(PageId::new([7; 16])),
             pages.dead_link(),
             pages.ask(),
             pages.ask_again(StatusCode::UNPROCESSABLE_ENTITY),
@@ -172,7 +205,7 @@ mod tests {
         let portal = "https://apply.example.com/home".parse().unwrap();
         let english = pages(&portal, Language::English);
         let buttons: Vec<_> = all(&english).iter().map(|page| page.body().matches("<button").count()).collect();
-        assert_eq!(buttons, [1, 1, 1, 1, 1, 1, 1, 1, 0]);
+        assert_eq!(buttons, [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
         let page = PageId::new([7; 16]);
         let form =
             format!("<input type=\"hidden\" name=\"page\" value=\"{page}\">\n<button>Open my application</button>");

@@ -60,6 +60,16 @@ pub(crate) const OPEN: Text = Text([
 ]);
 pub(crate) const OPEN_BUTTON: Text = Text(["Open my application", "मेरा आवेदन खोलें"]);
 
+pub(crate) const OPEN_WITH_CODE: Text = Text([
+    "Enter the code from the same mail, and press the button to go to your application. It signs you in.",
+    "उसी ई-मेल में दिया कोड लिखें और अपने आवेदन पर जाने के लिए बटन दबाएँ। आपका साइन-इन अपने आप हो जाएगा।",
+]);
+pub(crate) const CODE: Text = Text(["Code from the mail", "ई-मेल में दिया कोड"]);
+pub(crate) const CODE_WRONG: Text = Text([
+    "This must be the code from the mail that brought this link.",
+    "यह वही कोड होना चाहिए जो इस लिंक वाले ई-मेल में है।",
+]);
+
 pub(crate) const DEAD_LINK_TITLE: Text = Text(["This link does not work any more", "यह लिंक अब काम नहीं करता"]);
 pub(crate) const DEAD_LINK: Text = Text([
     "A link works once, and only for a few days. We can mail you a fresh one.",

@@ -13,9 +13,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use leadsquared::portal::{SentCode, Session};
-use leadsquared::text::ascii_digit;
 use leadsquared::{CodeChallenge, CodeRecipient, LeadId, OneTimeCode, Phone, schema_name};
 use ledger::{ChallengeContent, Ledger, LedgerError};
+use onboarding::{CODE_TRIES, may_be_mailed, plain_code, typed_code};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
@@ -24,17 +24,10 @@ use time::{Duration, OffsetDateTime};
 /// valid.
 pub(crate) const VALID_FOR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
-/// How many codes may be tried with one challenge. There are a million texted codes, so wrong ones also count by phone
-/// number and day. There are 2^50 mailed codes.
-const TRIES: u32 = 5;
-
 /// The word that a cipher's key is derived from, together with the challenge: one word for a texted code's data, and
 /// one for the data after LeadSquared has accepted the code.
 const TEXTED: &str = "sealed";
 const ACCEPTED: &str = "accepted";
-
-/// How many random bytes a mailed code is made of.
-pub(crate) const MAILED_CODE_BYTES: usize = 10;
 
 /// The data of a challenge that waits for a code.
 pub(crate) enum Pending {
@@ -83,7 +76,7 @@ pub(crate) struct Accepted {
 
 impl Accepted {
     pub(crate) fn new(code: &OneTimeCode, session: &Session, texted: Texted, now: OffsetDateTime) -> Self {
-        Self { code: plain(code.expose()), kept: StoredSession::new(session, now), texted }
+        Self { code: plain_code(code.expose()), kept: StoredSession::new(session, now), texted }
     }
 
     /// Whether this is the code.
@@ -132,7 +125,7 @@ pub(crate) struct Mailed {
 impl Mailed {
     pub(crate) fn new(code: &OneTimeCode, session: &Session, person: &str, now: OffsetDateTime) -> Self {
         Self {
-            code: plain(code.expose()),
+            code: plain_code(code.expose()),
             kept: StoredSession::new(session, now),
             proves: Vec::new(),
             is_marked: false,
@@ -160,44 +153,19 @@ impl Mailed {
     }
 }
 
-/// Letters and digits of a code that is mailed: Crockford's base 32, which has no letters that look like digits
-/// (<https://www.crockford.com/base32.html>).
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-
-/// A code of ten characters, five bits each, with a hyphen in the middle.
-pub(crate) fn mailed_code(random: [u8; MAILED_CODE_BYTES]) -> OneTimeCode {
-    let text: String = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
-    OneTimeCode::from(format!("{}-{}", &text[..5], &text[5..]))
-}
-
 /// How many digits a texted code may have. LeadSquared's sample has six; it documents no number.
 const TEXTED_CODE_DIGITS: std::ops::RangeInclusive<usize> = 4..=8;
 
-/// The code in a text that a person typed or pasted: phones and keyboards put spaces, hyphens and invisible characters
-/// into it, or write its digits in another script. None if the text cannot be a code.
+/// The texted or mailed code in a text that a person typed or pasted. None if the text cannot be a code.
 pub(crate) fn typed(text: &str) -> Option<OneTimeCode> {
-    let characters: String = text.chars().map(ascii_digit).filter(|c| c.is_alphanumeric()).collect();
-    let code = plain(&characters);
+    let code = typed_code(text)?;
     let is_texted = TEXTED_CODE_DIGITS.contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit());
-    let is_mailed = code.len() == MAILED_CODE_BYTES && code.bytes().all(|byte| ALPHABET.contains(&byte));
-    (characters.is_ascii() && (is_texted || is_mailed)).then(|| OneTimeCode::from(code))
-}
-
-/// A code in the form that is compared: in capitals, without separators, and with look-alike letters as digits.
-fn plain(code: &str) -> String {
-    let characters = code.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_uppercase());
-    characters
-        .map(|c| match c {
-            'O' => '0',
-            'I' | 'L' => '1',
-            other => other,
-        })
-        .collect()
+    (is_texted || may_be_mailed(&code)).then(|| OneTimeCode::from(code))
 }
 
 /// Whether the typed code is this code. The comparison takes the same time for every wrong code of the same length.
 fn is_code(code: &str, typed: &OneTimeCode) -> bool {
-    verify_slices_are_equal(plain(typed.expose()).as_bytes(), code.as_bytes()).is_ok()
+    verify_slices_are_equal(plain_code(typed.expose()).as_bytes(), code.as_bytes()).is_ok()
 }
 
 /// The challenge that a browser sends together with a code.
@@ -304,20 +272,21 @@ pub(crate) async fn await_mailed(
     ledger.continue_challenge(&challenge.0, sealed, &lead, until(now)).await
 }
 
-/// Takes one of a challenge's tries and returns its data. None if no try is left, or if the challenge is unknown,
+/// Takes one of a challenge's tries and returns its data. There are a million texted codes, so wrong ones also count by
+/// phone number and day; there are 2^50 mailed codes. None if no try is left, or if the challenge is unknown,
 /// expired or never filled.
 pub(crate) async fn try_code(
     ledger: &Ledger,
     challenge: &Challenge,
     now: OffsetDateTime,
 ) -> Result<Option<Pending>, LedgerError> {
-    let waiting = ledger.try_challenge(&challenge.0, TRIES, now).await?;
+    let waiting = ledger.try_challenge(&challenge.0, CODE_TRIES, now).await?;
     Ok(waiting.and_then(|waiting| challenge.pending(waiting)))
 }
 
 /// Ends a challenge whose code was right.
 pub(crate) async fn end(ledger: &Ledger, challenge: &Challenge) -> Result<(), LedgerError> {
-    ledger.end_challenge(&challenge.0, TRIES).await
+    ledger.end_challenge(&challenge.0, CODE_TRIES).await
 }
 
 /// A decoy for a code that was not sent.
@@ -334,6 +303,7 @@ fn until(now: OffsetDateTime) -> OffsetDateTime {
 
 #[cfg(test)]
 mod tests {
+    use onboarding::{MAILED_CODE_BYTES, mailed_code};
     use time::macros::datetime;
 
     use super::*;

@@ -8,7 +8,7 @@ use leadsquared::portal::{KEY_LIFETIME, Session};
 use leadsquared::{Attributes, Error, LeadId, OneTimeCode, Phone};
 use ledger::{Owner, Registered};
 use mail::SignInCode;
-use onboarding::Unproven;
+use onboarding::{MAILED_CODE_BYTES, Unproven, mailed_code};
 use time::OffsetDateTime;
 use web::TRY_AGAIN_AFTER;
 
@@ -185,12 +185,12 @@ impl PortalAccount {
         let limited = format!("{} {}", session.lead_id, claim.person);
         let owner = Owner::Lead(session.lead_id);
         let slots = self.admit(request, AttemptKind::MailedCode, &limited, Some(&owner)).await?;
-        let (mut random, mut code) = ([0; 32], [0; codes::MAILED_CODE_BYTES]);
+        let (mut random, mut code) = ([0; 32], [0; MAILED_CODE_BYTES]);
         (self.random)(&mut random);
         (self.random)(&mut code);
         let new = Challenge::new(random);
         let challenge = challenge.unwrap_or(&new);
-        let code = &codes::mailed_code(code);
+        let code = &mailed_code(code);
         let is_marked = lead.field_ignoring_case(&self.config.unproven_field).is_some();
         let mailed = Mailed::new(code, session, claim.person, request.now).proving(unproven, is_marked);
         // Stored before the code is mailed, so that no code is mailed that could not be used.

@@ -5,11 +5,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use leadsquared::LeadId;
 use time::OffsetDateTime;
 
-use crate::item::{EXPIRES_AT, hashed, number, seconds};
+use crate::item::{EXPIRES_AT, Item, TRIES, hashed, number, seconds};
 use crate::owner::{OWNER, Owner};
 use crate::{ItemType, Ledger, LedgerError};
-
-const TRIES: &str = "tries";
 
 /// The attribute with what belongs to a texted code.
 const SEALED: &str = "sealed";
@@ -96,17 +94,7 @@ impl Ledger {
         tries: u32,
         now: OffsetDateTime,
     ) -> Result<Option<ChallengeContent>, LedgerError> {
-        let update = self
-            .update(pk(challenge))
-            .update_expression("SET #tries = #tries + :one")
-            .condition_expression("#tries < :most AND #expires_at > :now")
-            .expression_attribute_names("#tries", TRIES)
-            .expression_attribute_names("#expires_at", EXPIRES_AT)
-            .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":most", number(tries))
-            .expression_attribute_values(":now", seconds(now))
-            .return_values(ReturnValue::AllNew);
-        let Ok(item) = self.carry_out_and_return(update).await? else { return Ok(None) };
+        let Some(item) = self.take_try(pk(challenge), tries, now).await? else { return Ok(None) };
         let bytes = |name| item.get(name).and_then(|value| value.as_b().ok()).map(|blob| blob.clone().into_inner());
         Ok(bytes(ACCEPTED).map(ChallengeContent::Accepted).or_else(|| bytes(SEALED).map(ChallengeContent::Texted)))
     }
@@ -116,14 +104,7 @@ impl Ledger {
     /// # Errors
     /// When DynamoDB refuses the request or its result is unknown.
     pub async fn return_challenge_try(&self, challenge: &str) -> Result<(), LedgerError> {
-        let update = self
-            .update(pk(challenge))
-            .update_expression("SET #tries = #tries - :one")
-            .condition_expression("#tries > :none")
-            .expression_attribute_names("#tries", TRIES)
-            .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":none", number(0));
-        self.carry_out(update).await.map(drop)
+        self.give_try_back(pk(challenge)).await
     }
 
     /// Ends a challenge whose code was right: all its `tries` are taken, and nothing waits under it.
@@ -138,6 +119,39 @@ impl Ledger {
             .expression_attribute_names("#sealed", SEALED)
             .expression_attribute_names("#accepted", ACCEPTED)
             .expression_attribute_values(":most", number(tries));
+        self.carry_out(update).await.map(drop)
+    }
+
+    /// Takes one of the tries of an item with a code, and returns the item. None if all `tries` are taken, or the item is
+    /// unknown or too old.
+    pub(crate) async fn take_try(
+        &self,
+        pk: String,
+        tries: u32,
+        now: OffsetDateTime,
+    ) -> Result<Option<Item>, LedgerError> {
+        let update = self
+            .update(pk)
+            .update_expression("SET #tries = #tries + :one")
+            .condition_expression("#tries < :most AND #expires_at > :now")
+            .expression_attribute_names("#tries", TRIES)
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":most", number(tries))
+            .expression_attribute_values(":now", seconds(now))
+            .return_values(ReturnValue::AllNew);
+        Ok(self.carry_out_and_return(update).await?.ok())
+    }
+
+    /// Gives back a try that showed nothing about the code.
+    pub(crate) async fn give_try_back(&self, pk: String) -> Result<(), LedgerError> {
+        let update = self
+            .update(pk)
+            .update_expression("SET #tries = #tries - :one")
+            .condition_expression("#tries > :none")
+            .expression_attribute_names("#tries", TRIES)
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":none", number(0));
         self.carry_out(update).await.map(drop)
     }
 }

@@ -143,7 +143,7 @@ pub(crate) fn invitation_key(id: InvitationId) -> String {
 
 /// The item of what an on-click link points at.
 pub(crate) fn link_item(target: &LinkTarget) -> Item {
-    Item::from([
+    let mut item = Item::from([
         ("pk".to_owned(), text(&link_key(&target.link))),
         ("lead_id".to_owned(), text(&target.lead.to_string())),
         ("person".to_owned(), text(target.person.as_str())),
@@ -152,8 +152,18 @@ pub(crate) fn link_item(target: &LinkTarget) -> Item {
         ("made_at".to_owned(), seconds(target.made_at)),
         ("valid_until".to_owned(), seconds(target.valid_until)),
         ("expires_at".to_owned(), seconds(target.valid_until + LINKS_KEPT)),
-    ])
+    ]);
+    if target.used_links > 0 {
+        item.insert("used_links".to_owned(), number(target.used_links));
+    }
+    if let Some(code) = &target.code {
+        item.extend([("code".to_owned(), text(code.as_str())), (TRIES.to_owned(), number(0))]);
+    }
+    item
 }
+
+/// The attribute that counts the tries of a code.
+pub(crate) const TRIES: &str = "tries";
 
 pub(crate) fn link_key(link: &LinkHash) -> String {
     ItemType::Link.key(link.as_str())

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use leadsquared::LeadId;
-use onboarding::{LinkHash, LinkTarget};
+use onboarding::{CODE_TRIES, LinkHash, LinkTarget};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -42,8 +42,26 @@ impl Ledger {
             invitation: item.text("invitation")?.parse().map_err(|_| item.corrupt("invitation"))?,
             made_at: item.time("made_at")?,
             valid_until: item.time("valid_until")?,
+            used_links: item.count("used_links")?,
+            code: item.optional_text("code").map(|code| code.to_owned().into()),
         };
         Ok(Some(StoredLink { target, used: item.optional_time("used_at")?.is_some() }))
+    }
+
+    /// Takes one of the tries of the code that a link's page asks for. False if all [`CODE_TRIES`] are taken.
+    ///
+    /// # Errors
+    /// When DynamoDB refuses the request or its result is unknown. The try may be taken then.
+    pub async fn try_link_code(&self, link: &LinkHash, now: OffsetDateTime) -> Result<bool, LedgerError> {
+        Ok(self.take_try(link_key(link), CODE_TRIES, now).await?.is_some())
+    }
+
+    /// Gives back the try of a right code that opened nothing.
+    ///
+    /// # Errors
+    /// When DynamoDB refuses the request or its result is unknown.
+    pub async fn untry_link_code(&self, link: &LinkHash) -> Result<(), LedgerError> {
+        self.give_try_back(link_key(link)).await
     }
 
     /// Uses a link up, unless that was done before or its time is over: of any number of holders who ask, one gets it.

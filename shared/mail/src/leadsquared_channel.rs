@@ -18,7 +18,7 @@ pub struct LeadSquaredChannel<'a> {
 
 impl Mail for LeadSquaredChannel<'_> {
     async fn send(&self, letter: LoginLinkMail<'_>) -> Result<(), MailError> {
-        let mail = self.wording.write(letter.link, letter.valid_for);
+        let mail = self.wording.write(letter.link, letter.valid_for, letter.code);
         let content = Content::Html { html: mail.html, text: mail.text };
         let mut email = EmailToLead::new(Recipient::LeadEmail(letter.to.clone()), mail.subject, content);
         email.sender = self.sender.clone();

@@ -12,7 +12,7 @@ mod registration;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use leadsquared::{Password, PortalId};
+use leadsquared::{OneTimeCode, Password, PortalId};
 use time::OffsetDateTime;
 use url::Url;
 
@@ -68,6 +68,8 @@ pub struct Attempt {
     pub chosen_password: Option<Password>,
     /// The random token of an on-click link.
     pub token: LinkToken,
+    /// The random code that its page asks for, if it asks for one.
+    pub code: OneTimeCode,
 }
 
 /// How an attempt ended its invitation.

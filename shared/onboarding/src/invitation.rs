@@ -42,6 +42,8 @@ pub struct Invitation {
     pub language: Option<String>,
     /// The rules that its event alone does not decide.
     pub question: Option<RuleQuestion>,
+    /// How many used links it replaces: links that were requested in place of each other ([`USED_LINKS`](crate::USED_LINKS)).
+    pub used_links: u32,
 }
 
 /// How far the sender of an invitation is trusted.
@@ -277,6 +279,7 @@ impl Invitation {
             portal: None,
             language: None,
             question: None,
+            used_links: 0,
         }
     }
 
@@ -311,6 +314,7 @@ impl Invitation {
             && self.portal.is_none()
             && self.language.is_none()
             && self.question.is_none()
+            && self.used_links == 0
             && self.action != Action::Activity;
         if is_plain { 2 } else { 3 }
     }
@@ -338,6 +342,7 @@ impl Invitation {
             portal: self.portal.clone(),
             language: self.language.clone(),
             question: self.question.as_ref().map(Question::of),
+            used_links: (self.used_links > 0).then_some(self.used_links),
         };
         serde_json::to_string(&message).expect("a message is plain data, which always serializes")
     }
@@ -377,6 +382,7 @@ impl Invitation {
             portal: message.portal,
             language: message.language,
             question: message.question.map(Question::into_question),
+            used_links: message.used_links.unwrap_or_default(),
         })
     }
 }
@@ -388,7 +394,7 @@ impl Invitation {
 /// | --- | --- |
 /// | 1 | an invitation by `email` with `attributes` and `password` |
 /// | 2 | `action`, `lead` beside `email`, `rule` |
-/// | 3 | `provenance`, `form`, `portal`, `language`, `question`, and the action `activity` |
+/// | 3 | `provenance`, `form`, `portal`, `language`, `question`, `used_links`, and the action `activity` |
 ///
 /// A missing field keeps its earlier meaning: the action is `invite`, and the provenance is the usual one of the
 /// source.
@@ -422,6 +428,8 @@ struct Message {
     language: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     question: Option<Question>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used_links: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -552,6 +560,7 @@ mod tests {
             (Invitation { portal: Some("law".to_owned()), ..asha() }, r#""portal":"law""#),
             (Invitation { language: Some("hi".to_owned()), ..asha() }, r#""language":"hi""#),
             (Invitation { action: Action::Activity, ..crm.clone() }, r#""action":"activity""#),
+            (Invitation { used_links: 2, ..crm.clone() }, r#""used_links":2"#),
             (
                 Invitation { question: Some(RuleQuestion { rules: vec!["stage".to_owned()], known }), ..crm },
                 concat!(

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod code;
 mod content;
 mod cost;
 mod crm;
@@ -20,6 +21,7 @@ pub mod rules;
 mod unproven;
 pub mod worker;
 
+pub use code::{CODE_TRIES, MAILED_CODE_BYTES, mailed_code, may_be_mailed, plain_code, typed_code};
 pub use content::ContentFailures;
 pub use cost::Cost;
 pub use crm::Crm;
@@ -30,7 +32,7 @@ pub use invitation::{
     Provenance, RuleQuestion, SealedPassword, Source,
 };
 pub use ledger::{Claim, Ended, Lease, Ledger, MarkSent, Record};
-pub use link::{LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkTarget, LinkToken, MalformedLinkToken};
+pub use link::{CodeHash, LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkTarget, LinkToken, MalformedLinkToken, USED_LINKS};
 pub use mail::{LoginLinkMail, Mail, MailError};
 pub use mail_limits::{BegunMail, MailHistory, MailLimits, MailReservation};
 pub use mailbox::MailboxKey;

@@ -10,6 +10,7 @@ use leadsquared::{LeadId, LoginLink};
 use time::OffsetDateTime;
 use url::Url;
 
+use crate::code::plain_code;
 use crate::digest::hex_digest;
 use crate::{InvitationId, PersonKey, Portal};
 
@@ -47,6 +48,11 @@ impl LinkToken {
     /// The link with this token.
     pub fn link(&self, page: &Url) -> LoginLink {
         format!("{page}{}", URL_SAFE_NO_PAD.encode(self.0)).into()
+    }
+
+    /// The hash of the code that is mailed together with the link. Only a reader of the mail has both.
+    pub fn code_hash(&self, code: &str) -> CodeHash {
+        CodeHash(hex_digest([&b"code"[..], &self.0, plain_code(code).as_bytes()]))
     }
 
     /// The token's hash, by which the ledger finds the link.
@@ -87,6 +93,27 @@ impl LinkHash {
     }
 }
 
+/// The hash of a link's token and code. A reader of the ledger cannot find the code with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeHash(String);
+
+impl CodeHash {
+    /// 64 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for CodeHash {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// A link that replaces this many used ones, each requested in place of the one before, is mailed with a code that its
+/// page asks for: a robot presses the buttons in this person's mails before the person does.
+pub const USED_LINKS: u32 = 2;
+
 /// The lead and the mail that an on-click link belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkTarget {
@@ -102,6 +129,10 @@ pub struct LinkTarget {
     pub made_at: OffsetDateTime,
     /// When it expires.
     pub valid_until: OffsetDateTime,
+    /// How many used links it replaces ([`USED_LINKS`]).
+    pub used_links: u32,
+    /// The code that the link's page asks for, if it does.
+    pub code: Option<CodeHash>,
 }
 
 #[cfg(test)]
@@ -117,6 +148,9 @@ mod tests {
         assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{text}");
         assert_eq!(text.parse(), Ok(token.clone()));
         assert_eq!(token.hash().as_str().len(), 64);
+        let code = token.code_hash("01Z0A-HJKMZ");
+        assert_eq!((code.as_str().len(), &code), (64, &token.code_hash("olz0ahjkmz")));
+        assert_ne!(code, LinkToken::new([1; LINK_TOKEN_BYTES]).code_hash("01Z0A-HJKMZ"));
         assert!(!format!("{token:?}").contains(text));
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leadsquared::{EmailAddress, LeadId, LoginLink};
+use leadsquared::{EmailAddress, LeadId, LoginLink, OneTimeCode};
 
 /// The content of the mail.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct LoginLinkMail<'a> {
     pub link: &'a LoginLink,
     /// How long the link works.
     pub valid_for: Duration,
+    /// The code that the link's page asks for, if it does.
+    pub code: Option<&'a OneTimeCode>,
 }
 
 /// A way to send mail.

@@ -19,8 +19,8 @@ use crate::retry::{AttemptFailure, Horizons, LAST_RECEIVE, backoff, before_reten
 use crate::rules::RuleLookups;
 use crate::{
     Action, Attempt, Bookkeeping, Completion, Flow, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, Ledger,
-    LinkMode, LinkToken, MailLimits, MalformedInvitation, Marking, Outcome, PASSWORD_BYTES, Postponed, Provenance,
-    Rejection, generated_password,
+    LinkMode, LinkToken, MAILED_CODE_BYTES, MailLimits, MalformedInvitation, Marking, Outcome, PASSWORD_BYTES,
+    Postponed, Provenance, Rejection, generated_password, mailed_code,
 };
 
 /// An attempt needs at least this much time; with less left in the invocation, none begins.
@@ -189,6 +189,7 @@ impl<S: Services> Worker<'_, S> {
             password: generated_password(self.random::<PASSWORD_BYTES>()),
             chosen_password: chosen_password.cloned(),
             token: LinkToken::new(self.random::<LINK_TOKEN_BYTES>()),
+            code: mailed_code(self.random::<MAILED_CODE_BYTES>()),
         };
         flow.run(invitation, attempt).await.map_err(|postponed| self.failure(postponed))
     }

@@ -62,6 +62,10 @@ fn written() -> Vec<(&'static str, Invitation)> {
         ("v2-link-request", invitation(8, LinkRequest, asha(), MailLink)),
         ("v2-link-request-of-a-lead", invitation(9, LinkRequest, lead(), MailLink)),
         (
+            "v3-link-request-after-used-links",
+            Invitation { used_links: 2, ..invitation(20, LinkRequest, lead(), MailLink) },
+        ),
+        (
             "v3-form-keyed",
             Invitation {
                 attributes: typed(),
@@ -155,6 +159,7 @@ fn words(invitation: &Invitation) -> Vec<(&'static str, usize)> {
         portal,
         language,
         question,
+        used_links,
     } = invitation;
     let mut words = vec![
         match source {
@@ -181,6 +186,7 @@ fn words(invitation: &Invitation) -> Vec<(&'static str, usize)> {
     for (name, is_there) in [
         ("attributes", attributes.iter().next().is_some()),
         ("password", password.is_some()),
+        ("used_links", *used_links > 0),
         ("rule", rule.is_some()),
         ("form", form.is_some()),
         ("portal", portal.is_some()),
@@ -196,7 +202,8 @@ fn words(invitation: &Invitation) -> Vec<(&'static str, usize)> {
 fn every_kind_of_message_has_a_sample() {
     let said: BTreeSet<_> = written().iter().flat_map(|(_, invitation)| words(invitation)).collect();
     let kinds = [("source", 4), ("whom", 2), ("action", 3), ("provenance", 3)];
-    let present = ["attributes", "password", "rule", "form", "portal", "language", "question"].map(|name| (name, 2));
+    let present = ["attributes", "password", "used_links", "rule", "form", "portal", "language", "question"]
+        .map(|name| (name, 2));
     let all = kinds.into_iter().chain(present).flat_map(|(name, count)| (0..count).map(move |number| (name, number)));
     assert_eq!(said, all.collect());
 }

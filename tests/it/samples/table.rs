@@ -22,9 +22,9 @@ use ledger::{
     ItemType, KeyedLimit, Ledger, Owner, PlacesResult, Registered, SignInRecord, StoredLink,
 };
 use onboarding::{
-    Action, BegunMail, Bookkeeping, Claim, ContentFailures, Ended, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES,
-    Lease, Ledger as _, LinkTarget, LinkToken, MailHistory, MailReservation, MarkSent, Outcome, PersonKey, Record,
-    Rejection, SealedPassword, Source, Suppression,
+    Action, BegunMail, Bookkeeping, CODE_TRIES, Claim, ContentFailures, Ended, Invitation, InvitationId, Invitee,
+    LINK_TOKEN_BYTES, Lease, Ledger as _, LinkTarget, LinkToken, MailHistory, MailReservation, MarkSent, Outcome,
+    PersonKey, Record, Rejection, SealedPassword, Source, Suppression,
 };
 use queue::Invitations;
 use throttle::{Decision, Network, NetworkSalt, ThrottleKey};
@@ -133,7 +133,16 @@ fn registered() -> Record {
 fn target() -> LinkTarget {
     let link = LinkToken::new([7; LINK_TOKEN_BYTES]).hash();
     let valid_until = NOW + Duration::hours(72);
-    LinkTarget { link, lead: lead(), person: person(), invitation: id(), made_at: NOW, valid_until }
+    LinkTarget {
+        link,
+        lead: lead(),
+        person: person(),
+        invitation: id(),
+        made_at: NOW,
+        valid_until,
+        used_links: 0,
+        code: None,
+    }
 }
 
 fn mail() -> BegunMail {
@@ -206,6 +215,35 @@ async fn an_invitation_whose_content_fails(desk: &mut Desk) {
     desk.keeps("person/mailed").await;
     desk.keeps("lead/marked").await;
     desk.keeps_at("count/invited", "count#2026-11-22#invited").await;
+}
+
+/// The target of a link that replaces two used ones.
+fn target_with_code() -> LinkTarget {
+    let code = LinkToken::new([7; LINK_TOKEN_BYTES]).code_hash("01Z0A-HJKMZ");
+    LinkTarget { used_links: 2, code: Some(code), ..target() }
+}
+
+async fn a_link_with_a_code(desk: &mut Desk) {
+    let ledger = desk.ledger.clone();
+    ledger.claim(&asha(), &lease(), NOW).await.unwrap();
+    desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
+    let reservation =
+        MailReservation { person: person(), version: 0, begun: vec![mail()], at: NOW, budget: None, registers: false };
+    let begun = ledger.begin_mail(&asha(), &lease(), &registered(), &reservation, Some(&target_with_code())).await;
+    assert!(begun.unwrap());
+    desk.keeps("invitation/mail-begun").await;
+    desk.keeps("person/mail-begun").await;
+    desk.keeps("lead/marked").await;
+    desk.keeps("link/with-a-code").await;
+    let link = &target().link;
+    for _ in 0..CODE_TRIES {
+        assert!(ledger.try_link_code(link, NOW).await.unwrap());
+    }
+    assert!(!ledger.try_link_code(link, NOW).await.unwrap());
+    ledger.untry_link_code(link).await.unwrap();
+    desk.keeps("link/with-a-code-tried").await;
+    assert!(ledger.try_link_code(link, NOW).await.unwrap());
+    ledger.untry_link_code(link).await.unwrap();
 }
 
 /// How an invitation can end, by the name of its sample.
@@ -443,7 +481,6 @@ async fn signed_in(desk: &mut Desk) {
 
 /// The challenge whose sealed codes portal-account's own tests know.
 const CHALLENGE: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
-const CODE_TRIES: u32 = 5;
 
 /// The data that portal-account sealed in a sample.
 fn sealed(case: &str, attribute: &str) -> Vec<u8> {
@@ -545,6 +582,7 @@ async fn what_is_written_is_its_sample_and_every_sample_is_written() {
     let mut written = BTreeSet::new();
     written.extend(told(an_invitation_that_is_mailed).await);
     written.extend(told(an_invitation_whose_content_fails).await);
+    written.extend(told(a_link_with_a_code).await);
     written.extend(told(invitations_that_end_otherwise).await);
     for (name, outcome) in &ends() {
         written.extend(told(async |desk: &mut Desk| an_invitation_that_ends(desk, name, outcome).await).await);
@@ -666,7 +704,8 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             assert_eq!(ledger.mail_book(&person(), NOW).await.unwrap(), expected, "{case}");
         }
         "link" => {
-            let expected = StoredLink { target: target(), used: case == "used" };
+            let expected = if case.contains("code") { target_with_code() } else { target() };
+            let expected = StoredLink { target: expected, used: case == "used" };
             assert_eq!(ledger.link(&target().link, NOW).await.unwrap(), Some(expected), "{case}");
         }
         "lead" => {

@@ -3,18 +3,20 @@
 use std::time::Duration;
 
 use leadsquared::portal::{KEY_LIFETIME, auto_login_link};
-use leadsquared::{AutoLoginKey, Error, LeadId, LoginLink};
+use leadsquared::{AutoLoginKey, Error, LeadId, LoginLink, OneTimeCode};
 
 use super::person::Person;
 use super::postponed::{Postponed, Stop};
-use super::{Flow, Work};
+use super::{Attempt, Flow, Work};
 use crate::portal_key::{PortalKeyError, portal_key};
-use crate::{Crm, Ledger, LinkMode, LinkTarget, Mail, MarkSent, Rejection};
+use crate::{Crm, Ledger, LinkMode, LinkTarget, Mail, MarkSent, Rejection, USED_LINKS};
 
 /// A link, how long it works, and the target of an on-click link.
 pub(super) struct MailedLink {
     pub(super) link: LoginLink,
     pub(super) valid_for: Duration,
+    /// The code that the link's page asks for, if it does.
+    pub(super) code: Option<OneTimeCode>,
     pub(super) target: Option<LinkTarget>,
 }
 
@@ -29,19 +31,23 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             LinkMode::Direct { portal } => {
                 let key = self.auto_login_key(work, person, lead).await?;
                 let link = auto_login_link(&portal.page, &lead, &portal.id, &key);
-                Ok(MailedLink { link, valid_for: KEY_LIFETIME, target: None })
+                Ok(MailedLink { link, valid_for: KEY_LIFETIME, code: None, target: None })
             }
             LinkMode::OnClick { page, valid_for } => {
-                let (token, now) = (&work.attempt.token, work.attempt.now);
+                let Attempt { token, code, now, .. } = work.attempt;
+                let used_links = work.invitation.used_links;
+                let code = (used_links >= USED_LINKS).then(|| code.clone());
                 let target = LinkTarget {
                     link: token.hash(),
                     lead,
                     person: person.key.clone(),
                     invitation: work.invitation.id,
-                    made_at: now,
-                    valid_until: now + *valid_for,
+                    made_at: *now,
+                    valid_until: *now + *valid_for,
+                    used_links,
+                    code: code.as_ref().map(|code| token.code_hash(code.expose())),
                 };
-                Ok(MailedLink { link: token.link(page), valid_for: *valid_for, target: Some(target) })
+                Ok(MailedLink { link: token.link(page), valid_for: *valid_for, code, target: Some(target) })
             }
         }
     }

@@ -96,7 +96,13 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         lead: LeadId,
         link: &MailedLink,
     ) -> Result<Outcome, Stop> {
-        let letter = LoginLinkMail { lead, to: &person.email, link: &link.link, valid_for: link.valid_for };
+        let letter = LoginLinkMail {
+            lead,
+            to: &person.email,
+            link: &link.link,
+            valid_for: link.valid_for,
+            code: link.code.as_ref(),
+        };
         match self.mail.send(letter).await {
             Ok(()) => {
                 work.record.unresolved_mails -= 1;

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use futures::FutureExt;
 use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
-use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, Password};
+use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, OneTimeCode, Password};
 use onboarding::retry::backoff;
 use onboarding::rules::{RuleLookups, Rules};
 use onboarding::{
     Action, Attempt, Bookkeeping, Completion, Crm, Flow, FlowEvent, Invitation, InvitationId, Invitee,
-    LINK_TOKEN_BYTES, Lease, LinkToken, MailLimits, MarkSent, Marking, Outcome, Postponed, Rejection, RuleQuestion,
-    Source, Suppression, generated_password,
+    LINK_TOKEN_BYTES, Lease, LinkToken, MAILED_CODE_BYTES, MailLimits, MarkSent, Marking, Outcome, Postponed,
+    Rejection, RuleQuestion, Source, Suppression, generated_password, mailed_code,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -125,6 +125,7 @@ impl World {
             password: generated_password([7; 20]),
             chosen_password: self.chosen_password.borrow().clone(),
             token: LinkToken::new([7; LINK_TOKEN_BYTES]),
+            code: mailed_code([7; MAILED_CODE_BYTES]),
         };
         flow.run(invitation, attempt).now_or_never()
     }
@@ -294,6 +295,7 @@ fn a_lead_with_another_address_never_gets_a_link() {
         password: generated_password([0; 20]),
         chosen_password: None,
         token: LinkToken::new([7; LINK_TOKEN_BYTES]),
+        code: mailed_code([7; MAILED_CODE_BYTES]),
     };
     let outcome = flow.run(&asha(), attempt).now_or_never().unwrap().unwrap().outcome;
     assert_eq!(outcome, Outcome::Rejected(Rejection::IdentityMismatch));
@@ -510,6 +512,27 @@ fn a_used_link_is_replaced_after_the_cool_down() {
         world.now.set(Duration::seconds(60));
         assert_eq!(world.deliver(&ask(3, 20)).unwrap().unwrap(), Outcome::InvitedExisting);
         assert_eq!(world.mails(), 2);
+    }
+}
+
+#[test]
+fn the_link_after_two_used_ones_in_a_row_is_mailed_with_a_code() {
+    let world = World::default();
+    world.on_click.set(true);
+    let lead = world.add_lead(5, "asha@example.test", None, true);
+    for used_links in 0..4 {
+        world.now.set(Duration::days(i64::from(used_links)));
+        let asked = Invitation { used_links, source: Source::LinkRequest, ..by_lead(lead, Action::MailLink) };
+        let id = InvitationId::of([&[used_links as u8][..]]);
+        let asked = Invitation { id, received_at: world.now(), ..asked };
+        assert_eq!(world.deliver(&asked).unwrap().unwrap(), Outcome::InvitedExisting);
+        let target = world.memory.borrow().link_targets.last().unwrap().clone();
+        let code = (used_links >= 2).then(|| mailed_code([7; MAILED_CODE_BYTES]));
+        let token = LinkToken::new([7; LINK_TOKEN_BYTES]);
+        assert_eq!(target.code, code.as_ref().map(|code| token.code_hash(code.expose())));
+        let leadsquared = world.leadsquared.borrow();
+        let mailed = leadsquared.codes.last().unwrap().as_ref().map(OneTimeCode::expose);
+        assert_eq!((target.used_links, mailed), (used_links, code.as_ref().map(OneTimeCode::expose)));
     }
 }
 

@@ -124,7 +124,6 @@ fn the_seeds_cover_every_outcome_and_every_cause_of_a_retry() {
         "exhausted",
         "put back",
         "reduced",
-        "content",
         "died",
         "Held",
         "MailUnknown",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
-use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, LeadId};
+use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, LeadId, OneTimeCode};
 use onboarding::{
     BegunMail, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, LinkMode, LinkTarget, LoginLinkMail, Mail,
     MailError, MailHistory, MailReservation, MarkSent, Marking, Outcome, PersonKey, Portal, Record,
@@ -56,6 +56,8 @@ pub(crate) struct LedgerUnavailable;
 pub(crate) struct LeadSquared {
     pub(crate) leads: Vec<KnownLead>,
     pub(crate) mails: Vec<LeadId>,
+    /// The codes in these mails.
+    pub(crate) codes: Vec<Option<OneTimeCode>>,
     /// Leads that were made portal users.
     pub(crate) registrations: Vec<LeadId>,
     /// Attributes that the account does not have.
@@ -239,12 +241,13 @@ impl<O: Outside> Mail for Via<'_, O> {
         let link = letter.link.expose();
         let is_direct = link.starts_with("https://portal.example.test/?") && link.contains("authKey=k%2B%2F%3D");
         assert!(is_direct || link.starts_with("https://api.example.test/login-links/"), "{link}");
-        let lead = letter.lead;
+        let (lead, code) = (letter.lead, letter.code.cloned());
         let send = move |leadsquared: &mut LeadSquared| {
             if [Some(Undeliverable::All), Some(Undeliverable::OfLead(lead))].contains(&leadsquared.undeliverable) {
                 return Err(Error::MailNotDeliverable);
             }
             leadsquared.mails.push(lead);
+            leadsquared.codes.push(code);
             Ok(())
         };
         self.0.call("mail", send).await.map_err(|error| match error.may_have_taken_effect() {

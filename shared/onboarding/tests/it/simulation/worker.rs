@@ -308,9 +308,6 @@ impl<'a> Services for OneDelivery<'a> {
                 return Ok(());
             }
         }
-        if reason.cause.starts_with("content: ") {
-            self.process.system.saw("content");
-        }
         let (id, invitation) = (self.message.id, self.message.invitation.clone());
         let keep = move |system: &System| {
             system.dead_letters.borrow_mut().insert(id, invitation);
