@@ -18,6 +18,7 @@ const FRONT_PAGE: &str = "README.md";
 const FUNCTIONS: &str = "functions/README.md";
 const OPERATING: &str = "functions/OPERATING.md";
 const SHARED: &str = "shared/README.md";
+const RUSTDOC_LINKS: &str = "shared/rustdoc-links.md";
 
 /// The cells of the first table under a heading, row by row, without the header.
 pub(crate) fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
@@ -85,7 +86,10 @@ fn a_readme_is_the_front_page_of_its_crate_documentation() {
         for package in workspace::packages(folder) {
             let package = root().join(folder).join(package);
             let library = fs::read_to_string(package.join("src/lib.rs")).unwrap();
-            let includes = library.starts_with("#![doc = include_str!(\"../README.md\")]\n");
+            let links = "#![doc = include_str!(\"../../rustdoc-links.md\")]\n";
+            let links_of_functions = "#![doc = include_str!(\"../../../shared/rustdoc-links.md\")]\n";
+            let after = [links, links_of_functions].iter().find_map(|links| library.strip_prefix(links));
+            let includes = after.unwrap_or(&library).starts_with("#![doc = include_str!(\"../README.md\")]\n");
             assert!(includes, "{}/src/lib.rs begins with its README", package.display());
         }
     }
@@ -229,14 +233,44 @@ fn no_page_sets_parameters_on_the_command_line_of_a_deployment() {
     }
 }
 
+/// The link definitions of a page: label and target.
+fn definitions(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| line.strip_prefix('[')?.split_once("]: "))
+}
+
+#[test]
+fn a_page_defines_the_links_that_it_uses_and_no_others() {
+    let known = read(RUSTDOC_LINKS);
+    let known: BTreeSet<_> = definitions(&known).map(|(label, _)| label.to_lowercase()).collect();
+    assert!(known.len() > 50, "{RUSTDOC_LINKS} has {} links", known.len());
+    for page in workspace::pages().into_iter().filter(|page| !page.ends_with(RUSTDOC_LINKS)) {
+        let text = fs::read_to_string(&page).unwrap();
+        let body: Vec<_> = text.lines().filter(|line| !line.starts_with('[') || !line.contains("]: ")).collect();
+        let body = body.join("\n").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        let defined: BTreeSet<_> = definitions(&text).map(|(label, _)| label.to_lowercase()).collect();
+        let is_text = |after: usize| body[after..].starts_with(['[', '(']);
+        let used = |label: &&String| {
+            let label = format!("[{label}]");
+            body.match_indices(&label).any(|(at, _)| !is_text(at + label.len()))
+        };
+        let used: BTreeSet<_> = known.iter().chain(&defined).filter(used).cloned().collect();
+        assert_eq!(defined, used, "{} defines (left) what it uses (right)", page.display());
+    }
+}
+
 #[test]
 fn every_link_within_the_repository_leads_somewhere() {
     let mut links = 0;
     for page in workspace::pages() {
         let text = fs::read_to_string(&page).unwrap();
-        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let inline = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let targets = inline.chain(definitions(&text).map(|(_, target)| target));
         for target in targets.filter(|target| !target.contains("://")) {
             links += 1;
+            if page.ends_with(RUSTDOC_LINKS) && !target.starts_with("../../../") {
+                continue; // a page of rustdoc, which `tests/rustdoc-links` looks for
+            }
+            let target = if page.ends_with(RUSTDOC_LINKS) { &target["../../".len()..] } else { target };
             let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
             let file = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
             assert!(file.exists(), "{}: {target} is not there", page.display());
