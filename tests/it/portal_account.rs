@@ -19,7 +19,7 @@ use crate::{
     aws::Aws,
     aws_endpoint::{self, Server},
     functions,
-    http::Answer,
+    http::{Answer, portal_account_event},
     portal_users::{register, texted_code},
     sandbox, workspace,
 };
@@ -125,21 +125,8 @@ async fn start(environment: &[(String, String)]) -> Function {
 }
 
 async fn send(function: &Function, path: &str, body: &Value, address: &str, headers: &[(&str, &str)]) -> Answer {
-    let event = event(path, body.to_string(), address, headers);
+    let event = portal_account_event(path, body.to_string(), address, headers);
     Answer::read(function.invoke(&event, TIMEOUT).await.unwrap())
-}
-
-/// The event of a POST of this body, from this address.
-pub(crate) fn event(path: &str, body: String, address: &str, headers: &[(&str, &str)]) -> Value {
-    let mut event = functions::sample("portal-account", "sign-in.json");
-    event["rawPath"] = path.into();
-    event["requestContext"]["http"]["path"] = path.into();
-    event["requestContext"]["http"]["sourceIp"] = address.into();
-    for (name, value) in headers {
-        event["headers"][*name] = (*value).into();
-    }
-    event["body"] = body.into();
-    event
 }
 
 #[tokio::test]
@@ -169,7 +156,8 @@ async fn a_form_signs_in_like_json() {
     let body = form_urlencoded::Serializer::new(String::new())
         .extend_pairs([("email", EMAIL), ("password", PASSWORD)])
         .finish();
-    let event = event("/prod/sign-in", body, HOME, &[("content-type", "application/x-www-form-urlencoded")]);
+    let event =
+        portal_account_event("/prod/sign-in", body, HOME, &[("content-type", "application/x-www-form-urlencoded")]);
     let answer = Answer::read(sandbox.extras.function.invoke(&event, TIMEOUT).await.unwrap());
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
@@ -541,11 +529,11 @@ async fn one_answer_names_every_fault_of_a_request() {
         assert_eq!(answer.faulty_fields(), fields, "{path} {body}");
     }
     assert_eq!(sandbox.post("/nowhere", &json!({})).await.problem(), (404, "/problems/unknown-address".to_owned()));
-    let mut get = event("/sign-in", String::new(), HOME, &[]);
+    let mut get = portal_account_event("/sign-in", String::new(), HOME, &[]);
     get["requestContext"]["http"]["method"] = "GET".into();
     let answer = Answer::read(sandbox.extras.function.invoke(&get, TIMEOUT).await.unwrap());
     assert_eq!((answer.problem().0, answer.headers["allow"].as_str()), (405, "POST"));
-    let no_json = event("/sign-in", "{".to_owned(), HOME, &[]);
+    let no_json = portal_account_event("/sign-in", "{".to_owned(), HOME, &[]);
     let answer = Answer::read(sandbox.extras.function.invoke(&no_json, TIMEOUT).await.unwrap());
     assert_eq!(answer.problem(), (400, "/problems/unreadable".to_owned()));
 }
@@ -1211,7 +1199,7 @@ fn no_request_makes_the_function_fail() {
         prop_oneof!["[0-9a-f.:]{0,20}", (any::<u8>(), any::<u8>()).prop_map(|(a, b)| format!("10.0.{a}.{b}"))];
     let authorization = "[ -~]{0,40}";
     functions::for_all(300, &(path, body, address, authorization), |(path, body, address, key)| {
-        let event = event(path, body, &address, &[("authorization", &key)]);
+        let event = portal_account_event(path, body, &address, &[("authorization", &key)]);
         let answer = Answer::read(runtime.block_on(sandbox.extras.function.invoke(&event, TIMEOUT)).unwrap());
         prop_assert!((200..500).contains(&answer.status), "{answer:?}");
         Ok(())
