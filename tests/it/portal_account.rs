@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,7 +14,7 @@ use proptest::{collection::vec, prelude::*};
 use runtime_api::Function;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 
 use crate::{
     aws::Aws,
@@ -960,19 +961,21 @@ async fn without_its_table_the_function_signs_in_people_whose_lead_has_a_mark() 
 }
 
 /// The faults between a process of the function and its table.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Trouble {
     delay: Duration,
     /// Requests with this text are answered with an error.
     refused: Option<&'static str>,
     /// Requests with this text are never answered.
     lost: Option<&'static str>,
+    /// The writes of session and network wait here for each other. One that comes alone is never answered.
+    meeting: Option<Arc<Barrier>>,
 }
 
 /// The table's endpoint behind a proxy that makes this trouble.
 async fn troubled_endpoint(aws: &Aws, trouble: watch::Receiver<Trouble>) -> Server {
     let intercept = move |call: aws_endpoint::Call| {
-        let Trouble { delay, refused, lost } = *trouble.borrow();
+        let Trouble { delay, refused, lost, meeting } = trouble.borrow().clone();
         async move {
             // The waits of the call allowance have tests of their own.
             if !call.contains("allowance#") {
@@ -983,6 +986,13 @@ async fn troubled_endpoint(aws: &Aws, trouble: watch::Receiver<Trouble>) -> Serv
             }
             if lost.is_some_and(|text| call.contains(text)) {
                 std::future::pending().await
+            }
+            let is_record = call.contains("session#") || call.contains("network#");
+            if let Some(meeting) = meeting
+                && is_record
+                && call.operation != "GetItem"
+            {
+                meeting.wait().await;
             }
             None
         }
@@ -1010,8 +1020,7 @@ async fn the_records_of_a_sign_in_are_written_at_the_same_time() {
     let sandbox = Sandbox::new().await;
     let (function, trouble, _server) = sandbox.start_with_trouble().await;
     let before = sandbox.counted_attempts().await;
-    // Two requests one after the other would take longer than the function waits for its records.
-    trouble.send_modify(|trouble| trouble.delay = Duration::from_millis(550));
+    trouble.send_modify(|trouble| trouble.meeting = Some(Arc::new(Barrier::new(2))));
     let body = json!({"email": EMAIL, "password": PASSWORD});
     assert_eq!(send(&function, "/sign-in", &body, HOME, &[]).await.status, 200);
     assert_eq!(sandbox.counted_attempts().await, before);
