@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use crate::{
     functions::{metrics, sqs_event},
-    held,
     http::Request,
+    operator_stack::held_item,
     sandbox::Sandbox,
     template::{Template, own_metrics},
     workspace,
@@ -74,7 +74,7 @@ async fn held_for(stage: &Sandbox<()>, days: i64) {
     let invitee = Invitee::Email("asha@example.com".parse().unwrap());
     let at = OffsetDateTime::now_utc() - time::Duration::days(days);
     let invitation = Invitation::new(InvitationId::of([&b"held"[..]]), Source::Form, at, invitee, Action::Invite);
-    stage.aws.put_items(&stage.ledger, vec![held::item(&invitation, "network", None, at)]).await;
+    stage.aws.put_items(&stage.ledger, vec![held_item(&invitation, "network", None, at)]).await;
 }
 
 async fn wrong_keys(stage: &Sandbox<()>) {

@@ -29,14 +29,10 @@ use proptest::{
 use time::OffsetDateTime;
 
 use self::suite::NOON;
-use crate::aws::Aws;
+use crate::{aws::Aws, waiting::block_on};
 
 #[path = "../../shared/call-allowance/tests/it/suite.rs"]
 mod suite;
-
-pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
-}
 
 fn schedule(client: Client, table: String, rules: AllowanceRules) -> SharedSchedule<Ledger> {
     SharedSchedule::new(Ledger::new(client, table), rules)

@@ -13,27 +13,25 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use futures::future::{join, join_all};
 use leadsquared::Attributes;
 use leadsquared_emulator::Emulator;
-use ledger::{ApplicationMarker, HeldDecision, HeldWaiting, Hold, HoldOutcome, ItemType, Ledger, Owner};
+use ledger::{ApplicationMarker, HeldDecision, HeldWaiting, Hold, HoldOutcome, ItemType, Owner};
 use local_stack::{LocalStack, Options};
 use onboarding::{Action, Invitation, InvitationId, Invitee, Source};
 use operator::{
-    Clock, Parameters, Stack, StackLocation, explain, forget,
+    Clock, Parameters, StackLocation, explain, forget,
     held::{self, Accepted, Discarded, Held, HeldFilter, Pace},
 };
 use queue::Invitations;
-use time::{Duration, OffsetDateTime, macros::datetime};
+use time::{Duration, OffsetDateTime};
 use tokio::process::Command;
 
 use crate::{
     aws::{Aws, Queue},
     functions,
+    operator_stack::{KEPT, NOW, OperatorStack, StoppedClock, held_item},
     waiting::within,
 };
 
 type Item = HashMap<String, AttributeValue>;
-
-const NOW: OffsetDateTime = datetime!(2026-01-02 12:00:00 UTC);
-const KEPT: Duration = Duration::days(14);
 
 /// An invitation of a form. Each number is another person.
 fn invitation(number: u32) -> Invitation {
@@ -45,82 +43,18 @@ fn invitation(number: u32) -> Invitation {
     }
 }
 
-/// The item that intake writes for a held application.
-pub(crate) fn item(invitation: &Invitation, cause: &str, network: Option<&str>, held_at: OffsetDateTime) -> Item {
-    let text = |value: &str| AttributeValue::S(value.to_owned());
-    let seconds = |time: OffsetDateTime| AttributeValue::N(time.unix_timestamp().to_string());
-    let mut item = Item::from([
-        ("pk".to_owned(), text(&format!("held#{}", invitation.id))),
-        ("person".to_owned(), text(invitation.person().as_str())),
-        ("message".to_owned(), text(&invitation.encode())),
-        ("cause".to_owned(), text(cause)),
-        ("source".to_owned(), text(invitation.source.name())),
-        ("held_at".to_owned(), seconds(held_at)),
-        ("expires_at".to_owned(), seconds(held_at + KEPT)),
-    ]);
-    item.extend(network.map(|digit| ("network".to_owned(), text(&digit.repeat(64)))));
-    item
-}
-
-/// A stack for the operator's commands: a table and a queue.
-struct Desk {
-    aws: Aws,
-    table: String,
-    ledger: Ledger,
-    queue: Queue,
-    stack: Stack,
-}
-
-/// A stopped clock, which records every wait.
-struct StoppedClock(RefCell<Vec<Wait>>);
-
-impl StoppedClock {
-    fn new() -> Self {
-        Self(RefCell::new(Vec::new()))
-    }
-}
-
-impl Clock for StoppedClock {
-    fn now(&self) -> OffsetDateTime {
-        NOW
-    }
-
-    async fn sleep(&self, time: Wait) {
-        self.0.borrow_mut().push(time);
-    }
-}
-
-impl Desk {
-    async fn new() -> Self {
-        let aws = Aws::new().await;
-        let (table, queue) = (aws.table().await, aws.queue("invitations").await);
-        let ledger = Ledger::new(aws.dynamodb(), table.clone());
-        let (dead, events) = (aws.queue("dead-letters").await, aws.queue("undelivered").await);
-        let outputs = [
-            ("LedgerTable", &table),
-            ("InvitationsQueueUrl", &queue.url),
-            ("DeadLettersQueueUrl", &dead.url),
-            ("UndeliveredEventsQueueUrl", &events.url),
-        ];
-        let outputs = outputs.map(|(name, value)| (name.to_owned(), value.clone())).into();
-        let stack = Stack::new("test", aws.config(), outputs, Parameters::default()).unwrap();
-        Self { aws, table, ledger, queue, stack }
-    }
-
-    /// A desk that holds the applications with these numbers, all for the same cause.
+/// What the operator does with held applications.
+impl OperatorStack {
+    /// A stack that holds the applications with these numbers, all for the same cause.
     async fn holding(numbers: impl IntoIterator<Item = u32>) -> Self {
-        let desk = Self::new().await;
-        desk.put(numbers.into_iter().map(|number| item(&invitation(number), "network", Some("a"), NOW)).collect())
-            .await;
-        desk
-    }
-
-    async fn put(&self, items: Vec<Item>) {
-        self.aws.put_items(&self.table, items).await;
+        let operator = Self::new().await;
+        let items = numbers.into_iter().map(|number| held_item(&invitation(number), "network", Some("a"), NOW));
+        operator.put(items).await;
+        operator
     }
 
     async fn list(&self, choice: &HeldFilter) -> Vec<Held> {
-        held::list(&self.stack, choice, NOW).await.unwrap()
+        held::list(&self.stack(), choice, NOW).await.unwrap()
     }
 
     async fn all(&self) -> Vec<Held> {
@@ -128,13 +62,11 @@ impl Desk {
     }
 
     async fn accept(&self, chosen: &[Held]) -> Accepted {
-        held::accept(&self.stack, chosen, &Pace::of(&Parameters::default()), &StoppedClock::new(), |_| {})
-            .await
-            .unwrap()
+        held::accept(&self.stack(), chosen, &Pace::of(&Parameters::default()), &StoppedClock, |_| {}).await.unwrap()
     }
 
     async fn discard(&self, chosen: &[Held]) -> Discarded {
-        held::discard(&self.stack, chosen, &StoppedClock::new()).await.unwrap()
+        held::discard(&self.stack(), chosen, &StoppedClock).await.unwrap()
     }
 
     async fn item(&self, pk: &str) -> Option<Item> {
@@ -160,7 +92,7 @@ impl Desk {
 
     /// The messages on the queue, with their order within a person.
     async fn sent(&self) -> Vec<Message> {
-        self.queue.drain().await
+        self.invitations.drain().await
     }
 }
 
@@ -175,28 +107,28 @@ const fn accepted(count: u64) -> Accepted {
 
 #[tokio::test]
 async fn fifty_identical_applications_at_the_same_instant_are_one_held_item() {
-    let desk = Desk::new().await;
+    let operator = OperatorStack::new().await;
     let invitation = &invitation(1);
     let mark =
         &ApplicationMarker { hash: "a".repeat(64), payload: invitation.payload_hash(), owner: Owner::of(invitation) };
     let hold = Hold { invitation, cause: "network", network: None, mark };
-    let results = join_all((0..50).map(|_| desk.ledger.hold(&hold, NOW))).await;
+    let results = join_all((0..50).map(|_| operator.ledger.hold(&hold, NOW))).await;
     let count = |expected| results.iter().filter(|result| matches!(result, Ok(found) if *found == expected)).count();
     assert_eq!((count(HoldOutcome::Held), count(HoldOutcome::AlreadyHeld)), (1, 49), "{results:?}");
-    assert_eq!(desk.all().await.len(), 1);
+    assert_eq!(operator.all().await.len(), 1);
 }
 
 #[tokio::test]
 async fn an_accepted_application_is_on_the_queue_as_its_function_would_have_put_it_and_once() {
-    let desk = Desk::holding(1..=3).await;
-    let chosen = desk.all().await;
-    assert_eq!((desk.accept(&chosen).await, desk.counts().await), (accepted(3), (3, 0)));
-    let sent = desk.sent().await;
+    let operator = OperatorStack::holding(1..=3).await;
+    let chosen = operator.all().await;
+    assert_eq!((operator.accept(&chosen).await, operator.counts().await), (accepted(3), (3, 0)));
+    let sent = operator.sent().await;
 
     // A function puts the same applications on another queue.
-    let functions = desk.aws.queue("functions").await;
+    let functions = operator.aws.queue("functions").await;
     for number in 1..=3 {
-        let queue = Invitations::new(aws_sdk_sqs::Client::new(desk.aws.config()), functions.url.clone());
+        let queue = Invitations::new(aws_sdk_sqs::Client::new(operator.aws.config()), functions.url.clone());
         queue.send(&invitation(number)).await.unwrap();
     }
     let as_sent = |message: &Message| {
@@ -208,126 +140,129 @@ async fn an_accepted_application_is_on_the_queue_as_its_function_would_have_put_
     assert_eq!(sent.iter().map(as_sent).collect::<BTreeSet<_>>(), expected);
 
     // Accepting again has no effect, from the same list or from a new one.
-    assert_eq!(desk.accept(&chosen).await, Accepted { gone: 3, ..accepted(0) });
-    assert!(desk.all().await.is_empty());
-    assert_eq!((desk.sent().await.len(), desk.counts().await), (0, (3, 0)));
-    assert_eq!(desk.kept(1).await, (false, Some("accepted".to_owned())));
-    assert_eq!(desk.discard(&chosen).await, Discarded { discarded: 0, gone: 3 });
-    assert_eq!(desk.counts().await, (3, 0));
+    assert_eq!(operator.accept(&chosen).await, Accepted { gone: 3, ..accepted(0) });
+    assert!(operator.all().await.is_empty());
+    assert_eq!((operator.sent().await.len(), operator.counts().await), (0, (3, 0)));
+    assert_eq!(operator.kept(1).await, (false, Some("accepted".to_owned())));
+    assert_eq!(operator.discard(&chosen).await, Discarded { discarded: 0, gone: 3 });
+    assert_eq!(operator.counts().await, (3, 0));
 }
 
 #[tokio::test]
 async fn accepting_that_broke_off_anywhere_is_continued_and_has_no_second_effect() {
     for steps_done in 0..=3 {
-        let desk = Desk::holding([1]).await;
-        let listed_before = desk.all().await;
+        let operator = OperatorStack::holding([1]).await;
+        let listed_before = operator.all().await;
         let id = invitation(1).id;
         if steps_done > 0 {
-            assert_eq!(desk.ledger.decide_held(&[id], HeldDecision::Accepted, NOW).await.unwrap(), [id]);
+            assert_eq!(operator.ledger.decide_held(&[id], HeldDecision::Accepted, NOW).await.unwrap(), [id]);
         }
         if steps_done > 1 {
-            let queue = Invitations::new(aws_sdk_sqs::Client::new(desk.aws.config()), desk.queue.url.clone());
+            let queue =
+                Invitations::new(aws_sdk_sqs::Client::new(operator.aws.config()), operator.invitations.url.clone());
             queue.send(&invitation(1)).await.unwrap();
         }
         if steps_done > 2 {
-            desk.ledger.held_sent(id).await.unwrap();
+            operator.ledger.held_sent(id).await.unwrap();
         }
-        let listed = desk.all().await;
+        let listed = operator.all().await;
         assert_eq!(listed.len(), usize::from(steps_done < 3), "{steps_done} steps done");
         // An accepted application can no longer be discarded.
-        let discarded = if steps_done > 0 { desk.discard(&listed_before).await.discarded } else { 0 };
+        let discarded = if steps_done > 0 { operator.discard(&listed_before).await.discarded } else { 0 };
         assert_eq!(discarded, 0);
-        let done = desk.accept(&listed).await;
+        let done = operator.accept(&listed).await;
         assert_eq!(
             (done.accepted, done.continued),
             (u64::from(steps_done == 0), u64::from([1, 2].contains(&steps_done)))
         );
-        assert_eq!(ids(&desk.sent().await), BTreeSet::from([id.to_string()]), "{steps_done} steps done");
-        assert_eq!(desk.kept(1).await, (false, Some("accepted".to_owned())));
-        assert_eq!((desk.counts().await, desk.all().await.len()), ((1, 0), 0));
-        desk.accept(&listed_before).await;
-        assert_eq!((desk.sent().await.len(), desk.counts().await), (0, (1, 0)), "{steps_done} steps done");
+        assert_eq!(ids(&operator.sent().await), BTreeSet::from([id.to_string()]), "{steps_done} steps done");
+        assert_eq!(operator.kept(1).await, (false, Some("accepted".to_owned())));
+        assert_eq!((operator.counts().await, operator.all().await.len()), ((1, 0), 0));
+        operator.accept(&listed_before).await;
+        assert_eq!((operator.sent().await.len(), operator.counts().await), (0, (1, 0)), "{steps_done} steps done");
     }
 }
 
 #[tokio::test]
 async fn an_acceptance_that_broke_off_on_the_last_day_can_still_be_continued() {
-    let desk = Desk::holding([1]).await;
+    let operator = OperatorStack::holding([1]).await;
     let last = NOW + KEPT - Duration::SECOND;
-    desk.ledger.decide_held(&[invitation(1).id], HeldDecision::Accepted, last).await.unwrap();
+    operator.ledger.decide_held(&[invitation(1).id], HeldDecision::Accepted, last).await.unwrap();
     let later = NOW + KEPT + Duration::days(3);
-    assert_eq!(held::list(&desk.stack, &HeldFilter::default(), later).await.unwrap().len(), 1);
+    assert_eq!(held::list(&operator.stack(), &HeldFilter::default(), later).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn of_two_operators_at_once_one_decides_on_each_application() {
-    let desk = Desk::holding(1..=25).await;
-    let chosen = desk.all().await;
-    let (one, other) = join(desk.accept(&chosen), desk.accept(&chosen)).await;
+    let operator = OperatorStack::holding(1..=25).await;
+    let chosen = operator.all().await;
+    let (one, other) = join(operator.accept(&chosen), operator.accept(&chosen)).await;
     assert_eq!(one.accepted + other.accepted, 25, "{one:?} {other:?}");
-    let sent = desk.sent().await;
-    assert_eq!((sent.len(), ids(&sent).len(), desk.counts().await), (25, 25, (25, 0)));
+    let sent = operator.sent().await;
+    assert_eq!((sent.len(), ids(&sent).len(), operator.counts().await), (25, 25, (25, 0)));
 
-    let desk = Desk::holding(1..=25).await;
-    let chosen = desk.all().await;
-    let (accepted, discarded) = join(desk.accept(&chosen), desk.discard(&chosen)).await;
+    let operator = OperatorStack::holding(1..=25).await;
+    let chosen = operator.all().await;
+    let (accepted, discarded) = join(operator.accept(&chosen), operator.discard(&chosen)).await;
     assert_eq!(accepted.accepted + discarded.discarded, 25, "{accepted:?} {discarded:?}");
-    let (counted_accepted, counted_discarded) = desk.counts().await;
+    let (counted_accepted, counted_discarded) = operator.counts().await;
     assert_eq!((counted_accepted.into(), counted_discarded.into()), (accepted.accepted, discarded.discarded));
-    assert_eq!(desk.sent().await.len() as u64, accepted.accepted);
-    assert!(desk.all().await.is_empty());
+    assert_eq!(operator.sent().await.len() as u64, accepted.accepted);
+    assert!(operator.all().await.is_empty());
 }
 
 #[tokio::test]
 async fn a_discarded_application_keeps_nothing_that_was_typed_and_stays_until_it_expires() {
-    let desk = Desk::holding([1, 2]).await;
-    let chosen = desk.all().await;
-    assert_eq!(desk.discard(&chosen[..1]).await, Discarded { discarded: 1, gone: 0 });
+    let operator = OperatorStack::holding([1, 2]).await;
+    let chosen = operator.all().await;
+    assert_eq!(operator.discard(&chosen[..1]).await, Discarded { discarded: 1, gone: 0 });
     let id = chosen[0].id;
-    let item = desk.item(&format!("held#{id}")).await.unwrap();
+    let item = operator.item(&format!("held#{id}")).await.unwrap();
     assert!(!item.contains_key("message") && !format!("{item:?}").contains("Canary"), "{item:?}");
     let expires_at = item["expires_at"].as_n().unwrap();
     assert_eq!(*expires_at, (NOW + KEPT).unix_timestamp().to_string());
     assert_eq!(item["decided_at"].as_n().unwrap(), &NOW.unix_timestamp().to_string());
-    assert_eq!(desk.all().await, chosen[1..]);
-    assert_eq!(desk.accept(&chosen).await, Accepted { gone: 1, ..accepted(1) });
-    assert_eq!((desk.sent().await.len(), desk.counts().await), (1, (1, 1)));
+    assert_eq!(operator.all().await, chosen[1..]);
+    assert_eq!(operator.accept(&chosen).await, Accepted { gone: 1, ..accepted(1) });
+    assert_eq!((operator.sent().await.len(), operator.counts().await), (1, (1, 1)));
 }
 
 #[tokio::test]
 async fn what_has_expired_is_gone_whether_or_not_it_was_deleted() {
-    let desk = Desk::new().await;
-    desk.put(vec![
-        item(&invitation(1), "network", None, NOW - KEPT),
-        item(&invitation(2), "network", None, NOW - KEPT + Duration::SECOND),
-    ])
-    .await;
-    let chosen = held::list(&desk.stack, &HeldFilter::default(), NOW - Duration::HOUR).await.unwrap();
-    assert_eq!((chosen.len(), desk.all().await.len()), (2, 1));
-    assert_eq!(held::find(&desk.stack, invitation(1).id, NOW).await.unwrap(), None);
+    let operator = OperatorStack::new().await;
+    operator
+        .put([
+            held_item(&invitation(1), "network", None, NOW - KEPT),
+            held_item(&invitation(2), "network", None, NOW - KEPT + Duration::SECOND),
+        ])
+        .await;
+    let chosen = held::list(&operator.stack(), &HeldFilter::default(), NOW - Duration::HOUR).await.unwrap();
+    assert_eq!((chosen.len(), operator.all().await.len()), (2, 1));
+    assert_eq!(held::find(&operator.stack(), invitation(1).id, NOW).await.unwrap(), None);
     let by_receipt = HeldFilter { receipt: Some(invitation(1).id), ..HeldFilter::default() };
-    assert!(desk.list(&by_receipt).await.is_empty());
-    assert_eq!(desk.accept(&chosen).await, Accepted { gone: 1, ..accepted(1) });
-    assert_eq!(desk.discard(&chosen).await, Discarded { discarded: 0, gone: 2 });
-    assert_eq!(ids(&desk.sent().await), BTreeSet::from([invitation(2).id.to_string()]));
-    assert_eq!((desk.kept(1).await, desk.counts().await), ((true, None), (1, 0)));
+    assert!(operator.list(&by_receipt).await.is_empty());
+    assert_eq!(operator.accept(&chosen).await, Accepted { gone: 1, ..accepted(1) });
+    assert_eq!(operator.discard(&chosen).await, Discarded { discarded: 0, gone: 2 });
+    assert_eq!(ids(&operator.sent().await), BTreeSet::from([invitation(2).id.to_string()]));
+    assert_eq!((operator.kept(1).await, operator.counts().await), ((true, None), (1, 0)));
     // The decision also checks the expiry, as the reads before it do.
-    assert!(desk.ledger.decide_held(&[invitation(1).id], HeldDecision::Accepted, NOW).await.unwrap().is_empty());
-    assert!(desk.ledger.decide_held(&[invitation(9).id], HeldDecision::Accepted, NOW).await.unwrap().is_empty());
-    assert_eq!((desk.item(&format!("held#{}", invitation(9).id)).await, desk.counts().await), (None, (1, 0)));
+    assert!(operator.ledger.decide_held(&[invitation(1).id], HeldDecision::Accepted, NOW).await.unwrap().is_empty());
+    assert!(operator.ledger.decide_held(&[invitation(9).id], HeldDecision::Accepted, NOW).await.unwrap().is_empty());
+    assert_eq!((operator.item(&format!("held#{}", invitation(9).id)).await, operator.counts().await), (None, (1, 0)));
 }
 
 #[tokio::test]
 async fn an_operator_chooses_by_cause_receipt_network_and_age_and_gets_the_oldest_first() {
-    let desk = Desk::new().await;
+    let operator = OperatorStack::new().await;
     let minutes = |minutes| NOW - Duration::minutes(minutes);
-    desk.put(vec![
-        item(&invitation(1), "network", Some("a"), minutes(10)),
-        item(&invitation(2), "network-day", Some("a"), minutes(30)),
-        item(&invitation(3), "network", Some("b"), minutes(90)),
-        item(&invitation(4), "honeypot", None, minutes(5)),
-    ])
-    .await;
+    operator
+        .put([
+            held_item(&invitation(1), "network", Some("a"), minutes(10)),
+            held_item(&invitation(2), "network-day", Some("a"), minutes(30)),
+            held_item(&invitation(3), "network", Some("b"), minutes(90)),
+            held_item(&invitation(4), "honeypot", None, minutes(5)),
+        ])
+        .await;
     let choice = HeldFilter::default();
     for (choice, expected) in [
         (choice.clone(), &[3, 2, 1, 4][..]),
@@ -341,7 +276,7 @@ async fn an_operator_chooses_by_cause_receipt_network_and_age_and_gets_the_oldes
         (HeldFilter { receipt: Some(invitation(4).id), cause: Some("network".to_owned()), ..choice.clone() }, &[]),
         (HeldFilter { receipt: Some(invitation(9).id), ..choice.clone() }, &[]),
     ] {
-        let found: Vec<_> = desk.list(&choice).await.iter().map(|held| held.id).collect();
+        let found: Vec<_> = operator.list(&choice).await.iter().map(|held| held.id).collect();
         let expected: Vec<_> = expected.iter().map(|number| invitation(*number).id).collect();
         assert_eq!(found, expected, "{choice:?}");
     }
@@ -349,37 +284,40 @@ async fn an_operator_chooses_by_cause_receipt_network_and_age_and_gets_the_oldes
 
 #[tokio::test]
 async fn a_message_that_this_version_cannot_read_is_left_for_one_that_can() {
-    let desk = Desk::new().await;
-    let mut newer = item(&invitation(1), "network", None, NOW);
+    let operator = OperatorStack::new().await;
+    let mut newer = held_item(&invitation(1), "network", None, NOW);
     newer.insert("message".to_owned(), AttributeValue::S(r#"{"version":99}"#.to_owned()));
-    desk.put(vec![newer, item(&invitation(2), "network", None, NOW)]).await;
-    assert_eq!(desk.accept(&desk.all().await).await, Accepted { unreadable: 1, ..accepted(1) });
-    assert_eq!((desk.kept(1).await, desk.all().await.len(), desk.counts().await), ((true, None), 1, (1, 0)));
+    operator.put([newer, held_item(&invitation(2), "network", None, NOW)]).await;
+    assert_eq!(operator.accept(&operator.all().await).await, Accepted { unreadable: 1, ..accepted(1) });
+    assert_eq!(
+        (operator.kept(1).await, operator.all().await.len(), operator.counts().await),
+        ((true, None), 1, (1, 0))
+    );
 }
 
 #[tokio::test]
 async fn a_flood_that_is_larger_than_a_page_is_listed_counted_and_decided_on_as_a_whole() {
     const HELD: u32 = 1200;
-    let desk = Desk::new().await;
+    let operator = OperatorStack::new().await;
     let padding = "x".repeat(1000);
     let item = |number| {
         let mut invitation = invitation(number);
         invitation.attributes = Attributes::new().with("mx_Essay", &padding);
         let held_at = NOW - Duration::days(if number % 100 == 0 { 13 } else { 3 });
-        item(&invitation, if number % 2 == 0 { "network" } else { "mailbox" }, Some("a"), held_at)
+        held_item(&invitation, if number % 2 == 0 { "network" } else { "mailbox" }, Some("a"), held_at)
     };
-    desk.put((0..HELD).map(item).collect()).await;
+    operator.put((0..HELD).map(item)).await;
     let other = |number: u32| Item::from([("pk".to_owned(), AttributeValue::S(format!("throttle#{number}")))]);
-    desk.put((0..40).map(other).collect()).await;
+    operator.put((0..40).map(other)).await;
 
-    assert_eq!(desk.all().await.len(), 1200);
+    assert_eq!(operator.all().await.len(), 1200);
     let mut counted = HeldWaiting::default();
-    desk.ledger.count_held(NOW, NOW + Duration::days(2), &mut counted).await.unwrap();
+    operator.ledger.count_held(NOW, NOW + Duration::days(2), &mut counted).await.unwrap();
     let first_expires = Some(NOW + Duration::DAY);
     assert_eq!(counted, HeldWaiting { count: 1200, expiring: 12, first_expires });
-    let chosen = desk.list(&HeldFilter { cause: Some("mailbox".to_owned()), ..HeldFilter::default() }).await;
-    assert_eq!(desk.discard(&chosen).await, Discarded { discarded: 600, gone: 0 });
-    assert_eq!((desk.all().await.len(), desk.counts().await), (600, (0, 600)));
+    let chosen = operator.list(&HeldFilter { cause: Some("mailbox".to_owned()), ..HeldFilter::default() }).await;
+    assert_eq!(operator.discard(&chosen).await, Discarded { discarded: 600, gone: 0 });
+    assert_eq!((operator.all().await.len(), operator.counts().await), (600, (0, 600)));
 }
 
 /// A clock under which the worker empties the queue during every wait. It records each wait and the number of messages
@@ -402,25 +340,25 @@ impl Clock for WorkingTime<'_> {
 
 #[tokio::test]
 async fn accepting_many_waits_for_the_worker_so_that_others_do_not_wait_behind_them() {
-    let desk = Desk::holding(0..35).await;
-    let (chosen, pace) = (desk.all().await, Pace::of(&Parameters::default()));
+    let operator = OperatorStack::holding(0..35).await;
+    let (chosen, pace) = (operator.all().await, Pace::of(&Parameters::default()));
     // Invitations of other people, more than may be on the queue while applications are accepted.
     for number in 0..60_u32 {
-        desk.queue.send("{}", &number.to_string(), &number.to_string()).await;
+        operator.invitations.send("{}", &number.to_string(), &number.to_string()).await;
     }
-    let (time, mut reports) = (WorkingTime { queue: &desk.queue, waits: RefCell::default() }, Vec::new());
-    let done = held::accept(&desk.stack, &chosen, &pace, &time, |done| reports.push(*done)).await.unwrap();
-    assert_eq!((done, desk.counts().await), (accepted(35), (35, 0)));
+    let (time, mut reports) = (WorkingTime { queue: &operator.invitations, waits: RefCell::default() }, Vec::new());
+    let done = held::accept(&operator.stack(), &chosen, &pace, &time, |done| reports.push(*done)).await.unwrap();
+    assert_eq!((done, operator.counts().await), (accepted(35), (35, 0)));
     let every = Wait::from_secs(30);
     assert_eq!(time.waits.into_inner(), [(60, every), (10, every), (10, every), (10, every)]);
-    assert_eq!(desk.sent().await.len(), 5);
+    assert_eq!(operator.sent().await.len(), 5);
     let waiting: Vec<_> = reports.iter().map(|done| (done.accepted, done.waiting_for)).collect();
     assert_eq!(waiting, [(0, Some(60)), (10, None), (20, None), (30, None), (35, None)]);
 }
 
 #[tokio::test]
 async fn forgetting_a_person_erases_what_is_held_of_them_and_of_their_leads_and_of_nobody_else() {
-    let desk = Desk::new().await;
+    let operator = OperatorStack::new().await;
     let lead = "11111111-1111-4111-8111-111111111111".parse().unwrap();
     let of_lead = |number: u32, lead| {
         let id = InvitationId::of([&number.to_be_bytes()[..]]);
@@ -428,29 +366,30 @@ async fn forgetting_a_person_erases_what_is_held_of_them_and_of_their_leads_and_
     };
     let stranger = "22222222-2222-4222-8222-222222222222".parse().unwrap();
     let same_person = |number: u32| Invitation { id: InvitationId::of([&number.to_be_bytes()[..]]), ..invitation(1) };
-    let held = |invitation: &Invitation| item(invitation, "network", None, NOW);
+    let held = |invitation: &Invitation| held_item(invitation, "network", None, NOW);
     let text = |value: &str| AttributeValue::S(value.to_owned());
     let person = invitation(1).person();
-    desk.put(vec![
-        held(&invitation(1)),
-        held(&same_person(2)),
-        held(&same_person(3)),
-        held(&of_lead(4, lead)),
-        held(&of_lead(5, stranger)),
-        held(&invitation(6)),
-        // By this the ledger knows the lead.
-        Item::from([
-            ("pk".to_owned(), text("invitation#00000000-0000-8000-8000-000000000009")),
-            ("person".to_owned(), text(person.as_str())),
-            ("lead_id".to_owned(), text("11111111-1111-4111-8111-111111111111")),
-        ]),
-    ])
-    .await;
-    desk.ledger.decide_held(&[same_person(2).id], HeldDecision::Accepted, NOW).await.unwrap();
-    desk.ledger.decide_held(&[same_person(3).id], HeldDecision::Discarded, NOW).await.unwrap();
+    operator
+        .put([
+            held(&invitation(1)),
+            held(&same_person(2)),
+            held(&same_person(3)),
+            held(&of_lead(4, lead)),
+            held(&of_lead(5, stranger)),
+            held(&invitation(6)),
+            // By this the ledger knows the lead.
+            Item::from([
+                ("pk".to_owned(), text("invitation#00000000-0000-8000-8000-000000000009")),
+                ("person".to_owned(), text(person.as_str())),
+                ("lead_id".to_owned(), text("11111111-1111-4111-8111-111111111111")),
+            ]),
+        ])
+        .await;
+    operator.ledger.decide_held(&[same_person(2).id], HeldDecision::Accepted, NOW).await.unwrap();
+    operator.ledger.decide_held(&[same_person(3).id], HeldDecision::Discarded, NOW).await.unwrap();
 
     let forget = async |request: forget::Request| {
-        let forgotten = forget::forget(&desk.stack, &request, true, &StoppedClock::new()).await.unwrap();
+        let forgotten = forget::forget(&operator.stack(), &request, true, &StoppedClock).await.unwrap();
         forgotten.items.get(&ItemType::Held).copied().unwrap_or_default()
     };
     let Invitee::Email(email) = invitation(1).invitee else { unreachable!("a form's applicant has an address") };
@@ -458,12 +397,12 @@ async fn forgetting_a_person_erases_what_is_held_of_them_and_of_their_leads_and_
     assert_eq!(forget(forget::Request { email: None, leads: vec![stranger] }).await, 1);
     assert_eq!(forget(by_email.clone()).await, 4);
     assert_eq!(forget(by_email).await, 0);
-    assert_eq!(desk.all().await.iter().map(|held| held.id).collect::<Vec<_>>(), [invitation(6).id]);
+    assert_eq!(operator.all().await.iter().map(|held| held.id).collect::<Vec<_>>(), [invitation(6).id]);
     // Three of them have no decision: they count as discarded, as those do whose time runs out.
-    assert_eq!(desk.counts().await, (1, 4));
+    assert_eq!(operator.counts().await, (1, 4));
     // What is accepted while it is being forgotten leaves nothing behind.
-    desk.ledger.held_sent(invitation(1).id).await.unwrap();
-    assert_eq!(desk.item(&format!("held#{}", invitation(1).id)).await, None);
+    operator.ledger.held_sent(invitation(1).id).await.unwrap();
+    assert_eq!(operator.item(&format!("held#{}", invitation(1).id)).await, None);
 }
 
 /// The output of a command, and whether it succeeded.
@@ -482,7 +421,7 @@ async fn an_operator_lists_accepts_discards_and_forgets_held_applications_of_a_s
     let endpoint = stack.ministack().url();
     let aws = Aws::of(stack.ministack()).await;
     let now = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap();
-    let held = |number, cause| item(&invitation(number), cause, Some("a"), now - Duration::hours(5));
+    let held = |number, cause| held_item(&invitation(number), cause, Some("a"), now - Duration::hours(5));
     let items = vec![held(1, "network"), held(2, "honeypot"), held(3, "honeypot"), held(4, "mailbox")];
     aws.put_items(stack.output("LedgerTable").unwrap(), items).await;
     let run = async |arguments: &[&str]| command(&endpoint, arguments).await;

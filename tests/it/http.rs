@@ -197,3 +197,16 @@ impl Answer {
         retry_after.is_some_and(|value| (1..=seconds).contains(&value))
     }
 }
+
+/// The event of a POST of this body to portal-account, from this address.
+pub(crate) fn portal_account_event(path: &str, body: String, address: &str, headers: &[(&str, &str)]) -> Value {
+    let mut event = functions::sample("portal-account", "sign-in.json");
+    event["rawPath"] = path.into();
+    event["requestContext"]["http"]["path"] = path.into();
+    event["requestContext"]["http"]["sourceIp"] = address.into();
+    for (name, value) in headers {
+        event["headers"][*name] = (*value).into();
+    }
+    event["body"] = body.into();
+    event
+}

@@ -1,5 +1,7 @@
 //! The `invitation` function, black box: what becomes of queued messages.
 
+mod calls;
+
 use std::{
     collections::BTreeSet,
     future::ready,

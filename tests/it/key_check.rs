@@ -14,7 +14,7 @@ use tokio::net::TcpSocket;
 use crate::{
     aws_endpoint,
     functions::{self, errors, failed_start, metrics, sample},
-    held,
+    operator_stack::held_item,
     sandbox::{self, keys},
     workspace,
 };
@@ -289,7 +289,7 @@ fn invitation(number: u8) -> Invitation {
 async fn held_applications_are_counted_and_raise_an_alarm_once_a_day() {
     let sandbox = Sandbox::new().await;
     let now = OffsetDateTime::now_utc();
-    let held_for = |number, hours| held::item(&invitation(number), "network", None, now - Duration::hours(hours));
+    let held_for = |number, hours| held_item(&invitation(number), "network", None, now - Duration::hours(hours));
     let days = |days: i64| 24 * days;
     // The last one has expired; DynamoDB has not deleted it yet.
     let items = vec![held_for(1, 1), held_for(2, 2), held_for(3, days(12) + 1), held_for(4, days(14) + 1)];

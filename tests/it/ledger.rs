@@ -14,7 +14,7 @@ use time::macros::{date, datetime};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::{allowance::block_on, aws, template::Template};
+use crate::{aws, template::Template, waiting::block_on};
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 23:59:30 UTC);
 

@@ -26,6 +26,7 @@ mod ledger;
 mod login_link;
 mod openapi;
 mod operator;
+mod operator_stack;
 mod passwords;
 mod portal_account;
 mod portal_users;

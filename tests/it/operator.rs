@@ -13,77 +13,32 @@ use aws_sdk_sqs::types::{Message, MessageAttributeValue};
 use futures::{FutureExt as _, future::join_all};
 use leadsquared::LeadId;
 use leadsquared_emulator::{Emulator, Settings};
-use ledger::{BelongsTo, ItemType, Ledger};
+use ledger::{BelongsTo, ItemType};
 use onboarding::{
     Action, Claim, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, Ledger as _, LinkHash, LinkTarget,
     LinkToken, Outcome, PersonKey, Record, Source,
 };
 use operator::{
-    Clock, ExitStatus, Parameters, Stack, dead_letters,
+    Clock, ExitStatus, Parameters, dead_letters,
     dead_letters::{DeadLetterFilter, DeadLettersTask},
     forget, restore,
 };
 use serde_json::json;
-use time::{Duration, OffsetDateTime, macros::datetime};
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::{
-    aws::{Aws, Queue},
+    operator_stack::{NOW, OperatorStack, StoppedClock},
     samples::item_of,
     workspace,
 };
 
 type Item = HashMap<String, AttributeValue>;
 
-const NOW: OffsetDateTime = datetime!(2026-01-02 12:00:00 UTC);
 const ASHA: &str = "asha@example.com";
 
-/// A clock that stands still.
-struct Stopped;
-
-impl Clock for Stopped {
-    fn now(&self) -> OffsetDateTime {
-        NOW
-    }
-
-    async fn sleep(&self, _: std::time::Duration) {}
-}
-
-/// A table and the queues of a stack, as an operator has them.
-struct Desk {
-    aws: Aws,
-    table: String,
-    ledger: Ledger,
-    invitations: Queue,
-    dead: Queue,
-    events: Queue,
-    outputs: BTreeMap<String, String>,
-}
-
-impl Desk {
-    async fn new() -> Self {
-        let aws = Aws::new().await;
-        let table = aws.table().await;
-        let (invitations, dead) = (aws.queue("invitations").await, aws.queue("dead-letters").await);
-        let events = aws.queue("undelivered").await;
-        let ledger = Ledger::new(aws.dynamodb(), table.clone());
-        let outputs = BTreeMap::from([
-            ("LedgerTable".to_owned(), table.clone()),
-            ("InvitationsQueueUrl".to_owned(), invitations.url.clone()),
-            ("DeadLettersQueueUrl".to_owned(), dead.url.clone()),
-            ("UndeliveredEventsQueueUrl".to_owned(), events.url.clone()),
-        ]);
-        Self { aws, table, ledger, invitations, dead, events, outputs }
-    }
-
-    fn stack(&self) -> Stack {
-        self.stack_with(Parameters::default())
-    }
-
-    fn stack_with(&self, parameters: Parameters) -> Stack {
-        Stack::new("test", self.aws.config(), self.outputs.clone(), parameters).unwrap()
-    }
-
+/// What the tests below do with a stack.
+impl OperatorStack {
     /// Adds a dead letter of this class, each number another person's.
     async fn dead_letter(&self, number: u32, class: &str) {
         let attribute = MessageAttributeValue::builder().data_type("String").string_value(class).build().unwrap();
@@ -91,10 +46,6 @@ impl Desk {
         let send = send.message_body(format!("letter {number}")).message_attributes("class", attribute);
         let number = number.to_string();
         send.message_group_id(&number).message_deduplication_id(&number).send().await.unwrap();
-    }
-
-    async fn put(&self, items: impl IntoIterator<Item = Item>) {
-        self.aws.put_items(&self.table, items.into_iter().collect()).await;
     }
 
     async fn items(&self, table: &str) -> Vec<Item> {
@@ -123,58 +74,58 @@ fn bodies(messages: &[Message]) -> Vec<&str> {
 
 #[tokio::test]
 async fn dead_letters_that_were_looked_at_can_be_received_at_once_and_those_of_another_consumer_are_counted() {
-    let desk = Desk::new().await;
+    let operator = OperatorStack::new().await;
     for number in 0..12 {
-        desk.dead_letter(number, "rejected").await;
+        operator.dead_letter(number, "rejected").await;
     }
-    desk.events.send("an event", "event", "event").await;
+    operator.events.send("an event", "event", "event").await;
     for _ in 0..2 {
-        let found = dead_letters::list(&desk.stack()).await.unwrap();
+        let found = dead_letters::list(&operator.stack()).await.unwrap();
         assert_eq!((found.letters.len(), found.out_of_sight), (13, 0));
     }
-    desk.dead.next().await;
-    let found = dead_letters::list(&desk.stack()).await.unwrap();
+    operator.dead.next().await;
+    let found = dead_letters::list(&operator.stack()).await.unwrap();
     assert_eq!((found.letters.len(), found.out_of_sight), (12, 1), "another consumer has received one");
-    assert_eq!((desk.dead.drain().await.len(), desk.events.drain().await.len()), (11, 1));
+    assert_eq!((operator.dead.drain().await.len(), operator.events.drain().await.len()), (11, 1));
 }
 
 #[tokio::test]
 async fn received_messages_are_returned_when_a_queue_cannot_be_read() {
-    let mut desk = Desk::new().await;
-    desk.dead_letter(1, "rejected").await;
-    let nowhere = format!("{}-nowhere", desk.events.url);
-    desk.outputs.insert("UndeliveredEventsQueueUrl".to_owned(), nowhere);
-    let error = dead_letters::list(&desk.stack()).await.unwrap_err().to_string();
+    let mut operator = OperatorStack::new().await;
+    operator.dead_letter(1, "rejected").await;
+    let nowhere = format!("{}-nowhere", operator.events.url);
+    operator.outputs.insert("UndeliveredEventsQueueUrl".to_owned(), nowhere);
+    let error = dead_letters::list(&operator.stack()).await.unwrap_err().to_string();
     assert!(
         error.starts_with("could not call sqs:ReceiveMessage") && error.contains("run the command again"),
         "{error}"
     );
-    assert_eq!(bodies(&desk.dead.drain().await), ["letter 1"]);
+    assert_eq!(bodies(&operator.dead.drain().await), ["letter 1"]);
 }
 
 #[tokio::test]
 async fn a_chosen_dead_letter_is_put_back_and_the_others_stay() {
-    let desk = Desk::new().await;
-    desk.dead_letter(1, "rejected").await;
-    desk.dead_letter(2, "exhausted").await;
+    let operator = OperatorStack::new().await;
+    operator.dead_letter(1, "rejected").await;
+    operator.dead_letter(2, "exhausted").await;
     let choice = DeadLetterFilter { class: Some("rejected".to_owned()), ..DeadLetterFilter::default() };
-    let found = dead_letters::put_back(&desk.stack(), &choice, NOW).await.unwrap();
+    let found = dead_letters::put_back(&operator.stack(), &choice, NOW).await.unwrap();
     assert_eq!((found.letters.len(), found.kept, found.out_of_sight), (1, 1, 0));
-    let back = desk.invitations.next().await;
+    let back = operator.invitations.next().await;
     let attributes = back.attributes.as_ref().unwrap();
     let of = |name: &str| attributes.iter().find(|(one, _)| one.as_str() == name).map(|(_, value)| value.as_str());
     let id = format!("put-back-{}", found.letters[0].id);
     assert_eq!((back.body(), of("MessageGroupId")), (Some("letter 1"), Some("1")));
     assert_eq!(of("MessageDeduplicationId"), Some(&*id), "a repeat has no second effect");
-    assert_eq!(bodies(&desk.dead.drain().await), ["letter 2"]);
+    assert_eq!(bodies(&operator.dead.drain().await), ["letter 2"]);
 }
 
 #[tokio::test]
 async fn dead_letters_are_deleted_only_if_they_are_chosen_and_that_is_confirmed() {
-    let desk = Desk::new().await;
-    desk.dead_letter(1, "malformed").await;
-    desk.dead_letter(2, "rejected").await;
-    desk.events.send("an event", "event", "event").await;
+    let operator = OperatorStack::new().await;
+    operator.dead_letter(1, "malformed").await;
+    operator.dead_letter(2, "rejected").await;
+    operator.events.send("an event", "event", "event").await;
     let choice = DeadLetterFilter { class: Some("malformed".to_owned()), ..DeadLetterFilter::default() };
     for (confirmed, ending, last) in [
         (
@@ -186,12 +137,12 @@ async fn dead_letters_are_deleted_only_if_they_are_chosen_and_that_is_confirmed(
     ] {
         let mut out = Vec::new();
         let task = DeadLettersTask::Discard { filter: choice.clone(), confirmed };
-        assert_eq!(dead_letters::run(&desk.stack(), &task, &Stopped, &mut out).await.unwrap(), ending);
+        assert_eq!(dead_letters::run(&operator.stack(), &task, &StoppedClock, &mut out).await.unwrap(), ending);
         let out = String::from_utf8(out).unwrap();
         assert!(out.contains("     1  malformed") && out.lines().last() == Some(last), "{out}");
     }
-    assert_eq!(bodies(&desk.dead.drain().await), ["letter 2"]);
-    assert_eq!(desk.events.drain().await.len(), 1);
+    assert_eq!(bodies(&operator.dead.drain().await), ["letter 2"]);
+    assert_eq!(operator.events.drain().await.len(), 1);
 }
 
 fn asha() -> forget::Request {
@@ -279,15 +230,15 @@ fn keys_of(items: &[Item]) -> Vec<String> {
 
 #[tokio::test]
 async fn all_items_of_a_person_are_erased_and_none_of_others() {
-    let desk = Desk::new().await;
-    desk.put(items_of_asha().into_iter().chain(items_of_others())).await;
+    let operator = OperatorStack::new().await;
+    operator.put(items_of_asha().into_iter().chain(items_of_others())).await;
     let nobody = forget::Request { email: Some("meera@example.com".parse().unwrap()), leads: Vec::new() };
-    let forgotten = forget::forget(&desk.stack(), &nobody, true, &Stopped).await.unwrap();
+    let forgotten = forget::forget(&operator.stack(), &nobody, true, &StoppedClock).await.unwrap();
     assert_eq!(forgotten.items, BTreeMap::new());
-    let forgotten = forget::forget(&desk.stack(), &asha(), true, &Stopped).await.unwrap();
+    let forgotten = forget::forget(&operator.stack(), &asha(), true, &StoppedClock).await.unwrap();
     assert_eq!(forgotten.items.values().sum::<u64>(), items_of_asha().len() as u64, "{:?}", forgotten.items);
     assert_eq!(forgotten.leads, [lead(LEAD), lead(OTHER_LEAD)].into());
-    assert_eq!(desk.keys().await, keys_of(&items_of_others()));
+    assert_eq!(operator.keys().await, keys_of(&items_of_others()));
 }
 
 /// A clock that crashes the command once it has erased so many items.
@@ -307,45 +258,45 @@ impl Clock for CrashesAfter {
 async fn a_repeat_after_a_crash_finds_the_rest() {
     let all = items_of_asha().len();
     join_all((0..all).map(async |erased| {
-        let desk = Desk::new().await;
-        desk.put(items_of_asha().into_iter().chain(items_of_others())).await;
-        let (stack, clock) = (desk.stack(), CrashesAfter(Cell::new(erased)));
+        let operator = OperatorStack::new().await;
+        operator.put(items_of_asha().into_iter().chain(items_of_others())).await;
+        let (stack, clock) = (operator.stack(), CrashesAfter(Cell::new(erased)));
         let crashed = AssertUnwindSafe(forget::forget(&stack, &asha(), true, &clock)).catch_unwind().await;
         assert!(crashed.is_err(), "after {erased}");
-        let repeated = forget::forget(&stack, &asha(), true, &Stopped).await.unwrap();
+        let repeated = forget::forget(&stack, &asha(), true, &StoppedClock).await.unwrap();
         assert_eq!(repeated.items.values().sum::<u64>(), (all - erased) as u64, "after {erased}");
-        assert_eq!(desk.keys().await, keys_of(&items_of_others()), "after {erased}");
+        assert_eq!(operator.keys().await, keys_of(&items_of_others()), "after {erased}");
     }))
     .await;
 }
 
 #[tokio::test]
 async fn nothing_is_erased_when_a_queue_cannot_be_looked_at() {
-    let mut desk = Desk::new().await;
+    let mut operator = OperatorStack::new().await;
     let pk = format!("person#{}", person(ASHA).as_str());
-    desk.put([item(&pk, &[])]).await;
-    desk.dead.send(&json!({"email": ASHA}).to_string(), "asha", "asha").await;
-    desk.outputs.insert("UndeliveredEventsQueueUrl".to_owned(), format!("{}-nowhere", desk.events.url));
-    let error = forget::forget(&desk.stack(), &asha(), true, &Stopped).await.unwrap_err().to_string();
+    operator.put([item(&pk, &[])]).await;
+    operator.dead.send(&json!({"email": ASHA}).to_string(), "asha", "asha").await;
+    operator.outputs.insert("UndeliveredEventsQueueUrl".to_owned(), format!("{}-nowhere", operator.events.url));
+    let error = forget::forget(&operator.stack(), &asha(), true, &StoppedClock).await.unwrap_err().to_string();
     assert!(error.contains("sqs:ReceiveMessage"), "{error}");
-    assert_eq!(desk.keys().await, [pk]);
-    assert_eq!(desk.dead.drain().await.len(), 1);
+    assert_eq!(operator.keys().await, [pk]);
+    assert_eq!(operator.dead.drain().await.len(), 1);
 }
 
 #[tokio::test]
 async fn waiting_invitations_of_a_person_are_erased_and_those_of_others_can_be_received_at_once() {
-    let desk = Desk::new().await;
+    let operator = OperatorStack::new().await;
     for (number, email) in [(1, ASHA), (2, "ravi@example.com"), (3, ASHA)] {
         let invitation = invitation(number, email);
         let (body, group) = (invitation.encode(), invitation.person().as_str().to_owned());
-        desk.invitations.send(&body, &group, &number.to_string()).await;
+        operator.invitations.send(&body, &group, &number.to_string()).await;
     }
-    desk.invitations.send("another consumer has this one", "0", "0").await;
-    let forgotten = forget::forget(&desk.stack(), &asha(), false, &Stopped).await.unwrap();
+    operator.invitations.send("another consumer has this one", "0", "0").await;
+    let forgotten = forget::forget(&operator.stack(), &asha(), false, &StoppedClock).await.unwrap();
     assert_eq!((forgotten.invitations, forgotten.is_erased), (2, false));
-    let forgotten = forget::forget(&desk.stack(), &asha(), true, &Stopped).await.unwrap();
+    let forgotten = forget::forget(&operator.stack(), &asha(), true, &StoppedClock).await.unwrap();
     assert_eq!((forgotten.invitations, forgotten.invitations_unseen), (2, 0));
-    let left = desk.invitations.drain().await;
+    let left = operator.invitations.drain().await;
     assert_eq!(left.len(), 2, "{:?}", bodies(&left));
     assert!(left.iter().all(|message| !message.body().unwrap().contains(ASHA)));
 }
@@ -367,13 +318,13 @@ fn parameters(emulator: &Emulator) -> Parameters {
 
 #[tokio::test]
 async fn items_that_only_name_a_lead_are_found_at_any_age_through_leadsquared_or_by_the_given_lead() {
-    let mut desk = Desk::new().await;
+    let mut operator = OperatorStack::new().await;
     let emulator = Emulator::start(Settings::for_tests()).await.unwrap();
     let lead = emulator.add_lead(&[("EmailAddress", ASHA)]).unwrap();
     let (access_key, secret_key) = emulator.keys();
-    let secret = desk.aws.secret(&json!({"accessKey": access_key, "secretKey": secret_key}).to_string()).await;
-    desk.outputs.insert("KeysSecretArn".to_owned(), secret);
-    let stack = desk.stack_with(parameters(&emulator));
+    let secret = operator.aws.secret(&json!({"accessKey": access_key, "secretKey": secret_key}).to_string()).await;
+    operator.outputs.insert("KeysSecretArn".to_owned(), secret);
+    let stack = operator.stack_with(parameters(&emulator));
     // What is left five weeks later, when the invitation and the link are gone.
     let left_of = |lead: &str| {
         let short = &lead[..8];
@@ -383,20 +334,20 @@ async fn items_that_only_name_a_lead_are_found_at_any_age_through_leadsquared_or
             item(&format!("session#{short}"), &[("lead_id", lead)]),
         ]
     };
-    desk.put(left_of(&lead).into_iter().chain(left_of(STRANGERS_LEAD))).await;
+    operator.put(left_of(&lead).into_iter().chain(left_of(STRANGERS_LEAD))).await;
     let left = async || {
-        let keys = desk.keys().await.into_iter();
+        let keys = operator.keys().await.into_iter();
         keys.filter(|pk| ItemType::of_key(pk) != Some(ItemType::Allowance)).collect::<Vec<_>>()
     };
     let items = async |leads| {
         let request = forget::Request { leads, ..asha() };
-        forget::forget(&desk.stack(), &request, false, &Stopped).await.unwrap().items.values().sum::<u64>()
+        forget::forget(&operator.stack(), &request, false, &StoppedClock).await.unwrap().items.values().sum::<u64>()
     };
     assert_eq!(items(Vec::new()).await, 0, "only LeadSquared connects them with the address");
     assert_eq!(items(vec![lead.parse().unwrap()]).await, 3);
 
     let mut out = Vec::new();
-    assert_eq!(forget::run(&stack, &asha(), true, &Stopped, &mut out).await.unwrap(), ExitStatus::Done);
+    assert_eq!(forget::run(&stack, &asha(), true, &StoppedClock, &mut out).await.unwrap(), ExitStatus::Done);
     let out = String::from_utf8(out).unwrap();
     let expected = format!(
         "Erased:\n  ledger         1 lead, 1 network, 1 session\nWhat stays:\n  LeadSquared    lead {lead}, until you \
@@ -407,41 +358,44 @@ async fn items_that_only_name_a_lead_are_found_at_any_age_through_leadsquared_or
 
     // LeadSquared has no lead with this id any more.
     let by_lead = forget::Request { email: None, leads: vec![self::lead(STRANGERS_LEAD)] };
-    let forgotten = forget::forget(&stack, &by_lead, true, &Stopped).await.unwrap();
+    let forgotten = forget::forget(&stack, &by_lead, true, &StoppedClock).await.unwrap();
     assert_eq!((forgotten.items.values().sum::<u64>(), forgotten.not_asked), (3, None));
     assert_eq!(left().await, [""; 0]);
 }
 
 #[tokio::test]
 async fn forget_reports_that_leadsquared_could_not_be_asked_and_erases_the_rest() {
-    let desk = Desk::new().await;
-    desk.put([item(&format!("person#{}", person(ASHA).as_str()), &[])]).await;
+    let operator = OperatorStack::new().await;
+    operator.put([item(&format!("person#{}", person(ASHA).as_str()), &[])]).await;
     let mut out = Vec::new();
-    assert_eq!(forget::run(&desk.stack(), &asha(), true, &Stopped, &mut out).await.unwrap(), ExitStatus::Unfinished);
+    assert_eq!(
+        forget::run(&operator.stack(), &asha(), true, &StoppedClock, &mut out).await.unwrap(),
+        ExitStatus::Unfinished
+    );
     let out = String::from_utf8(out).unwrap();
     assert!(
         out.contains("could not be asked for the person's leads (the stack test has no output KeysSecretArn"),
         "{out}"
     );
-    assert!(out.contains("--lead ID") && desk.keys().await.is_empty(), "{out}");
+    assert!(out.contains("--lead ID") && operator.keys().await.is_empty(), "{out}");
 }
 
 #[tokio::test]
 async fn forget_erases_the_samples_of_their_person_of_every_type() {
-    let desk = Desk::new().await;
+    let operator = OperatorStack::new().await;
     let mut samples = workspace::files(&workspace::root().join("events/ledger"), "json");
     // An earlier version wrote places without an owner: they last an hour.
     samples.retain(|path| !path.parent().unwrap().ends_with("v2/places"));
     // Several samples are states of one item: one of each has to do.
     let items = samples.iter().map(|path| item_of(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap()));
     let items: BTreeMap<_, _> = items.map(|item| (item["pk"].as_s().unwrap().clone(), item)).collect();
-    desk.put(items.into_values()).await;
+    operator.put(items.into_values()).await;
     let person = forget::Request {
         email: Some("asha.rao@example.com".parse().unwrap()),
         leads: vec![lead("5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44")],
     };
-    forget::forget(&desk.stack(), &person, true, &Stopped).await.unwrap();
-    for item in desk.items(&desk.table).await {
+    forget::forget(&operator.stack(), &person, true, &StoppedClock).await.unwrap();
+    for item in operator.items(&operator.table).await {
         let item_type = ItemType::of_key(item["pk"].as_s().unwrap()).unwrap();
         let names_a_person = item_type.belongs_to() == BelongsTo::Person || item.contains_key("owner");
         assert!(!names_a_person, "{item:?}");
@@ -462,42 +416,42 @@ fn target(link: &LinkHash, made_at: OffsetDateTime) -> LinkTarget {
 }
 
 /// A backup of the table as it is; its name.
-async fn backup(desk: &Desk) -> String {
-    let backup = desk.aws.table_named("ledger-restored").await;
-    desk.aws.put_items(&backup, desk.items(&desk.table).await).await;
+async fn backup(operator: &OperatorStack) -> String {
+    let backup = operator.aws.table_named("ledger-restored").await;
+    operator.aws.put_items(&backup, operator.items(&operator.table).await).await;
     backup
 }
 
 #[tokio::test]
 async fn a_restore_makes_no_used_link_usable_and_reopens_no_ended_invitation() {
-    let desk = Desk::new().await;
+    let operator = OperatorStack::new().await;
     let invitation = invitation(1, ASHA);
     let lease = |message: u128| Lease {
         holder: Uuid::from_u128(message),
         message: Uuid::from_u128(message),
         until: NOW + Duration::MINUTE,
     };
-    let claimed = desk.ledger.claim(&invitation, &lease(1), NOW).await.unwrap();
+    let claimed = operator.ledger.claim(&invitation, &lease(1), NOW).await.unwrap();
     assert!(matches!(claimed, Claim::Granted(_)), "{claimed:?}");
     let links = [1, 2].map(|number| LinkToken::new([number; LINK_TOKEN_BYTES]).hash());
-    desk.put(links.iter().map(|link| link_item(&target(link, NOW)))).await;
+    operator.put(links.iter().map(|link| link_item(&target(link, NOW)))).await;
 
-    let backup = backup(&desk).await;
+    let backup = backup(&operator).await;
     // After the backup both links are used and the invitation ends. Then one link and the invitation are lost.
     let page = Uuid::from_u128(7);
     for link in &links {
-        assert!(desk.ledger.use_link(link, page, NOW).await.unwrap());
+        assert!(operator.ledger.use_link(link, page, NOW).await.unwrap());
     }
     let record = Record { lead: Some(lead(LEAD)), mailed: true, ..Record::default() };
-    desk.ledger.end(&invitation, &lease(1), &record, &Outcome::Invited, NOW).await.unwrap();
+    operator.ledger.end(&invitation, &lease(1), &record, &Outcome::Invited, NOW).await.unwrap();
     let lost = format!("link#{}", links[1].as_str());
     let lost = [lost, format!("invitation#{}", invitation.id)];
     for pk in &lost {
-        desk.aws.dynamodb().delete_item().table_name(&desk.table).key("pk", text(pk)).send().await.unwrap();
+        operator.aws.dynamodb().delete_item().table_name(&operator.table).key("pk", text(pk)).send().await.unwrap();
     }
 
     let mut out = Vec::new();
-    assert_eq!(restore::run(&desk.stack(), &backup, &Stopped, &mut out).await.unwrap(), ExitStatus::Done);
+    assert_eq!(restore::run(&operator.stack(), &backup, &StoppedClock, &mut out).await.unwrap(), ExitStatus::Done);
     let out = String::from_utf8(out).unwrap();
     assert!(
         out.starts_with("2 items copied into the ledger.") && out.contains("\n1 login links were restored as used"),
@@ -507,26 +461,26 @@ async fn a_restore_makes_no_used_link_usable_and_reopens_no_ended_invitation() {
 
     let later = NOW + Duration::HOUR;
     for link in &links {
-        assert!(desk.ledger.link(link, later).await.unwrap().unwrap().used);
-        assert!(!desk.ledger.use_link(link, Uuid::from_u128(8), later).await.unwrap(), "it opens the portal once");
+        assert!(operator.ledger.link(link, later).await.unwrap().unwrap().used);
+        assert!(!operator.ledger.use_link(link, Uuid::from_u128(8), later).await.unwrap(), "it opens the portal once");
     }
     // A repeat of the message finds the invitation in doubt, and mails nothing before an operator has decided.
-    let again = desk.ledger.claim(&invitation, &lease(2), later).await.unwrap();
+    let again = operator.ledger.claim(&invitation, &lease(2), later).await.unwrap();
     let Claim::Granted(record) = again else { panic!("{again:?}") };
     assert_eq!((record.in_doubt, record.unresolved_mails, record.mailed), (true, 2, false));
 }
 
 #[tokio::test]
 async fn a_restore_leaves_an_ended_invitation_as_it_is() {
-    let desk = Desk::new().await;
+    let operator = OperatorStack::new().await;
     let invitation = invitation(1, ASHA);
     let lease = Lease { holder: Uuid::nil(), message: Uuid::nil(), until: NOW + Duration::MINUTE };
-    desk.ledger.claim(&invitation, &lease, NOW).await.unwrap();
-    let backup = backup(&desk).await;
-    desk.ledger.end(&invitation, &lease, &Record::default(), &Outcome::Invited, NOW).await.unwrap();
-    let restored = desk.ledger.restore_from(&backup, NOW).await.unwrap();
+    operator.ledger.claim(&invitation, &lease, NOW).await.unwrap();
+    let backup = backup(&operator).await;
+    operator.ledger.end(&invitation, &lease, &Record::default(), &Outcome::Invited, NOW).await.unwrap();
+    let restored = operator.ledger.restore_from(&backup, NOW).await.unwrap();
     assert_eq!((restored.copied, restored.invitations), (0, 0), "{restored:?}");
-    assert_eq!(desk.ledger.claim(&invitation, &lease, NOW + Duration::HOUR).await.unwrap(), Claim::Done);
+    assert_eq!(operator.ledger.claim(&invitation, &lease, NOW + Duration::HOUR).await.unwrap(), Claim::Done);
 }
 
 /// The item of an unused link.

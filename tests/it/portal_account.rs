@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,13 +14,13 @@ use proptest::{collection::vec, prelude::*};
 use runtime_api::Function;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 
 use crate::{
     aws::Aws,
     aws_endpoint::{self, Server},
     functions,
-    http::Answer,
+    http::{Answer, portal_account_event},
     portal_users::{register, texted_code},
     sandbox, workspace,
 };
@@ -125,21 +126,8 @@ async fn start(environment: &[(String, String)]) -> Function {
 }
 
 async fn send(function: &Function, path: &str, body: &Value, address: &str, headers: &[(&str, &str)]) -> Answer {
-    let event = event(path, body.to_string(), address, headers);
+    let event = portal_account_event(path, body.to_string(), address, headers);
     Answer::read(function.invoke(&event, TIMEOUT).await.unwrap())
-}
-
-/// The event of a POST of this body, from this address.
-pub(crate) fn event(path: &str, body: String, address: &str, headers: &[(&str, &str)]) -> Value {
-    let mut event = functions::sample("portal-account", "sign-in.json");
-    event["rawPath"] = path.into();
-    event["requestContext"]["http"]["path"] = path.into();
-    event["requestContext"]["http"]["sourceIp"] = address.into();
-    for (name, value) in headers {
-        event["headers"][*name] = (*value).into();
-    }
-    event["body"] = body.into();
-    event
 }
 
 #[tokio::test]
@@ -169,7 +157,8 @@ async fn a_form_signs_in_like_json() {
     let body = form_urlencoded::Serializer::new(String::new())
         .extend_pairs([("email", EMAIL), ("password", PASSWORD)])
         .finish();
-    let event = event("/prod/sign-in", body, HOME, &[("content-type", "application/x-www-form-urlencoded")]);
+    let event =
+        portal_account_event("/prod/sign-in", body, HOME, &[("content-type", "application/x-www-form-urlencoded")]);
     let answer = Answer::read(sandbox.extras.function.invoke(&event, TIMEOUT).await.unwrap());
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
@@ -542,11 +531,11 @@ async fn one_answer_names_every_fault_of_a_request() {
         assert_eq!(answer.faulty_fields(), fields, "{path} {body}");
     }
     assert_eq!(sandbox.post("/nowhere", &json!({})).await.problem(), (404, "/problems/unknown-address".to_owned()));
-    let mut get = event("/sign-in", String::new(), HOME, &[]);
+    let mut get = portal_account_event("/sign-in", String::new(), HOME, &[]);
     get["requestContext"]["http"]["method"] = "GET".into();
     let answer = Answer::read(sandbox.extras.function.invoke(&get, TIMEOUT).await.unwrap());
     assert_eq!((answer.problem().0, answer.headers["allow"].as_str()), (405, "POST"));
-    let no_json = event("/sign-in", "{".to_owned(), HOME, &[]);
+    let no_json = portal_account_event("/sign-in", "{".to_owned(), HOME, &[]);
     let answer = Answer::read(sandbox.extras.function.invoke(&no_json, TIMEOUT).await.unwrap());
     assert_eq!(answer.problem(), (400, "/problems/unreadable".to_owned()));
 }
@@ -974,19 +963,21 @@ async fn without_its_table_the_function_signs_in_people_whose_lead_has_a_mark() 
 }
 
 /// The faults between a process of the function and its table.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Trouble {
     delay: Duration,
     /// Requests with this text are answered with an error.
     refused: Option<&'static str>,
     /// Requests with this text are never answered.
     lost: Option<&'static str>,
+    /// The writes of session and network wait here for each other. One that comes alone is never answered.
+    meeting: Option<Arc<Barrier>>,
 }
 
 /// The table's endpoint behind a proxy that makes this trouble.
 async fn troubled_endpoint(aws: &Aws, trouble: watch::Receiver<Trouble>) -> Server {
     let intercept = move |call: aws_endpoint::Call| {
-        let Trouble { delay, refused, lost } = *trouble.borrow();
+        let Trouble { delay, refused, lost, meeting } = trouble.borrow().clone();
         async move {
             // The waits of the call allowance have tests of their own.
             if !call.contains("allowance#") {
@@ -997,6 +988,13 @@ async fn troubled_endpoint(aws: &Aws, trouble: watch::Receiver<Trouble>) -> Serv
             }
             if lost.is_some_and(|text| call.contains(text)) {
                 std::future::pending().await
+            }
+            let is_record = call.contains("session#") || call.contains("network#");
+            if let Some(meeting) = meeting
+                && is_record
+                && call.operation != "GetItem"
+            {
+                meeting.wait().await;
             }
             None
         }
@@ -1024,8 +1022,7 @@ async fn the_records_of_a_sign_in_are_written_at_the_same_time() {
     let sandbox = Sandbox::new().await;
     let (function, trouble, _server) = sandbox.start_with_trouble().await;
     let before = sandbox.counted_attempts().await;
-    // Two requests one after the other would take longer than the function waits for its records.
-    trouble.send_modify(|trouble| trouble.delay = Duration::from_millis(550));
+    trouble.send_modify(|trouble| trouble.meeting = Some(Arc::new(Barrier::new(2))));
     let body = json!({"email": EMAIL, "password": PASSWORD});
     assert_eq!(send(&function, "/sign-in", &body, HOME, &[]).await.status, 200);
     assert_eq!(sandbox.counted_attempts().await, before);
@@ -1213,7 +1210,7 @@ fn no_request_makes_the_function_fail() {
         prop_oneof!["[0-9a-f.:]{0,20}", (any::<u8>(), any::<u8>()).prop_map(|(a, b)| format!("10.0.{a}.{b}"))];
     let authorization = "[ -~]{0,40}";
     functions::for_all(300, &(path, body, address, authorization), |(path, body, address, key)| {
-        let event = event(path, body, &address, &[("authorization", &key)]);
+        let event = portal_account_event(path, body, &address, &[("authorization", &key)]);
         let answer = Answer::read(runtime.block_on(sandbox.extras.function.invoke(&event, TIMEOUT)).unwrap());
         prop_assert!((200..500).contains(&answer.status), "{answer:?}");
         Ok(())

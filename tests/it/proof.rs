@@ -13,8 +13,7 @@ use time::OffsetDateTime;
 
 use crate::{
     functions::sqs_event,
-    http::Answer,
-    portal_account::event,
+    http::{Answer, portal_account_event},
     portal_users::{mailed_code, register_with, texted_code},
     sandbox,
 };
@@ -51,7 +50,7 @@ impl Sandbox {
     }
 
     async fn post_from(&self, address: &str, path: &str, body: &Value) -> Answer {
-        let event = event(path, body.to_string(), address, &[]);
+        let event = portal_account_event(path, body.to_string(), address, &[]);
         Answer::read(self.extras.function.invoke(&event, TIMEOUT).await.unwrap())
     }
 

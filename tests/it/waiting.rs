@@ -31,3 +31,8 @@ pub(crate) async fn poll<T>(name: &str, mut look: impl AsyncFnMut() -> Option<T>
 pub(crate) async fn poll_until(name: &str, mut condition: impl AsyncFnMut() -> bool) {
     poll(name, async || condition().await.then_some(())).await;
 }
+
+/// Runs work to its end, in a test that is not itself asynchronous.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}

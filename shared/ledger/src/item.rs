@@ -15,8 +15,8 @@ use time::{Date, Duration, OffsetDateTime};
 use crate::owner::{OWNER, Owner};
 use crate::{ItemType, LedgerError};
 
-/// How long an invitation is remembered, and the marker by which another application under its id is recognised: a message can be up to 14 days on the queue and 14 more among the dead
-/// letters.
+/// How long an invitation is remembered, and the marker by which another application under its id is recognised: a
+/// message can be up to 14 days on the queue and 14 more among the dead letters.
 pub(crate) const INVITATIONS_KEPT: Duration = Duration::days(30);
 
 /// Lifetime of the record of mails to a person: longer than the longest wait of an invitation.

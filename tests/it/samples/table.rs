@@ -39,7 +39,7 @@ const MESSAGE: Uuid = Uuid::from_u128(0x0c9b_e07d_5f0a_4f3f_8a0f_1d8b_4a2c_6e11)
 const HOLDER: Uuid = Uuid::from_u128(0x6d2f_0c8a_1b34_4c5d_8e9f_0a1b_2c3d_4e5f);
 
 /// A table, and the ledger that writes to it.
-struct Desk {
+struct SampledTable {
     aws: Aws,
     table: String,
     ledger: Ledger,
@@ -49,7 +49,7 @@ struct Desk {
     written: BTreeSet<String>,
 }
 
-impl Desk {
+impl SampledTable {
     async fn new() -> Self {
         let aws = Aws::new().await;
         let table = aws.table().await;
@@ -149,11 +149,11 @@ fn mail() -> BegunMail {
     BegunMail { at: NOW, invitation: id() }
 }
 
-async fn an_invitation_that_is_mailed(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn an_invitation_that_is_mailed(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
-    desk.keeps("invitation/at-work").await;
-    desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
+    sampled.keeps("invitation/at-work").await;
+    sampled.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
 
     let reservation = MailReservation {
         person: person(),
@@ -165,26 +165,26 @@ async fn an_invitation_that_is_mailed(desk: &mut Desk) {
     };
     let begun = ledger.begin_mail(&asha(), &lease(), &registered(), &reservation, Some(&target())).await;
     assert!(begun.unwrap());
-    desk.keeps("invitation/mail-begun").await;
-    desk.keeps("person/mail-begun").await;
-    desk.keeps("link/unused").await;
-    desk.keeps("lead/marked").await;
-    desk.keeps("mails/of-a-day").await;
+    sampled.keeps("invitation/mail-begun").await;
+    sampled.keeps("person/mail-begun").await;
+    sampled.keeps("link/unused").await;
+    sampled.keeps("lead/marked").await;
+    sampled.keeps("mails/of-a-day").await;
 
     let mailed = Record { mailed: true, ..registered() };
     ledger.release(&asha(), &lease(), &mailed, NOW).await.unwrap();
-    desk.keeps("invitation/mailed-and-waiting").await;
-    desk.keeps("person/mailed").await;
+    sampled.keeps("invitation/mailed-and-waiting").await;
+    sampled.keeps("person/mailed").await;
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
     ledger.end(&asha(), &lease(), &mailed, &Outcome::Invited, NOW).await.unwrap();
-    desk.keeps("invitation/invited").await;
-    desk.keeps_at("count/invited", "count#2026-11-22#invited").await;
+    sampled.keeps("invitation/invited").await;
+    sampled.keeps_at("count/invited", "count#2026-11-22#invited").await;
 
     assert!(ledger.use_link(&target().link, HOLDER, NOW + Duration::HOUR).await.unwrap());
-    desk.keeps("link/used").await;
+    sampled.keeps("link/used").await;
     ledger.link_opened(&target(), NOW + Duration::HOUR).await.unwrap();
     ledger.proven(&lead(), &["password".to_owned(), "Phone 0123abcd".to_owned()], NOW).await.unwrap();
-    desk.keeps("lead/marked-used-and-proven").await;
+    sampled.keeps("lead/marked-used-and-proven").await;
 }
 
 /// What is known of failures of [`asha`]'s content.
@@ -257,11 +257,11 @@ fn ends() -> Vec<(&'static str, Outcome)> {
     ]
 }
 
-async fn invitations_that_end_otherwise(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn invitations_that_end_otherwise(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     ledger.claim(&of_a_lead(), &lease(), NOW).await.unwrap();
-    desk.keeps("invitation/of-a-lead").await;
-    desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
+    sampled.keeps("invitation/of-a-lead").await;
+    sampled.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
     let invitation = of_a_lead();
     let books = Bookkeeping { ledger: &ledger, invitation: &invitation, lease: lease(), now: NOW, report: &|_| () };
     books.give_up("LeadSquared timed out").await.unwrap_err();
@@ -273,65 +273,65 @@ async fn invitations_that_end_otherwise(desk: &mut Desk) {
         ..Record::default()
     };
     ledger.release(&of_a_lead(), &lease(), &doubtful, NOW).await.unwrap();
-    desk.keeps("invitation/in-doubt").await;
+    sampled.keeps("invitation/in-doubt").await;
     books.give_up("LeadSquared timed out").await.unwrap();
-    desk.keeps("invitation/exhausted").await;
-    desk.keeps_at("count/exhausted", "count#2026-11-22#exhausted").await;
+    sampled.keeps("invitation/exhausted").await;
+    sampled.keeps_at("count/exhausted", "count#2026-11-22#exhausted").await;
     // The invitation was put back from the dead letters.
     let again = Lease { message: Uuid::from_u128(2), ..lease() };
     ledger.claim(&of_a_lead(), &again, NOW).await.unwrap();
-    desk.keeps("invitation/put-back").await;
+    sampled.keeps("invitation/put-back").await;
 }
 
-async fn an_invitation_that_ends(desk: &mut Desk, name: &str, outcome: &Outcome) {
-    let ledger = desk.ledger.clone();
+async fn an_invitation_that_ends(sampled: &mut SampledTable, name: &str, outcome: &Outcome) {
+    let ledger = sampled.ledger.clone();
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
     let record = Record { lead: Some(lead()), existing: true, person: Some(person()), ..Record::default() };
     ledger.end(&asha(), &lease(), &record, outcome, NOW).await.unwrap();
-    desk.keeps(&format!("invitation/{name}")).await;
-    desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
-    desk.keeps_at(&format!("count/{name}"), &format!("count#2026-11-22#{name}")).await;
+    sampled.keeps(&format!("invitation/{name}")).await;
+    sampled.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
+    sampled.keeps_at(&format!("count/{name}"), &format!("count#2026-11-22#{name}")).await;
     if *outcome == Outcome::InvitedExisting {
-        desk.keeps("person/mailed-only").await;
+        sampled.keeps("person/mailed-only").await;
     }
 }
 
-async fn leads(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn leads(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     ledger.lead_registered(&lead(), NOW).await.unwrap();
-    desk.keeps("lead/registered-with-nothing-to-mark").await;
+    sampled.keeps("lead/registered-with-nothing-to-mark").await;
 }
 
-async fn leads_without_a_registration(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn leads_without_a_registration(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     ledger.link_opened(&target(), NOW).await.unwrap();
-    desk.keeps("lead/link-used").await;
+    sampled.keeps("lead/link-used").await;
 }
 
-async fn leads_that_proved_something(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn leads_that_proved_something(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     ledger.proven(&lead(), &["password".to_owned()], NOW).await.unwrap();
-    desk.keeps("lead/proven").await;
+    sampled.keeps("lead/proven").await;
 }
 
-async fn leads_that_are_unmarked(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn leads_that_are_unmarked(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
-    desk.keeps("invitation/at-work").await;
-    desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
+    sampled.keeps("invitation/at-work").await;
+    sampled.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
     let unmarked = Record { mark: MarkSent::No, ..registered() };
     ledger.release(&asha(), &lease(), &unmarked, NOW).await.unwrap();
-    desk.keeps("invitation/waiting").await;
-    desk.keeps("lead/unmarked").await;
+    sampled.keeps("invitation/waiting").await;
+    sampled.keeps("lead/unmarked").await;
     assert_eq!(ledger.keep_unmarked(NOW).await.unwrap(), 1);
-    desk.keeps("lead/unmarked-and-kept").await;
+    sampled.keeps("lead/unmarked-and-kept").await;
     ledger.lead_registered(&lead(), NOW + Duration::HOUR).await.unwrap();
-    desk.keeps("lead/unmarked-and-registered-again").await;
+    sampled.keeps("lead/unmarked-and-registered-again").await;
 }
 
 /// Returns intake's decision about an application.
 async fn take(
-    desk: &Desk,
+    sampled: &SampledTable,
     limits: IntakeLimits,
     invitation: &Invitation,
     sender: &Submitter,
@@ -339,9 +339,9 @@ async fn take(
 ) -> IntakeDecision {
     let settings =
         intake::IntakeSettings { ledger_table: None, limits, day: DailyBudget { calls: Some(10_000), mails: 10_000 } };
-    let intake = Intake::<HoldOverCap>::new(Some(desk.ledger.clone()), &settings);
-    let queue = desk.aws.queue("invitations").await;
-    let invitations = Invitations::new(aws_sdk_sqs::Client::new(desk.aws.config()), queue.url);
+    let intake = Intake::<HoldOverCap>::new(Some(sampled.ledger.clone()), &settings);
+    let queue = sampled.aws.queue("invitations").await;
+    let invitations = Invitations::new(aws_sdk_sqs::Client::new(sampled.aws.config()), queue.url);
     intake.take(&invitations, &Submission { invitation, sender, by_robot }, NOW).await
 }
 
@@ -353,82 +353,82 @@ fn visitor() -> Submitter {
     Submitter::Visitor(network("203.0.113.7"))
 }
 
-async fn an_application_that_goes_to_the_queue(desk: &mut Desk) {
-    let fate = take(desk, IntakeLimits::default(), &asha(), &visitor(), false).await;
+async fn an_application_that_goes_to_the_queue(sampled: &mut SampledTable) {
+    let fate = take(sampled, IntakeLimits::default(), &asha(), &visitor(), false).await;
     assert!(matches!(fate, IntakeDecision::Accepted), "{fate:?}");
-    desk.keeps("sender/network").await;
-    desk.keeps("mark/queued").await;
-    let places: Vec<_> = desk.all().await.iter().map(|item| item["pk"].as_s().unwrap().clone()).collect();
+    sampled.keeps("sender/network").await;
+    sampled.keeps("mark/queued").await;
+    let places: Vec<_> = sampled.all().await.iter().map(|item| item["pk"].as_s().unwrap().clone()).collect();
     let mut places: Vec<_> = places.into_iter().filter(|pk| pk.starts_with("places#")).collect();
     // The mailbox's item has more places than the item of the person and network.
-    let width = async |desk: &Desk, pk: &String| {
-        desk.all().await.into_iter().find(|item| item["pk"].as_s().unwrap() == pk).unwrap().len()
+    let width = async |sampled: &SampledTable, pk: &String| {
+        sampled.all().await.into_iter().find(|item| item["pk"].as_s().unwrap() == pk).unwrap().len()
     };
-    if width(desk, &places[0]).await > width(desk, &places[1]).await {
+    if width(sampled, &places[0]).await > width(sampled, &places[1]).await {
         places.reverse();
     }
-    desk.keeps_at("places/person-and-network", &places[0]).await;
-    desk.keeps_at("places/mailbox", &places[1]).await;
+    sampled.keeps_at("places/person-and-network", &places[0]).await;
+    sampled.keeps_at("places/mailbox", &places[1]).await;
 }
 
-async fn an_application_that_did_not_go_to_the_queue(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn an_application_that_did_not_go_to_the_queue(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     let places = [KeyedLimit { hash: "a".repeat(64), count: 3, window: Wait::from_secs(3600) }];
     let mark = ApplicationMarker { hash: "b".repeat(64), payload: asha().payload_hash(), owner: Owner::of(&asha()) };
     assert_eq!(ledger.take_places(&places, &mark, NOW).await.unwrap(), PlacesResult::All);
     ledger.give_places_back(&places, &mark, NOW).await.unwrap();
-    desk.keeps("places/given-back").await;
-    desk.keeps("mark/given-back").await;
+    sampled.keeps("places/given-back").await;
+    sampled.keeps("mark/given-back").await;
 }
 
-async fn senders_of_other_kinds(desk: &mut Desk) {
+async fn senders_of_other_kinds(sampled: &mut SampledTable) {
     for (name, sender) in [
         ("ipv6-site", Submitter::Visitor(network("2001:db8:1:2::7"))),
         ("form-key", Submitter::form_key(b"key", network("203.0.113.7"))),
         ("source", Submitter::System("shop".to_owned())),
     ] {
-        let other = Desk::new().await;
+        let other = SampledTable::new().await;
         let source = if name == "source" { Source::Bus } else { Source::Form };
         let fate = take(&other, IntakeLimits::default(), &Invitation { source, ..asha() }, &sender, false).await;
         assert!(matches!(fate, IntakeDecision::Accepted), "{fate:?}");
         let item =
             other.all().await.into_iter().find(|item| item["pk"].as_s().unwrap().starts_with("sender#")).unwrap();
         let pk = item["pk"].as_s().unwrap().clone();
-        desk.put(item).await;
-        desk.keeps_at(&format!("sender/{name}"), &pk).await;
+        sampled.put(item).await;
+        sampled.keeps_at(&format!("sender/{name}"), &pk).await;
     }
 }
 
-async fn a_held_application(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn a_held_application(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     let password = Some(SealedPassword::from("AQICAHh0ZXN0LWtleS1mb3Itc2FtcGxlcy1vbmx5".to_owned()));
-    let fate = take(desk, IntakeLimits::default(), &Invitation { password, ..asha() }, &visitor(), true).await;
+    let fate = take(sampled, IntakeLimits::default(), &Invitation { password, ..asha() }, &visitor(), true).await;
     assert!(matches!(fate, IntakeDecision::Held), "{fate:?}");
-    desk.keeps("held/waiting").await;
-    desk.keeps("mark/held").await;
-    desk.keeps("sender/network-with-held").await;
+    sampled.keeps("held/waiting").await;
+    sampled.keeps("mark/held").await;
+    sampled.keeps("sender/network-with-held").await;
     let hour = NOW + Duration::HOUR;
     assert_eq!(ledger.decide_held(&[id()], HeldDecision::Accepted, hour).await.unwrap(), [id()]);
-    desk.keeps("held/accepted").await;
-    desk.keeps("count/held-accepted").await;
+    sampled.keeps("held/accepted").await;
+    sampled.keeps("count/held-accepted").await;
     ledger.held_sent(id()).await.unwrap();
-    desk.keeps("held/accepted-and-sent").await;
+    sampled.keeps("held/accepted-and-sent").await;
     assert!(ledger.remind("held-waiting", NOW).await.unwrap());
-    desk.keeps("reminder/held-waiting").await;
+    sampled.keeps("reminder/held-waiting").await;
 }
 
-async fn a_held_event_of_another_system(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn a_held_event_of_another_system(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     let sender = Submitter::System("shop".to_owned());
     let event = Invitation { source: Source::Bus, ..of_a_lead() };
-    let fate = take(desk, IntakeLimits { form_key: 0, ..IntakeLimits::default() }, &event, &sender, false).await;
+    let fate = take(sampled, IntakeLimits { form_key: 0, ..IntakeLimits::default() }, &event, &sender, false).await;
     assert!(matches!(fate, IntakeDecision::Held), "{fate:?}");
-    desk.keeps("held/without-network").await;
-    desk.keeps("mark/held-event").await;
-    desk.keeps("sender/source-with-held").await;
+    sampled.keeps("held/without-network").await;
+    sampled.keeps("mark/held-event").await;
+    sampled.keeps("sender/source-with-held").await;
     assert_eq!(ledger.decide_held(&[id()], HeldDecision::Discarded, NOW).await.unwrap(), [id()]);
-    desk.keeps("held/discarded").await;
-    desk.keeps("count/held-discarded").await;
+    sampled.keeps("held/discarded").await;
+    sampled.keeps("count/held-discarded").await;
 }
 
 fn throttle_key() -> ThrottleKey {
@@ -437,8 +437,8 @@ fn throttle_key() -> ThrottleKey {
 
 const ATTEMPTS: throttle::AttemptLimit = throttle::AttemptLimit { count: 2, window: Wait::from_secs(900) };
 
-async fn attempts(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn attempts(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     for second in 0..2 {
         let now = NOW + Duration::seconds(second);
         assert_eq!(
@@ -446,37 +446,37 @@ async fn attempts(desk: &mut Desk) {
             Decision::Admitted
         );
     }
-    desk.keeps("throttle/attempts").await;
+    sampled.keeps("throttle/attempts").await;
     for second in 0..2 {
         ledger.give_attempt_back(&throttle_key(), NOW + Duration::seconds(second)).await.unwrap();
     }
-    desk.keeps("throttle/given-back").await;
+    sampled.keeps("throttle/given-back").await;
 }
 
 /// Of a network, or of a phone number whose lead is not known.
-async fn attempts_without_an_owner(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn attempts_without_an_owner(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     let key = ThrottleKey::new("sample without an owner", [&b"203.0.113.7"[..]]);
     assert_eq!(ledger.admit_attempt(&key, None, ATTEMPTS, NOW).await.unwrap(), Decision::Admitted);
-    desk.keeps("throttle/without-owner").await;
+    sampled.keeps("throttle/without-owner").await;
 }
 
 fn session() -> Session {
     Session { auth_key: "sample-session-key".into(), lead_id: lead() }
 }
 
-async fn signed_in(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn signed_in(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     ledger.remember_session(&session().auth_key, &lead(), NOW + Duration::hours(4)).await.unwrap();
-    desk.keeps("session/signed-in").await;
+    sampled.keeps("session/signed-in").await;
     ledger.remember_network("asha.rao@example.com", &network("203.0.113.7").unwrap(), &lead(), NOW).await.unwrap();
-    desk.keeps("network/signed-in-from").await;
+    sampled.keeps("network/signed-in-from").await;
     assert!(ledger.take_text(2, NOW).await.unwrap());
-    desk.keeps("texts/of-a-day").await;
+    sampled.keeps("texts/of-a-day").await;
     assert!(ledger.take_rule_lookup(2, NOW).await.unwrap());
-    desk.keeps("rule-lookups/of-a-day").await;
+    sampled.keeps("rule-lookups/of-a-day").await;
     assert!(ledger.take_request(network("203.0.113.7").as_ref(), 2, NOW).await.unwrap());
-    desk.keeps("requests/of-a-network").await;
+    sampled.keeps("requests/of-a-network").await;
 }
 
 /// The challenge whose sealed codes portal-account's own tests know.
@@ -489,19 +489,19 @@ fn sealed(case: &str, attribute: &str) -> Vec<u8> {
     item_of(&sample)[attribute].as_b().unwrap().clone().into_inner()
 }
 
-async fn challenges(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn challenges(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     let until = NOW + Duration::minutes(15);
     ledger.begin_challenge(CHALLENGE, until).await.unwrap();
-    desk.keeps("code/begun").await;
+    sampled.keeps("code/begun").await;
     ledger.await_text(CHALLENGE, sealed("texted", "sealed")).await.unwrap();
-    desk.keeps("code/texted").await;
+    sampled.keeps("code/texted").await;
     for case in ["accepted", "mailed"] {
         ledger.continue_challenge(CHALLENGE, sealed(case, "accepted"), &lead(), until).await.unwrap();
-        desk.keeps(&format!("code/{case}")).await;
+        sampled.keeps(&format!("code/{case}")).await;
     }
     ledger.end_challenge(CHALLENGE, CODE_TRIES).await.unwrap();
-    desk.keeps("code/ended").await;
+    sampled.keeps("code/ended").await;
 }
 
 /// Lets one scan through and refuses the next.
@@ -525,56 +525,56 @@ impl Intercept for OneScan {
     }
 }
 
-async fn an_interrupted_count(desk: &mut Desk) {
+async fn an_interrupted_count(sampled: &mut SampledTable) {
     // More than a page.
     let keys: Vec<_> = (1..=600).map(|number| format!("held#{}", Uuid::from_u128(number))).collect();
     let expires_at = AttributeValue::N((NOW + Duration::DAY).unix_timestamp().to_string());
     let held = |pk: &String| {
         Item::from([("pk".to_owned(), AttributeValue::S(pk.clone())), ("expires_at".to_owned(), expires_at.clone())])
     };
-    desk.aws.put_items(&desk.table, keys.iter().map(held).collect()).await;
-    desk.seen.extend(keys);
+    sampled.aws.put_items(&sampled.table, keys.iter().map(held).collect()).await;
+    sampled.seen.extend(keys);
 
-    let client = desk.aws.dynamodb();
+    let client = sampled.aws.dynamodb();
     let interrupted = Client::from_conf(client.config().to_builder().interceptor(OneScan::default()).build());
     let mut found = HeldWaiting::default();
-    let cut_short = Ledger::new(interrupted, desk.table.clone()).count_held(NOW, NOW, &mut found).await;
+    let cut_short = Ledger::new(interrupted, sampled.table.clone()).count_held(NOW, NOW, &mut found).await;
     assert!(cut_short.is_err() && found.count == 500, "{found:?}");
-    desk.keeps("bookmark/interrupted").await;
+    sampled.keeps("bookmark/interrupted").await;
     let mut found = HeldWaiting::default();
-    desk.ledger.count_held(NOW, NOW, &mut found).await.unwrap();
+    sampled.ledger.count_held(NOW, NOW, &mut found).await.unwrap();
     assert_eq!(found.count, 600);
-    desk.keeps("bookmark/finished").await;
+    sampled.keeps("bookmark/finished").await;
 }
 
-fn line(desk: &Desk) -> SharedSchedule<Ledger> {
+fn line(sampled: &SampledTable) -> SharedSchedule<Ledger> {
     let settings = AllowanceSettings::new(RateLimit { calls: 25, window: Wait::from_secs(5) });
-    SharedSchedule::new(desk.ledger.clone(), AllowanceRules::new(settings).unwrap())
+    SharedSchedule::new(sampled.ledger.clone(), AllowanceRules::new(settings).unwrap())
 }
 
 fn ask(lane: Lane) -> SlotRequest {
     SlotRequest { lane, now: NOW, latest: NOW + Duration::seconds(20) }
 }
 
-async fn the_call_allowance(desk: &mut Desk) {
-    let line = line(desk);
+async fn the_call_allowance(sampled: &mut SampledTable) {
+    let line = line(sampled);
     line.book(ask(Lane::Interactive)).await.unwrap();
-    desk.keeps("allowance/first-call").await;
+    sampled.keeps("allowance/first-call").await;
     line.book(ask(Lane::Background)).await.unwrap();
     for _ in 0..12 {
         line.book(ask(Lane::Interactive)).await.unwrap();
     }
-    desk.keeps("allowance/with-reserve").await;
+    sampled.keeps("allowance/with-reserve").await;
     line.back_off(NOW, Some(RateLimit { calls: 5, window: Wait::from_secs(5) })).await.unwrap();
-    desk.keeps("allowance/slower").await;
+    sampled.keeps("allowance/slower").await;
 }
 
 /// Runs a story on its own table and returns the names of the written samples.
-async fn told(story: impl AsyncFnOnce(&mut Desk)) -> BTreeSet<String> {
-    let mut desk = Desk::new().await;
+async fn told(story: impl AsyncFnOnce(&mut SampledTable)) -> BTreeSet<String> {
+    let mut sampled = SampledTable::new().await;
     // Boxed, because all stories together are too large for the stack of a test.
-    Box::pin(story(&mut desk)).await;
-    desk.finish().await
+    Box::pin(story(&mut sampled)).await;
+    sampled.finish().await
 }
 
 #[tokio::test]
@@ -585,7 +585,9 @@ async fn what_is_written_is_its_sample_and_every_sample_is_written() {
     written.extend(told(a_link_with_a_code).await);
     written.extend(told(invitations_that_end_otherwise).await);
     for (name, outcome) in &ends() {
-        written.extend(told(async |desk: &mut Desk| an_invitation_that_ends(desk, name, outcome).await).await);
+        written.extend(
+            told(async |sampled: &mut SampledTable| an_invitation_that_ends(sampled, name, outcome).await).await,
+        );
     }
     written.extend(told(leads).await);
     written.extend(told(leads_without_a_registration).await);
@@ -676,8 +678,8 @@ fn hash_of(pk: &str) -> String {
 }
 
 /// Checks that the current code reads a sample correctly.
-async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) {
-    let ledger = &desk.ledger;
+async fn means(sampled: &SampledTable, version: &str, kind: &str, case: &str, item: &Item) {
+    let ledger = &sampled.ledger;
     let pk = item["pk"].as_s().unwrap();
     let soon = NOW + Duration::seconds(10);
     match kind {
@@ -690,7 +692,7 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             };
             // The test sets its own payload hash, because the samples of the first version have another payload.
             let payload = AttributeValue::S(invitation.payload_hash());
-            desk.put(item.clone().into_iter().chain([("payload".to_owned(), payload)]).collect()).await;
+            sampled.put(item.clone().into_iter().chain([("payload".to_owned(), payload)]).collect()).await;
             let now = if case.contains("died") { NOW + Duration::minutes(2) } else { soon };
             let claim = ledger.claim(&invitation, &Lease { until: now, ..lease() }, now).await.unwrap();
             assert_eq!(claim, claim_of(&case), "{case}");
@@ -821,7 +823,7 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             assert_eq!(found.count, counted, "{case}");
         }
         "allowance" => {
-            let line = line(desk);
+            let line = line(sampled);
             let head: i128 = item["head"].as_n().unwrap().parse().unwrap();
             let head = OffsetDateTime::from_unix_timestamp_nanos(head).unwrap();
             let latest = NOW + Duration::minutes(1);
@@ -841,9 +843,9 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
 async fn every_item_of_every_version_is_read() {
     for (name, sample) in samples("ledger") {
         let [version, kind, case] = name.split('/').collect::<Vec<_>>()[..] else { panic!("{name}") };
-        let (desk, item) = (Desk::new().await, item_of(&sample));
-        desk.put(item.clone()).await;
-        means(&desk, version, kind, case, &item).await;
+        let (sampled, item) = (SampledTable::new().await, item_of(&sample));
+        sampled.put(item.clone()).await;
+        means(&sampled, version, kind, case, &item).await;
     }
 }
 
@@ -856,11 +858,11 @@ fn expiry(item: &Item) -> OffsetDateTime {
 async fn everything_of_a_person_is_found_by_its_owner_and_what_is_nobodys_has_none() {
     let owners = [Owner::Person(person()), Owner::Lead(lead())];
     for version in ["v2", "v3"] {
-        let desk = Desk::new().await;
+        let sampled = SampledTable::new().await;
         for (_, sample) in samples(&format!("ledger/{version}")) {
-            desk.put(item_of(&sample)).await;
+            sampled.put(item_of(&sample)).await;
         }
-        let found = desk.ledger.owned_by(&owners).await.unwrap();
+        let found = sampled.ledger.owned_by(&owners).await.unwrap();
         let types: BTreeSet<_> = found.iter().map(|item| item.item_type).collect();
         if version == "v2" {
             // Older than the attribute: found by the person, the lead and the key. The others are gone within 30 days.
@@ -868,7 +870,7 @@ async fn everything_of_a_person_is_found_by_its_owner_and_what_is_nobodys_has_no
             assert_eq!(types, [Held, Invitation, Lead, Link, Network, Person, Session].into());
             continue;
         }
-        for item in desk.all().await {
+        for item in sampled.all().await {
             let pk = item["pk"].as_s().unwrap();
             let item_type = ItemType::of_key(pk).unwrap();
             let is_found = found.iter().any(|found| found.pk == *pk);
@@ -887,22 +889,22 @@ async fn everything_of_a_person_is_found_by_its_owner_and_what_is_nobodys_has_no
         }
         for item in &found {
             assert!(item.names.iter().any(|owner| owners.contains(owner)), "{item:?}");
-            desk.ledger.erase(item, NOW).await.unwrap();
+            sampled.ledger.erase(item, NOW).await.unwrap();
         }
-        assert_eq!(desk.ledger.owned_by(&owners).await.unwrap(), []);
+        assert_eq!(sampled.ledger.owned_by(&owners).await.unwrap(), []);
         let stranger = Owner::Person(PersonKey::of(&"ravi.iyer@example.com".parse().unwrap()));
-        assert_eq!(desk.ledger.owned_by(&[stranger]).await.unwrap(), []);
+        assert_eq!(sampled.ledger.owned_by(&[stranger]).await.unwrap(), []);
     }
 }
 
 #[tokio::test]
 async fn an_item_of_the_first_version_is_found_by_the_mails_to_its_person() {
-    let desk = Desk::new().await;
+    let sampled = SampledTable::new().await;
     for (name, sample) in samples("ledger") {
         if ["v1/invitation/invited", "v3/person/mail-begun"].contains(&&*name) {
-            desk.put(item_of(&sample)).await;
+            sampled.put(item_of(&sample)).await;
         }
     }
-    let found = desk.ledger.owned_by(&[Owner::Person(person())]).await.unwrap();
+    let found = sampled.ledger.owned_by(&[Owner::Person(person())]).await.unwrap();
     assert!(found.iter().any(|item| item.invitation == Some(id())), "{found:?}");
 }

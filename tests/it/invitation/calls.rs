@@ -1,0 +1,171 @@
+//! How many calls to LeadSquared and AWS each path of an invitation takes, as the table in the function's README says.
+
+use std::{
+    collections::BTreeMap,
+    slice::from_ref,
+    sync::{Arc, Mutex},
+};
+
+use axum::response::Response;
+use ledger::ItemType;
+use onboarding::PersonKey;
+
+use super::*;
+use crate::readme;
+
+/// A started worker whose calls are counted.
+struct Counted {
+    sandbox: Sandbox,
+    function: Function,
+    /// The operations of AWS that were called.
+    operations: Arc<Mutex<Vec<String>>>,
+    _proxy: Server,
+}
+
+/// The calls of one delivery, as two cells of the table: LeadSquared's in their order, then those of AWS by name.
+type Calls = [String; 2];
+
+/// A write that reserves the slot of a call to LeadSquared. It may be of either kind.
+const SLOT: &str = "slot";
+
+impl Counted {
+    /// A worker that has its keys and tokens.
+    async fn start(link_mode: &str, changes: &[(&str, &str)]) -> Self {
+        let sandbox = Sandbox::new().await;
+        let operations = Arc::new(Mutex::new(Vec::new()));
+        let record = operations.clone();
+        let intercept = move |call: aws_endpoint::Call| {
+            let is_slot = call.contains(&format!("{}#", ItemType::Allowance.prefix()));
+            record.lock().unwrap().push(if is_slot { SLOT.to_owned() } else { call.operation });
+            ready(None::<Response>)
+        };
+        let proxy = aws_endpoint::proxy(&sandbox.aws, intercept).await;
+        let settings = [&[("LINK_MODE", link_mode)][..], changes].concat();
+        let mut environment = sandbox.environment("invitation", &settings);
+        environment.retain(|(name, _)| name != "AWS_ENDPOINT_URL");
+        environment.push(("AWS_ENDPOINT_URL".to_owned(), proxy.url.clone()));
+        let function = functions::start("invitation", environment).await.unwrap();
+        let counted = Self { sandbox, function, operations, _proxy: proxy };
+        counted.sandbox.warm_up(&counted.function).await;
+        counted
+    }
+
+    /// The calls that a delivery of this message takes. The message stays in the queue.
+    async fn of(&self, message: &Message) -> Calls {
+        let before = self.sandbox.emulator.calls().len();
+        self.operations.lock().unwrap().clear();
+        self.function.invoke(&sqs_event(from_ref(message)), TIMEOUT).await.unwrap();
+        let arrived = self.sandbox.emulator.calls();
+        let calls: Vec<_> =
+            arrived[before..].iter().map(|arrived| format!("`{:?}`", arrived.call.expect("a known call"))).collect();
+        let mut by_operation = BTreeMap::<_, usize>::new();
+        for operation in self.operations.lock().unwrap().iter() {
+            *by_operation.entry(operation.clone()).or_default() += 1;
+        }
+        let slots = by_operation.remove(SLOT);
+        let operations = by_operation.iter().map(|(name, count)| format!("{count} `{name}`"));
+        let operations: Vec<_> = operations.chain(slots.map(|count| format!("{count} for slots"))).collect();
+        let or_none = |list: String| if list.is_empty() { "none".to_owned() } else { list };
+        [or_none(calls.join(", ")), or_none(operations.join(", "))]
+    }
+
+    /// The calls of a new message with this body.
+    async fn of_new(&self, body: &str) -> Calls {
+        let message = self.sandbox.queue(body, &next_id()).await;
+        let calls = self.of(&message).await;
+        self.sandbox.invitations.delete(&message).await;
+        calls
+    }
+
+    /// The next call of this kind is answered so.
+    fn answer_once(&self, call: Call, effect: Effect) {
+        self.sandbox.emulator.faults().add(Fault::on(call, effect).times(1));
+    }
+
+    /// This person got this many mails, ten minutes ago.
+    async fn was_mailed(&self, email: &str, mails: usize) {
+        let at = AttributeValue::N((OffsetDateTime::now_utc().unix_timestamp() - 600).to_string());
+        let invitation = AttributeValue::S("7f2a1c9e-4b0d-8c6e-9a31-5d2e8f604b17".to_owned());
+        let mail = [("at".to_owned(), at.clone()), ("invitation".to_owned(), invitation)];
+        let begun = AttributeValue::L(vec![AttributeValue::M(mail.into()); mails]);
+        let person = ItemType::Person.prefix();
+        let pk = format!("{person}#{}", PersonKey::of(&email.parse().unwrap()).as_str());
+        let version = AttributeValue::N("1".to_owned());
+        self.sandbox.put(&pk, &[("begun", begun), ("mailed_at", at), ("version", version)]).await;
+    }
+}
+
+/// A request of this moment about this person or lead.
+fn request(action: &str, invitee: (&str, &str)) -> String {
+    let received_at = OffsetDateTime::now_utc().format(&Rfc3339).unwrap();
+    let request = json!({
+        "version": 2, "id": next_id(), "source": "crm", "received_at": received_at, "action": action,
+        invitee.0: invitee.1, "attributes": [],
+    });
+    request.to_string()
+}
+
+#[tokio::test]
+async fn each_path_of_an_invitation_takes_the_documented_calls() {
+    let rules = r#"[{"name": "active", "on": "lead-change", "field": "ProspectStage", "to": "Applied", "action": "invite",
+        "when": [{"field": "mx_City", "is-not": "Pune"}]}]"#;
+    let on_click = Counted::start("on-click", &[("CRM_RULES", rules), ("MAILS_PER_HOUR", "2")]).await;
+    let direct = Counted::start("direct", &[]).await;
+    let lead = |email: &str, city: &str| {
+        on_click.sandbox.emulator.add_lead(&[("EmailAddress", email), ("mx_City", city)]).unwrap()
+    };
+    let of_rule = lead("rule@example.com", "");
+    let (active, moved) = (lead("active@example.com", ""), lead("moved@example.com", "Pune"));
+    lead("known@example.com", "");
+    lead("reader@example.com", "");
+    let no_address = on_click.sandbox.emulator.add_lead(&[("Phone", "+91-9000000001")]).unwrap();
+    direct.sandbox.emulator.add_lead(&[("EmailAddress", "known@example.com")]).unwrap();
+    on_click.was_mailed("capped@example.com", 2).await;
+    direct.was_mailed("asha@example.com", 1).await;
+    let mut found = Vec::new();
+    let mut row = |path: &str, [leadsquared, aws]: Calls| found.push(vec![path.to_owned(), leadsquared, aws]);
+
+    row("a new person", on_click.of_new(&invitation("new@example.com")).await);
+    row("the same, direct link", direct.of_new(&invitation("new@example.com")).await);
+    row("a known person", on_click.of_new(&invitation("known@example.com")).await);
+    row("the same, direct link, no portal user yet", direct.of_new(&invitation("known@example.com")).await);
+    row("the same, direct link, a portal user", direct.of_new(&request("invite", ("email", "asha@example.com"))).await);
+    row("a lead that a rule invites", on_click.of_new(&request("invite", ("lead", &of_rule))).await);
+    row("a lead without an e-mail address", on_click.of_new(&request("invite", ("lead", &no_address))).await);
+    let registered = on_click.sandbox.emulator.lead_by_email("new@example.com").unwrap().id;
+    row("an echo of the function's own registration", on_click.of_new(&request("invite", ("lead", &registered))).await);
+    row("an undecided rule that applies", on_click.of_new(&undecided(1, &active).0).await);
+    row("an undecided rule that does not apply", on_click.of_new(&undecided(2, &moved).0).await);
+    row("a request for a link", on_click.of_new(&request("mail-link", ("email", "reader@example.com"))).await);
+    row("the same by a stranger", on_click.of_new(&request("mail-link", ("email", "stranger@example.com"))).await);
+
+    let twice = on_click.sandbox.queue(&invitation("twice@example.com"), "twice").await;
+    on_click.of(&twice).await;
+    row("a message that is delivered again", on_click.of(&twice).await);
+    row("a person who was mailed a moment ago", on_click.of_new(&invitation("twice@example.com")).await);
+    row(
+        "a person who got all mails of the hour",
+        on_click.of_new(&request("invite", ("email", "capped@example.com"))).await,
+    );
+
+    let body = REFUSAL.replace("c4nary is no option of City", "Invalid value for mx_City");
+    let refusal = Effect::Answer { status: 500, content_type: "application/json".into(), body };
+    on_click.answer_once(Call::Register, refusal);
+    row("a field that LeadSquared refuses", on_click.of_new(&invitation("field@example.com")).await);
+    let lost = on_click.sandbox.queue(&invitation("lost@example.com"), "lost").await;
+    on_click.answer_once(Call::Register, Effect::gateway(502));
+    row("a registration with an unknown result", on_click.of(&lost).await);
+    row("its next attempt", on_click.of(&lost).await);
+    on_click.sandbox.invitations.delete(&lost).await;
+    let unknown = on_click.sandbox.queue(&invitation("unknown@example.com"), "unknown").await;
+    on_click.answer_once(Call::SendEmailToLead, Effect::gateway(502));
+    row("a mail with an unknown result", on_click.of(&unknown).await);
+    row("its next attempt", on_click.of(&unknown).await);
+
+    let lines = |rows: &[Vec<String>]| rows.iter().map(|row| format!("| {} |\n", row.join(" | "))).collect::<String>();
+    let (documented, found) =
+        (lines(&readme::table("functions/invitation/README.md", "Calls of each path")), lines(&found));
+    assert!(documented == found, "the README says:\n{documented}\nthe function does:\n{found}");
+    on_click.sandbox.finish(on_click.function).await;
+    direct.sandbox.finish(direct.function).await;
+}
