@@ -824,17 +824,47 @@ async fn mistakes_of_anonymous_senders_are_counted_and_become_no_dead_letters() 
 /// notes.
 #[tokio::test]
 async fn a_phone_number_of_another_lead_does_not_count_as_a_field_left_out() {
+    // LeadSquared names the field, or answers that the user exists.
+    for matches_any in [false, true] {
+        let mut settings = Settings::for_tests();
+        settings.switches.register_matches_any_identifier = matches_any;
+        let sandbox = Sandbox::open(settings, Worker).await;
+        sandbox.emulator.add_lead(&[("EmailAddress", "ravi@example.com"), ("Phone", "+91-9000000001")]).unwrap();
+        let function = sandbox.start().await;
+        let mut body: Value = serde_json::from_str(&invitation("asha@example.com")).unwrap();
+        body["attributes"] = json!([{"name": "Phone", "value": "+91-9000000001"}]);
+        let message = sandbox.queue(&body.to_string(), "asha").await;
+        assert_eq!(sandbox.deliver(&function, &[message]).await, [0; 0]);
+        let lead = sandbox.emulator.lead_by_email("asha@example.com").unwrap();
+        assert!(lead.field("Notes").is_some_and(|notes| notes.contains("9000000001")), "{lead:?}");
+        let counted = metrics(&sandbox.finish(function).await);
+        assert!(counted.iter().all(|(name, ..)| name != "FieldsLeftOut"), "{counted:?}");
+    }
+}
+
+/// A lead who wants no mail, and one whose address LeadSquared does not deliver to.
+#[tokio::test]
+async fn mail_that_is_refused_for_one_recipient_raises_no_alarm_and_stops_no_other() {
     let sandbox = Sandbox::new().await;
-    sandbox.emulator.add_lead(&[("EmailAddress", "ravi@example.com"), ("Phone", "+91-9000000001")]).unwrap();
     let function = sandbox.start().await;
-    let mut body: Value = serde_json::from_str(&invitation("asha@example.com")).unwrap();
-    body["attributes"] = json!([{"name": "Phone", "value": "+91-9000000001"}]);
-    let message = sandbox.queue(&body.to_string(), "asha").await;
-    assert_eq!(sandbox.deliver(&function, &[message]).await, [0; 0]);
-    let lead = sandbox.emulator.lead_by_email("asha@example.com").unwrap();
-    assert!(lead.field("Notes").is_some_and(|notes| notes.contains("9000000001")), "{lead:?}");
-    let counted = metrics(&sandbox.finish(function).await);
-    assert!(counted.iter().all(|(name, ..)| name != "FieldsLeftOut"), "{counted:?}");
+    sandbox.emulator.add_lead(&[("EmailAddress", "asha@example.com"), ("DoNotEmail", "1")]).unwrap();
+    let body = r#"{"Status":"Error","ExceptionType":"MXMailDeliveryException","ExceptionMessage":"Not delivered"}"#;
+    let refusal = Effect::Answer { status: 500, content_type: "application/json".to_owned(), body: body.to_owned() };
+    sandbox.emulator.faults().add(Fault::on(Call::SendEmailToLead, refusal).with_content("ravi@example.com"));
+    let unsubscribed = sandbox.invite("asha@example.com").await;
+    assert_eq!(sandbox.deliver(&function, &[unsubscribed]).await, [0; 0]);
+    let refused = sandbox.invite("ravi@example.com").await;
+    let deliver = async |message: &Message| sandbox.deliver(&function, std::slice::from_ref(message)).await;
+    assert_eq!(deliver(&refused).await, [0], "the account may be at fault");
+    let other = sandbox.invite("mina@example.com").await;
+    assert_eq!(deliver(&other).await, [0; 0]);
+    assert_eq!(deliver(&refused).await, [0; 0]);
+    assert_eq!((sandbox.mails_to("mina@example.com"), sandbox.emulator.mails().len()), (1, 1));
+    assert_eq!(sandbox.causes().await, Vec::new());
+    let printed = sandbox.finish(function).await;
+    assert_eq!(ended(&printed, "suppressed"), 2, "{printed}");
+    assert_eq!(printed.matches(r#""cause":"no-recipient""#).count(), 2, "{printed}");
+    assert!(!printed.contains(r#""level":"ERROR""#) && !printed.contains("OperatorNeeded"), "{printed}");
 }
 
 #[tokio::test]

@@ -295,14 +295,16 @@ impl Ledger {
         self.add(count_key(day, name), by, counts_expire(day), None)
     }
 
-    /// Counts an end, and remembers when an invitation of the day last ended so.
-    fn count_end(&self, invitation: &Invitation, outcome: &Outcome, now: OffsetDateTime) -> TransactWriteItem {
-        let day = day(invitation.received_at);
+    /// Remembers when the account last sent a mail on this day.
+    fn mail_sent(&self, at: OffsetDateTime) -> TransactWriteItem {
+        let day = day(at);
         let update = self
-            .adding(count_key(day, outcome.name()), 1, counts_expire(day), None)
-            .update_expression("ADD #count :by SET #expires_at = :expires_at, #last_at = :last_at")
-            .expression_attribute_names("#last_at", "last_at")
-            .expression_attribute_values(":last_at", number(milliseconds(now)));
+            .transact_update(mails_key(day))
+            .update_expression("SET #mailed_at = :mailed_at, #expires_at = :expires_at")
+            .expression_attribute_names("#mailed_at", "mailed_at")
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":mailed_at", number(milliseconds(at)))
+            .expression_attribute_values(":expires_at", seconds(counts_expire(day)));
         update_write(update)
     }
 
@@ -424,8 +426,9 @@ impl onboarding::Ledger for Ledger {
         let of_day = Reader { pk: pk_of_day, item: &of_day };
         let begun_today = of_day.count("count")?;
         let registered_at = of_day.optional_millisecond("registered_at")?;
+        let mailed_at = of_day.optional_millisecond("mailed_at")?;
         let Some(item) = person else {
-            return Ok(MailHistory { begun_today, registered_at, ..MailHistory::default() });
+            return Ok(MailHistory { begun_today, registered_at, mailed_at, ..MailHistory::default() });
         };
         let person = Reader { pk, item: &item };
         Ok(MailHistory {
@@ -434,6 +437,7 @@ impl onboarding::Ledger for Ledger {
             last_sent: person.optional_time("mailed_at")?,
             begun_today,
             registered_at,
+            mailed_at,
             link_used: None,
         })
     }
@@ -446,16 +450,6 @@ impl onboarding::Ledger for Ledger {
 
     async fn take_rule_lookup(&self, most: u32, now: OffsetDateTime) -> Result<bool, LedgerError> {
         self.take_of_day(rule_lookups_key(now), most, now).await
-    }
-
-    async fn mailed_at(&self, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, LedgerError> {
-        let read = async |outcome: Outcome| {
-            let pk = count_key(day(now), outcome.name());
-            let item = self.read(&pk).await?.unwrap_or_default();
-            Reader { pk, item: &item }.optional_millisecond("last_at")
-        };
-        let (new, existing) = try_join(read(Outcome::Invited), read(Outcome::InvitedExisting)).await?;
-        Ok(new.max(existing))
     }
 
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerError> {
@@ -553,12 +547,12 @@ impl onboarding::Ledger for Ledger {
         let mut writes = vec![self.put_if(item, Condition::held_by(&lease.holder.to_string()))];
         let before = record.ended.as_ref().map(|ended| &*ended.name);
         if before != Some(outcome.name()) {
-            writes.push(self.count_end(invitation, outcome, now));
+            writes.push(self.count(invitation, outcome.name(), 1));
             writes.extend(before.map(|before| self.count(invitation, before, -1)));
         }
         writes.extend(self.registration(record, now));
         if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
-            writes.push(self.mailed(invitation, record, now));
+            writes.extend([self.mailed(invitation, record, now), self.mail_sent(now)]);
         }
         self.transact(writes).await?.map_err(|_| LedgerError::ClaimLost)
     }

@@ -142,7 +142,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let reservation = self.reserve_mail(work, &person, &book)?;
         let link = self.make_link(work, &person, lead).await?;
         self.begin_mail(work, &reservation, &link).await?;
-        self.send_mail(work, &person, lead, &link).await
+        self.send_mail(work, &person, lead, &link, &book).await
     }
 
     /// Decides after a failure before the lead is known: the attempt is postponed, or the content of the message is the

@@ -24,9 +24,6 @@ pub trait Ledger {
     /// When this software registered the lead with the portal, if the ledger knows it: for 395 days at least.
     async fn registered_at(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 
-    /// When the last attempt began that ended an invitation of this UTC day with a mail.
-    async fn mailed_at(&self, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, Self::Error>;
-
     /// When the newest used link of the lead was made. Links made earlier are no longer valid.
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, Self::Error>;
 

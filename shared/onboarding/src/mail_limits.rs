@@ -42,6 +42,8 @@ pub struct MailHistory {
     pub begun_today: u32,
     /// When the last attempt began that registered a person of the account on this UTC day and got as far as the mail.
     pub registered_at: Option<OffsetDateTime>,
+    /// When the last attempt began that ended with a mail of the account on this UTC day.
+    pub mailed_at: Option<OffsetDateTime>,
     /// When the newest link that the person has used was made; none where the flow does not need it.
     pub link_used: Option<OffsetDateTime>,
 }

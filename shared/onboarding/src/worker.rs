@@ -258,10 +258,10 @@ impl<S: Services> Worker<'_, S> {
         let receipt = subject.receipt();
         let reason = subject.dead_letter_reason(&completion);
         let is_dead_letter = reason.is_some();
-        if let Some(reason) = reason {
-            if let Disposition::RetryAfter(wait) = self.dead_letter(delivery, &reason).await {
-                return Disposition::RetryAfter(wait);
-            }
+        if let Some(reason) = reason
+            && let Disposition::RetryAfter(wait) = self.dead_letter(delivery, &reason).await
+        {
+            return Disposition::RetryAfter(wait);
         }
         let invitation = subject.invitation();
         self.services.report(&WorkerEvent::Ended { invitation, receipt, completion: &completion, is_dead_letter });

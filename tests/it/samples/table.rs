@@ -196,25 +196,33 @@ fn reduced() -> Record {
     Record { content: failures(true), left_out: vec!["FirstName".to_owned(), "mx_City".to_owned()], ..registered() }
 }
 
-async fn an_invitation_whose_content_fails(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+fn mail_refused() -> Record {
+    let mail_refused_at = Some(NOW + Duration::milliseconds(7));
+    Record { lead: Some(lead()), existing: true, person: Some(person()), mail_refused_at, ..Record::default() }
+}
+
+async fn an_invitation_whose_content_fails(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
-    desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
+    sampled.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
     let failing = Record { content: failures(false), person: Some(person()), in_doubt: true, ..Record::default() };
     ledger.release(&asha(), &lease(), &failing, NOW).await.unwrap();
-    desk.keeps("invitation/failed-alone").await;
+    sampled.keeps("invitation/failed-alone").await;
+    ledger.claim(&asha(), &lease(), NOW).await.unwrap();
+    ledger.release(&asha(), &lease(), &mail_refused(), NOW).await.unwrap();
+    sampled.keeps("invitation/mail-refused").await;
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
     let at = NOW + Duration::milliseconds(9);
     let reservation =
         MailReservation { person: person(), version: 0, begun: vec![mail()], at, budget: Some(100), registers: true };
     assert!(ledger.begin_mail(&asha(), &lease(), &reduced(), &reservation, None).await.unwrap());
-    desk.keeps("mails/of-a-day-with-a-registration").await;
+    sampled.keeps("mails/of-a-day-with-a-registration").await;
     let mailed = Record { mailed: true, ..reduced() };
     ledger.end(&asha(), &lease(), &mailed, &Outcome::Invited, NOW).await.unwrap();
-    desk.keeps("invitation/reduced").await;
-    desk.keeps("person/mailed").await;
-    desk.keeps("lead/marked").await;
-    desk.keeps_at("count/invited", "count#2026-11-22#invited").await;
+    sampled.keeps("invitation/reduced").await;
+    sampled.keeps("person/mailed").await;
+    sampled.keeps("lead/marked").await;
+    sampled.keeps_at("count/invited", "count#2026-11-22#invited").await;
 }
 
 /// The target of a link that replaces two used ones.
@@ -223,25 +231,25 @@ fn target_with_code() -> LinkTarget {
     LinkTarget { used_links: 2, code: Some(code), ..target() }
 }
 
-async fn a_link_with_a_code(desk: &mut Desk) {
-    let ledger = desk.ledger.clone();
+async fn a_link_with_a_code(sampled: &mut SampledTable) {
+    let ledger = sampled.ledger.clone();
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
-    desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
+    sampled.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
     let reservation =
         MailReservation { person: person(), version: 0, begun: vec![mail()], at: NOW, budget: None, registers: false };
     let begun = ledger.begin_mail(&asha(), &lease(), &registered(), &reservation, Some(&target_with_code())).await;
     assert!(begun.unwrap());
-    desk.keeps("invitation/mail-begun").await;
-    desk.keeps("person/mail-begun").await;
-    desk.keeps("lead/marked").await;
-    desk.keeps("link/with-a-code").await;
+    sampled.keeps("invitation/mail-begun").await;
+    sampled.keeps("person/mail-begun").await;
+    sampled.keeps("lead/marked").await;
+    sampled.keeps("link/with-a-code").await;
     let link = &target().link;
     for _ in 0..CODE_TRIES {
         assert!(ledger.try_link_code(link, NOW).await.unwrap());
     }
     assert!(!ledger.try_link_code(link, NOW).await.unwrap());
     ledger.untry_link_code(link).await.unwrap();
-    desk.keeps("link/with-a-code-tried").await;
+    sampled.keeps("link/with-a-code-tried").await;
     assert!(ledger.try_link_code(link, NOW).await.unwrap());
     ledger.untry_link_code(link).await.unwrap();
 }
@@ -293,6 +301,7 @@ async fn an_invitation_that_ends(sampled: &mut SampledTable, name: &str, outcome
     sampled.keeps_at(&format!("count/{name}"), &format!("count#2026-11-22#{name}")).await;
     if *outcome == Outcome::InvitedExisting {
         sampled.keeps("person/mailed-only").await;
+        sampled.keeps("mails/of-a-day-with-a-mail-only").await;
     }
 }
 
@@ -636,6 +645,7 @@ fn claim_of(case: &str) -> Claim {
             Claim::Granted(Record { ended, ..existing })
         }
         "failed-alone" => Claim::Granted(Record { content: failures(false), in_doubt: true, ..fresh }),
+        "mail-refused" => Claim::Granted(mail_refused()),
         "reduced" => Claim::DoneWithout(reduced().left_out),
         "in-doubt" => Claim::Granted(doubtful),
         "exhausted" => {
@@ -720,7 +730,13 @@ async fn means(sampled: &SampledTable, version: &str, kind: &str, case: &str, it
         "mails" => {
             let book = ledger.mail_book(&person(), NOW).await.unwrap();
             let registered_at = case.contains("registration").then_some(NOW + Duration::milliseconds(9));
-            assert_eq!((book.begun_today, book.registered_at), (1, registered_at), "{case}");
+            let mailed_at = case.contains("mail-only").then_some(NOW);
+            let begun = u32::from(mailed_at.is_none());
+            assert_eq!(
+                (book.begun_today, book.registered_at, book.mailed_at),
+                (begun, registered_at, mailed_at),
+                "{case}"
+            );
         }
         "count" => match case {
             "held-accepted" => assert_eq!(ledger.held_accepted_on(NOW).await.unwrap(), 1),

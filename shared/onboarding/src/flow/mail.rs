@@ -95,6 +95,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         person: &Person,
         lead: LeadId,
         link: &MailedLink,
+        book: &MailHistory,
     ) -> Result<Outcome, Stop> {
         let letter = LoginLinkMail {
             lead,
@@ -116,7 +117,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             }
             Err(MailError::NotSent(source)) => {
                 work.mail_was_not_sent();
-                if matches!(source, Error::MailNotDeliverable) && self.is_about_recipient(work).await? {
+                if matches!(source, Error::MailNotDeliverable) && work.is_about_recipient(book) {
                     return Err(Stop::suppressed(Suppression::NoRecipient));
                 }
                 Err(Stop::Postponed(Postponed::LeadSquared { step: "sending the mail", source }))
@@ -127,18 +128,16 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             }
         }
     }
-
-    /// Whether LeadSquared refuses to deliver mail to this person, and not all of the account's mail: it sent another
-    /// person's mail since it first refused this one.
-    async fn is_about_recipient(&self, work: &mut Work<'_>) -> Result<bool, Stop> {
-        let now = work.attempt.now;
-        let refused_at = *work.record.mail_refused_at.get_or_insert(now);
-        let mailed_at = self.ledger.mailed_at(now).await.map_err(Stop::ledger)?;
-        Ok(mailed_at.is_some_and(|at| at > refused_at))
-    }
 }
 
 impl Work<'_> {
+    /// Whether LeadSquared refuses to deliver mail to this person, and not all of the account's mail: it sent another
+    /// person's mail since it first refused this one.
+    fn is_about_recipient(&mut self, book: &MailHistory) -> bool {
+        let refused_at = *self.record.mail_refused_at.get_or_insert(self.attempt.now);
+        book.mailed_at.is_some_and(|at| at > refused_at)
+    }
+
     /// The mail that was begun certainly was not sent: the next one takes its place in the book.
     fn mail_was_not_sent(&mut self) {
         let record: &mut Record = &mut self.record;

@@ -267,7 +267,7 @@ pub(crate) struct Memory {
     pub(crate) last_registered: HashMap<Date, OffsetDateTime>,
     /// Counts by the day of receipt and by the outcome's name or `accepted`.
     pub(crate) counts: BTreeMap<(Date, String), i64>,
-    /// When the last attempt began that ended an invitation of each day with a mail.
+    /// When the last attempt of each day began that ended with a mail.
     pub(crate) mailed_at: HashMap<Date, OffsetDateTime>,
     /// Mails with an unknown result when an invitation ended, by person.
     pub(crate) unknown_mails: HashMap<PersonKey, u32>,
@@ -352,8 +352,9 @@ impl Memory {
     fn book(&self, person: &PersonKey, now: OffsetDateTime) -> MailHistory {
         let begun_today = self.begun.get(&now.date()).copied().unwrap_or_default();
         let registered_at = self.last_registered.get(&now.date()).copied();
+        let mailed_at = self.mailed_at.get(&now.date()).copied();
         let Some(person) = self.people.get(person) else {
-            return MailHistory { begun_today, registered_at, ..MailHistory::default() };
+            return MailHistory { begun_today, registered_at, mailed_at, ..MailHistory::default() };
         };
         MailHistory {
             version: person.version,
@@ -361,6 +362,7 @@ impl Memory {
             last_sent: person.last_sent,
             begun_today,
             registered_at,
+            mailed_at,
             link_used: None,
         }
     }
@@ -424,7 +426,7 @@ impl Memory {
         let person = record.person.clone().unwrap_or_else(|| invitation.person());
         if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
             self.people.entry(person.clone()).or_default().last_sent = Some(now);
-            self.mailed_at.insert(invitation.received_at.date(), now);
+            self.mailed_at.insert(now.date(), now);
         }
         *self.unknown_mails.entry(person).or_default() += record.unresolved_mails;
         Ok(())
@@ -486,10 +488,6 @@ impl<O: Outside> Ledger for Via<'_, O> {
             Ok(is_left)
         };
         self.0.store("take_rule_lookup", take).await
-    }
-
-    async fn mailed_at(&self, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, LedgerUnavailable> {
-        self.0.store("mailed_at", move |memory| Ok(memory.mailed_at.get(&now.date()).copied())).await
     }
 
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerUnavailable> {
