@@ -91,7 +91,7 @@ fn ask(lane: Lane, now: OffsetDateTime) -> SlotRequest {
 }
 
 #[tokio::test]
-async fn a_booking_on_a_busy_line_is_one_request_however_many_workers_there_are() {
+async fn a_booking_on_a_busy_allowance_is_one_request_for_any_number_of_workers() {
     let aws = Aws::new().await;
     let table = aws.table().await;
     let requests = Requests::default();
@@ -356,7 +356,7 @@ async fn an_earlier_version_beside_this_one_gives_nobody_the_same_slot() {
 }
 
 #[tokio::test]
-async fn an_item_that_somebody_spoilt_is_named_and_gives_nobody_leave() {
+async fn a_corrupt_item_is_named_in_the_error_and_no_call_is_admitted() {
     let aws = Aws::new().await;
     let table = aws.table().await;
     let put = aws.dynamodb().put_item().table_name(&table);
@@ -367,13 +367,13 @@ async fn an_item_that_somebody_spoilt_is_named_and_gives_nobody_leave() {
         .await
         .unwrap();
     let line = schedule(aws.dynamodb(), table, suite::rules());
-    let corrupt = ScheduleError::Corrupt { pk: "allowance#line", attribute: "head" };
+    let corrupt = ScheduleError::Corrupt { pk: "allowance#line".to_owned(), attribute: "head" };
     assert_eq!(line.book(ask(Lane::Interactive, NOON)).await, Err(corrupt.clone()));
     assert_eq!(line.back_off(NOON, None).await, Err(corrupt));
 }
 
 #[tokio::test]
-async fn a_table_that_is_not_there_is_an_error_and_not_leave() {
+async fn a_missing_table_is_an_error_and_no_call_is_admitted() {
     let aws = Aws::new().await;
     let line = schedule(aws.dynamodb(), "ledgre".to_owned(), suite::rules());
     let unavailable = ScheduleError::Unavailable { cause: "ResourceNotFoundException".to_owned() };

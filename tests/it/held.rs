@@ -13,7 +13,7 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use futures::future::{join, join_all};
 use leadsquared::Attributes;
 use leadsquared_emulator::Emulator;
-use ledger::{HeldDecision, HeldWaiting, Hold, HoldOutcome, ItemType, Ledger, Mark, Owner};
+use ledger::{ApplicationMarker, HeldDecision, HeldWaiting, Hold, HoldOutcome, ItemType, Ledger, Owner};
 use local_stack::{LocalStack, Options};
 use onboarding::{Action, Invitation, InvitationId, Invitee, Source};
 use operator::{
@@ -177,7 +177,8 @@ const fn accepted(count: u64) -> Accepted {
 async fn fifty_identical_applications_at_the_same_instant_are_one_held_item() {
     let desk = Desk::new().await;
     let invitation = &invitation(1);
-    let mark = &Mark { hash: "a".repeat(64), payload: invitation.payload_hash(), owner: Owner::of(invitation) };
+    let mark =
+        &ApplicationMarker { hash: "a".repeat(64), payload: invitation.payload_hash(), owner: Owner::of(invitation) };
     let hold = Hold { invitation, cause: "network", network: None, mark };
     let results = join_all((0..50).map(|_| desk.ledger.hold(&hold, NOW))).await;
     let count = |expected| results.iter().filter(|result| matches!(result, Ok(found) if *found == expected)).count();

@@ -17,7 +17,7 @@ use futures::{
     future::{join_all, ready},
     stream,
 };
-use ledger::{KeyedLimit, Ledger, Mark, Owner, PlacesResult};
+use ledger::{ApplicationMarker, KeyedLimit, Ledger, Owner, PlacesResult};
 use onboarding::{Invitation, PersonKey, Provenance};
 use runtime_api::Function;
 use serde_json::json;
@@ -711,9 +711,9 @@ async fn forms_that_collide_on_one_person_do_not_exceed_the_caps() {
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05.678 UTC);
 
-fn mark_of(name: &str) -> Mark {
+fn mark_of(name: &str) -> ApplicationMarker {
     let owner = Owner::Person(PersonKey::of(&"asha@example.com".parse().unwrap()));
-    Mark { hash: name.to_owned(), payload: name.to_owned(), owner }
+    ApplicationMarker { hash: name.to_owned(), payload: name.to_owned(), owner }
 }
 
 fn places(hash: &str, count: u32) -> KeyedLimit {

@@ -79,6 +79,7 @@ impl Sandbox {
             let in_json = json!(part).to_string();
             assert!(errors[0].contains(in_json.trim_matches('"')), "{part} is not in {}", errors[0]);
         }
+        assert!(errors[0].contains("\"cause\":\""), "{printed}");
         (text("what"), text("fix"))
     }
 }

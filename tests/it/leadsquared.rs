@@ -179,9 +179,9 @@ async fn the_doctor_finds_what_is_wrong_with_four_of_five_accounts() {
         (wrong(&right, &["EmailAddress", "mx_Batch"]).await, Subject::Fields, "mx_Batch"),
     ];
     for (found, subject, advice) in cases {
-        let (first, mend) = found.first().unwrap_or_else(|| panic!("nothing wrong with the {subject:?}"));
+        let (first, fix) = found.first().unwrap_or_else(|| panic!("nothing wrong with the {subject:?}"));
         assert_eq!(*first, subject, "{found:?}");
-        assert!(mend.contains(advice), "{mend}");
+        assert!(fix.contains(advice), "{fix}");
     }
 }
 

@@ -7,8 +7,8 @@ use futures::future::join_all;
 use leadsquared::LeadId;
 use ledger::{Counts, Ledger, LedgerError};
 use onboarding::{
-    Action, BegunMail, Booking, Bookkeeping, Claim, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease,
-    Ledger as _, LinkToken, Outcome, Pointer, Record, Rejection, Source, Suppression,
+    Action, BegunMail, Bookkeeping, Claim, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, Ledger as _,
+    LinkTarget, LinkToken, MailReservation, Outcome, Record, Rejection, Source, Suppression,
 };
 use time::macros::{date, datetime};
 use time::{Duration, OffsetDateTime};
@@ -59,8 +59,8 @@ fn lease(holder: u128) -> Lease {
     Lease { holder: Uuid::from_u128(holder), message: Uuid::from_u128(1), until: NOW + Duration::minutes(1) }
 }
 
-fn booking(version: u64, begun: &[BegunMail], budget: u32) -> Booking {
-    Booking { person: invitation(1).person(), version, begun: begun.to_vec(), at: NOW, budget: Some(budget) }
+fn reservation(version: u64, begun: &[BegunMail], budget: u32) -> MailReservation {
+    MailReservation { person: invitation(1).person(), version, begun: begun.to_vec(), at: NOW, budget: Some(budget) }
 }
 
 #[tokio::test]
@@ -129,19 +129,19 @@ fn lead() -> LeadId {
     Uuid::from_u128(5).to_string().parse().unwrap()
 }
 
-/// The pointer of a link that is valid for this long.
-fn pointer(valid_for: Duration) -> Pointer {
+/// The target of a link that is valid for this long.
+fn target(valid_for: Duration) -> LinkTarget {
     let link = LinkToken::new([7; LINK_TOKEN_BYTES]).hash();
     let (person, invitation) = (invitation(1).person(), invitation(1).id);
-    Pointer { link, lead: lead(), person, invitation, made_at: NOW, valid_until: NOW + valid_for }
+    LinkTarget { link, lead: lead(), person, invitation, made_at: NOW, valid_until: NOW + valid_for }
 }
 
 impl Table {
     /// Records a mail with this link.
-    async fn mailed(&self, pointer: &Pointer) {
+    async fn mailed(&self, target: &LinkTarget) {
         let record = self.claimed(&invitation(1), &lease(1)).await;
-        let booking = booking(0, &[BegunMail { at: NOW, invitation: invitation(1).id }], 2);
-        let begun = self.store.begin_mail(&invitation(1), &lease(1), &record, &booking, Some(pointer)).await;
+        let reservation = reservation(0, &[BegunMail { at: NOW, invitation: invitation(1).id }], 2);
+        let begun = self.store.begin_mail(&invitation(1), &lease(1), &record, &reservation, Some(target)).await;
         assert!(begun.unwrap());
     }
 
@@ -150,18 +150,18 @@ impl Table {
         get.send().await.unwrap().item.unwrap_or_else(|| panic!("there is no {pk}"))
     }
 
-    async fn is_used(&self, pointer: &Pointer) -> bool {
-        self.store.link(&pointer.link, NOW).await.unwrap().expect("the link is there").used
+    async fn is_used(&self, target: &LinkTarget) -> bool {
+        self.store.link(&target.link, NOW).await.unwrap().expect("the link is there").used
     }
 }
 
 #[tokio::test]
 async fn of_a_thousand_who_use_a_link_at_once_one_gets_it_and_only_that_one_gives_it_back() {
     let table = Table::new().await;
-    let pointer = pointer(Duration::DAY);
-    table.mailed(&pointer).await;
+    let target = target(Duration::DAY);
+    table.mailed(&target).await;
     let holders: Vec<_> = (1..=1000).map(Uuid::from_u128).collect();
-    let uses = holders.iter().map(|holder| table.store.use_link(&pointer.link, *holder, NOW));
+    let uses = holders.iter().map(|holder| table.store.use_link(&target.link, *holder, NOW));
     let got = join_all(uses).await.into_iter().map(Result::unwrap);
     let (got, others): (Vec<_>, Vec<_>) = holders.iter().zip(got).partition(|(_, got)| *got);
     assert_eq!((got.len(), others.len()), (1, 999));
@@ -169,22 +169,22 @@ async fn of_a_thousand_who_use_a_link_at_once_one_gets_it_and_only_that_one_give
 
     // The same holder may use the link again within 29 s, for a second press of the button, but not later.
     let again = async |holder, seconds| {
-        table.store.use_link(&pointer.link, holder, NOW + Duration::seconds(seconds)).await.unwrap()
+        table.store.use_link(&target.link, holder, NOW + Duration::seconds(seconds)).await.unwrap()
     };
     assert!(again(winner, 29).await);
     assert!(!again(winner, 30).await);
     assert!(!again(loser, 1).await);
 
-    table.store.give_link_back(&pointer.link, loser).await.unwrap();
-    assert!(table.is_used(&pointer).await);
-    table.store.give_link_back(&pointer.link, winner).await.unwrap();
-    assert!(!table.is_used(&pointer).await);
+    table.store.give_link_back(&target.link, loser).await.unwrap();
+    assert!(table.is_used(&target).await);
+    table.store.give_link_back(&target.link, winner).await.unwrap();
+    assert!(!table.is_used(&target).await);
     assert!(again(loser, 1).await);
 }
 
 #[tokio::test]
 async fn which_link_of_a_lead_was_used_is_remembered_for_as_long_as_an_older_one_could_be() {
-    let longest = pointer(Duration::hours(Template::read().most("LinkValidHours")));
+    let longest = target(Duration::hours(Template::read().most("LinkValidHours")));
     for (at_the_click, link_first) in [(true, true), (true, false), (false, true), (false, false)] {
         let table = Table::new().await;
         if link_first {

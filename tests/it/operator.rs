@@ -15,8 +15,8 @@ use leadsquared::LeadId;
 use leadsquared_emulator::{Emulator, Settings};
 use ledger::{BelongsTo, ItemType, Ledger};
 use onboarding::{
-    Action, Claim, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, Ledger as _, LinkHash, LinkToken,
-    Outcome, PersonKey, Pointer, Record, Source,
+    Action, Claim, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, Ledger as _, LinkHash, LinkTarget,
+    LinkToken, Outcome, PersonKey, Record, Source,
 };
 use operator::{
     Clock, ExitStatus, Parameters, Stack, dead_letters,
@@ -448,8 +448,8 @@ async fn forget_erases_the_samples_of_their_person_of_every_type() {
     }
 }
 
-fn pointer(link: &LinkHash, made_at: OffsetDateTime) -> Pointer {
-    Pointer {
+fn target(link: &LinkHash, made_at: OffsetDateTime) -> LinkTarget {
+    LinkTarget {
         link: link.clone(),
         lead: lead(LEAD),
         person: person(ASHA),
@@ -478,7 +478,7 @@ async fn a_restore_makes_no_used_link_usable_and_reopens_no_ended_invitation() {
     let claimed = desk.ledger.claim(&invitation, &lease(1), NOW).await.unwrap();
     assert!(matches!(claimed, Claim::Granted(_)), "{claimed:?}");
     let links = [1, 2].map(|number| LinkToken::new([number; LINK_TOKEN_BYTES]).hash());
-    desk.put(links.iter().map(|link| link_item(&pointer(link, NOW)))).await;
+    desk.put(links.iter().map(|link| link_item(&target(link, NOW)))).await;
 
     let backup = backup(&desk).await;
     // After the backup both links are used and the invitation ends. Then one link and the invitation are lost.
@@ -528,14 +528,14 @@ async fn a_restore_leaves_an_ended_invitation_as_it_is() {
 }
 
 /// The item of an unused link.
-fn link_item(pointer: &Pointer) -> Item {
+fn link_item(target: &LinkTarget) -> Item {
     let number = |time: OffsetDateTime| AttributeValue::N(time.unix_timestamp().to_string());
-    let lead = pointer.lead.to_string();
+    let lead = target.lead.to_string();
     let texts =
-        [("lead_id", &*lead), ("person", pointer.person.as_str()), ("invitation", &*pointer.invitation.to_string())];
-    let mut item = item(&format!("link#{}", pointer.link.as_str()), &texts);
-    item.insert("made_at".to_owned(), number(pointer.made_at));
-    item.insert("valid_until".to_owned(), number(pointer.valid_until));
-    item.insert("expires_at".to_owned(), number(pointer.valid_until + Duration::days(30)));
+        [("lead_id", &*lead), ("person", target.person.as_str()), ("invitation", &*target.invitation.to_string())];
+    let mut item = item(&format!("link#{}", target.link.as_str()), &texts);
+    item.insert("made_at".to_owned(), number(target.made_at));
+    item.insert("valid_until".to_owned(), number(target.valid_until));
+    item.insert("expires_at".to_owned(), number(target.valid_until + Duration::days(30)));
     item
 }

@@ -18,6 +18,7 @@ const FRONT_PAGE: &str = "README.md";
 const FUNCTIONS: &str = "functions/README.md";
 const OPERATING: &str = "functions/OPERATING.md";
 const SHARED: &str = "shared/README.md";
+const RUSTDOC_LINKS: &str = "shared/rustdoc-links.md";
 
 /// The cells of the first table under a heading, row by row, without the header.
 pub(crate) fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
@@ -85,7 +86,10 @@ fn a_readme_is_the_front_page_of_its_crate_documentation() {
         for package in workspace::packages(folder) {
             let package = root().join(folder).join(package);
             let library = fs::read_to_string(package.join("src/lib.rs")).unwrap();
-            let includes = library.starts_with("#![doc = include_str!(\"../README.md\")]\n");
+            let links = "#![doc = include_str!(\"../../rustdoc-links.md\")]\n";
+            let links_of_functions = "#![doc = include_str!(\"../../../shared/rustdoc-links.md\")]\n";
+            let after = [links, links_of_functions].iter().find_map(|links| library.strip_prefix(links));
+            let includes = after.unwrap_or(&library).starts_with("#![doc = include_str!(\"../README.md\")]\n");
             assert!(includes, "{}/src/lib.rs begins with its README", package.display());
         }
     }
@@ -229,14 +233,44 @@ fn no_page_sets_parameters_on_the_command_line_of_a_deployment() {
     }
 }
 
+/// The link definitions of a page: label and target.
+fn definitions(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| line.strip_prefix('[')?.split_once("]: "))
+}
+
+#[test]
+fn a_page_defines_the_links_that_it_uses_and_no_others() {
+    let known = read(RUSTDOC_LINKS);
+    let known: BTreeSet<_> = definitions(&known).map(|(label, _)| label.to_lowercase()).collect();
+    assert!(known.len() > 50, "{RUSTDOC_LINKS} has {} links", known.len());
+    for page in workspace::pages().into_iter().filter(|page| !page.ends_with(RUSTDOC_LINKS)) {
+        let text = fs::read_to_string(&page).unwrap();
+        let body: Vec<_> = text.lines().filter(|line| !line.starts_with('[') || !line.contains("]: ")).collect();
+        let body = body.join("\n").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        let defined: BTreeSet<_> = definitions(&text).map(|(label, _)| label.to_lowercase()).collect();
+        let is_text = |after: usize| body[after..].starts_with(['[', '(']);
+        let used = |label: &&String| {
+            let label = format!("[{label}]");
+            body.match_indices(&label).any(|(at, _)| !is_text(at + label.len()))
+        };
+        let used: BTreeSet<_> = known.iter().chain(&defined).filter(used).cloned().collect();
+        assert_eq!(defined, used, "{} defines (left) what it uses (right)", page.display());
+    }
+}
+
 #[test]
 fn every_link_within_the_repository_leads_somewhere() {
     let mut links = 0;
     for page in workspace::pages() {
         let text = fs::read_to_string(&page).unwrap();
-        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let inline = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let targets = inline.chain(definitions(&text).map(|(_, target)| target));
         for target in targets.filter(|target| !target.contains("://")) {
             links += 1;
+            if page.ends_with(RUSTDOC_LINKS) && !target.starts_with("../../../") {
+                continue; // a page of rustdoc, which `tests/rustdoc-links` looks for
+            }
+            let target = if page.ends_with(RUSTDOC_LINKS) { &target["../../".len()..] } else { target };
             let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
             let file = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
             assert!(file.exists(), "{}: {target} is not there", page.display());
@@ -263,6 +297,39 @@ fn anchors(page: &Path) -> BTreeSet<String> {
 pub(crate) fn problem_types(document: &Value) -> BTreeSet<String> {
     let types = document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"].as_array().unwrap();
     types.iter().map(|kind| kind.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_table_of_field_kinds_has_every_kind() {
+    const PAGE: &str = "functions/application-form/README.md";
+    let fields = section(PAGE, "Fields");
+    let rows =
+        fields.lines().skip_while(|line| !line.starts_with("| kind |")).take_while(|line| line.starts_with("| "));
+    let documented: BTreeSet<_> = rows.flat_map(|row| names(row.split(" | ").next().unwrap())).collect();
+    // The error lists the kinds that there are.
+    let error = serde_json::from_str::<forms::FieldKind>("\"unknown\"").unwrap_err().to_string();
+    let mut kinds = names(&error);
+    assert!(kinds.remove("unknown"), "{error}");
+    assert_eq!(documented, kinds, "{PAGE} (left) has the kinds of FieldKind (right)");
+}
+
+#[test]
+fn every_language_of_the_pages_is_allowed_and_named() {
+    let tags = owned(login_link::Language::ALL.map(login_link::Language::tag));
+    let allowed = Template::read().allowed("PageLanguage");
+    assert_eq!(allowed, tags, "template.yaml (left) allows the languages of login-link (right)");
+    let texts = [
+        (OPERATING, table(OPERATING, "Parameters")),
+        ("functions/login-link/README.md", table("functions/login-link/README.md", "Settings")),
+    ];
+    for (page, rows) in texts {
+        let row = rows.iter().find(|row| row.iter().any(|cell| cell.contains("`PageLanguage`")));
+        let named = names(row.and_then(|row| row.last()).unwrap_or_else(|| panic!("{page} has PageLanguage")));
+        assert_eq!(named, tags, "{page} (left) names the languages of login-link (right)");
+    }
+    let document = crate::openapi::document();
+    let described = document["components"]["parameters"]["Accept-Language"]["description"].as_str().unwrap();
+    assert!(tags.is_subset(&names(described)), "openapi.yaml: {described}");
 }
 
 #[test]

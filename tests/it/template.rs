@@ -162,6 +162,13 @@ impl Template {
         }
     }
 
+    /// The values that a parameter may have.
+    pub(crate) fn allowed(&self, parameter: &str) -> BTreeSet<String> {
+        let allowed = self.0["Parameters"][parameter]["AllowedValues"].as_array();
+        let allowed = allowed.unwrap_or_else(|| panic!("the parameter {parameter} has no AllowedValues"));
+        allowed.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
+    }
+
     /// The largest value of a parameter.
     pub(crate) fn most(&self, parameter: &str) -> i64 {
         let most = self.0["Parameters"][parameter]["MaxValue"].as_i64();

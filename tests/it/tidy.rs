@@ -450,7 +450,7 @@ fn fits(pattern: &Value, event: &Value) -> bool {
 #[test]
 fn telemetry_lists_every_crate_that_logs() {
     let telemetry = fs::read_to_string(root().join("shared/telemetry/src/lib.rs")).unwrap();
-    let ours = telemetry.split("OUR_CRATES").nth(1).unwrap().split("];").next().unwrap();
+    let ours = telemetry.split("WORKSPACE_CRATES").nth(1).unwrap().split("];").next().unwrap();
     let ours: Vec<_> = ours.split('"').skip(1).step_by(2).collect();
     for folder in ["functions", "shared"] {
         for package in packages(folder) {

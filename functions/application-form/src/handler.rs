@@ -1,26 +1,21 @@
 //! Answers the requests of the application form.
 
-use std::time::Duration;
-
 use http::{HeaderMap, Method, Response, StatusCode};
 use intake::{Intake, IntakeDecision, Submission};
 use lambda_http::Request;
-use onboarding::{InvitationId, Provenance};
+use onboarding::{INVITATION_ACCEPTED, InvitationId, Provenance, Source};
 use password_sealing::Sealer;
 use queue::Invitations;
 use serde::Serialize;
 use telemetry::Metric;
 use time::OffsetDateTime;
-use web::{FieldError, Form, Preference, Problem, json, notice, see_other};
+use web::{FieldError, Form, Preference, Problem, TRY_AGAIN_AFTER, json, notice, see_other};
 
 use crate::submission::read;
 use crate::{Config, sender};
 
 /// The longest `Idempotency-Key`, in bytes.
 const LONGEST_KEY: usize = 255;
-
-/// Wait that a client is asked for before it sends a form again whose password could not be sealed.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 const NOT_STORED: &str = "Your application was not stored. Please send it again.";
 
@@ -71,10 +66,10 @@ async fn accept(
             let sealed = sealer.seal(receipt, &password).await.map_err(|error| {
                 Metric::NotStored.record();
                 tracing::error!(
-                    %receipt, source = "form", cause = "seal", error = %error,
+                    %receipt, source = Source::Form.name(), cause = "PasswordSealing", error = %error,
                     "not stored, because its password could not be sealed: the sender is asked to send it again"
                 );
-                Problem::try_again(NOT_STORED, RETRY_AFTER)
+                Problem::try_again(NOT_STORED, TRY_AGAIN_AFTER)
             })?;
             invitation.password = Some(sealed);
         }
@@ -85,7 +80,7 @@ async fn accept(
     let arrival = Submission { invitation: &invitation, sender: &sender, by_robot };
     match stores.intake.take(&stores.invitations, &arrival, now).await {
         IntakeDecision::Accepted => {
-            tracing::info!(%receipt, source = "form", "invitation accepted");
+            tracing::info!(%receipt, source = Source::Form.name(), "{INVITATION_ACCEPTED}");
             Ok(receipt)
         }
         // The same answer as for an accepted form: a robot learns nothing from it.

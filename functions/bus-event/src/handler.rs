@@ -1,6 +1,6 @@
 //! Stores the invitation of each event, and answers with the outcome.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
@@ -12,21 +12,18 @@ use intake::{Intake, IntakeDecision, StoreError, Submission, Submitter};
 use lambda_runtime::Diagnostic;
 use leadsquared::CallingCode;
 use onboarding::worker::DeadLetterReason;
-use onboarding::{Invitation, InvitationId, Source};
+use onboarding::{INVITATION_ACCEPTED, Invitation, InvitationId, Source};
 use queue::{DeadLetters, Invitations, MessageDelivery, QueueError};
 use serde::Serialize;
 use serde_json::Value;
 use settings::{Secret, SecretError};
 use telemetry::Metric;
 use time::OffsetDateTime;
-use web::{BODY_LIMIT, Preference, Problem, json};
+use web::{BODY_LIMIT, Preference, Problem, TRY_AGAIN_AFTER, json};
 
 use crate::envelope::{BusEvent, DeliveredEvent, Envelope, PipedEvent};
 use crate::signature::SignedHeaders;
 use crate::{Refusal, SignatureError, SigningSecrets, read};
-
-/// Wait that a sender is asked for before it sends an event again that could not be stored.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The stores that an event passes through, and the secrets of its senders.
 pub struct Bus {
@@ -154,7 +151,7 @@ impl Bus {
         let incoming = Submission { invitation: &invitation, sender: &Submitter::System(sender), by_robot: false };
         match self.intake.take(&self.invitations, &incoming, now).await {
             IntakeDecision::Accepted => {
-                tracing::info!(%receipt, source = "bus", event = detail_type, "invitation accepted");
+                tracing::info!(%receipt, source = Source::Bus.name(), event = detail_type, "{INVITATION_ACCEPTED}");
                 Ok(receipt)
             }
             IntakeDecision::Held | IntakeDecision::Dropped => Ok(receipt),
@@ -184,7 +181,7 @@ impl Bus {
         self.dead_letters.send(&delivery, &reason).await.inspect_err(|error| {
             Metric::NotStored.record();
             tracing::error!(
-                by, message.id = id, cause = "dead-letter-queue", error = %error,
+                by, message.id = id, cause = "DeadLetterQueue", error = %error,
                 "refused event not dead-lettered: {by} delivers it again; if this lasts, check DEAD_LETTERS_QUEUE_URL \
                  and the role"
             );
@@ -253,7 +250,7 @@ impl Bus {
                 Metric::NotStored.record();
                 let secret = self.signing_secrets.id();
                 tracing::error!(
-                    secret, cause = "signing-secret", error = %error,
+                    secret, cause = "SigningSecret", error = %error,
                     "no signature can be checked: fix the secret"
                 );
                 try_again()
@@ -277,13 +274,13 @@ fn no_secret(error: SecretError) -> Problem {
     match error.is_transient() {
         true => {
             tracing::warn!(
-                cause = "signing-secret", error = %error,
+                cause = "SigningSecret", error = %error,
                 "no signature can be checked this time: the sender is asked to send the event again; no action needed unless \
                  this lasts"
             )
         }
         false => tracing::error!(
-            cause = "signing-secret", error = %error,
+            cause = "SigningSecret", error = %error,
             "no signature can be checked until the secret can be read"
         ),
     }
@@ -296,7 +293,7 @@ fn no_newer_secret(error: SecretError) -> Problem {
     match error.is_transient() {
         true => {
             tracing::warn!(
-                error = %error,
+                cause = "SigningSecret", error = %error,
                 "signature not accepted, and the secret could not be read again: the sender is asked to send the event \
                  again; no action needed"
             );
@@ -307,7 +304,7 @@ fn no_newer_secret(error: SecretError) -> Problem {
 }
 
 fn try_again() -> Problem {
-    Problem::try_again("Your event was not stored. Please send it again.", RETRY_AFTER)
+    Problem::try_again("Your event was not stored. Please send it again.", TRY_AGAIN_AFTER)
 }
 
 fn problem(refusal: Refusal) -> Problem {

@@ -21,7 +21,7 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use lambda_http::Request;
 use lambda_http::request::LambdaRequest;
-use leadsquared::wire::webhook::{Event, OtherSubject, WebhookRequest, What};
+use leadsquared::wire::webhook::{Event, EventKind, OtherSubject, WebhookRequest};
 use onboarding::rules::{RuleDecision, Rules, Verdict};
 use saphyr::{LoadableYamlNode, YamlOwned};
 use serde_json::Value;
@@ -103,10 +103,10 @@ fn warn(rules: &Rules) {
 }
 
 fn explain(rules: &Rules, event: &Event) {
-    let what = match &event.what {
-        What::Created => "created".to_owned(),
-        What::Changed(_) => "changed".to_owned(),
-        What::Activity { code, name, .. } => {
+    let what = match &event.kind {
+        EventKind::Created => "created".to_owned(),
+        EventKind::Changed(_) => "changed".to_owned(),
+        EventKind::Activity { code, name, .. } => {
             format!(
                 "activity {}",
                 code.as_deref().or(name.as_deref()).unwrap_or("of a type that the event does not show")

@@ -7,10 +7,12 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use http::{Method, Response, StatusCode};
 use lambda_http::Request;
-use leadsquared::wire::webhook::{Change, Event, FieldChange, Malformed, Modified, OtherSubject, WebhookRequest, What};
+use leadsquared::wire::webhook::{
+    Change, Event, EventKind, FieldChange, Malformed, Modified, OtherSubject, WebhookRequest,
+};
 use ledger::Ledger;
 use onboarding::rules::{Rule, RuleDecision, Verdict};
-use onboarding::{Invitation, InvitationId, Invitee, Ledger as _, RuleQuestion, Source};
+use onboarding::{INVITATION_ACCEPTED, Invitation, InvitationId, Invitee, Ledger as _, RuleQuestion, Source};
 use queue::{Invitations, QueueError};
 use serde::Serialize;
 use telemetry::Metric;
@@ -76,7 +78,7 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
         Err(cause) => {
             Metric::NotStored.record();
             tracing::error!(
-                cause = "queue", error = %cause,
+                cause = "Queue", error = %cause,
                 "invitations of a webhook not stored: LeadSquared sends the webhook again"
             );
             error(StatusCode::SERVICE_UNAVAILABLE, "the event could not be stored; send it again")
@@ -110,7 +112,10 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
         if is_echo {
             let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
             Metric::Echo.record();
-            tracing::info!(%receipt, source = "crm", rule, outcome = "already-invited", cause = "echo", "invitation ended");
+            tracing::info!(
+                %receipt, source = Source::Crm.name(), rule, outcome = "already-invited", cause = "echo",
+                "the event is about our own registration of the lead: no invitation is stored"
+            );
         } else {
             invitations.push(invitation);
         }
@@ -121,7 +126,7 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
         let (receipt, rule) = (invitation.id, invitation.rule.as_deref().unwrap_or_default());
         let undecided = invitation.question.as_ref().map(|question| question.rules.join(", "));
         let action = invitation.action.name();
-        tracing::info!(%receipt, source = "crm", rule, undecided, action, "invitation accepted");
+        tracing::info!(%receipt, source = Source::Crm.name(), rule, undecided, action, "{INVITATION_ACCEPTED}");
     }
     Ok(())
 }
@@ -129,7 +134,7 @@ async fn invite(config: &Config, stores: &Stores, events: &[Event], now: OffsetD
 /// Logs each rule that does not fire because the events do not show the change that it reacts to.
 fn log_changes_not_shown(config: &Config, events: &[Event]) {
     let mut silent: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for event in events.iter().filter(|event| matches!(event.what, What::Changed(_))) {
+    for event in events.iter().filter(|event| matches!(event.kind, EventKind::Changed(_))) {
         for rule in config.rules.iter() {
             if let Verdict::No(objection) = rule.judge(event)
                 && let Some(field) = objection.field_not_shown()
@@ -166,10 +171,10 @@ fn id(event: &Event, rule: &Rule) -> InvitationId {
     let lead = event.lead.to_string();
     let action = rule.action.name();
     let of = |parts: &[&str]| InvitationId::of(parts.iter().map(|part| part.as_bytes()));
-    match &event.what {
-        What::Activity { id, .. } => of(&["crm-activity", &id.to_string(), action]),
-        What::Created => of(&["crm-lead", &lead, "create", action]),
-        What::Changed(change) => {
+    match &event.kind {
+        EventKind::Activity { id, .. } => of(&["crm-activity", &id.to_string(), action]),
+        EventKind::Created => of(&["crm-lead", &lead, "create", action]),
+        EventKind::Changed(change) => {
             let field = rule.field().unwrap_or_default();
             let modified = match &change.modified {
                 Modified::At(time) => time.unix_timestamp().to_string(),
@@ -193,26 +198,25 @@ async fn is_echo(
     ledger_answers: &AtomicBool,
     now: OffsetDateTime,
 ) -> bool {
-    let changed_at = match &event.what {
-        What::Created => None,
-        What::Changed(Change { is_time_older: true, .. }) => Some(now),
-        What::Changed(Change { modified: Modified::At(time), .. }) => Some(*time),
+    let changed_at = match &event.kind {
+        EventKind::Created => None,
+        EventKind::Changed(Change { is_time_older: true, .. }) => Some(now),
+        EventKind::Changed(Change { modified: Modified::At(time), .. }) => Some(*time),
         // A registration posts no activity, and a change without a time cannot be compared with the registration.
-        What::Changed(_) | What::Activity { .. } => return false,
+        EventKind::Changed(_) | EventKind::Activity { .. } => return false,
     };
     if !ledger_answers.load(Ordering::Relaxed) {
         return false;
     }
     let is_ours = |registered_at| changed_at.is_none_or(|time| time < registered_at + config.cool_down);
-    let cause = match tokio::time::timeout(ECHO_TIMEOUT, ledger.registered_at(&event.lead)).await {
-        Ok(Ok(registered_at)) => return registered_at.is_some_and(is_ours),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "the ledger did not answer in time".to_owned(),
+    let error = match ledger::within(ECHO_TIMEOUT, ledger.registered_at(&event.lead)).await {
+        Ok(registered_at) => return registered_at.is_some_and(is_ours),
+        Err(error) => error,
     };
     // While the ledger is unavailable, the other events of the request do not wait for it.
     if ledger_answers.swap(false, Ordering::Relaxed) {
         tracing::warn!(
-            error = cause,
+            error = %error,
             "the ledger cannot say which events are echoes of our own registrations: their invitations are stored, and \
              the worker's cool-down prevents a second mail; no action needed unless this lasts"
         );
@@ -280,6 +284,7 @@ fn unreadable(malformed: &[Malformed]) -> Response<String> {
     let reason = reasons.join("; ");
     tracing::error!(
         events = malformed.len(),
+        cause = malformed.first().map(Malformed::name),
         error = reason,
         "events of a webhook could not be read and are not repeated: invite their leads by hand, correct the webhook"
     );

@@ -1,4 +1,6 @@
+#![doc = include_str!("../../../shared/rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
+#![doc = include_str!("../ADMINISTRATOR.md")]
 
 mod config;
 mod handler;

@@ -7,7 +7,7 @@ use leadsquared_account::{Access, AccountError, until_next_day};
 use ledger::{Ledger, LedgerError};
 use mail::LeadSquaredChannel;
 use onboarding::retry::Horizons;
-use onboarding::worker::{self, DeadLetterReason, SealedPasswordError, Services, Unavailable, WorkerEvent};
+use onboarding::worker::{self, DeadLetterReason, SealedPasswordError, ServiceFailure, Services, WorkerEvent};
 use onboarding::{InvitationId, Mail, SealedPassword};
 use password_sealing::OpenError;
 use queue::{MessageDelivery, Retries};
@@ -58,11 +58,11 @@ impl Services for OneDelivery<'_> {
     type Crm = Client;
     type Ledger = Ledger;
 
-    async fn access(&self) -> Result<Access, Unavailable> {
+    async fn access(&self) -> Result<Access, ServiceFailure> {
         self.shared.account.access((self.shared.instant)()).await.map_err(no_keys)
     }
 
-    async fn access_after_refusal(&self, refused: &Access) -> Result<Option<Access>, Unavailable> {
+    async fn access_after_refusal(&self, refused: &Access) -> Result<Option<Access>, ServiceFailure> {
         self.shared.account.access_after_refusal(refused, (self.shared.instant)()).await.map_err(no_keys)
     }
 
@@ -96,18 +96,18 @@ impl Services for OneDelivery<'_> {
             OpenError::Unusable => SealedPasswordError::Unusable(error.into()),
             OpenError::Unavailable { .. } | OpenError::Refused { .. } => {
                 let is_transient = error.is_transient();
-                SealedPasswordError::Unavailable(Unavailable::new(error, is_transient))
+                SealedPasswordError::Unavailable(ServiceFailure::new(error, is_transient))
             }
         })
     }
 
-    async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), Unavailable> {
+    async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), ServiceFailure> {
         // Before the dead letter: if the process crashes after it, the message is delivered again while SQS still drops
         // a second dead letter as a duplicate.
         self.shared.invitations.postpone(&Retries::of(self.delivery, DEAD_LETTER_RETRY)).await;
         self.shared.dead_letters.send(&self.delivery, reason).await.map_err(|error| {
             let is_transient = error.is_transient();
-            Unavailable::new(error, is_transient)
+            ServiceFailure::new(error, is_transient)
         })
     }
 
@@ -124,7 +124,7 @@ impl Services for OneDelivery<'_> {
     }
 }
 
-fn no_keys(error: AccountError) -> Unavailable {
+fn no_keys(error: AccountError) -> ServiceFailure {
     let is_transient = error.is_transient();
-    Unavailable::new(error, is_transient)
+    ServiceFailure::new(error, is_transient)
 }

@@ -53,6 +53,9 @@ pub struct ReportLine {
     pub fix: Option<String>,
     /// The setting behind it.
     pub setting: &'static str,
+    /// The name of the fault in the log, if it is one.
+    #[serde(skip)]
+    pub cause: Option<String>,
 }
 
 /// The state of a subject.
@@ -126,35 +129,36 @@ impl From<&AllowanceRules> for DailyCalls {
     }
 }
 
-/// Has the ledger keep which leads earlier versions registered without a mark: only the ledger knows it. If that fails,
-/// the next check a few hours later does it; there is a year to do it in.
+/// Removes the expiry of leads that earlier versions registered without a mark: only the ledger knows of them. If that
+/// fails, the next check continues a few hours later; an item expires 13 months after its last change.
 async fn keep_unmarked(ledger: &Ledger, now: OffsetDateTime, time: Duration) {
     match tokio::time::timeout(time, ledger.keep_unmarked(now)).await {
         Ok(Ok(0)) => {}
-        Ok(Ok(leads)) => tracing::info!(leads, "leads registered without a mark are kept for good now"),
+        Ok(Ok(leads)) => tracing::info!(leads, "removed the expiry of leads that were registered without a mark"),
         Ok(Err(error)) => {
             tracing::warn!(
                 error = %error,
-                "not all leads registered without a mark kept yet: the next check continues; no action needed unless it \
-                 fails too"
-            )
+                "could not remove the expiry of every lead that was registered without a mark: the next check continues; no \
+                 action needed unless it fails too"
+            );
         }
         Err(_) => tracing::warn!(
-            "not all leads registered without a mark kept yet: the next check continues; no action needed"
+            "there was no time to remove the expiry of every lead that was registered without a mark: the next check \
+             continues; no action needed"
         ),
     }
 }
 
 impl ReportLine {
     fn log(&self) {
-        let Self { subject, state, what, fix, setting } = self;
+        let Self { subject, state, what, fix, setting, cause } = self;
         match state {
             SubjectState::Good => tracing::info!(subject, what, "as required"),
             SubjectState::Unknown => tracing::info!(subject, what, "could not be checked this time; no action needed"),
             SubjectState::ToDecide => tracing::warn!(subject, what, fix = fix.as_deref(), "an operator has to decide"),
             SubjectState::Wrong => {
                 Metric::KeyCheckFailed.record();
-                tracing::error!(subject, what, fix = fix.as_deref(), setting, "something has to be fixed");
+                tracing::error!(subject, cause, what, fix = fix.as_deref(), setting, "something has to be fixed");
             }
         }
     }
@@ -167,7 +171,8 @@ impl From<Finding> for ReportLine {
             Verdict::Wrong { what, fix } => (SubjectState::Wrong, what, Some(fix)),
             Verdict::Unknown(what) => (SubjectState::Unknown, what, None),
         };
-        Self { subject: subject.to_string(), state, what, fix, setting: setting(subject) }
+        let cause = (state == SubjectState::Wrong).then(|| format!("{subject:?}"));
+        Self { subject: subject.to_string(), state, what, fix, setting: setting(subject), cause }
     }
 }
 
@@ -178,8 +183,10 @@ impl From<AccountError> for ReportLine {
             AccountError::Secret(_) | AccountError::Placeholders { .. } => SubjectState::Wrong,
         };
         let subject = Subject::Keys;
+        let cause = (state == SubjectState::Wrong).then(|| "NoKeys".to_owned());
         // The error text says what to do.
-        Self { subject: subject.to_string(), state, what: error.to_string(), fix: None, setting: setting(subject) }
+        let what = error.to_string();
+        Self { subject: subject.to_string(), state, what, fix: None, setting: setting(subject), cause }
     }
 }
 

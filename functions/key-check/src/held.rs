@@ -68,7 +68,7 @@ fn line(subject: &str, count: u64, gap: Option<&str>, none: &str, some: &dyn Fn(
             (SubjectState::ToDecide, some(format!("{at_least}{count}")), Some(DECIDE.to_owned()))
         }
     };
-    ReportLine { subject: subject.to_owned(), state, what, fix, setting: "" }
+    ReportLine { subject: subject.to_owned(), state, what, fix, setting: "", cause: None }
 }
 
 const DECIDE: &str = "look at them with `cargo run -- held list --stack-name …`, then accept or discard them";

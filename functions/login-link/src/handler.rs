@@ -6,11 +6,13 @@ use lambda_http::Request;
 use leadsquared::{EmailAddress, InvalidEmailAddress};
 use onboarding::LinkToken;
 use serde::Serialize;
-use web::{FieldError, Form, Preference, Problem, expected_email, json, preferred_language, see_other};
+use web::{
+    FieldError, Form, Preference, Problem, TRY_AGAIN_AFTER, expected_email, json, preferred_language, see_other,
+};
 
 use crate::link_path::LinkPath;
 use crate::links::{LoginLinks, PressResult, TryAgain};
-use crate::page::{Button, EMAIL_FIELD, FRESH_FIELD, PAGE_FIELD, Pages, TRY_AGAIN_AFTER};
+use crate::page::{Button, EMAIL_FIELD, FRESH_FIELD, PAGE_FIELD, Pages};
 use crate::page_id::PageId;
 use crate::texts::Language;
 

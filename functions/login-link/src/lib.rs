@@ -1,3 +1,4 @@
+#![doc = include_str!("../../../shared/rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
 
 mod config;

@@ -11,8 +11,8 @@ use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, ErrorKind, LeadId, 
 use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{
-    Action, Invitation, InvitationId, Invitee, Ledger as _, LinkHash, LinkToken, PASSWORD_BYTES, PersonKey, Pointer,
-    PortalKeyError, Source, generated_password, portal_key,
+    Action, INVITATION_ACCEPTED, Invitation, InvitationId, Invitee, Ledger as _, LinkHash, LinkTarget, LinkToken,
+    PASSWORD_BYTES, PersonKey, PortalKeyError, Source, generated_password, portal_key,
 };
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
@@ -70,9 +70,9 @@ pub(crate) struct TryAgain;
 
 /// The state of a link.
 enum LinkState {
-    Live(Pointer),
+    Live(LinkTarget),
     /// Used: the same page may have been pressed twice.
-    Used(Pointer),
+    Used(LinkTarget),
     /// Not valid. For the log: the invitation it is from, if that is known, and why.
     Dead(Option<InvitationId>, &'static str),
 }
@@ -89,30 +89,30 @@ impl LoginLinks {
     /// Uses the link for this page and signs its lead in. If that does not work, the link becomes valid again.
     pub(crate) async fn open(&self, token: &LinkToken, page: PageId) -> PressResult {
         let (link, now) = (token.hash(), (self.now)());
-        let pointer = match self.link_state(&link, now).await {
-            Ok(LinkState::Live(pointer) | LinkState::Used(pointer)) => pointer,
+        let target = match self.link_state(&link, now).await {
+            Ok(LinkState::Live(target) | LinkState::Used(target)) => target,
             Ok(LinkState::Dead(receipt, cause)) => return dead(receipt, cause),
             Err(error) => {
                 unusable(&error);
                 return PressResult::TryAgain;
             }
         };
-        let (receipt, holder) = (pointer.invitation, page.holder());
+        let (receipt, holder) = (target.invitation, page.holder());
         match self.ledger.use_link(&link, holder, now).await {
             Ok(true) => {}
             Ok(false) => return dead(Some(receipt), "used"),
             Err(error) => {
                 unusable(&error);
-                return if self.give_back(&pointer, holder).await {
+                return if self.give_back(&target, holder).await {
                     PressResult::TryAgain
                 } else {
                     PressResult::DeadLink
                 };
             }
         }
-        let failure = match self.portal_link(&pointer).await {
+        let failure = match self.portal_link(&target).await {
             Ok(portal) => {
-                if let Err(error) = self.ledger.link_opened(&pointer, now).await {
+                if let Err(error) = self.ledger.link_opened(&target, now).await {
                     tracing::warn!(
                         %receipt, cause = LEDGER, error = %error,
                         "the ledger did not record the use of this link: older links of this lead stay valid, no \
@@ -130,7 +130,7 @@ impl LoginLinks {
             OpenFailure::OtherAddress => return dead(Some(receipt), "mailed to another address"),
             _ => {}
         }
-        let is_valid_again = self.give_back(&pointer, holder).await;
+        let is_valid_again = self.give_back(&target, holder).await;
         self.report(receipt, &failure);
         match (failure.is_final(), is_valid_again) {
             (true, _) => PressResult::LeadUnusable,
@@ -153,9 +153,9 @@ impl LoginLinks {
         if found.used {
             // A process that crashed after LeadSquared's answer did not record the use. The worker would then take the
             // recent mail's link for an unused one and send no other.
-            self.ledger.link_opened(&found.pointer, now).await.map_err(not_stored)?;
+            self.ledger.link_opened(&found.target, now).await.map_err(not_stored)?;
         }
-        let invitation = request(Invitee::Lead(found.pointer.lead), link.as_str(), now);
+        let invitation = request(Invitee::Lead(found.target.lead), link.as_str(), now);
         self.send(&invitation).await.map_err(|_| TryAgain)
     }
 
@@ -170,7 +170,7 @@ impl LoginLinks {
         let receipt = invitation.id;
         match self.intake.take(&self.invitations, &arrival, now).await {
             IntakeDecision::Accepted => {
-                tracing::info!(%receipt, source = invitation.source.name(), "invitation accepted");
+                tracing::info!(%receipt, source = invitation.source.name(), "{INVITATION_ACCEPTED}");
                 Ok(())
             }
             IntakeDecision::Dropped | IntakeDecision::Held => Ok(()),
@@ -182,51 +182,51 @@ impl LoginLinks {
 
     async fn link_state(&self, link: &LinkHash, now: OffsetDateTime) -> Result<LinkState, LedgerError> {
         let Some(found) = self.ledger.link(link, now).await? else { return Ok(LinkState::Dead(None, "unknown")) };
-        let pointer = found.pointer;
-        let receipt = Some(pointer.invitation);
+        let target = found.target;
+        let receipt = Some(target.invitation);
         if found.used {
-            return Ok(LinkState::Used(pointer));
+            return Ok(LinkState::Used(target));
         }
-        if pointer.valid_until <= now {
+        if target.valid_until <= now {
             return Ok(LinkState::Dead(receipt, "expired"));
         }
-        let newest = self.ledger.newest_link_used(&pointer.lead).await?;
-        Ok(match newest.map(|newest| newest.cmp(&pointer.made_at)) {
+        let newest = self.ledger.newest_link_used(&target.lead).await?;
+        Ok(match newest.map(|newest| newest.cmp(&target.made_at)) {
             Some(Ordering::Greater) => LinkState::Dead(receipt, "superseded"),
             // This link opened the portal, and another press of the same page failed and gave it back. No other link
             // has this time, because a person is not mailed twice in a second.
             Some(Ordering::Equal) => LinkState::Dead(receipt, "used"),
-            Some(Ordering::Less) | None => LinkState::Live(pointer),
+            Some(Ordering::Less) | None => LinkState::Live(target),
         })
     }
 
     /// The link into the portal.
-    async fn portal_link(&self, pointer: &Pointer) -> Result<LoginLink, OpenFailure> {
+    async fn portal_link(&self, target: &LinkTarget) -> Result<LoginLink, OpenFailure> {
         let deadline = (self.instant)() + PRESS_TIMEOUT;
         let key = self.account.with_client(self.instant, OpenFailure::leadsquared, |client| async move {
-            self.auto_login_key(&client.within(deadline), pointer).await
+            self.auto_login_key(&client.within(deadline), target).await
         });
         let Config { portal_page, account, .. } = &self.config;
-        Ok(auto_login_link(portal_page, &pointer.lead, &account.leadsquared.portal_id, &key.await?))
+        Ok(auto_login_link(portal_page, &target.lead, &account.leadsquared.portal_id, &key.await?))
     }
 
-    async fn auto_login_key(&self, client: &Client, pointer: &Pointer) -> Result<AutoLoginKey, OpenFailure> {
+    async fn auto_login_key(&self, client: &Client, target: &LinkTarget) -> Result<AutoLoginKey, OpenFailure> {
         // At the same time, because each waits for a slot. If the preparation fails, the key's call repeats it.
-        let (lead, _) = tokio::join!(client.lead_by_id(&pointer.lead), client.prepare(Endpoint::LeadAuthKey));
+        let (lead, _) = tokio::join!(client.lead_by_id(&target.lead), client.prepare(Endpoint::LeadAuthKey));
         let lead = lead?.ok_or(Error::NoSuchLead)?;
         let email = lead.email().ok_or(OpenFailure::NoEmailAddress)?;
         // A mistyped address that was corrected since belongs to a stranger, and so does the mail that went there.
-        if PersonKey::of(&email) != pointer.person {
+        if PersonKey::of(&email) != target.person {
             return Err(OpenFailure::OtherAddress);
         }
         let mut password = [0; PASSWORD_BYTES];
         (self.random)(&mut password);
         let remember = async |registered: &Result<LeadId, Error>| {
             if let Ok(registered) = registered {
-                self.remember_registration(registered, pointer.invitation).await;
+                self.remember_registration(registered, target.invitation).await;
             }
         };
-        Ok(portal_key(client, pointer.lead, &email, generated_password(password), remember).await?)
+        Ok(portal_key(client, target.lead, &email, generated_password(password), remember).await?)
     }
 
     /// Records the registration, so that LeadSquared's webhook about it is recognised as an echo.
@@ -241,9 +241,9 @@ impl LoginLinks {
     }
 
     /// Makes the link valid again; whether that worked.
-    async fn give_back(&self, pointer: &Pointer, holder: Uuid) -> bool {
-        let receipt = pointer.invitation;
-        match self.ledger.give_link_back(&pointer.link, holder).await {
+    async fn give_back(&self, target: &LinkTarget, holder: Uuid) -> bool {
+        let receipt = target.invitation;
+        match self.ledger.give_link_back(&target.link, holder).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(
@@ -262,7 +262,7 @@ impl LoginLinks {
         let receipt = invitation.id;
         match self.invitations.send(invitation).await {
             Ok(()) => {
-                tracing::info!(%receipt, source = invitation.source.name(), "invitation accepted");
+                tracing::info!(%receipt, source = invitation.source.name(), "{INVITATION_ACCEPTED}");
                 Ok(())
             }
             Err(error) => {

@@ -1,12 +1,10 @@
 //! The pages of a login link.
 
-use std::time::Duration;
-
 use askama::Template;
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 use url::Url;
-use web::{allow_forms, page, retry_after};
+use web::{TRY_AGAIN_AFTER, allow_forms, page, retry_after};
 
 use crate::page_id::PageId;
 use crate::texts::{self, Language, Text};
@@ -19,9 +17,6 @@ pub(crate) const FRESH_FIELD: &str = "fresh";
 
 /// Form field with the id of the page whose button was pressed.
 pub(crate) const PAGE_FIELD: &str = "page";
-
-/// Wait that a client is asked for after a failure that passes by itself.
-pub(crate) const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// The pages in the language of one reader.
 pub(crate) struct Pages<'a> {

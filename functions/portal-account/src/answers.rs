@@ -10,15 +10,12 @@ use web::{FieldError, Preference, Problem, json, notice};
 
 use crate::cookie;
 
-/// How long LeadSquared's key is valid, in seconds (<https://apidocs.leadsquared.com/sign-in/>).
-pub(crate) const SESSION_SECONDS: u32 = 4 * 60 * 60;
-
 /// A successful outcome.
 pub(crate) enum Done {
     SignedIn {
         session: Session,
-        /// For how many more seconds LeadSquared's key is valid.
-        expires_in: u32,
+        /// For how much longer LeadSquared's key is valid.
+        valid_for: Duration,
     },
     /// A code is texted if the number belongs to a portal user. The browser sends `challenge` with it.
     CodeSent {
@@ -139,7 +136,7 @@ struct SignedIn<'a> {
     /// Absent if the key is given as a cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_key: Option<&'a str>,
-    expires_in: u32,
+    expires_in: u64,
 }
 
 #[derive(Serialize)]
@@ -170,13 +167,13 @@ impl Done {
     pub(crate) fn respond(&self, preference: Preference, as_cookie: bool) -> Response<String> {
         let status = self.name();
         match (self, preference) {
-            (Self::SignedIn { session, expires_in }, _) => {
+            (Self::SignedIn { session, valid_for }, _) => {
                 let auth_key = Some(session.auth_key.expose()).filter(|_| !as_cookie);
                 let lead_id = session.lead_id.to_string();
-                let body = SignedIn { status, lead_id, auth_key, expires_in: *expires_in };
+                let body = SignedIn { status, lead_id, auth_key, expires_in: valid_for.as_secs() };
                 let mut response = json(StatusCode::OK, &body);
                 if as_cookie {
-                    response.headers_mut().insert(SET_COOKIE, cookie::set(&session.auth_key, *expires_in));
+                    response.headers_mut().insert(SET_COOKIE, cookie::set(&session.auth_key, *valid_for));
                 }
                 response
             }
@@ -206,12 +203,14 @@ impl Done {
 
 #[cfg(test)]
 mod tests {
+    use leadsquared::portal::KEY_LIFETIME;
+
     use super::*;
 
     fn signed_in() -> Done {
         let lead_id = "11111111-1111-4111-8111-111111111111".parse().unwrap();
         let session = Session { auth_key: "c4nary/key=".into(), lead_id };
-        Done::SignedIn { session, expires_in: SESSION_SECONDS }
+        Done::SignedIn { session, valid_for: KEY_LIFETIME }
     }
 
     #[test]

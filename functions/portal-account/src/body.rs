@@ -1,7 +1,7 @@
 //! The body of a request: its fields, each with text in it or missing.
 
 use http::HeaderMap;
-use leadsquared::{OneTimeCode, Password};
+use leadsquared::{OneTimeCode, Password, text};
 use web::{FieldError, Form, FormError};
 
 use crate::codes;
@@ -15,9 +15,9 @@ impl Body {
         Form::read(headers, bytes).await.map(Self)
     }
 
-    /// The text of a field without white space around it; none if it is empty.
+    /// The text of a field without white space and invisible characters around it; none if it is empty.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, FieldError> {
-        let text = self.0.text(name)?.map(|text| text.expose().trim().to_owned());
+        let text = self.0.text(name)?.map(|text| text::trim(text.expose()).to_owned());
         Ok(text.filter(|text| !text.is_empty()))
     }
 

@@ -48,21 +48,21 @@ pub(crate) enum Pending {
 
 /// The data of a challenge once LeadSquared has signed the applicant in.
 #[derive(Serialize, Deserialize)]
-enum Later {
+enum AfterSignIn {
     Accepted(Accepted),
     Mailed(Mailed),
 }
 
 /// LeadSquared's session. `Debug` is left out on purpose.
 #[derive(Clone, Serialize, Deserialize)]
-struct Kept {
+struct StoredSession {
     auth_key: String,
     lead_id: LeadId,
     /// When LeadSquared began the session, in Unix seconds.
     signed_in_at: i64,
 }
 
-impl Kept {
+impl StoredSession {
     fn new(session: &Session, now: OffsetDateTime) -> Self {
         let auth_key = session.auth_key.expose().to_owned();
         Self { auth_key, lead_id: session.lead_id, signed_in_at: now.unix_timestamp() }
@@ -77,13 +77,13 @@ impl Kept {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Accepted {
     code: String,
-    kept: Kept,
+    kept: StoredSession,
     pub(crate) texted: Texted,
 }
 
 impl Accepted {
     pub(crate) fn new(code: &OneTimeCode, session: &Session, texted: Texted, now: OffsetDateTime) -> Self {
-        Self { code: plain(code.expose()), kept: Kept::new(session, now), texted }
+        Self { code: plain(code.expose()), kept: StoredSession::new(session, now), texted }
     }
 
     /// Whether this is the code.
@@ -120,7 +120,7 @@ impl Texted {
 pub(crate) struct Mailed {
     /// The code, without its hyphen.
     code: String,
-    kept: Kept,
+    kept: StoredSession,
     /// The names that the code proves: identifiers with a hash of their value, and the password.
     pub(crate) proves: Vec<String>,
     /// Whether the lead has a mark.
@@ -133,7 +133,7 @@ impl Mailed {
     pub(crate) fn new(code: &OneTimeCode, session: &Session, person: &str, now: OffsetDateTime) -> Self {
         Self {
             code: plain(code.expose()),
-            kept: Kept::new(session, now),
+            kept: StoredSession::new(session, now),
             proves: Vec::new(),
             is_marked: false,
             person: person.to_owned(),
@@ -230,8 +230,8 @@ impl Challenge {
     }
 
     /// The nonce, followed by the data that is sealed with it.
-    fn seal_later(&self, later: &Later, nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
-        [&nonce[..], &self.seal(ACCEPTED, later, nonce)].concat()
+    fn seal_after_sign_in(&self, content: &AfterSignIn, nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
+        [&nonce[..], &self.seal(ACCEPTED, content, nonce)].concat()
     }
 
     fn open<T: for<'a> Deserialize<'a>>(&self, kind: &str, mut sealed: Vec<u8>, nonce: [u8; NONCE_LEN]) -> Option<T> {
@@ -243,13 +243,13 @@ impl Challenge {
     /// The data of the challenge; none if another challenge sealed it.
     fn pending(&self, waiting: ChallengeContent) -> Option<Pending> {
         let accepted = match waiting {
-            ChallengeContent::Texted(sealed) => return self.open(TEXTED, sealed, ONCE).map(Pending::Texted),
+            ChallengeContent::Texted(sealed) => return self.open(TEXTED, sealed, TEXTED_NONCE).map(Pending::Texted),
             ChallengeContent::Accepted(accepted) => accepted,
         };
         let (nonce, sealed) = accepted.split_first_chunk()?;
         Some(match self.open(ACCEPTED, sealed.to_vec(), *nonce)? {
-            Later::Accepted(accepted) => Pending::Accepted(accepted),
-            Later::Mailed(mailed) => Pending::Mailed(mailed),
+            AfterSignIn::Accepted(accepted) => Pending::Accepted(accepted),
+            AfterSignIn::Mailed(mailed) => Pending::Mailed(mailed),
         })
     }
 
@@ -262,7 +262,7 @@ impl Challenge {
 
 /// The nonce of a texted code's data. It can be constant, because every code has a new challenge, whose cipher seals
 /// this data once.
-const ONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
+const TEXTED_NONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
 
 /// The length of a random nonce, for data that may be sealed several times under one challenge.
 pub(crate) const NONCE_BYTES: usize = NONCE_LEN;
@@ -274,7 +274,7 @@ pub(crate) async fn begin(ledger: &Ledger, challenge: &Challenge, now: OffsetDat
 
 /// Keeps the data by which LeadSquared recognises its code.
 pub(crate) async fn fill(ledger: &Ledger, challenge: &Challenge, texted: &Texted) -> Result<(), LedgerError> {
-    ledger.await_text(&challenge.0, challenge.seal(TEXTED, texted, ONCE)).await
+    ledger.await_text(&challenge.0, challenge.seal(TEXTED, texted, TEXTED_NONCE)).await
 }
 
 /// Keeps the session that LeadSquared gave for a texted code. After a failure of a later step, the same code still
@@ -287,8 +287,8 @@ pub(crate) async fn keep_accepted(
     now: OffsetDateTime,
 ) -> Result<(), LedgerError> {
     let lead = accepted.kept.lead_id;
-    let sealed = challenge.seal_later(&Later::Accepted(accepted), nonce);
-    ledger.follow_challenge(&challenge.0, sealed, &lead, until(now)).await
+    let sealed = challenge.seal_after_sign_in(&AfterSignIn::Accepted(accepted), nonce);
+    ledger.continue_challenge(&challenge.0, sealed, &lead, until(now)).await
 }
 
 /// Makes a challenge wait for a mailed code, with all its tries.
@@ -300,8 +300,8 @@ pub(crate) async fn await_mailed(
     now: OffsetDateTime,
 ) -> Result<(), LedgerError> {
     let lead = mailed.kept.lead_id;
-    let sealed = challenge.seal_later(&Later::Mailed(mailed), nonce);
-    ledger.follow_challenge(&challenge.0, sealed, &lead, until(now)).await
+    let sealed = challenge.seal_after_sign_in(&AfterSignIn::Mailed(mailed), nonce);
+    ledger.continue_challenge(&challenge.0, sealed, &lead, until(now)).await
 }
 
 /// Takes one of a challenge's tries and returns its data. None if no try is left, or if the challenge is unknown,
@@ -364,14 +364,14 @@ mod tests {
         let of = |session: &Session| (session.auth_key.expose().to_owned(), session.lead_id);
         let texted = || Texted { person: "Phone +91-9000000001".to_owned(), ..texted() };
         let code = OneTimeCode::from("123456");
-        let accepted = Later::Accepted(Accepted::new(&code, &session(), texted(), at));
+        let accepted = AfterSignIn::Accepted(Accepted::new(&code, &session(), texted(), at));
         let mailed = Mailed::new(&mailed_code([3; MAILED_CODE_BYTES]), &session(), "Phone +91-9000000001", at);
-        let mailed = Later::Mailed(mailed.proving(&["password".to_owned()], true));
+        let mailed = AfterSignIn::Mailed(mailed.proving(&["password".to_owned()], true));
         let nonce = [9; NONCE_BYTES];
         let written = [
-            ("texted", ChallengeContent::Texted(challenge.seal(TEXTED, &texted(), ONCE))),
-            ("accepted", ChallengeContent::Accepted(challenge.seal_later(&accepted, nonce))),
-            ("mailed", ChallengeContent::Accepted(challenge.seal_later(&mailed, nonce))),
+            ("texted", ChallengeContent::Texted(challenge.seal(TEXTED, &texted(), TEXTED_NONCE))),
+            ("accepted", ChallengeContent::Accepted(challenge.seal_after_sign_in(&accepted, nonce))),
+            ("mailed", ChallengeContent::Accepted(challenge.seal_after_sign_in(&mailed, nonce))),
         ];
         for (case, written) in written {
             // Version 3 added the owner, which a texted code does not know.
@@ -399,22 +399,26 @@ mod tests {
     #[test]
     fn only_the_challenge_opens_what_belongs_to_it() {
         let challenge = Challenge::new([7; 32]);
-        let sealed = challenge.seal(TEXTED, &texted(), ONCE);
-        let opened: Texted = challenge.open(TEXTED, sealed.clone(), ONCE).unwrap();
+        let sealed = challenge.seal(TEXTED, &texted(), TEXTED_NONCE);
+        let opened: Texted = challenge.open(TEXTED, sealed.clone(), TEXTED_NONCE).unwrap();
         assert_eq!(opened.sent.field_content.expose(), "+91-9000000001");
         assert_eq!(opened.sent.code.expose().len(), 64);
         assert!(!String::from_utf8_lossy(&sealed).contains("9000000001"));
-        assert!(Challenge::new([8; 32]).open::<Texted>(TEXTED, sealed.clone(), ONCE).is_none());
-        assert!(challenge.open::<Texted>(ACCEPTED, sealed.clone(), ONCE).is_none(), "each kind has a key of its own");
+        assert!(Challenge::new([8; 32]).open::<Texted>(TEXTED, sealed.clone(), TEXTED_NONCE).is_none());
+        assert!(
+            challenge.open::<Texted>(ACCEPTED, sealed.clone(), TEXTED_NONCE).is_none(),
+            "each kind has a key of its own"
+        );
         for damaged in [sealed[1..].to_vec(), sealed[..sealed.len() - 1].to_vec(), Vec::new()] {
-            assert!(challenge.open::<Texted>(TEXTED, damaged, ONCE).is_none());
+            assert!(challenge.open::<Texted>(TEXTED, damaged, TEXTED_NONCE).is_none());
         }
     }
 
     #[test]
     fn a_challenge_that_an_earlier_version_filled_is_read() {
         let challenge = Challenge::new([7; 32]);
-        let opened: Texted = challenge.open(TEXTED, challenge.seal(TEXTED, &texted().sent, ONCE), ONCE).unwrap();
+        let opened: Texted =
+            challenge.open(TEXTED, challenge.seal(TEXTED, &texted().sent, TEXTED_NONCE), TEXTED_NONCE).unwrap();
         assert_eq!((opened.schema_name.as_str(), opened.person.as_str()), ("Phone", ""));
     }
 

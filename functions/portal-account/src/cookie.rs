@@ -4,6 +4,8 @@
 //! HTTPS and only for this host
 //! (<https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Set-Cookie#cookie_prefixes>).
 
+use std::time::Duration;
+
 use http::header::{COOKIE, ORIGIN};
 use http::{HeaderMap, HeaderValue};
 use leadsquared::SessionKey;
@@ -11,9 +13,10 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 const NAME: &str = "__Host-portal-session";
 
-/// `Set-Cookie` for a session that lasts `seconds`.
-pub(crate) fn set(key: &SessionKey, seconds: u32) -> HeaderValue {
+/// `Set-Cookie` for a session that is valid for this long.
+pub(crate) fn set(key: &SessionKey, valid_for: Duration) -> HeaderValue {
     let value = utf8_percent_encode(key.expose(), NON_ALPHANUMERIC);
+    let seconds = valid_for.as_secs();
     let cookie = format!("{NAME}={value}; Max-Age={seconds}; Path=/; Secure; HttpOnly; SameSite=Lax");
     let mut cookie = HeaderValue::try_from(cookie).expect("percent-encoded text is visible ASCII");
     cookie.set_sensitive(true);
@@ -22,7 +25,7 @@ pub(crate) fn set(key: &SessionKey, seconds: u32) -> HeaderValue {
 
 /// `Set-Cookie` that removes the cookie.
 pub(crate) fn forget() -> HeaderValue {
-    set(&SessionKey::from(""), 0)
+    set(&SessionKey::from(""), Duration::ZERO)
 }
 
 /// Whether the browser reports that a page of another host sent the request. Another host of the same site counts too:
@@ -59,7 +62,7 @@ mod tests {
     #[test]
     fn a_key_is_read_from_the_cookie_as_it_was_set() {
         let key = "ab+/=; \u{e9}\"";
-        let cookie = set(&SessionKey::from(key), 14_400);
+        let cookie = set(&SessionKey::from(key), Duration::from_secs(14_400));
         let cookie = cookie.to_str().unwrap();
         let (pair, attributes) = cookie.split_once("; ").unwrap();
         assert_eq!(attributes, "Max-Age=14400; Path=/; Secure; HttpOnly; SameSite=Lax");

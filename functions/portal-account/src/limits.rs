@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use ledger::{Ledger, LedgerError, Owner};
+use ledger::{Ledger, LedgerError, Owner, within};
 use throttle::{AttemptLimit, Decision, Network, ThrottleKey};
 use time::OffsetDateTime;
 
@@ -155,7 +155,7 @@ pub(crate) async fn admit(
     for Counter { kind, key, limit, is_shared } in attempt.counters(person.text, network, per_address) {
         // A counter of a whole network or site belongs to no person.
         let owner = person.owner.filter(|_| !["address", "site"].contains(&kind));
-        let retry_after = match in_time(ledger.admit_attempt(&key, owner, limit, now)).await {
+        let retry_after = match within(TABLE_TIMEOUT, ledger.admit_attempt(&key, owner, limit, now)).await {
             Ok(Decision::Admitted) => {
                 slots.keys.push(key);
                 continue;
@@ -223,7 +223,7 @@ impl NetworkShare {
         let parts = [&b"asks"[..], kind.as_bytes(), part];
         let key = ThrottleKey::new("portal-account", parts);
         let limit = AttemptLimit { count: self.in_a_minute, window: MINUTE };
-        match in_time(ledger.admit_attempt(&key, None, limit, now)).await {
+        match within(TABLE_TIMEOUT, ledger.admit_attempt(&key, None, limit, now)).await {
             Ok(Decision::Admitted) => Ok(()),
             Ok(Decision::Refused { retry_after }) => {
                 tracing::info!(limit = kind, "a network used up its share of the call allowance; request refused");
@@ -236,11 +236,6 @@ impl NetworkShare {
             }
         }
     }
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
-    let late = |_| Err(LedgerError::Unavailable { cause: "no answer in time".to_owned() });
-    tokio::time::timeout(TABLE_TIMEOUT, work).await.unwrap_or_else(late)
 }
 
 #[cfg(test)]

@@ -1,21 +1,23 @@
 //! From LeadSquared's session to the browser's: in between, an identifier or password that a form typed must be proven.
 
+use std::time::Duration;
+
 use futures::future::{join3, join4};
 use leadsquared::crm::{Lead, Notify};
-use leadsquared::portal::Session;
+use leadsquared::portal::{KEY_LIFETIME, Session};
 use leadsquared::{Attributes, Error, LeadId, OneTimeCode, Phone};
 use ledger::{Owner, Registered};
 use mail::SignInCode;
 use onboarding::Unproven;
 use time::OffsetDateTime;
+use web::TRY_AGAIN_AFTER;
 
 use crate::Config;
-use crate::answers::{Done, RequestRefusal, SESSION_SECONDS};
+use crate::answers::{Done, RequestRefusal};
 use crate::claim::SignInClaim;
 use crate::codes::{self, Accepted, Challenge, Mailed, Texted};
 use crate::limits::{self, AttemptKind, AttemptSlots};
 use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
-use crate::upstream::RETRY_AFTER;
 
 /// The result of checking a claim.
 struct CheckedClaim {
@@ -24,7 +26,7 @@ struct CheckedClaim {
     /// The lead, if LeadSquared was asked for it.
     lead: Option<Lead>,
     /// Whether everything is proven and the ledger does not have all of it yet.
-    is_news: bool,
+    has_unstored_proofs: bool,
 }
 
 /// A texted code that LeadSquared has accepted, and the challenge it belongs to.
@@ -36,7 +38,7 @@ pub(crate) struct AcceptedText<'a> {
 
 impl PortalAccount {
     /// Signs in with a texted code that LeadSquared has accepted.
-    pub(crate) async fn enter_by_text(
+    pub(crate) async fn finish_text_sign_in(
         &self,
         request: &AccountRequest<'_>,
         slots: &AttemptSlots,
@@ -49,7 +51,7 @@ impl PortalAccount {
         let phone = Phone::parse(number, self.config.default_country);
         let number = phone.as_ref().map_or(number, Phone::expose);
         let claim = SignInClaim::by_text(&texted.schema_name, number, &texted.person);
-        let entered = self.enter(request, slots, &session, &claim, Some(&challenge)).await;
+        let entered = self.finish_sign_in(request, slots, &session, &claim, Some(&challenge)).await;
         if let Err(RequestRefusal::Unavailable { .. }) = entered {
             // LeadSquared accepts a code once: its session is kept, so that the same code works when it is sent again.
             let accepted = Accepted::new(code, &session, texted, request.now);
@@ -70,7 +72,7 @@ impl PortalAccount {
 
     /// Ends a sign-in that LeadSquared has accepted: signed in, if nothing in the claim is unproven. Otherwise a code
     /// is mailed to the lead first, under the given challenge or a new one.
-    pub(crate) async fn enter(
+    pub(crate) async fn finish_sign_in(
         &self,
         request: &AccountRequest<'_>,
         slots: &AttemptSlots,
@@ -78,7 +80,7 @@ impl PortalAccount {
         claim: &SignInClaim<'_>,
         challenge: Option<&Challenge>,
     ) -> Result<Done, RequestRefusal> {
-        let CheckedClaim { unproven, lead, is_news } = match self.unproven(request, session, claim).await {
+        let CheckedClaim { unproven, lead, has_unstored_proofs } = match self.unproven(request, session, claim).await {
             Ok(checked) => checked,
             Err(refusal) => {
                 self.give_back(request, slots).await;
@@ -92,7 +94,7 @@ impl PortalAccount {
                 }
             };
             let written = async {
-                if is_news {
+                if has_unstored_proofs {
                     let uses: Vec<String> = claim.uses().map(str::to_owned).collect();
                     self.write_proven(&session.lead_id, &uses, request.now).await;
                 }
@@ -101,14 +103,14 @@ impl PortalAccount {
                 join3(self.remember_network(request, claim.person, &session.lead_id), ended, written).await;
             };
             self.signed_in(request, slots, session, besides).await;
-            return Ok(Done::SignedIn { session: session.clone(), expires_in: SESSION_SECONDS });
+            return Ok(Done::SignedIn { session: session.clone(), valid_for: KEY_LIFETIME });
         }
         // The attempt was no guess: LeadSquared accepted it.
         self.give_back(request, slots).await;
         if claim.wants_text_for(&unproven) {
             return Err(RequestRefusal::Unproven);
         }
-        let Some(lead) = lead else { return Err(RequestRefusal::Unavailable { retry_after: RETRY_AFTER }) };
+        let Some(lead) = lead else { return Err(RequestRefusal::Unavailable { retry_after: TRY_AGAIN_AFTER }) };
         self.mail_code(request, session, claim, &unproven, &lead, challenge).await
     }
 
@@ -121,19 +123,13 @@ impl PortalAccount {
         claim: &SignInClaim<'_>,
     ) -> Result<CheckedClaim, RequestRefusal> {
         let lead_id = &session.lead_id;
-        let unreadable = || RequestRefusal::Unavailable { retry_after: RETRY_AFTER };
-        let standing = match tokio::time::timeout(limits::TABLE_TIMEOUT, self.ledger.sign_in_record(lead_id)).await {
-            Ok(Ok(standing)) => Some(standing),
-            Ok(Err(error)) => {
+        let unreadable = || RequestRefusal::Unavailable { retry_after: TRY_AGAIN_AFTER };
+        let standing = match ledger::within(limits::TABLE_TIMEOUT, self.ledger.sign_in_record(lead_id)).await {
+            Ok(standing) => Some(standing),
+            Err(error) => {
                 tracing::warn!(
                     error = %error,
                     "proofs cannot be read from the ledger: the lead's mark alone decides; no action needed unless it lasts"
-                );
-                None
-            }
-            Err(_) => {
-                tracing::warn!(
-                    "the ledger did not answer in time: the lead's mark alone decides; no action needed unless it lasts"
                 );
                 None
             }
@@ -141,7 +137,7 @@ impl PortalAccount {
         let is_proven = |what: &&str| standing.as_ref().is_some_and(|standing| standing.proven.contains(*what));
         let mut unproven: Vec<String> = claim.uses().filter(|what| !is_proven(what)).map(str::to_owned).collect();
         if unproven.is_empty() {
-            return Ok(CheckedClaim { unproven, lead: None, is_news: false });
+            return Ok(CheckedClaim { unproven, lead: None, has_unstored_proofs: false });
         }
         let found =
             self.ask(request, |client| async move { client.lead_by_id(lead_id).await?.ok_or(Error::NoSuchLead) });
@@ -152,7 +148,7 @@ impl PortalAccount {
                 let mark: Unproven = mark.parse().map_err(|error| {
                     tracing::error!(
                         lead.id = %lead_id, field, error = %error,
-                        "the lead's mark cannot be read and nobody can sign in to the lead: correct the field"
+                        "could not read the lead's mark: every sign-in to this lead fails until the field is corrected"
                     );
                     unreadable()
                 })?;
@@ -169,10 +165,10 @@ impl PortalAccount {
                 );
             }
             (None, Some(Registered::Unmarked)) => {}
-            (None, Some(Registered::WithoutForm)) => unproven.clear(),
+            (None, Some(Registered::NothingToProve)) => unproven.clear(),
         }
-        let is_news = unproven.is_empty();
-        Ok(CheckedClaim { unproven, lead: Some(lead), is_news })
+        let has_unstored_proofs = unproven.is_empty();
+        Ok(CheckedClaim { unproven, lead: Some(lead), has_unstored_proofs })
     }
 
     /// Mails a code to the lead, and keeps the session until the browser sends the code with the challenge.
@@ -245,8 +241,8 @@ impl PortalAccount {
         };
         self.signed_in(request, slots, &session, besides).await;
         let passed = request.now.unix_timestamp() - mailed.signed_in_at();
-        let expires_in = SESSION_SECONDS.saturating_sub(u32::try_from(passed).unwrap_or_default());
-        Done::SignedIn { session, expires_in }
+        let passed = Duration::from_secs(u64::try_from(passed).unwrap_or_default());
+        Done::SignedIn { session, valid_for: KEY_LIFETIME.saturating_sub(passed) }
     }
 
     /// Adds the proofs to the lead's mark. Reads the mark again first: a counsellor may have changed it meanwhile.
@@ -288,7 +284,7 @@ impl PortalAccount {
     /// Gives back a try of a challenge from which nothing was learned.
     pub(crate) async fn give_try_back(&self, request: &AccountRequest<'_>, challenge: &Challenge) {
         let given_back = async {
-            if let Err(error) = self.ledger.untry_challenge(challenge.as_text()).await {
+            if let Err(error) = self.ledger.return_challenge_try(challenge.as_text()).await {
                 tracing::warn!(
                     error = %error,
                     "failed to return a try of a code: the person has one try fewer; no action needed"

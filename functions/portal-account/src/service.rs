@@ -8,12 +8,13 @@ use leadsquared_account::Account;
 use ledger::Ledger;
 use throttle::Network;
 use time::OffsetDateTime;
+use web::TRY_AGAIN_AFTER;
 
 use crate::answers::RequestRefusal;
 use crate::body::Body;
 use crate::pace::{BUDGET, TIME_TO_ANSWER};
 use crate::route::Route;
-use crate::upstream::{self, CallFailure, RETRY_AFTER};
+use crate::upstream::{self, CallFailure};
 use crate::{Config, wait};
 
 /// The settings, stores and clients that requests are answered with.
@@ -89,7 +90,7 @@ pub(crate) fn codes_unavailable(request: &AccountRequest<'_>, error: &dyn std::e
     tracing::error!(
         route = request.route.path(),
         error = %error,
-        "the table is unavailable: nobody can sign in by code until it answers"
+        "the table is unavailable: every sign-in by code fails until it answers"
     );
-    RequestRefusal::Unavailable { retry_after: RETRY_AFTER }
+    RequestRefusal::Unavailable { retry_after: TRY_AGAIN_AFTER }
 }

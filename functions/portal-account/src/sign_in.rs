@@ -1,10 +1,9 @@
 //! Signing in with a password, and the end of every attempt to sign in.
 
 use futures::future::join3;
-use leadsquared::portal::Session;
-use time::Duration;
+use leadsquared::portal::{KEY_LIFETIME, Session};
 
-use crate::answers::{Done, RequestRefusal, SESSION_SECONDS};
+use crate::answers::{Done, RequestRefusal};
 use crate::body::both;
 use crate::claim::SignInClaim;
 use crate::identity::{owner, person};
@@ -24,7 +23,7 @@ impl PortalAccount {
         match self.ask(request, |client| async move { client.sign_in(identifier, password).await }).await {
             Ok(session) => {
                 let claim = SignInClaim::by_password(&who, &person, &self.config.identities);
-                self.enter(request, &slots, &session, &claim, None).await
+                self.finish_sign_in(request, &slots, &session, &claim, None).await
             }
             Err(failure) => Err(self.not_signed_in(request, &slots, &failure, RequestRefusal::WrongCredentials).await),
         }
@@ -39,7 +38,7 @@ impl PortalAccount {
         besides: impl Future<Output = ()>,
     ) {
         let remembered = async {
-            let until = request.now + Duration::seconds(SESSION_SECONDS.into());
+            let until = request.now + KEY_LIFETIME;
             if let Err(error) = self.ledger.remember_session(&session.auth_key, &session.lead_id, until).await {
                 tracing::warn!(
                     error = %error,

@@ -36,7 +36,7 @@ impl PortalAccount {
                 if let Err(error) = codes::fill(&self.ledger, &challenge, &texted).await {
                     tracing::warn!(
                         error = %error,
-                        "this challenge signs nobody in: its data was not stored; the person has to ask for a new code"
+                        "the data of a texted code was not stored: the code is refused, and the person has to ask for a new one"
                     );
                 }
             };
@@ -115,7 +115,7 @@ impl PortalAccount {
             Some(Pending::Accepted(accepted)) if accepted.is(&code) => {
                 self.admit_network(request, &slots).await?;
                 let by = AcceptedText { challenge, code: &code, texted: accepted.texted.clone() };
-                self.enter_by_text(request, &slots, accepted.session(), by).await
+                self.finish_text_sign_in(request, &slots, accepted.session(), by).await
             }
             Some(Pending::Mailed(mailed)) if mailed.is(&code) => {
                 Ok(self.prove(request, &slots, &challenge, &mailed).await)
@@ -142,7 +142,9 @@ impl PortalAccount {
         }
         let sent = &texted.sent;
         match self.ask(request, |client| async move { client.sign_in_with_code(sent, code).await }).await {
-            Ok(session) => self.enter_by_text(request, &slots, session, AcceptedText { challenge, code, texted }).await,
+            Ok(session) => {
+                self.finish_text_sign_in(request, &slots, session, AcceptedText { challenge, code, texted }).await
+            }
             Err(failure) => {
                 if !failure.may_be_about_the_person() {
                     self.give_try_back(request, &challenge).await;

@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 use leadsquared::{Client, Error, ErrorKind};
 use leadsquared_account::{Account, AccountError};
 use telemetry::in_full;
+use web::TRY_AGAIN_AFTER;
 
 use crate::answers::RequestRefusal;
-
-/// Wait that a client is asked for after a failure of unknown length.
-pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// How long after the deadline a call is cut off from outside. The client itself stops at the deadline, and must be the
 /// first to do so: it knows whether the request was sent.
@@ -71,7 +69,7 @@ impl CallFailure {
             Self::LeadSquared(Error::TurnedAway(turned_away)) => turned_away.retry_after,
             _ => None,
         };
-        RequestRefusal::Unavailable { retry_after: retry_after.unwrap_or(RETRY_AFTER) }
+        RequestRefusal::Unavailable { retry_after: retry_after.unwrap_or(TRY_AGAIN_AFTER) }
     }
 
     /// The LeadSquared error, if it is one.

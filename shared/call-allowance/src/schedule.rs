@@ -90,7 +90,7 @@ pub enum ScheduleError {
     #[error("the item {pk} has no usable attribute {attribute}; delete the item, and the call schedule starts empty")]
     Corrupt {
         /// The item's key.
-        pk: &'static str,
+        pk: String,
         /// The attribute that is missing or of the wrong type.
         attribute: &'static str,
     },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger::{CounterLimit, KeyedLimit, Mark, Owner, SenderCounter};
+use ledger::{ApplicationMarker, CounterLimit, KeyedLimit, Owner, SenderCounter};
 use onboarding::{Cost, Invitee, MailboxKey, Source};
 use throttle::{Network, ThrottleKey};
 use time::OffsetDateTime;
@@ -28,7 +28,7 @@ pub(crate) struct Caps {
     /// The places of the person and of the mailbox, the narrowest first.
     pub(crate) places: Vec<KeyedLimit>,
     /// Identifies this application, so that a repeat of it is recognised.
-    pub(crate) mark: Mark,
+    pub(crate) mark: ApplicationMarker,
     /// A hash of the visitor's network, if the network is known.
     pub(crate) network: Option<String>,
     /// The most applications of the sender that can be held in a day. `u32::MAX` for an event source.
@@ -131,7 +131,7 @@ impl Caps {
             causes: names,
             places,
             // A robot that copies a person's form must not make it look like a repeat, nor the other way round.
-            mark: Mark {
+            mark: ApplicationMarker {
                 hash: hash(
                     if by_robot { "robot's application" } else { "application" },
                     [invitation.id.to_string().as_bytes()],

@@ -1,3 +1,4 @@
+#![doc = include_str!("../../rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
 
 mod caps;
@@ -11,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join;
-use ledger::{Hold, HoldOutcome, Ledger, LedgerError, PlacesResult};
+use ledger::{Hold, HoldOutcome, Ledger, LedgerError, PlacesResult, milliseconds, within};
 use onboarding::Invitation;
 use queue::Invitations;
 use telemetry::Metric;
@@ -440,13 +441,4 @@ fn process_caps(caps: &Caps) -> Vec<Cap<'_>> {
     let sender = caps.bounds.first();
     let sender = sender.map(|bound| Cap { key: &caps.window_key, count: bound.most, window: caps.window });
     person.into_iter().chain(sender).collect()
-}
-
-fn milliseconds(time: OffsetDateTime) -> i64 {
-    time.unix_timestamp() * 1000 + i64::from(time.millisecond())
-}
-
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
-    let late = |_| Err(LedgerError::Unavailable { cause: "no answer in time".to_owned() });
-    tokio::time::timeout(limit, work).await.unwrap_or_else(late)
 }

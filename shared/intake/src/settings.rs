@@ -133,6 +133,36 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_the_default_of_every_cap() {
+        let IntakeLimits {
+            person_and_network,
+            mailbox,
+            network,
+            network_share,
+            form_key,
+            form_key_share,
+            held,
+            link_requests,
+        } = IntakeLimits::default();
+        let readme = include_str!("../README.md");
+        for (name, default) in [
+            ("person_and_network", person_and_network),
+            ("mailbox", mailbox),
+            ("network", network),
+            ("network_share", network_share),
+            ("form_key", form_key),
+            ("form_key_share", form_key_share),
+            ("held", held),
+            ("ATTEMPTS_PER_ADDRESS", link_requests),
+        ] {
+            let row = readme.lines().find(|line| line.starts_with("| ") && line.ends_with(&format!("`{name}` |")));
+            let cell = row.unwrap_or_else(|| panic!("{name} has a row")).split(" | ").nth(1).unwrap();
+            let number = cell.split(' ').next().unwrap().replace(',', "");
+            assert_eq!(number, default.to_string(), "the default of {name}");
+        }
+    }
+
+    #[test]
     fn the_days_calls_follow_from_the_plan_and_its_share() {
         for (settings, calls) in [
             (&[("ALLOWANCE_CALLS", "10")][..], Some(10_000)),

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use ledger::LedgerError;
 use queue::QueueError;
-
-/// Time after which the queue or the table is likely to answer again.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+use web::TRY_AGAIN_AFTER;
 
 /// Why a submission is not stored. Its sender is asked to send it again.
 #[derive(Debug, thiserror::Error)]
@@ -29,16 +27,16 @@ impl StoreError {
     /// The name of the cause in the log.
     pub fn cause(&self) -> &'static str {
         match self {
-            Self::Queue(_) => "queue",
-            Self::Ledger(_) => "ledger",
-            Self::LimiterFull { .. } => "limiter",
+            Self::Queue(_) => "Queue",
+            Self::Ledger(_) => "Ledger",
+            Self::LimiterFull { .. } => "LimiterFull",
         }
     }
 
     /// The time after which the sender should send it again.
     pub fn retry_after(&self) -> Duration {
         match self {
-            Self::Queue(_) | Self::Ledger(_) => RETRY_AFTER,
+            Self::Queue(_) | Self::Ledger(_) => TRY_AGAIN_AFTER,
             Self::LimiterFull { retry_after } => *retry_after,
         }
     }

@@ -12,17 +12,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use self::credentials::{Cached, Credentials, Fetch, Issue, Renewal};
+use self::credentials::{Cached, Credentials, Fetch, IssuedCredential, Renewal};
 use crate::admission::{Lane, Throttled};
 use crate::error::{Cause, Error, ErrorKind};
 use crate::hosts::Hosts;
 use crate::options::{CallReport, InvalidOptions, Options};
+use crate::portal::KEY_LIFETIME;
 use crate::values::{Attributes, Keys, SessionKey};
-use crate::wire::{CallContext, Endpoint, Failed, Host, Need, Repeat, RequestPart, Verb, judge};
+use crate::wire::{CallContext, CredentialRequirement, Endpoint, Failed, Host, Repeat, RequestPart, Verb, judge};
 
-/// A tenant key is valid for four hours, or less if LeadSquared has shortened it for the account. A key in its last ten
-/// minutes would make links that expire in the mailbox.
-const TENANT_KEY_LIFETIME: Duration = Duration::from_secs((4 * 60 - 10) * 60);
+/// How long a tenant key is kept. A key in its last ten minutes would make links that expire in the mailbox.
+const TENANT_KEY_LIFETIME: Duration = KEY_LIFETIME.saturating_sub(Duration::from_secs(10 * 60));
 
 /// The longest answer that is read, in bytes. No documented answer comes near it.
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
@@ -170,8 +170,8 @@ impl Client {
         let mut repeats = 0;
         let mut renewed = false;
         loop {
-            let carried = self.credentials_for(call.endpoint, deadline).await?;
-            let Failed { error, unclear } = match self.attempt(&call, &carried, deadline).await {
+            let attached = self.credentials_for(call.endpoint, deadline).await?;
+            let Failed { error, unclear } = match self.attempt(&call, &attached, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -182,7 +182,7 @@ impl Client {
                 }
                 Error::StaleCredential if renewed => return Err(Error::FreshCredentialRefused),
                 error if !renewed && (unclear || matches!(error, Error::StaleCredential)) => {
-                    match (self.renew(&carried, deadline).await, error) {
+                    match (self.renew(&attached, deadline).await, error) {
                         (Ok(Renewal::Changed), _) => renewed = true,
                         (Ok(Renewal::Same), Error::StaleCredential) => return Err(Error::FreshCredentialRefused),
                         (Err(error), Error::StaleCredential) => return Err(error),
@@ -208,11 +208,11 @@ impl Client {
     async fn attempt<T: DeserializeOwned>(
         &self,
         call: &Call<'_>,
-        carried: &[Carried],
+        attached: &[AttachedCredential],
         deadline: Instant,
     ) -> Result<T, Failed> {
         let Shared { options, .. } = &*self.shared;
-        let request = self.request(call, carried)?;
+        let request = self.request(call, attached)?;
         let asked = self.now();
         let slot = match self.before(deadline, options.admission.admit(self.lane, deadline)).await {
             Ok(slot) => slot.map_err(Error::TurnedAway),
@@ -262,7 +262,7 @@ impl Client {
         result
     }
 
-    fn request(&self, call: &Call<'_>, carried: &[Carried]) -> Result<reqwest::Request, Error> {
+    fn request(&self, call: &Call<'_>, attached: &[AttachedCredential]) -> Result<reqwest::Request, Error> {
         let Shared { options, keys, .. } = &*self.shared;
         let facts = call.endpoint.facts();
         let mut url = self.host(facts.host).clone();
@@ -280,12 +280,13 @@ impl Client {
             }
             Host::Portal => {}
         }
-        for Carried { need, issue } in carried {
-            match need.part {
+        for AttachedCredential { requirement, issued } in attached {
+            match requirement.part {
                 RequestPart::Header(name) => {
-                    headers.insert(name, sensitive(issue.secret.expose_secret()).ok_or(Error::FreshCredentialRefused)?);
+                    headers
+                        .insert(name, sensitive(issued.secret.expose_secret()).ok_or(Error::FreshCredentialRefused)?);
                 }
-                RequestPart::Query(name) => query.push((name, issue.secret.expose_secret())),
+                RequestPart::Query(name) => query.push((name, issued.secret.expose_secret())),
             }
         }
         if facts.access.takes_portal_id() {
@@ -312,21 +313,21 @@ impl Client {
         Ok(request)
     }
 
-    async fn credentials_for(&self, endpoint: Endpoint, deadline: Instant) -> Result<Vec<Carried>, Error> {
-        let mut carried = Vec::new();
-        for need in endpoint.facts().access.needs() {
-            let (cached, lifetime, fetch) = self.source(need.from, deadline);
-            let issue = self.before(deadline, cached.get(self.now(), lifetime, fetch)).await??;
-            carried.push(Carried { need, issue });
+    async fn credentials_for(&self, endpoint: Endpoint, deadline: Instant) -> Result<Vec<AttachedCredential>, Error> {
+        let mut attached = Vec::new();
+        for requirement in endpoint.facts().access.required_credentials() {
+            let (cached, lifetime, fetch) = self.source(requirement.from, deadline);
+            let issued = self.before(deadline, cached.get(self.now(), lifetime, fetch)).await??;
+            attached.push(AttachedCredential { requirement, issued });
         }
-        Ok(carried)
+        Ok(attached)
     }
 
-    async fn renew(&self, refused: &[Carried], deadline: Instant) -> Result<Renewal, Error> {
+    async fn renew(&self, refused: &[AttachedCredential], deadline: Instant) -> Result<Renewal, Error> {
         let mut outcome = Renewal::Same;
-        for Carried { need, issue } in refused {
-            let (cached, lifetime, fetch) = self.source(need.from, deadline);
-            let renewal = self.before(deadline, cached.renew(issue, self.now(), lifetime, fetch)).await??;
+        for AttachedCredential { requirement, issued } in refused {
+            let (cached, lifetime, fetch) = self.source(requirement.from, deadline);
+            let renewal = self.before(deadline, cached.renew(issued, self.now(), lifetime, fetch)).await??;
             outcome = match (outcome, renewal) {
                 (Renewal::Changed, _) | (_, Renewal::Changed) => Renewal::Changed,
                 (Renewal::TooSoon, _) | (_, Renewal::TooSoon) => Renewal::TooSoon,
@@ -415,9 +416,9 @@ impl<'a> Call<'a> {
 }
 
 /// A derived credential on its way into a request.
-struct Carried {
-    need: &'static Need,
-    issue: Issue,
+struct AttachedCredential {
+    requirement: &'static CredentialRequirement,
+    issued: IssuedCredential,
 }
 
 async fn exchange(

@@ -7,17 +7,19 @@ use call_allowance::{Reserve, ScheduleError, ScheduleState, ScheduleStore, SlotB
 use time::OffsetDateTime;
 
 use crate::item::{Item, Reader, number, placeholders, text};
-use crate::{Ledger, LedgerError};
+use crate::{ItemType, Ledger, LedgerError};
 
 /// The key of the item.
-const PK: &str = "allowance#line";
+fn pk() -> String {
+    ItemType::Allowance.key("line")
+}
 
 /// A booking needs the rights `dynamodb:PutItem` and `dynamodb:UpdateItem`. Without `dynamodb:GetItem` the schedule is
 /// as safe, and a little less exact about slots that are free.
 impl ScheduleStore for Ledger {
     async fn read(&self) -> Result<Option<StoredSchedule>, ScheduleError> {
         // Not consistent, which costs half as much: a booking is a conditional write all the same.
-        let get = self.client.get_item().table_name(&self.table).key("pk", text(PK)).send().await;
+        let get = self.client.get_item().table_name(&self.table).key("pk", text(&pk())).send().await;
         let item = get.map_err(|error| LedgerError::unavailable(&error))?.item;
         item.as_ref().map(kept).transpose()
     }
@@ -78,7 +80,7 @@ impl ScheduleStore for Ledger {
             names.push("turn");
         }
         let update = self
-            .update(PK.to_owned())
+            .update(pk())
             .update_expression(update)
             .condition_expression(condition)
             .set_expression_attribute_names(Some(placeholders(&names)))
@@ -99,7 +101,7 @@ fn outdated(item: Option<Item>) -> Result<Written, ScheduleError> {
 
 fn item(StoredSchedule { revision, state }: &StoredSchedule) -> Item {
     let mut attributes = vec![
-        ("pk", text(PK)),
+        ("pk", text(&pk())),
         ("revision", number(*revision)),
         ("head", timestamp(state.head)),
         ("turn", timestamp(state.turn)),
@@ -115,7 +117,7 @@ fn item(StoredSchedule { revision, state }: &StoredSchedule) -> Item {
 }
 
 fn kept(item: &Item) -> Result<StoredSchedule, ScheduleError> {
-    let item = Reader { pk: PK.to_owned(), item };
+    let item = Reader { pk: pk(), item };
     let state = ScheduleState {
         head: item.nanosecond("head")?,
         turn: item.nanosecond("turn")?,
@@ -159,7 +161,7 @@ impl From<LedgerError> for ScheduleError {
         match error {
             error if error.is_throttled() => Self::Contended,
             LedgerError::Unavailable { cause } => Self::Unavailable { cause },
-            LedgerError::Corrupt { attribute, .. } => Self::Corrupt { pk: PK, attribute },
+            LedgerError::Corrupt { pk, attribute } => Self::Corrupt { pk, attribute },
             LedgerError::ClaimLost | LedgerError::Contended => Self::Contended,
         }
     }

@@ -61,7 +61,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB refuses the request or its result is unknown.
-    pub async fn follow_challenge(
+    pub async fn continue_challenge(
         &self,
         challenge: &str,
         accepted: Vec<u8>,
@@ -115,7 +115,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB refuses the request or its result is unknown.
-    pub async fn untry_challenge(&self, challenge: &str) -> Result<(), LedgerError> {
+    pub async fn return_challenge_try(&self, challenge: &str) -> Result<(), LedgerError> {
         let update = self
             .update(pk(challenge))
             .update_expression("SET #tries = #tries - :one")

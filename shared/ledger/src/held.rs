@@ -268,7 +268,8 @@ impl Ledger {
         let filter = "begins_with(#pk, :held) AND #expires_at > :now \
                       AND (attribute_not_exists(#decision) OR attribute_exists(#message))";
         let attributes = [&["pk", EXPIRES_AT, "decision"], attributes].concat();
-        let values = Item::from([(":held".to_owned(), text(HELD)), (":now".to_owned(), seconds(now))]);
+        let values =
+            Item::from([(":held".to_owned(), text(&ItemType::Held.key(""))), (":now".to_owned(), seconds(now))]);
         self.page(filter, &attributes, &["message"], values, consistent, after).await
     }
 
@@ -294,9 +295,6 @@ impl Ledger {
     }
 }
 
-/// What the keys of held applications begin with.
-const HELD: &str = "held#";
-
 /// An item as a held application; nothing for an item that is none. An item that lacks a detail is shown without it:
 /// an applicant waits behind it.
 fn held(item: &Item) -> Option<Held> {
@@ -308,7 +306,7 @@ fn held(item: &Item) -> Option<Held> {
     let expires_at = at(EXPIRES_AT)?;
     let decision = of("decision").as_deref().and_then(HeldDecision::named);
     Some(Held {
-        id: of("pk")?.strip_prefix(HELD)?.parse().ok()?,
+        id: ItemType::Held.name_in(&of("pk")?)?.parse().ok()?,
         cause: of("cause").unwrap_or_else(|| "unknown".to_owned()),
         source: of("source").unwrap_or_else(|| "unknown".to_owned()),
         network: of("network"),

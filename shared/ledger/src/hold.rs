@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::item::{Condition, EXPIRES_AT, Item, Reader, held_key, seconds, text};
 use crate::owner::{OWNER, Owner};
-use crate::places::Mark;
+use crate::places::ApplicationMarker;
 use crate::{FAILED, Ledger, LedgerError};
 
 /// How long a held application waits for an operator.
@@ -21,7 +21,7 @@ pub struct Hold<'a> {
     /// A hash of the network it came from, in hexadecimal, if it came from one.
     pub network: Option<&'a str>,
     /// The name of this very application.
-    pub mark: &'a Mark,
+    pub mark: &'a ApplicationMarker,
 }
 
 /// The result of holding an application.
@@ -154,7 +154,7 @@ mod tests {
         let ledger = Ledger::new(Client::from_conf(config.build()), "ledger".to_owned());
         let invitation = &application();
         let owner = Owner::of(invitation);
-        let mark = &Mark { hash: "a".repeat(64), payload: invitation.payload_hash(), owner };
+        let mark = &ApplicationMarker { hash: "a".repeat(64), payload: invitation.payload_hash(), owner };
         ledger.hold(&Hold { invitation, cause: "network", network: None, mark }, NOW).await
     }
 

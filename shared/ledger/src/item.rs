@@ -6,7 +6,7 @@ use std::str::FromStr;
 use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::LeadId;
 use onboarding::{
-    BegunMail, Ended, Invitation, InvitationId, Lease, LinkHash, MarkSent, Outcome, PersonKey, Pointer, Record,
+    BegunMail, Ended, Invitation, InvitationId, Lease, LinkHash, LinkTarget, MarkSent, Outcome, PersonKey, Record,
 };
 use sha2::{Digest, Sha256};
 use time::{Date, Duration, OffsetDateTime};
@@ -14,9 +14,9 @@ use time::{Date, Duration, OffsetDateTime};
 use crate::owner::{OWNER, Owner};
 use crate::{ItemType, LedgerError};
 
-/// How long an invitation is remembered: a message can be up to 14 days on the queue and 14 more among the dead
+/// How long an invitation is remembered, and the marker by which another application under its id is recognised: a message can be up to 14 days on the queue and 14 more among the dead
 /// letters.
-const INVITATIONS_KEPT: Duration = Duration::days(30);
+pub(crate) const INVITATIONS_KEPT: Duration = Duration::days(30);
 
 /// Lifetime of the record of mails to a person: longer than the longest wait of an invitation.
 pub(crate) const MAILS_KEPT: Duration = Duration::days(14);
@@ -136,16 +136,16 @@ pub(crate) fn invitation_key(id: InvitationId) -> String {
 }
 
 /// The item of what an on-click link points at.
-pub(crate) fn pointer_item(pointer: &Pointer) -> Item {
+pub(crate) fn link_item(target: &LinkTarget) -> Item {
     Item::from([
-        ("pk".to_owned(), text(&link_key(&pointer.link))),
-        ("lead_id".to_owned(), text(&pointer.lead.to_string())),
-        ("person".to_owned(), text(pointer.person.as_str())),
-        (OWNER.to_owned(), Owner::Person(pointer.person.clone()).value()),
-        ("invitation".to_owned(), text(&pointer.invitation.to_string())),
-        ("made_at".to_owned(), seconds(pointer.made_at)),
-        ("valid_until".to_owned(), seconds(pointer.valid_until)),
-        ("expires_at".to_owned(), seconds(pointer.valid_until + LINKS_KEPT)),
+        ("pk".to_owned(), text(&link_key(&target.link))),
+        ("lead_id".to_owned(), text(&target.lead.to_string())),
+        ("person".to_owned(), text(target.person.as_str())),
+        (OWNER.to_owned(), Owner::Person(target.person.clone()).value()),
+        ("invitation".to_owned(), text(&target.invitation.to_string())),
+        ("made_at".to_owned(), seconds(target.made_at)),
+        ("valid_until".to_owned(), seconds(target.valid_until)),
+        ("expires_at".to_owned(), seconds(target.valid_until + LINKS_KEPT)),
     ])
 }
 
@@ -200,7 +200,7 @@ pub(crate) fn places_key(hash: &str) -> String {
 
 /// The item that says that this very application came before.
 pub(crate) fn mark_key(mark: &str) -> String {
-    ItemType::Mark.key(mark)
+    ItemType::ApplicationMarker.key(mark)
 }
 
 pub(crate) fn person_key(person: &PersonKey) -> String {
@@ -219,7 +219,8 @@ pub(crate) fn seconds(time: OffsetDateTime) -> AttributeValue {
     number(time.unix_timestamp())
 }
 
-pub(crate) fn milliseconds(time: OffsetDateTime) -> i64 {
+/// A time in Unix milliseconds.
+pub fn milliseconds(time: OffsetDateTime) -> i64 {
     time.unix_timestamp() * 1000 + i64::from(time.millisecond())
 }
 

@@ -75,7 +75,7 @@ item_types! {
     /// Mails of a day.
     Mails: "mails", Account;
     /// An application that was received, so that its repeat is recognised.
-    Mark: "mark", Person;
+    ApplicationMarker: "mark", Person;
     /// A network that a person signed in from.
     Network: "network", Person;
     /// The mails to a person.
@@ -100,6 +100,11 @@ impl ItemType {
     /// The key of its item with this name.
     pub(crate) fn key(self, name: &str) -> String {
         format!("{}#{name}", self.prefix())
+    }
+
+    /// The name in this key, if the key is of this type.
+    pub(crate) fn name_in(self, pk: &str) -> Option<&str> {
+        pk.strip_prefix(self.prefix())?.strip_prefix('#')
     }
 
     /// The type of the item with this key.

@@ -1,3 +1,4 @@
+#![doc = include_str!("../../rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
 
 mod allowance;
@@ -19,6 +20,7 @@ mod sign_ins;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -33,13 +35,13 @@ use aws_sdk_dynamodb::types::{
 };
 use futures::future::try_join;
 use leadsquared::LeadId;
-use onboarding::{Booking, Claim, Invitation, Lease, MailHistory, Outcome, PersonKey, Pointer, Record};
+use onboarding::{Claim, Invitation, Lease, LinkTarget, MailHistory, MailReservation, Outcome, PersonKey, Record};
 use time::{Date, OffsetDateTime};
 
 use crate::budgets::rule_lookups_key;
 use crate::item::{
     ACCEPTED, Condition, EXPIRES_AT, Item, LEADS_KEPT, MAILS_KEPT, Reader, State, begun_mails, count_key,
-    counts_expire, invitation_item, lead_key, mails_key, mark_word, number, person_key, pointer_item, seconds, text,
+    counts_expire, invitation_item, lead_key, link_item, mails_key, mark_word, number, person_key, seconds, text,
 };
 use crate::owner::OWNER;
 
@@ -47,10 +49,11 @@ pub use challenges::ChallengeContent;
 pub use held::{Held, HeldDecision, HeldMessage, HeldWaiting};
 pub use hold::{HELD_FOR, Hold, HoldOutcome};
 pub use invitation_status::InvitationStatus;
+pub use item::milliseconds;
 pub use item_type::{BelongsTo, ItemType};
 pub use links::StoredLink;
 pub use owner::{MalformedOwner, OwnedItem, Owner};
-pub use places::{CounterLimit, CounterResult, KeyedLimit, Mark, PlacesResult, SenderCounter};
+pub use places::{ApplicationMarker, CounterLimit, CounterResult, KeyedLimit, PlacesResult, SenderCounter};
 pub use restore::Restored;
 pub use sign_in_record::{Registered, SignInRecord};
 
@@ -63,6 +66,15 @@ const TRANSACTION_ATTEMPTS: usize = 10;
 pub struct Ledger {
     client: Client,
     table: String,
+}
+
+/// Does this work with the ledger, or fails when it takes longer than `limit`.
+///
+/// # Errors
+/// The work's own error, or [`LedgerError::Unavailable`] when there is no answer in time.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+    let late = |_| Err(LedgerError::Unavailable { cause: "no answer in time".to_owned() });
+    tokio::time::timeout(limit, work).await.unwrap_or_else(late)
 }
 
 /// Why the ledger could not be used.
@@ -424,13 +436,13 @@ impl onboarding::Ledger for Ledger {
         invitation: &Invitation,
         lease: &Lease,
         record: &Record,
-        booking: &Booking,
-        pointer: Option<&Pointer>,
+        reservation: &MailReservation,
+        target: Option<&LinkTarget>,
     ) -> Result<bool, LedgerError> {
         let book = self
-            .transact_update(person_key(&booking.person))
+            .transact_update(person_key(&reservation.person))
             .update_expression("SET #version = :next, #begun = :begun, #owner = :owner, #expires_at = :expires_at")
-            .condition_expression(match booking.version {
+            .condition_expression(match reservation.version {
                 0 => "attribute_not_exists(#version)",
                 _ => "#version = :version",
             })
@@ -438,25 +450,25 @@ impl onboarding::Ledger for Ledger {
             .expression_attribute_names("#begun", "begun")
             .expression_attribute_names("#owner", OWNER)
             .expression_attribute_names("#expires_at", EXPIRES_AT)
-            .expression_attribute_values(":owner", Owner::Person(booking.person.clone()).value())
-            .expression_attribute_values(":next", number(booking.version + 1))
-            .expression_attribute_values(":begun", begun_mails(&booking.begun))
-            .expression_attribute_values(":expires_at", seconds(booking.at + MAILS_KEPT));
+            .expression_attribute_values(":owner", Owner::Person(reservation.person.clone()).value())
+            .expression_attribute_values(":next", number(reservation.version + 1))
+            .expression_attribute_values(":begun", begun_mails(&reservation.begun))
+            .expression_attribute_values(":expires_at", seconds(reservation.at + MAILS_KEPT));
         // DynamoDB refuses a value that no expression uses.
-        let book = match booking.version {
+        let book = match reservation.version {
             0 => book,
             seen => book.expression_attribute_values(":version", number(seen)),
         };
         let intent = invitation_item(invitation, lease, State::AtWork, record);
         let mut writes = vec![self.put_if(intent, Condition::held_by(&lease.holder.to_string())), update_write(book)];
-        writes.extend(self.registration(record, booking.at));
-        if let Some(pointer) = pointer {
-            let put = Put::builder().table_name(&self.table).set_item(Some(pointer_item(pointer)));
+        writes.extend(self.registration(record, reservation.at));
+        if let Some(target) = target {
+            let put = Put::builder().table_name(&self.table).set_item(Some(link_item(target)));
             let put = put.build().expect("a table and an item are set");
             writes.push(TransactWriteItem::builder().put(put).build());
         }
-        if let Some(budget) = booking.budget {
-            let day = day(booking.at);
+        if let Some(budget) = reservation.budget {
+            let day = day(reservation.at);
             writes.push(self.add(mails_key(day), 1, counts_expire(day), Some(budget)));
         }
         match self.transact(writes).await? {

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use leadsquared::LeadId;
-use onboarding::{LinkHash, Pointer};
+use onboarding::{LinkHash, LinkTarget};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ const PRESSED_AGAIN: Duration = Duration::seconds(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredLink {
     /// What it points at.
-    pub pointer: Pointer,
+    pub target: LinkTarget,
     /// Whether it was used.
     pub used: bool,
 }
@@ -35,7 +35,7 @@ impl Ledger {
         if item.time("expires_at")? <= now {
             return Ok(None);
         }
-        let pointer = Pointer {
+        let target = LinkTarget {
             link: link.clone(),
             lead: item.text("lead_id")?.parse().map_err(|_| item.corrupt("lead_id"))?,
             person: item.text("person")?.parse().map_err(|_| item.corrupt("person"))?,
@@ -43,7 +43,7 @@ impl Ledger {
             made_at: item.time("made_at")?,
             valid_until: item.time("valid_until")?,
         };
-        Ok(Some(StoredLink { pointer, used: item.optional_time("used_at")?.is_some() }))
+        Ok(Some(StoredLink { target, used: item.optional_time("used_at")?.is_some() }))
     }
 
     /// Uses a link up, unless that was done before or its time is over: of any number of holders who ask, one gets it.
@@ -90,16 +90,16 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB refuses the request or its result is unknown.
-    pub async fn link_opened(&self, pointer: &Pointer, now: OffsetDateTime) -> Result<(), LedgerError> {
+    pub async fn link_opened(&self, target: &LinkTarget, now: OffsetDateTime) -> Result<(), LedgerError> {
         let update = self
-            .update(lead_key(&pointer.lead))
+            .update(lead_key(&target.lead))
             .update_expression("SET #newest = :made_at, #owner = :owner, #expires_at = :expires_at")
             .condition_expression("attribute_not_exists(#newest) OR #newest < :made_at")
             .expression_attribute_names("#newest", "newest_link_used")
             .expression_attribute_names("#owner", OWNER)
             .expression_attribute_names("#expires_at", EXPIRES_AT)
-            .expression_attribute_values(":owner", Owner::Person(pointer.person.clone()).value())
-            .expression_attribute_values(":made_at", seconds(pointer.made_at))
+            .expression_attribute_values(":owner", Owner::Person(target.person.clone()).value())
+            .expression_attribute_values(":made_at", seconds(target.made_at))
             .expression_attribute_values(":expires_at", seconds(now + LEADS_KEPT));
         self.carry_out(update).await.map(drop)
     }

@@ -13,7 +13,9 @@ use aws_sdk_dynamodb::types::{
 };
 use time::OffsetDateTime;
 
-use crate::item::{EXPIRES_AT, Item, Reader, mark_key, milliseconds, number, places_key, seconds, sender_key, text};
+use crate::item::{
+    EXPIRES_AT, INVITATIONS_KEPT, Item, Reader, mark_key, milliseconds, number, places_key, seconds, sender_key, text,
+};
 use crate::owner::{OWNER, Owner};
 use crate::{FAILED, Ledger, LedgerError, update_write};
 
@@ -23,10 +25,6 @@ const ATTEMPTS: usize = 5;
 /// For how long a repeat of an application that went to the queue is not counted. Not longer than a place is taken,
 /// because the queue knows a repeat for five minutes only.
 const REPEATS_KNOWN: time::Duration = time::Duration::hours(1);
-
-/// How long a mark is kept, by which another application under the same id is known: as long as the ledger keeps the
-/// invitation.
-const MARKS_KEPT: time::Duration = time::Duration::days(30);
 
 /// The counters of a sender on one UTC day, in one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +80,7 @@ impl KeyedLimit {
 
 /// The mark of an application, by which a repeat and another application with the same id are recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct ApplicationMarker {
     /// A hash of the id, in hexadecimal.
     pub hash: String,
     /// A hash of the application's content, in hexadecimal.
@@ -198,7 +196,7 @@ impl Ledger {
     pub async fn take_places(
         &self,
         places: &[KeyedLimit],
-        mark: &Mark,
+        mark: &ApplicationMarker,
         now: OffsetDateTime,
     ) -> Result<PlacesResult, LedgerError> {
         let mut writes: Vec<_> = places.iter().map(|places| self.take_place(places, &mark.owner, now)).collect();
@@ -258,7 +256,7 @@ impl Ledger {
     /// mark of a held one also serves.
     pub(crate) fn mark(
         &self,
-        mark: &Mark,
+        mark: &ApplicationMarker,
         is_held: bool,
         now: OffsetDateTime,
         until: OffsetDateTime,
@@ -275,7 +273,7 @@ impl Ledger {
             .expression_attribute_values(":owner", mark.owner.value())
             .expression_attribute_values(":payload", text(&mark.payload))
             .expression_attribute_values(":until", seconds(until))
-            .expression_attribute_values(":expires_at", seconds(until.max(now + MARKS_KEPT)))
+            .expression_attribute_values(":expires_at", seconds(until.max(now + INVITATIONS_KEPT)))
             .expression_attribute_values(":now", seconds(now))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let update = match is_held {
@@ -296,7 +294,7 @@ impl Ledger {
     pub async fn give_places_back(
         &self,
         places: &[KeyedLimit],
-        mark: &Mark,
+        mark: &ApplicationMarker,
         at: OffsetDateTime,
     ) -> Result<(), LedgerError> {
         let unmark = self
@@ -338,7 +336,7 @@ impl Ledger {
     }
 }
 
-impl Mark {
+impl ApplicationMarker {
     /// Whether the existing mark is that of another application.
     pub(crate) fn is_other(&self, marked: &CancellationReason) -> bool {
         let payload = marked.item().and_then(|item| item.get(PAYLOAD)?.as_s().ok());

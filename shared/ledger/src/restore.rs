@@ -120,7 +120,7 @@ impl RestoredAs {
             | ItemType::Held
             | ItemType::Invitation
             | ItemType::Mails
-            | ItemType::Mark
+            | ItemType::ApplicationMarker
             | ItemType::Network
             | ItemType::Person
             | ItemType::Places

@@ -25,7 +25,7 @@ pub struct SignInRecord {
 pub enum Registered {
     /// Not by us, or with nothing that a form typed: without a mark it may sign in.
     #[default]
-    WithoutForm,
+    NothingToProve,
     /// With a mark. If the lead has none any more, it was lost or emptied, which proves nothing.
     Marked,
     /// With what a form typed and without a mark: by an earlier version, or where LeadSquared refused the mark.
@@ -48,9 +48,9 @@ impl Ledger {
         };
         let marked_at = reader.optional_time("marked_at")?;
         let registered = match (registered_at, reader.optional_text("mark")) {
-            (None, _) => Registered::WithoutForm,
+            (None, _) => Registered::NothingToProve,
             (Some(at), Some("sent")) if marked_at == Some(at) => Registered::Marked,
-            (Some(at), Some("not-needed")) if marked_at == Some(at) => Registered::WithoutForm,
+            (Some(at), Some("not-needed")) if marked_at == Some(at) => Registered::NothingToProve,
             (Some(_), _) => Registered::Unmarked,
         };
         Ok(SignInRecord { registered, proven })

@@ -11,3 +11,8 @@ pub fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     }
     hash.finalize().into()
 }
+
+/// The [`digest`] of these parts in hexadecimal.
+pub(crate) fn hex_digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    hex::encode(digest(parts))
+}

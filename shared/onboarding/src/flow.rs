@@ -1,4 +1,4 @@
-//! The steps of an invitation, in their order: person, mail book, lead, booking, link, mail.
+//! The steps of an invitation, in their order: person, mail book, lead, reservation, link, mail.
 
 mod bookkeeping;
 mod event;
@@ -125,9 +125,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let person = self.find_person(work).await?;
         let book = self.open_mail_book(work, &person).await?;
         let lead = self.find_or_register_lead(work, &person).await?;
-        let booking = self.book_mail(work, &person, &book)?;
+        let reservation = self.reserve_mail(work, &person, &book)?;
         let link = self.make_link(work, &person, lead).await?;
-        self.begin_mail(work, &booking, &link).await?;
+        self.begin_mail(work, &reservation, &link).await?;
         self.send_mail(work, &person, lead, &link).await
     }
 }

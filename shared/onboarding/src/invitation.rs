@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::digest::digest;
+use crate::digest::{digest, hex_digest};
 
 /// "Make this person a portal user and mail them a link."
 ///
@@ -117,6 +117,10 @@ impl fmt::Debug for SealedPassword {
     }
 }
 
+/// The message of the log line by which a receiving function reports that an invitation is on the queue. The operator's
+/// command `explain` looks for it.
+pub const INVITATION_ACCEPTED: &str = "invitation accepted";
+
 /// Where an invitation came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -216,12 +220,12 @@ pub struct PersonKey(String);
 impl PersonKey {
     /// The person behind an address.
     pub fn of(email: &EmailAddress) -> Self {
-        Self(hex::encode(digest([email.expose().as_bytes()])))
+        Self(hex_digest([email.expose().as_bytes()]))
     }
 
     /// A lead whose address is not known yet. This key differs from the key of the lead's address.
     pub fn of_lead(lead: &LeadId) -> Self {
-        Self(hex::encode(digest([&b"lead"[..], lead.to_string().as_bytes()])))
+        Self(hex_digest([&b"lead"[..], lead.to_string().as_bytes()]))
     }
 
     /// 64 hexadecimal digits.
@@ -296,7 +300,7 @@ impl Invitation {
         // same.
         let form = self.form.iter().flat_map(|form| [&b"\0form"[..], form.as_bytes()]);
         let portal = self.portal.iter().flat_map(|portal| [&b"\0portal"[..], portal.as_bytes()]);
-        hex::encode(digest(std::iter::once(invitee.as_bytes()).chain(fields).chain(form).chain(portal)))
+        hex_digest(std::iter::once(invitee.as_bytes()).chain(fields).chain(form).chain(portal))
     }
 
     /// The lowest version of the message that can carry this invitation. A function of an earlier release can then read

@@ -6,7 +6,7 @@ use leadsquared::LeadId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Booking, Invitation, MailHistory, Outcome, PersonKey, Pointer};
+use crate::{Invitation, LinkTarget, MailHistory, MailReservation, Outcome, PersonKey};
 
 /// The memory of the flow: the completed steps of each invitation, and the time of each person's last mail.
 #[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
@@ -30,18 +30,18 @@ pub trait Ledger {
     /// Takes one of the UTC day's look-ups that decide rules. False if none of `most` is left.
     async fn take_rule_lookup(&self, most: u32, now: OffsetDateTime) -> Result<bool, Self::Error>;
 
-    /// Records that a mail is about to be sent, in one transaction: the record, which keeps the lease, the pointer of
+    /// Records that a mail is about to be sent, in one transaction: the record, which keeps the lease, the target of
     /// its link, and the registration, if there was one.
     ///
-    /// Returns false and writes nothing when the book has changed since the booking was made. Fails when another
+    /// Returns false and writes nothing when the book has changed since the reservation was made. Fails when another
     /// attempt has the lease.
     async fn begin_mail(
         &self,
         invitation: &Invitation,
         lease: &Lease,
         record: &Record,
-        booking: &Booking,
-        pointer: Option<&Pointer>,
+        reservation: &MailReservation,
+        target: Option<&LinkTarget>,
     ) -> Result<bool, Self::Error>;
 
     /// Releases the lease in one transaction with the record and, if the invitation was mailed, the time of the

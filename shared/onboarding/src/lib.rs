@@ -24,17 +24,17 @@ pub use crm::Crm;
 pub use digest::digest;
 pub use flow::{Attempt, Bookkeeping, Completion, Flow, FlowEvent, Portal, Postponed, RefusedMark};
 pub use invitation::{
-    Action, Invitation, InvitationId, Invitee, MalformedInvitation, MalformedPersonKey, PersonKey, Provenance,
-    RuleQuestion, SealedPassword, Source,
+    Action, INVITATION_ACCEPTED, Invitation, InvitationId, Invitee, MalformedInvitation, MalformedPersonKey, PersonKey,
+    Provenance, RuleQuestion, SealedPassword, Source,
 };
 pub use ledger::{Claim, Ended, Lease, Ledger, MarkSent, Record};
-pub use link::{LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkToken, MalformedLinkToken, Pointer};
+pub use link::{LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkTarget, LinkToken, MalformedLinkToken};
 pub use mail::{LoginLinkMail, Mail, MailError};
-pub use mail_limits::{BegunMail, Booking, MailHistory, MailLimits};
+pub use mail_limits::{BegunMail, MailHistory, MailLimits, MailReservation};
 pub use mailbox::MailboxKey;
 pub use outcome::{Outcome, Rejection, Suppression};
 pub use password::{PASSWORD_BYTES, generated_password};
 pub use portal_key::{PortalKeyError, portal_key};
 pub use private::Private;
 pub use unproven::{Marking, PASSWORD, Unproven, UnreadableMark, proof};
-pub use worker::Unavailable;
+pub use worker::ServiceFailure;

@@ -10,7 +10,7 @@ use leadsquared::{LeadId, LoginLink};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::digest::digest;
+use crate::digest::hex_digest;
 use crate::{InvitationId, PersonKey, Portal};
 
 /// The target of the link in the mail.
@@ -51,7 +51,7 @@ impl LinkToken {
 
     /// The token's hash, by which the ledger finds the link.
     pub fn hash(&self) -> LinkHash {
-        LinkHash(hex::encode(digest([&self.0[..]])))
+        LinkHash(hex_digest([&self.0[..]]))
     }
 }
 
@@ -75,7 +75,7 @@ impl fmt::Debug for LinkToken {
 #[error("not a link token: {LINK_TOKEN_BYTES} bytes in unpadded Base64 for URLs were expected")]
 pub struct MalformedLinkToken;
 
-/// The SHA-256 of a [`LinkToken`]: the key of the link's [`Pointer`]. A reader of the ledger cannot open a link with
+/// The SHA-256 of a [`LinkToken`]: the key of the link's [`LinkTarget`]. A reader of the ledger cannot open a link with
 /// it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LinkHash(String);
@@ -89,7 +89,7 @@ impl LinkHash {
 
 /// The lead and the mail that an on-click link belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pointer {
+pub struct LinkTarget {
     /// The hash of the link's token.
     pub link: LinkHash,
     /// The lead that it signs in.

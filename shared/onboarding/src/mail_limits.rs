@@ -67,7 +67,7 @@ const RESULT_RECORDED_WITHIN: Duration = Duration::hours(1);
 
 /// A permit to send a mail. The worker writes it into the book before it sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Booking {
+pub struct MailReservation {
     /// The person the mail is for.
     pub person: PersonKey,
     /// The version of the book that it was made from. If the book has another version at the time of writing, the
@@ -121,7 +121,7 @@ impl MailLimits {
     ///
     /// It replaces a mail that was begun for the invitation and certainly not sent. Otherwise a day of failures would
     /// use up the person's caps and the account's budget without a single mail.
-    pub(crate) fn book(
+    pub(crate) fn reserve(
         &self,
         person: PersonKey,
         book: &MailHistory,
@@ -129,7 +129,7 @@ impl MailLimits {
         asked_at: OffsetDateTime,
         unused: Option<OffsetDateTime>,
         now: OffsetDateTime,
-    ) -> Result<Booking, NoMail> {
+    ) -> Result<MailReservation, NoMail> {
         let mut begun: Vec<_> = book.begun.iter().filter(|mail| now - mail.at < Duration::DAY).copied().collect();
         let unused = unused.map(|at| BegunMail { at, invitation });
         let place = begun.iter().position(|mail| Some(*mail) == unused);
@@ -153,7 +153,13 @@ impl MailLimits {
             return Err(NoMail::BudgetSpent { until: tomorrow });
         }
         begun.push(BegunMail { at: now, invitation });
-        Ok(Booking { person, version: book.version, begun, at: now, budget: (!is_paid_for).then_some(self.budget) })
+        Ok(MailReservation {
+            person,
+            version: book.version,
+            begun,
+            at: now,
+            budget: (!is_paid_for).then_some(self.budget),
+        })
     }
 }
 
@@ -193,7 +199,8 @@ mod tests {
 
     #[test]
     fn the_third_mail_of_an_hour_and_the_sixth_of_a_day_are_the_last() {
-        let allowed = |minutes_ago: &[i64]| LIMITS.book(person(), &book(minutes_ago), id(99), NOW, None, NOW).is_ok();
+        let allowed =
+            |minutes_ago: &[i64]| LIMITS.reserve(person(), &book(minutes_ago), id(99), NOW, None, NOW).is_ok();
         assert!(allowed(&[59, 1]));
         assert!(!allowed(&[59, 30, 1]));
         assert!(allowed(&[60, 30, 1]));
@@ -205,20 +212,23 @@ mod tests {
     #[test]
     fn a_mail_that_was_not_sent_keeps_its_place() {
         let unused = Some(NOW - Duration::minutes(1));
-        let booking = LIMITS.book(person(), &book(&[10, 5, 1]), id(3), NOW, unused, NOW).unwrap();
-        assert_eq!(booking.begun, [&book(&[10, 5]).begun[..], &[BegunMail { at: NOW, invitation: id(3) }]].concat());
-        assert_eq!((booking.version, booking.budget), (7, None));
+        let reservation = LIMITS.reserve(person(), &book(&[10, 5, 1]), id(3), NOW, unused, NOW).unwrap();
+        assert_eq!(
+            reservation.begun,
+            [&book(&[10, 5]).begun[..], &[BegunMail { at: NOW, invitation: id(3) }]].concat()
+        );
+        assert_eq!((reservation.version, reservation.budget), (7, None));
         // A mail that the book does not have, or that belongs to another invitation, frees no place.
         for (id, unused) in [(id(3), None), (id(3), Some(NOW)), (id(2), unused)] {
-            assert_eq!(LIMITS.book(person(), &book(&[10, 5, 1]), id, NOW, unused, NOW), Err(NoMail::CappedUnseen));
+            assert_eq!(LIMITS.reserve(person(), &book(&[10, 5, 1]), id, NOW, unused, NOW), Err(NoMail::CappedUnseen));
         }
     }
 
     #[test]
     fn a_recent_mail_counts_only_if_it_was_certainly_sent() {
         let book = |minutes| MailHistory { last_sent: Some(NOW - Duration::minutes(minutes)), ..book(&[10, 5, 1]) };
-        assert_eq!(LIMITS.book(person(), &book(1439), id(9), NOW, None, NOW), Err(NoMail::Capped));
-        assert_eq!(LIMITS.book(person(), &book(1440), id(9), NOW, None, NOW), Err(NoMail::CappedUnseen));
+        assert_eq!(LIMITS.reserve(person(), &book(1439), id(9), NOW, None, NOW), Err(NoMail::Capped));
+        assert_eq!(LIMITS.reserve(person(), &book(1440), id(9), NOW, None, NOW), Err(NoMail::CappedUnseen));
     }
 
     #[test]
@@ -229,10 +239,13 @@ mod tests {
             begun_today: 99,
             ..MailHistory::default()
         };
-        assert_eq!(LIMITS.book(person(), &book, id(1), NOW, Some(NOW), midnight).unwrap().budget, Some(100));
+        assert_eq!(LIMITS.reserve(person(), &book, id(1), NOW, Some(NOW), midnight).unwrap().budget, Some(100));
         let spent = MailHistory { begun_today: 100, ..book };
         let until = datetime!(2026-01-04 00:00 UTC);
-        assert_eq!(LIMITS.book(person(), &spent, id(1), NOW, Some(NOW), midnight), Err(NoMail::BudgetSpent { until }));
+        assert_eq!(
+            LIMITS.reserve(person(), &spent, id(1), NOW, Some(NOW), midnight),
+            Err(NoMail::BudgetSpent { until })
+        );
     }
 
     #[test]
@@ -241,12 +254,15 @@ mod tests {
             begun: vec![BegunMail { at: NOW - Duration::seconds(seconds), invitation: id(1) }],
             ..MailHistory::default()
         };
-        assert_eq!(LIMITS.book(person(), &begun(59), id(2), NOW, None, NOW), Err(NoMail::UnderWay));
+        assert_eq!(LIMITS.reserve(person(), &begun(59), id(2), NOW, None, NOW), Err(NoMail::UnderWay));
         let asked = NOW - Duration::hours(2);
-        assert_eq!(LIMITS.book(person(), &begun(3599), id(2), asked, None, NOW), Err(NoMail::UnderWay));
-        assert!(LIMITS.book(person(), &begun(3600), id(2), asked, None, NOW).is_ok());
-        assert!(LIMITS.book(person(), &begun(60), id(2), NOW, None, NOW).is_ok());
-        assert!(LIMITS.book(person(), &begun(59), id(1), NOW, None, NOW).is_ok(), "its own repeat is not in its way");
+        assert_eq!(LIMITS.reserve(person(), &begun(3599), id(2), asked, None, NOW), Err(NoMail::UnderWay));
+        assert!(LIMITS.reserve(person(), &begun(3600), id(2), asked, None, NOW).is_ok());
+        assert!(LIMITS.reserve(person(), &begun(60), id(2), NOW, None, NOW).is_ok());
+        assert!(
+            LIMITS.reserve(person(), &begun(59), id(1), NOW, None, NOW).is_ok(),
+            "its own repeat is not in its way"
+        );
     }
 
     #[test]

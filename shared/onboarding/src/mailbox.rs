@@ -6,7 +6,7 @@ use leadsquared::EmailAddress;
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::confusable_detection::skeleton;
 
-use crate::digest::digest;
+use crate::digest::hex_digest;
 
 /// A mailbox without its address: the SHA-256 of a folded spelling, in hexadecimal.
 ///
@@ -19,7 +19,7 @@ pub struct MailboxKey(String);
 impl MailboxKey {
     /// The mailbox behind an address.
     pub fn of(email: &EmailAddress) -> Self {
-        Self(hex::encode(digest([&b"mailbox"[..], folded(email.expose()).as_bytes()])))
+        Self(hex_digest([&b"mailbox"[..], folded(email.expose()).as_bytes()]))
     }
 
     /// 64 hexadecimal digits.

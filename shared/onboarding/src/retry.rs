@@ -6,7 +6,7 @@ use std::time::Duration;
 use leadsquared::Error;
 use time::OffsetDateTime;
 
-use crate::{Postponed, Unavailable};
+use crate::{Postponed, ServiceFailure};
 
 /// How often SQS delivers a message before SQS itself moves it to the dead letters, without a reason: the queue's
 /// `maxReceiveCount`.
@@ -67,10 +67,10 @@ pub enum AttemptFailure {
     Panicked,
     /// The keys for LeadSquared could not be read.
     #[error(transparent)]
-    NoKeys(Unavailable),
+    NoKeys(ServiceFailure),
     /// The chosen password could not be opened.
     #[error(transparent)]
-    NoPassword(Unavailable),
+    NoPassword(ServiceFailure),
     /// The day's LeadSquared calls are used up, as far as the worker may use them.
     #[error("no LeadSquared call is left today")]
     DayUsedUp {

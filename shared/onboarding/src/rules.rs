@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use leadsquared::crm::{Lead, WebhookEvent};
-use leadsquared::wire::webhook::{Event, FieldChange, What};
+use leadsquared::wire::webhook::{Event, EventKind, FieldChange};
 use leadsquared::{Attributes, schema_name};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -211,9 +211,9 @@ impl Rule {
     /// Judges what happened, without the conditions. Returns the changed field if the event does not carry its value.
     fn judge_event<'a>(&'a self, event: &Event) -> Result<Vec<&'a str>, Reason<'a>> {
         let met = |met: bool, reason: Reason<'a>| if met { Ok(()) } else { Err(reason) };
-        match (&self.on, &event.what) {
-            (On::LeadCreate, What::Created) => Ok(Vec::new()),
-            (On::LeadChange { field, from, to }, What::Changed(change)) => {
+        match (&self.on, &event.kind) {
+            (On::LeadCreate, EventKind::Created) => Ok(Vec::new()),
+            (On::LeadChange { field, from, to }, EventKind::Changed(change)) => {
                 let (before, after) = match change.of(field, &event.fields) {
                     FieldChange::NotShown => return Err(Reason::NotShown(field)),
                     FieldChange::Unchanged => return Err(Reason::Unchanged(field)),
@@ -227,7 +227,7 @@ impl Rule {
                 }
                 Ok(if to.is_some() && after.is_none() { vec![field] } else { Vec::new() })
             }
-            (On::Activity(types), What::Activity { code, name, .. }) => {
+            (On::Activity(types), EventKind::Activity { code, name, .. }) => {
                 let shown = [(&types.codes, code), (&types.names, name)];
                 let mut shown =
                     shown.into_iter().filter_map(|(values, shown)| values.as_ref().zip(shown.as_ref())).peekable();
@@ -288,7 +288,7 @@ impl RuleQuestion {
     pub fn new(rules: &[&Rule], event: &Event) -> Self {
         let mut known = Attributes::new();
         for rule in rules {
-            if let (Some(field), What::Changed(change)) = (rule.field(), &event.what)
+            if let (Some(field), EventKind::Changed(change)) = (rule.field(), &event.kind)
                 && let FieldChange::Changed { to: Some(to), .. } = change.of(field, &event.fields)
             {
                 known.set(field, to);

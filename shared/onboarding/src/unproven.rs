@@ -7,7 +7,7 @@ use std::str::FromStr;
 use leadsquared::Attributes;
 use leadsquared::schema_name::{EMAIL_ADDRESS, PHONE_NUMBERS, is_control};
 
-use crate::digest::digest;
+use crate::digest::hex_digest;
 
 /// Stands for the password among the proven names. Every other name starts with a field's schema name.
 pub const PASSWORD: &str = "password";
@@ -15,7 +15,7 @@ pub const PASSWORD: &str = "password";
 /// The name under which the proof of a field's value is kept: its schema name and a hash of the value. A later value of
 /// the field has another hash, so it is unproven again. The name does not show the value.
 pub fn proof(schema_name: &str, value: &str) -> String {
-    let hash = hex::encode(digest([schema_name.as_bytes(), value.to_lowercase().as_bytes()]));
+    let hash = hex_digest([schema_name.as_bytes(), value.to_lowercase().as_bytes()]);
     format!("{schema_name}#{}", &hash[..12])
 }
 

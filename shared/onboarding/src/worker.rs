@@ -13,7 +13,7 @@ use uuid::{Builder, Uuid};
 
 pub use batch::handle_in_order;
 pub use event::WorkerEvent;
-pub use services::{SealedPasswordError, Services, Unavailable};
+pub use services::{SealedPasswordError, ServiceFailure, Services};
 
 use crate::retry::{AttemptFailure, Horizons, LAST_RECEIVE, backoff, before_retention_ends};
 use crate::rules::RuleLookups;

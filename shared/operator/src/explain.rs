@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use ledger::{HeldDecision, InvitationStatus};
-use onboarding::InvitationId;
+use onboarding::{INVITATION_ACCEPTED, InvitationId};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -116,7 +116,7 @@ pub fn timeline(explanation: &Explanation, receipt: InvitationId, now: OffsetDat
     let Explanation { status, held, dead_letter, log } = explanation;
     let mut entries: Vec<_> = log.iter().map(|logged| (logged.at, in_words(logged))).collect();
     // If the log still has a line about this moment, that line says more.
-    if let Some(status) = status.as_ref().filter(|_| !was_logged(log, "invitation accepted")) {
+    if let Some(status) = status.as_ref().filter(|_| !was_logged(log, INVITATION_ACCEPTED)) {
         entries.push((status.received_at, "accepted".to_owned()));
     }
     if let Some(DeadLetter { class, cause, since, .. }) = dead_letter {

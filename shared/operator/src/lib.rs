@@ -1,4 +1,6 @@
+#![doc = include_str!("../../rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
+#![doc = include_str!("../../../functions/OPERATING.md")]
 
 mod clock;
 mod command;

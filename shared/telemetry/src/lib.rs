@@ -1,3 +1,4 @@
+#![doc = include_str!("../../rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
 
 mod error;
@@ -15,7 +16,7 @@ pub use invocation::{invocation, print_metrics, trace};
 pub use metric::Metric;
 
 /// The crates of this workspace that log.
-const OUR_CRATES: [&str; 16] = [
+const WORKSPACE_CRATES: [&str; 16] = [
     "application_form",
     "bus_event",
     "call_allowance",
@@ -65,7 +66,7 @@ pub fn init(variable: impl Fn(&str) -> Option<String>) {
 }
 
 fn filter(level: LevelFilter) -> Targets {
-    Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(OUR_CRATES.map(|name| (name, level)))
+    Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(WORKSPACE_CRATES.map(|name| (name, level)))
 }
 
 #[cfg(test)]

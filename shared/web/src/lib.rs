@@ -1,3 +1,4 @@
+#![doc = include_str!("../../rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
 
 mod form;
@@ -7,5 +8,5 @@ mod response;
 
 pub use form::{BODY_LIMIT, Form, FormError, Value, one};
 pub use preference::{Preference, preferred_language};
-pub use problem::{FieldError, Problem, expected_email, expected_phone, retry_after};
+pub use problem::{FieldError, Problem, TRY_AGAIN_AFTER, expected_email, expected_phone, retry_after};
 pub use response::{allow_forms, json, notice, page, see_other};

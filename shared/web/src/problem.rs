@@ -11,6 +11,9 @@ use serde::Serialize;
 use crate::Preference;
 use crate::response::{page, response};
 
+/// Wait that a client is asked for after a failure that is likely to pass by itself.
+pub const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// What is wrong with a request. A program gets it as a problem document (<https://www.rfc-editor.org/rfc/rfc9457>), a
 /// person as a page.
 ///

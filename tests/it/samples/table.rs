@@ -18,13 +18,13 @@ use intake::{DailyBudget, HoldOverCap, Intake, IntakeDecision, IntakeLimits, Sub
 use leadsquared::portal::Session;
 use leadsquared::{Attributes, Lane, LeadId, RateLimit};
 use ledger::{
-    BelongsTo, ChallengeContent, CounterLimit, Held, HeldDecision, HeldMessage, HeldWaiting, ItemType, KeyedLimit,
-    Ledger, Mark, Owner, PlacesResult, Registered, SignInRecord, StoredLink,
+    ApplicationMarker, BelongsTo, ChallengeContent, CounterLimit, Held, HeldDecision, HeldMessage, HeldWaiting,
+    ItemType, KeyedLimit, Ledger, Owner, PlacesResult, Registered, SignInRecord, StoredLink,
 };
 use onboarding::{
-    Action, BegunMail, Booking, Bookkeeping, Claim, Ended, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease,
-    Ledger as _, LinkToken, MailHistory, MarkSent, Outcome, PersonKey, Pointer, Record, Rejection, SealedPassword,
-    Source, Suppression,
+    Action, BegunMail, Bookkeeping, Claim, Ended, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease,
+    Ledger as _, LinkTarget, LinkToken, MailHistory, MailReservation, MarkSent, Outcome, PersonKey, Record, Rejection,
+    SealedPassword, Source, Suppression,
 };
 use queue::Invitations;
 use throttle::{Decision, Network, NetworkSalt, ThrottleKey};
@@ -130,10 +130,10 @@ fn registered() -> Record {
     Record { lead: Some(lead()), registered: true, mark: MarkSent::Yes, person: Some(person()), ..Record::default() }
 }
 
-fn pointer() -> Pointer {
+fn target() -> LinkTarget {
     let link = LinkToken::new([7; LINK_TOKEN_BYTES]).hash();
     let valid_until = NOW + Duration::hours(72);
-    Pointer { link, lead: lead(), person: person(), invitation: id(), made_at: NOW, valid_until }
+    LinkTarget { link, lead: lead(), person: person(), invitation: id(), made_at: NOW, valid_until }
 }
 
 fn mail() -> BegunMail {
@@ -146,8 +146,8 @@ async fn an_invitation_that_is_mailed(desk: &mut Desk) {
     desk.keeps("invitation/at-work").await;
     desk.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
 
-    let booking = Booking { person: person(), version: 0, begun: vec![mail()], at: NOW, budget: Some(100) };
-    let begun = ledger.begin_mail(&asha(), &lease(), &registered(), &booking, Some(&pointer())).await;
+    let reservation = MailReservation { person: person(), version: 0, begun: vec![mail()], at: NOW, budget: Some(100) };
+    let begun = ledger.begin_mail(&asha(), &lease(), &registered(), &reservation, Some(&target())).await;
     assert!(begun.unwrap());
     desk.keeps("invitation/mail-begun").await;
     desk.keeps("person/mail-begun").await;
@@ -164,9 +164,9 @@ async fn an_invitation_that_is_mailed(desk: &mut Desk) {
     desk.keeps("invitation/invited").await;
     desk.keeps_at("count/invited", "count#2026-11-22#invited").await;
 
-    assert!(ledger.use_link(&pointer().link, HOLDER, NOW + Duration::HOUR).await.unwrap());
+    assert!(ledger.use_link(&target().link, HOLDER, NOW + Duration::HOUR).await.unwrap());
     desk.keeps("link/used").await;
-    ledger.link_opened(&pointer(), NOW + Duration::HOUR).await.unwrap();
+    ledger.link_opened(&target(), NOW + Duration::HOUR).await.unwrap();
     ledger.proven(&lead(), &["password".to_owned(), "Phone 0123abcd".to_owned()], NOW).await.unwrap();
     desk.keeps("lead/marked-used-and-proven").await;
 }
@@ -229,7 +229,7 @@ async fn leads(desk: &mut Desk) {
 
 async fn leads_without_a_registration(desk: &mut Desk) {
     let ledger = desk.ledger.clone();
-    ledger.link_opened(&pointer(), NOW).await.unwrap();
+    ledger.link_opened(&target(), NOW).await.unwrap();
     desk.keeps("lead/link-used").await;
 }
 
@@ -299,7 +299,7 @@ async fn an_application_that_goes_to_the_queue(desk: &mut Desk) {
 async fn an_application_that_did_not_go_to_the_queue(desk: &mut Desk) {
     let ledger = desk.ledger.clone();
     let places = [KeyedLimit { hash: "a".repeat(64), count: 3, window: Wait::from_secs(3600) }];
-    let mark = Mark { hash: "b".repeat(64), payload: asha().payload_hash(), owner: Owner::of(&asha()) };
+    let mark = ApplicationMarker { hash: "b".repeat(64), payload: asha().payload_hash(), owner: Owner::of(&asha()) };
     assert_eq!(ledger.take_places(&places, &mark, NOW).await.unwrap(), PlacesResult::All);
     ledger.give_places_back(&places, &mark, NOW).await.unwrap();
     desk.keeps("places/given-back").await;
@@ -423,7 +423,7 @@ async fn challenges(desk: &mut Desk) {
     ledger.await_text(CHALLENGE, sealed("texted", "sealed")).await.unwrap();
     desk.keeps("code/texted").await;
     for case in ["accepted", "mailed"] {
-        ledger.follow_challenge(CHALLENGE, sealed(case, "accepted"), &lead(), until).await.unwrap();
+        ledger.continue_challenge(CHALLENGE, sealed(case, "accepted"), &lead(), until).await.unwrap();
         desk.keeps(&format!("code/{case}")).await;
     }
     ledger.end_challenge(CHALLENGE, CODE_TRIES).await.unwrap();
@@ -583,9 +583,9 @@ fn lead_of(case: &str) -> (Registered, &'static [&'static str], Option<OffsetDat
     match case {
         "marked" => (Registered::Marked, &[], None, Some(NOW)),
         "marked-used-and-proven" => (Registered::Marked, &["Phone 0123abcd", "password"], Some(NOW), Some(NOW)),
-        "registered-with-nothing-to-mark" => (Registered::WithoutForm, &[], None, Some(NOW)),
-        "link-used" => (Registered::WithoutForm, &[], Some(NOW), None),
-        "proven" => (Registered::WithoutForm, &["password"], None, None),
+        "registered-with-nothing-to-mark" => (Registered::NothingToProve, &[], None, Some(NOW)),
+        "link-used" => (Registered::NothingToProve, &[], Some(NOW), None),
+        "proven" => (Registered::NothingToProve, &["password"], None, None),
         "unmarked" | "unmarked-and-kept" => (Registered::Unmarked, &[], None, Some(NOW)),
         "unmarked-and-registered-again" => (Registered::Unmarked, &[], None, Some(NOW + Duration::HOUR)),
         other => panic!("what does a lead {other} mean?"),
@@ -626,8 +626,8 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             assert_eq!(ledger.mail_book(&person(), NOW).await.unwrap(), expected, "{case}");
         }
         "link" => {
-            let expected = StoredLink { pointer: pointer(), used: case == "used" };
-            assert_eq!(ledger.link(&pointer().link, NOW).await.unwrap(), Some(expected), "{case}");
+            let expected = StoredLink { target: target(), used: case == "used" };
+            assert_eq!(ledger.link(&target().link, NOW).await.unwrap(), Some(expected), "{case}");
         }
         "lead" => {
             let (registered, proven, newest, registered_at) = lead_of(case);
@@ -675,7 +675,7 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
         }
         "places" => {
             let count = item.keys().filter(|name| name.starts_with('n')).count().try_into().unwrap();
-            let mark = Mark { hash: "c".repeat(64), payload: String::new(), owner: Owner::of(&asha()) };
+            let mark = ApplicationMarker { hash: "c".repeat(64), payload: String::new(), owner: Owner::of(&asha()) };
             let free = match case {
                 "mailbox" => 19,
                 "person-and-network" => 2,
@@ -683,7 +683,7 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
             };
             let places = [KeyedLimit { hash: hash_of(pk), count, window: Wait::from_secs(3600) }];
             for number in 0..=free {
-                let mark = Mark { hash: format!("{number}{}", mark.hash), ..mark.clone() };
+                let mark = ApplicationMarker { hash: format!("{number}{}", mark.hash), ..mark.clone() };
                 let taken = ledger.take_places(&places, &mark, soon).await.unwrap();
                 let expected = match number == free {
                     false => PlacesResult::All,
@@ -695,7 +695,7 @@ async fn means(desk: &Desk, version: &str, kind: &str, case: &str, item: &Item) 
         }
         "mark" => {
             let payload = item.get("payload").map_or("", |payload| payload.as_s().unwrap()).to_owned();
-            let mark = Mark { hash: hash_of(pk), payload, owner: Owner::of(&asha()) };
+            let mark = ApplicationMarker { hash: hash_of(pk), payload, owner: Owner::of(&asha()) };
             let expected = match case {
                 "queued" => PlacesResult::Repeat { is_held: false },
                 "given-back" => PlacesResult::All,

@@ -1,3 +1,9 @@
+#![doc = include_str!("../../../shared/rustdoc-links.md")]
+#![doc = include_str!("../../../README.md")]
+#![doc = include_str!("../../../functions/README.md")]
+#![doc = include_str!("../../../shared/README.md")]
+#![doc = include_str!("../../README.md")]
+#![doc = include_str!("../../../functions/CHANGING.md")]
 #![doc = include_str!("../README.md")]
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+#![doc = include_str!("../../../rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
 #![expect(clippy::unwrap_used, reason = "a server that cannot be set up fails the test that asked for it")]
 

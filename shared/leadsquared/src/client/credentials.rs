@@ -58,7 +58,7 @@ struct Held {
 
 /// A credential as one call used it.
 #[derive(Clone, Debug)]
-pub(crate) struct Issue {
+pub(crate) struct IssuedCredential {
     pub(crate) secret: SecretString,
     serial: u64,
 }
@@ -76,14 +76,19 @@ pub(crate) enum Renewal {
 
 impl Cached {
     /// The credential. It is fetched if there is none or if its `lifetime` has ended.
-    pub(crate) async fn get(&self, now: Instant, lifetime: Option<Duration>, fetch: Fetch<'_>) -> Result<Issue, Error> {
+    pub(crate) async fn get(
+        &self,
+        now: Instant,
+        lifetime: Option<Duration>,
+        fetch: Fetch<'_>,
+    ) -> Result<IssuedCredential, Error> {
         let failures_before = self.failures.load(Ordering::SeqCst);
         let mut slot = self.slot.lock().await;
         if let Some(held) = &slot.held
             && held.valid_until.is_none_or(|end| now < end)
             && held.epoch == self.epoch.load(Ordering::SeqCst)
         {
-            return Ok(Issue { secret: held.secret.clone(), serial: slot.serial });
+            return Ok(IssuedCredential { secret: held.secret.clone(), serial: slot.serial });
         }
         match &slot.last_failure {
             // The fetch failed while this caller waited: a second fetch would fail too, one caller after another.
@@ -96,7 +101,7 @@ impl Cached {
     /// refusal may have had another reason.
     pub(crate) async fn renew(
         &self,
-        refused: &Issue,
+        refused: &IssuedCredential,
         now: Instant,
         lifetime: Option<Duration>,
         fetch: Fetch<'_>,
@@ -120,7 +125,7 @@ impl Cached {
         now: Instant,
         lifetime: Option<Duration>,
         fetch: Fetch<'_>,
-    ) -> Result<Issue, Error> {
+    ) -> Result<IssuedCredential, Error> {
         let epoch = self.epoch.load(Ordering::SeqCst);
         match fetch.await {
             Ok(secret) => {
@@ -132,7 +137,7 @@ impl Cached {
                 }
                 let valid_until = lifetime.map(|lifetime| now + lifetime);
                 slot.held = Some(Held { secret: secret.clone(), valid_until, epoch });
-                Ok(Issue { secret, serial: slot.serial })
+                Ok(IssuedCredential { secret, serial: slot.serial })
             }
             // These two are about this caller's deadline; the next caller may have more time.
             Err(error @ (Error::OutOfTime | Error::TurnedAway(_))) => Err(error),

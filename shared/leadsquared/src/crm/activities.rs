@@ -49,13 +49,13 @@ pub struct Activity {
     pub created_on: UtcDateTime,
     /// What it says.
     #[serde(default, deserialize_with = "lenient::list")]
-    pub data: Vec<Datum>,
+    pub data: Vec<ActivityValue>,
 }
 
 /// One entry of an activity's data.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Datum {
+pub struct ActivityValue {
     /// Its name.
     #[serde(default, deserialize_with = "lenient::text")]
     pub key: String,
@@ -74,9 +74,9 @@ impl fmt::Debug for Activity {
     }
 }
 
-impl fmt::Debug for Datum {
+impl fmt::Debug for ActivityValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Datum({})", self.key)
+        write!(f, "ActivityValue({})", self.key)
     }
 }
 

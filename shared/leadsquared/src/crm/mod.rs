@@ -7,7 +7,7 @@ mod mail;
 mod users;
 mod webhooks;
 
-pub use activities::{Activity, ActivityPage, ActivityQuery, Datum, NewActivity, NewActivityType};
+pub use activities::{Activity, ActivityPage, ActivityQuery, ActivityValue, NewActivity, NewActivityType};
 pub use lead_fields::LeadField;
 pub use leads::{Lead, Notify, SearchBy, UpdateBehavior};
 pub use mail::{Content, EmailToLead, Recipient, Sender, SentEmail};

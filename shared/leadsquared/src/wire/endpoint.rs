@@ -54,11 +54,15 @@ impl Access {
         }
     }
 
-    pub(crate) fn needs(self) -> &'static [Need] {
-        const PUBLIC: Need = Need { from: Endpoint::PublicAuthKey, part: RequestPart::Header("authorization") };
-        const REGISTRATION: Need =
-            Need { from: Endpoint::RegistrationToken, part: RequestPart::Header("x-lsq-registertoken") };
-        const TENANT: Need = Need { from: Endpoint::TenantAuthKey, part: RequestPart::Query("authkey") };
+    pub(crate) fn required_credentials(self) -> &'static [CredentialRequirement] {
+        const PUBLIC: CredentialRequirement =
+            CredentialRequirement { from: Endpoint::PublicAuthKey, part: RequestPart::Header("authorization") };
+        const REGISTRATION: CredentialRequirement = CredentialRequirement {
+            from: Endpoint::RegistrationToken,
+            part: RequestPart::Header("x-lsq-registertoken"),
+        };
+        const TENANT: CredentialRequirement =
+            CredentialRequirement { from: Endpoint::TenantAuthKey, part: RequestPart::Query("authkey") };
         match self {
             Access::Keys | Access::Session => &[],
             Access::Public | Access::PublicAndKeys => &[PUBLIC],
@@ -84,7 +88,7 @@ pub enum CredentialKind {
 
 /// A derived credential that a call carries: the call it is obtained with, and where it goes.
 #[derive(Debug)]
-pub(crate) struct Need {
+pub(crate) struct CredentialRequirement {
     pub(crate) from: Endpoint,
     pub(crate) part: RequestPart,
 }

@@ -10,6 +10,6 @@ pub mod webhook;
 pub(crate) use decode::{CallContext, Failed, judge};
 pub use decode::{Texts, decode};
 pub use endpoint::{CredentialKind, Endpoint, Host, Paths, Verb};
-pub(crate) use endpoint::{Need, Repeat, RequestPart};
+pub(crate) use endpoint::{CredentialRequirement, Repeat, RequestPart};
 pub use event_type::EventType;
 pub(crate) use success::Success;

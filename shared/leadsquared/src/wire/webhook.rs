@@ -30,8 +30,8 @@ const ACTIVITY_DATA: &str = "Data";
 pub struct Event {
     /// The lead it happened to.
     pub lead: LeadId,
-    /// What happened.
-    pub what: What,
+    /// What kind of event it is.
+    pub kind: EventKind,
     /// The lead's fields after the event. For an activity, the activity's fields. An automation also shows the lead's
     /// fields; where both have a field, this is the activity's.
     pub fields: Fields,
@@ -39,7 +39,7 @@ pub struct Event {
 
 /// What happened to a lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum EventKind {
     /// The lead is new.
     Created,
     /// Fields of the lead changed.
@@ -224,6 +224,19 @@ pub enum Malformed {
     },
 }
 
+impl Malformed {
+    /// The variant's name, for logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::OtherEvent(_) => "OtherEvent",
+            Self::Unreadable { .. } => "Unreadable",
+            Self::NoObject => "NoObject",
+            Self::NotAnObject(_) => "NotAnObject",
+            Self::Field { .. } => "Field",
+        }
+    }
+}
+
 /// What a webhook or an automation sends.
 #[derive(Clone, Copy)]
 pub struct WebhookRequest<'a> {
@@ -250,7 +263,7 @@ impl WebhookRequest<'_> {
     ///
     /// # Examples
     /// ```
-    /// use leadsquared::wire::webhook::{FieldChange, Malformed, WebhookRequest, What};
+    /// use leadsquared::wire::webhook::{FieldChange, Malformed, WebhookRequest, EventKind};
     ///
     /// let body = br#"{
     ///     "Before": {"ProspectID": "11111111-1111-4111-8111-111111111111", "ProspectStage": "Prospect"},
@@ -260,7 +273,7 @@ impl WebhookRequest<'_> {
     /// let events = request.events()?;
     /// let event = events[0].as_ref().unwrap();
     /// assert_eq!(event.fields.get("ProspectStage"), Some("Applied"));
-    /// let What::Changed(change) = &event.what else { panic!("it is a change") };
+    /// let EventKind::Changed(change) = &event.kind else { panic!("it is a change") };
     /// let changed = FieldChange::Changed { from: Some("Prospect"), to: Some("Applied") };
     /// assert_eq!(change.of("ProspectStage", &event.fields), changed);
     /// # Ok::<(), Malformed>(())
@@ -398,7 +411,11 @@ impl Members {
         match kind.unwrap_or_else(|| self.kind_by_shape()) {
             Kind::Created => {
                 let fields = self.lead_now();
-                Ok(Event { lead: self.lead(PROSPECT_ID, [fields.text(PROSPECT_ID)])?, what: What::Created, fields })
+                Ok(Event {
+                    lead: self.lead(PROSPECT_ID, [fields.text(PROSPECT_ID)])?,
+                    kind: EventKind::Created,
+                    fields,
+                })
             }
             Kind::Changed(named) => self.change(named),
             Kind::Activity => self.activity(),
@@ -445,7 +462,7 @@ impl Members {
         let ids = [Some(after.text(PROSPECT_ID)), Some(before.text(PROSPECT_ID))].into_iter().chain(beside).flatten();
         let lead = self.lead(PROSPECT_ID, ids)?;
         let change = Change { modified, is_time_older, before, before_is_whole, named };
-        Ok(Event { lead, what: What::Changed(change), fields: after })
+        Ok(Event { lead, kind: EventKind::Changed(change), fields: after })
     }
 
     /// An activity's `Data` is an object here. The call that lists activities has a list of `Key` and `Value` instead.
@@ -468,8 +485,8 @@ impl Members {
             _ => {}
         }
         let of_type = |name: &str| fields.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
-        let what = What::Activity { id, code: of_type(ACTIVITY_CODE), name: of_type(ACTIVITY_NAME) };
-        Ok(Event { lead, what, fields })
+        let kind = EventKind::Activity { id, code: of_type(ACTIVITY_CODE), name: of_type(ACTIVITY_NAME) };
+        Ok(Event { lead, kind, fields })
     }
 
     fn take(&mut self, name: &str) -> Option<Map<String, Value>> {
@@ -536,8 +553,8 @@ mod tests {
 
     fn change(before: Value, after: Value, event_type: Option<&str>) -> (Change, Fields) {
         let event = one(&json!({"Before": before, "After": after}), event_type);
-        match event.what {
-            What::Changed(change) => (change, event.fields),
+        match event.kind {
+            EventKind::Changed(change) => (change, event.fields),
             other => panic!("{other:?}"),
         }
     }
@@ -546,15 +563,15 @@ mod tests {
     fn without_an_event_type_the_shape_decides_the_kind() {
         let lead = json!({"ProspectID": LEAD, "FirstName": "Asha", "Phone": null, "Source": "", "Score": 6});
         let created = one(&lead, None);
-        assert_eq!((created.lead.to_string(), &created.what), (LEAD.to_owned(), &What::Created));
+        assert_eq!((created.lead.to_string(), &created.kind), (LEAD.to_owned(), &EventKind::Created));
         let fields = ["FirstName", "Phone", "Source", "Score", "mx_City"].map(|name| created.fields.get(name));
         assert_eq!(fields, [Some("Asha"), Some(""), Some(""), Some("6"), None]);
-        assert!(matches!(one(&json!({"Before": {}, "After": lead}), None).what, What::Changed(_)));
+        assert!(matches!(one(&json!({"Before": {}, "After": lead}), None).kind, EventKind::Changed(_)));
         let activity = json!([{"ProspectActivityId": ACTIVITY, "RelatedProspectId": LEAD, "ActivityEvent": 201,
             "Data": {"Status": "Paid", "Owner": null}}]);
         let posted = one(&activity, None);
         let code = Some("201".to_owned());
-        assert_eq!(posted.what, What::Activity { id: ACTIVITY.parse().unwrap(), code, name: None });
+        assert_eq!(posted.kind, EventKind::Activity { id: ACTIVITY.parse().unwrap(), code, name: None });
         assert_eq!((posted.fields.get("Status"), posted.fields.get("Owner")), (Some("Paid"), Some("")));
     }
 
@@ -600,11 +617,11 @@ mod tests {
     fn an_event_named_after_a_field_needs_no_snapshot_before() {
         let lead = json!({"ProspectID": LEAD, "ProspectStage": "Applied"});
         let event = one(&lead, Some("Lead_Post_Stage_Change"));
-        let What::Changed(change) = event.what else { panic!("{:?}", event.what) };
+        let EventKind::Changed(change) = event.kind else { panic!("{:?}", event.kind) };
         assert_eq!(change.of("ProspectStage", &event.fields), changed(None, "Applied"));
         assert_eq!(change.of("OwnerId", &event.fields), NotShown);
         let bare = one(&json!({"ProspectID": LEAD}), Some("Lead_Post_Stage_Change"));
-        let What::Changed(change) = bare.what else { panic!("{:?}", bare.what) };
+        let EventKind::Changed(change) = bare.kind else { panic!("{:?}", bare.kind) };
         assert_eq!(change.of("ProspectStage", &bare.fields), changed(None, None));
         let malformed = read(lead.to_string().as_bytes(), Some("Lead_Field_Change")).unwrap().remove(0).unwrap_err();
         assert_eq!(malformed.to_string(), "event 1: Before must be an object with the lead's fields before the change");
@@ -626,17 +643,17 @@ mod tests {
                 let request = WebhookRequest { body: body.as_bytes(), event_type, entity_type: Some("automation") };
                 let event = request.events().unwrap().remove(0).unwrap();
                 assert_eq!(read(body.as_bytes(), event_type).unwrap(), [Ok(event.clone())], "{event_type:?} {body}");
-                let What::Changed(change) = &event.what else { panic!("{:?}", event.what) };
+                let EventKind::Changed(change) = &event.kind else { panic!("{:?}", event.kind) };
                 assert_eq!(change.of("ProspectStage", &event.fields), changed("Fresh", "Applied"));
                 assert_eq!((event.fields.get("mx_City"), event.fields.get("mx_State")), (Some(""), None));
             }
         }
         for before in [json!(null), json!({})] {
-            assert_eq!(one(&json!({"Before": before, "Current": now}), None).what, What::Created);
+            assert_eq!(one(&json!({"Before": before, "Current": now}), None).kind, EventKind::Created);
         }
-        assert_eq!(one(&json!({"Current": now}), Some("Lead_Post_Create")).what, What::Created);
+        assert_eq!(one(&json!({"Current": now}), Some("Lead_Post_Create")).kind, EventKind::Created);
         let alone = one(&json!({"Current": now}), Some("Lead_Post_Update"));
-        let What::Changed(change) = &alone.what else { panic!("{:?}", alone.what) };
+        let EventKind::Changed(change) = &alone.kind else { panic!("{:?}", alone.kind) };
         assert_eq!(change.of("ProspectStage", &alone.fields), Unchanged);
         let named = WebhookRequest { body: b"{}", event_type: Some("Task_Create"), entity_type: Some("automation") };
         assert_eq!(named.events(), Err(Malformed::OtherEvent(Some(EventType::TaskCreate))));
@@ -649,11 +666,11 @@ mod tests {
             "Current": {"ProspectID": LEAD, "Status": "Lead", "mx_City": "Pune", "RelatedProspectId": "other"}});
         let event = one(&activity, None);
         let id = ACTIVITY.parse().unwrap();
-        assert_eq!(event.what, What::Activity { id, code: None, name: Some("Fee".to_owned()) });
+        assert_eq!(event.kind, EventKind::Activity { id, code: None, name: Some("Fee".to_owned()) });
         let fields = ["Status", "Score", "mx_City", "mx_State"].map(|name| event.fields.get(name));
         assert_eq!((event.lead.to_string().as_str(), fields), (LEAD, [Some("Paid"), Some("5"), Some("Pune"), None]));
         let later = one(&json!([{"ProspectActivityId": ACTIVITY, "RelatedProspectId": LEAD, "Current": {}}]), None);
-        assert_eq!(later.what, What::Activity { id, code: None, name: None });
+        assert_eq!(later.kind, EventKind::Activity { id, code: None, name: None });
     }
 
     #[test]
@@ -666,7 +683,7 @@ mod tests {
         ] {
             let event = one(&body, None);
             assert_eq!(event.lead.to_string(), LEAD, "{body}");
-            let What::Changed(change) = &event.what else { panic!("{body}") };
+            let EventKind::Changed(change) = &event.kind else { panic!("{body}") };
             assert_eq!(change.of("ProspectStage", &event.fields), changed("Fresh", "Applied"), "{body}");
         }
         let activity =

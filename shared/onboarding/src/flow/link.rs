@@ -2,23 +2,20 @@
 
 use std::time::Duration;
 
-use leadsquared::portal::auto_login_link;
+use leadsquared::portal::{KEY_LIFETIME, auto_login_link};
 use leadsquared::{AutoLoginKey, Error, LeadId, LoginLink};
 
 use super::person::Person;
 use super::postponed::{Postponed, Stop};
 use super::{Flow, Work};
 use crate::portal_key::{PortalKeyError, portal_key};
-use crate::{Crm, Ledger, LinkMode, Mail, MarkSent, Pointer, Rejection};
+use crate::{Crm, Ledger, LinkMode, LinkTarget, Mail, MarkSent, Rejection};
 
-/// How long LeadSquared's own key opens the portal (<https://apidocs.leadsquared.com/portal-auto-login/>).
-const KEY_VALID_FOR: Duration = Duration::from_secs(4 * 60 * 60);
-
-/// A link, how long it works, and the pointer of an on-click link.
+/// A link, how long it works, and the target of an on-click link.
 pub(super) struct MailedLink {
     pub(super) link: LoginLink,
     pub(super) valid_for: Duration,
-    pub(super) pointer: Option<Pointer>,
+    pub(super) target: Option<LinkTarget>,
 }
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
@@ -32,11 +29,11 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             LinkMode::Direct { portal } => {
                 let key = self.auto_login_key(work, person, lead).await?;
                 let link = auto_login_link(&portal.page, &lead, &portal.id, &key);
-                Ok(MailedLink { link, valid_for: KEY_VALID_FOR, pointer: None })
+                Ok(MailedLink { link, valid_for: KEY_LIFETIME, target: None })
             }
             LinkMode::OnClick { page, valid_for } => {
                 let (token, now) = (&work.attempt.token, work.attempt.now);
-                let pointer = Pointer {
+                let target = LinkTarget {
                     link: token.hash(),
                     lead,
                     person: person.key.clone(),
@@ -44,7 +41,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                     made_at: now,
                     valid_until: now + *valid_for,
                 };
-                Ok(MailedLink { link: token.link(page), valid_for: *valid_for, pointer: Some(pointer) })
+                Ok(MailedLink { link: token.link(page), valid_for: *valid_for, target: Some(target) })
             }
         }
     }

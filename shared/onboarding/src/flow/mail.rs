@@ -8,8 +8,8 @@ use super::postponed::{Postponed, Stop};
 use super::{Flow, Work, invited};
 use crate::mail_limits::NoMail;
 use crate::{
-    Action, Booking, Crm, Invitee, Ledger, LoginLinkMail, Mail, MailError, MailHistory, Outcome, Record, Rejection,
-    Suppression,
+    Action, Crm, Invitee, Ledger, LoginLinkMail, Mail, MailError, MailHistory, MailReservation, Outcome, Record,
+    Rejection, Suppression,
 };
 
 /// After this many mails with an unknown result no further mail is sent. One mail may be repeated, but a third could be
@@ -36,14 +36,19 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     }
 
     /// A place for the mail within the limits.
-    pub(super) fn book_mail(&self, work: &Work<'_>, person: &Person, book: &MailHistory) -> Result<Booking, Stop> {
+    pub(super) fn reserve_mail(
+        &self,
+        work: &Work<'_>,
+        person: &Person,
+        book: &MailHistory,
+    ) -> Result<MailReservation, Stop> {
         let Work { invitation, attempt, record } = work;
         if record.unresolved_mails >= UNRESOLVED_MAILS {
             return Err(Rejection::MailUnknown.into());
         }
         let limits = self.mail_limits.of(invitation);
         let (id, asked_at, unused) = (invitation.id, invitation.received_at, record.unused_mail);
-        limits.book(person.key.clone(), book, id, asked_at, unused, attempt.now).map_err(|no_mail| match no_mail {
+        limits.reserve(person.key.clone(), book, id, asked_at, unused, attempt.now).map_err(|no_mail| match no_mail {
             NoMail::Capped => Stop::Ended(Outcome::Suppressed(Suppression::MailCap)),
             NoMail::CappedUnseen => Rejection::MailUnknown.into(),
             NoMail::UnderWay => Stop::Postponed(Postponed::MailBookChanged),
@@ -56,13 +61,13 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     pub(super) async fn begin_mail(
         &self,
         work: &mut Work<'_>,
-        booking: &Booking,
+        reservation: &MailReservation,
         link: &MailedLink,
     ) -> Result<(), Stop> {
         let Work { invitation, attempt, record } = work;
         let unused_before = record.unused_mail.take();
         record.unresolved_mails += 1;
-        match self.ledger.begin_mail(invitation, &attempt.lease, record, booking, link.pointer.as_ref()).await {
+        match self.ledger.begin_mail(invitation, &attempt.lease, record, reservation, link.target.as_ref()).await {
             Ok(true) => Ok(()),
             // The ledger certainly did not write it, so the mail is not begun either.
             Ok(false) => {

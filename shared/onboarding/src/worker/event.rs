@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use super::Unavailable;
+use super::ServiceFailure;
 use crate::retry::AttemptFailure;
 use crate::{Completion, FlowEvent, Invitation, InvitationId, MalformedInvitation, Postponed};
 
@@ -48,7 +48,7 @@ pub enum WorkerEvent<'a> {
     /// The dead letter could not be written. The message is retried until it can be.
     DeadLetterFailed {
         /// Why.
-        error: &'a Unavailable,
+        error: &'a ServiceFailure,
         /// Whether an operator must act.
         needs_operator: bool,
         /// The age of the message.

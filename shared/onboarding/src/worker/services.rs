@@ -22,10 +22,10 @@ pub trait Services {
     type Ledger: Ledger;
 
     /// Reads the LeadSquared keys, which may be cached.
-    async fn access(&self) -> Result<Self::Access, Unavailable>;
+    async fn access(&self) -> Result<Self::Access, ServiceFailure>;
 
     /// Reads the keys again after LeadSquared refused them; `None` if they are the same.
-    async fn access_after_refusal(&self, refused: &Self::Access) -> Result<Option<Self::Access>, Unavailable>;
+    async fn access_after_refusal(&self, refused: &Self::Access) -> Result<Option<Self::Access>, ServiceFailure>;
 
     /// A client with these keys that makes no call after `time_left`.
     fn crm(&self, access: &Self::Access, time_left: Duration) -> Self::Crm;
@@ -50,7 +50,7 @@ pub trait Services {
     ) -> Result<Password, SealedPasswordError>;
 
     /// Stores the delivered message among the dead letters. A second dead letter of one message changes nothing.
-    async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), Unavailable>;
+    async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), ServiceFailure>;
 
     /// The current time.
     fn now(&self) -> OffsetDateTime;
@@ -70,17 +70,17 @@ pub enum SealedPasswordError {
     Unusable(Box<dyn Error + Send + Sync>),
     /// It may open later.
     #[error(transparent)]
-    Unavailable(Unavailable),
+    Unavailable(ServiceFailure),
 }
 
 /// The failure of a service. It displays as the service's own error.
 #[derive(Debug)]
-pub struct Unavailable {
+pub struct ServiceFailure {
     error: Box<dyn Error + Send + Sync>,
     is_transient: bool,
 }
 
-impl Unavailable {
+impl ServiceFailure {
     /// The service's error, and whether it usually passes without an operator.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>, is_transient: bool) -> Self {
         Self { error: error.into(), is_transient }
@@ -92,13 +92,13 @@ impl Unavailable {
     }
 }
 
-impl fmt::Display for Unavailable {
+impl fmt::Display for ServiceFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl Error for Unavailable {
+impl Error for ServiceFailure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.error.source()
     }

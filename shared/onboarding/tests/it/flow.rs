@@ -484,11 +484,11 @@ fn an_on_click_link_takes_one_call_and_points_at_the_lead() {
     assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::Invited);
     assert_eq!(*world.calls.borrow(), ["claim", "mail_book", "register", "begin_mail", "mail", "end"]);
     let lead = world.leadsquared.borrow().leads[0].id;
-    let pointers = world.memory.borrow().pointers.clone();
-    assert_eq!(pointers.len(), 1);
-    assert_eq!((pointers[0].lead, pointers[0].invitation), (lead, asha().id));
-    assert_eq!(pointers[0].person, asha().person());
-    assert_eq!((pointers[0].made_at, pointers[0].valid_until), (START, START + Duration::hours(1)));
+    let link_targets = world.memory.borrow().link_targets.clone();
+    assert_eq!(link_targets.len(), 1);
+    assert_eq!((link_targets[0].lead, link_targets[0].invitation), (lead, asha().id));
+    assert_eq!(link_targets[0].person, asha().person());
+    assert_eq!((link_targets[0].made_at, link_targets[0].valid_until), (START, START + Duration::hours(1)));
 
     // An existing lead becomes a portal user only when the applicant presses the button.
     let mei = world.add_lead(5, "mei@example.test", None, false);

@@ -4,7 +4,7 @@
 
 use leadsquared::LeadId;
 use onboarding::{
-    Action, BegunMail, Booking, Claim, Invitation, InvitationId, Invitee, Lease, Ledger, MailHistory, MarkSent,
+    Action, BegunMail, Claim, Invitation, InvitationId, Invitee, Lease, Ledger, MailHistory, MailReservation, MarkSent,
     Outcome, Record, Rejection, Source, Suppression,
 };
 use time::macros::datetime;
@@ -52,8 +52,8 @@ fn lead() -> LeadId {
     Uuid::from_u128(5).to_string().parse().unwrap()
 }
 
-fn booking(version: u64, begun: &[BegunMail], budget: u32) -> Booking {
-    Booking { person: asha().person(), version, begun: begun.to_vec(), at: NOW, budget: Some(budget) }
+fn reservation(version: u64, begun: &[BegunMail], budget: u32) -> MailReservation {
+    MailReservation { person: asha().person(), version, begun: begun.to_vec(), at: NOW, budget: Some(budget) }
 }
 
 /// A record with something in each of its fields, except for those that say that it ended or is in doubt.
@@ -90,7 +90,7 @@ pub(crate) async fn an_attempt_whose_lease_ran_out_writes_nothing(ledger: &impl 
     let second = Lease { until: LATER + Duration::MINUTE, ..lease(2) };
     granted(ledger, &second, LATER).await;
     let mail = BegunMail { at: LATER, invitation: asha().id };
-    assert!(ledger.begin_mail(&asha(), &lease(1), &record(), &booking(0, &[mail], 2), None).await.is_err());
+    assert!(ledger.begin_mail(&asha(), &lease(1), &record(), &reservation(0, &[mail], 2), None).await.is_err());
     assert!(ledger.release(&asha(), &lease(1), &record(), LATER).await.is_err());
     assert!(ledger.end(&asha(), &lease(1), &record(), &Outcome::Invited, LATER).await.is_err());
     assert_eq!(ledger.mail_book(&asha().person(), LATER).await.unwrap(), MailHistory::default());
@@ -139,7 +139,7 @@ pub(crate) async fn a_mail_is_begun_only_from_the_book_that_was_read(ledger: &im
     let (person, mail) = (asha().person(), BegunMail { at: NOW, invitation: asha().id });
     granted(ledger, &lease(1), NOW).await;
     assert_eq!(ledger.mail_book(&person, NOW).await.unwrap(), MailHistory::default());
-    assert!(ledger.begin_mail(&asha(), &lease(1), &record(), &booking(0, &[mail], 2), None).await.unwrap());
+    assert!(ledger.begin_mail(&asha(), &lease(1), &record(), &reservation(0, &[mail], 2), None).await.unwrap());
     let book = MailHistory { version: 1, begun: vec![mail], begun_today: 1, ..MailHistory::default() };
     assert_eq!(ledger.mail_book(&person, NOW).await.unwrap(), book);
     let tomorrow = ledger.mail_book(&person, LATER).await.unwrap();
@@ -147,8 +147,8 @@ pub(crate) async fn a_mail_is_begun_only_from_the_book_that_was_read(ledger: &im
 
     let other = Record { unresolved_mails: 2, ..record() };
     let begin = async |version, budget| {
-        let booking = booking(version, &[mail, mail], budget);
-        ledger.begin_mail(&asha(), &lease(1), &other, &booking, None).await.unwrap()
+        let reservation = reservation(version, &[mail, mail], budget);
+        ledger.begin_mail(&asha(), &lease(1), &other, &reservation, None).await.unwrap()
     };
     assert!(!begin(0, 2).await, "from an old book");
     assert!(!begin(1, 1).await, "beyond the budget");
@@ -188,8 +188,9 @@ pub(crate) async fn the_first_registration_of_a_lead_is_remembered(ledger: &impl
 
     let third = Lease { until: LATER + Duration::MINUTE, ..lease(3) };
     granted(ledger, &third, LATER).await;
-    let booking = Booking { at: LATER, ..booking(0, &[BegunMail { at: LATER, invitation: asha().id }], 2) };
-    assert!(ledger.begin_mail(&asha(), &third, &record(), &booking, None).await.unwrap());
+    let reservation =
+        MailReservation { at: LATER, ..reservation(0, &[BegunMail { at: LATER, invitation: asha().id }], 2) };
+    assert!(ledger.begin_mail(&asha(), &third, &record(), &reservation, None).await.unwrap());
     ledger.end(&asha(), &third, &record(), &Outcome::Invited, LATER).await.unwrap();
     assert_eq!(registered_at().await, Some(NOW));
     assert_eq!(ledger.newest_link_used(&lead()).await.unwrap(), None, "no link was used");

@@ -6,8 +6,8 @@ use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
 use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, LeadId};
 use onboarding::{
-    BegunMail, Booking, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, LinkMode, LoginLinkMail, Mail,
-    MailError, MailHistory, MarkSent, Marking, Outcome, PersonKey, Pointer, Portal, Record,
+    BegunMail, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, LinkMode, LinkTarget, LoginLinkMail, Mail,
+    MailError, MailHistory, MailReservation, MarkSent, Marking, Outcome, PersonKey, Portal, Record,
 };
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
@@ -241,8 +241,8 @@ pub(crate) struct Memory {
     pub(crate) rule_lookups: HashMap<Date, u32>,
     /// When the newest used link of each lead was made.
     pub(crate) links_used: HashMap<LeadId, OffsetDateTime>,
-    /// The pointers of the links in the mails.
-    pub(crate) pointers: Vec<Pointer>,
+    /// The targets of the links in the mails.
+    pub(crate) link_targets: Vec<LinkTarget>,
     /// The mistake that this ledger makes, if any.
     pub(crate) flaw: Option<Flaw>,
 }
@@ -330,25 +330,25 @@ impl Memory {
         invitation: &Invitation,
         lease: &Lease,
         record: &Record,
-        booking: &Booking,
-        pointer: Option<&Pointer>,
+        reservation: &MailReservation,
+        target: Option<&LinkTarget>,
     ) -> Result<bool, LedgerUnavailable> {
         self.held(invitation, lease)?;
-        let person = self.people.entry(booking.person.clone()).or_default();
-        let begun = self.begun.entry(booking.at.date()).or_default();
-        if person.version != booking.version || booking.budget.is_some_and(|budget| *begun >= budget) {
+        let person = self.people.entry(reservation.person.clone()).or_default();
+        let begun = self.begun.entry(reservation.at.date()).or_default();
+        if person.version != reservation.version || reservation.budget.is_some_and(|budget| *begun >= budget) {
             return Ok(false);
         }
         if self.flaw != Some(Flaw::CapsAreNotKept) {
             person.version += 1;
-            person.begun = booking.begun.clone();
-            *begun += u32::from(booking.budget.is_some());
+            person.begun = reservation.begun.clone();
+            *begun += u32::from(reservation.budget.is_some());
         }
         if self.flaw != Some(Flaw::IntentIsNotKept) {
             self.held(invitation, lease)?.record = record.clone();
         }
-        self.pointers.extend(pointer.cloned());
-        self.registration(record, booking.at);
+        self.link_targets.extend(target.cloned());
+        self.registration(record, reservation.at);
         Ok(true)
     }
 
@@ -418,13 +418,14 @@ impl<O: Outside> Ledger for Via<'_, O> {
         invitation: &Invitation,
         lease: &Lease,
         record: &Record,
-        booking: &Booking,
-        pointer: Option<&Pointer>,
+        reservation: &MailReservation,
+        target: Option<&LinkTarget>,
     ) -> Result<bool, LedgerUnavailable> {
-        let (invitation, lease, record, booking) = (invitation.clone(), *lease, record.clone(), booking.clone());
-        let pointer = pointer.cloned();
+        let (invitation, lease, record, reservation) =
+            (invitation.clone(), *lease, record.clone(), reservation.clone());
+        let target = target.cloned();
         let begin =
-            move |memory: &mut Memory| memory.begin_mail(&invitation, &lease, &record, &booking, pointer.as_ref());
+            move |memory: &mut Memory| memory.begin_mail(&invitation, &lease, &record, &reservation, target.as_ref());
         self.0.store("begin_mail", begin).await
     }
 

@@ -62,7 +62,7 @@ fn the_place_of_an_invitation_follows_from_the_ledger_and_the_dead_letters() {
         receipt: Some(receipt()),
         since: NOW - Duration::minutes(5),
     };
-    let honeypot = json!({"message": "invitation ended", "outcome": "suppressed", "cause": "honeypot"});
+    let honeypot = json!({"message": "dropped", "outcome": "suppressed", "cause": "honeypot"});
     let soon = NOW + Duration::seconds(5);
     for (status, dead_letter, log, expected) in [
         (None, None, vec![], "on the queue, until its next attempt"),

@@ -257,8 +257,8 @@ impl Run {
             must(most_within(&mailed, seconds(86_400) - MAIL_DELAY) <= limits.daily, "over the cap of a day");
         }
 
-        must(system.plan.on_click || memory.pointers.is_empty(), "pointers that no mail has");
-        must(!system.plan.on_click || memory.pointers.len() >= mails.len(), "a mail whose link points nowhere");
+        must(system.plan.on_click || memory.link_targets.is_empty(), "link targets that no mail has");
+        must(!system.plan.on_click || memory.link_targets.len() >= mails.len(), "a mail whose link points nowhere");
 
         // The budget of each day. A mail that is under way at midnight may count for either day, so it is not checked.
         let mut days: HashMap<_, u32> = HashMap::new();

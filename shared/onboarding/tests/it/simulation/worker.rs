@@ -12,7 +12,7 @@ use call_allowance::until_next_day;
 use leadsquared::{Admission, Error, Lane, Password, Throttled, TurnedAway};
 use onboarding::retry::Horizons;
 use onboarding::worker::{
-    DeadLetterReason, Delivery, Disposition, RECORD_TIME, SealedPasswordError, Services, Unavailable, Worker,
+    DeadLetterReason, Delivery, Disposition, RECORD_TIME, SealedPasswordError, ServiceFailure, Services, Worker,
     WorkerEvent, handle_in_order,
 };
 use onboarding::{FlowEvent, InvitationId, Mail, SealedPassword};
@@ -265,11 +265,11 @@ impl<'a> Services for OneDelivery<'a> {
     type Crm = Via<'a, Process>;
     type Ledger = Via<'a, Process>;
 
-    async fn access(&self) -> Result<u32, Unavailable> {
+    async fn access(&self) -> Result<u32, ServiceFailure> {
         Ok(self.process.keys.get())
     }
 
-    async fn access_after_refusal(&self, refused: &u32) -> Result<Option<u32>, Unavailable> {
+    async fn access_after_refusal(&self, refused: &u32) -> Result<Option<u32>, ServiceFailure> {
         let current = self.process.system.secret.get();
         self.process.keys.set(current);
         Ok((current != *refused).then_some(current))
@@ -297,17 +297,17 @@ impl<'a> Services for OneDelivery<'a> {
 
     async fn open_password(&self, _: InvitationId, sealed: &SealedPassword) -> Result<Password, SealedPasswordError> {
         let password = Password::from(sealed.expose().to_owned());
-        let unavailable = || SealedPasswordError::Unavailable(Unavailable::new("KMS did not answer", true));
+        let unavailable = || SealedPasswordError::Unavailable(ServiceFailure::new("KMS did not answer", true));
         self.process.aws("open the password", |_| Ok(password), unavailable).await
     }
 
-    async fn dead_letter(&self, _: &DeadLetterReason) -> Result<(), Unavailable> {
+    async fn dead_letter(&self, _: &DeadLetterReason) -> Result<(), ServiceFailure> {
         let (id, invitation) = (self.message.id, self.message.invitation.clone());
         let keep = move |system: &System| {
             system.dead_letters.borrow_mut().insert(id, invitation);
             Ok(())
         };
-        self.process.aws("dead letter", keep, || Unavailable::new("SQS did not answer", true)).await
+        self.process.aws("dead letter", keep, || ServiceFailure::new("SQS did not answer", true)).await
     }
 
     fn now(&self) -> OffsetDateTime {
