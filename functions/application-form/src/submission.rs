@@ -86,7 +86,7 @@ fn value(form: &Form, field: &Field, default_country: CallingCode) -> Result<Opt
         _ => Cow::Borrowed(text::trim(text.expose())),
     });
     let mut values = Vec::new();
-    for text in texts.filter(|text| !text.is_empty() && !is_script_for_nothing(text, field.kind)) {
+    for text in texts.filter(|text| !text.is_empty() && !is_missing_value(text, field.kind)) {
         values.extend(check(&text, field, default_country).map_err(invalid)?);
     }
     let value = match field.kind {
@@ -107,9 +107,9 @@ fn value(form: &Form, field: &Field, default_country: CallingCode) -> Result<Opt
 
 const TICKED: &str = "true";
 
-/// Whether a script has turned a missing value into its name, as `FormData` does
-/// (<https://developer.mozilla.org/en-US/docs/Web/API/FormData/append>). A person may have the name Null.
-fn is_script_for_nothing(text: &str, kind: FieldKind) -> bool {
+/// Whether the text is what a script makes of a missing value
+/// (<https://developer.mozilla.org/en-US/docs/Web/API/FormData/append>). A text field may mean it: Null is a name.
+fn is_missing_value(text: &str, kind: FieldKind) -> bool {
     matches!(text, "null" | "undefined")
         && !matches!(kind, FieldKind::Text | FieldKind::Multiline | FieldKind::Password)
 }
@@ -142,7 +142,7 @@ fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Opti
     Ok(Some(match field.kind {
         FieldKind::Password | FieldKind::Honeypot => text.to_owned(),
         FieldKind::Text => harmless(&without_invisible(text)),
-        FieldKind::Multiline => harmless(&text.replace("\r\n", "\n")),
+        FieldKind::Multiline => harmless(&text.replace("\r\n", "\n").replace('\r', "\n")),
         FieldKind::Email => {
             let address: EmailAddress = text.parse().map_err(expected_email)?;
             address.expose().to_owned()
@@ -389,6 +389,7 @@ mod tests {
             ("about=-none", vec![("Notes", "'-none".to_owned())]),
             ("about=-5", vec![("Notes", "-5".to_owned())]),
             ("about=-", vec![("Notes", "-".to_owned())]),
+            ("about=a%0D%0D%0Ab%0Dc", vec![("Notes", "a\n\nb\nc".to_owned())]),
             ("about=%2B1+for+this", vec![("Notes", "+1 for this".to_owned())]),
             ("about=@asha", vec![("Notes", "'@asha".to_owned())]),
         ] {

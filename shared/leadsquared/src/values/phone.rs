@@ -182,7 +182,7 @@ fn checked(number: &PhoneNumber, default_country: CallingCode) -> Result<(), Inv
     };
     let is_assigned = |number: &PhoneNumber| PHONE_NUMBER_UTIL.is_valid_number(number);
     let is_own = number.country_code == i32::from(default_country.0);
-    let is_right = |number: &PhoneNumber| is_possible(number) && (!is_own || is_assigned(number));
+    let is_right = |number: &PhoneNumber| is_possible(number) && is_stable(number) && (!is_own || is_assigned(number));
     if is_right(number) {
         return Ok(());
     }
@@ -202,6 +202,13 @@ fn checked(number: &PhoneNumber, default_country: CallingCode) -> Result<(), Inv
         }
     }
     Err(InvalidPhone::NotAssigned(country))
+}
+
+/// Whether the stored form reads back as the same number. Reading drops a country's trunk prefix, such as 0, and would
+/// drop a second one when the number is read again.
+fn is_stable(number: &PhoneNumber) -> bool {
+    let phone = Phone::of(number);
+    !phone.0.contains("-0") || phone.0.parse() == Ok(phone)
 }
 
 impl FromStr for Phone {
@@ -432,6 +439,7 @@ mod tests {
             assert_eq!(Phone::parse(text, INDIA).map(String::from).as_deref(), Ok(stored), "{text}");
         }
         let america = CallingCode(1);
+        assert!(Phone::parse("+910000001000", america).is_err(), "the trunk prefix, 0, is there more than once");
         assert_eq!(Phone::parse("0091 9000000001", america).unwrap().expose(), "+91-9000000001");
         assert_eq!(Phone::parse("011 91 9000000001", america).unwrap().expose(), "+91-9000000001");
     }
