@@ -163,8 +163,8 @@ pub fn read(detail_type: &str, mut detail: Value, default_country: CallingCode) 
     })
 }
 
-/// Writes each phone number as LeadSquared stores it, and removes an empty one. Returns a fault for each text that is no
-/// number.
+/// Writes each phone number as LeadSquared stores it, and removes an empty one. Returns a fault for each text that is
+/// no number.
 fn normalise_phones(detail: &mut Value, default_country: CallingCode) -> Vec<FieldError> {
     let mut faults = Vec::new();
     let Some(attributes) = detail.get_mut("attributes").and_then(Value::as_object_mut) else { return faults };

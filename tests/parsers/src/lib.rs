@@ -43,8 +43,8 @@ fn assert_trimmed(text: &str) {
     assert_eq!(text::trim(text), text, "something invisible is at an end of {text:?}");
 }
 
-/// Checks that a refusal, or what is printed of a value, shows nothing that was sent. Our own words are ASCII, so another
-/// character can only come from the sender.
+/// Checks that a refusal, or what is printed of a value, shows nothing that was sent. Our own words are ASCII, so
+/// another character can only come from the sender.
 fn assert_own_words(words: &str) {
     assert!(!words.is_empty() && words.is_ascii(), "{words:?}");
 }

@@ -110,8 +110,8 @@ impl Phone {
     }
 }
 
-/// What programs write before a number, with a colon: a link's scheme, Twilio's channel and Meta's mark for a phone in an
-/// export of lead ads.
+/// What programs write before a number, with a colon: a link's scheme, Twilio's channel and Meta's mark for a phone in
+/// an export of lead ads.
 const SCHEMES: [&str; 3] = ["tel", "whatsapp", "p"];
 
 /// The text as it would be dialled: without invisible characters and an extension, with digits of any script as ASCII

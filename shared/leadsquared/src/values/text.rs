@@ -1,8 +1,8 @@
 //! Characters that a reader does not see, and digits of other scripts.
 
-/// Whether a reader sees nothing of a character that has no meaning of its own: zero-width spaces and joiners, direction
-/// marks, soft hyphens, byte order marks, and the fillers of Hangul and Braille that stand for an empty name. They come
-/// along when a text is copied from a page or a chat.
+/// Whether a reader sees nothing of a character that has no meaning of its own: zero-width spaces and joiners,
+/// direction marks, soft hyphens, byte order marks, and the fillers of Hangul and Braille that stand for an empty name.
+/// They come along when a text is copied from a page or a chat.
 pub fn is_invisible(c: char) -> bool {
     matches!(
         c,
