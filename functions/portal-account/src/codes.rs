@@ -175,7 +175,7 @@ const TEXTED_CODE_DIGITS: std::ops::RangeInclusive<usize> = 4..=8;
 
 /// The code in a text that a person typed or pasted: phones and keyboards put spaces, hyphens and invisible characters
 /// into it, or write its digits in another script. None if the text cannot be a code.
-pub(crate) fn typed(text: &str) -> Option<OneTimeCode> {
+pub fn typed(text: &str) -> Option<OneTimeCode> {
     let characters: String = text.chars().map(ascii_digit).filter(|c| c.is_alphanumeric()).collect();
     let code = plain(&characters);
     let is_texted = TEXTED_CODE_DIGITS.contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit());
@@ -440,6 +440,11 @@ mod tests {
             "௧௨௩௪௫௬",
             "１２３ ４５６",
             "l23456",
+            "\u{a0}123456 ",
+            "123\u{2013}456",
+            "123\u{2009}456\r\n",
+            "\u{2068}123456\u{2069}",
+            "೧೨೩೪೫೬",
         ] {
             assert_eq!(typed(text).as_ref().map(OneTimeCode::expose), Some("123456"), "{text}");
         }
