@@ -50,7 +50,13 @@ async fn bodies_of_browsers_and_form_builders_are_understood() {
     .concat();
     let json = r#"{"email":"asha@example.com","first_name":"Asha","phone":9000000001.0}"#;
     let urlencoded = "email=asha%40example.com&first_name=Asha&phone=%2B919000000001";
-    let cases: [(&str, &str, Vec<u8>, Attributes); 20] = [
+    let cases: [(&str, &str, Vec<u8>, Attributes); 24] = [
+        (
+            "a content type that was sent twice",
+            "application/json, application/json; charset=utf-8",
+            json.into(),
+            attributes(phone, ""),
+        ),
         ("JSON after white space", "application/json ; charset=utf-8", json.into(), attributes(phone, "")),
         ("an alias of UTF-8", "application/json; charset=utf8", json.into(), attributes(phone, "")),
         ("sendBeacon", "text/plain;charset=UTF-8", json.into(), attributes(phone, "")),
@@ -111,6 +117,27 @@ async fn bodies_of_browsers_and_form_builders_are_understood() {
             attributes("", "Pune"),
         ),
         (
+            "Tally",
+            "application/json",
+            r#"{"eventType":"FORM_RESPONSE","data":{"formName":"Apply","fields":[
+                {"key":"email","label":"E-mail","type":"INPUT_EMAIL","value":"asha@example.com"},
+                {"key":"first_name","label":"Name","type":"INPUT_TEXT","value":"Asha"}]}}"#
+                .into(),
+            attributes("", ""),
+        ),
+        (
+            "a number from an export of lead ads",
+            "application/x-www-form-urlencoded",
+            "email=asha%40example.com&first_name=Asha&phone=p:%2B919000000001".into(),
+            attributes(phone, ""),
+        ),
+        (
+            "a missing number that a script has turned into text",
+            "application/x-www-form-urlencoded",
+            "email=asha%40example.com&first_name=Asha&phone=null&city=Pune".into(),
+            attributes("", "Pune"),
+        ),
+        (
             "Gravity Forms with selected fields",
             "application/json",
             r#"{"email":"asha@example.com","first_name":"Asha","phone":"(090000) 00001","city":null}"#.into(),
@@ -164,6 +191,9 @@ async fn what_cannot_be_right_is_refused_with_a_reason_that_helps() {
         ("phone=987654321", "phone", "it has one digit too few for India"),
         ("phone=98765432109", "phone", "it has one digit too many for India"),
         ("phone=9.00E%2B09", "phone", "a spreadsheet has rounded it"),
+        ("phone=5000000000", "phone", "India has no such number"),
+        ("email=john%40abc_d.com", "email", "not a domain such as example.com"),
+        ("email=null", "email", "is required"),
         ("phone=9000000001&phone=9000000002", "phone", "different values"),
         ("email=asha%40gmail.com/98765", "email", "not a domain such as example.com"),
         ("email=asha%40gmail.com?subject=x", "email", "not a domain such as example.com"),

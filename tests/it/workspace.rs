@@ -36,9 +36,10 @@ pub(crate) fn pages() -> Vec<PathBuf> {
     folders.chain([root().join("README.md")]).collect()
 }
 
-/// All files with this extension in a folder and its subfolders.
+/// All files with this extension in a folder and its subfolders, without what the fuzz packages have built.
 pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let (folders, files): (Vec<_>, Vec<_>) = entries(folder).into_iter().partition(|path| path.is_dir());
+    let entries = entries(folder).into_iter().filter(|path| !path.ends_with("target"));
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     let mut found: Vec<_> =
         files.into_iter().filter(|path| path.extension().is_some_and(|it| it == extension)).collect();
     found.extend(folders.iter().flat_map(|folder| self::files(folder, extension)));

@@ -86,7 +86,7 @@ fn value(form: &Form, field: &Field, default_country: CallingCode) -> Result<Opt
         _ => Cow::Borrowed(text::trim(text.expose())),
     });
     let mut values = Vec::new();
-    for text in texts.filter(|text| !text.is_empty()) {
+    for text in texts.filter(|text| !text.is_empty() && !is_missing_value(text, field.kind)) {
         values.extend(check(&text, field, default_country).map_err(invalid)?);
     }
     let value = match field.kind {
@@ -106,6 +106,13 @@ fn value(form: &Form, field: &Field, default_country: CallingCode) -> Result<Opt
 }
 
 const TICKED: &str = "true";
+
+/// Whether the text is what a script makes of a missing value
+/// (<https://developer.mozilla.org/en-US/docs/Web/API/FormData/append>). A text field may mean it: Null is a name.
+fn is_missing_value(text: &str, kind: FieldKind) -> bool {
+    matches!(text, "null" | "undefined")
+        && !matches!(kind, FieldKind::Text | FieldKind::Multiline | FieldKind::Password)
+}
 
 /// What is missing where there is no address: a hint for those who configure a form builder.
 fn missing_address(form: &Form) -> String {
@@ -135,12 +142,12 @@ fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Opti
     Ok(Some(match field.kind {
         FieldKind::Password | FieldKind::Honeypot => text.to_owned(),
         FieldKind::Text => harmless(&without_invisible(text)),
-        FieldKind::Multiline => harmless(&text.replace("\r\n", "\n")),
+        FieldKind::Multiline => harmless(&text.replace("\r\n", "\n").replace('\r', "\n")),
         FieldKind::Email => {
             let address: EmailAddress = text.parse().map_err(expected_email)?;
             address.expose().to_owned()
         }
-        FieldKind::Phone if Phone::is_only_calling_code(text) => return Ok(None),
+        FieldKind::Phone if Phone::is_only_calling_code(text, default_country) => return Ok(None),
         FieldKind::Phone => {
             let phone = Phone::parse(text, default_country).map_err(expected_phone)?;
             phone.expose().to_owned()
@@ -152,7 +159,7 @@ fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Opti
         },
         // A box is sent only if it is ticked, with any value.
         FieldKind::Consent => match text.to_ascii_lowercase().as_str() {
-            "off" | "false" | "0" | "no" => "false".to_owned(),
+            "off" | "false" | "0" | "no" | "unchecked" => "false".to_owned(),
             _ => TICKED.to_owned(),
         },
     }))
@@ -341,24 +348,38 @@ mod tests {
             ("phone=9000000001.0", vec![phone(asha)]),
             ("phone=919000000001.00", vec![phone(asha)]),
             ("phone='9000000001", vec![phone(asha)]),
+            ("phone=p:%2B919000000001", vec![phone(asha)]),
             // A dial code that a widget filled in.
             ("phone=%2B91", vec![]),
             ("phone=%2B91-", vec![]),
             ("phone=%2B", vec![]),
             ("phone=(%2B91)", vec![]),
             ("phone=0091", vec![]),
+            ("phone=%2B39", vec![]),
+            ("phone=%2B1684", vec![]),
+            ("phone=91", vec![]),
+            // A missing value that a script has turned into text.
+            ("phone=null", vec![]),
+            ("phone=undefined&course=null&born=undefined&website=null", vec![]),
+            ("about=null", vec![("Notes", "null".to_owned())]),
             // The same name twice.
             ("phone=&phone=%2B919000000001", vec![phone(asha)]),
             ("phone=%2B91&phone=09000000001", vec![phone(asha)]),
             ("phone=9000000001&phone=%2B91+90000+00001", vec![phone(asha)]),
             ("email=A@Example.Test", vec![]),
             ("course=&course=Law", vec![("mx_Course", "Law".to_owned())]),
+            ("phone=90000+00001&phone=%2B919000000001", vec![phone(asha)]),
+            ("terms=&terms=1", vec![]),
             // Invisible characters.
             ("phone=%E2%80%AA%2B91+90000%C2%A000001%E2%80%AC", vec![phone(asha)]),
             ("about=%EF%BB%BFhello%E2%80%8B", vec![("Notes", "hello".to_owned())]),
+            ("about=%E2%80%89hello%E3%80%80", vec![("Notes", "hello".to_owned())]),
+            ("about=%E3%85%A4", vec![]),
             // A box with a value of its own, and the hidden fields of Rails and ASP.NET.
             ("terms=I+agree", vec![]),
             ("terms=checked", vec![]),
+            ("terms=Yes", vec![]),
+            ("terms=accepted", vec![]),
             ("terms=0&terms=1", vec![]),
             ("terms=true&terms=false", vec![]),
             // Dates.
@@ -368,6 +389,7 @@ mod tests {
             ("about=-none", vec![("Notes", "'-none".to_owned())]),
             ("about=-5", vec![("Notes", "-5".to_owned())]),
             ("about=-", vec![("Notes", "-".to_owned())]),
+            ("about=a%0D%0D%0Ab%0Dc", vec![("Notes", "a\n\nb\nc".to_owned())]),
             ("about=%2B1+for+this", vec![("Notes", "+1 for this".to_owned())]),
             ("about=@asha", vec![("Notes", "'@asha".to_owned())]),
         ] {
@@ -392,17 +414,47 @@ mod tests {
             ("email=asha@gmail.com/98765", "email", "is not a domain such as example.com"),
             ("email=as%E2%80%8Bha@gmail.com", "email", "an invisible character"),
             ("born=0024-05-06", "born", "must be a date from 1900-01-01 to 2100-12-31"),
+            ("born=0020-01-01", "born", "must be a date from 1900-01-01 to 2100-12-31"),
+            ("born=20022-01-01", "born", "must be a date such as 2026-01-31"),
+            ("born=202323-06-05", "born", "must be a date such as 2026-01-31"),
+            ("born=0022-09-21T04:56:02.000Z", "born", "must be a date such as 2026-01-31"),
+            ("phone=4.47900E%2B11", "phone", "a spreadsheet has rounded it"),
+            ("phone=5000000000", "phone", "India has no such number"),
+            ("phone=0123456789", "phone", "it has one digit too few for India"),
+            ("phone=44", "phone", "India has no such number"),
+            ("course=Law&course=Physics", "course", "different values"),
+            ("email=john@abc_d.com", "email", "is not a domain such as example.com"),
+            ("email=jdoe@example-com", "email", "is not a domain such as example.com"),
+            ("email=email.@gmail.com", "email", "has a full stop where none can be"),
+            ("email=j.doe%C2%A0@example.com", "email", "has spaces"),
+            ("email=a@example.co%E2%81%A0m", "email", "an invisible character"),
+            ("email=null", "email", "is required"),
             ("born=31/01/2001", "born", "must be a date such as 2026-01-31"),
             ("first_name=B", "first_name", "different values"),
         ] {
-            let address = if body.starts_with("email=asha") || body.starts_with("email=as%") {
-                ""
-            } else {
-                "email=a@example.test&"
+            let address = match body.strip_prefix("email=") {
+                Some(other) if other != "b@example.test" => "",
+                _ => "email=a@example.test&",
             };
             let errors = submit(&format!("{address}first_name=A&terms=on&{body}")).unwrap_err();
             let found = errors.iter().any(|error| error.field == field && error.detail.contains(reason));
             assert!(found, "{body}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn a_box_that_is_not_ticked_is_no_consent() {
+        for value in ["off", "FALSE", "0", "No", "unchecked", "null", "undefined", ""] {
+            let errors = submit(&format!("email=a@example.test&first_name=A&terms={value}")).unwrap_err();
+            assert_eq!(errors, [FieldError::new("terms", "must be ticked")], "{value}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_invisible_characters_is_missing() {
+        for name in ["%E3%85%A4", "%E2%80%8B", "%E2%A0%80+", "%C2%AD"] {
+            let errors = submit(&format!("email=a@example.test&terms=on&first_name={name}")).unwrap_err();
+            assert_eq!(errors, [FieldError::new("first_name", "is required")], "{name}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ErrorIterator, ValidationError};
-use leadsquared::{Attributes, CallingCode, EmailAddress, LeadId, Phone, schema_name};
+use leadsquared::{Attributes, CallingCode, EmailAddress, LeadId, Phone, schema_name, text};
 use onboarding::{Action, Invitee, Private};
 use serde::Deserialize;
 use serde_json::Value;
@@ -163,17 +163,19 @@ pub fn read(detail_type: &str, mut detail: Value, default_country: CallingCode) 
     })
 }
 
-/// Writes each phone number as LeadSquared stores it. Returns a fault for each text that is none.
+/// Writes each phone number as LeadSquared stores it, and removes an empty one. Returns a fault for each text that is
+/// no number.
 fn normalise_phones(detail: &mut Value, default_country: CallingCode) -> Vec<FieldError> {
     let mut faults = Vec::new();
+    let Some(attributes) = detail.get_mut("attributes").and_then(Value::as_object_mut) else { return faults };
     for name in schema_name::PHONE_NUMBERS {
-        let place = format!("/attributes/{name}");
-        let Some(Value::String(text)) = detail.pointer_mut(&place) else { continue };
+        let Some(Value::String(text)) = attributes.get_mut(name) else { continue };
         match Phone::parse_international(text, default_country) {
+            _ if text::trim(text).is_empty() => drop(attributes.remove(name)),
             Ok(phone) => *text = phone.into(),
             Err(reason) => {
                 let detail = format!("must be a phone number with its country, such as +91-9000000001; {reason}");
-                faults.push(FieldError::new(place, detail));
+                faults.push(FieldError::new(format!("/attributes/{name}"), detail));
             }
         }
     }
@@ -401,6 +403,9 @@ mod tests {
             ("\u{ff0b}919000000001", "+91-9000000001"),
             ("+1 (650) 253-0000", "+1-6502530000"),
             ("+971 50 123 4567", "+971-501234567"),
+            ("whatsapp:+919745786257", "+91-9745786257"),
+            ("p:+919000000001", "+91-9000000001"),
+            ("+91 90329 85387", "+91-9032985387"),
         ] {
             let read = read("ApplicationSubmitted", event(phone)).unwrap();
             let expected = [("Mobile", "+1-6502530000"), ("Phone", stored)].into_iter().collect();
@@ -412,11 +417,23 @@ mod tests {
             ("+91-900000000112", "it has two digits too many for India"),
             ("+999 9000000001", "no country has the calling code"),
             ("+91", "it is not one phone number"),
-            ("", "it is not one phone number"),
+            ("51096468", "it names no country"),
+            ("+5215512345678", "it has one digit too many for Mexico"),
+            ("null", "it is not one phone number"),
         ] {
             let found = faults("ApplicationSubmitted", event(phone));
             assert_eq!((found.len(), found[0].0.as_str()), (1, "/attributes/Phone"), "{phone}");
             assert!(found[0].1.contains(reason), "{phone}: {}", found[0].1);
+        }
+    }
+
+    #[test]
+    fn an_empty_phone_number_counts_as_absent() {
+        for empty in ["", " ", "\u{200b}"] {
+            let attributes = json!({"FirstName": "Asha", "Phone": empty, "Mobile": empty});
+            let event = json!({"version": "1", "email": "asha@example.test", "attributes": attributes});
+            let expected = [("FirstName", "Asha")].into_iter().collect();
+            assert_eq!(read("ApplicationSubmitted", event).unwrap().attributes, expected, "{empty:?}");
         }
     }
 

@@ -134,6 +134,9 @@ struct Notification {
 fn notification(record: &Value) -> Option<DeliveredEvent> {
     let notification = Notification::deserialize(record.get("Sns").unwrap_or(record)).ok()?;
     let Notification { message_id: id, topic_arn, message, message_attributes } = notification;
+    if id.is_empty() {
+        return None;
+    }
     let sender = format!("SNS {topic_arn}");
     let event = match (json(&message, "message"), text(&message_attributes["detail-type"], "Value")) {
         (Err(refusal), _) => Err(refusal),
@@ -165,6 +168,7 @@ fn unwrap(mut event: Value, sender: String, id: String) -> Result<BusEvent, Refu
     Ok(BusEvent { sender, id, detail_type, detail: detail.unwrap_or_default() })
 }
 
+/// A member that is text, and not empty.
 fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object.get(name)?.as_str()
+    object.get(name)?.as_str().filter(|text| !text.is_empty())
 }

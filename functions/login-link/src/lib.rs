@@ -11,5 +11,6 @@ mod texts;
 
 pub use config::Config;
 pub use handler::answer;
+pub use link_path::LinkPath;
 pub use links::LoginLinks;
 pub use texts::{Language, UnknownLanguage};

@@ -4,7 +4,7 @@ use onboarding::LinkToken;
 use percent_encoding::percent_decode_str;
 
 /// A path under `/login-links`.
-pub(crate) enum LinkPath {
+pub enum LinkPath {
     /// `/login-links`, where people ask for a link.
     RequestPage,
     /// `/login-links/{token}`; none if the text there is no token.
@@ -20,7 +20,7 @@ impl LinkPath {
     /// Mail programs, chats and scanners add text around a link: a bracket, a full stop, the `_` of italics, their own
     /// parameters. Some percent-encode the whole of it. A token has a fixed length, so text around it is ignored,
     /// unless a letter or a digit follows it at once.
-    pub(crate) fn of(path: &str) -> Self {
+    pub fn of(path: &str) -> Self {
         const ROUTE: &str = "/login-links";
         let text = path.split_once(ROUTE).map_or("", |(_, rest)| rest).trim_start_matches('/');
         if text.is_empty() {
@@ -71,6 +71,11 @@ mod tests {
             ("", "*_"),
             ("", "%5F"),
             ("", "%22%3E"),
+            ("", "~"),
+            ("", "!"),
+            ("", ").*"),
+            ("", "%7E"),
+            ("", "&amp;x=1"),
             ("", "%C2%A0"),
             ("", "%E2%80%9D."),
             ("", "%FF"),

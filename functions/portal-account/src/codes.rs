@@ -157,7 +157,7 @@ impl Mailed {
 const TEXTED_CODE_DIGITS: std::ops::RangeInclusive<usize> = 4..=8;
 
 /// The texted or mailed code in a text that a person typed or pasted. None if the text cannot be a code.
-pub(crate) fn typed(text: &str) -> Option<OneTimeCode> {
+pub fn typed(text: &str) -> Option<OneTimeCode> {
     let code = typed_code(text)?;
     let is_texted = TEXTED_CODE_DIGITS.contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit());
     (is_texted || may_be_mailed(&code)).then(|| OneTimeCode::from(code))
@@ -410,6 +410,11 @@ mod tests {
             "௧௨௩௪௫௬",
             "１２３ ４５６",
             "l23456",
+            "\u{a0}123456 ",
+            "123\u{2013}456",
+            "123\u{2009}456\r\n",
+            "\u{2068}123456\u{2069}",
+            "೧೨೩೪೫೬",
         ] {
             assert_eq!(typed(text).as_ref().map(OneTimeCode::expose), Some("123456"), "{text}");
         }

@@ -22,6 +22,7 @@ mod sign_in_code;
 mod upstream;
 mod visitor;
 
+pub use codes::typed as typed_code;
 pub use config::Config;
 pub use identity::Identities;
 pub use pace::{BUDGET, wait};

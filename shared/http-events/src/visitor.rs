@@ -28,15 +28,12 @@ fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim().trim_matches('"');
     let text = match text.strip_prefix('[') {
         Some(bracketed) => bracketed.split_once(']')?.0,
-        // One colon separates a port; an IPv6 address has at least two.
-        None => match text.split_once(':') {
-            Some((address, port)) if !port.contains(':') => address,
-            _ => text,
-        },
+        None => text,
     };
     // The interface of a link-local address.
     let text = text.split_once('%').map_or(text, |(address, _)| address);
-    text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+    let without_port = || text.rsplit_once(':').and_then(|(address, _)| address.parse().ok());
+    text.parse().ok().or_else(without_port).map(|address: IpAddr| address.to_canonical())
 }
 
 /// Whether the address is of a private network, so that it can be a proxy's but not a visitor's.
@@ -67,6 +64,11 @@ mod tests {
             ("[2001:DB8::1]:443", Some("2001:db8::1")),
             ("fe80::1%eth0", Some("fe80::1")),
             ("::ffff:203.0.113.7", Some("203.0.113.7")),
+            ("::ffff:203.0.113.7:12345", Some("203.0.113.7")),
+            ("2001:db8:0:0:0:0:0:1:443", Some("2001:db8::1")),
+            ("[2620:0:d60:ac1a::10]", Some("2620:0:d60:ac1a::10")),
+            ("177.139.233.139:17085, 10.0.0.6", Some("177.139.233.139")),
+            ("10.200.80.7:60604", Some("10.200.80.7")),
             ("198.51.100.1, 203.0.113.7", Some("203.0.113.7")),
             ("198.51.100.1, 203.0.113.7:80, 10.0.0.1", Some("203.0.113.7")),
             ("203.0.113.7, 172.16.0.1,192.168.1.1 , fd00::1, 100.64.3.2, 127.0.0.1", Some("203.0.113.7")),
@@ -78,6 +80,7 @@ mod tests {
             ("203.0.113.256", None),
             ("[2001:db8::1", None),
             ("example.com:80", None),
+            ("203.0.113.7:80:80", None),
         ] {
             assert_eq!(last_public(text), expected.map(|address| address.parse().unwrap()), "{text}");
         }

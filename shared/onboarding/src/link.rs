@@ -152,6 +152,11 @@ mod tests {
         assert_eq!((code.as_str().len(), &code), (64, &token.code_hash("olz0ahjkmz")));
         assert_ne!(code, LinkToken::new([1; LINK_TOKEN_BYTES]).code_hash("01Z0A-HJKMZ"));
         assert!(!format!("{token:?}").contains(text));
+        // Message clients leave a hyphen or an underscore at the end out of a link.
+        for last in 0..=u8::MAX {
+            let link = LinkToken::new([last; LINK_TOKEN_BYTES]).link(&"https://api.example.test/".parse().unwrap());
+            assert!(link.expose().ends_with(|c: char| c.is_ascii_alphanumeric()), "{last}");
+        }
     }
 
     #[test]

@@ -339,6 +339,11 @@ mod tests {
             (URLENCODED_TYPE, &b"\xef\xbb\xbfa=1"[..]),
             ("application/json", b"\xef\xbb\xbf{\"a\":1}"),
             ("text/plain", b"\xef\xbb\xbf{\"a\":1}"),
+            ("application/json", b"\xef\xbb\xbf\r\n{\"a\":1}"),
+            (
+                "multipart/form-data; boundary=B",
+                b"\xef\xbb\xbf--B\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--B--\r\n",
+            ),
         ] {
             assert_eq!(texts(&read(content_type, body).unwrap(), "a"), ["1"], "{content_type}");
         }
@@ -356,12 +361,21 @@ mod tests {
             part(&name("name=bytes"), b"\xff\xfe"),
             part("Content-Type: text/plain", b"no disposition"),
             part(&name("filename=\"x\""), b"no name"),
+            part("Content-Disposition: form-data", b"<ACORD><Status>Success</Status></ACORD>"),
+            part(
+                "Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=202.data",
+                b"\x00",
+            ),
+            part(&name("namex=\"spoofed\""), b"z"),
+            part(&name("filename=\"a;b.txt\"; name=\"f;g\""), b"file"),
+            part("Content-Type: text/plain; charset=utf-8\r\ncontent-disposition: form-data; name=action", b"apply"),
             part(&name("name=c"), b"y"),
             b"--B--\r\n".to_vec(),
         ];
         let form = read("multipart/form-data; boundary=B", &body.concat()).unwrap();
-        let all: Vec<_> = ["a", "photo", "notes", "bytes", "c"].iter().flat_map(|name| texts(&form, name)).collect();
-        assert_eq!(all, ["x", "(not text)", "(not text)", "(not text)", "y"]);
+        let names = ["a", "photo", "notes", "bytes", "spoofed", "f;g", "action", "c"];
+        let all: Vec<_> = names.iter().flat_map(|name| texts(&form, name)).collect();
+        assert_eq!(all, ["x", "(not text)", "(not text)", "(not text)", "(not text)", "apply", "y"]);
     }
 
     #[test]
@@ -394,6 +408,22 @@ mod tests {
             (json, r#"{"email":{"value":"a@b.test"},"city":"Pune"}"#),
             (json, r#"{"email":"a@b.test","city":"Pune","billing":{"email":"c@d.test","city":"Wien"}}"#),
             (json, r#"{"contact[email]":"a@b.test","contact[city]":"Pune"}"#),
+            (
+                URLENCODED_TYPE,
+                "fields[city][type]=text&form[id]=070f24a&fields[email][id]=email&fields[city][raw_value]=Pune&\
+                 fields[f_1][title]=&fields[email][value]=a%40b.test&form[name]=New+Form&fields[email][required]=1&\
+                 fields[city][value]=Pune&fields[f_1][raw_value]=&fields[city][id]=city",
+            ),
+            (
+                json,
+                r#"{"id":"zj_fs","form":{"name":"Form"},"fields":{"name.first":"A","email":"a@b.test","city":"Pune"}}"#,
+            ),
+            (
+                json,
+                r#"{"eventType":"FORM_RESPONSE","data":{"formName":"F","fields":[
+                    {"key":"email","label":"E-mail","type":"INPUT_EMAIL","value":"a@b.test"},
+                    {"key":"city","label":"City","type":"INPUT_TEXT","value":"Pune"}]}}"#,
+            ),
         ] {
             let form = read(content_type, body.as_bytes()).unwrap().in_group_with("email").unwrap();
             assert_eq!(

@@ -205,6 +205,18 @@ mod tests {
             ("asha@xn--a.com", Domain),
             ("asha@\u{FF47}\u{FF4D}\u{FF41}\u{FF49}\u{FF4C}.com", LookAlike),
             ("asha@gmail\u{3002}com", LookAlike),
+            ("jdoe@example-com", Domain),
+            ("jdoe@example_com", Domain),
+            ("john@abc_d.com", Domain),
+            ("email.@gmail.com", Form),
+            ("j.doe\u{A0}@example.com", Form),
+            ("user@example.com\u{FFFD}", Domain),
+            ("xyz@\u{200B}gmail.com", Invisible),
+            ("3563246481zp@gmail.co\u{2060}m", Invisible),
+            ("3563246481zp@gmail.co\u{AD}m", Invisible),
+            ("3563246481zp@gmail.co\u{61C}m", Invisible),
+            ("3563246481zp@gmail.co\u{3164}m", Invisible),
+            ("3563246481zp@gmail.co\u{3000}m", Form),
             ("\u{430}sha@gmail.com", NotAscii),
             ("आशा@example.com", NotAscii),
         ] {
@@ -222,6 +234,9 @@ mod tests {
             "asha@example.test\u{200B}",
             "\u{202A}asha@example.test\u{202C}",
             "\u{A0}asha@example.test\u{A0}",
+            "\u{2009}asha@example.test",
+            "\u{2060}asha@example.test\u{3000}",
+            "\u{2066}asha@example.test\u{2069}",
         ] {
             assert_eq!(text.parse::<EmailAddress>().unwrap().expose(), "asha@example.test", "{text:?}");
         }

@@ -80,12 +80,18 @@ impl Phone {
     }
 
     /// Whether the text is a country's calling code without a number, such as `+91` or `(+91) -`. Widgets for phone
-    /// numbers fill it in before anything is typed.
-    pub fn is_only_calling_code(text: &str) -> bool {
+    /// numbers fill it in before anything is typed. Some write no `+`, which is understood for `own_country`.
+    pub fn is_only_calling_code(text: &str, own_country: CallingCode) -> bool {
         let Ok(text) = dialled(text) else { return false };
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
         let is_international = text.contains('+') || digits.starts_with("00");
-        is_international && (digits.is_empty() || digits.trim_start_matches('0').parse::<CallingCode>().is_ok())
+        let code = digits.trim_start_matches('0');
+        // In North America some countries have an area code in their dial code: American Samoa is +1684.
+        let has_area_code = code.len() == 4 && code.starts_with('1');
+        match code.parse::<CallingCode>() {
+            Ok(country) => is_international || (country == own_country && digits == code),
+            Err(_) => is_international && (digits.is_empty() || has_area_code),
+        }
     }
 
     /// The number as text. It is personal data: send it to LeadSquared, never to a log.
@@ -104,14 +110,18 @@ impl Phone {
     }
 }
 
+/// What programs write before a number, with a colon: a link's scheme, Twilio's channel and Meta's mark for a phone in
+/// an export of lead ads.
+const SCHEMES: [&str; 3] = ["tel", "whatsapp", "p"];
+
 /// The text as it would be dialled: without invisible characters and an extension, with digits of any script as ASCII
 /// digits.
 fn dialled(text: &str) -> Result<String, InvalidPhone> {
     let visible: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     // A spreadsheet marks a number as text with an apostrophe.
     let text = visible.trim().trim_start_matches('\'');
-    let text = match text.split_at_checked(4) {
-        Some((scheme, number)) if scheme.eq_ignore_ascii_case("tel:") => number,
+    let text = match text.split_once(':') {
+        Some((scheme, number)) if SCHEMES.iter().any(|known| scheme.trim().eq_ignore_ascii_case(known)) => number,
         _ => text,
     };
     let text = without_extension(text.trim());
@@ -172,7 +182,7 @@ fn checked(number: &PhoneNumber, default_country: CallingCode) -> Result<(), Inv
     };
     let is_assigned = |number: &PhoneNumber| PHONE_NUMBER_UTIL.is_valid_number(number);
     let is_own = number.country_code == i32::from(default_country.0);
-    let is_right = |number: &PhoneNumber| is_possible(number) && (!is_own || is_assigned(number));
+    let is_right = |number: &PhoneNumber| is_possible(number) && is_stable(number) && (!is_own || is_assigned(number));
     if is_right(number) {
         return Ok(());
     }
@@ -192,6 +202,13 @@ fn checked(number: &PhoneNumber, default_country: CallingCode) -> Result<(), Inv
         }
     }
     Err(InvalidPhone::NotAssigned(country))
+}
+
+/// Whether the stored form reads back as the same number. Reading drops a country's trunk prefix, such as 0, and would
+/// drop a second one when the number is read again.
+fn is_stable(number: &PhoneNumber) -> bool {
+    let phone = Phone::of(number);
+    !phone.0.contains("-0") || phone.0.parse() == Ok(phone)
 }
 
 impl FromStr for Phone {
@@ -360,6 +377,11 @@ mod tests {
             ("9000000001ab", "it is not one phone number"),
             ("9.00E+09", "a spreadsheet has rounded it; send the number as text"),
             ("9,19e11", "a spreadsheet has rounded it; send the number as text"),
+            ("4.47900E+11", "a spreadsheet has rounded it; send the number as text"),
+            ("1.9143100000101E+18", "a spreadsheet has rounded it; send the number as text"),
+            ("0123456789", "it has one digit too few for India"),
+            ("+521 55 1234 5678", "it has one digit too many for Mexico"),
+            ("null", "it is not one phone number"),
             ("+999-9000000001", "no country has the calling code that it begins with"),
             ("560001", "it has no area code for India"),
             ("98765432", "it has two digits too few for India"),
@@ -390,6 +412,9 @@ mod tests {
             "+919000000001.0",
             "'9000000001",
             "TEL:9000000001",
+            "whatsapp:+919000000001",
+            "p:+919000000001",
+            "p : 9000000001",
             "9000000001 x5",
             "9000000001,ext 5",
             "9000000001;ext=5",
@@ -401,7 +426,20 @@ mod tests {
         ] {
             assert_eq!(Phone::parse(text, INDIA).map(String::from).as_deref(), Ok("+91-9000000001"), "{text}");
         }
+        for (text, stored) in [
+            // Ranges in India that are new or look like no number, and a possible number of another country.
+            ("1234567890", "+91-1234567890"),
+            ("+91 79099 86459", "+91-7909986459"),
+            ("7011234567", "+91-7011234567"),
+            ("+917988095113", "+91-7988095113"),
+            ("+6086178113", "+60-86178113"),
+            ("whatsapp:+919745786257", "+91-9745786257"),
+            ("+91 90329 85387", "+91-9032985387"),
+        ] {
+            assert_eq!(Phone::parse(text, INDIA).map(String::from).as_deref(), Ok(stored), "{text}");
+        }
         let america = CallingCode(1);
+        assert!(Phone::parse("+910000001000", america).is_err(), "the trunk prefix, 0, is there more than once");
         assert_eq!(Phone::parse("0091 9000000001", america).unwrap().expose(), "+91-9000000001");
         assert_eq!(Phone::parse("011 91 9000000001", america).unwrap().expose(), "+91-9000000001");
     }
@@ -429,11 +467,12 @@ mod tests {
 
     #[test]
     fn a_calling_code_alone_is_recognised() {
-        for text in ["+91", "+91-", "+", "+ 91 ", "(+91)", "0091", "+1", "\u{FF0B}91"] {
-            assert!(Phone::is_only_calling_code(text), "{text}");
+        for text in ["+91", "+91-", "+", "+ 91 ", "(+91)", "0091", "+1", "\u{FF0B}91", "+39", "+1684", "+1 (684)", "91"]
+        {
+            assert!(Phone::is_only_calling_code(text, INDIA), "{text}");
         }
-        for text in ["", "91", "9000000001", "+91 9", "+999", "x", "+919000000001"] {
-            assert!(!Phone::is_only_calling_code(text), "{text}");
+        for text in ["", "9000000001", "+91 9", "+999", "+9999", "x", "+919000000001", "1", "091", "1684", "+16841"] {
+            assert!(!Phone::is_only_calling_code(text, INDIA), "{text}");
         }
     }
 

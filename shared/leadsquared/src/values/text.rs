@@ -1,11 +1,14 @@
 //! Characters that a reader does not see, and digits of other scripts.
 
-/// Whether a character takes no room and has no meaning of its own: zero-width spaces and joiners, direction marks,
-/// soft hyphens and byte order marks. They come along when a text is copied from a page or a chat.
+/// Whether a reader sees nothing of a character that has no meaning of its own: zero-width spaces and joiners,
+/// direction marks, soft hyphens, byte order marks, and the fillers of Hangul and Braille that stand for an empty name.
+/// They come along when a text is copied from a page or a chat.
 pub fn is_invisible(c: char) -> bool {
     matches!(
         c,
-        '\u{AD}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}'
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{180E}' | '\u{200B}'..='\u{200F}'
+            | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}' | '\u{FEFF}' | '\u{FFA0}'
+            | '\u{FFF9}'..='\u{FFFB}'
     )
 }
 

@@ -411,7 +411,11 @@ impl Members {
         match kind.unwrap_or_else(|| self.kind_by_shape()) {
             Kind::Created => {
                 let fields = self.lead_now();
-                Ok(Event { lead: self.lead(PROSPECT_ID, &fields)?, kind: EventKind::Created, fields })
+                Ok(Event {
+                    lead: self.lead(PROSPECT_ID, [fields.text(PROSPECT_ID)])?,
+                    kind: EventKind::Created,
+                    fields,
+                })
             }
             Kind::Changed(named) => self.change(named),
             Kind::Activity => self.activity(),
@@ -453,8 +457,12 @@ impl Members {
             Some(before) => Modified::read(before) == modified,
             None => named == Some(SCORE),
         };
+        // A snapshot of the changed fields alone may lack the id.
+        let beside = [PROSPECT_ID, ACTIVITY_LEAD].map(|name| self.members.get(name).and_then(Value::as_str));
+        let ids = [Some(after.text(PROSPECT_ID)), Some(before.text(PROSPECT_ID))].into_iter().chain(beside).flatten();
+        let lead = self.lead(PROSPECT_ID, ids)?;
         let change = Change { modified, is_time_older, before, before_is_whole, named };
-        Ok(Event { lead: self.lead(PROSPECT_ID, &after)?, kind: EventKind::Changed(change), fields: after })
+        Ok(Event { lead, kind: EventKind::Changed(change), fields: after })
     }
 
     /// An activity's `Data` is an object here. The call that lists activities has a list of `Key` and `Value` instead.
@@ -466,7 +474,7 @@ impl Members {
         let activity = Fields::of(std::mem::take(&mut self.members));
         let guid = "a GUID such as 11111111-1111-4111-8111-111111111111";
         let id = activity.text(ACTIVITY_ID).parse().map_err(|_| self.malformed(ACTIVITY_ID, guid))?;
-        let lead = self.lead(ACTIVITY_LEAD, &activity)?;
+        let lead = self.lead(ACTIVITY_LEAD, [activity.text(ACTIVITY_LEAD), fields.text(PROSPECT_ID)])?;
         fields.0.extend(activity.0);
         match data {
             Some(Value::Object(data)) => fields.0.extend(Fields::of(data).0),
@@ -488,9 +496,11 @@ impl Members {
         }
     }
 
-    fn lead(&self, name: &'static str, fields: &Fields) -> Result<LeadId, Malformed> {
+    /// The first id that is not empty. `field` is the place where one is expected.
+    fn lead<'a>(&self, field: &'static str, ids: impl IntoIterator<Item = &'a str>) -> Result<LeadId, Malformed> {
         let guid = "the lead's id, a GUID such as 11111111-1111-4111-8111-111111111111";
-        fields.text(name).parse().map_err(|_| self.malformed(name, guid))
+        let id = ids.into_iter().find(|id| !id.is_empty()).unwrap_or_default();
+        id.parse().map_err(|_| self.malformed(field, guid))
     }
 
     fn malformed(&self, field: &'static str, expected: &'static str) -> Malformed {
@@ -664,6 +674,24 @@ mod tests {
     }
 
     #[test]
+    fn the_lead_of_an_automation_is_found_in_every_part_that_names_it() {
+        for body in [
+            json!({"Before": {"ProspectID": LEAD, "ProspectStage": "Fresh"}, "Current": {"ProspectStage": "Applied"}}),
+            json!({"Before": {"ProspectStage": "Fresh"}, "Current": {"ProspectStage": "Applied", "ProspectID": LEAD}}),
+            json!({"ProspectID": LEAD, "Before": {"ProspectStage": "Fresh"}, "Current": {"ProspectStage": "Applied"}}),
+            json!({"RelatedProspectId": LEAD, "Before": {"ProspectStage": "Fresh"}, "Current": {"ProspectStage": "Applied"}}),
+        ] {
+            let event = one(&body, None);
+            assert_eq!(event.lead.to_string(), LEAD, "{body}");
+            let EventKind::Changed(change) = &event.kind else { panic!("{body}") };
+            assert_eq!(change.of("ProspectStage", &event.fields), changed("Fresh", "Applied"), "{body}");
+        }
+        let activity =
+            json!({"ActivityEventName": "Fee", "ProspectActivityId": ACTIVITY, "Current": {"ProspectID": LEAD}});
+        assert_eq!(one(&activity, None).lead.to_string(), LEAD);
+    }
+
+    #[test]
     fn an_event_that_no_rule_can_react_to_is_known_by_its_name() {
         let subject = |name| WebhookRequest { body: b"", event_type: Some(name), entity_type: None }.other_subject();
         for (name, expected) in [
@@ -684,6 +712,7 @@ mod tests {
         for text in [
             "2026-01-02 03:04:17",
             "2026-01-02 03:04:17.000",
+            "2026-01-02T03:04:17.000Z",
             "2026-01-02 03:04:17.640",
             "2026-01-02T03:04:17Z",
             "1/2/2026 3:04:17 AM",

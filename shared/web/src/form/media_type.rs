@@ -28,13 +28,14 @@ impl ContentType {
     /// Reads the header; `None` if no form is sent with this type.
     ///
     /// White space around `;` and `=`, unquoted values with any character, and every letter case are accepted:
-    /// form libraries write them, although RFC 9110 does not permit all of them.
+    /// form libraries write them, although RFC 9110 does not permit all of them. Of a header that was sent twice, and
+    /// that browsers and proxies join to a list, the first type counts.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let Some(header) = headers.get(CONTENT_TYPE) else {
             return Some(Self { media_type: MediaType::Unnamed, is_utf8: true });
         };
         let mut parts = parts(header.to_str().ok()?).into_iter();
-        let essence = parts.next()?.trim().to_ascii_lowercase();
+        let essence = first(parts.next()?).to_ascii_lowercase();
         let parameters: Vec<_> = parts.filter_map(parameter).collect();
         let parameter = |name: &str| parameters.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str());
         let media_type = match essence.as_str() {
@@ -45,7 +46,7 @@ impl ContentType {
             essence if essence.starts_with("application/") && essence.ends_with("+json") => MediaType::Json,
             _ => return None,
         };
-        let charset = parameter("charset").unwrap_or_default().to_ascii_lowercase();
+        let charset = first(parameter("charset").unwrap_or_default()).to_ascii_lowercase();
         let is_utf8 = match charset.as_str() {
             "" | "utf-8" | "utf8" | "us-ascii" | "ascii" => true,
             // In UTF-16 and UTF-32 an ASCII character has other bytes.
@@ -54,6 +55,11 @@ impl ContentType {
         };
         Some(Self { media_type, is_utf8 })
     }
+}
+
+/// The first of the values that a repeated header is joined from.
+fn first(list: &str) -> &str {
+    list.trim().split([',', ' ']).next().unwrap_or_default()
 }
 
 /// The parts between semicolons, but not between those in a quoted value.
@@ -101,6 +107,12 @@ mod tests {
             ("application/json;odata=verbose;; charset=UTF8", MediaType::Json),
             ("application/cloudevents+json; charset=utf-8", MediaType::Json),
             ("text/json", MediaType::Json),
+            ("application/json; charset: UTF-8", MediaType::Json),
+            ("application/json, application/json; charset=utf-8", MediaType::Json),
+            ("application/json; charset=UTF-8, application/json", MediaType::Json),
+            ("application/json; charset=UTF-8 application/json", MediaType::Json),
+            ("text/plain; charset=UTF-8,application/json", MediaType::Unnamed),
+            ("application/x-www-form-urlencoded; charset : UTF-8", MediaType::Urlencoded),
             ("application/x-www-form-urlencoded; charset=UTF-8", MediaType::Urlencoded),
             ("text/plain;charset=UTF-8", MediaType::Unnamed),
             ("", MediaType::Unnamed),
@@ -111,6 +123,11 @@ mod tests {
             ("multipart/form-data; boundary=\"a;b=c\"; charset=utf-8", multipart("a;b=c")),
             ("multipart/form-data; boundary=\"a\\\"b;c\"", multipart("a\"b;c")),
             ("multipart/form-data;boundary = x", multipart("x")),
+            ("multipart/form-data; boundary====1656457491496===", multipart("===1656457491496===")),
+            ("multipart/form-data; boundary=--===1626454906178===", multipart("--===1626454906178===")),
+            ("multipart/form-data; boundary=b/QeEbFgqK9PCZo4T/eXv7f.T74", multipart("b/QeEbFgqK9PCZo4T/eXv7f.T74")),
+            ("multipart/form-data; boundary=gc0pJq0M:08jU534c0p", multipart("gc0pJq0M:08jU534c0p")),
+            ("multipart/form-data;boundary=\"MrmiiyyJEqRYc_n\"", multipart("MrmiiyyJEqRYc_n")),
             ("multipart/form-data", multipart("")),
         ] {
             assert_eq!(read(header), Some(ContentType { media_type, is_utf8: true }), "{header}");
@@ -120,7 +137,7 @@ mod tests {
         {
             assert_eq!(read(header), None, "{header}");
         }
-        for charset in ["ISO-8859-1", "windows-1252", "\"iso-8859-15\"", "shift_jis"] {
+        for charset in ["ISO-8859-1", "windows-1252", "\"iso-8859-15\"", "shift_jis", "usacii"] {
             let header = format!("application/x-www-form-urlencoded; charset={charset}");
             let expected = ContentType { media_type: MediaType::Urlencoded, is_utf8: false };
             assert_eq!(read(&header), Some(expected), "{header}");
