@@ -3,8 +3,8 @@
 use leadsquared::{CallingCode, EmailAddress, Phone, date_time, text};
 use time::UtcDateTime;
 
-/// The longest number with its country: libphonenumber allows two digits more than E.164.
-const LONGEST_PHONE: usize = 17;
+/// The most digits of a number with its country, by E.164.
+const LONGEST_PHONE: usize = 15;
 
 /// An input is a text in UTF-8.
 pub(crate) fn check_phone(input: &[u8]) {

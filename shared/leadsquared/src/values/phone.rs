@@ -182,7 +182,8 @@ fn checked(number: &PhoneNumber, default_country: CallingCode) -> Result<(), Inv
     };
     let is_assigned = |number: &PhoneNumber| PHONE_NUMBER_UTIL.is_valid_number(number);
     let is_own = number.country_code == i32::from(default_country.0);
-    let is_right = |number: &PhoneNumber| is_possible(number) && is_stable(number) && (!is_own || is_assigned(number));
+    let is_right =
+        |number: &PhoneNumber| is_possible(number) && is_storable(number) && (!is_own || is_assigned(number));
     if is_right(number) {
         return Ok(());
     }
@@ -204,11 +205,13 @@ fn checked(number: &PhoneNumber, default_country: CallingCode) -> Result<(), Inv
     Err(InvalidPhone::NotAssigned(country))
 }
 
-/// Whether the stored form reads back as the same number. Reading drops a country's trunk prefix, such as 0, and would
-/// drop a second one when the number is read again.
-fn is_stable(number: &PhoneNumber) -> bool {
+/// Whether the number has at most the 15 digits of E.164 (<https://www.itu.int/rec/T-REC-E.164>), and its stored form
+/// reads back as the same number. Reading drops a country's trunk prefix, such as 0, and would drop a second one when
+/// the number is read again.
+fn is_storable(number: &PhoneNumber) -> bool {
     let phone = Phone::of(number);
-    !phone.0.contains("-0") || phone.0.parse() == Ok(phone)
+    let digits = phone.0.bytes().filter(u8::is_ascii_digit).count();
+    digits <= 15 && (!phone.0.contains("-0") || phone.0.parse() == Ok(phone))
 }
 
 impl FromStr for Phone {
@@ -440,6 +443,7 @@ mod tests {
         }
         let america = CallingCode(1);
         assert!(Phone::parse("+910000001000", america).is_err(), "the trunk prefix, 0, is there more than once");
+        assert!(Phone::parse("+81 16381800520511354", INDIA).is_err(), "no number has 19 digits");
         assert_eq!(Phone::parse("0091 9000000001", america).unwrap().expose(), "+91-9000000001");
         assert_eq!(Phone::parse("011 91 9000000001", america).unwrap().expose(), "+91-9000000001");
     }
