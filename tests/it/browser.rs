@@ -195,7 +195,7 @@ async fn an_applicant_posts_the_form_and_signs_in_with_the_mailed_link_and_with_
     page.goto(link.as_str()).await.unwrap();
     assert_eq!(browser.text("h1").await, "This link does not work any more");
     browser.click("form button").await;
-    assert_eq!(browser.text("h1").await, "Look into your mailbox");
+    assert_eq!(browser.text("h1").await, "Check your e-mail");
     browser.open_mail(&stack, 2).await;
     assert_ne!(browser.follow_link().await, link);
     browser.click("form button").await;
@@ -315,7 +315,7 @@ async fn a_person_without_a_link_asks_for_one_on_a_phone() {
         "the button is large enough for a thumb: {x} {width} {height}"
     );
     browser.click("form button").await;
-    assert_eq!(browser.text("h1").await, "Look into your mailbox");
+    assert_eq!(browser.text("h1").await, "Check your e-mail");
     browser.open_mail(&stack, 1).await;
     browser.follow_link().await;
     // The lead becomes a portal user with this press.

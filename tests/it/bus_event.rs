@@ -434,7 +434,10 @@ async fn a_refused_invocation_reports_what_is_wrong_with_its_event() {
             "the event must be an EventBridge event",
         ),
         (json!({ "detail-type": "ApplicationSubmitted", "id": 7 }), "the event must be an EventBridge event"),
-        (json!({ "detail-type": "c4nary", "detail": detail }), "the detail-type is none of ApplicationSubmitted, Inv"),
+        (
+            json!({ "detail-type": "c4nary", "detail": detail }),
+            "the detail-type must be one of ApplicationSubmitted, Inv",
+        ),
         (
             json!({ "detail-type": "ApplicationSubmitted", "detail": { "version": "c4nary" } }),
             "the version of the ApplicationSubmitted is not 1, the only supported one",

@@ -211,7 +211,7 @@ async fn each_form_field_that_does_not_fit_the_account_is_named() {
 async fn a_mail_sender_that_is_not_a_user_is_reported_without_its_address() {
     let sandbox = Sandbox::new().await;
     let (what, _) = sandbox.only_wrong(&[("MAIL_SENDER", "c4nary@example.com")], "mail sender").await;
-    assert_eq!(what, "it is no active user of the account");
+    assert_eq!(what, "it is not an active user of the account");
     let Checked { report, printed } = sandbox.check(&[("MAIL_SENDER", "c4nary@example.com")]).await;
     assert!(!report.to_string().contains("c4nary") && !printed.contains("c4nary"), "{report} {printed}");
 }

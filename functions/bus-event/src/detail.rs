@@ -35,7 +35,7 @@ pub enum Refusal {
     #[error("the {0} is not JSON")]
     NotJson(&'static str),
     /// The type of the event is unknown.
-    #[error("the detail-type is none of {}", detail_types().collect::<Vec<_>>().join(", "))]
+    #[error("the detail-type must be one of {}", detail_types().collect::<Vec<_>>().join(", "))]
     UnknownType,
     /// The version of the event is unknown.
     #[error("the version of the {detail_type} is not {known}, the only supported one")]

@@ -72,8 +72,8 @@ pub(crate) const CODE_WRONG: Text = Text([
 
 pub(crate) const DEAD_LINK_TITLE: Text = Text(["This link does not work any more", "यह लिंक अब काम नहीं करता"]);
 pub(crate) const DEAD_LINK: Text = Text([
-    "A link works once, and only for a few days. We can mail you a fresh one.",
-    "हर लिंक एक ही बार और कुछ ही दिनों तक काम करता है। हम आपको नया लिंक ई-मेल कर सकते हैं।",
+    "A link works once, and for a limited time. We can mail you a fresh one.",
+    "हर लिंक एक ही बार और सीमित समय तक काम करता है। हम आपको नया लिंक ई-मेल कर सकते हैं।",
 ]);
 pub(crate) const DEAD_LINK_BUTTON: Text = Text(["Mail me a fresh link", "मुझे नया लिंक ई-मेल करें"]);
 
@@ -91,10 +91,10 @@ pub(crate) const EMAIL_UNREADABLE: Text = Text([
     "जो भेजा गया उसे हम पढ़ नहीं सके। कृपया पता फिर से लिखें।",
 ]);
 
-pub(crate) const SENT_TITLE: Text = Text(["Look into your mailbox", "अपना ई-मेल देखें"]);
+pub(crate) const SENT_TITLE: Text = Text(["Check your e-mail", "अपना ई-मेल देखें"]);
 pub(crate) const SENT: Text = Text([
-    "If you have an application with us, a link to it is on its way to your mailbox. It can take a few minutes; look among \
-     the spam as well. Is there none? Then enter the address you applied with.",
+    "If you have an application with us, a link to it is on its way to your mailbox. It can take a few minutes; check \
+     your spam folder too. If nothing arrives, enter the address you applied with.",
     "अगर हमारे यहाँ आपका आवेदन है, तो उसका लिंक आपके ई-मेल पर भेजा जा रहा है। इसमें कुछ मिनट लग सकते हैं; स्पैम फ़ोल्डर भी देखें। \
      लिंक नहीं मिला? तो वह पता लिखें जिससे आपने आवेदन किया था।",
 ]);

@@ -211,7 +211,7 @@ impl PortalAccount {
                 });
             }
         }
-        tracing::info!(lead.id = %session.lead_id, "code that proves the mailbox mailed");
+        tracing::info!(lead.id = %session.lead_id, "mailed the code that proves the mailbox");
         Ok(Done::CodeMailed { challenge: challenge.as_text().to_owned(), valid_for: codes::VALID_FOR })
     }
 

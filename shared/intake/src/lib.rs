@@ -170,7 +170,7 @@ impl<O: OverCapPolicy> Intake<O> {
     pub fn new(table: Option<Ledger>, settings: &IntakeSettings) -> Self {
         if table.is_none() {
             tracing::error!(
-                "LEDGER_TABLE is not set: each process counts the caps alone and no application can be held; \
+                "LEDGER_TABLE is not set: each process applies the caps by its own count and no application can be held; \
                  deploy the template of this release"
             );
         }
@@ -361,10 +361,10 @@ impl<O: OverCapPolicy> Intake<O> {
             match self.has_reported.swap(true, Ordering::Relaxed) {
                 false => tracing::error!(
                     error = %error,
-                    "could not count in the ledger: this process counts the caps alone; check LEDGER_TABLE and the role"
+                    "could not count in the ledger: this process applies the caps by its own count; check LEDGER_TABLE and the role"
                 ),
                 true => {
-                    tracing::warn!(error = %error, "could not count in the ledger: this process counts the caps alone")
+                    tracing::warn!(error = %error, "could not count in the ledger: this process applies the caps by its own count")
                 }
             }
         }

@@ -195,7 +195,7 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
             match portal {
                 // No call checks the portal's id without a change to the account.
                 Ok(()) => Verdict::Unknown(format!(
-                    "its credentials can be had; whether {} is its id shows at the first registration",
+                    "its credentials can be fetched; only the first registration shows whether {} is its id",
                     client.options().portal_id
                 )),
                 Err(error) => verdict_of(&error, Endpoint::PublicAuthKey),
@@ -295,10 +295,10 @@ fn is_same_place(one: &Url, other: &Url) -> bool {
 
 fn login_links(tenant_key: Result<(), Error>) -> Verdict {
     match tenant_key {
-        Ok(()) => Verdict::Good("their key can be had".to_owned()),
+        Ok(()) => Verdict::Good("their key can be fetched".to_owned()),
         Err(Error::NoSuchCall { status }) => Verdict::Wrong {
             what: format!(
-                "the call that gets their key has another address (HTTP {status}); its page lost the right one"
+                "LeadSquared has moved the call that fetches their key (HTTP {status}); its page does not show the new address"
             ),
             fix: "ask LeadSquared's support for path and verb of \"Generate tenant auth key\" and set \
                    Paths::tenant_auth_key and Paths::tenant_auth_key_verb"
@@ -327,7 +327,7 @@ fn sender(refusal: Option<Error>) -> Verdict {
     match refusal {
         Some(Error::NoSuchLead) => Verdict::Good("it is a user of the account".to_owned()),
         Some(Error::BadSender) => Verdict::Wrong {
-            what: "it is no active user of the account".to_owned(),
+            what: "it is not an active user of the account".to_owned(),
             fix: "name the address that a LeadSquared user signs in with, or none to send as the keys' own user"
                 .to_owned(),
         },

@@ -131,13 +131,13 @@ pub enum InvalidEmailAddress {
     #[error("it has more than one @")]
     Several,
     /// It has an invisible character inside.
-    #[error("it has an invisible character; type it anew")]
+    #[error("it has an invisible character; type it again")]
     Invisible,
     /// The part before the `@` has other letters than those of the English alphabet.
     #[error("the part before the @ has characters that mail servers do not accept; use a to z, digits and . _ + -")]
     NotAscii,
     /// The part after the `@` has characters that only look like letters of a domain.
-    #[error("the part after the @ has characters that only look like letters; type it anew")]
+    #[error("the part after the @ has characters that only look like letters; type it again")]
     LookAlike,
     /// The part after the `@` is not the name of a domain.
     #[error("the part after the @ is not a domain such as example.com")]

@@ -148,7 +148,7 @@ async fn a_sender_who_is_no_user() {
     let mut wanted = wanted();
     wanted.sender = Some(Sender::UserEmail("asha@example.test".parse().unwrap()));
     let (subject, what, _) = only_wrong(&client(&fake), &wanted).await;
-    assert_eq!((subject, what.as_str()), (Subject::Sender, "it is no active user of the account"));
+    assert_eq!((subject, what.as_str()), (Subject::Sender, "it is not an active user of the account"));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::{OperatorError, Stack};
 enum LookUpError {
     #[error(transparent)]
     Stack(#[from] OperatorError),
-    #[error("the stack's parameters are of no use: {0}")]
+    #[error("the stack's parameters are not usable: {0}")]
     Settings(#[from] SettingError),
     #[error(transparent)]
     Options(#[from] InvalidOptions),
