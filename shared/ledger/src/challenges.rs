@@ -122,8 +122,8 @@ impl Ledger {
         self.carry_out(update).await.map(drop)
     }
 
-    /// Takes one of the tries of an item with a code, and returns the item. None if all `tries` are taken, or the item is
-    /// unknown or too old.
+    /// Takes one of the tries of an item with a code, and returns the item. None if all `tries` are taken, or the item
+    /// is unknown or too old.
     pub(crate) async fn take_try(
         &self,
         pk: String,

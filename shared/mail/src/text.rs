@@ -47,8 +47,8 @@ struct Text<'a> {
 }
 
 impl Wording {
-    /// Writes the mail with this login link. It says for how many whole hours the link is valid, and names the code that
-    /// the link's page asks for, if it does.
+    /// Writes the mail with this login link. It says for how many whole hours the link is valid, and names the code
+    /// that the link's page asks for, if it does.
     pub fn write(&self, link: &LoginLink, valid_for: Duration, code: Option<&OneTimeCode>) -> LinkMail {
         const REASON: &str = "a compiled template renders into memory";
         let Self { organisation, subject } = self;

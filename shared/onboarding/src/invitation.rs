@@ -42,7 +42,8 @@ pub struct Invitation {
     pub language: Option<String>,
     /// The rules that its event alone does not decide.
     pub question: Option<RuleQuestion>,
-    /// How many used links it replaces: links that were requested in place of each other ([`USED_LINKS`](crate::USED_LINKS)).
+    /// How many used links it replaces: links that were requested in place of each other
+    /// ([`USED_LINKS`](crate::USED_LINKS)).
     pub used_links: u32,
 }
 

@@ -32,7 +32,8 @@ pub enum Suppression {
     UnknownPerson,
     /// The lead has no usable e-mail address on record.
     NoEmailAddress,
-    /// LeadSquared mails this person nothing: they unsubscribed, are marked "Do Not Email", or their address is refused.
+    /// LeadSquared mails this person nothing: they unsubscribed, are marked "Do Not Email", or their address is
+    /// refused.
     NoRecipient,
     /// A look-up of the lead decided that no rule asks for the invitation.
     NoRuleApplies,

@@ -11,7 +11,8 @@ use crate::received::{Queue, ReceivedMessage};
 pub struct DeadLetter {
     /// Its message id on the queue.
     pub id: String,
-    /// `malformed`, `rejected`, `reduced` or `exhausted`, as a function wrote it; `undelivered` where AWS moved the message.
+    /// `malformed`, `rejected`, `reduced` or `exhausted`, as a function wrote it; `undelivered` where AWS moved the
+    /// message.
     pub class: String,
     /// The exact reason.
     pub cause: String,
