@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) storms: Vec<(Duration, Duration)>,
     /// When LeadSquared is broken.
     pub(super) outages: Vec<(Duration, Duration)>,
+    /// How many of a thousand calls LeadSquared fails to answer all the time.
+    pub(super) brownout: u64,
     /// When LeadSquared's keys are changed, and when Secrets Manager has the new keys.
     pub(super) rotation: Option<(Duration, Duration)>,
     pub(super) allowance: RateLimit,
@@ -83,7 +85,9 @@ impl Plan {
             let word = if kind == BlockedAddress { BLOCKED } else { "person" };
             Person { email: format!("{word}{number}@example.test"), kind }
         };
-        let people: Vec<Person> = (0..2 + chance.below(6)).map(|number| person(number, chance)).collect();
+        // Some sites are busy: other people are registered all the time.
+        let most = if chance.in_a_thousand(100) { 40 } else { 6 };
+        let people: Vec<Person> = (0..2 + chance.below(most)).map(|number| person(number, chance)).collect();
         let mut sends = Vec::new();
         for (number, person) in people.iter().enumerate() {
             // Some applicants send the form eight times.
@@ -131,6 +135,7 @@ impl Plan {
             faults: chance.one_of(&[0, 20, 100, 250]),
             storms,
             outages,
+            brownout: chance.one_of(&[0, 0, 0, 300]),
             rotation,
             allowance: RateLimit { calls: chance.one_of(&[1, 4, 10, 25]), window: seconds(5) },
             mail_limits: MailLimits { budget: chance.one_of(&[default.budget, default.budget, 2, 5]), ..default },

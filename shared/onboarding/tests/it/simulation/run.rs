@@ -39,6 +39,11 @@ pub(super) struct System {
     pub(super) dead_letters: RefCell<BTreeMap<Uuid, Invitation>>,
     /// The invitations that became dead letters without a record in the ledger.
     pub(super) unrecorded: RefCell<HashSet<InvitationId>>,
+    /// When attempts at each invitation failed without an answer of LeadSquared's own.
+    pub(super) unanswered: RefCell<HashMap<InvitationId, Vec<Duration>>>,
+    /// The invitations whose person was registered with the identifying attributes only, each with whether all of its
+    /// attempts of the last quarter of an hour had failed.
+    pub(super) reduced: RefCell<HashMap<InvitationId, bool>>,
     /// The version of the keys in LeadSquared, and of the keys in Secrets Manager.
     pub(super) keys: Cell<u32>,
     pub(super) secret: Cell<u32>,
@@ -109,6 +114,8 @@ impl Run {
             memory: RefCell::new(memory),
             dead_letters: RefCell::default(),
             unrecorded: RefCell::default(),
+            unanswered: RefCell::default(),
+            reduced: RefCell::default(),
             keys: Cell::default(),
             secret: Cell::default(),
             direct: direct(),
@@ -245,6 +252,13 @@ impl Run {
                 let ends: Vec<_> = ids.iter().map(|id| (id, outcome(id).map(|ended| ended.name))).collect();
                 say(&format!("{}: mailed {mailed:?}, registered {registered_at:?}, {ends:?}", person.email));
             }
+            let is_blocked = matches!(person.kind, Kind::Blocked | Kind::BlockedAddress);
+            let causes = ids.iter().filter_map(outcome).filter_map(|ended| ended.cause);
+            let is_given_up = causes.into_iter().any(|cause| cause.starts_with("content"));
+            must(is_blocked || !is_given_up, "given up for a content that nothing blocks");
+            let reduced = system.reduced.borrow();
+            let has_failed_for_long = ids.iter().filter_map(|id| reduced.get(id)).all(|has_failed| *has_failed);
+            must(is_blocked || has_failed_for_long, "reduced although LeadSquared answered within 15 minutes");
             must(mailed.len() <= invited + unknown, "mailed too often");
             must(invited <= applications.len(), "mailed too often: on the webhook of our own registration");
             let is_dead = dead_letters.values().any(|invitation| ids.contains(&invitation.id));
@@ -373,6 +387,17 @@ impl System {
         answer
     }
 
+    /// Records that the person of this invitation was registered with the identifying attributes only.
+    pub(super) fn was_reduced(&self, invitation: InvitationId) {
+        let unanswered = self.unanswered.borrow();
+        let failures = unanswered.get(&invitation).map_or(&[][..], Vec::as_slice);
+        let has_failed_for_long = match failures {
+            [first, _, .., last] => *last - *first >= seconds(15 * 60),
+            _ => false,
+        };
+        self.reduced.borrow_mut().entry(invitation).or_insert(has_failed_for_long);
+    }
+
     pub(super) fn count_call(&self) {
         self.calls.borrow_mut().push(self.timeline.now());
     }
@@ -383,7 +408,8 @@ impl System {
     }
 
     pub(super) fn is_broken(&self) -> bool {
-        self.is_in(&self.plan.outages) && self.dice().in_a_thousand(950)
+        let fails = if self.is_in(&self.plan.outages) { 950 } else { self.plan.brownout };
+        self.dice().in_a_thousand(fails)
     }
 
     fn is_in(&self, spells: &[(Duration, Duration)]) -> bool {

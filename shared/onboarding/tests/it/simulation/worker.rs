@@ -304,6 +304,7 @@ impl<'a> Services for OneDelivery<'a> {
     async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), ServiceFailure> {
         if reason.class == REDUCED {
             self.process.system.saw("reduced");
+            self.process.system.was_reduced(self.message.invitation.id);
             if self.process.system.flaw == Some(Flaw::WithheldIsForgotten) {
                 return Ok(());
             }
@@ -328,7 +329,13 @@ impl<'a> Services for OneDelivery<'a> {
     fn report(&self, report: &WorkerEvent<'_>) {
         let system = &self.process.system;
         match report {
-            WorkerEvent::Failed { failure, .. } => system.saw(failure.name()),
+            WorkerEvent::Failed { failure, .. } => {
+                system.saw(failure.name());
+                if failure.leadsquared().is_some_and(Error::may_have_taken_effect) {
+                    let (id, now) = (self.message.invitation.id, system.timeline.now());
+                    system.unanswered.borrow_mut().entry(id).or_default().push(now);
+                }
+            }
             WorkerEvent::NotRecorded { .. } => {
                 system.saw("not recorded");
                 system.unrecorded.borrow_mut().insert(self.message.invitation.id);
