@@ -92,6 +92,8 @@ pub enum Error {
     NoSuchCall {
         /// The HTTP status: 404 or 405.
         status: u16,
+        /// Whether the answer is a page for browsers. A firewall blocks calls with such pages too.
+        is_page: bool,
     },
     /// No connection could be made. The call was certainly not made.
     #[error("LeadSquared could not be reached")]
@@ -164,6 +166,12 @@ impl Error {
     /// Whether the call may have taken effect. Look up what happened before you repeat one that must not happen twice.
     pub fn may_have_taken_effect(&self) -> bool {
         self.kind() == ErrorKind::Unknown
+    }
+
+    /// Whether no answer of LeadSquared itself arrived, as far as one can see: none at all, or one that a firewall or
+    /// proxy may have written. What this call contains may be the cause.
+    pub fn is_unanswered(&self) -> bool {
+        self.may_have_taken_effect() || matches!(self, Error::NoSuchCall { is_page: true, .. })
     }
 
     /// The variant's name: a stable word for logs, metrics and alarms.
@@ -282,7 +290,7 @@ mod tests {
             (Error::BadPortalPassword, Refusal),
             (Error::BadSender, Configuration),
             (Error::MailNotDeliverable, Configuration),
-            (Error::NoSuchCall { status: 404 }, Configuration),
+            (Error::NoSuchCall { status: 404, is_page: true }, Configuration),
             (Error::Unreachable(cause()), Transient),
             (Error::UnknownResult(cause()), Unknown),
             (Error::ServerFault { status: 502 }, Unknown),
@@ -290,6 +298,7 @@ mod tests {
         ] {
             let name = error.name();
             assert_eq!(error.kind(), kind, "{name}");
+            assert_eq!(error.is_unanswered(), kind == Unknown || name == "NoSuchCall", "{name}");
             assert!(format!("{error:?}").starts_with(name), "{name} is the variant's name");
             assert!(!format!("{error} {error:?}").contains("asha@"), "{name}");
         }

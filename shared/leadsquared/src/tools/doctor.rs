@@ -296,7 +296,7 @@ fn is_same_place(one: &Url, other: &Url) -> bool {
 fn login_links(tenant_key: Result<(), Error>) -> Verdict {
     match tenant_key {
         Ok(()) => Verdict::Good("their key can be fetched".to_owned()),
-        Err(Error::NoSuchCall { status }) => Verdict::Wrong {
+        Err(Error::NoSuchCall { status, .. }) => Verdict::Wrong {
             what: format!(
                 "LeadSquared has moved the call that fetches their key (HTTP {status}); its page does not show the new address"
             ),

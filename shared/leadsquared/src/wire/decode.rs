@@ -179,15 +179,19 @@ fn own_words(message: &str) -> String {
 /// Whether a firewall or a proxy answered in LeadSquared's place. Such an answer says nothing about keys, rights and
 /// what was sent.
 ///
-/// LeadSquared's API sends no pages for browsers, except for paths and verbs that it does not have: there it is the
-/// server's own page. LeadSquared documents no 403, so a 403 is LeadSquared's only if it has the form of its errors.
+/// LeadSquared's API sends no pages for browsers, except for paths and verbs that it does not have: there it may be the
+/// server's own page ([`Error::NoSuchCall`]). LeadSquared documents no 403, so a 403 is LeadSquared's only if it has the form of its errors.
 fn is_of_another(status: u16, body: &[u8], envelope: &Envelope) -> bool {
-    let is_page = body.trim_ascii_start().starts_with(b"<");
     match status {
         403 => !envelope.is_failure(),
-        400..=499 => is_page && !matches!(status, 404 | 405),
+        400..=499 => is_page(body) && !matches!(status, 404 | 405),
         _ => false,
     }
+}
+
+/// Whether an answer is a page for browsers.
+fn is_page(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"<")
 }
 
 /// A type of LeadSquared's own with another meaning takes precedence: the text may be about the limit of a field.
@@ -282,7 +286,7 @@ fn failure_by_type(
         mx if mx.starts_with("MX") => refused(exception_type, message),
         other => match status {
             403 => Error::NotPermitted,
-            404 | 405 => Error::NoSuchCall { status },
+            404 | 405 => Error::NoSuchCall { status, is_page: is_page(message.as_bytes()) },
             // LeadSquared's application writes errors in its own form, with or without a type. A gateway does not.
             500 if other.is_empty() && envelope.denies() => refused(format!("HTTP {status}"), message),
             // A proxy answers 408 for a time-out; LeadSquared does not use it for a bad call.
@@ -590,8 +594,15 @@ mod tests {
                 assert_eq!(outcome(403, body, credential), "ServerFault", "{body}");
             }
         }
-        // The server's own page for a path that it does not have.
-        assert_eq!(outcome(404, page, CredentialKind::Keys), "NoSuchCall");
+        // The server's own page for a path that it does not have, or a firewall's: an AWS CAPTCHA is a 405.
+        for status in [404, 405] {
+            for (body, is_unanswered) in [(page, true), (r#"{"Message":"No resource was found"}"#, false), ("", false)]
+            {
+                let error =
+                    decode::<Value>(status, body.as_bytes(), CredentialKind::Keys, &Texts::default()).unwrap_err();
+                assert_eq!((error.name(), error.is_unanswered()), ("NoSuchCall", is_unanswered), "{status} {body}");
+            }
+        }
         assert_eq!(outcome(403, &refusal("", "Access denied"), CredentialKind::Keys), "NotPermitted");
     }
 
