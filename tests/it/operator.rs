@@ -108,16 +108,23 @@ async fn a_chosen_dead_letter_is_put_back_and_the_others_stay() {
     let operator = OperatorStack::new().await;
     operator.dead_letter(1, "rejected").await;
     operator.dead_letter(2, "exhausted").await;
+    operator.dead_letter(3, "reduced").await;
+    let choice = DeadLetterFilter { class: Some("reduced".to_owned()), ..DeadLetterFilter::default() };
+    let mut out = Vec::new();
+    let task = DeadLettersTask::PutBack(choice);
+    let ending = dead_letters::run(&operator.stack(), &task, &StoppedClock, &mut out).await.unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(ending == ExitStatus::Unfinished && out.contains("1 of them keep attributes of people who are"), "{out}");
     let choice = DeadLetterFilter { class: Some("rejected".to_owned()), ..DeadLetterFilter::default() };
     let found = dead_letters::put_back(&operator.stack(), &choice, NOW).await.unwrap();
-    assert_eq!((found.letters.len(), found.kept, found.out_of_sight), (1, 1, 0));
+    assert_eq!((found.letters.len(), found.kept, found.out_of_sight), (1, 2, 0));
     let back = operator.invitations.next().await;
     let attributes = back.attributes.as_ref().unwrap();
     let of = |name: &str| attributes.iter().find(|(one, _)| one.as_str() == name).map(|(_, value)| value.as_str());
     let id = format!("put-back-{}", found.letters[0].id);
     assert_eq!((back.body(), of("MessageGroupId")), (Some("letter 1"), Some("1")));
     assert_eq!(of("MessageDeduplicationId"), Some(&*id), "a repeat has no second effect");
-    assert_eq!(bodies(&operator.dead.drain().await), ["letter 2"]);
+    assert_eq!(bodies(&operator.dead.drain().await), ["letter 2", "letter 3"]);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use onboarding::InvitationId;
+use onboarding::worker::REDUCED;
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
@@ -46,6 +47,9 @@ pub struct Found {
     pub kept: u64,
     /// How many of the remaining ones are events that bus-event refused, by its reason.
     pub refused: BTreeMap<String, u64>,
+    /// How many of the chosen ones are not put back, because their person is registered: they keep what somebody has to
+    /// enter into the lead.
+    pub to_enter: u64,
 }
 
 /// Which dead letters to choose: those that match every given condition.
@@ -102,7 +106,7 @@ pub async fn run(
         DeadLettersTask::PutBack(filter) => {
             let found = put_back(stack, filter, clock.now()).await?;
             out.write_all(put_back_report(&found).as_bytes())?;
-            Ok(if found.refused.is_empty() && found.out_of_sight == 0 {
+            Ok(if found.refused.is_empty() && found.to_enter + found.out_of_sight == 0 {
                 ExitStatus::Done
             } else {
                 ExitStatus::Unfinished
@@ -137,7 +141,7 @@ pub async fn list(stack: &Stack) -> Result<Found, OperatorError> {
 }
 
 /// Puts the chosen dead letters back, then deletes them: invitations on their queue, events to bus-event. A repeat has
-/// no second effect. An event that bus-event refuses stays.
+/// no second effect. An event that bus-event refuses stays, and so does a dead letter of the class [`REDUCED`].
 ///
 /// # Errors
 /// When AWS does not answer. Some may have been put back by then; the rest stay where they are.
@@ -150,6 +154,10 @@ pub async fn put_back(stack: &Stack, choice: &DeadLetterFilter, now: OffsetDateT
         for message in &all {
             let letter = DeadLetter::of(message);
             if !choice.matches(&letter) {
+                continue;
+            }
+            if letter.class == REDUCED {
+                found.to_enter += 1;
                 continue;
             }
             let reply = match letter::event(message) {

@@ -43,6 +43,13 @@ pub fn put_back_report(found: &Found) -> String {
     for (why, count) in &found.refused {
         let _ = writeln!(report, "{count} of them refused by bus-event, {why}: its log says what is wrong.");
     }
+    if found.to_enter > 0 {
+        let _ = writeln!(
+            report,
+            "{} of them keep attributes of people who are registered: enter these into the leads, then discard them.",
+            found.to_enter
+        );
+    }
     report + &out_of_sight(found)
 }
 
