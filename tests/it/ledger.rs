@@ -60,14 +60,7 @@ fn lease(holder: u128) -> Lease {
 }
 
 fn reservation(version: u64, begun: &[BegunMail], budget: u32) -> MailReservation {
-    MailReservation {
-        person: invitation(1).person(),
-        version,
-        begun: begun.to_vec(),
-        at: NOW,
-        budget: Some(budget),
-        registers: false,
-    }
+    MailReservation { person: invitation(1).person(), version, begun: begun.to_vec(), at: NOW, budget: Some(budget) }
 }
 
 #[tokio::test]

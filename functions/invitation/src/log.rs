@@ -91,9 +91,8 @@ fn log_flow_event(event: &FlowEvent<'_>) {
             %receipt,
             cause = "Content",
             fields = names.join(", "),
-            "LeadSquared gave no answer of its own to this registration and registered others meanwhile, as when a \
-             firewall blocks what was typed: the person was registered without these fields; enter them from the dead \
-             letter"
+            "LeadSquared gave no answer of its own to this registration, as when a firewall blocks what was typed: the \
+             person was registered without these fields; enter them from the dead letter"
         ),
         FlowEvent::Unmarked { receipt, field, refused: RefusedMark::Field } => tracing::error!(
             %receipt,
@@ -154,6 +153,11 @@ fn log_failure(
             warn,
             "no look-up for undecided rules is left today: the invitation waits for the next UTC day; if this lasts, ask \
              LeadSquared's support to send custom fields in webhooks"
+        ),
+        AttemptFailure::Postponed(Postponed::Lone { .. }) if !needs_operator => line!(
+            warn,
+            "LeadSquared does not answer this message and answers others, as when a firewall blocks what was typed; no \
+             action needed: a dead letter says how it ended"
         ),
         _ if is_configuration && needs_operator => {
             line!(error, "LeadSquared refuses the account's keys or settings: run the key check", secret);

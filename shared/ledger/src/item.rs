@@ -6,8 +6,8 @@ use std::str::FromStr;
 use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::LeadId;
 use onboarding::{
-    BegunMail, ContentFailures, Ended, Invitation, InvitationId, Lease, LinkHash, LinkTarget, MarkSent, Outcome,
-    PersonKey, Record,
+    BegunMail, ContentFailures, Ended, Invitation, InvitationId, Lease, LinkHash, LinkTarget, LoneFailures, MarkSent,
+    Outcome, PersonKey, Record,
 };
 use sha2::{Digest, Sha256};
 use time::{Date, Duration, OffsetDateTime};
@@ -113,11 +113,17 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
     optional("mark", mark_word(record.mark).map(text));
     optional("lead_id", record.lead.map(|lead| text(&lead.to_string())));
     optional("unused_mail", record.unused_mail.map(seconds));
-    let content = record.content;
-    optional("failed_alone", (content.alone > 0).then(|| number(content.alone)));
-    optional("failed_at", content.last.map(|at| number(milliseconds(at))));
-    optional("mail_refused_at", record.mail_refused_at.map(|at| number(milliseconds(at))));
-    optional("reduced", content.is_reduced.then_some(AttributeValue::Bool(true)));
+    let flag = |is_set: bool| is_set.then_some(AttributeValue::Bool(true));
+    optional("reduced", flag(record.is_reduced));
+    optional("suspected", flag(record.content.is_suspected));
+    let noted = || AttributeValue::L(record.noted.iter().map(|name| text(name)).collect());
+    optional("noted", (!record.noted.is_empty()).then(noted));
+    for (names, failures) in [(CONTENT_FAILURES, record.content.failures), (MAIL_REFUSALS, record.mail_refusals)] {
+        let millisecond = |at: Option<OffsetDateTime>| at.map(|at| number(milliseconds(at)));
+        optional(names.count, (failures.count > 0).then(|| number(failures.count)));
+        optional(names.first, millisecond(failures.first));
+        optional(names.last, millisecond(failures.last));
+    }
     let ended = match state {
         State::Ended(outcome) => Some(Ended::new(outcome, lease)),
         State::AtWork | State::Waiting => record.ended.clone(),
@@ -127,6 +133,20 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
     optional("cause", ended.and_then(|ended| ended.cause).as_deref().map(text));
     item
 }
+
+/// The attributes of [`LoneFailures`], times in Unix milliseconds.
+#[derive(Clone, Copy)]
+struct LoneFailureNames {
+    count: &'static str,
+    first: &'static str,
+    last: &'static str,
+}
+
+const CONTENT_FAILURES: LoneFailureNames =
+    LoneFailureNames { count: "failed_alone", first: "failed_since", last: "failed_at" };
+
+const MAIL_REFUSALS: LoneFailureNames =
+    LoneFailureNames { count: "mail_refusals", first: "mail_refused_since", last: "mail_refused_at" };
 
 /// What is written of a mark; nothing where there is none.
 pub(crate) fn mark_word(mark: MarkSent) -> Option<&'static str> {
@@ -309,13 +329,12 @@ impl<'a> Reader<'a> {
     pub(crate) fn record(&self) -> Result<Record, LedgerError> {
         let person = self.optional_text("person").map(|text| text.parse().map_err(|_| self.corrupt("person")));
         let lead = self.optional_text("lead_id").map(str::parse).transpose().map_err(|_| self.corrupt("lead_id"))?;
-        let left_out = self.item.get("left_out").and_then(|value| value.as_l().ok());
-        let left_out = left_out.ok_or_else(|| self.corrupt("left_out"))?;
+        let is_reduced = self.flag("reduced")?;
         Ok(Record {
             lead,
             existing: self.bool("existing")?,
             // Items from before version 2 of the message have neither this nor the person.
-            registered: self.item.contains_key("registered") && self.bool("registered")?,
+            registered: self.flag("registered")?,
             // Earlier versions marked nothing, and say nothing.
             mark: match self.optional_text("mark") {
                 None => MarkSent::No,
@@ -327,14 +346,17 @@ impl<'a> Reader<'a> {
             in_doubt: self.bool("in_doubt")?,
             mailed: self.bool("mailed")?,
             unresolved_mails: self.count("unresolved_mails")?,
-            left_out: left_out.iter().filter_map(|name| name.as_s().ok().cloned()).collect(),
+            left_out: self.names("left_out")?.ok_or_else(|| self.corrupt("left_out"))?,
+            noted: self.names("noted")?.unwrap_or_default(),
+            is_reduced,
             content: ContentFailures {
-                alone: self.count("failed_alone")?,
-                last: self.optional_millisecond("failed_at")?,
-                is_reduced: self.item.contains_key("reduced") && self.bool("reduced")?,
+                failures: self.lone_failures(CONTENT_FAILURES)?,
+                // Earlier versions reduced where this one suspects, and say only that.
+                is_suspected: is_reduced || self.flag("suspected")?,
             },
+            success: None,
             unused_mail: self.optional_time("unused_mail")?,
-            mail_refused_at: self.optional_millisecond("mail_refused_at")?,
+            mail_refusals: self.lone_failures(MAIL_REFUSALS)?,
             ended: match self.optional_text("outcome") {
                 None => None,
                 Some(name) => Some(Ended {
@@ -347,6 +369,26 @@ impl<'a> Reader<'a> {
                         .map_err(|_| self.corrupt("ended_by"))?,
                 }),
             },
+        })
+    }
+
+    /// Whether something holds; it does not in an item that does not say so.
+    fn flag(&self, attribute: &'static str) -> Result<bool, LedgerError> {
+        Ok(self.item.contains_key(attribute) && self.bool(attribute)?)
+    }
+
+    /// A list of names, if the item has it.
+    fn names(&self, attribute: &'static str) -> Result<Option<Vec<String>>, LedgerError> {
+        let Some(names) = self.item.get(attribute) else { return Ok(None) };
+        let names = names.as_l().map_err(|_| self.corrupt(attribute))?;
+        Ok(Some(names.iter().filter_map(|name| name.as_s().ok().cloned()).collect()))
+    }
+
+    fn lone_failures(&self, names: LoneFailureNames) -> Result<LoneFailures, LedgerError> {
+        Ok(LoneFailures {
+            count: self.count(names.count)?,
+            first: self.optional_millisecond(names.first)?,
+            last: self.optional_millisecond(names.last)?,
         })
     }
 

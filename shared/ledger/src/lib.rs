@@ -35,13 +35,17 @@ use aws_sdk_dynamodb::types::{
 };
 use futures::future::try_join;
 use leadsquared::LeadId;
-use onboarding::{Claim, Invitation, Lease, LinkTarget, MailHistory, MailReservation, Outcome, PersonKey, Record};
+use onboarding::{
+    Claim, Invitation, LastSuccesses, Lease, LinkTarget, MailHistory, MailReservation, Outcome, PersonKey, Record,
+    Success,
+};
 use time::{Date, OffsetDateTime};
 
 use crate::budgets::rule_lookups_key;
 use crate::item::{
     ACCEPTED, Condition, EXPIRES_AT, Item, LEADS_KEPT, MAILS_KEPT, Reader, State, begun_mails, count_key,
-    counts_expire, invitation_item, lead_key, link_item, mails_key, mark_word, number, person_key, seconds, text,
+    counts_expire, invitation_item, lead_key, link_item, mails_key, mark_word, number, person_key, placeholders,
+    seconds, text,
 };
 use crate::owner::OWNER;
 
@@ -270,11 +274,6 @@ impl Ledger {
 
     /// Adds to the `count` of an item, which need not be there.
     fn add(&self, pk: String, by: i64, expire: OffsetDateTime, below: Option<u32>) -> TransactWriteItem {
-        update_write(self.adding(pk, by, expire, below))
-    }
-
-    /// The update of [`add`](Self::add).
-    fn adding(&self, pk: String, by: i64, expire: OffsetDateTime, below: Option<u32>) -> UpdateBuilder {
         let update = self
             .transact_update(pk)
             .update_expression("ADD #count :by SET #expires_at = :expires_at")
@@ -282,12 +281,12 @@ impl Ledger {
             .expression_attribute_names("#expires_at", EXPIRES_AT)
             .expression_attribute_values(":by", number(by))
             .expression_attribute_values(":expires_at", seconds(expire));
-        match below {
+        update_write(match below {
             None => update,
             Some(below) => update
                 .condition_expression("attribute_not_exists(#count) OR #count < :below")
                 .expression_attribute_values(":below", number(below)),
-        }
+        })
     }
 
     fn count(&self, invitation: &Invitation, name: &str, by: i64) -> TransactWriteItem {
@@ -295,17 +294,26 @@ impl Ledger {
         self.add(count_key(day, name), by, counts_expire(day), None)
     }
 
-    /// Remembers when the account last sent a mail on this day.
-    fn mail_sent(&self, at: OffsetDateTime) -> TransactWriteItem {
+    /// Shows the account's other invitations on this day that LeadSquared works: what it did in an attempt that began at
+    /// this time.
+    fn last_successes(&self, record: &Record, is_mailed: bool, at: OffsetDateTime) -> Option<TransactWriteItem> {
+        let success = record.success.map(|success| match success {
+            Success::LookedUp => "looked_up_at",
+            Success::Registered => "registered_at",
+        });
+        let names: Vec<&str> = success.into_iter().chain(is_mailed.then_some("mailed_at")).collect();
+        if names.is_empty() {
+            return None;
+        }
         let day = day(at);
+        let times: String = names.iter().map(|name| format!("#{name} = :at, ")).collect();
         let update = self
             .transact_update(mails_key(day))
-            .update_expression("SET #mailed_at = :mailed_at, #expires_at = :expires_at")
-            .expression_attribute_names("#mailed_at", "mailed_at")
-            .expression_attribute_names("#expires_at", EXPIRES_AT)
-            .expression_attribute_values(":mailed_at", number(milliseconds(at)))
+            .update_expression(format!("SET {times}#expires_at = :expires_at"))
+            .set_expression_attribute_names(Some(placeholders(&[&names[..], &[EXPIRES_AT]].concat())))
+            .expression_attribute_values(":at", number(milliseconds(at)))
             .expression_attribute_values(":expires_at", seconds(counts_expire(day)));
-        update_write(update)
+        Some(update_write(update))
     }
 
     /// Remembers since when a lead is registered with the portal through us, if an attempt registered it, and what
@@ -400,7 +408,7 @@ impl onboarding::Ledger for Ledger {
         }
         let mut record = old.record()?;
         if !record.take_up(lease.message) {
-            return Ok(record.done());
+            return Ok(record.done(lease.message));
         }
         let condition = match old.optional_text("holder") {
             None => Condition::unclaimed(),
@@ -425,10 +433,13 @@ impl onboarding::Ledger for Ledger {
         let of_day = of_day.unwrap_or_default();
         let of_day = Reader { pk: pk_of_day, item: &of_day };
         let begun_today = of_day.count("count")?;
-        let registered_at = of_day.optional_millisecond("registered_at")?;
-        let mailed_at = of_day.optional_millisecond("mailed_at")?;
+        let successes = LastSuccesses {
+            looked_up: of_day.optional_millisecond("looked_up_at")?,
+            registered: of_day.optional_millisecond("registered_at")?,
+            mailed: of_day.optional_millisecond("mailed_at")?,
+        };
         let Some(item) = person else {
-            return Ok(MailHistory { begun_today, registered_at, mailed_at, ..MailHistory::default() });
+            return Ok(MailHistory { begun_today, successes, ..MailHistory::default() });
         };
         let person = Reader { pk, item: &item };
         Ok(MailHistory {
@@ -436,8 +447,7 @@ impl onboarding::Ledger for Ledger {
             begun: person.begun_mails()?,
             last_sent: person.optional_time("mailed_at")?,
             begun_today,
-            registered_at,
-            mailed_at,
+            successes,
             link_used: None,
         })
     }
@@ -496,15 +506,7 @@ impl onboarding::Ledger for Ledger {
         }
         if let Some(budget) = reservation.budget {
             let day = day(reservation.at);
-            let update = self.adding(mails_key(day), 1, counts_expire(day), Some(budget));
-            let update = match reservation.registers {
-                false => update,
-                true => update
-                    .update_expression("ADD #count :by SET #expires_at = :expires_at, #registered_at = :registered_at")
-                    .expression_attribute_names("#registered_at", "registered_at")
-                    .expression_attribute_values(":registered_at", number(milliseconds(reservation.at))),
-            };
-            writes.push(update_write(update));
+            writes.push(self.add(mails_key(day), 1, counts_expire(day), Some(budget)));
         }
         match self.transact(writes).await? {
             Ok(()) => Ok(true),
@@ -527,6 +529,7 @@ impl onboarding::Ledger for Ledger {
         // A lead that is registered already is known as that while its invitation waits.
         let also: Vec<_> = (record.mailed.then(|| self.mailed(invitation, record, now)).into_iter())
             .chain(self.registration(record, now))
+            .chain(self.last_successes(record, false, now))
             .collect();
         if !also.is_empty() {
             let writes = [vec![self.put_if(item, condition)], also].concat();
@@ -551,9 +554,9 @@ impl onboarding::Ledger for Ledger {
             writes.extend(before.map(|before| self.count(invitation, before, -1)));
         }
         writes.extend(self.registration(record, now));
-        if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
-            writes.extend([self.mailed(invitation, record, now), self.mail_sent(now)]);
-        }
+        let is_mailed = matches!(outcome, Outcome::Invited | Outcome::InvitedExisting);
+        writes.extend(is_mailed.then(|| self.mailed(invitation, record, now)));
+        writes.extend(self.last_successes(record, is_mailed, now));
         self.transact(writes).await?.map_err(|_| LedgerError::ClaimLost)
     }
 }

@@ -1,106 +1,174 @@
 //! Failures that depend on what one message contains, such as a text that a firewall in front of LeadSquared blocks.
 //!
-//! Such a failure looks like an outage. What tells them apart is the others: LeadSquared registers other people
-//! meanwhile.
+//! Such a failure looks like an outage. What tells them apart is that LeadSquared works meanwhile: it does for other
+//! people what fails for this one, or it answers the attempt's own look-up of the person.
 
-use leadsquared::Error;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
-use crate::Rejection;
+/// After this many lone failures, and [`SPAN`] or more, their cause is the invitation.
+const LONE_FAILURES: u32 = 3;
 
-/// After this many lone failures, the content of the message is their cause.
-const LONE_FAILURES: u32 = 2;
+/// The least time between the first and the last of these failures: while LeadSquared fails a part of all calls, it
+/// seldom fails all attempts of this time.
+const SPAN: Duration = Duration::minutes(15);
+
+/// Failures of one invitation. One is lone if LeadSquared has worked since the failure before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoneFailures {
+    /// How many of them are lone.
+    pub count: u32,
+    /// When the attempt began that had the first lone one.
+    pub first: Option<OffsetDateTime>,
+    /// When the last attempt began that failed.
+    pub last: Option<OffsetDateTime>,
+}
+
+impl LoneFailures {
+    /// Whether a failure now is lone. `others`: when the last attempt began in which LeadSquared did for another person
+    /// what failed now.
+    pub(crate) fn is_alone(&self, others: Option<OffsetDateTime>) -> bool {
+        self.last.zip(others).is_some_and(|(last, others)| others > last)
+    }
+
+    /// Takes note of a failed attempt that began at `now`. Whether the lone failures show, over at least `span`, that
+    /// the invitation is their cause.
+    pub(crate) fn add(&mut self, is_alone: bool, span: Duration, now: OffsetDateTime) -> bool {
+        self.last = Some(now);
+        if !is_alone {
+            return false;
+        }
+        self.count += 1;
+        let first = *self.first.get_or_insert(now);
+        self.count >= LONE_FAILURES && now - first >= span
+    }
+}
 
 /// What the attempts at one invitation know about failures of its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContentFailures {
-    /// Lone failures of the current registration: LeadSquared gave no answer of its own, and then registered another
-    /// person.
-    pub alone: u32,
-    /// When the last attempt began that LeadSquared gave no answer of its own.
-    pub last: Option<OffsetDateTime>,
-    /// Whether the person is registered with the identifying attributes only.
-    pub is_reduced: bool,
+    /// The failures without an answer of LeadSquared's own: since the content is suspected, or before.
+    pub failures: LoneFailures,
+    /// Whether the content may be the cause. A registration that fails is then repeated with the identifying attributes
+    /// only.
+    pub is_suspected: bool,
+}
+
+/// What a failure shows of its cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// LeadSquared may be unavailable for everyone.
+    Unclear,
+    /// LeadSquared works for other people: the invitation is the likely cause.
+    Lone,
+    /// The content of the invitation is the cause, and nothing can be left out that helps.
+    GiveUp,
 }
 
 impl ContentFailures {
-    /// Takes note of an attempt that began at `now` and failed with `error`. `others_registered_at`: when the last
-    /// attempt began that registered another person.
+    /// Takes note of an attempt that began at `now` and got no answer of LeadSquared's own.
     ///
-    /// When the content is the cause, the next attempts register the person with the identifying attributes only. If
-    /// these fail in the same way, returns the reason to give the invitation up.
-    pub(crate) fn failed(
-        &mut self,
-        error: &Error,
-        others_registered_at: Option<OffsetDateTime>,
-        now: OffsetDateTime,
-    ) -> Option<Rejection> {
-        if !error.may_have_taken_effect() {
-            return None;
+    /// `others`: as in [`LoneFailures::is_alone`]. `has_answer`: whether LeadSquared answered another call of this attempt.
+    /// That is enough to suspect the content, and so to try without some of it. It is not enough to give the invitation
+    /// up: while one of LeadSquared's calls is unavailable, it answers the others.
+    pub(crate) fn failed(&mut self, others: Option<OffsetDateTime>, has_answer: bool, now: OffsetDateTime) -> Verdict {
+        // Before the first failure, LeadSquared has worked if it did so a moment ago.
+        let works_for_others = others.is_some_and(|others| others > self.failures.last.unwrap_or(now - SPAN));
+        let is_alone = self.failures.is_alone(others) || has_answer && !self.is_suspected;
+        match (self.failures.add(is_alone, SPAN, now), self.is_suspected) {
+            (true, true) => return Verdict::GiveUp,
+            (true, false) => {
+                let failures = LoneFailures { last: Some(now), ..LoneFailures::default() };
+                *self = Self { failures, is_suspected: true };
+            }
+            (false, _) => {}
         }
-        let was_alone = self.last.zip(others_registered_at).is_some_and(|(failed, registered)| registered > failed);
-        self.alone += u32::from(was_alone);
-        self.last = Some(now);
-        if self.alone < LONE_FAILURES {
-            return None;
-        }
-        if self.is_reduced {
-            return Some(Rejection::Content { failure: error.name() });
-        }
-        (self.is_reduced, self.alone) = (true, 0);
-        None
+        if works_for_others { Verdict::Lone } else { Verdict::Unclear }
     }
+}
+
+/// What LeadSquared did for the person of an invitation in one attempt. It shows other invitations that LeadSquared
+/// works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Success {
+    /// It answered a look-up of the person.
+    LookedUp,
+    /// It registered the person, or answered that the lead exists.
+    Registered,
+}
+
+/// When LeadSquared last worked for an invitation of the account, on one UTC day. Each is the time at which the attempt
+/// began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastSuccesses {
+    /// [`Success::LookedUp`].
+    pub looked_up: Option<OffsetDateTime>,
+    /// [`Success::Registered`].
+    pub registered: Option<OffsetDateTime>,
+    /// It sent the mail.
+    pub mailed: Option<OffsetDateTime>,
 }
 
 #[cfg(test)]
 mod tests {
-    use time::Duration;
-
     use super::*;
 
     const BEGIN: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
-    const BLOCKED: Error = Error::ServerFault { status: 403 };
 
     fn minute(minutes: i64) -> OffsetDateTime {
-        BEGIN + Duration::minutes(minutes)
+        BEGIN + Duration::DAY + Duration::minutes(minutes)
+    }
+
+    /// The verdicts on an attempt in each of these minutes.
+    fn verdicts(
+        content: &mut ContentFailures,
+        minutes: impl IntoIterator<Item = i64>,
+        others: impl Fn(i64) -> Option<OffsetDateTime>,
+        has_answer: bool,
+    ) -> Vec<(i64, Verdict, bool)> {
+        let verdict = |at| (at, content.failed(others(at), has_answer, minute(at)), content.is_suspected);
+        minutes.into_iter().map(verdict).collect()
+    }
+
+    fn a_moment_before(at: i64) -> Option<OffsetDateTime> {
+        Some(minute(at) - Duration::seconds(30))
     }
 
     #[test]
-    fn an_invitation_that_fails_while_others_succeed_is_reduced_and_then_given_up() {
-        let mut failures = ContentFailures::default();
-        let mut ends = Vec::new();
-        for attempt in 1..=5 {
-            // Another person is registered half a minute before each attempt.
-            let other = minute(attempt) - Duration::seconds(30);
-            ends.push((failures.failed(&BLOCKED, Some(other), minute(attempt)), failures.is_reduced));
-        }
-        let given_up = Rejection::Content { failure: "ServerFault" };
-        assert_eq!(ends[..4], [(None, false), (None, false), (None, true), (None, true)]);
-        assert_eq!((ends[4].0.as_ref(), given_up.to_string()), (Some(&given_up), "content: ServerFault".to_owned()));
+    fn failures_of_a_quarter_of_an_hour_while_others_succeed_are_suspected_and_those_of_another_are_final() {
+        use Verdict::{GiveUp, Lone};
+        let mut content = ContentFailures::default();
+        let found = verdicts(&mut content, [0, 1, 8, 15, 16, 20, 30, 34, 35], a_moment_before, false);
+        let suspected = |from: usize| found[from..].iter().map(|(at, _, is_suspected)| (*at, *is_suspected));
+        assert!(suspected(0).all(|(at, is_suspected)| is_suspected == (at >= 16)), "{found:?}");
+        let (last, before) = found.split_last().unwrap();
+        assert_eq!(last.1, GiveUp, "the first failure after the suspicion was in minute 20");
+        assert!(before.iter().all(|(_, verdict, _)| *verdict == Lone), "{found:?}");
+        assert!(
+            LONE_FAILURES == 3
+                && verdicts(&mut ContentFailures::default(), [0, 1, 16], a_moment_before, false)
+                    .iter()
+                    .all(|(.., is_suspected)| !is_suspected),
+            "two lone failures are too few"
+        );
     }
 
     #[test]
-    fn an_outage_reduces_nothing_however_long_it_lasts() {
-        let mut failures = ContentFailures::default();
-        for others in [None, Some(BEGIN)] {
-            for attempt in 1..=100 {
-                assert_eq!(failures.failed(&BLOCKED, others, minute(attempt)), None);
-            }
-        }
-        // One registration after a failure proves one lone failure, not two.
-        for attempt in 101..=200 {
-            assert_eq!(failures.failed(&BLOCKED, Some(minute(100) + Duration::SECOND), minute(attempt)), None);
-        }
-        assert_eq!((failures.alone, failures.is_reduced), (1, false));
+    fn without_other_people_an_answer_to_the_attempts_own_look_up_is_enough_to_suspect_and_not_to_give_up() {
+        let mut content = ContentFailures::default();
+        let found = verdicts(&mut content, 0..1000, |_| None, true);
+        assert!(
+            found
+                .iter()
+                .all(|(at, verdict, is_suspected)| { *verdict == Verdict::Unclear && *is_suspected == (*at >= 15) })
+        );
     }
 
     #[test]
-    fn a_call_that_certainly_had_no_effect_says_nothing_about_the_content() {
-        let mut failures = ContentFailures::default();
-        for attempt in 1..=100 {
-            let limited = Error::RateLimited { limit: None };
-            assert_eq!(failures.failed(&limited, Some(minute(attempt)), minute(attempt)), None);
-        }
-        assert_eq!(failures, ContentFailures::default());
+    fn an_outage_shows_nothing_however_long_it_lasts() {
+        let mut content = ContentFailures::default();
+        verdicts(&mut content, 0..100, |_| None, false);
+        // One success after a failure shows one lone failure, not two.
+        verdicts(&mut content, 100..200, |_| Some(minute(99) + Duration::SECOND), false);
+        assert_eq!((content.failures.count, content.is_suspected), (1, false));
     }
 }

@@ -21,10 +21,11 @@ pub use event::{FlowEvent, RefusedMark};
 pub use postponed::Postponed;
 
 use self::postponed::Stop;
+use crate::content::Verdict;
 use crate::rules::RuleLookups;
 use crate::{
-    Action, Crm, Invitation, Lease, Ledger, LinkMode, LinkToken, Mail, MailHistory, MailLimits, Marking, Outcome,
-    Record,
+    Action, Crm, Invitation, LastSuccesses, Lease, Ledger, LeftOut, LinkMode, LinkToken, Mail, MailLimits, Marking,
+    Outcome, Record, Rejection,
 };
 
 /// Takes invitations through their steps.
@@ -81,12 +82,12 @@ pub struct Completion {
     /// can change that, so phone numbers of another lead and passwords that the portal refuses are not counted.
     pub fields_left_out: usize,
     /// Attributes that only the message has, because its content is the cause of a failure. The message must be kept.
-    pub withheld: Vec<String>,
+    pub withheld: Option<LeftOut>,
 }
 
 impl From<Outcome> for Completion {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, fields_left_out: 0, withheld: Vec::new() }
+        Self { outcome, fields_left_out: 0, withheld: None }
     }
 }
 
@@ -97,8 +98,8 @@ struct Work<'a> {
     attempt: &'a Attempt,
     /// The steps that this attempt and the earlier ones have completed.
     record: Record,
-    /// Whether this attempt registered the person.
-    registers: bool,
+    /// When LeadSquared last worked for others, once the ledger was asked.
+    others: LastSuccesses,
 }
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
@@ -116,10 +117,17 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             ControlFlow::Continue(record) => record,
             ControlFlow::Break(completion) => return Ok(completion),
         };
-        let mut work = Work { invitation: Cow::Borrowed(invitation), attempt: &attempt, record, registers: false };
-        let outcome = match self.invite(&mut work).await {
-            Ok(outcome) | Err(Stop::Ended(outcome)) => outcome,
-            Err(Stop::Postponed(postponed)) => {
+        let others = LastSuccesses::default();
+        let mut work = Work { invitation: Cow::Borrowed(invitation), attempt: &attempt, record, others };
+        self.expect_reduced(&mut work);
+        let stop = match self.invite(&mut work).await {
+            Err(Stop::Postponed(postponed)) => work.after_failure(postponed),
+            Ok(outcome) => Stop::Ended(outcome),
+            Err(stop) => stop,
+        };
+        let outcome = match stop {
+            Stop::Ended(outcome) => outcome,
+            Stop::Postponed(postponed) => {
                 books.release(&work.record).await;
                 return Err(postponed);
             }
@@ -135,29 +143,33 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         }
         let person = self.find_person(work).await?;
         let book = self.open_mail_book(work, &person).await?;
-        let lead = match self.find_or_register_lead(work, &person).await {
-            Err(Stop::Postponed(postponed)) => return Err(self.after_failure(work, postponed, &book)),
-            found => found?,
-        };
+        let lead = self.find_or_register_lead(work, &person).await?;
         let reservation = self.reserve_mail(work, &person, &book)?;
         let link = self.make_link(work, &person, lead).await?;
         self.begin_mail(work, &reservation, &link).await?;
-        self.send_mail(work, &person, lead, &link, &book).await
+        self.send_mail(work, &person, lead, &link).await
     }
+}
 
-    /// Decides after a failure before the lead is known: the attempt is postponed, or the content of the message is the
-    /// cause.
-    fn after_failure(&self, work: &mut Work<'_>, postponed: Postponed, book: &MailHistory) -> Stop {
-        let Some(error) = postponed.leadsquared() else { return Stop::Postponed(postponed) };
-        let Work { invitation, attempt, record, .. } = work;
-        if let Some(rejection) = record.content.failed(error, book.registered_at, attempt.now) {
-            return rejection.into();
+impl Work<'_> {
+    /// Decides whether the content of the message is the cause of a failure. Every call of LeadSquared that fails comes
+    /// here, except for a mail with an unknown result, which has its own limit.
+    fn after_failure(&mut self, postponed: Postponed) -> Stop {
+        let Postponed::LeadSquared { step, source } = postponed else { return Stop::Postponed(postponed) };
+        if !source.is_unanswered() {
+            return Stop::Postponed(Postponed::LeadSquared { step, source });
         }
-        if record.content.is_reduced {
-            // Recorded before the reduced registration, after which the worker may crash.
-            record.left_out = registration::withheld(invitation, attempt, self.marking);
+        let others = match (self.record.lead, self.invitation.action) {
+            (None, Action::Invite) => self.others.registered,
+            (None, Action::MailLink | Action::Activity) => self.others.looked_up,
+            (Some(_), _) => self.others.mailed,
+        };
+        let has_answer = self.record.success.is_some();
+        match self.record.content.failed(others, has_answer, self.attempt.now) {
+            Verdict::Unclear => Stop::Postponed(Postponed::LeadSquared { step, source }),
+            Verdict::Lone => Stop::Postponed(Postponed::Lone { step, source }),
+            Verdict::GiveUp => Rejection::Content { failure: source.name() }.into(),
         }
-        Stop::Postponed(postponed)
     }
 }
 

@@ -6,7 +6,9 @@ use leadsquared::LeadId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{ContentFailures, Invitation, LinkTarget, MailHistory, MailReservation, Outcome, PersonKey};
+use crate::{
+    ContentFailures, Invitation, LinkTarget, LoneFailures, MailHistory, MailReservation, Outcome, PersonKey, Success,
+};
 
 /// The memory of the flow: the completed steps of each invitation, and the time of each person's last mail.
 #[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
@@ -44,8 +46,8 @@ pub trait Ledger {
         target: Option<&LinkTarget>,
     ) -> Result<bool, Self::Error>;
 
-    /// Releases the lease in one transaction with the record and, if the invitation was mailed, the time of the
-    /// person's last mail. Fails when another attempt has the lease.
+    /// Releases the lease in one transaction with the record, the attempt's [`Success`] and, if the invitation was
+    /// mailed, the time of the person's last mail. Fails when another attempt has the lease.
     async fn release(
         &self,
         invitation: &Invitation,
@@ -55,8 +57,8 @@ pub trait Ledger {
     ) -> Result<(), Self::Error>;
 
     /// Ends the invitation. One transaction writes its record and outcome, the outcome's count for the day of its
-    /// receipt, the registration, if there was one, and the time of the person's last mail, if it was mailed. So every
-    /// invitation is counted once. Fails when another attempt has the lease.
+    /// receipt, the attempt's [`Success`], the registration, if there was one, and the time of the person's last mail,
+    /// if it was mailed. So every invitation is counted once. Fails when another attempt has the lease.
     async fn end(
         &self,
         invitation: &Invitation,
@@ -76,8 +78,9 @@ pub enum Claim {
     Held,
     /// An earlier attempt ended the invitation.
     Done,
-    /// An earlier attempt ended the invitation without these attributes, which only the message has.
-    DoneWithout(Vec<String>),
+    /// An earlier attempt at this very message ended the invitation without attributes that only the message has. Its
+    /// dead letter may not be written yet.
+    DoneWithout(LeftOut),
     /// An earlier message had the same id and another payload.
     OtherPayload,
 }
@@ -116,12 +119,19 @@ pub struct Record {
     /// Lead fields that were left out of the registration: LeadSquared refused them, or gave no answer of its own to a
     /// registration with them.
     pub left_out: Vec<String>,
+    /// Those of them that the lead's notes have.
+    pub noted: Vec<String>,
+    /// Whether the registration had the identifying attributes only, because the content is the cause of a failure.
+    /// Only the message has what was left out, apart from what is noted.
+    pub is_reduced: bool,
     /// Failures that depend on what the message contains.
     pub content: ContentFailures,
+    /// What LeadSquared did for the person in this attempt. The ledger keeps it for other invitations only.
+    pub success: Option<Success>,
     /// When a mail was begun that was certainly not sent. Its place in the [`MailHistory`] can still be used.
     pub unused_mail: Option<OffsetDateTime>,
-    /// When the first attempt began whose mail LeadSquared refused to deliver.
-    pub mail_refused_at: Option<OffsetDateTime>,
+    /// Attempts whose mail LeadSquared refused to deliver.
+    pub mail_refusals: LoneFailures,
     /// How it ended before it was put back. This end stays counted until the invitation ends another way.
     pub ended: Option<Ended>,
 }
@@ -170,25 +180,38 @@ impl Record {
         }
         if ended.message.is_some_and(|before| before != message) {
             ended.message = None;
-            (self.unresolved_mails, self.mail_refused_at) = (0, None);
-            if self.lead.is_none() {
-                self.content = ContentFailures::default();
-            }
+            (self.unresolved_mails, self.mail_refusals) = (0, LoneFailures::default());
+            self.content = ContentFailures::default();
         }
         true
     }
 
-    /// The claim of an invitation that has ended.
-    pub fn done(self) -> Claim {
+    /// The claim of an invitation that has ended, for an attempt at this message. Another message with the same content
+    /// needs no dead letter of its own.
+    pub fn done(self, message: Uuid) -> Claim {
+        let is_its_message = self.ended.as_ref().is_some_and(|ended| ended.message == Some(message));
         match self.withheld() {
-            [] => Claim::Done,
-            withheld => Claim::DoneWithout(withheld.to_vec()),
+            Some(left_out) if is_its_message => Claim::DoneWithout(left_out),
+            _ => Claim::Done,
         }
     }
 
-    /// The attributes that only the message has: they were left out because its content is the cause of a failure.
-    /// Others that were left out are in the lead's notes, or have no field.
-    pub(crate) fn withheld(&self) -> &[String] {
-        if self.content.is_reduced { &self.left_out } else { &[] }
+    /// The attributes that a dead letter has to keep, because only the message has them; none if nothing is missing.
+    pub(crate) fn withheld(&self) -> Option<LeftOut> {
+        if !self.is_reduced {
+            return None;
+        }
+        let (noted, withheld): (Vec<_>, Vec<_>) =
+            self.left_out.iter().cloned().partition(|name| self.noted.contains(name));
+        (!withheld.is_empty()).then_some(LeftOut { withheld, noted })
     }
+}
+
+/// The attributes that a reduced registration left out, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Those that only the message has.
+    pub withheld: Vec<String>,
+    /// Those that the lead's notes have.
+    pub noted: Vec<String>,
 }

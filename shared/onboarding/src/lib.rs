@@ -22,7 +22,7 @@ mod unproven;
 pub mod worker;
 
 pub use code::{CODE_TRIES, MAILED_CODE_BYTES, mailed_code, may_be_mailed, plain_code, typed_code};
-pub use content::ContentFailures;
+pub use content::{ContentFailures, LastSuccesses, LoneFailures, Success};
 pub use cost::Cost;
 pub use crm::Crm;
 pub use digest::digest;
@@ -31,7 +31,7 @@ pub use invitation::{
     Action, INVITATION_ACCEPTED, Invitation, InvitationId, Invitee, MalformedInvitation, MalformedPersonKey, PersonKey,
     Provenance, RuleQuestion, SealedPassword, Source,
 };
-pub use ledger::{Claim, Ended, Lease, Ledger, MarkSent, Record};
+pub use ledger::{Claim, Ended, Lease, Ledger, LeftOut, MarkSent, Record};
 pub use link::{CodeHash, LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkTarget, LinkToken, MalformedLinkToken, USED_LINKS};
 pub use mail::{LoginLinkMail, Mail, MailError};
 pub use mail_limits::{BegunMail, MailHistory, MailLimits, MailReservation};

@@ -2,7 +2,7 @@
 
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
-use crate::{Invitation, InvitationId, Invitee, PersonKey, Source};
+use crate::{Invitation, InvitationId, Invitee, LastSuccesses, PersonKey, Source};
 
 /// The limits on mail. A form is public, so any visitor can cause mail to a person. A request through the link of an
 /// earlier mail proves that its sender read the mailbox. Such requests get three more mails an hour and three more a
@@ -40,10 +40,8 @@ pub struct MailHistory {
     pub last_sent: Option<OffsetDateTime>,
     /// How many mails the account began on this UTC day.
     pub begun_today: u32,
-    /// When the last attempt began that registered a person of the account on this UTC day and got as far as the mail.
-    pub registered_at: Option<OffsetDateTime>,
-    /// When the last attempt began that ended with a mail of the account on this UTC day.
-    pub mailed_at: Option<OffsetDateTime>,
+    /// When LeadSquared last worked for an invitation of the account on this UTC day.
+    pub successes: LastSuccesses,
     /// When the newest link that the person has used was made; none where the flow does not need it.
     pub link_used: Option<OffsetDateTime>,
 }
@@ -84,8 +82,6 @@ pub struct MailReservation {
     /// The day's budget, if the mail counts against it. If the budget is used up at the time of writing, the permit is
     /// void.
     pub budget: Option<u32>,
-    /// Whether this attempt registered the person.
-    pub registers: bool,
 }
 
 /// Why no mail is sent now.
@@ -165,7 +161,6 @@ impl MailLimits {
             begun,
             at: now,
             budget: (!is_paid_for).then_some(self.budget),
-            registers: false,
         })
     }
 }

@@ -32,8 +32,7 @@ pub enum Suppression {
     UnknownPerson,
     /// The lead has no usable e-mail address on record.
     NoEmailAddress,
-    /// LeadSquared mails this person nothing: they unsubscribed, are marked "Do Not Email", or their address is
-    /// refused.
+    /// LeadSquared mails this person nothing: they unsubscribed, or are marked "Do Not Email".
     NoRecipient,
     /// A look-up of the lead decided that no rule asks for the invitation.
     NoRuleApplies,
@@ -52,12 +51,14 @@ pub enum Rejection {
     /// The permitted number of mails was begun, and it is unknown whether one was sent. An operator has to look:
     /// another mail could be one too many, and without one the applicant could be lost.
     MailUnknown,
-    /// LeadSquared gives no answer of its own to this message, even with the identifying attributes only, and answers
-    /// others.
+    /// LeadSquared gives no answer of its own to this message, even with the identifying attributes only, and does for
+    /// others what fails for it.
     Content {
         /// The name of the last failure.
         failure: &'static str,
     },
+    /// LeadSquared delivers no mail to this person, and does to others. The person is known to LeadSquared.
+    MailRefused,
     /// LeadSquared refused the call.
     Refused {
         /// LeadSquared's `ExceptionType`, or our word for the decision.
@@ -104,6 +105,7 @@ impl fmt::Display for Rejection {
             Self::NoSuchLead => f.write_str("no-such-lead"),
             Self::IdReused => f.write_str("id-reused"),
             Self::MailUnknown => f.write_str("mail-unknown"),
+            Self::MailRefused => f.write_str("mail-refused"),
             Self::Content { failure } => write!(f, "content: {failure}"),
             Self::Refused { exception_type } => write!(f, "refused: {exception_type}"),
         }

@@ -119,11 +119,14 @@ impl AttemptFailure {
             Self::NoKeys(unavailable) | Self::NoPassword(unavailable) => unavailable.needs_operator(age),
             Self::NoTime | Self::NewerVersion(_) | Self::Postponed(Postponed::NotSupported) => lasts,
             Self::DayUsedUp { .. } => false,
-            Self::Postponed(postponed) => match postponed.leadsquared() {
-                // It may be about one recipient, which shows once another person is mailed.
-                Some(Error::MailNotDeliverable) => lasts,
-                error => error.is_some_and(Error::is_configuration),
-            },
+            Self::Postponed(postponed) => {
+                // The first two are about one person: LeadSquared works for others, or may do so.
+                let may_pass = matches!(
+                    postponed,
+                    Postponed::Lone { .. } | Postponed::LeadSquared { source: Error::MailNotDeliverable, .. }
+                );
+                postponed.leadsquared().is_some_and(Error::is_configuration) && (lasts || !may_pass)
+            }
         }
     }
 
@@ -136,6 +139,7 @@ impl AttemptFailure {
             Self::DayUsedUp { .. } => horizons.operator,
             Self::Postponed(Postponed::MailBudget { .. } | Postponed::RuleLookups { .. }) => horizons.operator,
             Self::Postponed(Postponed::NotSupported) => horizons.operator,
+            Self::Postponed(Postponed::Lone { .. }) => horizons.retry,
             Self::Postponed(Postponed::LeadSquared { source, .. } | Postponed::MailUnknown(source)) => {
                 if source.is_configuration() { horizons.operator } else { horizons.retry }
             }
@@ -154,6 +158,7 @@ impl AttemptFailure {
                 in_first_hour_after(Duration::try_from(*until - now).unwrap_or_default(), random())
             }
             Self::Postponed(Postponed::MailUnknown(_)) => AFTER_UNKNOWN_MAIL,
+            Self::Postponed(Postponed::Lone { .. }) => backoff_up_to(LONGEST_LONE_BACKOFF, receive_count, random()),
             // Only the allowance had no call left for it.
             Self::Postponed(Postponed::LeadSquared {
                 source: Error::RateLimited { .. } | Error::TurnedAway(_) | Error::OutOfTime,
@@ -175,6 +180,10 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(10);
 /// The longest wait before any repeat.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 
+/// The longest wait before a repeat of what works for other people: within the hour it is decided, and the person's
+/// next message is not held up.
+const LONGEST_LONE_BACKOFF: Duration = Duration::from_secs(5 * 60);
+
 /// After this many deliveries, which take about a day, the waits may grow to [`LONGEST_LATE_BACKOFF`].
 const LATE_AFTER_RECEIVES: u32 = 200;
 
@@ -188,9 +197,13 @@ const LONGEST_LATE_BACKOFF: Duration = Duration::from_secs(60 * 60);
 /// whole range, so that a thousand messages that failed together are not retried together
 /// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
 pub fn backoff(receive_count: u32, random: u32) -> Duration {
+    let longest = if receive_count > LATE_AFTER_RECEIVES { LONGEST_LATE_BACKOFF } else { LONGEST_BACKOFF };
+    backoff_up_to(longest, receive_count, random)
+}
+
+fn backoff_up_to(longest: Duration, receive_count: u32, random: u32) -> Duration {
     let doubled = FIRST_BACKOFF.saturating_mul(1 << receive_count.saturating_sub(1).min(16));
-    let longest = doubled.min(if receive_count > LATE_AFTER_RECEIVES { LONGEST_LATE_BACKOFF } else { LONGEST_BACKOFF });
-    part(longest, random).max(Duration::from_secs(1))
+    part(doubled.min(longest), random).max(Duration::from_secs(1))
 }
 
 /// How often a message may find no call of the allowance left before its waits grow.
@@ -277,6 +290,20 @@ mod tests {
         assert_eq!(needs(Error::MailNotDeliverable), [false, true]);
         assert_eq!(needs(Error::BadSender), [true, true]);
         assert_eq!(failure(Error::MailNotDeliverable).horizon(&Horizons::default()), OPERATOR_HORIZON);
+    }
+
+    #[test]
+    fn a_page_for_one_message_needs_an_operator_at_once_only_while_it_fails_for_everyone() {
+        let page = || Error::NoSuchCall { status: 405, is_page: true };
+        let for_everyone = AttemptFailure::from(Postponed::LeadSquared { step: "registering", source: page() });
+        let alone = AttemptFailure::from(Postponed::Lone { step: "registering", source: page() });
+        let hour = Duration::from_secs(60 * 60);
+        let needs = |failure: &AttemptFailure| [Duration::ZERO, hour].map(|age| failure.needs_operator(age));
+        assert_eq!((needs(&for_everyone), needs(&alone)), ([true, true], [false, true]));
+        assert_eq!((alone.name(), alone.horizon(&Horizons::default())), ("NoSuchCall", RETRY_HORIZON));
+        assert_eq!(alone.wait(100, OffsetDateTime::UNIX_EPOCH, &|| u32::MAX), LONGEST_LONE_BACKOFF);
+        let fault = AttemptFailure::from(Postponed::Lone { step: "", source: Error::ServerFault { status: 403 } });
+        assert_eq!(needs(&fault), [false, false]);
     }
 
     #[test]

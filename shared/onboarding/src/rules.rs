@@ -18,19 +18,29 @@ use crate::{Action, RuleQuestion};
 pub struct Rules(Vec<Rule>);
 
 /// The rules, and how many look-ups of leads may decide them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RuleLookups {
     /// The rules.
     pub rules: Rules,
-    /// The most look-ups in one UTC day; `None` for no cap.
-    pub a_day: Option<u32>,
+    /// The most look-ups in one UTC day.
+    pub a_day: u32,
 }
 
 impl RuleLookups {
+    /// The day's calls of LeadSquared's smallest plan.
+    const SMALLEST_PLAN: u32 = 10_000;
+
     /// These rules, with a tenth of the day's calls: an edit of thousands of leads at once must not use up the plan.
-    /// `None` for no daily cap.
+    /// `None` if the calls have no daily cap; the look-ups then have that of the smallest plan.
     pub fn new(rules: Rules, daily_calls: Option<u32>) -> Self {
-        Self { rules, a_day: daily_calls.map(|calls| (calls / 10).max(1)) }
+        Self { rules, a_day: (daily_calls.unwrap_or(Self::SMALLEST_PLAN) / 10).max(1) }
+    }
+}
+
+impl Default for RuleLookups {
+    /// No rules.
+    fn default() -> Self {
+        Self::new(Rules::default(), None)
     }
 }
 

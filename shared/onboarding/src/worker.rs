@@ -19,7 +19,7 @@ use crate::retry::{AttemptFailure, Horizons, LAST_RECEIVE, backoff, before_reten
 use crate::rules::RuleLookups;
 use crate::{
     Action, Attempt, Bookkeeping, Completion, Flow, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, Ledger,
-    LinkMode, LinkToken, MAILED_CODE_BYTES, MailLimits, MalformedInvitation, Marking, Outcome, PASSWORD_BYTES,
+    LeftOut, LinkMode, LinkToken, MAILED_CODE_BYTES, MailLimits, MalformedInvitation, Marking, Outcome, PASSWORD_BYTES,
     Postponed, Provenance, Rejection, generated_password, mailed_code,
 };
 
@@ -321,10 +321,16 @@ impl<'a> Subject<'a> {
             (Outcome::Rejected(_) | Outcome::Exhausted { .. }, _) => true,
             _ => false,
         };
-        let (class, cause) = match has_failed {
-            true => (outcome.name(), outcome.cause().unwrap_or_default().into_owned()),
-            false if withheld.is_empty() => return None,
-            false => (REDUCED, format!("not in LeadSquared: {}", withheld.join(", "))),
+        let (class, cause) = match withheld {
+            _ if has_failed => (outcome.name(), outcome.cause().unwrap_or_default().into_owned()),
+            None => return None,
+            Some(LeftOut { withheld, noted }) => {
+                let mut cause = format!("not in LeadSquared: {}", withheld.join(", "));
+                if !noted.is_empty() {
+                    cause += &format!("; in the lead's notes: {}", noted.join(", "));
+                }
+                (REDUCED, cause)
+            }
         };
         Some(DeadLetterReason { class, cause, receipt: self.receipt() })
     }
@@ -344,13 +350,15 @@ fn exhausted(failure: &AttemptFailure) -> Completion {
 ///
 /// - Another content under a used id, through a form: the form answered its sender with 422. An event of the company's
 ///   own systems becomes a dead letter, because its sender got no answer.
-/// - A link that LeadSquared refuses to mail, requested for an address that any visitor may type: the lead is in
-///   LeadSquared.
+/// - A link that LeadSquared refuses to mail, or an address that a firewall blocks, in a request for a link: any visitor
+///   may type an address there, and applicants are in LeadSquared already.
 fn is_senders_fault(rejection: &Rejection, invitation: &Invitation) -> bool {
     let is_anonymous = invitation.provenance != Provenance::System;
     match (rejection, &invitation.invitee) {
         (Rejection::IdReused, _) => is_anonymous,
-        (Rejection::Refused { .. }, Invitee::Email(_)) => is_anonymous && invitation.action == Action::MailLink,
+        (Rejection::Refused { .. } | Rejection::Content { .. } | Rejection::MailRefused, Invitee::Email(_)) => {
+            is_anonymous && invitation.action == Action::MailLink
+        }
         _ => false,
     }
 }

@@ -13,6 +13,10 @@ use onboarding::PersonKey;
 use super::*;
 use crate::readme;
 
+/// LeadSquared's answer to the registration of a lead that exists, or whose phone number another lead has.
+const LEAD_EXISTS: &str =
+    r#"{"Status":"Error","ExceptionType":"MXException","ExceptionMessage":"User already exists"}"#;
+
 /// A started worker whose calls are counted.
 struct Counted {
     sandbox: Sandbox,
@@ -163,6 +167,47 @@ async fn each_path_of_an_invitation_takes_the_documented_calls() {
     row("a registration with an unknown result", on_click.of(&lost).await);
     row("its next attempt", on_click.of(&lost).await);
     on_click.sandbox.invitations.delete(&lost).await;
+    let matched = Effect::Answer { status: 500, content_type: "application/json".into(), body: LEAD_EXISTS.into() };
+    on_click.answer_once(Call::Register, matched);
+    let mut of_family: Value = serde_json::from_str(&invitation("family@example.com")).unwrap();
+    of_family["attributes"] = json!([{"name": "Phone", "value": "+91-9000000002"}]);
+    row("a phone number that another lead has", on_click.of_new(&of_family.to_string()).await);
+
+    let blocked = Fault::everywhere(Effect::gateway(403)).with_content("<svg");
+    on_click.sandbox.emulator.faults().add(blocked);
+    let mut text: Value = serde_json::from_str(&invitation("essay@example.com")).unwrap();
+    text["attributes"][2]["value"] = json!("<svg c4nary>");
+    let essay = on_click.sandbox.queue(&text.to_string(), "essay").await;
+    on_click.of(&essay).await;
+    on_click.sandbox.record(&essay, "suspected", AttributeValue::Bool(true)).await;
+    row("a text that a firewall blocks, once it is suspected", on_click.of(&essay).await);
+    on_click.sandbox.invitations.delete(&essay).await;
+    text["id"] = json!(next_id());
+    text["email"] = json!("svg@example.com");
+    text["attributes"][2] = json!({"name": "Phone", "value": "<svg c4nary>"});
+    let given_up = on_click.sandbox.queue(&text.to_string(), "svg").await;
+    on_click.of(&given_up).await;
+    on_click.sandbox.record(&given_up, "suspected", AttributeValue::Bool(true)).await;
+    on_click.sandbox.record(&given_up, "failed_alone", AttributeValue::N("2".to_owned())).await;
+    on_click.sandbox.date_back(&given_up, "failed_since", time::Duration::minutes(16)).await;
+    on_click.of_new(&invitation("others@example.com")).await;
+    row("an identifier that a firewall blocks, at the last attempt", on_click.of(&given_up).await);
+    on_click.sandbox.invitations.delete(&given_up).await;
+
+    let unsubscribed = [("EmailAddress", "unsubscribed@example.com"), ("DoNotEmail", "1")];
+    on_click.sandbox.emulator.add_lead(&unsubscribed).unwrap();
+    row("a person who wants no mail", on_click.of_new(&invitation("unsubscribed@example.com")).await);
+    let undelivered = on_click.sandbox.queue(&invitation("undelivered@example.com"), "undelivered").await;
+    let body = r#"{"Status":"Error","ExceptionType":"MXMailDeliveryException","ExceptionMessage":"Not delivered"}"#;
+    let refusal = || Effect::Answer { status: 500, content_type: "application/json".into(), body: body.into() };
+    on_click.answer_once(Call::SendEmailToLead, refusal());
+    row("a mail that LeadSquared does not deliver", on_click.of(&undelivered).await);
+    on_click.sandbox.record(&undelivered, "mail_refusals", AttributeValue::N("2".to_owned())).await;
+    on_click.sandbox.date_back(&undelivered, "mail_refused_since", time::Duration::minutes(61)).await;
+    on_click.of_new(&invitation("delivered@example.com")).await;
+    on_click.answer_once(Call::SendEmailToLead, refusal());
+    row("its last attempt, an hour later", on_click.of(&undelivered).await);
+    on_click.sandbox.invitations.delete(&undelivered).await;
     let unknown = on_click.sandbox.queue(&invitation("unknown@example.com"), "unknown").await;
     on_click.answer_once(Call::SendEmailToLead, Effect::gateway(502));
     row("a mail with an unknown result", on_click.of(&unknown).await);

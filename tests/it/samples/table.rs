@@ -23,8 +23,8 @@ use ledger::{
 };
 use onboarding::{
     Action, BegunMail, Bookkeeping, CODE_TRIES, Claim, ContentFailures, Ended, Invitation, InvitationId, Invitee,
-    LINK_TOKEN_BYTES, Lease, Ledger as _, LinkTarget, LinkToken, MailHistory, MailReservation, MarkSent, Outcome,
-    PersonKey, Record, Rejection, SealedPassword, Source, Suppression,
+    LINK_TOKEN_BYTES, LastSuccesses, Lease, Ledger as _, LeftOut, LinkTarget, LinkToken, LoneFailures, MailHistory,
+    MailReservation, MarkSent, Outcome, PersonKey, Record, Rejection, SealedPassword, Source, Success, Suppression,
 };
 use queue::Invitations;
 use throttle::{Decision, Network, NetworkSalt, ThrottleKey};
@@ -155,14 +155,7 @@ async fn an_invitation_that_is_mailed(sampled: &mut SampledTable) {
     sampled.keeps("invitation/at-work").await;
     sampled.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
 
-    let reservation = MailReservation {
-        person: person(),
-        version: 0,
-        begun: vec![mail()],
-        at: NOW,
-        budget: Some(100),
-        registers: false,
-    };
+    let reservation = MailReservation { person: person(), version: 0, begun: vec![mail()], at: NOW, budget: Some(100) };
     let begun = ledger.begin_mail(&asha(), &lease(), &registered(), &reservation, Some(&target())).await;
     assert!(begun.unwrap());
     sampled.keeps("invitation/mail-begun").await;
@@ -187,36 +180,65 @@ async fn an_invitation_that_is_mailed(sampled: &mut SampledTable) {
     sampled.keeps("lead/marked-used-and-proven").await;
 }
 
-/// What is known of failures of [`asha`]'s content.
-fn failures(is_reduced: bool) -> ContentFailures {
-    ContentFailures { alone: 1, last: Some(NOW + Duration::milliseconds(7)), is_reduced }
+fn lone(count: u32, first: Option<i64>) -> LoneFailures {
+    let at = |milliseconds| NOW + Duration::milliseconds(milliseconds);
+    LoneFailures { count, first: first.map(at), last: Some(at(7)) }
+}
+
+/// What an earlier release knew of failures of [`asha`]'s content.
+fn failures() -> ContentFailures {
+    ContentFailures { failures: lone(1, None), is_suspected: false }
 }
 
 fn reduced() -> Record {
-    Record { content: failures(true), left_out: vec!["FirstName".to_owned(), "mx_City".to_owned()], ..registered() }
+    let left_out = vec!["FirstName".to_owned(), "mx_City".to_owned()];
+    Record { content: failures(), left_out, is_reduced: true, ..registered() }
+}
+
+/// The content is suspected, and the last registration may have been a reduced one.
+fn suspected() -> Record {
+    let content = ContentFailures { failures: lone(2, Some(3)), is_suspected: true };
+    let left_out = vec!["FirstName".to_owned(), "Phone".to_owned()];
+    let (is_reduced, noted, in_doubt) = (true, vec!["Phone".to_owned()], true);
+    Record { content, left_out, noted, is_reduced, in_doubt, person: Some(person()), ..Record::default() }
 }
 
 fn mail_refused() -> Record {
-    let mail_refused_at = Some(NOW + Duration::milliseconds(7));
-    Record { lead: Some(lead()), existing: true, person: Some(person()), mail_refused_at, ..Record::default() }
+    let mail_refusals = lone(0, None);
+    Record { lead: Some(lead()), existing: true, person: Some(person()), mail_refusals, ..Record::default() }
+}
+
+fn mail_refused_again() -> Record {
+    Record { mail_refusals: lone(2, Some(3)), ..mail_refused() }
 }
 
 async fn an_invitation_whose_content_fails(sampled: &mut SampledTable) {
     let ledger = sampled.ledger.clone();
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
     sampled.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
-    let failing = Record { content: failures(false), person: Some(person()), in_doubt: true, ..Record::default() };
+    let failing = Record { content: failures(), person: Some(person()), in_doubt: true, ..Record::default() };
     ledger.release(&asha(), &lease(), &failing, NOW).await.unwrap();
     sampled.keeps("invitation/failed-alone").await;
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
     ledger.release(&asha(), &lease(), &mail_refused(), NOW).await.unwrap();
     sampled.keeps("invitation/mail-refused").await;
+    for (record, sample) in [(mail_refused_again(), "mail-refused-again"), (suspected(), "suspected")] {
+        ledger.claim(&asha(), &lease(), NOW).await.unwrap();
+        ledger.release(&asha(), &lease(), &record, NOW).await.unwrap();
+        sampled.keeps(&format!("invitation/{sample}")).await;
+    }
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
-    let at = NOW + Duration::milliseconds(9);
-    let reservation =
-        MailReservation { person: person(), version: 0, begun: vec![mail()], at, budget: Some(100), registers: true };
+    let reservation = MailReservation { person: person(), version: 0, begun: vec![mail()], at: NOW, budget: Some(100) };
     assert!(ledger.begin_mail(&asha(), &lease(), &reduced(), &reservation, None).await.unwrap());
-    sampled.keeps("mails/of-a-day-with-a-registration").await;
+    for (success, sample) in [
+        (Success::Registered, "of-a-day-with-a-registration"),
+        (Success::LookedUp, "of-a-day-with-a-registration-and-a-look-up"),
+    ] {
+        let record = Record { success: Some(success), ..reduced() };
+        ledger.release(&asha(), &lease(), &record, NOW + Duration::milliseconds(9)).await.unwrap();
+        sampled.keeps(&format!("mails/{sample}")).await;
+        ledger.claim(&asha(), &lease(), NOW).await.unwrap();
+    }
     let mailed = Record { mailed: true, ..reduced() };
     ledger.end(&asha(), &lease(), &mailed, &Outcome::Invited, NOW).await.unwrap();
     sampled.keeps("invitation/reduced").await;
@@ -235,8 +257,7 @@ async fn a_link_with_a_code(sampled: &mut SampledTable) {
     let ledger = sampled.ledger.clone();
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
     sampled.keeps_at("count/accepted", "count#2026-11-22#accepted").await;
-    let reservation =
-        MailReservation { person: person(), version: 0, begun: vec![mail()], at: NOW, budget: None, registers: false };
+    let reservation = MailReservation { person: person(), version: 0, begun: vec![mail()], at: NOW, budget: None };
     let begun = ledger.begin_mail(&asha(), &lease(), &registered(), &reservation, Some(&target_with_code())).await;
     assert!(begun.unwrap());
     sampled.keeps("invitation/mail-begun").await;
@@ -644,9 +665,11 @@ fn claim_of(case: &str) -> Claim {
             let ended = ended("rejected", "refused: MXInvalidInputException", Some(MESSAGE));
             Claim::Granted(Record { ended, ..existing })
         }
-        "failed-alone" => Claim::Granted(Record { content: failures(false), in_doubt: true, ..fresh }),
+        "failed-alone" => Claim::Granted(Record { content: failures(), in_doubt: true, ..fresh }),
+        "suspected" => Claim::Granted(suspected()),
         "mail-refused" => Claim::Granted(mail_refused()),
-        "reduced" => Claim::DoneWithout(reduced().left_out),
+        "mail-refused-again" => Claim::Granted(mail_refused_again()),
+        "reduced" => Claim::DoneWithout(LeftOut { withheld: reduced().left_out, noted: Vec::new() }),
         "in-doubt" => Claim::Granted(doubtful),
         "exhausted" => {
             let ended = ended("exhausted", "LeadSquared timed out", Some(MESSAGE));
@@ -732,11 +755,9 @@ async fn means(sampled: &SampledTable, version: &str, kind: &str, case: &str, it
             let registered_at = case.contains("registration").then_some(NOW + Duration::milliseconds(9));
             let mailed_at = case.contains("mail-only").then_some(NOW);
             let begun = u32::from(mailed_at.is_none());
-            assert_eq!(
-                (book.begun_today, book.registered_at, book.mailed_at),
-                (begun, registered_at, mailed_at),
-                "{case}"
-            );
+            let looked_up_at = registered_at.filter(|_| case.contains("look-up"));
+            let successes = LastSuccesses { looked_up: looked_up_at, registered: registered_at, mailed: mailed_at };
+            assert_eq!((book.begun_today, book.successes), (begun, successes), "{case}");
         }
         "count" => match case {
             "held-accepted" => assert_eq!(ledger.held_accepted_on(NOW).await.unwrap(), 1),

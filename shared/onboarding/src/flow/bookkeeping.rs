@@ -44,7 +44,7 @@ impl<L: Ledger> Bookkeeping<'_, L> {
         let ended = match self.ledger.claim(self.invitation, &self.lease, self.now).await.map_err(Postponed::ledger)? {
             Claim::Granted(record) => return Ok(ControlFlow::Continue(record)),
             Claim::Done => Outcome::AlreadyInvited.into(),
-            Claim::DoneWithout(withheld) => Completion { withheld, ..Outcome::AlreadyInvited.into() },
+            Claim::DoneWithout(left_out) => Completion { withheld: Some(left_out), ..Outcome::AlreadyInvited.into() },
             Claim::OtherPayload => Outcome::Rejected(Rejection::IdReused).into(),
             Claim::Held => return Err(Postponed::Held),
         };
@@ -53,11 +53,7 @@ impl<L: Ledger> Bookkeeping<'_, L> {
 
     pub(super) async fn end(&self, record: &Record, outcome: Outcome) -> Result<Completion, Postponed> {
         match self.ledger.end(self.invitation, &self.lease, record, &outcome, self.now).await {
-            Ok(()) => Ok(Completion {
-                outcome,
-                fields_left_out: fields_left_out(record),
-                withheld: record.withheld().to_vec(),
-            }),
+            Ok(()) => Ok(Completion { outcome, fields_left_out: fields_left_out(record), withheld: record.withheld() }),
             Err(error) => {
                 // Otherwise the next attempt would not know of a mail that was sent.
                 self.release(record).await;

@@ -34,8 +34,8 @@ pub enum FlowEvent<'a> {
         /// Their schema names.
         names: &'a [String],
     },
-    /// LeadSquared gave no answer of its own to a registration with these attributes and registered others meanwhile.
-    /// The person is registered without them, and a dead letter keeps them.
+    /// LeadSquared gave no answer of its own to a registration with these attributes, and registered the person without
+    /// them. A dead letter keeps them.
     Withheld {
         /// The invitation.
         receipt: InvitationId,

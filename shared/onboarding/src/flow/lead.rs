@@ -4,8 +4,12 @@ use leadsquared::LeadId;
 use leadsquared::crm::Lead;
 
 use super::person::Person;
+use super::registration::{Extent, withheld};
 use super::{Flow, Stop, Work};
-use crate::{Action, Crm, Ledger, Mail, MarkSent, Outcome, Rejection, Suppression};
+use crate::{
+    Action, ContentFailures, Crm, Invitation, Ledger, Mail, MarkSent, Outcome, PASSWORD, Rejection, Success,
+    Suppression, Unproven,
+};
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     pub(super) async fn find_or_register_lead(&self, work: &mut Work<'_>, person: &Person) -> Result<LeadId, Stop> {
@@ -16,14 +20,18 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             Action::Invite => self.known_or_new_lead(work, person).await?,
             Action::MailLink | Action::Activity => self.known_lead(work, person).await?,
         };
-        work.record.in_doubt = false;
-        work.record.lead = Some(lead);
+        let record = &mut work.record;
+        (record.lead, record.in_doubt, record.content) = (Some(lead), false, ContentFailures::default());
         Ok(lead)
     }
 
     /// A request for a link never makes a lead.
     async fn known_lead(&self, work: &mut Work<'_>, person: &Person) -> Result<LeadId, Stop> {
-        match self.lead_by_email(person).await {
+        let found = self.lead_by_email(person).await;
+        if found.is_ok() {
+            work.record.success = Some(Success::LookedUp);
+        }
+        match found {
             Ok(Some(lead)) => {
                 work.record.existing = true;
                 Ok(lead.id())
@@ -36,18 +44,34 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     }
 
     async fn known_or_new_lead(&self, work: &mut Work<'_>, person: &Person) -> Result<LeadId, Stop> {
-        // The result of an earlier Register is unknown: it is looked up, not repeated.
-        let found = if work.record.in_doubt { self.lead_by_email(person).await? } else { None };
+        if let Some(lead) = self.lead_in_doubt(work, person).await? {
+            return Ok(lead);
+        }
+        match self.register(work, person, Extent::Whole).await {
+            // If the same call succeeds with less, its content is the cause. While LeadSquared is unavailable, it fails
+            // too, and nothing is left out.
+            Err(stop) if work.record.content.is_suspected && stop.is_unanswered() => {
+                match self.lead_in_doubt(work, person).await? {
+                    Some(lead) => Ok(lead),
+                    None => self.register(work, person, Extent::Identifying).await,
+                }
+            }
+            registered => registered,
+        }
+    }
+
+    /// The lead that a Register with an unknown result may have made: that is looked up, and Register not repeated.
+    async fn lead_in_doubt(&self, work: &mut Work<'_>, person: &Person) -> Result<Option<LeadId>, Stop> {
+        let found = if work.record.in_doubt {
+            let found = self.lead_by_email(person).await?;
+            work.record.success = Some(Success::LookedUp);
+            found
+        } else {
+            None
+        };
         // A lead found here may come from an earlier attempt; its webhook is then our own echo.
         work.record.registered = true;
-        match found {
-            Some(lead) => {
-                work.record.existing = true;
-                work.record.mark = self.mark_of(&lead);
-                Ok(lead.id())
-            }
-            None => self.register(work, person).await,
-        }
+        Ok(found.map(|lead| self.existing_lead(work, &lead)))
     }
 
     /// The lead that has exactly this e-mail address.
@@ -59,6 +83,37 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         }
         let is_same = |lead: &Lead| lead.email().as_ref() == Some(&person.email);
         Ok(Some(leads.into_iter().find(is_same).ok_or(Rejection::IdentityMismatch)?))
+    }
+
+    /// Records that the person is this lead. If a registration of ours may have made it, the lead shows what that
+    /// registration left out.
+    pub(super) fn existing_lead(&self, work: &mut Work<'_>, lead: &Lead) -> LeadId {
+        self.expect_reduced(work);
+        let Work { invitation, record, .. } = work;
+        record.existing = true;
+        record.registered = record.in_doubt;
+        record.mark = self.mark_of(lead);
+        if record.is_reduced {
+            record.left_out.retain(|name| !self.has(lead, invitation, name));
+        }
+        lead.id()
+    }
+
+    /// A registration with an unknown result may have been a reduced one: until the lead is found, it counts as that.
+    pub(super) fn expect_reduced(&self, work: &mut Work<'_>) {
+        let Work { invitation, attempt, record, .. } = work;
+        if record.in_doubt && record.content.is_suspected {
+            (record.is_reduced, record.left_out) = (true, withheld(invitation, attempt, self.marking));
+        }
+    }
+
+    /// Whether a lead has this attribute of the invitation.
+    fn has(&self, lead: &Lead, invitation: &Invitation, name: &str) -> bool {
+        let value = lead.field_ignoring_case(if name == PASSWORD { &self.marking.field } else { name });
+        match name {
+            PASSWORD => value.and_then(|mark| mark.parse().ok()).is_some_and(|mark: Unproven| !mark.allows(PASSWORD)),
+            _ => value.is_some() && value == invitation.attributes.value(name),
+        }
     }
 
     /// Whether a lead that was found carries the mark. An earlier attempt may have created the lead without one.

@@ -1,6 +1,7 @@
 //! The mail: whether the limits allow it, its intent in the ledger, and sending it.
 
 use leadsquared::{Error, LeadId};
+use time::Duration;
 
 use super::link::MailedLink;
 use super::person::Person;
@@ -16,11 +17,16 @@ use crate::{
 /// one too many.
 const UNRESOLVED_MAILS: u32 = 2;
 
+/// How long mail to one person is refused at least before the person is the cause. The account's mail credits may be
+/// used up and topped up meanwhile.
+const REFUSED_FOR: Duration = Duration::HOUR;
+
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// The person's mails so far. Ends the invitation if the person was mailed a moment ago.
     pub(super) async fn open_mail_book(&self, work: &mut Work<'_>, person: &Person) -> Result<MailHistory, Stop> {
         let (received_at, now) = (work.invitation.received_at, work.attempt.now);
         let mut book = self.ledger.mail_book(&person.key, now).await.map_err(Stop::ledger)?;
+        work.others = book.successes;
         let is_served = |book: &MailHistory| self.mail_limits.is_served(book, received_at, now);
         let names_lead = matches!(work.invitation.invitee, Invitee::Lead(_));
         if work.invitation.action == Action::MailLink && (names_lead || is_served(&book)) {
@@ -42,14 +48,13 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         person: &Person,
         book: &MailHistory,
     ) -> Result<MailReservation, Stop> {
-        let Work { invitation, attempt, record, registers } = work;
+        let Work { invitation, attempt, record, .. } = work;
         if record.unresolved_mails >= UNRESOLVED_MAILS {
             return Err(Rejection::MailUnknown.into());
         }
         let limits = self.mail_limits.of(invitation);
         let (id, asked_at, unused) = (invitation.id, invitation.received_at, record.unused_mail);
         let reservation = limits.reserve(person.key.clone(), book, id, asked_at, unused, attempt.now);
-        let reservation = reservation.map(|reservation| MailReservation { registers: *registers, ..reservation });
         reservation.map_err(|no_mail| match no_mail {
             NoMail::Capped => Stop::Ended(Outcome::Suppressed(Suppression::MailCap)),
             NoMail::CappedUnseen => Rejection::MailUnknown.into(),
@@ -95,7 +100,6 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         person: &Person,
         lead: LeadId,
         link: &MailedLink,
-        book: &MailHistory,
     ) -> Result<Outcome, Stop> {
         let letter = LoginLinkMail {
             lead,
@@ -117,8 +121,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             }
             Err(MailError::NotSent(source)) => {
                 work.mail_was_not_sent();
-                if matches!(source, Error::MailNotDeliverable) && work.is_about_recipient(book) {
-                    return Err(Stop::suppressed(Suppression::NoRecipient));
+                if matches!(source, Error::MailNotDeliverable) && work.is_about_recipient() {
+                    return Err(Rejection::MailRefused.into());
                 }
                 Err(Stop::Postponed(Postponed::LeadSquared { step: "sending the mail", source }))
             }
@@ -131,11 +135,11 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
 }
 
 impl Work<'_> {
-    /// Whether LeadSquared refuses to deliver mail to this person, and not all of the account's mail: it sent another
-    /// person's mail since it first refused this one.
-    fn is_about_recipient(&mut self, book: &MailHistory) -> bool {
-        let refused_at = *self.record.mail_refused_at.get_or_insert(self.attempt.now);
-        book.mailed_at.is_some_and(|at| at > refused_at)
+    /// Whether LeadSquared refuses to deliver mail to this person, and not all of the account's mail: again and again it
+    /// sent another person's mail before it refused this one.
+    fn is_about_recipient(&mut self) -> bool {
+        let refusals = &mut self.record.mail_refusals;
+        refusals.add(refusals.is_alone(self.others.mailed), REFUSED_FOR, self.attempt.now)
     }
 
     /// The mail that was begun certainly was not sent: the next one takes its place in the book.

@@ -5,7 +5,7 @@ use leadsquared::{EmailAddress, LeadId};
 use time::{Duration, UtcOffset};
 
 use super::{Flow, FlowEvent, Postponed, Stop, Work};
-use crate::{Action, Crm, Invitee, Ledger, Mail, Outcome, PersonKey, Rejection, RuleQuestion, Suppression};
+use crate::{Action, Crm, Invitee, Ledger, Mail, Outcome, PersonKey, Rejection, RuleQuestion, Success, Suppression};
 
 /// The person, by the address that the invitation names or that LeadSquared has on record.
 pub(super) struct Person {
@@ -33,7 +33,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             }
             None => {
                 self.end_if_registered(work, lead).await?;
-                self.lead_by_id(lead).await?.ok_or_else(|| match work.invitation.action {
+                self.lead_by_id(work, lead).await?.ok_or_else(|| match work.invitation.action {
                     Action::Invite => Rejection::NoSuchLead.into(),
                     Action::MailLink | Action::Activity => Stop::suppressed(Suppression::UnknownPerson),
                 })?
@@ -49,13 +49,11 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// may have changed.
     async fn decide_rules(&self, work: &mut Work<'_>, question: &RuleQuestion, lead: LeadId) -> Result<Lead, Stop> {
         let now = work.attempt.now;
-        if let Some(most) = self.lookups.a_day
-            && !self.ledger.take_rule_lookup(most, now).await.map_err(Stop::ledger)?
-        {
+        if !self.ledger.take_rule_lookup(self.lookups.a_day, now).await.map_err(Stop::ledger)? {
             let until = now.to_offset(UtcOffset::UTC).replace_time(time::Time::MIDNIGHT) + Duration::DAY;
             return Err(Stop::Postponed(Postponed::RuleLookups { until }));
         }
-        let found = self.lead_by_id(lead).await?;
+        let found = self.lead_by_id(work, lead).await?;
         let decided = found.and_then(|lead| Some((self.lookups.rules.answer(question, &lead)?, lead)));
         let (rule, lead) = decided.ok_or_else(|| Stop::suppressed(Suppression::NoRuleApplies))?;
         (self.report)(&FlowEvent::RuleDecided { receipt: work.invitation.id, rule: &rule.name });
@@ -64,9 +62,11 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         Ok(lead)
     }
 
-    async fn lead_by_id(&self, lead: LeadId) -> Result<Option<Lead>, Stop> {
+    async fn lead_by_id(&self, work: &mut Work<'_>, lead: LeadId) -> Result<Option<Lead>, Stop> {
         let found = self.crm.lead_by_id(&lead).await;
-        found.map_err(|error| Stop::because("looking the lead up by its id", error))
+        let found = found.map_err(|error| Stop::because("looking the lead up by its id", error))?;
+        work.record.success = Some(Success::LookedUp);
+        Ok(found)
     }
 
     /// Ends an invitation to the portal whose person has a link already.

@@ -22,6 +22,15 @@ pub enum Postponed {
         #[source]
         source: Error,
     },
+    /// A call of LeadSquared failed for this invitation and works for others.
+    #[error("{step} did not succeed, and does for other people")]
+    Lone {
+        /// The purpose of the call, in words.
+        step: &'static str,
+        /// Why the call failed.
+        #[source]
+        source: Error,
+    },
     /// It is unknown whether the mail was sent. There is one repeat, so it should wait until the cause has passed.
     #[error("it is not known whether the mail was sent")]
     MailUnknown(#[source] Error),
@@ -53,7 +62,7 @@ impl Postponed {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Held => "Held",
-            Self::LeadSquared { source, .. } => source.name(),
+            Self::LeadSquared { source, .. } | Self::Lone { source, .. } => source.name(),
             Self::MailUnknown(_) => "MailUnknown",
             Self::MailBudget { .. } => "MailBudget",
             Self::RuleLookups { .. } => "RuleLookups",
@@ -66,7 +75,7 @@ impl Postponed {
     /// LeadSquared's error, if LeadSquared failed.
     pub fn leadsquared(&self) -> Option<&Error> {
         match self {
-            Self::LeadSquared { source, .. } | Self::MailUnknown(source) => Some(source),
+            Self::LeadSquared { source, .. } | Self::Lone { source, .. } | Self::MailUnknown(source) => Some(source),
             Self::Held | Self::MailBudget { .. } | Self::RuleLookups { .. } | Self::MailBookChanged => None,
             Self::NotSupported | Self::Ledger(_) => None,
         }
@@ -95,6 +104,11 @@ impl Stop {
     /// A final refusal, with LeadSquared's `ExceptionType` or our own word for it.
     pub(super) fn refused(exception_type: impl Into<String>) -> Self {
         Rejection::Refused { exception_type: exception_type.into() }.into()
+    }
+
+    /// Whether no answer of LeadSquared itself is the reason.
+    pub(super) fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Postponed(Postponed::LeadSquared { source, .. }) if source.is_unanswered())
     }
 
     /// An error that no step handles. It is final only if neither time nor an operator can change it.

@@ -1,6 +1,5 @@
 //! Registering a new lead, step by step without what LeadSquared refuses: the person must not be lost because of it.
 
-use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
 use leadsquared::schema_name::{EMAIL_ADDRESS, NOTES, PHONE_NUMBERS};
 use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password};
@@ -8,28 +7,41 @@ use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password};
 use super::person::Person;
 use super::postponed::{Postponed, Stop};
 use super::{Attempt, Flow, FlowEvent, RefusedMark, Work};
-use crate::{Crm, Invitation, InvitationId, Ledger, Mail, MarkSent, Marking, PASSWORD, Record, Unproven};
+use crate::{
+    ContentFailures, Crm, Invitation, InvitationId, Ledger, Mail, MarkSent, Marking, PASSWORD, Record, Success,
+    Unproven,
+};
 
 /// How often one attempt may call Register: once for each thing that can be left out, and once without them.
 const REGISTRATIONS: usize = 7;
 
 const STEP: &str = "registering the person with the portal";
 
+/// How much of an invitation a registration sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All attributes and the chosen password.
+    Whole,
+    /// The identifying attributes.
+    Identifying,
+}
+
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// Registers the person as a new lead, or finds the lead that the person already is.
     ///
     /// Never changes an existing lead: a public form leads here, and an update would let its sender change a
     /// stranger's record, password included.
-    pub(super) async fn register(&self, work: &mut Work<'_>, person: &Person) -> Result<LeadId, Stop> {
-        let mut new = NewLead::of(work, person, self.marking, self.report);
+    pub(super) async fn register(&self, work: &mut Work<'_>, person: &Person, extent: Extent) -> Result<LeadId, Stop> {
+        let mut new = NewLead::of(work, person, extent, self.marking, self.report);
         for _ in 0..REGISTRATIONS {
             match self.crm.register(&new.registration).await {
                 Ok(lead) => {
+                    new.record.success = Some(Success::Registered);
                     new.report();
-                    work.registers = true;
                     return Ok(lead);
                 }
                 Err(refusal @ (Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress })) => {
+                    new.record.success = Some(Success::Registered);
                     match self.lead_by_email(person).await? {
                         Some(lead) => return Ok(self.existing_lead(work, &lead)),
                         // LeadSquared may have matched another lead by the phone number.
@@ -43,20 +55,16 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                         }
                     }
                 }
-                Err(refusal) => new.leave_out(refusal)?,
+                Err(refusal) => {
+                    if refusal.is_refusal() {
+                        // LeadSquared's own answer: no firewall blocks what was sent.
+                        new.record.content = ContentFailures::default();
+                    }
+                    new.leave_out(refusal)?;
+                }
             }
         }
         Err(Stop::refused("Duplicate"))
-    }
-
-    /// The lead that has the person's address.
-    fn existing_lead(&self, work: &mut Work<'_>, lead: &Lead) -> LeadId {
-        let record = &mut work.record;
-        record.existing = true;
-        // It may come from an earlier attempt's call that LeadSquared carried out after the attempt had ended.
-        record.registered = record.in_doubt;
-        record.mark = self.mark_of(lead);
-        lead.id()
     }
 }
 
@@ -76,7 +84,13 @@ struct NewLead<'a> {
 }
 
 impl<'a> NewLead<'a> {
-    fn of(work: &'a mut Work<'_>, person: &Person, marking: &'a Marking, report: &'a dyn Fn(&FlowEvent<'_>)) -> Self {
+    fn of(
+        work: &'a mut Work<'_>,
+        person: &Person,
+        extent: Extent,
+        marking: &'a Marking,
+        report: &'a dyn Fn(&FlowEvent<'_>),
+    ) -> Self {
         let (invitation, attempt) = (&work.invitation, work.attempt);
         // The address comes first, because LeadSquared matches by the first unique identifier in the list.
         let mut fields = Attributes::new().with(EMAIL_ADDRESS, person.email.expose());
@@ -87,6 +101,8 @@ impl<'a> NewLead<'a> {
         }
         work.record.mark = MarkSent::Yes;
         work.record.left_out.clear();
+        work.record.noted.clear();
+        work.record.is_reduced = extent == Extent::Identifying;
         let mut new = Self {
             registration: Registration {
                 register_only_new_lead: true,
@@ -102,7 +118,7 @@ impl<'a> NewLead<'a> {
             is_mark_refused: false,
             is_bare: invitation.attributes.is_empty(),
         };
-        if new.record.content.is_reduced {
+        if extent == Extent::Identifying {
             new.withhold(withheld(invitation, attempt, marking));
         }
         new
@@ -149,7 +165,7 @@ impl<'a> NewLead<'a> {
                 Ok(())
             }
             error => {
-                self.record.in_doubt |= error.may_have_taken_effect();
+                self.record.in_doubt |= error.is_unanswered();
                 Err(Stop::because(STEP, error))
             }
         }
@@ -172,8 +188,7 @@ impl<'a> NewLead<'a> {
         self.registration.password = self.random_password.clone();
         let taken = self.marking.take_identifiers(&mut self.registration.fields);
         if !taken.is_empty() {
-            self.add_note("Typed in a form and not proven", &taken);
-            self.record.left_out.extend(taken.into_iter().map(|(name, _)| name));
+            self.add_note("Typed in a form and not proven", taken);
         }
         Ok(())
     }
@@ -199,8 +214,7 @@ impl<'a> NewLead<'a> {
         if taken.is_empty() {
             return Err(Stop::refused("Duplicate"));
         }
-        self.add_note("Left out on registration because another lead has it", &taken);
-        self.record.left_out.extend(taken.into_iter().map(|(name, _)| name));
+        self.add_note("Left out on registration because another lead has it", taken);
         Ok(())
     }
 
@@ -226,21 +240,28 @@ impl<'a> NewLead<'a> {
         // Markup may be what LeadSquared refuses.
         let typed = listed(&taken).replace('<', "\u{2039}").replace('>', "\u{203a}");
         fields.set(NOTES, format!("LeadSquared did not take these as fields: {typed}."));
-        self.record.left_out.extend(taken.into_iter().map(|(name, _)| name));
+        self.left_out_and_noted(taken);
     }
 
-    /// Adds a line to the notes that the lead is registered with.
-    fn add_note(&mut self, reason: &str, taken: &[(String, String)]) {
-        let note = format!("{reason}: {}.", listed(taken));
+    /// Adds a line about fields that are left out to the notes that the lead is registered with.
+    fn add_note(&mut self, reason: &str, taken: Vec<(String, String)>) {
+        let note = format!("{reason}: {}.", listed(&taken));
         let fields = &mut self.registration.fields;
         let notes = fields.value(NOTES).map_or(note.clone(), |notes| format!("{notes}\n{note}"));
         fields.set(NOTES, notes);
+        self.left_out_and_noted(taken);
+    }
+
+    fn left_out_and_noted(&mut self, taken: Vec<(String, String)>) {
+        let names = taken.into_iter().map(|(name, _)| name);
+        self.record.noted.extend(names.clone());
+        self.record.left_out.extend(names);
     }
 
     /// Reports what an operator should know about a registration that LeadSquared took.
     fn report(&self) {
-        if !self.record.withheld().is_empty() {
-            (self.report)(&FlowEvent::Withheld { receipt: self.receipt, names: self.record.withheld() });
+        if let Some(left_out) = self.record.withheld() {
+            (self.report)(&FlowEvent::Withheld { receipt: self.receipt, names: &left_out.withheld });
         }
         if self.record.mark == MarkSent::No {
             let refused = if self.is_mark_refused { RefusedMark::Field } else { RefusedMark::Value };

@@ -4,8 +4,9 @@
 
 use leadsquared::LeadId;
 use onboarding::{
-    Action, BegunMail, Claim, ContentFailures, Invitation, InvitationId, Invitee, Lease, Ledger, MailHistory,
-    MailReservation, MarkSent, Outcome, Record, Rejection, Source, Suppression,
+    Action, BegunMail, Claim, ContentFailures, Invitation, InvitationId, Invitee, LastSuccesses, Lease, Ledger,
+    LeftOut, LoneFailures, MailHistory, MailReservation, MarkSent, Outcome, Record, Rejection, Source, Success,
+    Suppression,
 };
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -26,7 +27,7 @@ macro_rules! tests {
             another_payload_under_the_same_id_is_refused
             an_invitation_that_ended_is_done_unless_it_failed
             a_mail_is_begun_only_from_the_book_that_was_read
-            a_registration_shows_other_invitations_that_leadsquared_works
+            a_success_shows_other_invitations_that_leadsquared_works
             an_invitation_that_was_reduced_is_done_without_its_attributes
             a_sent_mail_is_remembered_for_its_person
             the_first_registration_of_a_lead_is_remembered
@@ -55,14 +56,7 @@ fn lead() -> LeadId {
 }
 
 fn reservation(version: u64, begun: &[BegunMail], budget: u32) -> MailReservation {
-    MailReservation {
-        person: asha().person(),
-        version,
-        begun: begun.to_vec(),
-        at: NOW,
-        budget: Some(budget),
-        registers: false,
-    }
+    MailReservation { person: asha().person(), version, begun: begun.to_vec(), at: NOW, budget: Some(budget) }
 }
 
 /// A record with something in each of its fields, except for those that say that it ended or is in doubt.
@@ -74,12 +68,18 @@ fn record() -> Record {
         mark: MarkSent::Yes,
         person: Some(asha().person()),
         unresolved_mails: 1,
-        left_out: vec!["mx_City".to_owned()],
-        content: ContentFailures { alone: 1, last: Some(NOW + Duration::milliseconds(7)), is_reduced: false },
+        left_out: vec!["mx_City".to_owned(), "Phone".to_owned()],
+        noted: vec!["Phone".to_owned()],
+        content: ContentFailures { failures: failures(1), is_suspected: true },
         unused_mail: Some(NOW),
-        mail_refused_at: Some(NOW + Duration::milliseconds(7)),
+        mail_refusals: failures(2),
         ..Record::default()
     }
+}
+
+fn failures(count: u32) -> LoneFailures {
+    let at = |milliseconds| Some(NOW + Duration::milliseconds(milliseconds));
+    LoneFailures { count, first: at(3), last: at(7) }
 }
 
 async fn granted(ledger: &impl Ledger, lease: &Lease, now: OffsetDateTime) -> Record {
@@ -167,28 +167,36 @@ pub(crate) async fn a_mail_is_begun_only_from_the_book_that_was_read(ledger: &im
     assert_eq!(granted(ledger, &lease(2), LATER).await, record(), "nothing was written");
 }
 
-pub(crate) async fn a_registration_shows_other_invitations_that_leadsquared_works(ledger: &impl Ledger) {
+pub(crate) async fn a_success_shows_other_invitations_that_leadsquared_works(ledger: &impl Ledger) {
     let other = Invitation { invitee: Invitee::Email("ravi@example.test".parse().unwrap()), ..asha() };
-    let registered_at = async || ledger.mail_book(&other.person(), NOW).await.unwrap().registered_at;
-    let mail = BegunMail { at: NOW, invitation: asha().id };
-    granted(ledger, &lease(1), NOW).await;
-    for (version, at) in [(0, None), (1, Some(NOW + Duration::milliseconds(7)))] {
-        let reservation =
-            MailReservation { registers: at.is_some(), at: at.unwrap_or(NOW), ..reservation(version, &[mail], 2) };
-        assert!(ledger.begin_mail(&asha(), &lease(1), &record(), &reservation, None).await.unwrap());
-        assert_eq!(registered_at().await, at);
+    let successes = async || ledger.mail_book(&other.person(), NOW).await.unwrap().successes;
+    let at = |milliseconds| Some(NOW + Duration::milliseconds(milliseconds));
+    let record = |success| Record { success, ..record() };
+    let none = LastSuccesses::default();
+    for (success, now, expected) in [
+        (None, at(1), none),
+        (Some(Success::LookedUp), at(2), LastSuccesses { looked_up: at(2), ..none }),
+        (Some(Success::Registered), at(3), LastSuccesses { looked_up: at(2), registered: at(3), ..none }),
+    ] {
+        granted(ledger, &lease(1), NOW).await;
+        ledger.release(&asha(), &lease(1), &record(success), now.unwrap()).await.unwrap();
+        assert_eq!(successes().await, expected);
     }
-    assert_eq!(ledger.mail_book(&asha().person(), NOW).await.unwrap().registered_at, registered_at().await);
+    assert_eq!(granted(ledger, &lease(1), NOW).await.success, None, "it is not kept for this invitation");
+    let suppressed = Outcome::Suppressed(Suppression::MailCap);
+    ledger.end(&asha(), &lease(1), &record(Some(Success::LookedUp)), &suppressed, at(4).unwrap()).await.unwrap();
+    assert_eq!(successes().await, LastSuccesses { looked_up: at(4), registered: at(3), ..none });
+    assert_eq!(ledger.mail_book(&asha().person(), NOW).await.unwrap().successes, successes().await);
 }
 
 pub(crate) async fn an_invitation_that_was_reduced_is_done_without_its_attributes(ledger: &impl Ledger) {
     granted(ledger, &lease(1), NOW).await;
-    let reduced = Record { content: ContentFailures { is_reduced: true, ..record().content }, ..record() };
+    let reduced = Record { is_reduced: true, ..record() };
     ledger.end(&asha(), &lease(1), &reduced, &Outcome::Invited, NOW).await.unwrap();
-    let done = Claim::DoneWithout(vec!["mx_City".to_owned()]);
-    assert_eq!(ledger.claim(&asha(), &lease(2), NOW).await.unwrap(), done);
-    let put_back = Lease { message: Uuid::from_u128(2), ..lease(3) };
-    assert_eq!(ledger.claim(&asha(), &put_back, LATER).await.unwrap(), done);
+    let left_out = LeftOut { withheld: vec!["mx_City".to_owned()], noted: vec!["Phone".to_owned()] };
+    assert_eq!(ledger.claim(&asha(), &lease(2), NOW).await.unwrap(), Claim::DoneWithout(left_out));
+    let another = Lease { message: Uuid::from_u128(2), ..lease(3) };
+    assert_eq!(ledger.claim(&asha(), &another, LATER).await.unwrap(), Claim::Done, "one message is kept");
 }
 
 pub(crate) async fn a_sent_mail_is_remembered_for_its_person(ledger: &impl Ledger) {
@@ -201,7 +209,7 @@ pub(crate) async fn a_sent_mail_is_remembered_for_its_person(ledger: &impl Ledge
     ledger.release(&asha(), &lease(2), &mailed, NOW).await.unwrap();
     assert_eq!(last_sent().await, Some(NOW));
     granted(ledger, &lease(3), NOW).await;
-    let mailed_at = async |now| ledger.mail_book(&asha().person(), now).await.unwrap().mailed_at;
+    let mailed_at = async |now| ledger.mail_book(&asha().person(), now).await.unwrap().successes.mailed;
     assert_eq!(mailed_at(LATER).await, None);
     let at = LATER + Duration::milliseconds(7);
     ledger.end(&asha(), &lease(3), &mailed, &Outcome::InvitedExisting, at).await.unwrap();

@@ -6,8 +6,9 @@ use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
 use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, LeadId, OneTimeCode};
 use onboarding::{
-    BegunMail, Claim, Crm, Ended, Invitation, InvitationId, Lease, Ledger, LinkMode, LinkTarget, LoginLinkMail, Mail,
-    MailError, MailHistory, MailReservation, MarkSent, Marking, Outcome, PersonKey, Portal, Record,
+    BegunMail, Claim, Crm, Ended, Invitation, InvitationId, LastSuccesses, Lease, Ledger, LinkMode, LinkTarget,
+    LoginLinkMail, Mail, MailError, MailHistory, MailReservation, MarkSent, Marking, Outcome, PersonKey, Portal,
+    Record, Success,
 };
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
@@ -72,6 +73,10 @@ pub(crate) struct LeadSquared {
     pub(crate) matches_phones: bool,
     /// A text that a firewall in front of it blocks in every call.
     pub(crate) blocked: Option<&'static str>,
+    /// Whether the firewall answers with a page under the status of a path that does not exist.
+    pub(crate) answers_with_pages: bool,
+    /// A call that is unavailable.
+    pub(crate) blocked_call: Option<&'static str>,
     /// How it refuses the field of the mark, if it does.
     pub(crate) mark_refusal: Option<MarkRefusal>,
     /// The passwords that leads were registered with.
@@ -111,9 +116,11 @@ pub(crate) struct KnownLead {
 impl KnownLead {
     /// The lead as LeadSquared returns it.
     fn read(&self) -> Lead {
-        let Self { id, email, mark, .. } = self;
-        serde_json::from_value(serde_json::json!({"ProspectID": id, "EmailAddress": email, Marking::FIELD: mark}))
-            .unwrap()
+        let Self { id, email, phone, essay, mark, .. } = self;
+        serde_json::from_value(serde_json::json!({
+            "ProspectID": id, "EmailAddress": email, "Phone": phone, "mx_Essay": essay, Marking::FIELD: mark,
+        }))
+        .unwrap()
     }
 }
 
@@ -130,16 +137,20 @@ impl LeadSquared {
     }
 
     /// A firewall answers a call with a blocked text itself.
-    fn pass_firewall<'a>(&self, mut values: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+    fn pass_firewall<'a>(&self, call: &str, mut values: impl Iterator<Item = &'a str>) -> Result<(), Error> {
         let is_blocked = self.blocked.is_some_and(|blocked| values.any(|value| value.contains(blocked)));
-        if is_blocked { Err(Error::ServerFault { status: 403 }) } else { Ok(()) }
+        match is_blocked || self.blocked_call == Some(call) {
+            false => Ok(()),
+            true if self.answers_with_pages => Err(Error::NoSuchCall { status: 405, is_page: true }),
+            true => Err(Error::ServerFault { status: 403 }),
+        }
     }
 
     fn register(&mut self, registration: &Registration) -> Result<LeadId, Error> {
         assert_eq!(registration.fields.iter().next().map(|(name, _)| name), Some("EmailAddress"));
         let email = registration.fields.value("EmailAddress").unwrap();
         let values = registration.fields.iter().map(|(_, value)| value).chain([registration.password.expose()]);
-        self.pass_firewall(values)?;
+        self.pass_firewall("register", values)?;
         if self.refused.contains(email) || registration.password.expose() == "too weak" {
             let exception_type = "MXInvalidInputException".to_owned();
             return Err(Error::Refused { exception_type, message: Default::default() });
@@ -209,7 +220,7 @@ impl<O: Outside> Crm for Via<'_, O> {
     async fn leads_by_email(&self, email: &EmailAddress) -> Result<Vec<Lead>, Error> {
         let email = email.clone();
         let found = move |leadsquared: &mut LeadSquared| {
-            leadsquared.pass_firewall([email.expose()].into_iter())?;
+            leadsquared.pass_firewall("leads_by_email", [email.expose()].into_iter())?;
             let found = leadsquared.leads.iter().filter(|lead| lead.email == email.expose());
             Ok(found.map(KnownLead::read).collect())
         };
@@ -263,12 +274,10 @@ pub(crate) struct Memory {
     pub(crate) items: HashMap<InvitationId, Item>,
     pub(crate) people: HashMap<PersonKey, Person>,
     pub(crate) begun: HashMap<Date, u32>,
-    /// When the last attempt of each day began that registered a person and got as far as the mail.
-    pub(crate) last_registered: HashMap<Date, OffsetDateTime>,
+    /// When LeadSquared last worked, by day.
+    pub(crate) successes: HashMap<Date, LastSuccesses>,
     /// Counts by the day of receipt and by the outcome's name or `accepted`.
     pub(crate) counts: BTreeMap<(Date, String), i64>,
-    /// When the last attempt of each day began that ended with a mail.
-    pub(crate) mailed_at: HashMap<Date, OffsetDateTime>,
     /// Mails with an unknown result when an invitation ended, by person.
     pub(crate) unknown_mails: HashMap<PersonKey, u32>,
     /// When the flow registered each lead.
@@ -331,7 +340,7 @@ impl Memory {
         } else {
             let unresolved = item.record.unresolved_mails;
             if !item.record.take_up(lease.message) {
-                return item.record.clone().done();
+                return item.record.clone().done(lease.message);
             }
             if !item.is_settled {
                 // An operator put it back before its last end was recorded: its unknown mails are counted here.
@@ -351,18 +360,16 @@ impl Memory {
 
     fn book(&self, person: &PersonKey, now: OffsetDateTime) -> MailHistory {
         let begun_today = self.begun.get(&now.date()).copied().unwrap_or_default();
-        let registered_at = self.last_registered.get(&now.date()).copied();
-        let mailed_at = self.mailed_at.get(&now.date()).copied();
+        let successes = self.successes.get(&now.date()).copied().unwrap_or_default();
         let Some(person) = self.people.get(person) else {
-            return MailHistory { begun_today, registered_at, mailed_at, ..MailHistory::default() };
+            return MailHistory { begun_today, successes, ..MailHistory::default() };
         };
         MailHistory {
             version: person.version,
             begun: person.begun.clone(),
             last_sent: person.last_sent,
             begun_today,
-            registered_at,
-            mailed_at,
+            successes,
             link_used: None,
         }
     }
@@ -386,11 +393,8 @@ impl Memory {
             person.begun = reservation.begun.clone();
             *begun += u32::from(reservation.budget.is_some());
         }
-        if reservation.registers {
-            self.last_registered.insert(reservation.at.date(), reservation.at);
-        }
         if self.flaw != Some(Flaw::IntentIsNotKept) {
-            self.held(invitation, lease)?.record = record.clone();
+            self.held(invitation, lease)?.record = Record { success: None, ..record.clone() };
         }
         self.link_targets.extend(target.cloned());
         self.registration(record, reservation.at);
@@ -417,19 +421,29 @@ impl Memory {
         let item = self.held(invitation, lease)?;
         item.lease = None;
         item.is_settled = true;
-        item.record = Record { ended: Some(Ended::new(outcome, lease)), ..record.clone() };
+        item.record = Record { ended: Some(Ended::new(outcome, lease)), success: None, ..record.clone() };
         if let Some(before) = &record.ended {
             self.count(invitation, &before.name, -1);
         }
         self.count(invitation, outcome.name(), if self.flaw == Some(Flaw::OutcomeIsCountedTwice) { 2 } else { 1 });
         self.registration(record, now);
         let person = record.person.clone().unwrap_or_else(|| invitation.person());
+        self.last_successes(record, now);
         if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
             self.people.entry(person.clone()).or_default().last_sent = Some(now);
-            self.mailed_at.insert(now.date(), now);
+            self.successes.entry(now.date()).or_default().mailed = Some(now);
         }
         *self.unknown_mails.entry(person).or_default() += record.unresolved_mails;
         Ok(())
+    }
+
+    fn last_successes(&mut self, record: &Record, now: OffsetDateTime) {
+        let successes = self.successes.entry(now.date()).or_default();
+        match record.success {
+            None => {}
+            Some(Success::LookedUp) => successes.looked_up = Some(now),
+            Some(Success::Registered) => successes.registered = Some(now),
+        }
     }
 
     fn held(&mut self, invitation: &Invitation, lease: &Lease) -> Result<&mut Item, LedgerUnavailable> {
@@ -506,8 +520,9 @@ impl<O: Outside> Ledger for Via<'_, O> {
         let release = move |memory: &mut Memory| {
             let item = memory.held(&invitation, &lease)?;
             item.lease = None;
-            item.record = record.clone();
+            item.record = Record { success: None, ..record.clone() };
             memory.registration(&record, now);
+            memory.last_successes(&record, now);
             if record.mailed {
                 let person = record.person.unwrap_or_else(|| invitation.person());
                 memory.people.entry(person).or_default().last_sent = Some(now);

@@ -37,7 +37,7 @@ pub(super) struct Plan {
     /// The name of the rule that such a webhook leaves undecided, if it leaves one undecided.
     pub(super) undecided: Option<&'static str>,
     /// How many look-ups of leads may decide rules in a day.
-    pub(super) rule_lookups: Option<u32>,
+    pub(super) rule_lookups: u32,
     /// How long an invitation is retried after failures that may pass.
     pub(super) horizon: Duration,
     /// Whether the operator puts the dead letters back at the end.
@@ -145,7 +145,7 @@ impl Plan {
             puts_back: chance.in_a_thousand(500),
             has_mark: chance.in_a_thousand(700),
             undecided: chance.one_of(&[None, Some(RULE), Some(REMOVED_RULE)]),
-            rule_lookups: chance.one_of(&[None, Some(1), Some(3)]),
+            rule_lookups: chance.one_of(&[1000, 1, 3]),
         }
     }
 }

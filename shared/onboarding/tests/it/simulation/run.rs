@@ -147,7 +147,13 @@ impl Run {
         let mut comes_to_its_end = self.work(&mut steps);
         if system.plan.puts_back {
             system.leadsquared.borrow_mut().refused.clear();
-            for invitation in std::mem::take(&mut *system.dead_letters.borrow_mut()).into_values() {
+            // What a reduced registration left out is entered by hand.
+            let letters = std::mem::take(&mut *system.dead_letters.borrow_mut());
+            let reduced = system.reduced.borrow();
+            let (kept, back) = letters.into_iter().partition(|(_, invitation)| reduced.contains_key(&invitation.id));
+            drop(reduced);
+            *system.dead_letters.borrow_mut() = kept;
+            for invitation in BTreeMap::into_values(back) {
                 system.saw("put back");
                 system.queue.borrow_mut().put_back(&invitation, system.timeline.now());
             }
@@ -221,7 +227,7 @@ impl Run {
         let of_removed = echoes.iter().filter(is_removed).filter_map(|echo| outcome(&echo.id));
         let mut of_removed = of_removed.map(|ended| ended.name);
         must(of_removed.all(|name| !name.starts_with("invited")), "invited by a rule that does not exist");
-        let most = system.plan.rule_lookups.unwrap_or(u32::MAX);
+        let most = system.plan.rule_lookups;
         must(memory.rule_lookups.values().all(|lookups| *lookups <= most), "over the day's look-ups");
 
         for person in &system.plan.people {

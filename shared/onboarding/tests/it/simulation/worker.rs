@@ -331,7 +331,7 @@ impl<'a> Services for OneDelivery<'a> {
         match report {
             WorkerEvent::Failed { failure, .. } => {
                 system.saw(failure.name());
-                if failure.leadsquared().is_some_and(Error::may_have_taken_effect) {
+                if failure.leadsquared().is_some_and(Error::is_unanswered) {
                     let (id, now) = (self.message.invitation.id, system.timeline.now());
                     system.unanswered.borrow_mut().entry(id).or_default().push(now);
                 }
