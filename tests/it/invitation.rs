@@ -611,10 +611,15 @@ async fn an_invitation_survives_an_outage_of_leadsquared() {
 /// A firewall in front of LeadSquared blocks what one applicant typed.
 #[tokio::test]
 async fn a_text_that_a_firewall_blocks_costs_its_person_only_that_text() {
+    // The second is the status of a path that does not exist.
+    join_all([403, 405].map(a_text_is_blocked_with)).await;
+}
+
+async fn a_text_is_blocked_with(status: u16) {
     let sandbox = Sandbox::new().await;
     let function = sandbox.start().await;
     sandbox.warm_up(&function).await;
-    sandbox.emulator.faults().add(Fault::everywhere(Effect::gateway(403)).with_content("<svg"));
+    sandbox.emulator.faults().add(Fault::everywhere(Effect::gateway(status)).with_content("<svg"));
     let mut body: Value = serde_json::from_str(&invitation("ravi@example.com")).unwrap();
     body["attributes"][2]["value"] = json!("<svg c4nary>");
     let body = body.to_string();
@@ -643,6 +648,35 @@ async fn a_text_that_a_firewall_blocks_costs_its_person_only_that_text() {
     assert_eq!(ended(&printed, "invited"), 5, "{printed}");
     assert_eq!(ended(&printed, "already-invited"), 1, "{printed}");
     assert!(!printed.contains(r#""level":"ERROR""#) && !printed.contains("OperatorNeeded"), "{printed}");
+}
+
+/// Any visitor can request a link for an address that a firewall blocks.
+#[tokio::test]
+async fn a_request_for_a_link_that_a_firewall_blocks_ends_without_a_dead_letter() {
+    let sandbox = Sandbox::new().await;
+    sandbox.emulator.add_lead(&[("EmailAddress", "mina@example.com")]).unwrap();
+    let function = sandbox.start_with(&[("LINK_MODE", "on-click")]).await.unwrap();
+    sandbox.emulator.faults().add(Fault::everywhere(Effect::gateway(403)).with_content("union"));
+    let request = |email: &str| {
+        json!({
+            "version": 2, "id": next_id(), "source": "link-request", "received_at": "2026-11-22T09:30:00Z",
+            "action": "mail-link", "email": email, "attributes": [],
+        })
+        .to_string()
+    };
+    let blocked = sandbox.queue(&request("union.select@example.com"), "union").await;
+    let deliver = async |message: &Message| sandbox.deliver(&function, std::slice::from_ref(message)).await;
+    assert_eq!(deliver(&blocked).await, [0]);
+    sandbox.record(&blocked, "suspected", AttributeValue::Bool(true)).await;
+    sandbox.record(&blocked, "failed_alone", AttributeValue::N("2".to_owned())).await;
+    sandbox.date_back(&blocked, "failed_since", time::Duration::minutes(16)).await;
+    let other = sandbox.queue(&request("mina@example.com"), "mina").await;
+    assert_eq!((deliver(&other).await, deliver(&blocked).await), (vec![], vec![]));
+    assert_eq!(sandbox.causes().await, Vec::new());
+    let printed = sandbox.finish(function).await;
+    assert_eq!(printed.matches(r#""cause":"content: ServerFault""#).count(), 1, "{printed}");
+    assert!(metrics(&printed).iter().all(|(name, ..)| !["Rejected", "OperatorNeeded"].contains(&&**name)), "{printed}");
+    assert!(!printed.contains(r#""level":"ERROR""#), "{printed}");
 }
 
 #[tokio::test]
