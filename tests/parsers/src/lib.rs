@@ -43,6 +43,13 @@ fn assert_trimmed(text: &str) {
     assert_eq!(text::trim(text), text, "something invisible is at an end of {text:?}");
 }
 
+/// Checks that a spreadsheet runs no formula in a stored text. Numbers have a sign too.
+fn assert_no_formula(name: &str, value: &str) {
+    let may_be_formula = value.len() > 1 && value.starts_with(['=', '+', '-', '@']);
+    let is_number = !value.starts_with(['=', '@']) && !value.contains(|c: char| !"+-0123456789 .,()".contains(c));
+    assert!(!may_be_formula || is_number, "{name}: a spreadsheet runs {value:?}");
+}
+
 /// Checks that a refusal, or what is printed of a value, shows nothing that was sent. Our own words are ASCII, so
 /// another character can only come from the sender.
 fn assert_own_words(words: &str) {
