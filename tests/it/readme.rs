@@ -255,6 +255,15 @@ fn a_page_defines_the_links_that_it_uses_and_no_others() {
         };
         let used: BTreeSet<_> = known.iter().chain(&defined).filter(used).cloned().collect();
         assert_eq!(defined, used, "{} defines (left) what it uses (right)", page.display());
+        let unknown: Vec<_> = defined.difference(&known).collect();
+        assert!(unknown.is_empty(), "{}: {RUSTDOC_LINKS} says where {unknown:?} is in rustdoc", page.display());
+        let inline = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let inline: Vec<_> = inline.filter(|target| !target.starts_with('#') && !target.contains("://")).collect();
+        assert!(
+            inline.is_empty(),
+            "{}: {inline:?} need a label, which rustdoc can give another target",
+            page.display()
+        );
     }
 }
 
