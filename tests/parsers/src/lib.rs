@@ -3,6 +3,7 @@
 mod application;
 mod bus_event;
 mod form;
+mod rules;
 mod sign_in;
 mod values;
 mod webhook;
@@ -13,7 +14,7 @@ use leadsquared::{CallingCode, text};
 pub type Check = fn(&[u8]);
 
 /// The checks by name: the name of the fuzz target and of the corpus folder.
-pub const CHECKS: [(&str, Check); 10] = [
+pub const CHECKS: [(&str, Check); 11] = [
     ("application", application::check),
     ("bus_event", bus_event::check),
     ("code", sign_in::check_code),
@@ -22,6 +23,7 @@ pub const CHECKS: [(&str, Check); 10] = [
     ("form", form::check),
     ("link_path", sign_in::check_link_path),
     ("phone", values::check_phone),
+    ("rules", rules::check),
     ("visitor", sign_in::check_visitor),
     ("webhook", webhook::check),
 ];
