@@ -271,11 +271,16 @@ impl Rule {
         self.field().into_iter().chain(self.when.iter().map(|condition| &*condition.field))
     }
 
+    /// The fields of leads that the rule depends on. Those of a rule for activities may be the activity's own.
+    pub fn lead_fields(&self) -> impl Iterator<Item = &str> {
+        let is_about_leads = !matches!(self.on, On::Activity(_));
+        self.fields().filter(move |_| is_about_leads)
+    }
+
     /// The custom fields of leads that the rule depends on. Many accounts leave them out of their webhooks. LeadSquared
     /// always sends the custom fields of activities.
     pub fn custom_lead_fields(&self) -> impl Iterator<Item = &str> {
-        let is_about_leads = !matches!(self.on, On::Activity(_));
-        self.fields().filter(move |field| is_about_leads && field.starts_with("mx_"))
+        self.lead_fields().filter(|field| field.starts_with("mx_"))
     }
 
     /// Whether only an automation reports its event: LeadSquared's webhooks are for an activity type's code.
