@@ -7,7 +7,7 @@ use runtime_api::{Function, FunctionError};
 use crate::{
     aws::{Aws, Queue},
     functions,
-    http::{Answer, Request},
+    http::{Answer, FORM_KEY_HASH, Request},
     template::Template,
 };
 
@@ -41,6 +41,7 @@ pub(crate) async fn start(aws: &Aws, queue_url: &str) -> Result<Function, Functi
         ("THANK_YOU_URL", THANK_YOU),
         ("LEDGER_TABLE", &table),
         ("INTAKE_LIMITS", limits),
+        ("FORM_KEY_HASHES", FORM_KEY_HASH),
     ];
     let mut environment = Template::read().settings("application-form", &settings);
     environment.extend(aws.environment());

@@ -374,7 +374,7 @@ fn undecided(number: u8, lead: &str) -> (String, String) {
     let text = json!({
         "version": 3, "id": id, "source": "crm", "received_at": "2026-11-22T09:30:00Z", "action": "mail-link",
         "lead": lead, "attributes": [], "provenance": "system",
-        "question": {"rules": ["removed", "active"], "known": [{"name": "ProspectStage", "value": "Applied"}]},
+        "question": {"rules": ["removed", "misspelt", "active"], "known": [{"name": "ProspectStage", "value": "Applied"}]},
     });
     (text.to_string(), id)
 }
@@ -382,7 +382,9 @@ fn undecided(number: u8, lead: &str) -> (String, String) {
 #[tokio::test]
 async fn a_lookup_decides_undecided_rules_within_a_tenth_of_the_days_calls() {
     let sandbox = Sandbox::new().await;
-    let rules = r#"[{"name": "active", "on": "lead-change", "field": "ProspectStage", "to": "Applied", "action": "invite",
+    let rules = r#"[{"name": "misspelt", "on": "lead-change", "field": "ProspectStage", "to": "Applied", "action": "invite",
+        "when": [{"field": "mx_Cty", "is-not": "Pune"}]},
+        {"name": "active", "on": "lead-change", "field": "ProspectStage", "to": "Applied", "action": "invite",
         "when": [{"field": "mx_City", "is-not": "Pune"}]}]"#;
     let function = sandbox.start_with(&[("CRM_RULES", rules), ("ALLOWANCE_DAILY", "20")]).await.unwrap();
     let lead =
@@ -402,6 +404,7 @@ async fn a_lookup_decides_undecided_rules_within_a_tenth_of_the_days_calls() {
     let line = |id: &str, text: &str| printed.lines().any(|line| line.contains(id) && line.contains(text));
     assert!(line(&ids[0], r#""rule":"active""#) && line(&ids[0], "invited-existing"), "{printed}");
     assert!(line(&ids[1], "suppressed") && line(&ids[1], "no-rule-applies"), "{printed}");
+    assert!(line(&ids[1], r#""rule":"misspelt""#) && line(&ids[1], r#""field":"mx_Cty""#), "{printed}");
     assert!(line(&ids[2], r#""cause":"RuleLookups""#) && line(&ids[2], r#""level":"WARN""#), "{printed}");
 }
 

@@ -22,13 +22,14 @@ use crate::{
 /// As in template.yaml.
 const TIMEOUT: Wait = Wait::from_secs(60);
 /// The subjects of a report: the LeadSquared account, then the held applications.
-const SUBJECTS: [&str; 10] = [
+const SUBJECTS: [&str; 11] = [
     "keys",
     "region",
     "role",
     "portal",
     "login links",
     "fields",
+    "fields that are read",
     "mail sender",
     "allowance",
     "held applications",
@@ -205,6 +206,16 @@ async fn each_form_field_that_does_not_fit_the_account_is_named() {
     );
     let Checked { report, .. } = sandbox.check(&[("FORM_FIELDS", &fits)]).await;
     assert_eq!(report["healthy"], true, "{report}");
+}
+
+#[tokio::test]
+async fn each_lead_field_of_a_rule_that_the_account_lacks_is_named() {
+    let sandbox = Sandbox::new().await;
+    let rules = r#"[{"name":"stage","on":"lead-change","field":"ProspectStage","to":"Applied","action":"invite",
+        "when":[{"field":"mx_Cty","is-not":"Pune"},{"field":"mx_City","is":"Pune"}]},
+        {"name":"fee","on":"activity","activity":"201","when":[{"field":"Status","is":"Paid"}],"action":"invite"}]"#;
+    let (what, _) = sandbox.only_wrong(&[("CRM_RULES", rules)], "fields that are read").await;
+    assert!(what.contains("no lead fields named mx_Cty,"), "{what}");
 }
 
 #[tokio::test]

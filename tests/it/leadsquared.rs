@@ -145,6 +145,7 @@ fn wanted(fields: &[&str]) -> Wanted {
     let fields = fields.iter().map(|field| (*field).to_owned().into()).collect();
     Wanted {
         fields,
+        read: Vec::new(),
         sender: Some(Sender::ApiCaller),
         allowance: Some(RateLimit { calls: 25, window: Duration::from_secs(5) }),
     }

@@ -2,21 +2,28 @@
 
 use serde_json::Value;
 
-use crate::{form::Form, http::Request};
+use crate::{
+    form::Form,
+    http::{FORM_KEY, Request},
+};
 
 impl Form {
-    /// The attributes of the invitation that a request becomes, with the address as `EmailAddress`.
-    async fn stored(&self, case: &str, request: Request<'_>) -> Attributes {
+    /// The message that a request becomes.
+    async fn queued(&self, case: &str, request: Request<'_>) -> Value {
         let answer = self.post(request).await;
         assert_eq!(answer.status, 202, "{case}: {}", answer.body);
         let messages = self.queue.drain().await;
         assert_eq!(messages.len(), 1, "{case}");
-        let invitation: Value = serde_json::from_str(messages[0].body.as_deref().unwrap()).unwrap();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let attributes = invitation["attributes"].as_array().unwrap().iter();
-        let attributes = attributes.map(|attribute| (text(&attribute["name"]), text(&attribute["value"])));
-        [("EmailAddress".to_owned(), text(&invitation["email"]))].into_iter().chain(attributes).collect()
+        serde_json::from_str(messages[0].body.as_deref().unwrap()).unwrap()
     }
+}
+
+/// The attributes in a message, with the address as `EmailAddress`.
+fn stored(message: &Value) -> Attributes {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let attributes = message["attributes"].as_array().unwrap().iter();
+    let attributes = attributes.map(|attribute| (text(&attribute["name"]), text(&attribute["value"])));
+    [("EmailAddress".to_owned(), text(&message["email"]))].into_iter().chain(attributes).collect()
 }
 
 const ASHA: &str = "asha@example.com";
@@ -179,7 +186,44 @@ async fn bodies_of_browsers_and_form_builders_are_understood() {
         // Equal forms of one person would be one application.
         let key = position.to_string();
         let request = Request::new(content_type, body).header("idempotency-key", &key);
-        assert_eq!(form.stored(case, request).await, expected, "{case}");
+        assert_eq!(stored(&form.queued(case, request).await), expected, "{case}");
+    }
+}
+
+/// The recipes of `WEBSITE.md` for senders that are servers: each proves itself with a form key.
+#[tokio::test]
+async fn form_builders_with_a_form_key_are_understood() {
+    let form = Form::start().await;
+    let phone = "+91-9000000001";
+    // A plugin for Contact Form 7 sends its tags. A group of boxes is a list, and a tag without an answer is empty.
+    let contact_form_7 = r#"{"email":"asha@example.com","first_name":"Asha","phone":"090000 00001","city":["Pune"],
+        "terms":"1","file":[],"your-ip":"203.0.113.7"}"#;
+    let unticked = r#"{"email":"asha@example.com","first_name":"Asha","phone":"","city":[]}"#;
+    let google_forms = r#"{"email":"asha@example.com","first_name":"Asha","phone":"9000000001"}"#;
+    let corrected = r#"{"email":"asha@example.com","first_name":"Asha","phone":""}"#;
+    for (case, content_type, key, body, expected) in [
+        ("Contact Form 7", "application/json; charset=UTF-8", None, contact_form_7, attributes(phone, "Pune")),
+        ("Contact Form 7, no box", "application/json; charset=UTF-8", None, unticked, attributes("", "")),
+        (
+            "Google Forms",
+            "application/json",
+            Some("0-7-1%2F2%2F2026%203%3A04%3A05"),
+            google_forms,
+            attributes(phone, ""),
+        ),
+        // The first answer was deleted from the sheet, and the next one got its row.
+        (
+            "Google Forms, same row",
+            "application/json",
+            Some("0-7-1%2F3%2F2026%203%3A04%3A05"),
+            corrected,
+            attributes("", ""),
+        ),
+    ] {
+        let request = Request::new(content_type, body).header("x-form-key", FORM_KEY);
+        let request = key.iter().fold(request, |request, key| request.header("idempotency-key", key));
+        let message = form.queued(case, request).await;
+        assert_eq!((message["provenance"].as_str(), stored(&message)), (Some("keyed"), expected), "{case}");
     }
 }
 

@@ -141,8 +141,8 @@ fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Opti
     }
     Ok(Some(match field.kind {
         FieldKind::Password | FieldKind::Honeypot => text.to_owned(),
-        FieldKind::Text => harmless(&without_invisible(text)),
-        FieldKind::Multiline => harmless(&text.replace("\r\n", "\n").replace('\r', "\n")),
+        FieldKind::Text => text::harmless(&without_invisible(text)),
+        FieldKind::Multiline => text::harmless(&text.replace("\r\n", "\n").replace('\r', "\n")),
         FieldKind::Email => {
             let address: EmailAddress = text.parse().map_err(expected_email)?;
             address.expose().to_owned()
@@ -168,15 +168,6 @@ fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Opti
 /// The text without invisible characters, except the joiners that shape letters of Indian and other scripts.
 fn without_invisible(text: &str) -> String {
     text.chars().filter(|c| matches!(c, '\u{200C}' | '\u{200D}') || !text::is_invisible(*c)).collect()
-}
-
-/// The text such that no spreadsheet to which a lead is exported runs it as a formula
-/// (<https://owasp.org/www-community/attacks/CSV_Injection>). A number keeps its sign.
-fn harmless(text: &str) -> String {
-    let mut characters = text.chars();
-    let is_formula = matches!(characters.next(), Some('=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠'))
-        && characters.next().is_some_and(|second| !second.is_ascii_digit());
-    if is_formula { format!("'{text}") } else { text.to_owned() }
 }
 
 fn date(text: &str, field: &Field) -> Result<Date, String> {
@@ -390,7 +381,9 @@ mod tests {
             ("about=-5", vec![("Notes", "-5".to_owned())]),
             ("about=-", vec![("Notes", "-".to_owned())]),
             ("about=a%0D%0D%0Ab%0Dc", vec![("Notes", "a\n\nb\nc".to_owned())]),
-            ("about=%2B1+for+this", vec![("Notes", "+1 for this".to_owned())]),
+            ("about=%2B1+for+this", vec![("Notes", "'+1 for this".to_owned())]),
+            ("about=%3D1%2Bcmd%7C1", vec![("Notes", "'=1+cmd|1".to_owned())]),
+            ("about=%2B1+202+555+0100", vec![("Notes", "+1 202 555 0100".to_owned())]),
             ("about=@asha", vec![("Notes", "'@asha".to_owned())]),
         ] {
             let submission = submit(&format!("email=a@example.test&first_name=A&terms=on&{body}"));

@@ -158,7 +158,7 @@ pub fn read(detail_type: &str, mut detail: Value, default_country: CallingCode) 
             Person::LeadId(lead) => Invitee::Lead(lead),
         },
         action,
-        attributes: detail.attributes.into_iter().collect(),
+        attributes: detail.attributes.into_iter().map(|(name, value)| (name, text::harmless(&value))).collect(),
         key: detail.idempotency_key.map(Private::new),
     })
 }
@@ -428,6 +428,14 @@ mod tests {
     }
 
     #[test]
+    fn a_typed_formula_is_stored_harmless() {
+        let attributes = json!({"FirstName": "=1+cmd|1", "Phone": "+919000000001", "mx_City": "-5"});
+        let event = json!({"version": "1", "email": "asha@example.test", "attributes": attributes});
+        let stored = [("FirstName", "'=1+cmd|1"), ("Phone", "+91-9000000001"), ("mx_City", "-5")];
+        assert_eq!(read("ApplicationSubmitted", event).unwrap().attributes, stored.into_iter().collect());
+    }
+
+    #[test]
     fn an_empty_phone_number_counts_as_absent() {
         for empty in ["", " ", "\u{200b}"] {
             let attributes = json!({"FirstName": "Asha", "Phone": empty, "Mobile": empty});
@@ -483,7 +491,7 @@ mod tests {
     fn an_unknown_type_or_version_is_refused_with_the_supported_ones() {
         assert_eq!(
             read("ApplicationWithdrawn", json!({})).unwrap_err().to_string(),
-            "the detail-type is none of ApplicationSubmitted, InvitationRequested, LoginLinkRequested"
+            "the detail-type must be one of ApplicationSubmitted, InvitationRequested, LoginLinkRequested"
         );
         // Only the version is named: the rest may be right in that version.
         let newer = json!({"version": "2", "person": {"email": "asha@example.test"}});

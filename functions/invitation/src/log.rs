@@ -74,6 +74,11 @@ fn log_flow_event(event: &FlowEvent<'_>) {
         FlowEvent::RuleDecided { receipt, rule } => {
             tracing::info!(%receipt, rule, "a look-up of the lead decided the rules");
         }
+        FlowEvent::RuleNeedsUnknownField { receipt, rule, field } => tracing::warn!(
+            %receipt, rule, field,
+            "LeadSquared does not return a field that the rule depends on, so the rule did not fire: correct the field's \
+             name in the rule"
+        ),
         FlowEvent::MailRepeated { receipt } => {
             Metric::MailRepeated.record();
             tracing::info!(

@@ -197,6 +197,7 @@ fn setting(subject: Subject) -> &'static str {
         Subject::Portal => "PORTAL_ID",
         Subject::AutoLogin => "LEADSQUARED_TENANT_AUTH_KEY_PATH",
         Subject::Fields => "FORM_FIELDS",
+        Subject::ReadFields => "CRM_RULES",
         Subject::Sender => "MAIL_SENDER",
         Subject::Allowance => "ALLOWANCE_CALLS, ALLOWANCE_WINDOW_SECONDS, ALLOWANCE_SHARE",
         _ => "",

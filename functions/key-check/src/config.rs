@@ -4,6 +4,7 @@ use forms::{FieldKind, Fields};
 use leadsquared::crm::Sender;
 use leadsquared::tools::doctor::{FieldContent, Wanted, WantedField};
 use leadsquared_account::{AccountSettings, mail_sender, unproven_field};
+use onboarding::rules::{Rule, Rules};
 use settings::{SettingError, Variables};
 
 /// Every setting this function reads.
@@ -12,6 +13,8 @@ pub struct Config {
     pub account: AccountSettings,
     /// `FORM_FIELDS`: the form's fields, as JSON.
     pub fields: Fields,
+    /// `CRM_RULES`: the rules for LeadSquared's events.
+    pub rules: Rules,
     /// `UNPROVEN_FIELD`, optional: the lead field that marks unproven identifiers.
     pub unproven_field: String,
     /// `MAIL_SENDER`, optional: the LeadSquared user who sends the mails.
@@ -31,6 +34,7 @@ impl Config {
         Ok(Self {
             account: AccountSettings::read(variables)?,
             fields,
+            rules: variables.parsed(Rules::SETTING, Rules::EXPECTED)?,
             unproven_field: unproven_field(variables),
             mail_sender: mail_sender(variables)?,
         })
@@ -54,6 +58,7 @@ impl Config {
         let mark = WantedField { name: self.unproven_field.clone(), content: FieldContent::Text(MARK_LIMIT) };
         Wanted {
             fields: fields.chain([mark]).collect(),
+            read: self.rules.iter().flat_map(Rule::lead_fields).map(str::to_owned).collect(),
             sender: Some(self.mail_sender.clone()),
             allowance: Some(self.account.allowance.settings().limit),
         }

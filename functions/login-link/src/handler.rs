@@ -42,6 +42,7 @@ async fn look(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath) -> Response
         LinkPath::Link(Some(token)) => match links.page(&token).await {
             Ok(LinkPage::Button) => pages.open(links.new_page()),
             Ok(LinkPage::Code) => pages.ask_code(links.new_page()),
+            Ok(LinkPage::OutOfTries) => pages.out_of_tries(),
             Ok(LinkPage::Dead) => pages.dead_link(),
             Err(TryAgain) => pages.try_again(Button::Open(links.new_page())),
         },
@@ -93,6 +94,7 @@ async fn open(links: &LoginLinks, pages: &Pages<'_>, token: Option<LinkToken>, f
         }
         PressResult::DeadLink => pages.dead_link(),
         PressResult::WrongCode => pages.ask_code_again(page),
+        PressResult::OutOfTries => pages.out_of_tries(),
         PressResult::TryAgain { needs_code: false } => pages.try_again(Button::Open(page)),
         PressResult::TryAgain { needs_code: true } => pages.try_again(Button::OpenWithCode(page)),
         PressResult::LeadUnusable => pages.lead_unusable(),

@@ -12,7 +12,7 @@ use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError};
 use onboarding::{
     Action, INVITATION_ACCEPTED, Invitation, InvitationId, Invitee, Ledger as _, LinkHash, LinkTarget, LinkToken,
-    PASSWORD_BYTES, PersonKey, PortalKeyError, Source, generated_password, may_be_mailed, portal_key, typed_code,
+    PASSWORD_BYTES, PortalKeyError, Source, generated_password, may_be_mailed, portal_key, typed_code,
 };
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
@@ -29,6 +29,10 @@ const PRESS_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long repeated requests for a link count as one, in seconds. Within a minute the worker mails a person only once
 /// anyway; a later request has a reason.
 const REQUEST_PERIOD_SECONDS: i64 = 60;
+
+/// A used link counts towards the code in the mail if a new one is requested this soon after it was made. A robot
+/// presses at once. A person who signs in every week by requesting a new link presses too, and needs no code.
+const ROBOTS_PRESS_WITHIN: Duration = Duration::from_hours(12);
 
 /// The ledger's name as a cause in the log.
 const LEDGER: &str = "Ledger";
@@ -61,6 +65,8 @@ pub(crate) enum PressResult {
     DeadLink,
     /// The page asks for the mailed code, and the press had none or a wrong one. The link stays valid.
     WrongCode,
+    /// All tries of the mailed code are taken: the link opens nothing any more.
+    OutOfTries,
     /// The portal could not be opened this time, and the link stays valid.
     TryAgain {
         /// Whether the page asks for the mailed code.
@@ -76,6 +82,8 @@ pub(crate) enum LinkPage {
     Button,
     /// The button, and a field for the mailed code.
     Code,
+    /// All tries of the mailed code are taken.
+    OutOfTries,
     /// The link does not work.
     Dead,
 }
@@ -88,6 +96,8 @@ enum LinkState {
     Live(LinkTarget),
     /// Used: the same page may have been pressed twice.
     Used(LinkTarget),
+    /// All tries of its code are taken.
+    OutOfTries(InvitationId),
     /// Not valid. For the log: the invitation it is from, if that is known, and why.
     Dead(Option<InvitationId>, &'static str),
 }
@@ -98,6 +108,7 @@ impl LoginLinks {
         match self.link_state(&token.hash(), (self.now)()).await {
             Ok(LinkState::Live(target)) if target.code.is_some() => Ok(LinkPage::Code),
             Ok(LinkState::Live(_)) => Ok(LinkPage::Button),
+            Ok(LinkState::OutOfTries(_)) => Ok(LinkPage::OutOfTries),
             Ok(LinkState::Used(_) | LinkState::Dead(..)) => Ok(LinkPage::Dead),
             Err(error) => Err(unusable(&error)),
         }
@@ -107,13 +118,17 @@ impl LoginLinks {
     /// is the text in the page's field for the code.
     pub(crate) async fn open(&self, token: &LinkToken, page: PageId, typed: Option<&str>) -> PressResult {
         let (link, now) = (token.hash(), (self.now)());
-        let target = match self.link_state(&link, now).await {
+        let (target, took_try) = match self.link_state(&link, now).await {
             Ok(LinkState::Live(target)) => match self.check_code(token, &target, typed, now).await {
-                Ok(()) => target,
+                Ok(()) => {
+                    let took_try = target.code.is_some();
+                    (target, took_try)
+                }
                 Err(stopped) => return stopped,
             },
             // The page that used it sent the code.
-            Ok(LinkState::Used(target)) => target,
+            Ok(LinkState::Used(target)) => (target, false),
+            Ok(LinkState::OutOfTries(receipt)) => return out_of_tries(receipt),
             Ok(LinkState::Dead(receipt, cause)) => return dead(receipt, cause),
             Err(error) => {
                 unusable(&error);
@@ -127,7 +142,7 @@ impl LoginLinks {
             Ok(false) => return dead(Some(receipt), "used"),
             Err(error) => {
                 unusable(&error);
-                return if self.give_back(&target, holder).await {
+                return if self.give_back(&target, holder, took_try).await {
                     PressResult::TryAgain { needs_code }
                 } else {
                     PressResult::DeadLink
@@ -154,7 +169,7 @@ impl LoginLinks {
             OpenFailure::OtherAddress => return dead(Some(receipt), "mailed to another address"),
             _ => {}
         }
-        let is_valid_again = self.give_back(&target, holder).await;
+        let is_valid_again = self.give_back(&target, holder, took_try).await;
         self.report(receipt, &failure);
         match (failure.is_final(), is_valid_again) {
             (true, _) => PressResult::LeadUnusable,
@@ -175,12 +190,12 @@ impl LoginLinks {
         let Some(code) = &target.code else { return Ok(()) };
         let typed = typed.and_then(typed_code).filter(|typed| may_be_mailed(typed)).ok_or(PressResult::WrongCode)?;
         match self.ledger.try_link_code(&target.link, now).await {
-            Ok(true) if token.code_hash(&typed) == *code => Ok(()),
-            Ok(true) => {
+            Ok(Some(_)) if token.code_hash(&typed) == *code => Ok(()),
+            Ok(Some(left)) => {
                 tracing::info!(receipt = %target.invitation, "a wrong code was typed on the page of a login link");
-                Err(PressResult::WrongCode)
+                Err(if left > 0 { PressResult::WrongCode } else { PressResult::OutOfTries })
             }
-            Ok(false) => Err(dead(Some(target.invitation), "all tries of its code are used")),
+            Ok(None) => Err(out_of_tries(target.invitation)),
             Err(error) => {
                 unusable(&error);
                 Err(PressResult::TryAgain { needs_code: true })
@@ -204,7 +219,8 @@ impl LoginLinks {
             // recent mail's link for an unused one and send no other.
             self.ledger.link_opened(&found.target, now).await.map_err(not_stored)?;
         }
-        let used_links = found.target.used_links.saturating_add(found.used.into());
+        let by_robot = found.used && now - found.target.made_at < ROBOTS_PRESS_WITHIN;
+        let used_links = found.target.used_links.saturating_add(by_robot.into());
         let asked = request(Invitee::Lead(found.target.lead), link.as_str(), now);
         let invitation = Invitation { used_links, ..asked };
         self.send(&invitation).await.map_err(|_| TryAgain)
@@ -247,6 +263,7 @@ impl LoginLinks {
             // This link opened the portal, and another press of the same page failed and gave it back. No other link
             // has this time, because a person is not mailed twice in a second.
             Some(Ordering::Equal) => LinkState::Dead(receipt, "used"),
+            Some(Ordering::Less) | None if found.is_out_of_tries => LinkState::OutOfTries(target.invitation),
             Some(Ordering::Less) | None => LinkState::Live(target),
         })
     }
@@ -267,7 +284,7 @@ impl LoginLinks {
         let lead = lead?.ok_or(Error::NoSuchLead)?;
         let email = lead.email().ok_or(OpenFailure::NoEmailAddress)?;
         // A mistyped address that was corrected since belongs to a stranger, and so does the mail that went there.
-        if PersonKey::of(&email) != target.person {
+        if !target.person.is_of(&email) {
             return Err(OpenFailure::OtherAddress);
         }
         let mut password = [0; PASSWORD_BYTES];
@@ -291,12 +308,10 @@ impl LoginLinks {
         }
     }
 
-    /// Makes the link valid again; whether that worked.
-    async fn give_back(&self, target: &LinkTarget, holder: Uuid) -> bool {
+    /// Makes the link valid again, and its try of the code if this press took one. Whether the link is valid again.
+    async fn give_back(&self, target: &LinkTarget, holder: Uuid, took_try: bool) -> bool {
         let receipt = target.invitation;
-        if target.code.is_some()
-            && let Err(error) = self.ledger.untry_link_code(&target.link).await
-        {
+        if took_try && let Err(error) = self.ledger.untry_link_code(&target.link).await {
             tracing::warn!(
                 %receipt,
                 cause = LEDGER,
@@ -435,6 +450,11 @@ fn dead(receipt: Option<InvitationId>, cause: &'static str) -> PressResult {
         None => tracing::info!(cause, "a login link that is not valid was pressed"),
     }
     PressResult::DeadLink
+}
+
+fn out_of_tries(receipt: InvitationId) -> PressResult {
+    dead(Some(receipt), "all tries of its code are taken");
+    PressResult::OutOfTries
 }
 
 fn unusable(error: &LedgerError) -> TryAgain {

@@ -87,6 +87,11 @@ impl Pages<'_> {
         self.page(StatusCode::UNPROCESSABLE_ENTITY, &texts::OPEN_TITLE, &texts::OPEN_WITH_CODE, Some(form))
     }
 
+    /// The page of a link whose code was entered wrongly too often.
+    pub(crate) fn out_of_tries(&self) -> Response<String> {
+        self.page(StatusCode::GONE, &texts::DEAD_LINK_TITLE, &texts::OUT_OF_TRIES, Some(self.form(Button::Fresh)))
+    }
+
     /// The page of a link that does not work: the same for a used, expired, superseded, unknown or malformed link.
     pub(crate) fn dead_link(&self) -> Response<String> {
         self.page(StatusCode::GONE, &texts::DEAD_LINK_TITLE, &texts::DEAD_LINK, Some(self.form(Button::Fresh)))
@@ -170,6 +175,7 @@ mod tests {
             pages.ask_code(PageId::new([7; 16])),
             pages.ask_code_again(PageId::new([7; 16])),
             pages.dead_link(),
+            pages.out_of_tries(),
             pages.ask(),
             pages.ask_again(StatusCode::UNPROCESSABLE_ENTITY),
             pages.sent(),
@@ -205,7 +211,7 @@ mod tests {
         let portal = "https://apply.example.com/home".parse().unwrap();
         let english = pages(&portal, Language::English);
         let buttons: Vec<_> = all(&english).iter().map(|page| page.body().matches("<button").count()).collect();
-        assert_eq!(buttons, [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
+        assert_eq!(buttons, [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
         let page = PageId::new([7; 16]);
         let form =
             format!("<input type=\"hidden\" name=\"page\" value=\"{page}\">\n<button>Open my application</button>");

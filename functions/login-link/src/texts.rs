@@ -75,6 +75,10 @@ pub(crate) const DEAD_LINK: Text = Text([
     "A link works once, and for a limited time. We can mail you a fresh one.",
     "हर लिंक एक ही बार और सीमित समय तक काम करता है। हम आपको नया लिंक ई-मेल कर सकते हैं।",
 ]);
+pub(crate) const OUT_OF_TRIES: Text = Text([
+    "The code was entered wrongly too often. We can mail you a fresh link with a new code.",
+    "कोड बहुत बार ग़लत लिखा गया। हम आपको नए कोड के साथ नया लिंक ई-मेल कर सकते हैं।",
+]);
 pub(crate) const DEAD_LINK_BUTTON: Text = Text(["Mail me a fresh link", "मुझे नया लिंक ई-मेल करें"]);
 
 pub(crate) const ASK_TITLE: Text = Text(["Get a link to your application", "अपने आवेदन का लिंक पाएँ"]);

@@ -156,21 +156,22 @@ impl PortalAccount {
         }
     }
 
-    /// What a bare 500 says about a code. LeadSquared answers so to a code that it cannot read, such as a decoy's. So
-    /// does a gateway when LeadSquared is unavailable. A call without a code tells the two apart: it is the same for
-    /// known and unknown numbers.
+    /// What a failure says about a code. LeadSquared refuses a wrong code, and answers one that it cannot read, such as
+    /// a decoy's, with a bare 500. So does a gateway when LeadSquared is unavailable. A call without a code shows whether
+    /// it is: then the failure was about the code. The call follows every failure that may be about the code, so known
+    /// and unknown numbers make the same calls.
     async fn about_code(&self, request: &AccountRequest<'_>, failure: CallFailure) -> CallFailure {
-        if !matches!(failure.leadsquared(), Some(Error::ServerFault { status: 500 })) {
+        if !failure.may_be_about_the_person() {
             return failure;
         }
-        match self.ask(request, |client| async move { client.public_auth_key().await }).await {
-            Ok(_) => CallFailure::LeadSquared(Error::BadPortalPassword),
-            Err(outage) if outage.may_have_taken_effect() => {
-                CallFailure::LeadSquared(Error::ServerFault { status: 503 })
-            }
-            // Nothing was learnt: the code may have been wrong.
-            Err(_) => failure,
-        }
+        CallFailure::LeadSquared(
+            match self.ask(request, |client| async move { client.public_auth_key().await }).await {
+                Ok(_) => Error::BadPortalPassword,
+                Err(outage) if outage.may_have_taken_effect() => Error::ServerFault { status: 503 },
+                // Nothing was learnt: the code may have been wrong.
+                Err(_) => Error::ServerFault { status: 500 },
+            },
+        )
     }
 
     /// Counts an attempt at a texted code for its person and for the network.

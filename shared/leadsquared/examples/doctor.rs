@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let client = settings::client()?;
     let allowance = Some(RateLimit { calls: 25, window: Duration::from_secs(5) });
     let fields = env::args().skip(1).map(WantedField::from).collect();
-    let wanted = Wanted { fields, sender: Some(Sender::ApiCaller), allowance };
+    let wanted = Wanted { fields, sender: Some(Sender::ApiCaller), allowance, ..Wanted::default() };
     let findings = examine(&client, &wanted).await;
     for finding in &findings {
         println!("{finding}");

@@ -17,8 +17,7 @@ use crate::admission::{Lane, Throttled};
 use crate::error::{Cause, Error, ErrorKind};
 use crate::hosts::Hosts;
 use crate::options::{CallReport, InvalidOptions, Options};
-use crate::portal::KEY_LIFETIME;
-use crate::values::{Attributes, Keys, SessionKey};
+use crate::values::{Attributes, KEY_LIFETIME, Keys, SessionKey};
 use crate::wire::{CallContext, CredentialRequirement, Endpoint, Failed, Host, Repeat, RequestPart, Verb, judge};
 
 /// How long a tenant key is kept. A key in its last ten minutes would make links that expire in the mailbox.

@@ -6,7 +6,7 @@ use onboarding::{CODE_TRIES, LinkHash, LinkTarget};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::item::{EXPIRES_AT, LEADS_KEPT, Reader, lead_key, link_key, seconds, text};
+use crate::item::{EXPIRES_AT, LEADS_KEPT, Reader, TRIES, lead_key, link_key, seconds, text};
 use crate::owner::{OWNER, Owner};
 use crate::{Ledger, LedgerError};
 
@@ -21,6 +21,8 @@ pub struct StoredLink {
     pub target: LinkTarget,
     /// Whether it was used.
     pub used: bool,
+    /// Whether all [`CODE_TRIES`] of its code are taken.
+    pub is_out_of_tries: bool,
 }
 
 impl Ledger {
@@ -45,15 +47,20 @@ impl Ledger {
             used_links: item.count("used_links")?,
             code: item.optional_text("code").map(|code| code.to_owned().into()),
         };
-        Ok(Some(StoredLink { target, used: item.optional_time("used_at")?.is_some() }))
+        let used = item.optional_time("used_at")?.is_some();
+        Ok(Some(StoredLink { target, used, is_out_of_tries: item.count::<u32>(TRIES)? >= CODE_TRIES }))
     }
 
-    /// Takes one of the tries of the code that a link's page asks for. False if all [`CODE_TRIES`] are taken.
+    /// Takes one of the tries of the code that a link's page asks for, and returns how many are left. None if all
+    /// [`CODE_TRIES`] were taken before.
     ///
     /// # Errors
-    /// When DynamoDB refuses the request or its result is unknown. The try may be taken then.
-    pub async fn try_link_code(&self, link: &LinkHash, now: OffsetDateTime) -> Result<bool, LedgerError> {
-        Ok(self.take_try(link_key(link), CODE_TRIES, now).await?.is_some())
+    /// When DynamoDB refuses the request, its result is unknown, or the item is not understood. The try may be taken
+    /// then.
+    pub async fn try_link_code(&self, link: &LinkHash, now: OffsetDateTime) -> Result<Option<u32>, LedgerError> {
+        let pk = link_key(link);
+        let Some(item) = self.take_try(pk.clone(), CODE_TRIES, now).await? else { return Ok(None) };
+        Ok(Some(CODE_TRIES.saturating_sub(Reader { pk, item: &item }.count(TRIES)?)))
     }
 
     /// Gives back the try of a right code that opened nothing.

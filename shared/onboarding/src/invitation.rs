@@ -226,6 +226,12 @@ impl PersonKey {
         Self(hex_digest([email.expose().as_bytes()]))
     }
 
+    /// Whether this is the person behind an address. Links, messages and items of the ledger have the key of the
+    /// spelling that was stored when they were made, so every spelling of the address counts.
+    pub fn is_of(&self, email: &EmailAddress) -> bool {
+        email.spellings().iter().any(|spelling| *self == Self::of(spelling))
+    }
+
     /// A lead whose address is not known yet. This key differs from the key of the lead's address.
     pub fn of_lead(lead: &LeadId) -> Self {
         Self(hex_digest([&b"lead"[..], lead.to_string().as_bytes()]))

@@ -1,4 +1,5 @@
-//! One key for all addresses that lead to the same mailbox or look alike. The caps on mail count by this key.
+//! One key for all addresses that lead to the same mailbox or look alike. Intake's caps count applications and link
+//! requests by this key; the worker's caps on mails count by person.
 
 use std::fmt;
 

@@ -147,12 +147,17 @@ impl Rules {
     }
 
     /// The rule that answers a question: the first one that holds for the lead. The event's values take precedence over
-    /// the lead's. A rule that no longer exists does not hold.
-    pub fn answer(&self, question: &RuleQuestion, lead: &Lead) -> Option<&Rule> {
-        let value =
-            |field: &str| question.known.value(field).or_else(|| lead.field(field)).unwrap_or_default().to_owned();
-        let named = question.rules.iter().filter_map(|name| self.0.iter().find(|rule| rule.name == *name));
-        named.into_iter().find(|rule| rule.holds(value))
+    /// the lead's. A rule that no longer exists does not hold, and neither does one that depends on a field that the lead
+    /// does not have: `report_unknown` gets the rule and the field.
+    pub fn answer(&self, question: &RuleQuestion, lead: &Lead, report_unknown: impl Fn(&Rule, &str)) -> Option<&Rule> {
+        let value = |field: &str| question.known.value(field).or_else(|| lead.field_or_empty(field));
+        let mut named = question.rules.iter().filter_map(|name| self.0.iter().find(|rule| rule.name == *name));
+        named.find(|rule| {
+            rule.holds(value).unwrap_or_else(|field| {
+                report_unknown(rule, field);
+                false
+            })
+        })
     }
 
     /// All rules, in their order.
@@ -249,13 +254,26 @@ impl Rule {
         }
     }
 
-    /// Whether the rule holds for a lead with these values, given that its event happened.
-    fn holds(&self, value: impl Fn(&str) -> String) -> bool {
-        let is_changed_to = match &self.on {
-            On::LeadChange { field, to: Some(to), .. } => to.contain(&value(field)),
-            _ => true,
+    /// Whether the rule holds for a lead with these values, given that its event happened. What is known is judged
+    /// first; otherwise the error is a field without a known value.
+    fn holds<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Result<bool, &str> {
+        let changed_to = match &self.on {
+            On::LeadChange { field, to: Some(to), .. } => Some((field, value(field).map(|after| to.contain(after)))),
+            _ => None,
         };
-        is_changed_to && self.when.iter().all(|condition| condition.holds(&value(&condition.field)))
+        let conditions = self
+            .when
+            .iter()
+            .map(|condition| (&condition.field, value(&condition.field).map(|value| condition.holds(value))));
+        let mut unknown = None;
+        for (field, is_met) in changed_to.into_iter().chain(conditions) {
+            match is_met {
+                Some(false) => return Ok(false),
+                Some(true) => {}
+                None => unknown = unknown.or(Some(field)),
+            }
+        }
+        unknown.map_or(Ok(true), |field| Err(field))
     }
 
     /// The fields of the lead or the activity that the rule depends on.
@@ -263,11 +281,16 @@ impl Rule {
         self.field().into_iter().chain(self.when.iter().map(|condition| &*condition.field))
     }
 
+    /// The fields of leads that the rule depends on. Those of a rule for activities may be the activity's own.
+    pub fn lead_fields(&self) -> impl Iterator<Item = &str> {
+        let is_about_leads = !matches!(self.on, On::Activity(_));
+        self.fields().filter(move |_| is_about_leads)
+    }
+
     /// The custom fields of leads that the rule depends on. Many accounts leave them out of their webhooks. LeadSquared
     /// always sends the custom fields of activities.
     pub fn custom_lead_fields(&self) -> impl Iterator<Item = &str> {
-        let is_about_leads = !matches!(self.on, On::Activity(_));
-        self.fields().filter(move |field| is_about_leads && field.starts_with("mx_"))
+        self.lead_fields().filter(|field| field.starts_with("mx_"))
     }
 
     /// Whether only an automation reports its event: LeadSquared's webhooks are for an activity type's code.
@@ -657,6 +680,8 @@ const VALUES: &str = "a text or a list of texts; \"\" stands for an empty field"
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use leadsquared::wire::webhook::WebhookRequest;
     use serde_json::json;
 
@@ -836,13 +861,41 @@ mod tests {
             lead.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
             serde_json::from_value(lead).unwrap()
         };
-        let answer = |question: &RuleQuestion, fields| rules.answer(question, &lead(fields)).map(|rule| &*rule.name);
+        let unknown = RefCell::new(Vec::new());
+        let report = |rule: &Rule, field: &str| unknown.borrow_mut().push(format!("{}: {field}", rule.name));
+        let answer =
+            |question: &RuleQuestion, fields| rules.answer(question, &lead(fields), report).map(|rule| &*rule.name);
         assert_eq!(answer(&question, json!({"mx_Status": "Withdrawn", "Source": "Fair"})), Some("withdrawn"));
-        assert_eq!(answer(&question, json!({"Source": "Fair"})), Some("of the fair"));
+        assert_eq!(answer(&question, json!({"mx_Status": null, "Source": "Fair"})), Some("of the fair"));
         // The lead moved on meanwhile: the event's value counts.
-        assert_eq!(answer(&question, json!({"mx_Status": null, "ProspectStage": "Lost"})), Some("any"));
+        let moved_on = json!({"mx_Status": null, "Source": "", "ProspectStage": "Lost"});
+        assert_eq!(answer(&question, moved_on), Some("any"));
+        assert_eq!(*unknown.borrow(), [""; 0]);
+        // The account has no such field, or LeadSquared does not return it.
+        assert_eq!(answer(&question, json!({"Source": "Fair"})), Some("of the fair"));
+        assert_eq!(*unknown.borrow(), ["withdrawn: mx_Status"]);
         let gone = RuleQuestion { rules: vec!["renamed".to_owned(), "lost".to_owned()], known: question.known };
         assert_eq!(answer(&gone, json!({"mx_Status": "Withdrawn"})), None);
+    }
+
+    #[test]
+    fn a_field_that_the_lead_does_not_have_is_unknown_and_not_empty() {
+        for (when, expected) in [
+            (json!({"field": "mx_Misspelt", "is-not": "Withdrawn"}), Err("mx_Misspelt")),
+            (json!({"field": "mx_Misspelt", "is": ""}), Err("mx_Misspelt")),
+            (json!({"field": "mx_Status", "is-not": "Withdrawn"}), Ok(true)),
+            (json!({"field": "mx_Status", "is": "Applied"}), Ok(false)),
+        ] {
+            let known = json!({"field": "Source", "is": "Fair"});
+            let rule = rule(json!({"on": "lead-create", "when": [when, known]}));
+            let value = |source: &'static str| {
+                move |field: &str| {
+                    [("mx_Status", ""), ("Source", source)].into_iter().find(|it| it.0 == field).map(|it| it.1)
+                }
+            };
+            assert_eq!(rule.holds(value("Fair")), expected, "{rule}");
+            assert_eq!(rule.holds(value("Web")), Ok(false), "{rule}: what is known is judged first");
+        }
     }
 
     #[test]

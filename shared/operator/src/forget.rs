@@ -115,8 +115,8 @@ pub async fn forget(
     confirmed: bool,
     clock: &impl Clock,
 ) -> Result<Forgotten, OperatorError> {
-    let mut person =
-        Person { emails: request.email.iter().cloned().collect(), leads: request.leads.iter().copied().collect() };
+    let emails = request.email.iter().flat_map(EmailAddress::spellings).collect();
+    let mut person = Person { emails, leads: request.leads.iter().copied().collect() };
     let not_asked = account::complete(stack, &mut person).await.err();
     with_messages(stack, &QUEUES, async |received| {
         let invitations_unseen = received.out_of_sight(&[Queue::Invitations]).await?;

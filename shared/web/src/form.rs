@@ -187,8 +187,13 @@ fn nested(path: Path, value: Json, pairs: &mut Vec<(Path, Value)>) {
         Json::String(value) => text(value),
         Json::Array(_) | Json::Object(_) if path.is_deepest() => Value::NotText,
         Json::Object(members) if members.is_empty() => Value::NotText,
+        // The choice in a group of boxes: no box is ticked, or one.
+        Json::Array(values) if values.is_empty() => text(""),
+        Json::Array(mut values) if values.len() == 1 && !values[0].is_object() => {
+            return nested(path, values.remove(0), pairs);
+        }
         // A list of fields, or the values of a field that its other members describe.
-        Json::Array(values) if !values.is_empty() && (path.is_value() || values.iter().all(Json::is_object)) => {
+        Json::Array(values) if path.is_value() || values.iter().all(Json::is_object) => {
             return values.into_iter().enumerate().for_each(|(index, value)| nested(path.item(index), value, pairs));
         }
         Json::Array(_) => Value::NotText,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use aws_sdk_sqs::types::Message;
-use leadsquared::Attributes;
+use leadsquared::{Attributes, EmailAddress};
 use onboarding::{
     Action, Invitation, InvitationId, Invitee, Outcome, Provenance, Rejection, RuleQuestion, SealedPassword, Source,
     worker::{DeadLetterReason, REDUCED},
@@ -92,7 +92,13 @@ fn written() -> Vec<(&'static str, Invitation)> {
 /// The messages that only earlier versions wrote.
 fn written_before() -> Vec<(&'static str, Invitation)> {
     let form = |number| Invitation { attributes: typed(), ..invitation(number, Source::Form, asha(), Action::Invite) };
-    vec![("v1-form", form(15)), ("v1-form-with-password", Invitation { password: sealed_password(), ..form(16) })]
+    // The domain as it was typed.
+    let email = EmailAddress::try_from("asha@bücher.example".to_owned()).unwrap();
+    vec![
+        ("v1-form", form(15)),
+        ("v1-form-with-password", Invitation { password: sealed_password(), ..form(16) }),
+        ("v2-form-of-an-international-domain", Invitation { invitee: Invitee::Email(email), ..form(21) }),
+    ]
 }
 
 /// A message as a worker or an operator receives it, without SQS's data about the delivery.

@@ -53,6 +53,9 @@ fn check_detail(detail_type: &str, detail: &Value) {
         }
     }
     assert!(request.attributes.iter().count() <= 60);
+    for (name, value) in request.attributes.iter() {
+        crate::assert_no_formula(name, value);
+    }
 }
 
 /// A refusal says what is wrong, and shows nothing of the event.

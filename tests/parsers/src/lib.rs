@@ -3,6 +3,7 @@
 mod application;
 mod bus_event;
 mod form;
+mod rules;
 mod sign_in;
 mod values;
 mod webhook;
@@ -13,7 +14,7 @@ use leadsquared::{CallingCode, text};
 pub type Check = fn(&[u8]);
 
 /// The checks by name: the name of the fuzz target and of the corpus folder.
-pub const CHECKS: [(&str, Check); 10] = [
+pub const CHECKS: [(&str, Check); 11] = [
     ("application", application::check),
     ("bus_event", bus_event::check),
     ("code", sign_in::check_code),
@@ -22,6 +23,7 @@ pub const CHECKS: [(&str, Check); 10] = [
     ("form", form::check),
     ("link_path", sign_in::check_link_path),
     ("phone", values::check_phone),
+    ("rules", rules::check),
     ("visitor", sign_in::check_visitor),
     ("webhook", webhook::check),
 ];
@@ -41,6 +43,13 @@ const INDIA: CallingCode = CallingCode(91);
 /// Checks a text that becomes an attribute of a lead: nothing at its ends that a reader does not see.
 fn assert_trimmed(text: &str) {
     assert_eq!(text::trim(text), text, "something invisible is at an end of {text:?}");
+}
+
+/// Checks that a spreadsheet runs no formula in a stored text. Numbers have a sign too.
+fn assert_no_formula(name: &str, value: &str) {
+    let may_be_formula = value.len() > 1 && value.starts_with(['=', '+', '-', '@']);
+    let is_number = !value.starts_with(['=', '@']) && !value.contains(|c: char| !"+-0123456789 .,()".contains(c));
+    assert!(!may_be_formula || is_number, "{name}: a spreadsheet runs {value:?}");
 }
 
 /// Checks that a refusal, or what is printed of a value, shows nothing that was sent. Our own words are ASCII, so

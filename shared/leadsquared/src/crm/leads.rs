@@ -28,19 +28,27 @@ impl Lead {
         self.id
     }
 
-    /// `EmailAddress`, when the lead has one and it is well-formed.
+    /// `EmailAddress`, when the lead has one and it is well-formed: as it is stored, because LeadSquared finds the lead
+    /// by that text.
     pub fn email(&self) -> Option<EmailAddress> {
-        self.field(EMAIL_ADDRESS)?.parse().ok()
+        let text = self.field(EMAIL_ADDRESS)?;
+        EmailAddress::try_from(text.to_owned()).or_else(|_| text.parse()).ok()
     }
 
     /// A field by its schema name in any letter case: for names that come from a setting.
     pub fn field_ignoring_case(&self, name: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
     /// A field by its schema name. `None` stands for LeadSquared's null, for an empty text and for an absent field.
     pub fn field(&self, name: &str) -> Option<&str> {
+        self.field_or_empty(name).filter(|value| !value.is_empty())
+    }
+
+    /// A field by its schema name: an empty text for LeadSquared's null. `None` if LeadSquared's answer does not have the
+    /// field.
+    pub fn field_or_empty(&self, name: &str) -> Option<&str> {
         self.fields.get(name).map(String::as_str)
     }
 }
@@ -52,7 +60,8 @@ impl TryFrom<BTreeMap<String, Value>> for Lead {
         // Every value is documented as text or null. A number or a flag is read as text, so that it does not cost the
         // lead.
         let texts = fields.into_iter().filter_map(|(name, value)| match value {
-            Value::String(text) if !text.is_empty() => Some((name, text)),
+            Value::String(text) => Some((name, text)),
+            Value::Null => Some((name, String::new())),
             Value::Number(number) => Some((name, number.to_string())),
             Value::Bool(flag) => Some((name, flag.to_string())),
             _ => None,

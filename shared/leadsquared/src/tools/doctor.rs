@@ -17,6 +17,8 @@ use crate::wire::Endpoint;
 pub struct Wanted {
     /// The lead fields that are going to be written.
     pub fields: Vec<WantedField>,
+    /// The lead fields that are going to be read, by schema name.
+    pub read: Vec<String>,
     /// The sender of mails to leads, if there are going to be any.
     pub sender: Option<Sender>,
     /// The most calls that are going to be made.
@@ -84,6 +86,8 @@ pub enum Subject {
     /// Does the account have the wanted fields, do they accept what is going to be written, and are no others
     /// mandatory?
     Fields,
+    /// Does the account have the fields that are going to be read?
+    ReadFields,
     /// Can mails be sent from the wanted sender?
     Sender,
     /// Does the account permit the wanted number of calls?
@@ -107,13 +111,14 @@ pub enum Verdict {
 }
 
 impl Subject {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Keys,
         Self::Region,
         Self::Role,
         Self::Portal,
         Self::AutoLogin,
         Self::Fields,
+        Self::ReadFields,
         Self::Sender,
         Self::Allowance,
     ];
@@ -128,6 +133,7 @@ impl fmt::Display for Subject {
             Subject::Portal => "portal",
             Subject::AutoLogin => "login links",
             Subject::Fields => "fields",
+            Subject::ReadFields => "fields that are read",
             Subject::Sender => "mail sender",
             Subject::Allowance => "allowance",
         })
@@ -217,9 +223,16 @@ pub async fn examine(client: &Client, wanted: &Wanted) -> Vec<Finding> {
     limit_refusal = LimitRefusal::of(fields.as_ref().err()).or(limit_refusal);
     find(
         Subject::Fields,
-        match fields {
-            Ok(known) => compare(&known, &wanted.fields),
-            Err(error) => verdict_of(&error, Endpoint::LeadFields),
+        match &fields {
+            Ok(known) => compare(known, &wanted.fields),
+            Err(error) => verdict_of(error, Endpoint::LeadFields),
+        },
+    );
+    find(
+        Subject::ReadFields,
+        match &fields {
+            Ok(known) => readable(known, &wanted.read),
+            Err(_) => Verdict::Unknown("the account's fields could not be fetched".to_owned()),
         },
     );
     let verdict = match &wanted.sender {
@@ -342,15 +355,7 @@ fn sender(refusal: Option<Error>) -> Verdict {
 
 fn compare(known: &[LeadField], wanted: &[WantedField]) -> Verdict {
     let find = |name: &str| known.iter().find(|field| field.schema_name == name);
-    let missing: Vec<String> = wanted
-        .iter()
-        .map(|wanted| &wanted.name)
-        .filter(|name| find(name).is_none())
-        .map(|name| match known.iter().find(|field| field.schema_name.eq_ignore_ascii_case(name)) {
-            Some(similar) => format!("{name} (there is {})", similar.schema_name),
-            None => name.clone(),
-        })
-        .collect();
+    let missing = missing(known, wanted.iter().map(|wanted| &wanted.name));
     if !missing.is_empty() {
         let what = format!(
             "the account has no lead fields named {}; one of them is enough for LeadSquared to refuse a lead",
@@ -387,6 +392,25 @@ fn compare(known: &[LeadField], wanted: &[WantedField]) -> Verdict {
         return Verdict::Wrong { what, fix: "add EmailAddress to the mapping".to_owned() };
     }
     Verdict::Good(format!("the account has all {} of them", wanted.len()))
+}
+
+fn readable(known: &[LeadField], read: &[String]) -> Verdict {
+    let missing = missing(known, read.iter());
+    if missing.is_empty() {
+        return Verdict::Good(format!("the account has all {} of them", read.len()));
+    }
+    let what = format!("the account has no lead fields named {}, so their values are never known", missing.join(", "));
+    Verdict::Wrong { what, fix: "correct their names, or create them in LeadSquared".to_owned() }
+}
+
+/// The names of which the account has no field. A name in other letter case is beside it.
+fn missing<'a>(known: &[LeadField], names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let names = names.filter(|name| !known.iter().any(|field| field.schema_name == **name));
+    let with_similar = |name: &String| match known.iter().find(|field| field.schema_name.eq_ignore_ascii_case(name)) {
+        Some(similar) => format!("{name} (there is {})", similar.schema_name),
+        None => name.clone(),
+    };
+    names.map(with_similar).collect()
 }
 
 /// Why a field would refuse the content that is going to be written to it. A type that is not documented is not
@@ -509,6 +533,15 @@ mod tests {
         assert!(verdict(&["EmailAddress", "mx_city", "mx_Foo"]).contains("mx_city (there is mx_City), mx_Foo;"));
         assert!(verdict(&["EmailAddress"]).contains("insists on FirstName"));
         assert!(verdict(&["FirstName", "mx_City"]).contains("none of the wanted fields identifies a lead"));
+    }
+
+    #[test]
+    fn a_field_that_is_read_must_exist() {
+        let known = [field(r#"{"SchemaName":"ProspectStage"}"#), field(r#"{"SchemaName":"mx_City"}"#)];
+        let verdict = |read: &[&str]| readable(&known, &read.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert!(matches!(verdict(&["ProspectStage", "mx_City"]), Verdict::Good(_)));
+        let Verdict::Wrong { what, .. } = verdict(&["mx_city", "mx_City", "mx_Cty"]) else { panic!("two are missing") };
+        assert!(what.contains("no lead fields named mx_city (there is mx_City), mx_Cty,"), "{what}");
     }
 
     #[test]

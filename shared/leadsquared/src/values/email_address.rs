@@ -34,6 +34,29 @@ impl EmailAddress {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// The spellings under which this address may be stored, this one first. Earlier versions kept an internationalised
+    /// domain as it was typed.
+    ///
+    /// ```
+    /// use leadsquared::EmailAddress;
+    ///
+    /// let typed: EmailAddress = "asha@bücher.example".parse()?;
+    /// let spellings: Vec<_> = typed.spellings().iter().map(|one| one.expose().to_owned()).collect();
+    /// assert_eq!(spellings, ["asha@xn--bcher-kva.example", "asha@bücher.example"]);
+    /// # Ok::<(), leadsquared::InvalidEmailAddress>(())
+    /// ```
+    pub fn spellings(&self) -> Vec<Self> {
+        let in_unicode = |(local, domain): (&str, &str)| format!("{local}@{}", idna::domain_to_unicode(domain).0);
+        let in_unicode = self.0.rsplit_once('@').map(in_unicode).and_then(|text| Self::normal(&text).ok());
+        let mut all = vec![self.clone()];
+        for other in [self.0.parse().ok(), in_unicode].into_iter().flatten() {
+            if !all.contains(&other) {
+                all.push(other);
+            }
+        }
+        all
+    }
 }
 
 impl FromStr for EmailAddress {
@@ -256,6 +279,21 @@ mod tests {
             let stored = serde_json::from_str::<EmailAddress>(&json);
             let before = email_address::EmailAddress::is_valid(text);
             assert_eq!(stored.is_ok_and(|stored| stored.expose() == text), before, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stored_address_has_the_spellings_of_every_version() {
+        for (stored, spellings) in [
+            ("asha@example.com", &["asha@example.com"][..]),
+            ("asha@bücher.example", &["asha@bücher.example", "asha@xn--bcher-kva.example"]),
+            ("asha@xn--bcher-kva.example", &["asha@xn--bcher-kva.example", "asha@bücher.example"]),
+            ("asha@exa_mple.com", &["asha@exa_mple.com"]),
+            ("आशा@example.com", &["आशा@example.com"]),
+        ] {
+            let address = EmailAddress::try_from(stored.to_owned()).unwrap();
+            let found: Vec<_> = address.spellings().into_iter().map(String::from).collect();
+            assert_eq!(found, spellings, "{stored}");
         }
     }
 

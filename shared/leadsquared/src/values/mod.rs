@@ -16,5 +16,6 @@ pub use ids::{ActivityId, InvalidId, LeadId, PortalId, UserId};
 #[cfg(feature = "phone")]
 pub use phone::{CallingCode, Country, InvalidPhone, Phone, UnknownCallingCode};
 pub use secrets::{
-    AutoLoginKey, CodeChallenge, CodeRecipient, Keys, LoginLink, OneTimeCode, Password, SessionKey, TemporaryPassword,
+    AutoLoginKey, CodeChallenge, CodeRecipient, KEY_LIFETIME, Keys, LoginLink, OneTimeCode, Password, SessionKey,
+    TemporaryPassword,
 };

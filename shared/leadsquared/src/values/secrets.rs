@@ -1,7 +1,14 @@
 //! Secrets: keys, tokens and passwords, in types that never print them.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
+
+/// How long a key that opens the portal is valid: a signed-in user's private key
+/// (<https://apidocs.leadsquared.com/sign-in/>), and the keys of auto login
+/// (<https://apidocs.leadsquared.com/portal-auto-login/>) unless LeadSquared has shortened theirs for the account.
+pub const KEY_LIFETIME: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// The two keys of a LeadSquared user. Portal calls need an administrator's.
 ///

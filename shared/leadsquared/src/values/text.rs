@@ -1,4 +1,4 @@
-//! Characters that a reader does not see, and digits of other scripts.
+//! Texts that people typed: characters that a reader does not see, digits of other scripts, and formulas.
 
 /// Whether a reader sees nothing of a character that has no meaning of its own: zero-width spaces and joiners,
 /// direction marks, soft hyphens, byte order marks, and the fillers of Hangul and Braille that stand for an empty name.
@@ -37,4 +37,66 @@ const ZEROS: [char; 16] = [
 pub fn ascii_digit(c: char) -> char {
     let values = ZEROS.iter().filter_map(|zero| u32::from(c).checked_sub(u32::from(*zero)));
     values.filter_map(|value| char::from_digit(value, 10)).next().unwrap_or(c)
+}
+
+/// The text such that no spreadsheet to which leads are exported runs it as a formula: with an apostrophe before it
+/// (<https://owasp.org/www-community/attacks/CSV_Injection>). A number keeps its sign.
+///
+/// ```
+/// assert_eq!(leadsquared::text::harmless("=1+1"), "'=1+1");
+/// assert_eq!(leadsquared::text::harmless("+1 202 555 0100"), "+1 202 555 0100");
+/// ```
+pub fn harmless(text: &str) -> String {
+    let mut characters = trim(text).chars();
+    let sign = characters.next().filter(|first| "=+-@＝＋－＠".contains(*first));
+    let rest = characters.as_str();
+    let is_number = sign.is_some_and(|sign| "+-＋－".contains(sign))
+        && rest.contains(|c: char| c.is_ascii_digit())
+        && rest.chars().all(|c| c.is_ascii_digit() || " -.,()".contains(c));
+    if sign.is_some() && !rest.is_empty() && !is_number { format!("'{text}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_formula_is_made_harmless_and_a_number_is_kept() {
+        for text in [
+            "=HYPERLINK(\"https://example.test\")",
+            "=1+cmd|' /C calc'!A0",
+            "=5",
+            "@SUM(1)",
+            "@1",
+            "+1+1",
+            "-2+3+cmd|' /C calc'!A0",
+            "+1 for this",
+            "-none",
+            "--",
+            "-.",
+            "\t=1+1",
+            "\u{200B}=1+1",
+            "＝1+1",
+        ] {
+            assert_eq!(harmless(text), format!("'{text}"));
+        }
+        for text in [
+            "",
+            "-",
+            "=",
+            "Asha",
+            "a=1",
+            "'=1+1",
+            "-5",
+            "-5.5",
+            "+1,000",
+            "+919000000001",
+            "+91-9000000001",
+            "+1 202 555 0100",
+            "+1 (202) 555-0100",
+            "1-2",
+        ] {
+            assert_eq!(harmless(text), text);
+        }
+    }
 }

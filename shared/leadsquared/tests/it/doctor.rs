@@ -21,6 +21,7 @@ fn wanted() -> Wanted {
     let fields = ["EmailAddress", "FirstName", "mx_Course"].map(|name| WantedField::from(name.to_owned())).to_vec();
     Wanted {
         fields,
+        read: Vec::new(),
         sender: Some(Sender::ApiCaller),
         allowance: Some(RateLimit { calls: 20, window: Duration::from_secs(5) }),
     }
@@ -62,6 +63,7 @@ async fn wrong(client: &Client, wanted: &Wanted) -> Vec<Finding> {
         Subject::Portal,
         Subject::AutoLogin,
         Subject::Fields,
+        Subject::ReadFields,
         Subject::Sender,
         Subject::Allowance,
     ];
@@ -232,7 +234,7 @@ fn the_example_prints_what_is_wrong_and_exits_with_1() {
     let url = fake.url.as_str();
     let (status, found, _) = run(url, url, SECRET_KEY);
     assert_eq!(status, Some(0), "{found}");
-    assert_eq!(found.lines().filter(|line| line.starts_with("good ")).count(), 6, "{found}");
+    assert_eq!(found.lines().filter(|line| line.starts_with("good ")).count(), 7, "{found}");
     let (status, found, _) = run("http://127.0.0.1:1", url, SECRET_KEY);
     assert_eq!(status, Some(1), "nothing was looked at: {found}");
     let (status, found, _) = run(url, url, "wrong");

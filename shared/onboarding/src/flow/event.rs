@@ -21,6 +21,15 @@ pub enum FlowEvent<'a> {
         /// The name of the rule that fires.
         rule: &'a str,
     },
+    /// A rule did not fire because the looked-up lead does not have a field that it depends on.
+    RuleNeedsUnknownField {
+        /// The invitation.
+        receipt: InvitationId,
+        /// The name of the rule.
+        rule: &'a str,
+        /// The field's name in the rule.
+        field: &'a str,
+    },
     /// The mail is sent once more, because it is unknown whether an earlier one was sent: its answer was lost, or the
     /// worker crashed.
     MailRepeated {

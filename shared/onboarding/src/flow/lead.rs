@@ -74,14 +74,20 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         Ok(found.map(|lead| self.existing_lead(work, &lead)))
     }
 
-    /// The lead that has exactly this e-mail address.
+    /// The lead that has exactly this e-mail address, in whichever spelling it is stored.
     pub(super) async fn lead_by_email(&self, person: &Person) -> Result<Option<Lead>, Stop> {
-        let leads = self.crm.leads_by_email(&person.email).await;
-        let leads = leads.map_err(|error| Stop::because("looking the lead up by e-mail", error))?;
+        let mut leads = Vec::new();
+        for spelling in person.email.spellings() {
+            let found = self.crm.leads_by_email(&spelling).await;
+            leads = found.map_err(|error| Stop::because("looking the lead up by e-mail", error))?;
+            if !leads.is_empty() {
+                break;
+            }
+        }
         if leads.is_empty() {
             return Ok(None);
         }
-        let is_same = |lead: &Lead| lead.email().as_ref() == Some(&person.email);
+        let is_same = |lead: &Lead| lead.email().is_some_and(|email| person.key.is_of(&email));
         Ok(Some(leads.into_iter().find(is_same).ok_or(Rejection::IdentityMismatch)?))
     }
 

@@ -5,6 +5,7 @@ use leadsquared::{EmailAddress, LeadId};
 use time::{Duration, UtcOffset};
 
 use super::{Flow, FlowEvent, Postponed, Stop, Work};
+use crate::rules::Rule;
 use crate::{Action, Crm, Invitee, Ledger, Mail, Outcome, PersonKey, Rejection, RuleQuestion, Success, Suppression};
 
 /// The person, by the address that the invitation names or that LeadSquared has on record.
@@ -54,9 +55,13 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             return Err(Stop::Postponed(Postponed::RuleLookups { until }));
         }
         let found = self.lead_by_id(work, lead).await?;
-        let decided = found.and_then(|lead| Some((self.lookups.rules.answer(question, &lead)?, lead)));
+        let receipt = work.invitation.id;
+        let report_unknown = |rule: &Rule, field: &str| {
+            (self.report)(&FlowEvent::RuleNeedsUnknownField { receipt, rule: &rule.name, field });
+        };
+        let decided = found.and_then(|lead| Some((self.lookups.rules.answer(question, &lead, report_unknown)?, lead)));
         let (rule, lead) = decided.ok_or_else(|| Stop::suppressed(Suppression::NoRuleApplies))?;
-        (self.report)(&FlowEvent::RuleDecided { receipt: work.invitation.id, rule: &rule.name });
+        (self.report)(&FlowEvent::RuleDecided { receipt, rule: &rule.name });
         let invitation = work.invitation.to_mut();
         (invitation.rule, invitation.action) = (Some(rule.name.clone()), rule.action);
         Ok(lead)

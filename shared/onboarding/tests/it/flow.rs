@@ -270,6 +270,28 @@ fn a_known_lead_gets_a_link_and_keeps_its_data() {
     assert_eq!(world.leadsquared.borrow().leads[0].phone, None);
 }
 
+/// An earlier version stored domains as they were typed, and queued such addresses.
+#[test]
+fn a_lead_is_the_same_person_in_every_spelling_of_its_address() {
+    let stored = |email: &str| Invitee::Email(EmailAddress::try_from(email.to_owned()).unwrap());
+    for address in ["asha@bücher.example", "asha@exa_mple.com"] {
+        let world = World::default();
+        let lead = world.add_lead(5, address, None, false);
+        let queued = Invitation { invitee: stored(address), ..asha() };
+        assert_eq!(world.deliver_until_done(&queued), Outcome::InvitedExisting, "{address}");
+        world.now.set(Duration::hours(2));
+        let by_id = Invitation { received_at: world.now(), ..by_lead(lead, Action::MailLink) };
+        assert_eq!(world.deliver_until_done(&by_id), Outcome::InvitedExisting, "{address}");
+        assert_eq!(world.leadsquared.borrow().mails, [lead, lead], "{address}");
+    }
+    let world = World::default();
+    let lead = world.add_lead(5, "asha@bücher.example", None, true);
+    let asked = invitation("asha@bücher.example", Attributes::new(), 1);
+    let asked = Invitation { source: Source::LinkRequest, action: Action::MailLink, ..asked };
+    assert_eq!(world.deliver_until_done(&asked), Outcome::InvitedExisting);
+    assert_eq!(world.leadsquared.borrow().mails, [lead]);
+}
+
 #[test]
 fn a_lead_with_another_address_never_gets_a_link() {
     // LeadSquared reports that the lead exists and finds none by this address: it matched another identifier.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use leadsquared::{Client, Error, InvalidOptions, Lane};
+use leadsquared::{Client, EmailAddress, Error, InvalidOptions, Lane};
 use leadsquared_account::{Account, AccountError, AccountSettings, BACKGROUND_TIMEOUTS};
 use settings::{SettingError, Variables};
 
@@ -58,7 +58,8 @@ async fn ask(client: Client, asked: Person) -> Result<Person, LookUpError> {
         found.leads.extend(leads.filter(|lead| lead.email().as_ref() == Some(email)).map(|lead| lead.id()));
     }
     for lead in &asked.leads {
-        found.emails.extend(client.lead_by_id(lead).await?.and_then(|lead| lead.email()));
+        let email = client.lead_by_id(lead).await?.and_then(|lead| lead.email());
+        found.emails.extend(email.iter().flat_map(EmailAddress::spellings));
     }
     Ok(found)
 }
