@@ -157,9 +157,9 @@ impl PortalAccount {
     }
 
     /// What a failure says about a code. LeadSquared refuses a wrong code, and answers one that it cannot read, such as
-    /// a decoy's, with a bare 500. So does a gateway when LeadSquared is unavailable. A call without a code shows whether
-    /// it is: then the failure was about the code. The call follows every failure that may be about the code, so known
-    /// and unknown numbers make the same calls.
+    /// a decoy's, with a bare 500. So does a gateway when LeadSquared is unavailable. A call without a code shows
+    /// whether it is: if LeadSquared answers that one, the failure was about the code. The call follows every failure
+    /// that may be about the code, so known and unknown numbers make the same calls.
     async fn about_code(&self, request: &AccountRequest<'_>, failure: CallFailure) -> CallFailure {
         if !failure.may_be_about_the_person() {
             return failure;

@@ -46,8 +46,8 @@ impl Lead {
         self.field_or_empty(name).filter(|value| !value.is_empty())
     }
 
-    /// A field by its schema name: an empty text for LeadSquared's null. `None` if LeadSquared's answer does not have the
-    /// field.
+    /// A field by its schema name: an empty text for LeadSquared's null. `None` if LeadSquared's answer does not have
+    /// the field.
     pub fn field_or_empty(&self, name: &str) -> Option<&str> {
         self.fields.get(name).map(String::as_str)
     }
