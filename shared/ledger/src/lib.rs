@@ -294,8 +294,8 @@ impl Ledger {
         self.add(count_key(day, name), by, counts_expire(day), None)
     }
 
-    /// Shows the account's other invitations on this day that LeadSquared works: what it did in an attempt that began at
-    /// this time.
+    /// Shows the account's other invitations on this day that LeadSquared works: what it did in an attempt that began
+    /// at this time.
     fn last_successes(&self, record: &Record, is_mailed: bool, at: OffsetDateTime) -> Option<TransactWriteItem> {
         let success = record.success.map(|success| match success {
             Success::LookedUp => "looked_up_at",
