@@ -67,9 +67,9 @@ pub(crate) enum Verdict {
 impl ContentFailures {
     /// Takes note of an attempt that began at `now` and got no answer of LeadSquared's own.
     ///
-    /// `others`: as in [`LoneFailures::is_alone`]. `has_answer`: whether LeadSquared answered another call of this attempt.
-    /// That is enough to suspect the content, and so to try without some of it. It is not enough to give the invitation
-    /// up: while one of LeadSquared's calls is unavailable, it answers the others.
+    /// `others`: as in [`LoneFailures::is_alone`]. `has_answer`: whether LeadSquared answered another call of this
+    /// attempt. That is enough to suspect the content, and so to try without some of it. It is not enough to give the
+    /// invitation up: while one of LeadSquared's calls is unavailable, it answers the others.
     pub(crate) fn failed(&mut self, others: Option<OffsetDateTime>, has_answer: bool, now: OffsetDateTime) -> Verdict {
         // Before the first failure, LeadSquared has worked if it did so a moment ago.
         let works_for_others = others.is_some_and(|others| others > self.failures.last.unwrap_or(now - SPAN));

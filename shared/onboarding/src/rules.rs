@@ -147,8 +147,8 @@ impl Rules {
     }
 
     /// The rule that answers a question: the first one that holds for the lead. The event's values take precedence over
-    /// the lead's. A rule that no longer exists does not hold, and neither does one that depends on a field that the lead
-    /// does not have: `report_unknown` gets the rule and the field.
+    /// the lead's. A rule that no longer exists does not hold, and neither does one that depends on a field that the
+    /// lead does not have: `report_unknown` gets the rule and the field.
     pub fn answer(&self, question: &RuleQuestion, lead: &Lead, report_unknown: impl Fn(&Rule, &str)) -> Option<&Rule> {
         let value = |field: &str| question.known.value(field).or_else(|| lead.field_or_empty(field));
         let mut named = question.rules.iter().filter_map(|name| self.0.iter().find(|rule| rule.name == *name));

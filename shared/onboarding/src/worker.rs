@@ -350,8 +350,8 @@ fn exhausted(failure: &AttemptFailure) -> Completion {
 ///
 /// - Another content under a used id, through a form: the form answered its sender with 422. An event of the company's
 ///   own systems becomes a dead letter, because its sender got no answer.
-/// - A link that LeadSquared refuses to mail, or an address that a firewall blocks, in a request for a link: any visitor
-///   may type an address there, and applicants are in LeadSquared already.
+/// - A link that LeadSquared refuses to mail, or an address that a firewall blocks, in a request for a link: any
+///   visitor may type an address there, and applicants are in LeadSquared already.
 fn is_senders_fault(rejection: &Rejection, invitation: &Invitation) -> bool {
     let is_anonymous = invitation.provenance != Provenance::System;
     match (rejection, &invitation.invitee) {

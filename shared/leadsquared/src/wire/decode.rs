@@ -180,8 +180,8 @@ fn own_words(message: &str) -> String {
 /// what was sent.
 ///
 /// LeadSquared's API sends no pages for browsers, except for paths and verbs that it does not have: there it may be the
-/// server's own page ([`Error::NoSuchCall`]). LeadSquared documents no 403, so a 403 is LeadSquared's only if it has the
-/// form of its errors.
+/// server's own page ([`Error::NoSuchCall`]). LeadSquared documents no 403, so a 403 is LeadSquared's only if it has
+/// the form of its errors.
 fn is_of_another(status: u16, body: &[u8], envelope: &Envelope) -> bool {
     match status {
         403 => !envelope.is_failure(),

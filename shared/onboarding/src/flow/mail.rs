@@ -135,8 +135,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
 }
 
 impl Work<'_> {
-    /// Whether LeadSquared refuses to deliver mail to this person, and not all of the account's mail: again and again it
-    /// sent another person's mail before it refused this one.
+    /// Whether LeadSquared refuses to deliver mail to this person, and not all of the account's mail: again and again
+    /// it sent another person's mail before it refused this one.
     fn is_about_recipient(&mut self) -> bool {
         let refusals = &mut self.record.mail_refusals;
         refusals.add(refusals.is_alone(self.others.mailed), REFUSED_FOR, self.attempt.now)

@@ -712,8 +712,8 @@ fn a_text_that_a_firewall_blocks_is_withheld_while_others_are_registered() {
     assert_eq!((lead.phone.as_deref(), lead.mark.as_deref()), (Some(PHONE), Some("unproven: identifiers")));
     assert_eq!((lead.essay.as_deref(), lead.notes.as_deref()), (None, None));
     drop(leadsquared);
-    // The process may crash before the message is dead-lettered. A later message of the same application needs no second
-    // dead letter.
+    // The process may crash before the message is dead-lettered. A later message of the same application needs no
+    // second dead letter.
     assert_eq!(world.withheld(&asha), ["FirstName", "mx_Essay"]);
     world.message.set(Uuid::from_u128(9));
     assert_eq!(world.withheld(&asha), [""; 0]);
