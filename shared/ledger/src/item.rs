@@ -329,7 +329,6 @@ impl<'a> Reader<'a> {
     pub(crate) fn record(&self) -> Result<Record, LedgerError> {
         let person = self.optional_text("person").map(|text| text.parse().map_err(|_| self.corrupt("person")));
         let lead = self.optional_text("lead_id").map(str::parse).transpose().map_err(|_| self.corrupt("lead_id"))?;
-        let is_reduced = self.flag("reduced")?;
         Ok(Record {
             lead,
             existing: self.bool("existing")?,
@@ -348,11 +347,10 @@ impl<'a> Reader<'a> {
             unresolved_mails: self.count("unresolved_mails")?,
             left_out: self.names("left_out")?.ok_or_else(|| self.corrupt("left_out"))?,
             noted: self.names("noted")?.unwrap_or_default(),
-            is_reduced,
+            is_reduced: self.flag("reduced")?,
             content: ContentFailures {
                 failures: self.lone_failures(CONTENT_FAILURES)?,
-                // Earlier versions reduced where this one suspects, and say only that.
-                is_suspected: is_reduced || self.flag("suspected")?,
+                is_suspected: self.flag("suspected")?,
             },
             success: None,
             unused_mail: self.optional_time("unused_mail")?,
