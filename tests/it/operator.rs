@@ -175,7 +175,7 @@ fn id(number: u8) -> String {
     format!("00000000-0000-8000-8000-0000000000{number:02}")
 }
 
-/// The mail book of a person, to whom a mail was begun for this invitation.
+/// The mail book of a person, with a mail that was begun for this invitation.
 fn book(person: &PersonKey, number: u8) -> Item {
     let mail = [("at".to_owned(), AttributeValue::N("1".to_owned())), ("invitation".to_owned(), text(&id(number)))];
     let mut book = item(&format!("person#{}", person.as_str()), &[]);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use http::HeaderMap;
 
-/// The header in which a server names the visitor for whom it sends a request.
+/// The header in which a server names the visitor behind a request that it sends.
 pub const VISITOR_ADDRESS: &str = "x-visitor-address";
 
 /// The visitor's address in the header [`VISITOR_ADDRESS`]. Read it only if the request proves that it is from a

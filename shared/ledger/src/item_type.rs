@@ -37,7 +37,7 @@ macro_rules! item_types {
 /// Whose the items of a type are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BelongsTo {
-    /// A person or a lead, whom the attribute `owner` names.
+    /// A person or a lead; the attribute `owner` names which.
     Person,
     /// A person or a lead, once it is known which. Until then the item shows nothing of a person.
     PersonOnceKnown {

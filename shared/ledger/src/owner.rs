@@ -76,7 +76,7 @@ pub struct OwnedItem {
     pub pk: String,
     /// Its type.
     pub item_type: ItemType,
-    /// The person and the lead that it names: owners by whom more may be found.
+    /// The person and the lead that it names: other items may have them as owners.
     pub names: Vec<Owner>,
     /// The invitation that it is about.
     pub invitation: Option<InvitationId>,

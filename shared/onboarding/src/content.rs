@@ -1,6 +1,6 @@
 //! Failures that depend on what one message contains, such as a text that a firewall in front of LeadSquared blocks.
 //!
-//! Such a failure looks like an outage. What tells them apart is that LeadSquared works meanwhile: it does for other
+//! Such a failure looks like an outage. The difference is that LeadSquared works meanwhile: it does for other
 //! people what fails for this one, or it answers the attempt's own look-up of the person.
 
 use time::{Duration, OffsetDateTime};

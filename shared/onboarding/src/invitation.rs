@@ -290,7 +290,7 @@ impl Invitation {
         }
     }
 
-    /// The person whom the message names: the queue's message group.
+    /// The person that the message names: the queue's message group.
     pub fn person(&self) -> PersonKey {
         match &self.invitee {
             Invitee::Email(email) => PersonKey::of(email),

@@ -47,8 +47,8 @@ pub struct Found {
     pub kept: u64,
     /// How many of the remaining ones are events that bus-event refused, by its reason.
     pub refused: BTreeMap<String, u64>,
-    /// How many of the chosen ones are not put back, because their person is registered: they keep what somebody has to
-    /// enter into the lead.
+    /// How many of the chosen ones are not put back, because their person is registered: they keep what must be entered
+    /// into the lead.
     pub to_enter: u64,
 }
 

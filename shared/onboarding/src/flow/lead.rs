@@ -91,7 +91,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         Ok(Some(leads.into_iter().find(is_same).ok_or(Rejection::IdentityMismatch)?))
     }
 
-    /// Records that the person is this lead. If a registration of ours may have made it, the lead shows what that
+    /// Records that the person is this lead. If our own registration may have made it, the lead shows what that
     /// registration left out.
     pub(super) fn existing_lead(&self, work: &mut Work<'_>, lead: &Lead) -> LeadId {
         self.expect_reduced(work);

@@ -67,7 +67,7 @@ pub(crate) struct LeadSquared {
     pub(crate) refused: HashSet<String>,
     /// A value that it refuses in every field.
     pub(crate) refused_value: Option<&'static str>,
-    /// The lead to whom it delivers no mail, or nobody's mail, if it delivers none.
+    /// The lead that gets no mail, or all leads, if it delivers none.
     pub(crate) undeliverable: Option<Undeliverable>,
     /// Whether Register answers that a user exists where another lead has the phone number.
     pub(crate) matches_phones: bool,

@@ -27,7 +27,7 @@ pub(super) fn is_about(message: &ReceivedMessage, person: &Person, invitations: 
     let mut subjects = texts.iter().filter(|(name, text)| is_subject(name) && says_whose(text)).peekable();
     match subjects.peek() {
         Some(_) => subjects.any(|(_, text)| names(text)),
-        // A malformed message may not say whom it is about: then a mention decides.
+        // A malformed message may not name its person: then a mention decides.
         None => texts.iter().any(|(_, text)| names(text)),
     }
 }
