@@ -44,6 +44,8 @@ pub struct SlotRequest {
     pub now: OffsetDateTime,
     /// The latest slot that the caller can use.
     pub latest: OffsetDateTime,
+    /// Whether the caller also takes the next slot, for the call that follows.
+    pub takes_next: bool,
 }
 
 /// The decision about a [`SlotRequest`].
@@ -53,6 +55,8 @@ pub enum SlotDecision {
     Granted {
         /// The time of the slot on the caller's clock, not before the request.
         slot: OffsetDateTime,
+        /// The next slot, if the caller took it too and it was free.
+        next: Option<OffsetDateTime>,
     },
     /// No slot can be booked yet. The caller asks again at this time.
     Later {
@@ -105,6 +109,32 @@ const WRONG_CLOCK: Duration = LONGEST.saturating_mul(4);
 /// The most slots that are reserved for the background at once, so that the item stays small under any limit.
 const MOST_RESERVED: u32 = 32;
 
+impl SlotBooking {
+    /// The distance from the first slot to the new head.
+    pub fn span(&self) -> Duration {
+        self.interval * self.calls
+    }
+
+    /// The decision, with this first slot.
+    pub(crate) fn granted(&self, slot: OffsetDateTime) -> SlotDecision {
+        SlotDecision::Granted { slot, next: (self.calls > 1).then(|| slot + self.interval) }
+    }
+
+    /// The same booking with the next slot as well. It must be one that the booking could have had instead, so that
+    /// nobody waits longer for it than for a single one.
+    fn with_next(self) -> Option<Self> {
+        if self.on_turn || self.slot + self.interval > self.last {
+            return None;
+        }
+        let after = ScheduleState {
+            head: self.after.head + self.interval,
+            used: self.after.used.saturating_add(1),
+            ..self.after
+        };
+        Some(Self { calls: self.calls + 1, last: self.last - self.interval, after, ..self })
+    }
+}
+
 /// The state of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleState {
@@ -154,7 +184,9 @@ impl Reserve {
 pub struct SlotBooking {
     /// The slot.
     pub slot: OffsetDateTime,
-    /// The distance from the slot to the new head.
+    /// The number of slots: the one, or the next one as well.
+    pub calls: u32,
+    /// The distance from one slot to the next.
     pub interval: Duration,
     /// The last slot on the same day that would have served as well.
     pub last: OffsetDateTime,
@@ -190,10 +222,15 @@ impl ScheduleState {
         if rules.daily(request.lane).is_some_and(|daily| used >= daily) {
             return Err(SlotDecision::DayUsedUp { until: end_of(day) });
         }
-        Ok(SlotBooking {
+        let booking = SlotBooking {
             last: booking.last.min(end_of(day) - Duration::from_nanos(1)),
             after: Self { day, used: used.saturating_add(1), ..booking.after },
             ..booking
+        };
+        let has_next = request.takes_next && rules.daily(request.lane).is_none_or(|daily| booking.after.used < daily);
+        Ok(match has_next.then(|| booking.clone().with_next()).flatten() {
+            Some(both) => both,
+            None => booking,
         })
     }
 
@@ -233,7 +270,7 @@ impl ScheduleState {
             return Err(SlotDecision::Full { until: head });
         }
         let after = Self { head: slot + interval, reserve, ..self };
-        Ok(SlotBooking { slot, interval, last: last_without_reserve, on_turn: false, after })
+        Ok(SlotBooking { slot, calls: 1, interval, last: last_without_reserve, on_turn: false, after })
     }
 
     /// A slot for the background: a reserved one, or one of the nearest, or on its turn one behind the people's
@@ -269,7 +306,7 @@ impl ScheduleState {
         let turn = if on_turn { next_turn } else { self.turn };
         let reserve = Reserve { left: self.reserve.left.max(most), ..self.reserve };
         let after = Self { head: slot + interval, turn, reserve, ..self };
-        Ok(SlotBooking { slot, interval, last, on_turn, after })
+        Ok(SlotBooking { slot, calls: 1, interval, last, on_turn, after })
     }
 
     /// The first reserved slot that the caller can use. A slot of an earlier day than the counted one is not usable.
@@ -282,7 +319,7 @@ impl ScheduleState {
         let mut reserve = self.reserve;
         reserve.slots.retain(|other| *other != slot);
         let after = Self { reserve: reserve.tidied(now), ..self };
-        SlotBooking { slot, interval, last: slot, on_turn: false, after }
+        SlotBooking { slot, calls: 1, interval, last: slot, on_turn: false, after }
     }
 
     /// The state after LeadSquared refused a call as one too many.
