@@ -158,8 +158,6 @@ pub struct SlotBooking {
     pub interval: Duration,
     /// The last slot on the same day that would have served as well.
     pub last: OffsetDateTime,
-    /// Whether the slot is one of the background's turns.
-    pub on_turn: bool,
     /// The state after the booking.
     pub after: ScheduleState,
 }
@@ -233,7 +231,7 @@ impl ScheduleState {
             return Err(SlotDecision::Full { until: head });
         }
         let after = Self { head: slot + interval, reserve, ..self };
-        Ok(SlotBooking { slot, interval, last: last_without_reserve, on_turn: false, after })
+        Ok(SlotBooking { slot, interval, last: last_without_reserve, after })
     }
 
     /// A slot for the background: a reserved one, or one of the nearest, or on its turn one behind the people's
@@ -266,10 +264,11 @@ impl ScheduleState {
         if slot > last {
             return Err(SlotDecision::Full { until: slot });
         }
-        let turn = if on_turn { next_turn } else { self.turn };
+        // A slot that people left to it counts as a turn too, or the background would use its turn right behind it.
+        let turn = if on_turn { next_turn } else { slot + rules.between_turns(interval) };
         let reserve = Reserve { left: self.reserve.left.max(most), ..self.reserve };
         let after = Self { head: slot + interval, turn, reserve, ..self };
-        Ok(SlotBooking { slot, interval, last, on_turn, after })
+        Ok(SlotBooking { slot, interval, last, after })
     }
 
     /// The first reserved slot that the caller can use. A slot of an earlier day than the counted one is not usable.
@@ -282,7 +281,7 @@ impl ScheduleState {
         let mut reserve = self.reserve;
         reserve.slots.retain(|other| *other != slot);
         let after = Self { reserve: reserve.tidied(now), ..self };
-        SlotBooking { slot, interval, last: slot, on_turn: false, after }
+        SlotBooking { slot, interval, last: slot, after }
     }
 
     /// The state after LeadSquared refused a call as one too many.
