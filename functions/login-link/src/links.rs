@@ -24,7 +24,7 @@ use crate::Config;
 use crate::page_id::PageId;
 
 /// How long all LeadSquared calls of one press may take together. On the smallest plan, beside a busy background, each
-/// call waits up to 1.5 s for its slot, and the first press of a lead that is no portal user takes eight calls.
+/// call waits up to 1.2 s for its slot, and the first press of a lead that is no portal user takes eight calls.
 const PRESS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long repeated requests for a link count as one, in seconds. Within a minute the worker mails a person only once

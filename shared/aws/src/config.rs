@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_missing_variable_is_named() {
-        let error = read(LIMIT, |name| of_lambda(name).filter(|_| name != "AWS_ACCESS_KEY_ID")).unwrap_err().to_string();
+        let error =
+            read(LIMIT, |name| of_lambda(name).filter(|_| name != "AWS_ACCESS_KEY_ID")).unwrap_err().to_string();
         assert!(error.contains("AWS_ACCESS_KEY_ID"), "{error}");
     }
 

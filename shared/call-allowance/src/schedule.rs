@@ -120,18 +120,16 @@ impl SlotBooking {
         SlotDecision::Granted { slot, next: (self.calls > 1).then(|| slot + self.interval) }
     }
 
-    /// The same booking with the next slot as well. It must be one that the booking could have had instead, so that
-    /// nobody waits longer for it than for a single one.
+    /// The same booking with the next slot as well, if that one is free and of the same day.
     fn with_next(self) -> Option<Self> {
-        if self.on_turn || self.slot + self.interval > self.last {
+        let day = day_of(self.slot);
+        if !self.next_is_free || day_of(self.slot + self.interval) != day {
             return None;
         }
-        let after = ScheduleState {
-            head: self.after.head + self.interval,
-            used: self.after.used.saturating_add(1),
-            ..self.after
-        };
-        Some(Self { calls: self.calls + 1, last: self.last - self.interval, after, ..self })
+        let (head, turn) = (self.after.head + self.interval, self.after.turn + self.interval);
+        let after = ScheduleState { head, turn, used: self.after.used.saturating_add(1), ..self.after };
+        let last = self.last.min(end_of(day) - Duration::from_nanos(1) - self.interval);
+        Some(Self { calls: self.calls + 1, last, after, ..self })
     }
 }
 
@@ -190,8 +188,8 @@ pub struct SlotBooking {
     pub interval: Duration,
     /// The last slot on the same day that would have served as well.
     pub last: OffsetDateTime,
-    /// Whether the slot is one of the background's turns.
-    pub on_turn: bool,
+    /// Whether the background can book the next slot as well.
+    pub(crate) next_is_free: bool,
     /// The state after the booking.
     pub after: ScheduleState,
 }
@@ -270,7 +268,7 @@ impl ScheduleState {
             return Err(SlotDecision::Full { until: head });
         }
         let after = Self { head: slot + interval, reserve, ..self };
-        Ok(SlotBooking { slot, calls: 1, interval, last: last_without_reserve, on_turn: false, after })
+        Ok(SlotBooking { slot, calls: 1, interval, last: last_without_reserve, next_is_free: false, after })
     }
 
     /// A slot for the background: a reserved one, or one of the nearest, or on its turn one behind the people's
@@ -303,10 +301,11 @@ impl ScheduleState {
         if slot > last {
             return Err(SlotDecision::Full { until: slot });
         }
-        let turn = if on_turn { next_turn } else { self.turn };
+        // A slot that people left to it counts as a turn too, or the background would use its turn right behind it.
+        let turn = if on_turn { next_turn } else { slot + rules.between_turns(interval) };
         let reserve = Reserve { left: self.reserve.left.max(most), ..self.reserve };
         let after = Self { head: slot + interval, turn, reserve, ..self };
-        Ok(SlotBooking { slot, calls: 1, interval, last, on_turn, after })
+        Ok(SlotBooking { slot, calls: 1, interval, last, next_is_free: is_near, after })
     }
 
     /// The first reserved slot that the caller can use. A slot of an earlier day than the counted one is not usable.
@@ -319,7 +318,7 @@ impl ScheduleState {
         let mut reserve = self.reserve;
         reserve.slots.retain(|other| *other != slot);
         let after = Self { reserve: reserve.tidied(now), ..self };
-        SlotBooking { slot, calls: 1, interval, last: slot, on_turn: false, after }
+        SlotBooking { slot, calls: 1, interval, last: slot, next_is_free: false, after }
     }
 
     /// The state after LeadSquared refused a call as one too many.

@@ -74,7 +74,7 @@ impl ScheduleStore for Ledger {
             condition += " AND #reserve = :reserve";
             values.push((":reserve", reserve(&seen.reserve)));
         }
-        if booking.on_turn {
+        if booking.after.turn != seen.turn {
             update += ", #turn = :next_turn";
             condition += " AND #turn = :turn";
             values.extend([(":next_turn", timestamp(booking.after.turn)), (":turn", timestamp(seen.turn))]);

@@ -178,8 +178,11 @@ impl CallSchedule for Counted {
     }
 
     async fn book(&self, request: SlotRequest) -> Result<SlotDecision, ScheduleError> {
-        self.bookings.fetch_add(1, Ordering::Relaxed);
-        self.line.book(request).await
+        let decision = self.line.book(request).await;
+        if let Ok(SlotDecision::Granted { .. }) = decision {
+            self.bookings.fetch_add(1, Ordering::Relaxed);
+        }
+        decision
     }
 
     async fn back_off(&self, now: OffsetDateTime, limit: Option<RateLimit>) -> Result<(), ScheduleError> {

@@ -289,7 +289,7 @@ fn a_person_who_arrives_alone_waits_no_longer_than_documented() {
             scene.call = 50;
             let seen = scene.run();
             assert_eq!(seen.people_admitted, seen.people);
-            let longest = Duration::from_secs(1) + scene.rules().interval() * 3;
+            let longest = Duration::from_millis(50) + scene.rules().interval() * 2;
             assert!(seen.longest_wait <= longest, "{calls} calls, {workers} workers: {:?}", seen.longest_wait);
         }
     }

@@ -312,9 +312,9 @@ fn a_person_gets_a_slot_before_a_crowd_in_the_background() {
     let seen = world.run(&Handle::new(rules()));
     assert!(seen.of(Lane::Interactive) > 80, "{} calls", seen.of(Lane::Interactive));
     assert!(!seen.turned_away.contains(&Lane::Interactive));
-    // The background books a fifth of a window ahead, and two slots of its turns.
+    // The background books 50 ms ahead, and a slot of its turn.
     let longest = seen.longest_wait(Lane::Interactive);
-    assert!(longest <= Duration::from_millis(1_500), "{longest:?}");
+    assert!(longest <= Duration::from_millis(50 + 2 * 217 + 10), "{longest:?}");
 }
 
 /// A faulty schedule: a token bucket that holds a window's calls and refills at their rate.
