@@ -3,6 +3,7 @@
 
 mod init;
 mod sandbox;
+mod scale;
 mod timing;
 mod welch;
 
@@ -23,6 +24,8 @@ enum Measurement {
     Timing(timing::Arguments),
     /// Size and start-up time of the functions as `sam build` makes them. Builds them first.
     Init(init::Arguments),
+    /// Crowds of applicants on a virtual clock: times, calls, costs, and the waits of people who press a link.
+    Scale,
 }
 
 #[tokio::main]
@@ -31,6 +34,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         Measurement::Timing(arguments) => timing::run(&arguments).await?,
         Measurement::Init(arguments) => {
             init::run(&arguments).await?;
+            true
+        }
+        Measurement::Scale => {
+            scale::run();
             true
         }
     };

@@ -26,8 +26,8 @@ use super::queue::Message;
 use super::world::{AllowanceItem, START, State, TimeOfRun, World, time_of};
 
 /// The batch size, the time-out and the largest concurrency of the worker in the template.
-const BATCH: usize = 5;
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const BATCH: usize = 5;
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const CONCURRENCY: usize = 2;
 
 /// The admission of one process.
