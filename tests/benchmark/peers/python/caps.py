@@ -1,7 +1,7 @@
-"""The caps in DynamoDB: how much a network, a person and a mailbox may send. The same requests as the Rust intake makes.
+"""The caps in DynamoDB: how much a network, a person and a mailbox may send.
 
-One UpdateItem counts the network's windows, one TransactWriteItems takes the places of the person and the mailbox and
-marks the application.
+The requests are those of the Rust intake. One UpdateItem counts the network's windows. One TransactWriteItems takes the
+places of the person and the mailbox, and marks the application.
 """
 
 import ipaddress

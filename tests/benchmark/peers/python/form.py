@@ -21,7 +21,10 @@ REGION = phonenumbers.region_code_for_country_code(COUNTRY)
 LARGEST_BODY = 64 * 1024
 SAME_FORM_SECONDS = 5 * 60
 LONGEST_KEY = 255
-EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,62}")
+EMAIL = re.compile(
+    r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"
+    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,62}"
+)
 
 
 class Unreadable(Exception):
