@@ -125,7 +125,6 @@ def _call(verb: str, url: str, **request):
     if response.status_code == 401:
         # The next attempt reads the keys again and derives new credentials.
         _credentials.clear()
-        parameters.clear_caches()
-        secrets.store.clear()
+        secrets.clear_cache()
     its = answer if isinstance(answer, dict) else {}
     raise Refused(response.status_code, its.get("ExceptionType", ""), its.get("ExceptionMessage", ""))
