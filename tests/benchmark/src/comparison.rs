@@ -80,7 +80,7 @@ impl Extent {
     fn of(arguments: &Arguments) -> Self {
         match arguments.quick {
             true => Self { starts: 3, blocks: 2, block: 100, grows: false },
-            false => Self { starts: arguments.starts, blocks: 5, block: 1000, grows: true },
+            false => Self { starts: arguments.starts, blocks: 4, block: 1000, grows: true },
         }
     }
 }

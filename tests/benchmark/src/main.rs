@@ -1,3 +1,4 @@
+#![doc = include_str!("../../../shared/rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
 #![expect(clippy::print_stdout, reason = "the program reports to a person")]
 

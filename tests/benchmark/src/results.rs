@@ -85,7 +85,8 @@ figures! {
     PerCpuSecondOverTls: "per_cpu_second_tls", "per CPU-second, TLS", 0, true;
     /// The mean time of an event at 256 MB's share, back to back.
     Billed: "warm_256_mb_tls_ms", "warm at 256 MB, TLS, mean, ms", 1, false;
-    PeakMemory: "peak_memory_mib", "peak memory after 5,000, MiB", 1, false;
+    /// After the warm blocks.
+    PeakMemory: "peak_memory_mib", "peak memory, MiB", 1, false;
     Growth: "growth_mib", "peak's growth from 10,000 to 100,000, MiB", 2, false;
     Connections: "connections", "connections", 0, false;
     AwsCalls: "aws_calls", "AWS calls", 1, false;
