@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use runtime_api::Function;
 
@@ -17,7 +17,7 @@ use crate::process::{cpu_time, peak_memory};
 use crate::report::{self, Report};
 use crate::results::{Comparison, Figure, PerEvent, Role, Size, Work};
 use crate::statistics::quantile;
-use crate::subjects::{self, ECHO, INVITATION_OVER_TLS, Input, Process, Subject, Transport};
+use crate::subjects::{self, ECHO, Input, Process, Subject, Transport};
 use crate::template::Template;
 use crate::{artifacts, picture};
 
@@ -94,12 +94,18 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut report = Report::of_this_machine();
     report.shares = CpuShare::new(MEMORY).map(drop).map_err(|error| format!("{error:#}"));
     let mut bench = Bench { template: &template, events: Events::new()?, extent: &extent, report: &report };
-    let mut names = vec![ECHO, INVITATION_OVER_TLS];
-    names.extend(template.binaries());
+    let mut names = subjects::OURS.to_vec();
+    if is_wanted(Group::Size) {
+        names.extend(template.binaries());
+    }
     let functions = match &arguments.functions {
         Some(folder) => folder.clone(),
         None => artifacts::build(&names)?,
     };
+    for name in names {
+        let bootstrap = functions.join(name).join("bootstrap");
+        ensure!(bootstrap.exists(), "there is no {}", bootstrap.display());
+    }
     let works = subjects::all(&authority, &functions).await?;
     let mut comparisons = Vec::new();
     for (work, subjects) in &works {
@@ -185,9 +191,9 @@ impl Bench<'_> {
         input: Input,
     ) -> anyhow::Result<(Duration, Duration)> {
         let share = memory.map(CpuShare::new).transpose()?;
-        let (process, start) = subject.start(self.template, transport, input).await?;
-        if let Some(share) = &share {
-            share.hold(process.id)?;
+        let (mut process, start) = subject.start(self.template, transport, input).await?;
+        if let Some(share) = share {
+            process.hold(share)?;
         }
         let (first, _) = process.send(&mut self.events, input).await?;
         process.stop().await;
@@ -223,24 +229,10 @@ impl Bench<'_> {
                     self.extent.blocks
                 ));
                 for process in &processes {
-                    let block = self.block(process, input).await?;
-                    let name = process.subject.column.name;
-                    match transport {
-                        Transport::Plain => {
-                            block.times.iter().for_each(|time| comparison.add(Figure::Warm50, name, *time));
-                            comparison.add(Figure::PerCpuSecond, name, block.per_cpu_second());
-                            comparison.add(Figure::Warm99, name, quantile(&block.times, 0.99).unwrap_or_default());
-                        }
-                        Transport::Tls => {
-                            comparison.add(Figure::PerCpuSecondOverTls, name, block.per_cpu_second());
-                            comparison.add(Figure::AwsCalls, name, block.mean(|calls| calls.aws.values().sum()));
-                            let calls = block.mean(|calls| calls.leadsquared.values().sum());
-                            comparison.add(Figure::LeadSquaredCalls, name, calls);
-                        }
-                    }
+                    self.block(process, input).await?.report(transport, process.subject, comparison);
                 }
             }
-            for process in processes {
+            for mut process in processes {
                 let name = process.subject.column.name;
                 match transport {
                     Transport::Plain => {
@@ -250,8 +242,10 @@ impl Bench<'_> {
                         }
                     }
                     Transport::Tls => {
-                        comparison.add(Figure::Connections, name, process.connections() as f64);
-                        self.billed(work, &process, input, comparison).await?;
+                        if process.subject.column.role != Role::Floor {
+                            comparison.add(Figure::Connections, name, process.connections() as f64);
+                        }
+                        self.billed(work, &mut process, input, comparison).await?;
                     }
                 }
                 process.stop().await;
@@ -295,7 +289,7 @@ impl Bench<'_> {
     async fn billed(
         &mut self,
         work: Work,
-        process: &Process<'_>,
+        process: &mut Process<'_>,
         input: Input,
         comparison: &mut Comparison,
     ) -> anyhow::Result<()> {
@@ -303,8 +297,7 @@ impl Bench<'_> {
             return Ok(());
         }
         report::progress(&format!("{}: {} at {MEMORY} MB", work.key(), process.subject.column.name));
-        let share = CpuShare::new(MEMORY)?;
-        share.hold(process.id)?;
+        process.hold(CpuShare::new(MEMORY)?)?;
         let block = self.some(process, input, (self.extent.block / 10).max(50)).await?;
         let name = process.subject.column.name;
         let milliseconds = block.times.iter().sum::<f64>() / block.times.len() as f64;
@@ -344,12 +337,29 @@ struct Block {
 }
 
 impl Block {
-    fn per_cpu_second(&self) -> f64 {
-        self.count as f64 / self.cpu.as_secs_f64()
+    fn report(&self, transport: Transport, subject: &Subject, comparison: &mut Comparison) {
+        let name = subject.column.name;
+        match transport {
+            Transport::Plain => {
+                self.times.iter().for_each(|time| comparison.add(Figure::Warm50, name, *time));
+                comparison.add(Figure::Warm99, name, quantile(&self.times, 0.99).unwrap_or_default());
+                comparison.add(Figure::PerCpuSecond, name, self.per_cpu_second());
+            }
+            Transport::Tls => {
+                comparison.add(Figure::PerCpuSecondOverTls, name, self.per_cpu_second());
+                for (figure, calls) in
+                    [(Figure::AwsCalls, &self.calls.aws), (Figure::LeadSquaredCalls, &self.calls.leadsquared)]
+                {
+                    if !calls.is_empty() {
+                        comparison.add(figure, name, calls.values().sum::<u64>() as f64 / self.count as f64);
+                    }
+                }
+            }
+        }
     }
 
-    fn mean(&self, count: impl Fn(&Calls) -> u64) -> f64 {
-        count(&self.calls) as f64 / self.count as f64
+    fn per_cpu_second(&self) -> f64 {
+        self.count as f64 / self.cpu.as_secs_f64()
     }
 }
 

@@ -4,6 +4,7 @@
 //! core (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>). A cgroup's quota does the same.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
 
@@ -12,6 +13,9 @@ const FULL_CORE: u64 = 1769;
 
 /// The period of the quota, in microseconds.
 const PERIOD: u64 = 20_000;
+
+/// The number of groups so far.
+static MADE: AtomicU64 = AtomicU64::new(0);
 
 /// The CPU time in microseconds that a function with this memory in MB has in each period.
 fn quota(memory: u64) -> u64 {
@@ -36,7 +40,8 @@ impl CpuShare {
             // A group with processes has no groups with quotas below it: the new one is beside our own.
             Version::Two => below("/sys/fs/cgroup", Path::new(own).parent().unwrap_or(Path::new("/"))),
         };
-        let group = parent.join(format!("benchmark-{}-{memory}", std::process::id()));
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let group = parent.join(format!("benchmark-{}-{number}", std::process::id()));
         std::fs::create_dir(&group).with_context(|| format!("no cgroup can be made in {}", parent.display()))?;
         let share = Self { group };
         match version {

@@ -92,11 +92,8 @@ fn table(work: Work, comparison: &Comparison) -> String {
     let names = comparison.columns.iter().map(|column| column.name).chain(["lead"]);
     lines.push(line(work.title(), names.map(str::to_owned)));
     for &figure in Figure::ALL {
-        let cells: Vec<Option<String>> = comparison
-            .columns
-            .iter()
-            .map(|column| Some(cell(&comparison.summary(figure, column.name)?, figure.digits())))
-            .collect();
+        let cells: Vec<Option<String>> =
+            comparison.columns.iter().map(|column| Some(cell(&comparison.summary(figure, column.name)?))).collect();
         if cells.iter().all(Option::is_none) {
             continue;
         }
@@ -124,10 +121,18 @@ fn line(label: &str, cells: impl Iterator<Item = String>) -> String {
 }
 
 /// The median; and the spread, where there is one.
-fn cell(summary: &Summary, digits: usize) -> String {
-    let Summary { median, p10, p90, .. } = summary;
-    let [median, p10, p90] = [median, p10, p90].map(|value| format!("{value:.digits$}"));
+fn cell(summary: &Summary) -> String {
+    let [median, p10, p90] = [summary.median, summary.p10, summary.p90].map(shown);
     if p10 == p90 { median } else { format!("{median} ({p10}–{p90})") }
+}
+
+/// Three digits, or all of a whole number.
+fn shown(value: f64) -> String {
+    match value {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
 }
 
 /// At most two digits behind the point.
@@ -146,7 +151,7 @@ fn sizes(sizes: &[Size]) -> String {
         let cells = [
             megabytes(size.size),
             megabytes(size.zipped),
-            format!("{} ms", cell(&start, 1)),
+            format!("{} ms", cell(&start)),
             format!("{:.1}", start.median / floor),
             trimmed(size.connections),
         ];
@@ -172,7 +177,7 @@ mod tests {
         let table = table(Work::Intake, &comparison);
         let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows.len(), 2, "{table}");
-        assert_eq!(rows[1], ["start,", "ms", "1.0", "5.0", "(4.2–5.8)", "100.0", "(92.0–108.0)", "20.0", "x"]);
+        assert_eq!(rows[1], ["start,", "ms", "1.00", "5.00", "(4.20–5.80)", "100", "(92.0–108)", "20.0", "x"]);
     }
 
     #[test]

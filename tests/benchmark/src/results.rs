@@ -35,9 +35,9 @@ impl Work {
     }
 }
 
-/// Writes the list once: the figures, their key in JSON, their label, their digits, and which are better if larger.
+/// Writes the list once: the figures, their key in JSON, their label, and whether more is better.
 macro_rules! figures {
-    ($($(#[$doc:meta])* $variant:ident: $key:literal, $label:literal, $digits:literal, $is_more_better:literal;)*) => {
+    ($($(#[$doc:meta])* $variant:ident: $key:literal, $label:literal, $is_more_better:literal;)*) => {
         /// A figure. The order is that of the table.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Figure {
@@ -56,11 +56,6 @@ macro_rules! figures {
                 match self { $(Self::$variant => $label,)* }
             }
 
-            /// The digits behind the point that the table shows.
-            pub(crate) const fn digits(self) -> usize {
-                match self { $(Self::$variant => $digits,)* }
-            }
-
             pub(crate) const fn is_more_better(self) -> bool {
                 match self { $(Self::$variant => $is_more_better,)* }
             }
@@ -70,28 +65,28 @@ macro_rules! figures {
 
 figures! {
     /// From the start of the process to its first request for an event.
-    Start: "start_ms", "start, ms", 1, false;
-    FirstFullCore: "first_event_full_core_ms", "first event, full core, ms", 2, false;
-    FirstWorst: "first_event_full_core_worst_form_ms", "first event, full core, worst form, ms", 2, false;
-    FirstOverTls: "first_event_full_core_tls_ms", "first event, full core, TLS, ms", 2, false;
-    First128: "first_event_128_mb_tls_ms", "first event, 128 MB, TLS, ms", 1, false;
-    First256: "first_event_256_mb_tls_ms", "first event, 256 MB, TLS, ms", 1, false;
-    First512: "first_event_512_mb_tls_ms", "first event, 512 MB, TLS, ms", 1, false;
+    Start: "start_ms", "start, ms", false;
+    FirstFullCore: "first_event_full_core_ms", "first event, full core, ms", false;
+    FirstWorst: "first_event_full_core_worst_form_ms", "first event, full core, worst form, ms", false;
+    FirstOverTls: "first_event_full_core_tls_ms", "first event, full core, TLS, ms", false;
+    First128: "first_event_128_mb_tls_ms", "first event, 128 MB, TLS, ms", false;
+    First256: "first_event_256_mb_tls_ms", "first event, 256 MB, TLS, ms", false;
+    First512: "first_event_512_mb_tls_ms", "first event, 512 MB, TLS, ms", false;
     /// The sum of the start and the first event of one process.
-    ColdAnswer: "cold_answer_256_mb_tls_ms", "COLD ANSWER (start + 256 MB, TLS), ms", 1, false;
-    Warm50: "warm_p50_ms", "warm p50, ms", 2, false;
-    Warm99: "warm_p99_ms", "warm p99, ms", 2, false;
-    PerCpuSecond: "per_cpu_second", "PER CPU-SECOND", 0, true;
-    PerCpuSecondOverTls: "per_cpu_second_tls", "per CPU-second, TLS", 0, true;
+    ColdAnswer: "cold_answer_256_mb_tls_ms", "COLD ANSWER (start + 256 MB, TLS), ms", false;
+    Warm50: "warm_p50_ms", "warm p50, ms", false;
+    Warm99: "warm_p99_ms", "warm p99, ms", false;
+    PerCpuSecond: "per_cpu_second", "PER CPU-SECOND", true;
+    PerCpuSecondOverTls: "per_cpu_second_tls", "per CPU-second, TLS", true;
     /// The mean time of an event at 256 MB's share, back to back.
-    Billed: "warm_256_mb_tls_ms", "warm at 256 MB, TLS, mean, ms", 1, false;
+    Billed: "warm_256_mb_tls_ms", "warm at 256 MB, TLS, mean, ms", false;
     /// After the warm blocks.
-    PeakMemory: "peak_memory_mib", "peak memory, MiB", 1, false;
-    Growth: "growth_mib", "peak's growth from 10,000 to 100,000, MiB", 2, false;
-    Connections: "connections", "connections", 0, false;
-    AwsCalls: "aws_calls", "AWS calls", 1, false;
-    LeadSquaredCalls: "leadsquared_calls", "LeadSquared calls", 1, false;
-    CostOfAMillion: "usd_per_million", "a million, USD", 2, false;
+    PeakMemory: "peak_memory_mib", "peak memory, MiB", false;
+    Growth: "growth_mib", "peak's growth from 10,000 to 100,000, MiB", false;
+    Connections: "connections", "connections", false;
+    AwsCalls: "aws_calls", "AWS calls for each", false;
+    LeadSquaredCalls: "leadsquared_calls", "LeadSquared calls for each", false;
+    CostOfAMillion: "usd_per_million", "a million of them, USD", false;
 }
 
 /// The part that a function plays in the comparison.
@@ -130,7 +125,11 @@ impl Comparison {
         Self { columns, ..Self::default() }
     }
 
+    /// Adds a sample. One that is no number is left out: in a short block the kernel may see no CPU time.
     pub(crate) fn add(&mut self, figure: Figure, column: &'static str, sample: f64) {
+        if !sample.is_finite() {
+            return;
+        }
         self.samples.entry((figure, column)).or_default().push(sample);
     }
 
@@ -149,10 +148,11 @@ impl Comparison {
             columns.filter_map(|column| Some(self.summary(figure, column.name)?.median))
         };
         let ours = medians(Role::Ours).next()?;
-        match figure.is_more_better() {
-            true => Some(ours / medians(Role::Peer).reduce(f64::max)?),
-            false => Some(medians(Role::Peer).reduce(f64::min)? / ours),
-        }
+        let lead = match figure.is_more_better() {
+            true => ours / medians(Role::Peer).reduce(f64::max)?,
+            false => medians(Role::Peer).reduce(f64::min)? / ours,
+        };
+        Some(lead)
     }
 
     pub(crate) fn json(&self) -> Value {

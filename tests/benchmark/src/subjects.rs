@@ -8,6 +8,7 @@ use runtime_api::Function;
 use serde_json::Value;
 
 use crate::artifacts;
+use crate::cpu_share::CpuShare;
 use crate::events::{Events, WORST_FORM_FIELDS};
 use crate::fakes::Endpoints;
 use crate::fakes::authority::Authority;
@@ -18,8 +19,14 @@ use crate::template::Template;
 /// The floor: a function that answers every event with itself.
 pub(crate) const ECHO: &str = "echo";
 
+const FORM: &str = "application-form";
+const INVITATION: &str = "invitation";
+
 /// `invitation`, which also trusts the run's authority for LeadSquared.
-pub(crate) const INVITATION_OVER_TLS: &str = "invitation-over-tls";
+const INVITATION_OVER_TLS: &str = "invitation-over-tls";
+
+/// The functions that are compared, as they are built.
+pub(crate) const OURS: [&str; 4] = [ECHO, FORM, INVITATION, INVITATION_OVER_TLS];
 
 /// The longest time of an event. The worker's time-out is as long.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -73,13 +80,13 @@ pub(crate) async fn all(authority: &Authority, functions: &Path) -> anyhow::Resu
         let functions = match work {
             Work::Intake => vec![
                 echo,
-                ("application-form", Role::Ours, ours("application-form"), ours("application-form"), ""),
+                (FORM, Role::Ours, ours(FORM), ours(FORM), ""),
                 ("Python", Role::Peer, peer(&python), peer(&python), "intake.handler"),
                 ("Node", Role::Peer, peer(&node), peer(&node), "intake.handler"),
             ],
             Work::Worker => vec![
                 echo,
-                ("invitation", Role::Ours, ours("invitation"), ours(INVITATION_OVER_TLS), ""),
+                (INVITATION, Role::Ours, ours(INVITATION), ours(INVITATION_OVER_TLS), ""),
                 ("Python", Role::Peer, peer(&python), peer(&python), "worker.handler"),
                 ("Python, ledger", Role::Peer, peer(&python), peer(&python), "worker_idempotent.handler"),
                 ("Node", Role::Peer, peer(&node), peer(&node), "worker.handler"),
@@ -124,7 +131,7 @@ impl Subject {
         let time = began.elapsed();
         let function = function.map_err(|error| anyhow!("{} did not start: {error:?}", self.column.name))?;
         let id = *function.process_ids().first().context("a started function has a process")?;
-        Ok((Process { subject: self, endpoints, function, id, connections }, time))
+        Ok((Process { subject: self, endpoints, function, id, connections, share: None }, time))
     }
 }
 
@@ -173,9 +180,17 @@ pub(crate) struct Process<'a> {
     pub(crate) id: u32,
     /// The connections of earlier processes.
     connections: usize,
+    share: Option<CpuShare>,
 }
 
 impl Process<'_> {
+    /// Holds the process to a share of a core until it ends.
+    pub(crate) fn hold(&mut self, share: CpuShare) -> anyhow::Result<()> {
+        share.hold(self.id)?;
+        self.share = Some(share);
+        Ok(())
+    }
+
     /// Sends an event; returns how long the answer took, and the calls that the function made.
     ///
     /// # Errors
@@ -204,9 +219,11 @@ impl Process<'_> {
         self.endpoints.connections() - self.connections
     }
 
-    /// Ends the process; returns what it printed.
-    pub(crate) async fn stop(self) -> String {
-        self.function.stop().await
+    /// Ends the process.
+    pub(crate) async fn stop(self) {
+        self.function.stop().await;
+        // A group can be removed once its process has ended.
+        drop(self.share);
     }
 }
 
