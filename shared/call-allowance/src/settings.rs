@@ -108,6 +108,11 @@ pub enum InvalidAllowance {
 /// The longest window, patience and margin. Slots are never booked much further ahead than this.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
+/// How far ahead the background books, so that its calls leave on time: several times as long as DynamoDB takes for a
+/// booking. It is no longer than that, because every slot that the background books ahead is one that a person who
+/// arrives now waits for. That person's second call then finds the slot after the first one free.
+const BOOKING_TIME: Duration = Duration::from_millis(50);
+
 /// Checked settings, and the interval between slots that follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllowanceRules {
@@ -180,10 +185,9 @@ impl AllowanceRules {
         }
     }
 
-    /// How far ahead the background can book outside its turns. A person who arrives now waits at most this long for
-    /// it.
+    /// How far ahead the background can book outside its turns.
     pub(crate) fn ahead(&self) -> Duration {
-        (self.settings.limit.window / 5).min(self.settings.patience / 2)
+        BOOKING_TIME.min(self.settings.patience / 2)
     }
 
     /// How far ahead the background can book on its turn. This is further than a person can book. Otherwise crowds of
@@ -206,11 +210,11 @@ impl AllowanceRules {
 
     /// How long before its time a reserved slot that is still free goes to the next person.
     pub(crate) fn handover(&self, interval: Duration) -> Duration {
-        (interval / 2).min(self.ahead())
+        (interval / 2).min(self.settings.limit.window / 5)
     }
 
-    /// The longest wait of a person who arrives alone: behind what the background has booked ahead and two of its
-    /// turns.
+    /// The longest wait of a person who arrives alone: behind a slot and a turn of the background, and for a second call
+    /// one slot more. Nearer slots are not reserved.
     pub(crate) fn longest_wait_alone(&self, interval: Duration) -> Duration {
         self.ahead() + interval * 3
     }

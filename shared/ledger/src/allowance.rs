@@ -52,17 +52,18 @@ impl ScheduleStore for Ledger {
         now: OffsetDateTime,
         daily: u32,
     ) -> Result<Written, ScheduleError> {
-        let mut update = "SET #head = #head + :interval, #used = #used + :one, #revision = #revision + :one".to_owned();
-        let mut condition = "#head BETWEEN :now AND :last AND #day = :day AND #used < :daily \
+        let mut update = "SET #head = #head + :span, #used = #used + :calls, #revision = #revision + :one".to_owned();
+        let mut condition = "#head BETWEEN :now AND :last AND #day = :day AND #used <= :most \
             AND #slower = :slower AND #slower_until = :slower_until"
             .to_owned();
         let mut values = vec![
-            (":interval", nanoseconds(booking.interval)),
+            (":span", nanoseconds(booking.span())),
+            (":calls", number(booking.calls)),
             (":one", number(1)),
             (":now", timestamp(now)),
             (":last", timestamp(booking.last)),
             (":day", number(seen.day)),
-            (":daily", number(daily)),
+            (":most", number(daily.saturating_sub(booking.calls))),
             (":slower", nanoseconds(seen.slower)),
             (":slower_until", timestamp(seen.slower_until)),
         ];
@@ -73,7 +74,7 @@ impl ScheduleStore for Ledger {
             condition += " AND #reserve = :reserve";
             values.push((":reserve", reserve(&seen.reserve)));
         }
-        if booking.on_turn {
+        if booking.after.turn != seen.turn {
             update += ", #turn = :next_turn";
             condition += " AND #turn = :turn";
             values.extend([(":next_turn", timestamp(booking.after.turn)), (":turn", timestamp(seen.turn))]);
