@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use aws::SdkConfig;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use leadsquared_account::Account;
+use leadsquared::{InvalidOptions, Lane};
+use leadsquared_account::{Account, BACKGROUND_TIMEOUTS};
 use ledger::Ledger;
 use onboarding::worker::Disposition;
 use password_sealing::Opener;
@@ -36,6 +38,25 @@ pub struct SqsWorker {
 }
 
 impl SqsWorker {
+    /// The worker with these settings, on this machine's clock and random numbers. This reads and sends nothing yet.
+    ///
+    /// # Errors
+    /// When the settings of LeadSquared are invalid.
+    pub fn open(aws: &SdkConfig, config: Config) -> Result<Self, InvalidOptions> {
+        let sqs = aws_sdk_sqs::Client::new(aws);
+        Ok(Self {
+            account: Account::open(aws, &config.account, Lane::Background, BACKGROUND_TIMEOUTS)?,
+            ledger: Ledger::new(aws_sdk_dynamodb::Client::new(aws), config.account.ledger_table.clone()),
+            invitations: Invitations::new(sqs.clone(), config.invitations_queue_url.clone()),
+            passwords: Opener::new(aws_sdk_kms::Client::new(aws)),
+            dead_letters: DeadLetters::new(sqs, config.dead_letters_queue_url.clone()),
+            config,
+            now: OffsetDateTime::now_utc,
+            instant: Instant::now,
+            random: runtime::random_bytes,
+        })
+    }
+
     /// Handles a batch. The answer names the messages that SQS must deliver again.
     pub async fn handle(&self, event: &SqsEvent, deadline: OffsetDateTime) -> SqsBatchResponse {
         // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the

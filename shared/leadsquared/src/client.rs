@@ -72,6 +72,9 @@ impl Client {
         // The root certificates are compiled in: loading the system's would slow down the start of the process.
         let mut roots = rustls::RootCertStore::empty();
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        for root in &options.further_roots {
+            roots.add(root.as_slice().into()).map_err(|_| InvalidOptions::BadRoot)?;
+        }
         let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|_| InvalidOptions::NoEncryption)?

@@ -48,6 +48,8 @@ pub struct Options {
     pub timeouts: Timeouts,
     /// How often a call is repeated after a transient failure, if a repeat does no harm. Default: 2.
     pub repeats: u32,
+    /// Root certificates, in DER, that are trusted beside those that are compiled in. Default: none.
+    pub further_roots: Vec<Vec<u8>>,
     /// Decides when a call may be made. Default: [`Unlimited`].
     pub admission: Arc<dyn Admission>,
     /// Called after every request, also after a repeat and after one that fetches a credential.
@@ -69,6 +71,7 @@ impl Options {
             texts: Texts::default(),
             timeouts: Timeouts::default(),
             repeats: 2,
+            further_roots: Vec::new(),
             admission: Arc::new(Unlimited),
             observer: Arc::new(|_| ()),
             clock: Arc::new(Instant::now),
@@ -169,6 +172,9 @@ pub enum InvalidOptions {
         /// The call it is for.
         endpoint: Endpoint,
     },
+    /// One of the further roots is no certificate.
+    #[error("a further root is not a certificate in DER")]
+    BadRoot,
     /// The operating system's random numbers or the encryption library failed.
     #[error("encryption could not be set up")]
     NoEncryption,

@@ -1,9 +1,22 @@
+#![doc = include_str!("../../../shared/rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
 #![expect(clippy::print_stdout, reason = "the program reports to a person")]
 
-mod init;
+mod artifacts;
+mod comparison;
+mod cost;
+mod cpu_share;
+mod events;
+mod fakes;
+mod picture;
+mod process;
+mod report;
+mod results;
 mod sandbox;
 mod scale;
+mod statistics;
+mod subjects;
+mod template;
 mod timing;
 mod welch;
 
@@ -13,30 +26,32 @@ use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(about = "Measures the built functions, with LeadSquared and AWS emulated on this machine.")]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    measurement: Measurement,
+    measurement: Option<Measurement>,
+    #[command(flatten)]
+    comparison: comparison::Arguments,
 }
 
 #[derive(Subcommand)]
 enum Measurement {
     /// Whether the time of an answer of `portal-account` reveals who has an account.
     Timing(timing::Arguments),
-    /// Size and start-up time of the functions as `sam build` makes them. Builds them first.
-    Init(init::Arguments),
     /// Crowds of applicants on a virtual clock: times, calls, costs, and the waits of people who press a link.
     Scale,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let passed = match Arguments::parse().measurement {
-        Measurement::Timing(arguments) => timing::run(&arguments).await?,
-        Measurement::Init(arguments) => {
-            init::run(&arguments).await?;
+    let Arguments { measurement, comparison } = Arguments::parse();
+    let passed = match measurement {
+        Some(Measurement::Timing(arguments)) => timing::run(&arguments).await?,
+        None => {
+            comparison::run(&comparison).await?;
             true
         }
-        Measurement::Scale => {
+        Some(Measurement::Scale) => {
             scale::run();
             true
         }

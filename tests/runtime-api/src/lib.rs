@@ -132,6 +132,11 @@ impl Function {
         self.printed.text()
     }
 
+    /// The operating system's ids of its processes, those that have ended included.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.processes.iter().map(|process| process.id).collect()
+    }
+
     async fn all_gone(&self) {
         for process in &self.processes {
             process.exited().await;
@@ -168,6 +173,7 @@ impl Printed {
 
 /// One running `bootstrap` and its listener.
 struct Process {
+    id: u32,
     api: Arc<ProcessApi>,
     exit: watch::Receiver<Option<ExitStatus>>,
     /// The readers of its output, which end when the process does.
@@ -215,6 +221,7 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", binary.display()));
+        let id = child.id().expect("a child that was not waited for has an id");
         let mut tasks = JoinSet::new();
         tasks.spawn(printed.clone().keep(child.stdout.take().expect("standard output is piped")));
         tasks.spawn(printed.clone().keep(child.stderr.take().expect("standard error is piped")));
@@ -227,7 +234,7 @@ impl Process {
             axum::serve(listener, service).await.expect("a listener on loopback keeps working");
         });
 
-        let mut process = Self { api, exit, tasks, _supervision: supervision };
+        let mut process = Self { id, api, exit, tasks, _supervision: supervision };
         let asks_for_events = async {
             is_ready.wait_for(|ready| *ready).await.expect("the API lives as long as the process");
         };
