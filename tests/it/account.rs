@@ -9,8 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_secretsmanager::config::Credentials;
 use axum::{Json, Router};
 use futures::future::join_all;
 use leadsquared::{Lane, Options};
@@ -43,12 +41,7 @@ impl Secrets {
             Json(json!({"Name": "keys", "SecretString": *held.lock().unwrap()}))
         };
         let server = Server::start(Router::new().fallback(answer)).await;
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .endpoint_url(&server.url)
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "secret", None, None, "test"))
-            .load()
-            .await;
+        let config = aws::local_config(&server.url, "test");
         let secret = Secret::new(aws_sdk_secretsmanager::Client::new(&config), "keys".to_owned(), Account::KEYS);
         let host = "http://127.0.0.1:9/";
         let portal = "22222222-2222-4222-8222-222222222222";

@@ -83,7 +83,7 @@ impl Intercept for Requests {
 }
 
 fn ask(lane: Lane, now: OffsetDateTime) -> SlotRequest {
-    SlotRequest { lane, now, latest: now + Duration::from_secs(20) }
+    SlotRequest { lane, now, latest: now + Duration::from_secs(20), takes_next: false }
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_booking_on_a_busy_allowance_is_one_request_for_any_number_of_workers(
     // A process makes no request for a slot that it knows to be taken.
     for _ in 0..4 {
         let soon = NOON + Duration::from_secs(1);
-        let hurry = SlotRequest { lane: Lane::Interactive, now: NOON, latest: soon };
+        let hurry = SlotRequest { lane: Lane::Interactive, now: NOON, latest: soon, takes_next: false };
         workers[0].book(hurry).await.unwrap();
     }
     assert_eq!(requests.so_far(), 7 + 16);
@@ -130,13 +130,13 @@ async fn crowd(
         });
         let (attempts, calls) = join(join_all(attempts), join_all(calls)).await;
         for answer in attempts {
-            if let SlotDecision::Granted { slot } = answer.unwrap() {
+            if let SlotDecision::Granted { slot, .. } = answer.unwrap() {
                 slots.push(slot);
             }
         }
         for ((_, next), answer) in workers.iter_mut().zip(calls) {
             match answer {
-                Some(SlotDecision::Granted { slot }) => {
+                Some(SlotDecision::Granted { slot, .. }) => {
                     in_background += 1;
                     slots.push(slot);
                     *next = slot + Duration::from_millis(300);
@@ -225,6 +225,7 @@ struct Step {
     error: i64,
     /// How long the worker can wait, in milliseconds.
     patience: u64,
+    takes_next: bool,
     complaint: Option<Option<RateLimit>>,
 }
 
@@ -233,8 +234,16 @@ fn step() -> impl Strategy<Value = Step> {
     let limit = proptest::option::of((1_u32..40).prop_map(|calls| RateLimit { calls, window: Duration::from_secs(5) }));
     let complaint = prop_oneof![15 => Just(None), 1 => limit.prop_map(Some)];
     let lane = prop_oneof![Just(Lane::Interactive), Just(Lane::Background)];
-    (0_usize..3, lane, after, -200_i64..=200, 0_u64..12_000, complaint).prop_map(
-        |(worker, lane, after, error, patience, complaint)| Step { worker, lane, after, error, patience, complaint },
+    (0_usize..3, lane, after, -200_i64..=200, 0_u64..12_000, any::<bool>(), complaint).prop_map(
+        |(worker, lane, after, error, patience, takes_next, complaint)| Step {
+            worker,
+            lane,
+            after,
+            error,
+            patience,
+            takes_next: takes_next && lane == Lane::Background,
+            complaint,
+        },
     )
 }
 
@@ -243,8 +252,16 @@ fn step_of_a_crowd() -> impl Strategy<Value = Step> {
     let after = prop_oneof![20 => 0_u64..100, 1 => 0_u64..3_000];
     let lane = prop_oneof![5 => Just(Lane::Interactive), 1 => Just(Lane::Background)];
     let complaint = prop_oneof![100 => Just(None), 1 => Just(Some(None))];
-    (0_usize..3, lane, after, -200_i64..=200, 4_000_u64..14_000, complaint).prop_map(
-        |(worker, lane, after, error, patience, complaint)| Step { worker, lane, after, error, patience, complaint },
+    (0_usize..3, lane, after, -200_i64..=200, 4_000_u64..14_000, any::<bool>(), complaint).prop_map(
+        |(worker, lane, after, error, patience, takes_next, complaint)| Step {
+            worker,
+            lane,
+            after,
+            error,
+            patience,
+            takes_next: takes_next && lane == Lane::Background,
+            complaint,
+        },
     )
 }
 
@@ -269,8 +286,12 @@ fn the_schedule_in_the_table_gives_the_same_slots_as_the_schedule_in_memory() {
                     line.back_off(seen, limit).await.unwrap();
                     continue;
                 }
-                let ask =
-                    SlotRequest { lane: step.lane, now: seen, latest: seen + Duration::from_millis(step.patience) };
+                let ask = SlotRequest {
+                    lane: step.lane,
+                    now: seen,
+                    latest: seen + Duration::from_millis(step.patience),
+                    takes_next: step.takes_next,
+                };
                 let (expected, given) = (model.book(ask).await.unwrap(), line.book(ask).await.unwrap());
                 // Both agree on whether there is a slot. A worker may know less about the time of the next free one.
                 if [expected, given].iter().any(|answer| matches!(answer, SlotDecision::Granted { .. })) {
@@ -294,7 +315,7 @@ async fn an_item_that_is_deleted_starts_anew_for_workers_that_remember_it() {
     let key = AttributeValue::S("allowance#line".to_owned());
     aws.dynamodb().delete_item().table_name(&table).key("pk", key).send().await.unwrap();
     let answer = line.book(ask(Lane::Interactive, NOON)).await.unwrap();
-    assert_eq!(answer, SlotDecision::Granted { slot: NOON });
+    assert_eq!(answer, SlotDecision::Granted { slot: NOON, next: None });
 }
 
 /// During a deployment some processes run an earlier version that does not know reserved slots. It ignores them when it
@@ -315,7 +336,7 @@ async fn an_earlier_version_beside_this_one_gives_nobody_the_same_slot() {
     let mut now = NOON;
     for step in 0..200 {
         let lane = if step % 6 == 0 { Lane::Background } else { Lane::Interactive };
-        if let SlotDecision::Granted { slot } = line.book(ask(lane, now)).await.unwrap() {
+        if let SlotDecision::Granted { slot, .. } = line.book(ask(lane, now)).await.unwrap() {
             slots.push(slot);
         }
         now += Duration::from_millis(70);

@@ -8,13 +8,12 @@ use std::{
     },
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws::SdkConfig;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, PutRequest, ScalarAttributeType,
     WriteRequest,
 };
 use aws_sdk_sqs::{
-    config::Credentials,
     operation::receive_message::builders::ReceiveMessageFluentBuilder,
     types::{Message, MessageSystemAttributeName, QueueAttributeName},
 };
@@ -61,12 +60,7 @@ impl Aws {
 
     async fn at(ministack: &MiniStack, account: String) -> Self {
         let endpoint = ministack.url();
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .endpoint_url(&endpoint)
-            .region(Region::new(REGION))
-            .credentials_provider(Credentials::new(&account, "secret", None, None, "test"))
-            .load()
-            .await;
+        let config = aws::local_config(&endpoint, &account);
         let sqs = aws_sdk_sqs::Client::new(&config);
         Self { account, endpoint, config, sqs }
     }

@@ -9,9 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_config::{SdkConfig, retry::RetryConfig};
+use aws::SdkConfig;
 use aws_lambda_events::sqs::SqsEvent;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{config::retry::RetryConfig, types::AttributeValue};
 use axum::{Json, Router};
 use invitation::{Config, SqsWorker};
 use leadsquared::Lane;

@@ -15,7 +15,7 @@ use call_allowance::{Allowance, AllowanceRules, SharedSchedule};
 use futures::future::{join, join_all};
 use hyper_util::rt::TokioExecutor;
 use leadsquared::portal::Registration;
-use leadsquared::{Admission as _, Attributes, EmailAddress, Lane};
+use leadsquared::{Admission as _, Attributes, EmailAddress, Lane, PlannedCall};
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Settings};
 use ledger::Ledger;
 use onboarding::{InvitationId, LINK_TOKEN_BYTES, LinkToken, PersonKey};
@@ -605,6 +605,23 @@ async fn a_request_for_a_fresh_link_records_that_the_last_one_was_used() {
 }
 
 #[tokio::test]
+async fn the_links_of_a_lead_request_twenty_others_a_day() {
+    let sandbox = Sandbox::new().await;
+    let lead = sandbox.portal_user(ASHA).await;
+    let function = sandbox.start().await;
+    let mut answers = Vec::new();
+    for _ in 0..22 {
+        let link = sandbox.link(&lead, -80 * HOUR, -HOUR).await;
+        answers.push(send(&function, fresh(&link.path)).await);
+    }
+    assert_eq!(sandbox.invitations.drain().await.len(), 20);
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "the answer does not show whether the request was dropped");
+    let printed = sandbox.finish(function).await;
+    assert_eq!(printed.matches("its lead has requested too many today").count(), 2, "{printed}");
+}
+
+#[tokio::test]
 async fn a_used_link_counts_towards_the_code_for_twelve_hours() {
     let sandbox = Sandbox::new().await;
     let lead = sandbox.portal_user(ASHA).await;
@@ -819,7 +836,15 @@ async fn a_cold_press_gets_its_calls_beside_a_busy_background() {
         let slots = slots.clone();
         workers.spawn(async move {
             loop {
-                if allowance.admit(Lane::Background, Instant::now() + Duration::from_secs(60)).await.is_ok() {
+                if allowance
+                    .admit(PlannedCall {
+                        lane: Lane::Background,
+                        deadline: Instant::now() + Duration::from_secs(60),
+                        is_followed: false,
+                    })
+                    .await
+                    .is_ok()
+                {
                     slots.send_modify(|slots| *slots += 1);
                 }
             }

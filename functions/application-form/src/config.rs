@@ -1,6 +1,6 @@
 //! The settings of the function.
 
-use forms::Fields;
+use forms::{FieldKind, Fields};
 use http::HeaderValue;
 use http_events::SecretHashes;
 use leadsquared::CallingCode;
@@ -37,7 +37,7 @@ impl Config {
         const PASSWORD_KEY: &str = "PASSWORD_KEY";
         const THANK_YOU_URL: &str = "THANK_YOU_URL";
         let fields: Fields = variables.parsed(Fields::SETTING, Fields::EXPECTED)?;
-        let password_key = match fields.have_password() {
+        let password_key = match fields.have(FieldKind::Password) {
             true => Some(variables.required(PASSWORD_KEY).map_err(|_| {
                 let expected = "the KMS key that a form with a password field needs";
                 SettingError::invalid(PASSWORD_KEY, expected, "deploy with ChosenPasswords=yes")

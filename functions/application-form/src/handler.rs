@@ -35,7 +35,8 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
     match accept(config, stores, request, now).await {
         Ok(receipt) => accepted(config, preference, receipt),
         Err(problem) => {
-            tracing::info!(status = problem.status().as_u16(), "form not accepted, the answer says why");
+            let (status, fields) = (problem.status().as_u16(), problem.field_names());
+            tracing::info!(status, fields, "form not accepted, the answer says why");
             problem.respond(preference)
         }
     }

@@ -1,6 +1,7 @@
 //! Reads the settings, builds the clients once, and answers requests.
 
 use application_form::{Config, Stores, answer};
+use forms::FieldKind;
 use intake::Intake;
 use lambda_http::Request;
 use ledger::Ledger;
@@ -11,7 +12,10 @@ use time::OffsetDateTime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = &runtime::start(Config::read)?;
-    let aws = aws::config().await;
+    if config.fields.have(FieldKind::Phone) {
+        config.default_country.prepare();
+    }
+    let aws = aws::config()?;
     let ledger = |table| Ledger::new(aws_sdk_dynamodb::Client::new(&aws), table);
     let stores = &Stores {
         intake: Intake::new(config.intake.ledger_table.clone().map(ledger), &config.intake),

@@ -108,10 +108,15 @@ fn value(form: &Form, field: &Field, default_country: CallingCode) -> Result<Opt
 const TICKED: &str = "true";
 
 /// Whether the text is what a script makes of a missing value
-/// (<https://developer.mozilla.org/en-US/docs/Web/API/FormData/append>). A text field may mean it: Null is a name.
+/// (<https://developer.mozilla.org/en-US/docs/Web/API/FormData/append>), or what people write who have no phone. A text
+/// field may mean it: Null is a name.
 fn is_missing_value(text: &str, kind: FieldKind) -> bool {
-    matches!(text, "null" | "undefined")
-        && !matches!(kind, FieldKind::Text | FieldKind::Multiline | FieldKind::Password)
+    const NO_PHONE: [&str; 7] = ["-", "--", "n/a", "na", "nil", "none", "no"];
+    match kind {
+        FieldKind::Text | FieldKind::Multiline | FieldKind::Password => false,
+        FieldKind::Phone if NO_PHONE.iter().any(|none| text.eq_ignore_ascii_case(none)) => true,
+        _ => matches!(text, "null" | "undefined"),
+    }
 }
 
 /// What is missing where there is no address: a hint for those who configure a form builder.
@@ -157,12 +162,33 @@ fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Opti
             true => text.to_owned(),
             false => return Err(format!("must be one of: {}", field.options.join(", "))),
         },
-        // A box is sent only if it is ticked, with any value.
-        FieldKind::Consent => match text.to_ascii_lowercase().as_str() {
-            "off" | "false" | "0" | "no" | "unchecked" => "false".to_owned(),
-            _ => TICKED.to_owned(),
-        },
+        // A box is sent only if it is ticked, with any value. Radio buttons send the refusal too.
+        FieldKind::Consent if is_refusal(text) => "false".to_owned(),
+        FieldKind::Consent => TICKED.to_owned(),
     }))
+}
+
+/// Whether the value of a box or a radio button means no.
+fn is_refusal(text: &str) -> bool {
+    const WHOLE: [&str; 12] =
+        ["off", "false", "0", "no", "n", "unchecked", "unticked", "nein", "non", "nahi", "nahin", "नहीं"];
+    const BEGINNINGS: [&str; 13] = [
+        "no ",
+        "no,",
+        "not ",
+        "do not ",
+        "don't ",
+        "i do not ",
+        "i don't ",
+        "declin",
+        "deny",
+        "denied",
+        "disagree",
+        "refus",
+        "reject",
+    ];
+    let text = text.to_lowercase().replace('\u{2019}', "'");
+    WHOLE.contains(&text.as_str()) || BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
 }
 
 /// The text without invisible characters, except the joiners that shape letters of Indian and other scripts.
@@ -171,6 +197,12 @@ fn without_invisible(text: &str) -> String {
 }
 
 fn date(text: &str, field: &Field) -> Result<Date, String> {
+    let text: String = text.chars().map(text::ascii_digit).collect();
+    // Midnight of a day, as programs write a date. Any other time may be of another day where the applicant lives.
+    let text = match text.split_once(['T', ' ']) {
+        Some((date, time)) if time.trim_end_matches('Z').bytes().all(|byte| b"0:.".contains(&byte)) => date,
+        _ => &text,
+    };
     let iso = Date::parse(text, format_description!("[year]-[month padding:none]-[day padding:none]"));
     let text = text.replace(['.', '-'], "/");
     let date = iso.or_else(|error| match field.format {

@@ -17,7 +17,8 @@ use time::OffsetDateTime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = runtime::start(Config::read)?;
-    let aws = aws::config().await;
+    config.default_country.prepare();
+    let aws = aws::config()?;
     let sqs = aws_sdk_sqs::Client::new(&aws);
     let secrets = aws_sdk_secretsmanager::Client::new(&aws);
     let ledger = |table| Ledger::new(aws_sdk_dynamodb::Client::new(&aws), table);

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = runtime::start(Config::read)?;
-    let aws = aws::config().await;
+    let aws = aws::config()?;
     let sqs = aws_sdk_sqs::Client::new(&aws);
     let worker = &SqsWorker {
         account: Account::open(&aws, &config.account, Lane::Background, BACKGROUND_TIMEOUTS)?,

@@ -9,13 +9,14 @@ use leadsquared::portal::auto_login_link;
 use leadsquared::wire::Endpoint;
 use leadsquared::{AutoLoginKey, Client, EmailAddress, Error, ErrorKind, LeadId, LoginLink};
 use leadsquared_account::{Account, AccountError};
-use ledger::{Ledger, LedgerError};
+use ledger::{Ledger, LedgerError, Owner};
 use onboarding::{
     Action, INVITATION_ACCEPTED, Invitation, InvitationId, Invitee, Ledger as _, LinkHash, LinkTarget, LinkToken,
     PASSWORD_BYTES, PortalKeyError, Source, generated_password, may_be_mailed, portal_key, typed_code,
 };
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
+use throttle::{AttemptLimit, Decision, ThrottleKey};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -33,6 +34,10 @@ const REQUEST_PERIOD_SECONDS: i64 = 60;
 /// A used link counts towards the code in the mail if a new one is requested this soon after it was made. A robot
 /// presses at once. A person who signs in every week by requesting a new link presses too, and needs no code.
 const ROBOTS_PRESS_WITHIN: Duration = Duration::from_hours(12);
+
+/// How many new links can be requested with the links of one lead. Each costs a look-up, also when the person has got
+/// all mails of the day. No lead gets as many mails.
+const FRESH_LINKS: AttemptLimit = AttemptLimit { count: 20, window: Duration::from_hours(24) };
 
 /// The ledger's name as a cause in the log.
 const LEDGER: &str = "Ledger";
@@ -118,11 +123,11 @@ impl LoginLinks {
     /// is the text in the page's field for the code.
     pub(crate) async fn open(&self, token: &LinkToken, page: PageId, typed: Option<&str>) -> PressResult {
         let (link, now) = (token.hash(), (self.now)());
-        let (target, took_try) = match self.link_state(&link, now).await {
+        let (target, sent_code) = match self.link_state(&link, now).await {
             Ok(LinkState::Live(target)) => match self.check_code(token, &target, typed, now).await {
                 Ok(()) => {
-                    let took_try = target.code.is_some();
-                    (target, took_try)
+                    let sent_code = target.code.is_some();
+                    (target, sent_code)
                 }
                 Err(stopped) => return stopped,
             },
@@ -137,12 +142,17 @@ impl LoginLinks {
         };
         let needs_code = target.code.is_some();
         let (receipt, holder) = (target.invitation, page.holder());
-        match self.ledger.use_link(&link, holder, now).await {
+        // Another press may have failed and made the link valid again since then: without the code it stays closed.
+        let is_used = match needs_code && !sent_code {
+            true => self.ledger.has_used_link(&link, holder, now).await,
+            false => self.ledger.use_link(&link, holder, now).await,
+        };
+        match is_used {
             Ok(true) => {}
             Ok(false) => return dead(Some(receipt), "used"),
             Err(error) => {
                 unusable(&error);
-                return if self.give_back(&target, holder, took_try).await {
+                return if self.give_back(&target, holder, sent_code).await {
                     PressResult::TryAgain { needs_code }
                 } else {
                     PressResult::DeadLink
@@ -169,7 +179,7 @@ impl LoginLinks {
             OpenFailure::OtherAddress => return dead(Some(receipt), "mailed to another address"),
             _ => {}
         }
-        let is_valid_again = self.give_back(&target, holder, took_try).await;
+        let is_valid_again = self.give_back(&target, holder, sent_code).await;
         self.report(receipt, &failure);
         match (failure.is_final(), is_valid_again) {
             (true, _) => PressResult::LeadUnusable,
@@ -219,9 +229,18 @@ impl LoginLinks {
             // recent mail's link for an unused one and send no other.
             self.ledger.link_opened(&found.target, now).await.map_err(not_stored)?;
         }
+        let lead = found.target.lead;
+        let key = ThrottleKey::new("fresh-link", [lead.to_string().as_bytes()]);
+        let place = self.ledger.admit_attempt(&key, Some(&Owner::Lead(lead)), FRESH_LINKS, now).await;
+        if let Decision::Refused { .. } = place.map_err(not_stored)? {
+            let receipt = found.target.invitation;
+            Metric::LinkRequestDropped.record();
+            tracing::warn!(%receipt, "dropped a link request: its lead has requested too many today; no action needed");
+            return Ok(());
+        }
         let by_robot = found.used && now - found.target.made_at < ROBOTS_PRESS_WITHIN;
         let used_links = found.target.used_links.saturating_add(by_robot.into());
-        let asked = request(Invitee::Lead(found.target.lead), link.as_str(), now);
+        let asked = request(Invitee::Lead(lead), link.as_str(), now);
         let invitation = Invitation { used_links, ..asked };
         self.send(&invitation).await.map_err(|_| TryAgain)
     }

@@ -1,25 +1,25 @@
-//! Counting attempts: each takes slots of its person and its network before LeadSquared is asked, and gives them back
+//! Counting attempts: each takes places of its person and its network before LeadSquared is asked, and gives them back
 //! if it turns out to be no guess.
 
 use leadsquared::LeadId;
 use ledger::Owner;
 
 use crate::answers::RequestRefusal;
-use crate::limits::{self, AttemptKind, AttemptSlots, CountedPerson, LimitReached};
+use crate::limits::{self, AttemptKind, AttemptPlaces, CountedPerson, LimitReached};
 use crate::service::{AccountRequest, PortalAccount};
 use crate::upstream::CallFailure;
 
 impl PortalAccount {
-    /// Takes slots for an attempt on a person's account.
+    /// Takes places for an attempt on a person's account.
     pub(crate) async fn admit(
         &self,
         request: &AccountRequest<'_>,
         attempt: AttemptKind,
         person: &str,
         owner: Option<&Owner>,
-    ) -> Result<AttemptSlots, RequestRefusal> {
-        match self.take_slots(request, attempt, CountedPerson { text: person, owner }).await {
-            Ok(slots) => Ok(slots),
+    ) -> Result<AttemptPlaces, RequestRefusal> {
+        match self.take_places(request, attempt, CountedPerson { text: person, owner }).await {
+            Ok(places) => Ok(places),
             Err(LimitReached { retry_after, is_shared }) => {
                 if is_shared {
                     // As late as an attempt that LeadSquared was asked about: the time must not show whether the
@@ -40,35 +40,35 @@ impl PortalAccount {
         attempt: AttemptKind,
         person: &str,
         owner: Option<&Owner>,
-    ) -> Result<Option<AttemptSlots>, RequestRefusal> {
-        match self.take_slots(request, attempt, CountedPerson { text: person, owner }).await {
-            Ok(mut slots) => {
-                slots.limit_reached = None;
-                Ok(Some(slots))
+    ) -> Result<Option<AttemptPlaces>, RequestRefusal> {
+        match self.take_places(request, attempt, CountedPerson { text: person, owner }).await {
+            Ok(mut places) => {
+                places.limit_reached = None;
+                Ok(Some(places))
             }
             Err(LimitReached { is_shared: true, .. }) => Ok(None),
             Err(LimitReached { retry_after, .. }) => Err(RequestRefusal::TooOften { retry_after }),
         }
     }
 
-    /// Takes slots until a limit is full. A limit that strangers on other networks can fill does not stop a person on
+    /// Takes places until a limit is full. A limit that strangers on other networks can fill does not stop a person on
     /// a network they have signed in from.
-    async fn take_slots(
+    async fn take_places(
         &self,
         request: &AccountRequest<'_>,
         attempt: AttemptKind,
         person: CountedPerson<'_>,
-    ) -> Result<AttemptSlots, LimitReached> {
+    ) -> Result<AttemptPlaces, LimitReached> {
         let (network, per_address) = (request.network.as_ref(), self.config.attempts_per_address.get());
-        let mut slots = limits::admit(&self.ledger, attempt, person, network, per_address, request.now).await;
-        match slots.limit_reached.take() {
-            None => Ok(slots),
+        let mut places = limits::admit(&self.ledger, attempt, person, network, per_address, request.now).await;
+        match places.limit_reached.take() {
+            None => Ok(places),
             Some(full) if full.is_shared && self.is_known_network(request, person.text).await => {
-                slots.limit_reached = Some(full);
-                Ok(slots)
+                places.limit_reached = Some(full);
+                Ok(places)
             }
             Some(full) => {
-                self.give_back(request, &slots).await;
+                self.give_back(request, &places).await;
                 Err(full)
             }
         }
@@ -79,7 +79,7 @@ impl PortalAccount {
     pub(crate) async fn admit_network(
         &self,
         request: &AccountRequest<'_>,
-        slots: &AttemptSlots,
+        places: &AttemptPlaces,
     ) -> Result<(), RequestRefusal> {
         let network = request.network.as_ref();
         let mut admitted = self.config.network_share().admit(&self.ledger, network, request.now).await;
@@ -97,7 +97,7 @@ impl PortalAccount {
         match admitted {
             Ok(()) => Ok(()),
             Err(retry_after) => {
-                self.give_back(request, slots).await;
+                self.give_back(request, places).await;
                 Err(RequestRefusal::TooOften { retry_after })
             }
         }
@@ -127,8 +127,8 @@ impl PortalAccount {
         }
     }
 
-    pub(crate) async fn give_back(&self, request: &AccountRequest<'_>, slots: &AttemptSlots) {
-        self.in_time(request, limits::give_back(&self.ledger, slots)).await;
+    pub(crate) async fn give_back(&self, request: &AccountRequest<'_>, places: &AttemptPlaces) {
+        self.in_time(request, limits::give_back(&self.ledger, places)).await;
     }
 
     /// The answer to a failure on a route that answers alike for known and unknown people: an error only if the failure
@@ -136,13 +136,13 @@ impl PortalAccount {
     pub(crate) async fn conceal(
         &self,
         request: &AccountRequest<'_>,
-        slots: &AttemptSlots,
+        places: &AttemptPlaces,
         failure: &CallFailure,
     ) -> Result<(), RequestRefusal> {
         if failure.is_about_the_person() || failure.may_have_taken_effect() {
             return Ok(());
         }
-        self.give_back(request, slots).await;
+        self.give_back(request, places).await;
         Err(failure.unavailable())
     }
 }

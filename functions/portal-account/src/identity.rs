@@ -179,7 +179,7 @@ mod tests {
                 "phone",
                 "must be a phone number such as +91-9000000001; it has one digit too few for India",
             ),
-            (r#"{"phone":{"a":"1"}}"#, "phone", "must be text, not a file, a list of fields or bytes"),
+            (r#"{"phone":{"a":"1"}}"#, "phone", "must be text, not a file or a list of fields"),
             (&long, "pan", "must be at most 255 characters of plain text"),
         ] {
             assert_eq!(read(json), Err((field.to_owned(), detail.to_owned())), "{json}");

@@ -7,7 +7,7 @@ use ledger::{Ledger, LedgerError, Owner, within};
 use throttle::{AttemptLimit, Decision, Network, ThrottleKey};
 use time::OffsetDateTime;
 
-/// How long the table may take for each slot. If it takes longer, the attempt is not counted.
+/// How long the table may take for each place. If it takes longer, the attempt is not counted.
 pub(crate) const TABLE_TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// `Retry-After` for a network that has used up its requests of the day.
@@ -69,7 +69,7 @@ impl AttemptKind {
     }
 
     /// The counters of an attempt on a person's account. Counters that only this network uses up come first, then the
-    /// counters that it shares with strangers, the narrowest first. An attempt that one limit refuses uses up no slot
+    /// counters that it shares with strangers, the narrowest first. An attempt that one limit refuses uses up no place
     /// in the counters after it. Requests without an address count together.
     fn counters(self, person: &str, network: Option<&Network>, per_address: u32) -> Vec<Counter> {
         let (person, own) = (person.as_bytes(), network.map_or(&[][..], Network::own));
@@ -119,30 +119,30 @@ struct Counter {
     is_shared: bool,
 }
 
-/// The slots an attempt has taken.
-pub(crate) struct AttemptSlots {
+/// The places an attempt has taken.
+pub(crate) struct AttemptPlaces {
     keys: Vec<ThrottleKey>,
     at: OffsetDateTime,
     /// The limit that refused the attempt, if one did.
     pub(crate) limit_reached: Option<LimitReached>,
 }
 
-impl AttemptSlots {
-    /// Adds the slots that the same request took in a second step.
+impl AttemptPlaces {
+    /// Adds the places that the same request took in a second step.
     pub(crate) fn extend(&mut self, more: Self) {
         self.keys.extend(more.keys);
         self.limit_reached = self.limit_reached.take().or(more.limit_reached);
     }
 }
 
-/// A limit without a free slot.
+/// A limit without a free place.
 pub(crate) struct LimitReached {
     pub(crate) retry_after: Duration,
-    /// Whether strangers on other networks can have taken all slots.
+    /// Whether strangers on other networks can have taken all places.
     pub(crate) is_shared: bool,
 }
 
-/// Takes a slot in each counter of an attempt on a person's account from a network. Stops at the first full counter.
+/// Takes a place in each counter of an attempt on a person's account from a network. Stops at the first full counter.
 pub(crate) async fn admit(
     ledger: &Ledger,
     attempt: AttemptKind,
@@ -150,14 +150,14 @@ pub(crate) async fn admit(
     network: Option<&Network>,
     per_address: u32,
     now: OffsetDateTime,
-) -> AttemptSlots {
-    let mut slots = AttemptSlots { keys: Vec::new(), at: now, limit_reached: None };
+) -> AttemptPlaces {
+    let mut places = AttemptPlaces { keys: Vec::new(), at: now, limit_reached: None };
     for Counter { kind, key, limit, is_shared } in attempt.counters(person.text, network, per_address) {
         // A counter of a whole network or site belongs to no person.
         let owner = person.owner.filter(|_| !["address", "site"].contains(&kind));
         let retry_after = match within(TABLE_TIMEOUT, ledger.admit_attempt(&key, owner, limit, now)).await {
             Ok(Decision::Admitted) => {
-                slots.keys.push(key);
+                places.keys.push(key);
                 continue;
             }
             Ok(Decision::Refused { retry_after }) => retry_after,
@@ -169,17 +169,17 @@ pub(crate) async fn admit(
             }
         };
         tracing::info!(attempt = attempt.name(), limit = kind, "too many attempts");
-        slots.limit_reached = Some(LimitReached { retry_after, is_shared });
+        places.limit_reached = Some(LimitReached { retry_after, is_shared });
         break;
     }
-    slots
+    places
 }
 
-/// Gives slots back, because the person proved to be the right one or the request was not an attempt.
-pub(crate) async fn give_back(ledger: &Ledger, slots: &AttemptSlots) {
-    let all = join_all(slots.keys.iter().map(|key| ledger.give_attempt_back(key, slots.at))).await;
+/// Gives places back, because the person proved to be the right one or the request was not an attempt.
+pub(crate) async fn give_back(ledger: &Ledger, places: &AttemptPlaces) {
+    let all = join_all(places.keys.iter().map(|key| ledger.give_attempt_back(key, places.at))).await;
     if let Some(error) = all.into_iter().find_map(Result::err) {
-        tracing::warn!(error = %error, "failed to return a rate-limit slot; this person reaches the limit one attempt early");
+        tracing::warn!(error = %error, "failed to return a rate-limit place; this person reaches the limit one attempt early");
     }
 }
 
@@ -194,7 +194,7 @@ impl NetworkShare {
     /// The fewest requests per minute that a network gets, however small the allowance is.
     pub(crate) const LEAST: u32 = 6;
 
-    /// The most requests that are counted, because an item of the table has a slot for each.
+    /// The most requests that are counted, because an item of the table has a place for each.
     const MOST: u32 = 300;
 
     /// This percentage of the calls that the allowance permits in a minute.
@@ -205,7 +205,7 @@ impl NetworkShare {
         Self { in_a_minute: (share as u32).clamp(Self::LEAST, Self::MOST) }
     }
 
-    /// Takes a slot of a network, and one of its site, for a request that calls LeadSquared. The slots are not given
+    /// Takes a place of a network, and one of its site, for a request that calls LeadSquared. The places are not given
     /// back, whatever the result: a call that LeadSquared or the call allowance refuses has also delayed others.
     pub(crate) async fn admit(
         self,

@@ -11,7 +11,7 @@ use web::FieldError;
 use crate::answers::{Done, RequestRefusal};
 use crate::body::both;
 use crate::identity::{owner, person};
-use crate::limits::{AttemptKind, AttemptSlots};
+use crate::limits::{AttemptKind, AttemptPlaces};
 use crate::service::{AccountRequest, PortalAccount};
 use crate::upstream::CallFailure;
 use crate::{Config, cookie};
@@ -27,8 +27,8 @@ impl PortalAccount {
             let error = FieldError::new("new_password", "must differ from the current password");
             return Err(RequestRefusal::fields(vec![error]));
         }
-        let slots = self.admit(request, AttemptKind::Change, session.expose(), None).await?;
-        self.admit_network(request, &slots).await?;
+        let places = self.admit(request, AttemptKind::Change, session.expose(), None).await?;
+        self.admit_network(request, &places).await?;
         let (session, current, new) = (&session, &current, &new);
         let changed =
             self.ask(request, |client| async move { client.change_password(session, current, new).await }).await;
@@ -37,7 +37,7 @@ impl PortalAccount {
                 Some(Error::BadPortalPassword) => RequestRefusal::WrongCurrentPassword,
                 Some(Error::SessionEnded) => RequestRefusal::NotSignedIn,
                 Some(Error::Refused { .. }) => RequestRefusal::PasswordRefused("new_password"),
-                _ => self.unknown_or_unavailable(request, &slots, &failure).await,
+                _ => self.unknown_or_unavailable(request, &places, &failure).await,
             });
         }
         let noticed = async {
@@ -50,7 +50,7 @@ impl PortalAccount {
                 ),
             }
         };
-        join(self.give_back(request, &slots), self.in_time(request, noticed)).await;
+        join(self.give_back(request, &places), self.in_time(request, noticed)).await;
         Ok(Done::PasswordChanged)
     }
 
@@ -67,13 +67,13 @@ impl PortalAccount {
         let outcome =
             match self.admit_message(request, AttemptKind::Forgot, &person(&who), owner(&who).as_ref()).await? {
                 None => Ok(()),
-                Some(slots) => {
-                    self.admit_network(request, &slots).await?;
+                Some(places) => {
+                    self.admit_network(request, &places).await?;
                     let who = &self.as_stored(request, &who).await;
                     match self.ask(request, |client| async move { client.forgot_password(who, recipient).await }).await
                     {
                         Ok(()) => Ok(()),
-                        Err(failure) => self.conceal(request, &slots, &failure).await,
+                        Err(failure) => self.conceal(request, &places, &failure).await,
                     }
                 }
             };
@@ -85,20 +85,20 @@ impl PortalAccount {
     pub(crate) async fn reset_password(&self, request: &AccountRequest<'_>) -> Result<Done, RequestRefusal> {
         let reset = &self.read_reset(request).map_err(RequestRefusal::fields)?;
         let owner = Owner::Lead(reset.lead);
-        let slots = self.admit(request, AttemptKind::Reset, &reset.lead.to_string(), Some(&owner)).await?;
-        self.admit_network(request, &slots).await?;
+        let places = self.admit(request, AttemptKind::Reset, &reset.lead.to_string(), Some(&owner)).await?;
+        self.admit_network(request, &places).await?;
         if let Err(failure) = self.ask(request, |client| async move { client.reset_password(reset).await }).await {
             let refusal = match failure.leadsquared() {
                 Some(Error::BadPortalPassword | Error::NoSuchLead | Error::NotAPortalUser) => {
                     RequestRefusal::DeadResetLink
                 }
                 Some(Error::Refused { .. }) => RequestRefusal::PasswordRefused("password"),
-                _ => self.unknown_or_unavailable(request, &slots, &failure).await,
+                _ => self.unknown_or_unavailable(request, &places, &failure).await,
             };
             self.wait_for_floor(request).await;
             return Err(refusal);
         }
-        join(self.give_back(request, &slots), self.mail_notice(request, reset.lead)).await;
+        join(self.give_back(request, &places), self.mail_notice(request, reset.lead)).await;
         Ok(Done::PasswordChanged)
     }
 
@@ -138,14 +138,14 @@ impl PortalAccount {
     async fn unknown_or_unavailable(
         &self,
         request: &AccountRequest<'_>,
-        slots: &AttemptSlots,
+        places: &AttemptPlaces,
         failure: &CallFailure,
     ) -> RequestRefusal {
         if failure.may_have_taken_effect() {
             return RequestRefusal::OutcomeUnknown;
         }
         if !failure.may_be_about_the_person() {
-            self.give_back(request, slots).await;
+            self.give_back(request, places).await;
         }
         failure.unavailable()
     }

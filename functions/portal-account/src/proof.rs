@@ -16,7 +16,7 @@ use crate::Config;
 use crate::answers::{Done, RequestRefusal};
 use crate::claim::SignInClaim;
 use crate::codes::{self, Accepted, Challenge, Mailed, Texted};
-use crate::limits::{self, AttemptKind, AttemptSlots};
+use crate::limits::{self, AttemptKind, AttemptPlaces};
 use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
 
 /// The result of checking a claim.
@@ -41,7 +41,7 @@ impl PortalAccount {
     pub(crate) async fn finish_text_sign_in(
         &self,
         request: &AccountRequest<'_>,
-        slots: &AttemptSlots,
+        places: &AttemptPlaces,
         session: Session,
         by: AcceptedText<'_>,
     ) -> Result<Done, RequestRefusal> {
@@ -51,7 +51,7 @@ impl PortalAccount {
         let phone = Phone::parse(number, self.config.default_country);
         let number = phone.as_ref().map_or(number, Phone::expose);
         let claim = SignInClaim::by_text(&texted.schema_name, number, &texted.person);
-        let entered = self.finish_sign_in(request, slots, &session, &claim, Some(&challenge)).await;
+        let entered = self.finish_sign_in(request, places, &session, &claim, Some(&challenge)).await;
         if let Err(RequestRefusal::Unavailable { .. }) = entered {
             // LeadSquared accepts a code once: its session is kept, so that the same code works when it is sent again.
             let accepted = Accepted::new(code, &session, texted, request.now);
@@ -75,7 +75,7 @@ impl PortalAccount {
     pub(crate) async fn finish_sign_in(
         &self,
         request: &AccountRequest<'_>,
-        slots: &AttemptSlots,
+        places: &AttemptPlaces,
         session: &Session,
         claim: &SignInClaim<'_>,
         challenge: Option<&Challenge>,
@@ -83,7 +83,7 @@ impl PortalAccount {
         let CheckedClaim { unproven, lead, has_unstored_proofs } = match self.unproven(request, session, claim).await {
             Ok(checked) => checked,
             Err(refusal) => {
-                self.give_back(request, slots).await;
+                self.give_back(request, places).await;
                 return Err(refusal);
             }
         };
@@ -102,11 +102,11 @@ impl PortalAccount {
             let besides = async {
                 join3(self.remember_network(request, claim.person, &session.lead_id), ended, written).await;
             };
-            self.signed_in(request, slots, session, besides).await;
+            self.signed_in(request, places, session, besides).await;
             return Ok(Done::SignedIn { session: session.clone(), valid_for: KEY_LIFETIME });
         }
         // The attempt was no guess: LeadSquared accepted it.
-        self.give_back(request, slots).await;
+        self.give_back(request, places).await;
         if claim.wants_text_for(&unproven) {
             return Err(RequestRefusal::Unproven);
         }
@@ -184,7 +184,7 @@ impl PortalAccount {
         let Some(address) = lead.email() else { return Err(RequestRefusal::Unproven) };
         let limited = format!("{} {}", session.lead_id, claim.person);
         let owner = Owner::Lead(session.lead_id);
-        let slots = self.admit(request, AttemptKind::MailedCode, &limited, Some(&owner)).await?;
+        let places = self.admit(request, AttemptKind::MailedCode, &limited, Some(&owner)).await?;
         let (mut random, mut code) = ([0; 32], [0; MAILED_CODE_BYTES]);
         (self.random)(&mut random);
         (self.random)(&mut code);
@@ -203,7 +203,7 @@ impl PortalAccount {
             Ok(()) => {}
             Err(failure) if failure.may_have_taken_effect() => {}
             Err(failure) => {
-                self.give_back(request, &slots).await;
+                self.give_back(request, &places).await;
                 return Err(if failure.is_about_the_person() {
                     RequestRefusal::Unproven
                 } else {
@@ -219,7 +219,7 @@ impl PortalAccount {
     pub(crate) async fn prove(
         &self,
         request: &AccountRequest<'_>,
-        slots: &AttemptSlots,
+        places: &AttemptPlaces,
         challenge: &Challenge,
         mailed: &Mailed,
     ) -> Done {
@@ -239,7 +239,7 @@ impl PortalAccount {
             )
             .await;
         };
-        self.signed_in(request, slots, &session, besides).await;
+        self.signed_in(request, places, &session, besides).await;
         let passed = request.now.unix_timestamp() - mailed.signed_in_at();
         let passed = Duration::from_secs(u64::try_from(passed).unwrap_or_default());
         Done::SignedIn { session, valid_for: KEY_LIFETIME.saturating_sub(passed) }

@@ -8,7 +8,7 @@ use crate::answers::{Done, RequestRefusal};
 use crate::body::both;
 use crate::codes::{self, Challenge, Pending, Texted};
 use crate::identity::PhoneOwner;
-use crate::limits::{AttemptKind, AttemptSlots};
+use crate::limits::{AttemptKind, AttemptPlaces};
 use crate::proof::AcceptedText;
 use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
 use crate::upstream::CallFailure;
@@ -19,9 +19,9 @@ impl PortalAccount {
         let owner = self.config.identities.read_phone(&request.body, self.config.default_country);
         let PhoneOwner { schema_name, phone } = owner.map_err(|error| RequestRefusal::fields(vec![error]))?;
         let person = format!("{schema_name} {}", phone.expose());
-        let slots = self.admit_message(request, AttemptKind::Code, &person, None).await?;
-        if let Some(slots) = &slots {
-            self.admit_network(request, slots).await?;
+        let places = self.admit_message(request, AttemptKind::Code, &person, None).await?;
+        if let Some(places) = &places {
+            self.admit_network(request, places).await?;
         }
         let mut random = [0; 32];
         (self.random)(&mut random);
@@ -30,7 +30,7 @@ impl PortalAccount {
         codes::begin(&self.ledger, &challenge, request.now)
             .await
             .map_err(|error| codes_unavailable(request, &error))?;
-        let sent = self.text_code(request, slots.as_ref(), &schema_name, &phone).await;
+        let sent = self.text_code(request, places.as_ref(), &schema_name, &phone).await;
         if let Ok(sent) = &sent {
             let texted = Texted { sent: sent.clone(), schema_name, person };
             let filled = async {
@@ -51,14 +51,14 @@ impl PortalAccount {
     async fn text_code(
         &self,
         request: &AccountRequest<'_>,
-        slots: Option<&AttemptSlots>,
+        places: Option<&AttemptPlaces>,
         schema_name: &str,
         phone: &Phone,
     ) -> Result<SentCode, RequestRefusal> {
         let mut random = [0; 48];
         (self.random)(&mut random);
         let decoy = || codes::decoy(random, phone);
-        let Some(slots) = slots else { return Ok(decoy()) };
+        let Some(places) = places else { return Ok(decoy()) };
         if !self.take_text(request).await {
             return Ok(decoy());
         }
@@ -69,7 +69,7 @@ impl PortalAccount {
                 if !failure.may_have_taken_effect() {
                     self.give_text_back(request).await;
                 }
-                self.conceal(request, slots, &failure).await.map(|()| decoy())
+                self.conceal(request, places, &failure).await.map(|()| decoy())
             }
         }
     }
@@ -109,17 +109,17 @@ impl PortalAccount {
         let challenge = request.body.required("challenge").map(Challenge::of_text);
         let (challenge, code) = both(challenge, request.body.code("code")).map_err(RequestRefusal::fields)?;
         // The person is known only once the challenge is found: until then attempts are counted for the challenge.
-        let slots = self.admit(request, AttemptKind::SignIn, challenge.as_text(), None).await?;
+        let places = self.admit(request, AttemptKind::SignIn, challenge.as_text(), None).await?;
         let pending = codes::try_code(&self.ledger, &challenge, request.now).await;
         match pending.map_err(|error| codes_unavailable(request, &error))? {
-            Some(Pending::Texted(texted)) => self.verify_texted(request, slots, challenge, texted, &code).await,
+            Some(Pending::Texted(texted)) => self.verify_texted(request, places, challenge, texted, &code).await,
             Some(Pending::Accepted(accepted)) if accepted.is(&code) => {
-                self.admit_network(request, &slots).await?;
+                self.admit_network(request, &places).await?;
                 let by = AcceptedText { challenge, code: &code, texted: accepted.texted.clone() };
-                self.finish_text_sign_in(request, &slots, accepted.session(), by).await
+                self.finish_text_sign_in(request, &places, accepted.session(), by).await
             }
             Some(Pending::Mailed(mailed)) if mailed.is(&code) => {
-                Ok(self.prove(request, &slots, &challenge, &mailed).await)
+                Ok(self.prove(request, &places, &challenge, &mailed).await)
             }
             Some(Pending::Accepted(_) | Pending::Mailed(_)) | None => {
                 self.wait_for_floor(request).await;
@@ -132,26 +132,27 @@ impl PortalAccount {
     async fn verify_texted(
         &self,
         request: &AccountRequest<'_>,
-        mut slots: AttemptSlots,
+        mut places: AttemptPlaces,
         challenge: Challenge,
         texted: Texted,
         code: &OneTimeCode,
     ) -> Result<Done, RequestRefusal> {
-        if let Err(refusal) = self.admit_texted(request, &mut slots, &texted).await {
-            join(self.give_try_back(request, &challenge), self.give_back(request, &slots)).await;
+        if let Err(refusal) = self.admit_texted(request, &mut places, &texted).await {
+            join(self.give_try_back(request, &challenge), self.give_back(request, &places)).await;
             return Err(refusal);
         }
         let sent = &texted.sent;
         match self.ask(request, |client| async move { client.sign_in_with_code(sent, code).await }).await {
             Ok(session) => {
-                self.finish_text_sign_in(request, &slots, session, AcceptedText { challenge, code, texted }).await
+                self.finish_text_sign_in(request, &places, session, AcceptedText { challenge, code, texted }).await
             }
             Err(failure) => {
-                let failure = self.about_code(request, failure).await;
+                // A guess that LeadSquared may have judged stays counted, also if nothing is learnt about it.
                 if !failure.may_be_about_the_person() {
-                    self.give_try_back(request, &challenge).await;
+                    join(self.give_try_back(request, &challenge), self.give_back(request, &places)).await;
                 }
-                Err(self.not_signed_in(request, &slots, &failure, RequestRefusal::WrongCode).await)
+                let failure = self.about_code(request, failure).await;
+                Err(self.refused_in_time(request, &places, &failure, RequestRefusal::WrongCode).await)
             }
         }
     }
@@ -178,14 +179,14 @@ impl PortalAccount {
     async fn admit_texted(
         &self,
         request: &AccountRequest<'_>,
-        slots: &mut AttemptSlots,
+        places: &mut AttemptPlaces,
         texted: &Texted,
     ) -> Result<(), RequestRefusal> {
         // Challenges of an earlier version do not name their person: only the limits of the challenge apply to them.
         let names_person = !texted.person.is_empty();
         if names_person {
-            slots.extend(self.admit(request, AttemptKind::TextedCode, &texted.person, None).await?);
+            places.extend(self.admit(request, AttemptKind::TextedCode, &texted.person, None).await?);
         }
-        self.admit_network(request, slots).await
+        self.admit_network(request, places).await
     }
 }

@@ -1,36 +1,14 @@
 #![doc = include_str!("../README.md")]
 
-use std::time::Duration;
+mod config;
+mod http;
 
-pub use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+pub use aws_types::SdkConfig;
 
-/// The configuration of every AWS client: region and credentials from Lambda's environment, and time-outs.
-///
-/// A call has 3 s for both attempts together. An applicant who submits a form thus gets the function's own answer long
-/// before API Gateway answers 503 after 30 s
-/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>).
-pub async fn config() -> SdkConfig {
-    config_within(Duration::from_secs(3)).await
-}
-
-/// The same configuration with another time limit for a call, both attempts together.
-pub async fn config_within(limit: Duration) -> SdkConfig {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(limit / 3)
-        .operation_attempt_timeout(limit / 2)
-        .operation_timeout(limit)
-        .build();
-    aws_config::from_env()
-        .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(2))
-        .load()
-        .await
-}
+pub use config::{ConfigError, config, config_within, http_client, local_config};
 
 /// Why a call to AWS failed: the service's error code, or how the call failed. It never contains the service's text,
 /// which may quote the request.

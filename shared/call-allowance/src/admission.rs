@@ -1,9 +1,9 @@
 //! Makes a call schedule the admission of a LeadSquared client: each call waits here for its slot.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use leadsquared::{Admission, BoxFuture, Lane, Throttled, TurnedAway};
+use leadsquared::{Admission, BoxFuture, Lane, PlannedCall, Throttled, TurnedAway};
 use time::OffsetDateTime;
 
 use crate::clock::{Clock, SystemClock};
@@ -17,11 +17,30 @@ const CALL_TIME: Duration = Duration::from_secs(1);
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Admits each call in a slot of a schedule. Used as [`Options::admission`](leadsquared::Options::admission).
+///
+/// A call in the background lane that another one follows books the next slot too, in one request to the schedule. The
+/// next call in that lane uses it. If that call comes too late, because LeadSquared takes longer than an interval to
+/// answer, the slot is lost. Then no next slot is booked for an hour.
 #[derive(Debug)]
 pub struct Allowance<L, C = SystemClock> {
     schedule: L,
     clock: C,
+    next: Mutex<NextSlot>,
 }
+
+/// The slot of the background lane's next call.
+#[derive(Clone, Copy, Debug)]
+enum NextSlot {
+    /// It is booked together with the slot of a call that it follows.
+    Unbooked,
+    /// It is booked.
+    Booked(OffsetDateTime),
+    /// One was lost: each call books its own slot until this time.
+    Lost { until: OffsetDateTime },
+}
+
+/// How long no next slot is booked after one was lost. A lost slot counts as a call of the day.
+const NO_NEXT_SLOT: Duration = Duration::from_secs(60 * 60);
 
 impl<L: CallSchedule> Allowance<L> {
     /// Admits calls by the machine's clock.
@@ -33,24 +52,52 @@ impl<L: CallSchedule> Allowance<L> {
 impl<L: CallSchedule, C: Clock> Allowance<L, C> {
     /// Admits calls by another clock.
     pub fn with_clock(schedule: L, clock: C) -> Self {
-        Self { schedule, clock }
+        Self { schedule, clock, next: Mutex::new(NextSlot::Unbooked) }
     }
 
-    async fn wait_for_slot(&self, lane: Lane, deadline: Instant) -> Result<(), TurnedAway> {
+    fn next(&self) -> NextSlot {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_next(&self, next: NextSlot) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    }
+
+    /// Waits for a slot of this caller. If DynamoDB or a busy machine delays the call by more than the schedule permits,
+    /// it gives up the slot: it would come too close to the calls after it.
+    async fn is_in_time_for(&self, slot: OffsetDateTime) -> bool {
+        self.clock.sleep(until(slot, self.clock.time())).await;
+        self.clock.time() <= slot + self.schedule.rules().lateness()
+    }
+
+    async fn wait_for_slot(&self, PlannedCall { lane, deadline, is_followed }: PlannedCall) -> Result<(), TurnedAway> {
+        let is_background = lane == Lane::Background;
         loop {
             let now = self.clock.time();
             let remaining = deadline.saturating_duration_since(self.clock.instant());
             let Some(time) = remaining.checked_sub(CALL_TIME) else {
                 return Err(TurnedAway { retry_after: None, source: None });
             };
-            let decision = self.schedule.book(SlotRequest { lane, now, latest: now.saturating_add(span(time)) }).await;
+            let latest = now.saturating_add(span(time));
+            let next = if is_background { self.next() } else { NextSlot::Unbooked };
+            if let NextSlot::Booked(slot) = next {
+                self.set_next(NextSlot::Unbooked);
+                if slot <= latest && self.is_in_time_for(slot).await {
+                    return Ok(());
+                }
+                self.set_next(NextSlot::Lost { until: self.clock.time() + NO_NEXT_SLOT });
+                continue;
+            }
+            let may_book_next = !matches!(next, NextSlot::Lost { until } if now < until);
+            let request = SlotRequest { lane, now, latest, takes_next: is_background && is_followed && may_book_next };
+            let decision = self.schedule.book(request).await;
             let now = self.clock.time();
             match decision {
-                Ok(SlotDecision::Granted { slot }) => {
-                    self.clock.sleep(until(slot, now)).await;
-                    // If DynamoDB or a busy machine delayed the call by more than this, it gives up its slot. It would
-                    // come too close to the calls after it.
-                    if self.clock.time() <= slot + self.schedule.rules().lateness() {
+                Ok(SlotDecision::Granted { slot, next }) => {
+                    if let Some(next) = next {
+                        self.set_next(NextSlot::Booked(next));
+                    }
+                    if self.is_in_time_for(slot).await {
                         return Ok(());
                     }
                 }
@@ -75,12 +122,14 @@ impl<L: CallSchedule, C: Clock> Allowance<L, C> {
 }
 
 impl<L: CallSchedule, C: Clock> Admission for Allowance<L, C> {
-    fn admit(&self, lane: Lane, deadline: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
-        Box::pin(self.wait_for_slot(lane, deadline))
+    fn admit(&self, call: PlannedCall) -> BoxFuture<'_, Result<(), TurnedAway>> {
+        Box::pin(self.wait_for_slot(call))
     }
 
     fn throttled(&self, refusal: Throttled) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            // The window that LeadSquared has to recover in reaches beyond the next slot.
+            self.set_next(NextSlot::Unbooked);
             // A failure is ignored: while the schedule is unavailable, no caller gets a slot from it either.
             let _ = self.schedule.back_off(self.clock.time(), refusal.limit).await;
         })

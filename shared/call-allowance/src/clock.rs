@@ -31,6 +31,11 @@ impl Clock for SystemClock {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()> {
-        Box::pin(tokio::time::sleep(duration))
+        Box::pin(async move {
+            // Tokio rounds every wait up to whole milliseconds, also one that is over.
+            if !duration.is_zero() {
+                tokio::time::sleep(duration).await;
+            }
+        })
     }
 }

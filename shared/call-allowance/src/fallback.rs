@@ -78,9 +78,10 @@ mod tests {
     }
 
     fn slots(schedule: &impl CallSchedule, now: OffsetDateTime, number: usize) -> Vec<OffsetDateTime> {
-        let request = SlotRequest { lane: Lane::Interactive, now, latest: now + Duration::from_secs(4) };
+        let request =
+            SlotRequest { lane: Lane::Interactive, now, latest: now + Duration::from_secs(4), takes_next: false };
         let slot = |_| match block_on(schedule.book(request)).unwrap() {
-            SlotDecision::Granted { slot } => Some(slot),
+            SlotDecision::Granted { slot, .. } => Some(slot),
             _ => None,
         };
         (0..number).map_while(slot).collect()

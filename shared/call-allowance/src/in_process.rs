@@ -35,8 +35,9 @@ impl CallSchedule for InProcess {
         let mut state = self.state();
         Ok(match state.book(&self.rules, &request) {
             Ok(booking) => {
+                let granted = booking.granted(booking.slot);
                 *state = booking.after;
-                SlotDecision::Granted { slot: booking.slot }
+                granted
             }
             Err(decision) => decision,
         })

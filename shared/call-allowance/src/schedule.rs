@@ -44,6 +44,8 @@ pub struct SlotRequest {
     pub now: OffsetDateTime,
     /// The latest slot that the caller can use.
     pub latest: OffsetDateTime,
+    /// Whether the caller also takes the next slot, for the call that follows.
+    pub takes_next: bool,
 }
 
 /// The decision about a [`SlotRequest`].
@@ -53,6 +55,8 @@ pub enum SlotDecision {
     Granted {
         /// The time of the slot on the caller's clock, not before the request.
         slot: OffsetDateTime,
+        /// The next slot, if the caller took it too and it was free.
+        next: Option<OffsetDateTime>,
     },
     /// No slot can be booked yet. The caller asks again at this time.
     Later {
@@ -105,6 +109,30 @@ const WRONG_CLOCK: Duration = LONGEST.saturating_mul(4);
 /// The most slots that are reserved for the background at once, so that the item stays small under any limit.
 const MOST_RESERVED: u32 = 32;
 
+impl SlotBooking {
+    /// The distance from the first slot to the new head.
+    pub fn span(&self) -> Duration {
+        self.interval * self.calls
+    }
+
+    /// The decision, with this first slot.
+    pub(crate) fn granted(&self, slot: OffsetDateTime) -> SlotDecision {
+        SlotDecision::Granted { slot, next: (self.calls > 1).then(|| slot + self.interval) }
+    }
+
+    /// The same booking with the next slot as well, if that one is free and of the same day.
+    fn with_next(self) -> Option<Self> {
+        let day = day_of(self.slot);
+        if !self.next_is_free || day_of(self.slot + self.interval) != day {
+            return None;
+        }
+        let (head, turn) = (self.after.head + self.interval, self.after.turn + self.interval);
+        let after = ScheduleState { head, turn, used: self.after.used.saturating_add(1), ..self.after };
+        let last = self.last.min(end_of(day) - Duration::from_nanos(1) - self.interval);
+        Some(Self { calls: self.calls + 1, last, after, ..self })
+    }
+}
+
 /// The state of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleState {
@@ -154,10 +182,14 @@ impl Reserve {
 pub struct SlotBooking {
     /// The slot.
     pub slot: OffsetDateTime,
-    /// The distance from the slot to the new head.
+    /// The number of slots: the one, or the next one as well.
+    pub calls: u32,
+    /// The distance from one slot to the next.
     pub interval: Duration,
     /// The last slot on the same day that would have served as well.
     pub last: OffsetDateTime,
+    /// Whether the background can book the next slot as well.
+    pub(crate) next_is_free: bool,
     /// The state after the booking.
     pub after: ScheduleState,
 }
@@ -188,10 +220,15 @@ impl ScheduleState {
         if rules.daily(request.lane).is_some_and(|daily| used >= daily) {
             return Err(SlotDecision::DayUsedUp { until: end_of(day) });
         }
-        Ok(SlotBooking {
+        let booking = SlotBooking {
             last: booking.last.min(end_of(day) - Duration::from_nanos(1)),
             after: Self { day, used: used.saturating_add(1), ..booking.after },
             ..booking
+        };
+        let has_next = request.takes_next && rules.daily(request.lane).is_none_or(|daily| booking.after.used < daily);
+        Ok(match has_next.then(|| booking.clone().with_next()).flatten() {
+            Some(both) => both,
+            None => booking,
         })
     }
 
@@ -231,7 +268,7 @@ impl ScheduleState {
             return Err(SlotDecision::Full { until: head });
         }
         let after = Self { head: slot + interval, reserve, ..self };
-        Ok(SlotBooking { slot, interval, last: last_without_reserve, after })
+        Ok(SlotBooking { slot, calls: 1, interval, last: last_without_reserve, next_is_free: false, after })
     }
 
     /// A slot for the background: a reserved one, or one of the nearest, or on its turn one behind the people's
@@ -268,7 +305,7 @@ impl ScheduleState {
         let turn = if on_turn { next_turn } else { slot + rules.between_turns(interval) };
         let reserve = Reserve { left: self.reserve.left.max(most), ..self.reserve };
         let after = Self { head: slot + interval, turn, reserve, ..self };
-        Ok(SlotBooking { slot, interval, last, after })
+        Ok(SlotBooking { slot, calls: 1, interval, last, next_is_free: is_near, after })
     }
 
     /// The first reserved slot that the caller can use. A slot of an earlier day than the counted one is not usable.
@@ -281,7 +318,7 @@ impl ScheduleState {
         let mut reserve = self.reserve;
         reserve.slots.retain(|other| *other != slot);
         let after = Self { reserve: reserve.tidied(now), ..self };
-        SlotBooking { slot, interval, last: slot, after }
+        SlotBooking { slot, calls: 1, interval, last: slot, next_is_free: false, after }
     }
 
     /// The state after LeadSquared refused a call as one too many.

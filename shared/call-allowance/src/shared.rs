@@ -24,7 +24,7 @@ pub trait ScheduleStore: Send + Sync {
     ) -> impl Future<Output = Result<Written, ScheduleError>> + Send;
 
     /// Adds a booking to the stored state, which may have changed since it was `seen`. The condition: the schedule is
-    /// still as busy as then, and fewer than `daily` calls of the day are booked.
+    /// still as busy as then, and with the booking at most `daily` calls of the day are booked.
     fn add(
         &self,
         seen: &ScheduleState,
@@ -162,7 +162,7 @@ impl<S: ScheduleStore> CallSchedule for SharedSchedule<S> {
                 Some(Seen { kept, .. }) if booking.only_adds_to(&kept.state) => {
                     let daily = self.rules.daily(ask.lane).unwrap_or(u32::MAX);
                     let added = self.store.add(&kept.state, &booking, ask.now, daily).await?;
-                    self.remember(added, ask.now).map(|state| state.head - booking.interval)
+                    self.remember(added, ask.now).map(|state| state.head - booking.span())
                 }
                 seen => {
                     let revision = seen.as_ref().map(|seen| seen.kept.revision);
@@ -171,7 +171,7 @@ impl<S: ScheduleStore> CallSchedule for SharedSchedule<S> {
                 }
             };
             if let Some(slot) = slot {
-                return Ok(SlotDecision::Granted { slot });
+                return Ok(booking.granted(slot));
             }
         }
         Err(ScheduleError::Contended)
@@ -194,7 +194,7 @@ impl<S: ScheduleStore> CallSchedule for SharedSchedule<S> {
 impl SlotBooking {
     /// Whether this booking is still right after another process's booking in between.
     fn only_adds_to(&self, state: &ScheduleState) -> bool {
-        let head = state.head + self.interval;
+        let head = state.head + self.span();
         let added = ScheduleState { head, used: self.after.used, turn: self.after.turn, ..state.clone() };
         self.after == added
     }

@@ -158,9 +158,9 @@ impl Fields {
     /// The description of a valid value, for the error message.
     pub const EXPECTED: &str = "a list of form fields";
 
-    /// Whether one of the fields is a password.
-    pub fn have_password(&self) -> bool {
-        self.0.iter().any(|field| field.kind == FieldKind::Password)
+    /// Whether one of the fields is of this kind.
+    pub fn have(&self, kind: FieldKind) -> bool {
+        self.0.iter().any(|field| field.kind == kind)
     }
 
     /// The fields in the order of the setting.

@@ -108,15 +108,20 @@ impl Caps {
             Some(network) => ("network", largest(Some(network))),
             None => (kind, identity),
         };
+        // The same mailbox under other spellings, so that one network cannot use up the mailbox's places with them.
+        let mailbox = match &invitation.invitee {
+            Invitee::Email(email) => Some(MailboxKey::of(email)),
+            Invitee::Lead(_) => None,
+        };
         let person = invitation.person();
-        let parts = [source.as_bytes(), person.as_str().as_bytes(), kind_of_origin.as_bytes(), origin];
+        let one = mailbox.as_ref().map_or(person.as_str(), MailboxKey::as_str);
+        let parts = [source.as_bytes(), one.as_bytes(), kind_of_origin.as_bytes(), origin];
         let mut places = vec![KeyedLimit {
             hash: hash("person and network", parts),
             count: limits.person_and_network,
             window: HOUR,
         }];
-        if let Invitee::Email(email) = &invitation.invitee {
-            let mailbox = MailboxKey::of(email);
+        if let Some(mailbox) = &mailbox {
             let parts = [source.as_bytes(), mailbox.as_str().as_bytes()];
             places.push(KeyedLimit { hash: hash("mailbox", parts), count: limits.mailbox, window: HOUR });
         }

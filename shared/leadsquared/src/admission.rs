@@ -35,17 +35,17 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// # Examples
 /// ```
 /// use std::future::ready;
-/// use std::time::{Duration, Instant};
+/// use std::time::Duration;
 ///
-/// use leadsquared::{Admission, BoxFuture, Lane, Throttled, TurnedAway};
+/// use leadsquared::{Admission, BoxFuture, Lane, PlannedCall, Throttled, TurnedAway};
 ///
 /// /// Admits calls for which a person waits, and no others.
 /// struct PeopleOnly;
 ///
 /// impl Admission for PeopleOnly {
-///     fn admit(&self, lane: Lane, _deadline: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
+///     fn admit(&self, call: PlannedCall) -> BoxFuture<'_, Result<(), TurnedAway>> {
 ///         let turned_away = TurnedAway { retry_after: Some(Duration::from_secs(60)), source: None };
-///         Box::pin(ready(if lane == Lane::Interactive { Ok(()) } else { Err(turned_away) }))
+///         Box::pin(ready(if call.lane == Lane::Interactive { Ok(()) } else { Err(turned_away) }))
 ///     }
 ///
 ///     fn throttled(&self, _refusal: Throttled) -> BoxFuture<'_, ()> {
@@ -58,10 +58,22 @@ pub trait Admission: Send + Sync {
     ///
     /// # Errors
     /// When there is no slot before the deadline. The call is then not made.
-    fn admit(&self, lane: Lane, deadline: Instant) -> BoxFuture<'_, Result<(), TurnedAway>>;
+    fn admit(&self, call: PlannedCall) -> BoxFuture<'_, Result<(), TurnedAway>>;
 
     /// Takes note that LeadSquared refused a call because the account's limit was exceeded.
     fn throttled(&self, refusal: Throttled) -> BoxFuture<'_, ()>;
+}
+
+/// A call that waits for its admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedCall {
+    /// Its lane.
+    pub lane: Lane,
+    /// When it must be over.
+    pub deadline: Instant,
+    /// Whether the caller expects to make another call right after it. An implementation can then reserve the time of
+    /// both at once.
+    pub is_followed: bool,
 }
 
 /// LeadSquared's refusal of a call because the account's limit was exceeded.
@@ -89,7 +101,7 @@ pub struct TurnedAway {
 pub struct Unlimited;
 
 impl Admission for Unlimited {
-    fn admit(&self, _: Lane, _: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
+    fn admit(&self, _: PlannedCall) -> BoxFuture<'_, Result<(), TurnedAway>> {
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use self::credentials::{Cached, Credentials, Fetch, IssuedCredential, Renewal};
-use crate::admission::{Lane, Throttled};
+use crate::admission::{Lane, PlannedCall, Throttled};
 use crate::error::{Cause, Error, ErrorKind};
 use crate::hosts::Hosts;
 use crate::options::{CallReport, InvalidOptions, Options};
@@ -36,6 +36,7 @@ pub struct Client {
     shared: Arc<Shared>,
     lane: Lane,
     deadline: Option<Instant>,
+    is_followed: bool,
 }
 
 struct Shared {
@@ -127,13 +128,19 @@ impl Client {
         Self { lane, ..self.clone() }
     }
 
+    /// The same client for a call that another one follows at once; see [`PlannedCall::is_followed`].
+    #[must_use]
+    pub fn followed(&self) -> Self {
+        Self { is_followed: true, ..self.clone() }
+    }
+
     /// Its settings.
     pub fn options(&self) -> &Options {
         &self.shared.options
     }
 
     fn from_shared(shared: Shared) -> Self {
-        Self { shared: Arc::new(shared), lane: Lane::default(), deadline: None }
+        Self { shared: Arc::new(shared), lane: Lane::default(), deadline: None, is_followed: false }
     }
 
     fn now(&self) -> Instant {
@@ -213,7 +220,8 @@ impl Client {
         let Shared { options, .. } = &*self.shared;
         let request = self.request(call, attached)?;
         let asked = self.now();
-        let slot = match self.before(deadline, options.admission.admit(self.lane, deadline)).await {
+        let planned = PlannedCall { lane: self.lane, deadline, is_followed: self.is_followed };
+        let slot = match self.before(deadline, options.admission.admit(planned)).await {
             Ok(slot) => slot.map_err(Error::TurnedAway),
             Err(error) => Err(error),
         };
@@ -463,8 +471,10 @@ fn result_name<T>(result: &Result<T, Failed>) -> &'static str {
 }
 
 fn is_worth_repeating(error: &Error, repeat: Repeat) -> bool {
-    match error.kind() {
-        ErrorKind::Unknown => repeat == Repeat::Harmless,
+    match (error, error.kind()) {
+        // A firewall's page: it refuses the same content again.
+        (Error::ServerFault { status: 400..500 }, _) => false,
+        (_, ErrorKind::Unknown) => repeat == Repeat::Harmless,
         // After a rate limit the wait for a new window is too long: a function is billed for the time it sleeps.
         _ => matches!(error, Error::Unreachable(_)),
     }

@@ -11,7 +11,7 @@ pub mod tools;
 mod values;
 pub mod wire;
 
-pub use admission::{Admission, BoxFuture, Lane, RateLimit, Throttled, TurnedAway, Unlimited};
+pub use admission::{Admission, BoxFuture, Lane, PlannedCall, RateLimit, Throttled, TurnedAway, Unlimited};
 pub use client::Client;
 pub use error::{Cause, DuplicateField, Error, ErrorKind, HiddenText};
 pub use hosts::Hosts;

@@ -52,17 +52,18 @@ impl ScheduleStore for Ledger {
         now: OffsetDateTime,
         daily: u32,
     ) -> Result<Written, ScheduleError> {
-        let mut update = "SET #head = #head + :interval, #used = #used + :one, #revision = #revision + :one".to_owned();
-        let mut condition = "#head BETWEEN :now AND :last AND #day = :day AND #used < :daily \
+        let mut update = "SET #head = #head + :span, #used = #used + :calls, #revision = #revision + :one".to_owned();
+        let mut condition = "#head BETWEEN :now AND :last AND #day = :day AND #used <= :most \
             AND #slower = :slower AND #slower_until = :slower_until"
             .to_owned();
         let mut values = vec![
-            (":interval", nanoseconds(booking.interval)),
+            (":span", nanoseconds(booking.span())),
+            (":calls", number(booking.calls)),
             (":one", number(1)),
             (":now", timestamp(now)),
             (":last", timestamp(booking.last)),
             (":day", number(seen.day)),
-            (":daily", number(daily)),
+            (":most", number(daily.saturating_sub(booking.calls))),
             (":slower", nanoseconds(seen.slower)),
             (":slower_until", timestamp(seen.slower_until)),
         ];

@@ -31,9 +31,8 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_dynamodb::types::{
-    CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    CancellationReason, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use futures::future::try_join;
 use leadsquared::LeadId;
 use onboarding::{
     Claim, Invitation, LastSuccesses, Lease, LinkTarget, MailHistory, MailReservation, Outcome, PersonKey, Record,
@@ -367,6 +366,21 @@ impl Ledger {
         Ok(answer.item)
     }
 
+    /// Reads several items in one request.
+    async fn read_all<const N: usize>(&self, pks: [&str; N]) -> Result<[Option<Item>; N], LedgerError> {
+        let key = |pk: &&str| Item::from([("pk".to_owned(), text(pk))]);
+        let keys = KeysAndAttributes::builder().set_keys(Some(pks.iter().map(key).collect())).consistent_read(true);
+        let keys = keys.build().expect("the keys are set");
+        let get = self.client.batch_get_item().request_items(&self.table, keys).send().await;
+        let answer = get.map_err(|error| LedgerError::unavailable(&error))?;
+        // Items that DynamoDB had no capacity for are named instead of read.
+        if answer.unprocessed_keys.is_some_and(|tables| !tables.is_empty()) {
+            return Err(LedgerError::Unavailable { cause: THROTTLED.to_owned() });
+        }
+        let items = answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
+        Ok(pks.map(|pk| items.iter().find(|item| item.get("pk") == Some(&text(pk))).cloned()))
+    }
+
     async fn read_count<N: FromStr + Default>(&self, pk: String) -> Result<N, LedgerError> {
         let item = self.read(&pk).await?.unwrap_or_default();
         Reader { pk, item: &item }.count("count")
@@ -387,6 +401,9 @@ impl Ledger {
 
 /// DynamoDB's word for a condition of a transaction that does not hold.
 const FAILED: &str = "ConditionalCheckFailed";
+
+/// DynamoDB's word for a request beyond the capacity of a table or an item.
+const THROTTLED: &str = "ProvisionedThroughputExceededException";
 
 /// DynamoDB's word for a transaction that met another one.
 const CONFLICT: &str = "TransactionConflict";
@@ -429,7 +446,7 @@ impl onboarding::Ledger for Ledger {
     async fn mail_book(&self, person: &PersonKey, now: OffsetDateTime) -> Result<MailHistory, LedgerError> {
         let pk = person_key(person);
         let pk_of_day = mails_key(day(now));
-        let (person, of_day) = try_join(self.read(&pk), self.read(&pk_of_day)).await?;
+        let [person, of_day] = self.read_all([&pk, &pk_of_day]).await?;
         let of_day = of_day.unwrap_or_default();
         let of_day = Reader { pk: pk_of_day, item: &of_day };
         let begun_today = of_day.count("count")?;

@@ -91,9 +91,17 @@ impl Ledger {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let refused_by = self.carry_out(update).await?;
         let Some(item) = refused_by else { return Ok(true) };
-        let item = Reader { pk: link_key(link), item: &item };
-        let is_same = item.optional_text("used_by") == Some(&*holder.to_string());
-        Ok(is_same && item.optional_time("used_at")?.is_some_and(|at| now - at < PRESSED_AGAIN))
+        used_just_now(&Reader { pk: link_key(link), item: &item }, holder, now)
+    }
+
+    /// Whether this holder used the link less than half a minute ago. It does not use a link that is valid again.
+    ///
+    /// # Errors
+    /// When DynamoDB refuses the request or its result is unknown.
+    pub async fn has_used_link(&self, link: &LinkHash, holder: Uuid, now: OffsetDateTime) -> Result<bool, LedgerError> {
+        let pk = link_key(link);
+        let item = self.read(&pk).await?.unwrap_or_default();
+        used_just_now(&Reader { pk, item: &item }, holder, now)
     }
 
     /// Makes a link usable again that `holder` used in vain; no other one.
@@ -164,4 +172,10 @@ impl Ledger {
         .expression_attribute_values(":never", seconds(OffsetDateTime::UNIX_EPOCH));
         self.carry_out(again).await.map(drop)
     }
+}
+
+/// Whether this holder used the link of an item less than half a minute ago.
+fn used_just_now(item: &Reader<'_>, holder: Uuid, now: OffsetDateTime) -> Result<bool, LedgerError> {
+    let is_same = item.optional_text("used_by") == Some(&*holder.to_string());
+    Ok(is_same && item.optional_time("used_at")?.is_some_and(|at| now - at < PRESSED_AGAIN))
 }

@@ -21,7 +21,8 @@ pub trait Crm {
 
 impl Crm for leadsquared::Client {
     async fn register(&self, registration: &Registration) -> Result<LeadId, Error> {
-        self.register(registration).await
+        // The mail, or a look-up, follows.
+        self.followed().register(registration).await
     }
 
     async fn leads_by_email(&self, email: &EmailAddress) -> Result<Vec<Lead>, Error> {

@@ -46,6 +46,12 @@ fn folded(address: &str) -> String {
         looks.chars().filter(|c| c.is_ascii_graphic() || c.is_alphanumeric()).collect()
     };
     let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    // Gmail ignores full stops before the @ (<https://support.google.com/mail/answer/7436150>).
+    let (local, domain) = match domain {
+        "gmail.com" | "googlemail.com" => (local.replace('.', ""), "gmail.com"),
+        _ => (local.to_owned(), domain),
+    };
+    let local = local.as_str();
     // An internationalised domain is stored in its ASCII form, in which no letter looks like another.
     let (local, domain) = (fold(local), fold(&idna::domain_to_unicode(domain).0));
     // A `+` at the start of an address belongs to the mailbox; any later `+` begins a suffix.
@@ -86,6 +92,7 @@ mod tests {
             assert!(key(other) != key("asha@example.test"), "{other}");
         }
         assert!(key("+a@example.test") != key("+b@example.test"));
+        assert!(key("asha.rao@gmail.com") == key("a.sharao+1@googlemail.com"));
     }
 
     #[test]

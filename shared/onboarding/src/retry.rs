@@ -144,6 +144,7 @@ impl AttemptFailure {
                 if source.is_configuration() { horizons.operator } else { horizons.retry }
             }
             Self::Postponed(Postponed::Held | Postponed::MailBookChanged | Postponed::Ledger(_)) => horizons.retry,
+            Self::Postponed(Postponed::RulesUndecided { .. }) => horizons.retry,
             Self::BrokenLedger(_) | Self::Panicked => horizons.retry,
         }
     }
@@ -156,6 +157,9 @@ impl AttemptFailure {
             Self::DayUsedUp { until_next_day, .. } => in_first_hour_after(*until_next_day, random()),
             Self::Postponed(Postponed::MailBudget { until } | Postponed::RuleLookups { until }) => {
                 in_first_hour_after(Duration::try_from(*until - now).unwrap_or_default(), random())
+            }
+            Self::Postponed(Postponed::RulesUndecided { until }) => {
+                Duration::try_from(*until - now).unwrap_or_default() + Duration::from_secs(1)
             }
             Self::Postponed(Postponed::MailUnknown(_)) => AFTER_UNKNOWN_MAIL,
             Self::Postponed(Postponed::Lone { .. }) => backoff_up_to(LONGEST_LONE_BACKOFF, receive_count, random()),

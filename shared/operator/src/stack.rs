@@ -5,8 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use aws::SdkConfig;
-use aws_config::Region;
-use aws_credential_types::Credentials;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::QueueAttributeName;
 use ledger::Ledger;
 use queue::Invitations;
@@ -36,8 +35,8 @@ impl StackLocation {
     /// When CloudFormation does not describe it, or it is a stack of other software.
     pub async fn stack(&self) -> Result<Stack, OperatorError> {
         let (name, config) = match self {
-            Self::Local(url) => (LOCAL_NAME, local_configuration(url).await),
-            Self::Aws(name) => (name.as_str(), aws::config_within(CALL_TIME).await),
+            Self::Local(url) => (LOCAL_NAME, aws::local_config(url, "test")),
+            Self::Aws(name) => (name.as_str(), configuration().await),
         };
         let failed = |cause| OperatorError::Stack { name: name.to_owned(), cause, advice: self.advice() };
         let describe = aws_sdk_cloudformation::Client::new(&config).describe_stacks().stack_name(name);
@@ -65,14 +64,11 @@ impl StackLocation {
     }
 }
 
-/// The configuration for the local AWS endpoint, which accepts any credentials.
-async fn local_configuration(url: &str) -> SdkConfig {
-    let local = aws_config::ConfigLoader::default()
-        .behavior_version(aws_config::BehaviorVersion::latest())
-        .endpoint_url(url)
-        .region(Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "the local stack"));
-    local.load().await
+/// The configuration that the AWS CLI would use.
+async fn configuration() -> SdkConfig {
+    let client = aws::http_client(CALL_TIME / 3).expect("a client without more certificates can be built");
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(CALL_TIME / 2).operation_timeout(CALL_TIME);
+    aws_config::from_env().http_client(client).timeout_config(timeouts.build()).load().await
 }
 
 /// A deployed stack.

@@ -3,12 +3,15 @@
 mod media_type;
 mod names;
 
+use std::collections::BTreeMap;
+
 use futures::stream;
 use http::header::CONTENT_DISPOSITION;
 use http::{HeaderMap, StatusCode};
 use multer::{Constraints, Multipart, SizeLimit};
 use onboarding::Private;
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use self::media_type::{ContentType, MediaType};
 use self::names::{Path, Place};
@@ -35,8 +38,10 @@ pub struct Form {
 pub enum Value {
     /// Text, unchanged. A JSON number or boolean becomes its text, and JSON `null` becomes the empty string.
     Text(Private<String>),
-    /// An uploaded file, bytes that are not UTF-8, or a group of fields.
+    /// An uploaded file, or a group of fields.
     NotText,
+    /// Text that is not UTF-8, or lost a character on its way.
+    Garbled,
 }
 
 /// Why a body cannot be read as a form.
@@ -53,14 +58,13 @@ pub enum FormError {
     Unreadable(&'static str),
 }
 
-const URLENCODED: &str = "URL-encoded UTF-8 text";
 const JSON: &str = "a JSON object";
 const MULTIPART: &str = "multipart/form-data with UTF-8 text";
 
 impl Form {
     /// Reads a body of type `application/x-www-form-urlencoded`, `multipart/form-data`, `application/json` (one
     /// object), or `text/plain` with a JSON object. Text must be UTF-8, and ASCII if the content type names another
-    /// charset. A byte order mark is ignored. No body makes it panic.
+    /// charset. Text that is not costs its field only. A byte order mark is ignored. No body makes it panic.
     ///
     /// # Errors
     /// See [`FormError`].
@@ -71,7 +75,7 @@ impl Form {
         let content_type = ContentType::of(headers).ok_or(FormError::UnsupportedMediaType)?;
         let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
         let pairs = match content_type.media_type {
-            MediaType::Urlencoded => urlencoded(text)?,
+            MediaType::Urlencoded => urlencoded(text),
             MediaType::Json => json(text)?,
             MediaType::Multipart(boundary) => multipart(&boundary, body).await?,
             MediaType::Unnamed if text.trim_ascii_start().starts_with(b"{") => json(text)?,
@@ -119,7 +123,8 @@ impl Form {
     pub fn texts<'a>(&'a self, name: &'a str) -> Result<Vec<&'a Private<String>>, FieldError> {
         let texts = self.values(name).map(|value| match value {
             Value::Text(text) => Ok(text),
-            Value::NotText => Err(FieldError::new(name, "must be text, not a file, a list of fields or bytes")),
+            Value::NotText => Err(FieldError::new(name, "must be text, not a file or a list of fields")),
+            Value::Garbled => Err(FieldError::new(name, "has characters that cannot be read; send the text in UTF-8")),
         });
         let texts = texts.collect::<Result<Vec<_>, _>>()?;
         Ok(texts.into_iter().filter(|text| !text.expose().is_empty()).collect())
@@ -156,50 +161,51 @@ pub fn one<T: PartialEq>(name: &str, values: Vec<T>) -> Result<Option<T>, FieldE
     }
 }
 
-fn urlencoded(body: &[u8]) -> Result<Vec<(Path, Value)>, FormError> {
-    // The decoder replaces bytes that are not UTF-8 by U+FFFD. A U+FFFD that was submitted is refused as well: another
-    // program already lost a character there.
-    let pairs = form_urlencoded::parse(body).map(|(name, value)| {
-        let is_readable = !name.contains('\u{FFFD}') && !value.contains('\u{FFFD}');
-        is_readable.then(|| (Path::bracketed(&name), text(value))).ok_or(FormError::Unreadable(URLENCODED))
-    });
-    pairs.collect()
+fn urlencoded(body: &[u8]) -> Vec<(Path, Value)> {
+    form_urlencoded::parse(body).map(|(name, value)| (Path::bracketed(&name), text(value))).collect()
 }
 
 fn json(body: &[u8]) -> Result<Vec<(Path, Value)>, FormError> {
-    // Of a repeated name the last value counts, as in JavaScript's `JSON.parse`
-    // (<https://tc39.es/ecma262/#sec-json.parse>).
-    let object: serde_json::Map<String, Json> =
-        serde_json::from_slice(body).map_err(|_| FormError::Unreadable(JSON))?;
+    let body = String::from_utf8_lossy(body);
+    let object: Members<'_> = serde_json::from_str(&body).map_err(|_| FormError::Unreadable(JSON))?;
     let mut pairs = Vec::new();
     for (name, value) in object {
-        nested(Path::bracketed(&name), value, &mut pairs);
+        nested(Path::bracketed(&name), value.get(), &mut pairs);
     }
     Ok(pairs)
 }
 
-/// Adds the values in a JSON value, each with its path. The parser bounds how deep they are nested.
-fn nested(path: Path, value: Json, pairs: &mut Vec<(Path, Value)>) {
-    let value = match value {
-        Json::Null => text(""),
-        Json::Bool(value) => text(value.to_string()),
-        Json::Number(value) => text(value.to_string()),
-        Json::String(value) => text(value),
-        Json::Array(_) | Json::Object(_) if path.is_deepest() => Value::NotText,
-        Json::Object(members) if members.is_empty() => Value::NotText,
-        // The choice in a group of boxes: no box is ticked, or one.
-        Json::Array(values) if values.is_empty() => text(""),
-        Json::Array(mut values) if values.len() == 1 && !values[0].is_object() => {
-            return nested(path, values.remove(0), pairs);
-        }
-        // A list of fields, or the values of a field that its other members describe.
-        Json::Array(values) if path.is_value() || values.iter().all(Json::is_object) => {
-            return values.into_iter().enumerate().for_each(|(index, value)| nested(path.item(index), value, pairs));
-        }
-        Json::Array(_) => Value::NotText,
-        Json::Object(members) => {
-            return members.into_iter().for_each(|(name, value)| nested(path.member(name), value, pairs));
-        }
+/// The members of an object, each read on its own: an unreadable value costs its field only. Of a repeated name the
+/// last value counts, as in JavaScript's `JSON.parse` (<https://tc39.es/ecma262/#sec-json.parse>).
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// Adds the values in a JSON value, each with its path.
+fn nested(path: Path, json: &str, pairs: &mut Vec<(Path, Value)>) {
+    let value = match json.as_bytes() {
+        [b'{' | b'[', ..] if path.is_deepest() => Value::NotText,
+        [b'{', ..] => match serde_json::from_str::<Members<'_>>(json) {
+            Ok(members) if !members.is_empty() => {
+                return members.into_iter().for_each(|(name, value)| nested(path.member(name), value.get(), pairs));
+            }
+            _ => Value::NotText,
+        },
+        [b'[', ..] => match serde_json::from_str::<Vec<&RawValue>>(json).unwrap_or_default().as_slice() {
+            // The choice in a group of boxes: no box is ticked, or one.
+            [] => text(""),
+            // A list of fields, or several values of one field, as if it were sent several times.
+            values => {
+                let values = values.iter().enumerate();
+                return values.for_each(|(index, value)| nested(path.item(index), value.get(), pairs));
+            }
+        },
+        _ => match serde_json::from_str(json) {
+            Ok(Json::Null) => text(""),
+            Ok(Json::Bool(value)) => text(value.to_string()),
+            Ok(Json::Number(value)) => text(value.to_string()),
+            Ok(Json::String(value)) => text(value),
+            // Half of a character, cut off by JavaScript, or a number without a size.
+            _ => Value::Garbled,
+        },
     };
     pairs.push((path, value));
 }
@@ -222,6 +228,7 @@ async fn multipart(boundary: &str, body: &[u8]) -> Result<Vec<(Path, Value)>, Fo
             // A browser sends an empty file for a file input without a chosen file
             // (<https://html.spec.whatwg.org/#constructing-form-data-set>).
             Ok(content) if !is_file || content.is_empty() => text(content),
+            Err(_) if !is_file => Value::Garbled,
             _ => Value::NotText,
         };
         pairs.push((name, value));
@@ -229,8 +236,10 @@ async fn multipart(boundary: &str, body: &[u8]) -> Result<Vec<(Path, Value)>, Fo
     Ok(pairs)
 }
 
+/// A decoder replaces what it cannot read by U+FFFD. Where another program did so before, a character is lost too.
 fn text(value: impl Into<String>) -> Value {
-    Value::Text(Private::new(value.into()))
+    let value = value.into();
+    if value.contains('\u{FFFD}') { Value::Garbled } else { Value::Text(Private::new(value)) }
 }
 
 impl From<FormError> for Problem {
@@ -275,6 +284,7 @@ mod tests {
         let text = |value: &Value| match value {
             Value::Text(text) => text.expose().clone(),
             Value::NotText => "(not text)".to_owned(),
+            Value::Garbled => "(garbled)".to_owned(),
         };
         form.values(name).map(text).collect()
     }
@@ -294,10 +304,33 @@ mod tests {
     fn the_values_of_a_json_object_become_texts() {
         let form = read("application/json", br#"{"a":"x","n":5,"t":true,"z":null,"l":[1,"b"],"o":{"k":1}}"#).unwrap();
         let all: Vec<_> = ["a", "n", "t", "z", "l", "o"].iter().flat_map(|name| texts(&form, name)).collect();
-        assert_eq!(all, ["x", "5", "true", "", "(not text)", "(not text)"]);
-        for body in [&b"[]"[..], b"\"x\"", b"", b"{", b"{\"a\":\"\xff\"}", b"null"] {
+        assert_eq!(all, ["x", "5", "true", "", "1", "b", "(not text)"]);
+        for body in [&b"[]"[..], b"\"x\"", b"", b"{", b"{\"a\":\"}", b"null"] {
             assert_eq!(read("application/json", body).unwrap_err(), FormError::Unreadable("a JSON object"));
         }
+    }
+
+    #[test]
+    fn an_unreadable_value_costs_its_field_only() {
+        let multipart = b"--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\xe9\r\n\
+            --B\r\nContent-Disposition: form-data; name=\"b\"\r\n\r\nx\r\n--B--\r\n";
+        let nested = format!(r#"{{"a":{}1{},"b":"x"}}"#, "[".repeat(5_000), "]".repeat(5_000));
+        for (content_type, body, a) in [
+            (URLENCODED_TYPE, &b"a=caf%E9&b=x"[..], "(garbled)"),
+            (URLENCODED_TYPE, b"a=caf\xe9&b=x", "(garbled)"),
+            (URLENCODED_TYPE, "a=caf\u{FFFD}&b=x".as_bytes(), "(garbled)"),
+            ("application/json", b"{\"a\":\"caf\xe9\",\"b\":\"x\"}", "(garbled)"),
+            ("application/json", br#"{"a":"\ud83d","b":"x"}"#, "(garbled)"),
+            ("application/json", br#"{"a":1e999,"b":"x"}"#, "(garbled)"),
+            ("application/json", nested.as_bytes(), "(not text)"),
+            ("multipart/form-data; boundary=B", multipart, "(garbled)"),
+        ] {
+            let form = read(content_type, body).unwrap();
+            assert_eq!((texts(&form, "a"), texts(&form, "b")), (vec![a.to_owned()], vec!["x".to_owned()]), "{body:?}");
+            assert!(form.text("a").is_err() && form.text("b").is_ok());
+        }
+        let form = read("application/json", br#"{"fields":{"a":{"value":"\ud83d"},"b":{"value":"x"}}}"#).unwrap();
+        assert_eq!(texts(&form.in_group_with("b").unwrap(), "b"), ["x"]);
     }
 
     #[test]
@@ -380,7 +413,7 @@ mod tests {
         let form = read("multipart/form-data; boundary=B", &body.concat()).unwrap();
         let names = ["a", "photo", "notes", "bytes", "spoofed", "f;g", "action", "c"];
         let all: Vec<_> = names.iter().flat_map(|name| texts(&form, name)).collect();
-        assert_eq!(all, ["x", "(not text)", "(not text)", "(not text)", "(not text)", "apply", "y"]);
+        assert_eq!(all, ["x", "(not text)", "(not text)", "(garbled)", "(not text)", "apply", "y"]);
     }
 
     #[test]
@@ -483,17 +516,6 @@ mod tests {
         let content_type = "application/x-www-form-urlencoded";
         assert!(read(content_type, &vec![b'a'; BODY_LIMIT]).is_ok());
         assert_eq!(read(content_type, &vec![b'a'; BODY_LIMIT + 1]).unwrap_err(), FormError::TooLarge);
-    }
-
-    #[test]
-    fn bytes_that_are_not_utf8_are_unreadable() {
-        for (content_type, body) in [
-            ("application/x-www-form-urlencoded", &b"a=%ff"[..]),
-            ("application/x-www-form-urlencoded", b"a=\xff"),
-            ("application/json", b"{\"a\":\"\xff\"}"),
-        ] {
-            assert!(matches!(read(content_type, body), Err(FormError::Unreadable(_))), "{content_type}");
-        }
     }
 
     #[test]

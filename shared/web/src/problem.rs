@@ -132,6 +132,11 @@ impl Problem {
         self.status
     }
 
+    /// The names of the wrong fields, for the log: those of the settings, and nothing that was submitted.
+    pub fn field_names(&self) -> String {
+        self.errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>().join(",")
+    }
+
     /// What the reader can do about the problem.
     pub fn detail(&self) -> &str {
         &self.detail

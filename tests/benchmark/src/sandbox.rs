@@ -4,9 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws::SdkConfig;
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
-use aws_sdk_secretsmanager::config::Credentials;
 use futures::{StreamExt, TryStreamExt, stream};
 use leadsquared::portal::Registration;
 use leadsquared::{Attributes, Client, Keys, Options};
@@ -38,12 +37,7 @@ impl Sandbox {
         let binaries = functions::build(&steps).await?;
         let binary = binaries.get("portal-account").context("no function portal-account was built")?.clone();
         let ministack = MiniStack::start(None, &steps).await?;
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .endpoint_url(ministack.url())
-            .region(Region::new(REGION))
-            .credentials_provider(Credentials::new("test", "test", None, None, "benchmark"))
-            .load()
-            .await;
+        let config = aws::local_config(&ministack.url(), "test");
         // Passwords are hashed at full cost, which makes answers about portal users slower.
         let limit = Limit { calls: 1_000_000, ..Limit::default() };
         let settings = Settings { limit, password_hashing: PasswordHashing::Standard, ..Settings::default() };

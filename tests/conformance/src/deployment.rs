@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_secretsmanager::config::Credentials;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -83,12 +81,7 @@ impl Deployment {
 
     /// The secret with which other systems sign events, read from Secrets Manager.
     pub(crate) async fn signing_secret(&self) -> anyhow::Result<String> {
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .endpoint_url(self.stack.ministack().url())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "conformance"))
-            .load()
-            .await;
+        let config = aws::local_config(&self.stack.ministack().url(), "test");
         let secret =
             self.stack.output("EventSigningSecretArn").context("the template has no output EventSigningSecretArn")?;
         let client = aws_sdk_secretsmanager::Client::new(&config);

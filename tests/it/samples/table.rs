@@ -589,7 +589,7 @@ fn line(sampled: &SampledTable) -> SharedSchedule<Ledger> {
 }
 
 fn ask(lane: Lane) -> SlotRequest {
-    SlotRequest { lane, now: NOW, latest: NOW + Duration::seconds(20) }
+    SlotRequest { lane, now: NOW, latest: NOW + Duration::seconds(20), takes_next: false }
 }
 
 async fn the_call_allowance(sampled: &mut SampledTable) {
@@ -876,8 +876,12 @@ async fn means(sampled: &SampledTable, version: &str, kind: &str, case: &str, it
             let head = OffsetDateTime::from_unix_timestamp_nanos(head).unwrap();
             let latest = NOW + Duration::minutes(1);
             // A slot after `latest` is not granted. The answer then has its time.
-            let slot = match line.book(SlotRequest { lane: Lane::Interactive, now: NOW, latest }).await.unwrap() {
-                SlotDecision::Granted { slot } => slot,
+            let slot = match line
+                .book(SlotRequest { lane: Lane::Interactive, now: NOW, latest, takes_next: false })
+                .await
+                .unwrap()
+            {
+                SlotDecision::Granted { slot, .. } => slot,
                 SlotDecision::Full { until } => until,
                 other => panic!("{other:?}"),
             };

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use call_allowance::{
@@ -9,12 +11,12 @@ use call_allowance::{
     ScheduleError, SlotDecision, SlotRequest, until_next_day,
 };
 use futures::executor::block_on;
-use leadsquared::{Admission, Lane, RateLimit, Throttled, TurnedAway};
+use leadsquared::{Admission, Lane, PlannedCall, RateLimit, Throttled, TurnedAway};
 use time::OffsetDateTime;
 use virtual_clock::VirtualClock;
 
 use crate::suite::{rules, settings};
-use crate::worker_clock::{WorkerClock, new_run};
+use crate::worker_clock::{WorkerClock, new_run, planned};
 
 /// Runs work with a correct clock, to its end.
 fn run(work: impl AsyncFnOnce(&VirtualClock, WorkerClock) + 'static) {
@@ -36,7 +38,7 @@ async fn admit(
     lane: Lane,
     time: Duration,
 ) -> Result<(), TurnedAway> {
-    allowance.admit(lane, true_time.instant() + time).await
+    allowance.admit(planned(lane, true_time.instant() + time)).await
 }
 
 const LONG: Duration = Duration::from_secs(20);
@@ -162,6 +164,71 @@ fn a_call_that_is_too_late_for_its_slot_takes_another() {
             assert_eq!(true_time.now(), Duration::from_millis(left));
         });
     }
+}
+
+/// A schedule that counts its bookings.
+struct Counted {
+    line: InProcess,
+    bookings: Arc<AtomicUsize>,
+}
+
+impl CallSchedule for Counted {
+    fn rules(&self) -> &AllowanceRules {
+        self.line.rules()
+    }
+
+    async fn book(&self, request: SlotRequest) -> Result<SlotDecision, ScheduleError> {
+        let decision = self.line.book(request).await;
+        if let Ok(SlotDecision::Granted { .. }) = decision {
+            self.bookings.fetch_add(1, Ordering::Relaxed);
+        }
+        decision
+    }
+
+    async fn back_off(&self, now: OffsetDateTime, limit: Option<RateLimit>) -> Result<(), ScheduleError> {
+        self.line.back_off(now, limit).await
+    }
+}
+
+#[test]
+fn a_call_books_the_slot_of_the_call_that_follows_it() {
+    // The next slot is lost if the first call takes longer than an interval and a quarter of the margin.
+    for (took, second, expected) in [(20, 217, 1), (323, 323, 1), (324, 434, 2)] {
+        run(async move |true_time, clock| {
+            let bookings = Arc::new(AtomicUsize::new(0));
+            let line = Counted { line: InProcess::new(rules()), bookings: bookings.clone() };
+            let allowance = Allowance::with_clock(line, clock);
+            let invite = async |took| {
+                let planned = planned(Lane::Background, true_time.instant() + LONG);
+                allowance.admit(PlannedCall { is_followed: true, ..planned }).await.unwrap();
+                let first = true_time.now();
+                true_time.sleep(Duration::from_millis(took)).await;
+                allowance.admit(planned).await.unwrap();
+                true_time.now() - first
+            };
+            assert_eq!(invite(took).await, Duration::from_millis(second), "{took}");
+            assert_eq!(bookings.load(Ordering::Relaxed), expected, "{took}");
+            // After a loss, each call books its own slot for an hour.
+            for (pause, took, expected) in [(60, 20, expected), (60 * 60, 20, 1)] {
+                true_time.sleep(Duration::from_secs(pause)).await;
+                let before = bookings.load(Ordering::Relaxed);
+                invite(took).await;
+                assert_eq!(bookings.load(Ordering::Relaxed) - before, expected, "{took} {pause}");
+            }
+        });
+    }
+}
+
+#[test]
+fn after_a_rate_limit_refusal_the_slot_of_the_next_call_is_not_used() {
+    run(async |true_time, clock| {
+        let allowance = Allowance::with_clock(InProcess::new(rules()), clock);
+        let planned = planned(Lane::Background, true_time.instant() + LONG);
+        allowance.admit(PlannedCall { is_followed: true, ..planned }).await.unwrap();
+        allowance.throttled(Throttled { lane: Lane::Background, limit: None }).await;
+        allowance.admit(planned).await.unwrap();
+        assert_eq!(true_time.now(), Duration::from_secs(5));
+    });
 }
 
 /// A schedule that is always unavailable.

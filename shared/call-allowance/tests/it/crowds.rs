@@ -14,7 +14,7 @@ use virtual_clock::{Chance, Task, VirtualClock};
 use crate::in_process::Handle;
 use crate::model::fullest;
 use crate::suite::NOON;
-use crate::worker_clock::{WorkerClock, new_run, up_to};
+use crate::worker_clock::{WorkerClock, new_run, planned, up_to};
 
 /// The time limits for a call to LeadSquared in portal-account and login-link, and the part that the call itself needs.
 const SIGN_IN: Duration = Duration::from_secs(5);
@@ -117,7 +117,7 @@ impl Scene {
     async fn work(self, line: Handle, true_time: VirtualClock, mut chance: Chance, seen: Rc<RefCell<Seen>>) {
         let allowance = Allowance::with_clock(line, WorkerClock::exact(&true_time));
         loop {
-            match allowance.admit(Lane::Background, true_time.instant() + WORKER_CALL).await {
+            match allowance.admit(planned(Lane::Background, true_time.instant() + WORKER_CALL)).await {
                 Ok(()) => {
                     seen.borrow_mut().arrivals.push(true_time.now());
                     seen.borrow_mut().background += 1;
@@ -163,9 +163,13 @@ async fn rush(crowd: Crowd, line: Handle, true_time: VirtualClock, mut chance: C
             }
             recent.push_back(now);
         }
-        let ask =
-            SlotRequest { lane: Lane::Interactive, now: NOON + now, latest: NOON + now + crowd.patience - CALL_TIME };
-        if let SlotDecision::Granted { slot } = line.book(ask).await.unwrap() {
+        let ask = SlotRequest {
+            lane: Lane::Interactive,
+            now: NOON + now,
+            latest: NOON + now + crowd.patience - CALL_TIME,
+            takes_next: false,
+        };
+        if let SlotDecision::Granted { slot, .. } = line.book(ask).await.unwrap() {
             let mut seen = seen.borrow_mut();
             seen.arrivals.push(Duration::try_from(slot - NOON).unwrap());
             seen.crowd += 1;
@@ -178,7 +182,8 @@ async fn sign_in(delay: Duration, line: Handle, true_time: VirtualClock, seen: R
     true_time.sleep(delay).await;
     let clock = WorkerClock { true_time: true_time.clone(), error: time::Duration::ZERO };
     let asked = true_time.now();
-    let admitted = Allowance::with_clock(line, clock).admit(Lane::Interactive, true_time.instant() + SIGN_IN).await;
+    let admitted =
+        Allowance::with_clock(line, clock).admit(planned(Lane::Interactive, true_time.instant() + SIGN_IN)).await;
     let mut seen = seen.borrow_mut();
     seen.people += 1;
     if admitted.is_ok() {

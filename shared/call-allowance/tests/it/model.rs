@@ -18,7 +18,7 @@ use virtual_clock::{Chance, Task, VirtualClock};
 
 use crate::in_process::Handle;
 use crate::suite::{NOON, rules, settings};
-use crate::worker_clock::{WorkerClock, new_run, up_to};
+use crate::worker_clock::{WorkerClock, new_run, planned, up_to};
 
 /// A worker that makes one call after another.
 #[derive(Clone, Debug)]
@@ -157,7 +157,7 @@ impl World {
         loop {
             true_time.sleep(up_to(&mut chance, worker.rest)).await;
             let asked = true_time.now();
-            let admitted = allowance.admit(worker.lane, true_time.instant() + Duration::from_secs(12));
+            let admitted = allowance.admit(planned(worker.lane, true_time.instant() + Duration::from_secs(12)));
             if chance.in_a_thousand(10 * worker.dies) {
                 // The crash can come at any time, also between the slot and the call.
                 let death = pin!(true_time.sleep(up_to(&mut chance, 500)));
@@ -348,7 +348,7 @@ impl CallSchedule for Bucket {
             return Ok(SlotDecision::Later { at: ask.now + Duration::from_secs_f64((1.0 - tokens) / rate) });
         }
         *state = (tokens - 1.0, ask.now);
-        Ok(SlotDecision::Granted { slot: ask.now })
+        Ok(SlotDecision::Granted { slot: ask.now, next: None })
     }
 
     async fn back_off(&self, _: OffsetDateTime, _: Option<RateLimit>) -> Result<(), ScheduleError> {

@@ -34,6 +34,8 @@ macro_rules! tests {
             an_idle_schedule_grants_a_slot_at_once
             a_person_books_no_further_ahead_than_the_patience_and_then_learns_when_slots_are_free
             a_deadline_that_cannot_be_met_books_nothing
+            two_slots_in_a_row_are_booked_at_once
+            of_two_slots_in_a_row_none_is_beyond_the_days_calls
             the_background_leaves_room_for_a_person
             the_background_has_its_turns_while_people_fill_the_schedule
             the_background_takes_the_slots_that_people_do_not_use
@@ -65,11 +67,23 @@ fn at(milliseconds: i64) -> OffsetDateTime {
 }
 
 fn slot(milliseconds: i64) -> SlotDecision {
-    SlotDecision::Granted { slot: at(milliseconds) }
+    SlotDecision::Granted { slot: at(milliseconds), next: None }
+}
+
+/// The decision that grants this slot and the next one.
+fn both_from(milliseconds: i64) -> SlotDecision {
+    SlotDecision::Granted { slot: at(milliseconds), next: Some(at(milliseconds + 217)) }
+}
+
+/// The background's request for two slots in a row.
+async fn both(line: &impl CallSchedule, milliseconds: i64) -> SlotDecision {
+    let now = at(milliseconds);
+    let latest = now + Duration::from_secs(20);
+    line.book(SlotRequest { lane: Lane::Background, now, latest, takes_next: true }).await.unwrap()
 }
 
 async fn ask(line: &impl CallSchedule, lane: Lane, now: OffsetDateTime) -> SlotDecision {
-    line.book(SlotRequest { lane, now, latest: now + Duration::from_secs(20) }).await.unwrap()
+    line.book(SlotRequest { lane, now, latest: now + Duration::from_secs(20), takes_next: false }).await.unwrap()
 }
 
 async fn person(line: &impl CallSchedule, milliseconds: i64) -> SlotDecision {
@@ -120,15 +134,46 @@ pub(crate) async fn a_person_books_no_further_ahead_than_the_patience_and_then_l
     assert_eq!(person(&line, 1000).await, slot(24 * 217));
 }
 
+pub(crate) async fn two_slots_in_a_row_are_booked_at_once<L: CallSchedule>(
+    lines: &impl AsyncFn(AllowanceRules, usize) -> Vec<L>,
+) {
+    let workers = lines(rules(), 2).await;
+    assert_eq!(both(&workers[0], 0).await, both_from(0));
+    // The other worker waits until a slot is near, and a person does not.
+    assert_eq!(both(&workers[1], 0).await, SlotDecision::Later { at: at(2 * 217 - 50) });
+    assert_eq!(person(&workers[1], 0).await, slot(2 * 217));
+    assert_eq!(both(&workers[1], 3 * 217 - 50).await, both_from(3 * 217));
+    assert_eq!(both(&workers[0], 60_000).await, both_from(60_000));
+}
+
+pub(crate) async fn of_two_slots_in_a_row_none_is_beyond_the_days_calls<L: CallSchedule>(
+    lines: &impl AsyncFn(AllowanceRules, usize) -> Vec<L>,
+) {
+    let rules = AllowanceRules::new(AllowanceSettings { daily: Some(10), ..settings() }).unwrap();
+    let workers = lines(rules, 2).await;
+    for number in 0..4 {
+        assert_eq!(both(&workers[number % 2], number as i64 * 1_000).await, both_from(number as i64 * 1_000));
+    }
+    // The background has nine of the ten calls.
+    assert_eq!(both(&workers[0], 4_000).await, slot(4_000));
+    assert!(matches!(both(&workers[1], 5_000).await, SlotDecision::DayUsedUp { .. }));
+    assert_eq!(person(&workers[1], 5_000).await, slot(5_000));
+    // The day of the second slot is another one.
+    let line = lines(self::rules(), 1).await.remove(0);
+    let midnight = 12 * 60 * 60 * 1_000;
+    assert_eq!(both(&line, midnight - 100).await, slot(midnight - 100));
+    assert_eq!(both(&line, midnight + 117 - 50).await, both_from(midnight + 117));
+}
+
 pub(crate) async fn a_deadline_that_cannot_be_met_books_nothing<L: CallSchedule>(
     lines: &impl AsyncFn(AllowanceRules, usize) -> Vec<L>,
 ) {
     let line = one(lines).await;
     assert_eq!(person(&line, 0).await, slot(0));
     for lane in [Lane::Interactive, Lane::Background] {
-        let hurry = SlotRequest { lane, now: at(0), latest: at(216) };
+        let hurry = SlotRequest { lane, now: at(0), latest: at(216), takes_next: false };
         assert_eq!(line.book(hurry).await.unwrap(), SlotDecision::Full { until: at(217) }, "{lane:?}");
-        let past = SlotRequest { lane, now: at(1000), latest: at(999) };
+        let past = SlotRequest { lane, now: at(1000), latest: at(999), takes_next: false };
         assert_eq!(line.book(past).await.unwrap(), SlotDecision::Full { until: at(1000) }, "{lane:?}");
     }
     assert_eq!(person(&line, 0).await, slot(217));
@@ -157,7 +202,7 @@ pub(crate) async fn the_background_leaves_room_for_a_person<L: CallSchedule>(
     assert_eq!(person(&line, 1).await, slot(2 * 217));
     assert_eq!(background(&line, 2).await, SlotDecision::Later { at: at(0) + INTERVAL * 5 / 2 });
     // A caller that cannot wait until then is refused at once.
-    let hurry = SlotRequest { lane: Lane::Background, now: at(2), latest: at(500) };
+    let hurry = SlotRequest { lane: Lane::Background, now: at(2), latest: at(500), takes_next: false };
     assert_eq!(line.book(hurry).await.unwrap(), SlotDecision::Full { until: at(3 * 217) });
 }
 
@@ -186,7 +231,7 @@ pub(crate) async fn the_background_takes_the_slots_that_people_do_not_use<L: Cal
     let line = one(lines).await;
     let mut slots = Vec::new();
     for milliseconds in (0..20_000).step_by(50) {
-        while let SlotDecision::Granted { slot } = background(&line, milliseconds).await {
+        while let SlotDecision::Granted { slot, .. } = background(&line, milliseconds).await {
             slots.push(slot);
         }
     }
@@ -290,7 +335,7 @@ pub(crate) async fn slots_are_reserved_for_the_background_among_people_who_book_
     let workers = lines(rules(), 2).await;
     assert_eq!(background(&workers[0], 0).await, slot(0));
     let mut people = Vec::new();
-    while let SlotDecision::Granted { slot } = person(&workers[1], 0).await {
+    while let SlotDecision::Granted { slot, .. } = person(&workers[1], 0).await {
         people.push((slot - NOON).whole_milliseconds() / 217);
     }
     // From 0.701 s on, two in five slots are reserved.
@@ -378,7 +423,7 @@ pub(crate) async fn workers_that_book_at_the_same_time_get_different_slots<L: Ca
     let slots: BTreeSet<_> = answers
         .into_iter()
         .map(|answer| match answer {
-            SlotDecision::Granted { slot } => slot,
+            SlotDecision::Granted { slot, .. } => slot,
             other => panic!("{other:?}"),
         })
         .collect();

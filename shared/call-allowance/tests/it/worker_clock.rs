@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use call_allowance::Clock;
-use leadsquared::BoxFuture;
+use leadsquared::{BoxFuture, Lane, PlannedCall};
 use time::OffsetDateTime;
 use virtual_clock::{Chance, VirtualClock};
 
@@ -46,4 +46,9 @@ pub(crate) fn new_run(seed: u64) -> VirtualClock {
 /// A length of time from zero to `most` milliseconds.
 pub(crate) fn up_to(chance: &mut Chance, most: u64) -> Duration {
     chance.between(Duration::ZERO, Duration::from_millis(most))
+}
+
+/// A call that no other call follows.
+pub(crate) fn planned(lane: Lane, deadline: Instant) -> PlannedCall {
+    PlannedCall { lane, deadline, is_followed: false }
 }

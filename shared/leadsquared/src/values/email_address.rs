@@ -62,13 +62,13 @@ impl EmailAddress {
 impl FromStr for EmailAddress {
     type Err = InvalidEmailAddress;
 
-    /// Reads an address that a person or a program wrote. Invisible characters around it, `mailto:` before it and a
-    /// full stop after it are ignored.
+    /// Reads an address that a person or a program wrote. Invisible characters, brackets, quotation marks, commas and
+    /// semicolons around it, `mailto:` before it and a full stop after it are ignored.
     ///
     /// # Errors
     /// When the text is not one address that mail can be sent to. The error says why.
     fn from_str(text: &str) -> Result<Self, InvalidEmailAddress> {
-        let text = text::trim(text);
+        let text = text::trim(text).trim_matches(|c: char| "<>()'\",;".contains(c));
         let text = match text.split_at_checked(7) {
             Some((scheme, address)) if scheme.eq_ignore_ascii_case("mailto:") => address,
             _ => text,
@@ -211,7 +211,6 @@ mod tests {
             ("a..b@gmail.com", Form),
             (".asha@gmail.com", Form),
             ("asha.@gmail.com", Form),
-            ("<asha@gmail.com>", Domain),
             ("asha@gmail.com, ravi@gmail.com", Several),
             ("asha@gmail.com@gmail.com", Several),
             ("as\u{200B}ha@gmail.com", Invisible),
@@ -253,6 +252,11 @@ mod tests {
             "mailto:asha@example.test",
             "MailTo:Asha@example.test",
             "asha@example.test.",
+            "<asha@example.test>",
+            "<mailto:asha@example.test>",
+            "'asha@example.test',",
+            "asha@example.test;",
+            "(asha@example.test)",
             "\u{FEFF}asha@example.test",
             "asha@example.test\u{200B}",
             "\u{202A}asha@example.test\u{202C}",

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use isocountry::CountryCode;
-use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, Region};
+use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberType, Region};
 use serde::{Deserialize, Serialize};
 
 use super::text::is_invisible;
@@ -110,6 +110,10 @@ impl Phone {
     }
 }
 
+/// The longest text that is read, in bytes. libphonenumber reads 250 characters at most; the regular expressions take
+/// long on more.
+const TEXT_LIMIT: usize = 250;
+
 /// What programs write before a number, with a colon: a link's scheme, Twilio's channel and Meta's mark for a phone in
 /// an export of lead ads.
 const SCHEMES: [&str; 3] = ["tel", "whatsapp", "p"];
@@ -117,14 +121,22 @@ const SCHEMES: [&str; 3] = ["tel", "whatsapp", "p"];
 /// The text as it would be dialled: without invisible characters and an extension, with digits of any script as ASCII
 /// digits.
 fn dialled(text: &str) -> Result<String, InvalidPhone> {
+    if text.len() > TEXT_LIMIT {
+        return Err(InvalidPhone::NotANumber);
+    }
     let visible: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     // A spreadsheet marks a number as text with an apostrophe.
     let text = visible.trim().trim_start_matches('\'');
+    let whole = whole(text);
+    let text = whole.as_deref().unwrap_or(text);
     let text = match text.split_once(':') {
         Some((scheme, number)) if SCHEMES.iter().any(|known| scheme.trim().eq_ignore_ascii_case(known)) => number,
         _ => text,
     };
     let text = without_extension(text.trim());
+    if has_two_ends(text) {
+        return Err(InvalidPhone::NotANumber);
+    }
     // A number that was stored as a floating-point number has a fraction of zeros.
     let text = match text.split_once('.') {
         Some((number, zeros)) if is_digits(number) && !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') => {
@@ -150,9 +162,36 @@ fn dialled(text: &str) -> Result<String, InvalidPhone> {
     }
 }
 
+/// Whether the number has another end behind a slash, such as `030 1234567/8`, or a fraction, such as `9876543210.5`.
+fn has_two_ends(text: &str) -> bool {
+    /// The fewest digits of a number. An area code has fewer.
+    const NUMBER: usize = 7;
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+    let has_alternative =
+        text.rmatch_indices('/').any(|(at, _)| digits(&text[..at]) >= NUMBER && digits(&text[at..]) > 0);
+    let has_fraction = match text.split_once('.') {
+        Some((number, fraction)) => {
+            (1..=2).contains(&fraction.len())
+                && is_digits(fraction)
+                && digits(number) >= NUMBER
+                && fraction.bytes().any(|byte| byte != b'0')
+        }
+        None => false,
+    };
+    has_alternative || has_fraction
+}
+
 fn is_digits(text: &str) -> bool {
     let text = text.strip_prefix('+').unwrap_or(text);
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The number in scientific notation, such as `9.000000001E9`, if all of its digits are there.
+fn whole(text: &str) -> Option<String> {
+    let (number, exponent) = text.split_once(['e', 'E'])?;
+    let (first, rest) = number.split_once('.')?;
+    let is_whole = is_digits(rest) && exponent.trim_start_matches('+').parse() == Ok(rest.len());
+    (is_whole && is_digits(first)).then(|| format!("{first}{rest}"))
 }
 
 /// Whether the text is a number in scientific notation, as a spreadsheet shows a long one. It has lost digits.
@@ -222,6 +261,9 @@ impl FromStr for Phone {
     /// # Errors
     /// When it names no country, or cannot be a number of that country.
     fn from_str(text: &str) -> Result<Self, InvalidPhone> {
+        if text.len() > TEXT_LIMIT {
+            return Err(InvalidPhone::NotANumber);
+        }
         let number = PHONE_NUMBER_UTIL.parse(text, None).map_err(|_| InvalidPhone::NotANumber)?;
         if !PHONE_NUMBER_UTIL.is_possible_number(&number) {
             return Err(InvalidPhone::NotANumber);
@@ -253,6 +295,19 @@ impl fmt::Debug for Phone {
 /// A country by its calling code: 91 is India. An account's own is [`User::default_country_code`](crate::crm::User).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallingCode(pub u16);
+
+impl CallingCode {
+    /// Reads one number of the country, so that the next one is read in microseconds. The first one in a process takes
+    /// milliseconds, because the data of all countries are decoded then. Call this while a process starts.
+    pub fn prepare(self) {
+        let region = PHONE_NUMBER_UTIL.get_region_for_country_code(i32::from(self.0));
+        let mobile = |region| PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(region, PhoneNumberType::Mobile);
+        if let Some(Ok(number)) = region.map(mobile) {
+            // Only the time counts, not the result.
+            let _ = Phone::parse(&number.national_number.to_string(), self);
+        }
+    }
+}
 
 impl FromStr for CallingCode {
     type Err = UnknownCallingCode;
@@ -466,6 +521,47 @@ mod tests {
             ("", "it is not one phone number"),
         ] {
             assert_eq!(Phone::parse_international(text, INDIA).expect_err(text).to_string(), reason, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_with_two_ends_is_refused_where_both_may_be_numbers() {
+        let (germany, austria) = (CallingCode(49), CallingCode(43));
+        for (text, country) in [
+            ("030 1234567/8", germany),
+            ("030 123456/57", germany),
+            ("030/1234567/8", germany),
+            ("0664 1234567.5", austria),
+            ("0664 1234567/2", austria),
+        ] {
+            assert_eq!(Phone::parse(text, country), Err(InvalidPhone::NotANumber), "{text}");
+        }
+        for (text, stored) in [("030/1234567", "+49-301234567"), ("+49 30 123.45.67", "+49-301234567")] {
+            assert_eq!(Phone::parse(text, germany).map(String::from).as_deref(), Ok(stored), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_in_scientific_notation_is_read_if_no_digit_is_lost() {
+        for text in ["9.000000001E9", "9.000000001e+9", "+9.19000000001E11"] {
+            assert_eq!(Phone::parse(text, INDIA).map(String::from).as_deref(), Ok("+91-9000000001"), "{text}");
+        }
+        for text in ["9.00000001E9", "9E9", "9.0000000012E9"] {
+            assert_eq!(Phone::parse(text, INDIA), Err(InvalidPhone::Rounded), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_endless_text_is_no_number() {
+        let endless = "9".repeat(10_000);
+        assert_eq!(Phone::parse(&endless, INDIA), Err(InvalidPhone::NotANumber));
+        assert_eq!(endless.parse::<Phone>(), Err(InvalidPhone::NotANumber));
+    }
+
+    #[test]
+    fn the_country_of_a_form_can_be_prepared() {
+        for country in [INDIA, CallingCode(1), CallingCode(999)] {
+            country.prepare();
         }
     }
 

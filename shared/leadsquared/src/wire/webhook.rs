@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use url::form_urlencoded;
 
 use super::event_type::EventType;
@@ -408,6 +408,7 @@ struct Members {
 
 impl Members {
     fn event(mut self, kind: Option<Kind>) -> Result<Event, Malformed> {
+        let has_kind = kind.is_some();
         match kind.unwrap_or_else(|| self.kind_by_shape()) {
             Kind::Created => {
                 let fields = self.lead_now();
@@ -417,20 +418,36 @@ impl Members {
                     fields,
                 })
             }
-            Kind::Changed(named) => self.change(named),
+            Kind::Changed(named) => self.change(named, has_kind),
             Kind::Activity => self.activity(),
         }
     }
 
     fn kind_by_shape(&self) -> Kind {
         let has = |name: &str| self.members.contains_key(name);
-        let is_empty = |name: &str| self.members.get(name).and_then(Value::as_object).is_none_or(Map::is_empty);
         match () {
             () if has(ACTIVITY_ID) => Kind::Activity,
-            // There was nothing before an automation's new lead.
-            () if has(CURRENT) && !has(AFTER) && is_empty(BEFORE) => Kind::Created,
-            () if has(CURRENT) || has(AFTER) => Kind::Changed(None),
+            () if has(CURRENT) && !has(AFTER) && self.is_new() => Kind::Created,
+            () if has(CURRENT) || has(AFTER) || !self.is_new() => Kind::Changed(None),
             () => Kind::Created,
+        }
+    }
+
+    /// Whether the lead is new: there was nothing before, and the lead was not changed since it was created. Dates,
+    /// waits and lists start automations too, and send an old lead with nothing before it.
+    fn is_new(&self) -> bool {
+        let before = self.members.get(BEFORE);
+        if before.and_then(Value::as_object).is_some_and(|before| !before.is_empty()) {
+            return false;
+        }
+        let now = self.members.get(CURRENT).map_or(Some(&self.members), Value::as_object);
+        let time = |name| match Modified::read(now?.get(name)?.as_str()?) {
+            Modified::At(time) => Some(time),
+            _ => None,
+        };
+        match (time(CREATED_ON), time(MODIFIED_ON)) {
+            (Some(created), Some(modified)) => modified - created <= Duration::MINUTE,
+            _ => before.is_some() || !self.members.contains_key(CURRENT),
         }
     }
 
@@ -440,11 +457,13 @@ impl Members {
         Fields::of(now.unwrap_or_else(|| std::mem::take(&mut self.members)))
     }
 
-    fn change(mut self, named: Option<&'static str>) -> Result<Event, Malformed> {
+    /// A change of a lead. An event whose kind is known from its shape only may have one snapshot.
+    fn change(mut self, named: Option<&'static str>, has_kind: bool) -> Result<Event, Malformed> {
         let before = match self.take(BEFORE) {
             Some(before) => Fields::of(before),
             // One snapshot is enough when the event's name says what changed. An automation may have no other one.
             None if named.is_some() || self.members.contains_key(CURRENT) => Fields::default(),
+            None if !has_kind && !self.members.contains_key(AFTER) => Fields::default(),
             None => return Err(self.malformed(BEFORE, "an object with the lead's fields before the change")),
         };
         let after = self.lead_now();
@@ -625,6 +644,32 @@ mod tests {
         assert_eq!(change.of("ProspectStage", &bare.fields), changed(None, None));
         let malformed = read(lead.to_string().as_bytes(), Some("Lead_Field_Change")).unwrap().remove(0).unwrap_err();
         assert_eq!(malformed.to_string(), "event 1: Before must be an object with the lead's fields before the change");
+    }
+
+    #[test]
+    fn a_lead_that_is_not_new_is_not_created_by_an_automation() {
+        let created = "2026-01-02 03:04:05";
+        let lead = |modified: &str| json!({"ProspectID": LEAD, "CreatedOn": created, "ModifiedOn": modified});
+        let (new, old) = (lead("2026-01-02 03:04:06"), lead("2026-02-02 03:04:05"));
+        for (body, is_new) in [
+            (json!({"Current": new}), true),
+            (json!({"Before": {}, "Current": new}), true),
+            (new, true),
+            (json!({"Current": old}), false),
+            (json!({"Before": {}, "Current": old}), false),
+            (json!({"Before": null, "Current": old}), false),
+            (old, false),
+            (json!({"Current": {"ProspectID": LEAD}}), false),
+            (json!({"Before": {}, "Current": {"ProspectID": LEAD}}), true),
+        ] {
+            let body = body.to_string();
+            for event_type in [None, Some("Lead_On_Date")] {
+                let request = WebhookRequest { body: body.as_bytes(), event_type, entity_type: Some("automation") };
+                let event = request.events().unwrap().remove(0).unwrap();
+                assert_eq!(event.kind == EventKind::Created, is_new, "{body}");
+                assert_eq!(event.lead.to_string(), LEAD, "{body}");
+            }
+        }
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use leadsquared::crm::Notify;
 use leadsquared::portal::{Identifier, Registration};
 use leadsquared::{
-    Admission, Attributes, BoxFuture, Client, EmailAddress, Error, ErrorKind, Keys, Lane, LeadId, RateLimit, Throttled,
-    TurnedAway,
+    Admission, Attributes, BoxFuture, Client, EmailAddress, Error, ErrorKind, Keys, Lane, LeadId, PlannedCall,
+    RateLimit, Throttled, TurnedAway,
 };
 use tokio::net::TcpSocket;
 use virtual_clock::{Chance, VirtualClock};
@@ -293,14 +293,14 @@ async fn a_deadline_cuts_a_call_that_is_under_way() {
 /// Records every request for a slot, and every refusal that it is notified of.
 #[derive(Default)]
 struct Gate {
-    asked: Mutex<Vec<Lane>>,
+    asked: Mutex<Vec<PlannedCall>>,
     refusals: Mutex<Vec<Throttled>>,
     closed: bool,
 }
 
 impl Admission for Gate {
-    fn admit(&self, lane: Lane, _: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
-        self.asked.lock().unwrap().push(lane);
+    fn admit(&self, call: PlannedCall) -> BoxFuture<'_, Result<(), TurnedAway>> {
+        self.asked.lock().unwrap().push(call);
         let turned_away = TurnedAway { retry_after: Some(Duration::from_secs(5)), source: None };
         Box::pin(ready(if self.closed { Err(turned_away) } else { Ok(()) }))
     }
@@ -317,10 +317,12 @@ async fn every_request_asks_for_a_slot_in_its_lane() {
     let mut options = options(&fake);
     options.admission = gate.clone();
     let client = client_with(options);
-    client.in_lane(Lane::Background).register(&registration()).await.unwrap();
+    client.in_lane(Lane::Background).followed().register(&registration()).await.unwrap();
     client.leads_by_email(&email()).await.unwrap();
-    let expected = [Lane::Background, Lane::Background, Lane::Background, Lane::Interactive];
-    assert_eq!(*gate.asked.lock().unwrap(), expected, "the fetching of credentials asks as well");
+    let asked: Vec<_> = gate.asked.lock().unwrap().iter().map(|call| (call.lane, call.is_followed)).collect();
+    let register = (Lane::Background, true);
+    let expected = [register, register, register, (Lane::Interactive, false)];
+    assert_eq!(asked, expected, "the fetching of credentials asks as well");
     assert_eq!(fake.seen().len(), 4);
 }
 
@@ -352,7 +354,7 @@ async fn admission_is_notified_of_a_rate_limit() {
 async fn the_wait_for_a_slot_ends_with_the_deadline() {
     struct Never;
     impl Admission for Never {
-        fn admit(&self, _: Lane, _: Instant) -> BoxFuture<'_, Result<(), TurnedAway>> {
+        fn admit(&self, _: PlannedCall) -> BoxFuture<'_, Result<(), TurnedAway>> {
             Box::pin(std::future::pending())
         }
         fn throttled(&self, _: Throttled) -> BoxFuture<'_, ()> {

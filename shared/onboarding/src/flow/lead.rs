@@ -1,7 +1,9 @@
 //! The person's lead: known from an earlier attempt, found, or newly registered as a portal user.
 
-use leadsquared::LeadId;
 use leadsquared::crm::Lead;
+use leadsquared::schema_name::CREATED_ON;
+use leadsquared::{LeadId, date_time};
+use time::{Duration, UtcDateTime};
 
 use super::person::Person;
 use super::registration::{Extent, withheld};
@@ -10,6 +12,15 @@ use crate::{
     Action, ContentFailures, Crm, Invitation, Ledger, Mail, MarkSent, Outcome, PASSWORD, Rejection, Success,
     Suppression, Unproven,
 };
+
+/// By how much a date-time of LeadSquared is off at most, if it is in the time zone of an account and not in UTC. A lead
+/// that was created longer before the request is not one that our registration made.
+const TIME_ZONES: Duration = Duration::DAY;
+
+/// When the lead was created, if LeadSquared says it.
+fn created_on(lead: &Lead) -> Option<UtcDateTime> {
+    lead.field(CREATED_ON).and_then(date_time::read)
+}
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     pub(super) async fn find_or_register_lead(&self, work: &mut Work<'_>, person: &Person) -> Result<LeadId, Stop> {
@@ -94,6 +105,11 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// Records that the person is this lead. If our own registration may have made it, the lead shows what that
     /// registration left out.
     pub(super) fn existing_lead(&self, work: &mut Work<'_>, lead: &Lead) -> LeadId {
+        let is_older = created_on(lead).is_some_and(|at| at < work.invitation.received_at.to_utc() - TIME_ZONES);
+        if work.record.in_doubt && is_older {
+            let record = &mut work.record;
+            (record.in_doubt, record.is_reduced, record.left_out) = (false, false, Vec::new());
+        }
         self.expect_reduced(work);
         let Work { invitation, record, .. } = work;
         record.existing = true;

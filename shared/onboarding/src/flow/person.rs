@@ -8,6 +8,10 @@ use super::{Flow, FlowEvent, Postponed, Stop, Work};
 use crate::rules::Rule;
 use crate::{Action, Crm, Invitee, Ledger, Mail, Outcome, PersonKey, Rejection, RuleQuestion, Success, Suppression};
 
+/// How long further questions about a lead are one message: SQS drops what has the same deduplication id
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-exactly-once-processing.html>).
+const SAME_QUESTION: Duration = Duration::minutes(5);
+
 /// The person, by the address that the invitation names or that LeadSquared has on record.
 pub(super) struct Person {
     pub(super) email: EmailAddress,
@@ -59,8 +63,14 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let report_unknown = |rule: &Rule, field: &str| {
             (self.report)(&FlowEvent::RuleNeedsUnknownField { receipt, rule: &rule.name, field });
         };
-        let decided = found.and_then(|lead| Some((self.lookups.rules.answer(question, &lead, report_unknown)?, lead)));
-        let (rule, lead) = decided.ok_or_else(|| Stop::suppressed(Suppression::NoRuleApplies))?;
+        let Some(lead) = found else { return Err(Stop::suppressed(Suppression::NoRuleApplies)) };
+        let Some(rule) = self.lookups.rules.answer(question, &lead, report_unknown) else {
+            let until = work.invitation.received_at + SAME_QUESTION;
+            return Err(match now < until {
+                true => Stop::Postponed(Postponed::RulesUndecided { until }),
+                false => Stop::suppressed(Suppression::NoRuleApplies),
+            });
+        };
         (self.report)(&FlowEvent::RuleDecided { receipt, rule: &rule.name });
         let invitation = work.invitation.to_mut();
         (invitation.rule, invitation.action) = (Some(rule.name.clone()), rule.action);

@@ -46,6 +46,12 @@ pub enum Postponed {
         /// When the next day begins.
         until: OffsetDateTime,
     },
+    /// No rule applies yet, and later events of the lead were dropped as repeats of this one.
+    #[error("no rule applies yet; the lead is looked up once more after {until}, because it may have changed since")]
+    RulesUndecided {
+        /// When a new event of the lead is a message of its own again.
+        until: OffsetDateTime,
+    },
     /// Just before this mail, another mail to the person was begun, or the last mail of the day's budget.
     #[error("another mail was begun at the same moment")]
     MailBookChanged,
@@ -66,6 +72,7 @@ impl Postponed {
             Self::MailUnknown(_) => "MailUnknown",
             Self::MailBudget { .. } => "MailBudget",
             Self::RuleLookups { .. } => "RuleLookups",
+            Self::RulesUndecided { .. } => "RulesUndecided",
             Self::MailBookChanged => "MailBookChanged",
             Self::NotSupported => "NotSupported",
             Self::Ledger(_) => "Ledger",
@@ -76,7 +83,8 @@ impl Postponed {
     pub fn leadsquared(&self) -> Option<&Error> {
         match self {
             Self::LeadSquared { source, .. } | Self::Lone { source, .. } | Self::MailUnknown(source) => Some(source),
-            Self::Held | Self::MailBudget { .. } | Self::RuleLookups { .. } | Self::MailBookChanged => None,
+            Self::Held | Self::MailBudget { .. } | Self::MailBookChanged => None,
+            Self::RuleLookups { .. } | Self::RulesUndecided { .. } => None,
             Self::NotSupported | Self::Ledger(_) => None,
         }
     }

@@ -41,8 +41,10 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                     return Ok(lead);
                 }
                 Err(refusal @ (Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress })) => {
-                    new.record.success = Some(Success::Registered);
-                    match self.lead_by_email(person).await? {
+                    let found = self.lead_by_email(person).await?;
+                    // It says nothing about whether LeadSquared makes new leads now.
+                    new.record.success = Some(Success::LookedUp);
+                    match found {
                         Some(lead) => return Ok(self.existing_lead(work, &lead)),
                         // LeadSquared may have matched another lead by the phone number.
                         None if matches!(refusal, Error::LeadExists) && new.leave_out_phone() => {}

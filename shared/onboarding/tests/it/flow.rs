@@ -466,6 +466,7 @@ fn a_lookup_of_the_lead_decides_the_rules_that_the_event_left_undecided() {
     .into_iter()
     .enumerate()
     {
+        world.now.set(Duration::minutes(5));
         assert_eq!(world.deliver(&invitation).unwrap().unwrap(), no_rule, "{number}");
     }
     assert_eq!((no_rule.name(), no_rule.cause().as_deref()), ("suppressed", Some("no-rule-applies")));
@@ -487,9 +488,23 @@ fn a_lookup_of_the_lead_decides_the_rules_that_the_event_left_undecided() {
 }
 
 #[test]
+fn a_lead_that_no_rule_fits_is_looked_up_again_once_its_next_event_is_a_message_of_its_own() {
+    let world = World { lookups: lookups(10), ..World::default() };
+    let lead = world.add_lead(5, "asha@example.test", None, true);
+    let invitation = undecided(1, lead, &["marked"], &[]);
+    let Err(Postponed::RulesUndecided { until }) = world.deliver(&invitation).unwrap() else { panic!("it has ended") };
+    assert_eq!(until, START + Duration::minutes(5));
+    // An event that followed was dropped by the queue as a repeat.
+    world.leadsquared.borrow_mut().leads[0].mark = Some("unproven: identifiers".to_owned());
+    world.now.set(Duration::minutes(5));
+    assert_eq!(world.deliver(&invitation).unwrap().unwrap(), Outcome::InvitedExisting);
+}
+
+#[test]
 fn a_lookup_over_the_days_share_waits_for_the_next_day() {
     let world = World { lookups: lookups(1), ..World::default() };
     let lead = world.add_lead(5, "asha@example.test", None, true);
+    world.now.set(Duration::minutes(5));
     world.deliver(&undecided(1, lead, &["renamed"], &[])).unwrap().unwrap();
     let waiting = undecided(2, lead, &["renamed"], &[]);
     let Err(Postponed::RuleLookups { until }) = world.deliver(&waiting).unwrap() else { panic!("it is not postponed") };
@@ -868,6 +883,19 @@ fn a_lead_found_after_an_unknown_result_is_as_proven_as_its_mark_says() {
         world.deliver_until_done(&asha());
         let lead = world.leadsquared.borrow().lead_of("asha@example.test").unwrap();
         assert_eq!(world.memory.borrow().marks[&lead], mark);
+    }
+}
+
+#[test]
+fn a_lead_that_is_older_than_the_application_was_not_made_by_a_registration_with_an_unknown_result() {
+    // A stranger knows the address of a portal user, and writes what a firewall blocks.
+    for (created_on, registered) in [("2025-12-31 23:59:59", None), ("2026-01-01 12:00:00", Some(MarkSent::No))] {
+        let world = World::default();
+        let lead = world.add_lead(5, "asha@example.test", Some(PHONE), true);
+        world.leadsquared.borrow_mut().leads[0].created_on = Some(created_on);
+        let (completion, _) = world.deliver_with_others(&blocked(&world, "mx_Essay"), true);
+        assert_eq!(completion.outcome, Outcome::InvitedExisting);
+        assert_eq!(world.memory.borrow().marks.get(&lead).copied(), registered, "{created_on}");
     }
 }
 

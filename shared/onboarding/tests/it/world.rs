@@ -111,14 +111,17 @@ pub(crate) struct KnownLead {
     /// The mark that shows the phone number as unproven.
     pub(crate) mark: Option<String>,
     pub(crate) portal_user: bool,
+    /// When it was created; none where LeadSquared does not say it.
+    pub(crate) created_on: Option<&'static str>,
 }
 
 impl KnownLead {
     /// The lead as LeadSquared returns it.
     fn read(&self) -> Lead {
-        let Self { id, email, phone, essay, mark, .. } = self;
+        let Self { id, email, phone, essay, mark, created_on, .. } = self;
         serde_json::from_value(serde_json::json!({
             "ProspectID": id, "EmailAddress": email, "Phone": phone, "mx_Essay": essay, Marking::FIELD: mark,
+            "CreatedOn": created_on,
         }))
         .unwrap()
     }
@@ -128,7 +131,8 @@ impl LeadSquared {
     pub(crate) fn add_lead(&mut self, number: u128, email: &str, phone: Option<&str>, portal_user: bool) -> LeadId {
         let id: LeadId = Uuid::from_u128(number).to_string().parse().unwrap();
         let (email, phone) = (email.to_owned(), phone.map(str::to_owned));
-        self.leads.push(KnownLead { id, email, phone, notes: None, essay: None, mark: None, portal_user });
+        let new = KnownLead { id, email, phone, notes: None, essay: None, mark: None, portal_user, created_on: None };
+        self.leads.push(new);
         id
     }
 

@@ -64,11 +64,6 @@ impl Path {
         self.with(Step::Item(Some(index)))
     }
 
-    /// Whether this is the value of an object that describes a field.
-    pub(super) fn is_value(&self) -> bool {
-        self.object().is_some()
-    }
-
     pub(super) fn is_deepest(&self) -> bool {
         self.steps.len() >= DEEPEST
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leadsquared::{Admission, Lane};
+use leadsquared::{Admission, Lane, PlannedCall};
 use leadsquared_account::INTERACTIVE_TIMEOUTS;
 use virtual_clock::Chance;
 
@@ -101,13 +101,14 @@ impl LoginLink {
         world.pass(time_of::GATEWAY).await;
         // The link, and whether a newer one was used.
         for _ in 0..2 {
-            world.request(Request::Read, &[], |_| ()).await;
+            world.request(Request::Read(1), &[], |_| ()).await;
         }
         world.request(Request::Write, &[], |_| ()).await;
         let deadline = world.clock.instant() + INTERACTIVE_TIMEOUTS.total;
         // LeadById and LeadAuthKey.
         for _ in 0..2 {
-            if process.admit(Lane::Interactive, deadline).await.is_err() {
+            let call = PlannedCall { lane: Lane::Interactive, deadline, is_followed: false };
+            if process.admit(call).await.is_err() {
                 return false;
             }
             world.call().await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use call_allowance::{Allowance, SharedSchedule, until_next_day};
 use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
-use leadsquared::{Admission, AutoLoginKey, EmailAddress, Error, Lane, LeadId, Password, TurnedAway};
+use leadsquared::{Admission, AutoLoginKey, EmailAddress, Error, Lane, LeadId, Password, PlannedCall, TurnedAway};
 use leadsquared_account::BACKGROUND_TIMEOUTS;
 use onboarding::retry::Horizons;
 use onboarding::rules::RuleLookups;
@@ -116,12 +116,12 @@ impl Invocation<'_> {
         worker.handle(&delivery, START + self.deadline).await
     }
 
-    /// A call in the background, once the allowance admits it.
-    async fn call(self) -> Result<(), Error> {
+    /// A call in the background, once the allowance admits it. `is_followed`: as in [`PlannedCall`].
+    async fn call(self, is_followed: bool) -> Result<(), Error> {
         let clock = &self.process.world.clock;
         let deadline = (self.deadline.saturating_sub(RECORD_TIME)).min(clock.now() + BACKGROUND_TIMEOUTS.total);
-        let admitted = self.process.allowance.admit(Lane::Background, clock.instant_at(deadline)).await;
-        admitted.map_err(Error::TurnedAway)?;
+        let call = PlannedCall { lane: Lane::Background, deadline: clock.instant_at(deadline), is_followed };
+        self.process.allowance.admit(call).await.map_err(Error::TurnedAway)?;
         self.process.world.call().await;
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Invocation<'_> {
 
 impl Crm for Invocation<'_> {
     async fn register(&self, _: &Registration) -> Result<LeadId, Error> {
-        self.call().await?;
+        self.call(true).await?;
         Ok(self.process.world.state().new_lead())
     }
 
@@ -157,7 +157,7 @@ impl Crm for Invocation<'_> {
 
 impl Mail for Invocation<'_> {
     async fn send(&self, _: LoginLinkMail<'_>) -> Result<(), MailError> {
-        self.call().await.map_err(MailError::NotSent)?;
+        self.call(false).await.map_err(MailError::NotSent)?;
         let world = &self.process.world;
         world.state().mails.push(world.clock.now());
         Ok(())
@@ -182,10 +182,9 @@ impl Ledger for Invocation<'_> {
     }
 
     async fn mail_book(&self, _: &PersonKey, now: OffsetDateTime) -> Result<MailHistory, Infallible> {
-        // The person's mails and the day's, at the same time.
-        let person = self.request(Request::Read, &[], |_| ());
-        let of_day = self.request(Request::Read, &[], |state| state.begun.get(&now.date()).copied());
-        let (_, begun_today) = futures::try_join!(person, of_day)?;
+        // The person's mails and the day's.
+        let begun = |state: &mut State| state.begun.get(&now.date()).copied();
+        let begun_today = self.request(Request::Read(2), &[], begun).await?;
         Ok(MailHistory { begun_today: begun_today.unwrap_or_default(), ..MailHistory::default() })
     }
 

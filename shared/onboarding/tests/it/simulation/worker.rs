@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use call_allowance::until_next_day;
-use leadsquared::{Admission, Error, Lane, Password, Throttled, TurnedAway};
+use leadsquared::{Admission, Error, Lane, Password, PlannedCall, Throttled, TurnedAway};
 use onboarding::retry::Horizons;
 use onboarding::worker::{
     DeadLetterReason, Delivery, Disposition, RECORD_TIME, REDUCED, SealedPasswordError, ServiceFailure, Services,
@@ -358,7 +358,12 @@ impl Outside for Process {
         let system = &self.system;
         let last = self.deadline.saturating_sub(RECORD_TIME);
         if system.flaw != Some(Flaw::NoAllowance) {
-            let slot = system.allowance.admit(Lane::Background, system.timeline.instant_at(last)).await;
+            let planned = PlannedCall {
+                lane: Lane::Background,
+                deadline: system.timeline.instant_at(last),
+                is_followed: name == "register",
+            };
+            let slot = system.allowance.admit(planned).await;
             slot.map_err(Error::TurnedAway)?;
         }
         let patience = last.saturating_sub(system.timeline.now()).min(CALL_TIME);
