@@ -63,8 +63,8 @@ impl<L: CallSchedule, C: Clock> Allowance<L, C> {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
-    /// Waits for a slot of this caller. If DynamoDB or a busy machine delays the call by more than the schedule permits,
-    /// it gives up the slot: it would come too close to the calls after it.
+    /// Waits for a slot of this caller. If DynamoDB or a busy machine delays the call by more than the schedule
+    /// permits, it gives up the slot: it would come too close to the calls after it.
     async fn is_in_time_for(&self, slot: OffsetDateTime) -> bool {
         self.clock.sleep(until(slot, self.clock.time())).await;
         self.clock.time() <= slot + self.schedule.rules().lateness()
