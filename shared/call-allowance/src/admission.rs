@@ -82,7 +82,7 @@ impl<L: CallSchedule, C: Clock> Allowance<L, C> {
             let next = if is_background { self.next() } else { NextSlot::Unbooked };
             if let NextSlot::Booked(slot) = next {
                 self.set_next(NextSlot::Unbooked);
-                // Late calls are what the margin is for, and not every second one may need it.
+                // The margin for a call that leaves late is for delays that are rare, and a slow answer is not.
                 if (now..=latest).contains(&slot) && self.is_in_time_for(slot).await {
                     return Ok(());
                 }

@@ -286,6 +286,7 @@ impl ScheduleState {
             reserve.left = reserve.left.saturating_add(2).min(most);
             return Ok(booking);
         }
+        let is_idle = self.head <= request.now;
         let slot = self.head.max(request.now);
         let is_near = slot <= request.now + rules.ahead();
         let on_turn = !is_near && self.turn <= request.now;
@@ -305,7 +306,8 @@ impl ScheduleState {
         let turn = if on_turn { next_turn } else { slot + rules.between_turns(interval) };
         let reserve = Reserve { left: self.reserve.left.max(most), ..self.reserve };
         let after = Self { head: slot + interval, turn, reserve, ..self };
-        Ok(SlotBooking { slot, calls: 1, interval, last, next_is_free: is_near, after })
+        // Beside a crowd, a person who arrives now would wait for two slots.
+        Ok(SlotBooking { slot, calls: 1, interval, last, next_is_free: is_idle, after })
     }
 
     /// The first reserved slot that the caller can use. A slot of an earlier day than the counted one is not usable.

@@ -142,7 +142,8 @@ pub(crate) async fn two_slots_in_a_row_are_booked_at_once<L: CallSchedule>(
     // The other worker waits until a slot is near, and a person does not.
     assert_eq!(both(&workers[1], 0).await, SlotDecision::Later { at: at(2 * 217 - 50) });
     assert_eq!(person(&workers[1], 0).await, slot(2 * 217));
-    assert_eq!(both(&workers[1], 3 * 217 - 50).await, both_from(3 * 217));
+    // On a busy schedule it takes one: a person who arrives then would wait for two.
+    assert_eq!(both(&workers[1], 3 * 217 - 50).await, slot(3 * 217));
     assert_eq!(both(&workers[0], 60_000).await, both_from(60_000));
 }
 
@@ -162,7 +163,7 @@ pub(crate) async fn of_two_slots_in_a_row_none_is_beyond_the_days_calls<L: CallS
     let line = lines(self::rules(), 1).await.remove(0);
     let midnight = 12 * 60 * 60 * 1_000;
     assert_eq!(both(&line, midnight - 100).await, slot(midnight - 100));
-    assert_eq!(both(&line, midnight + 117 - 50).await, both_from(midnight + 117));
+    assert_eq!(both(&line, midnight + 117).await, both_from(midnight + 117));
 }
 
 pub(crate) async fn a_deadline_that_cannot_be_met_books_nothing<L: CallSchedule>(

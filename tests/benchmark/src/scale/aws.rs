@@ -51,8 +51,8 @@ impl fmt::Display for SharedItem {
 /// A request to DynamoDB. All items are smaller than the size of one unit: 1 KB to write, 4 KB to read.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Request {
-    /// `GetItem`, consistent.
-    Read,
+    /// `GetItem` or `BatchGetItem` of this number of items, consistent.
+    Read(u32),
     /// `GetItem`, eventually consistent, which costs half a unit.
     ReadAtEase,
     /// `PutItem` or `UpdateItem`. It costs the same if its condition fails.
@@ -64,7 +64,7 @@ pub(super) enum Request {
 impl Request {
     fn write_units(self) -> u32 {
         match self {
-            Self::Read | Self::ReadAtEase => 0,
+            Self::Read(_) | Self::ReadAtEase => 0,
             Self::Write => 1,
             Self::Transaction(items) => items * 2,
         }
@@ -72,7 +72,7 @@ impl Request {
 
     fn read_units(self) -> f64 {
         match self {
-            Self::Read => 1.0,
+            Self::Read(items) => items.into(),
             Self::ReadAtEase => 0.5,
             Self::Write | Self::Transaction(_) => 0.0,
         }
@@ -180,10 +180,10 @@ mod tests {
     #[test]
     fn a_write_in_a_transaction_costs_two_units_and_a_read_at_ease_half_a_unit() {
         let mut usage = Usage::default();
-        for request in [Request::Read, Request::ReadAtEase, Request::Write, Request::Transaction(3)] {
+        for request in [Request::Read(2), Request::ReadAtEase, Request::Write, Request::Transaction(3)] {
             usage.count(request);
         }
-        assert_eq!((usage.requests, usage.write_units, usage.read_units), (4, 7, 1.5));
+        assert_eq!((usage.requests, usage.write_units, usage.read_units), (4, 7, 2.5));
         assert_eq!([Request::Write, Request::Transaction(3)].map(Request::units_of_each), [1, 2]);
     }
 

@@ -101,14 +101,14 @@ impl LoginLink {
         world.pass(time_of::GATEWAY).await;
         // The link, and whether a newer one was used.
         for _ in 0..2 {
-            world.request(Request::Read, &[], |_| ()).await;
+            world.request(Request::Read(1), &[], |_| ()).await;
         }
         world.request(Request::Write, &[], |_| ()).await;
         let deadline = world.clock.instant() + INTERACTIVE_TIMEOUTS.total;
         // LeadById and LeadAuthKey.
         for _ in 0..2 {
-            let planned = PlannedCall { lane: Lane::Interactive, deadline, is_followed: false };
-            if process.admit(planned).await.is_err() {
+            let call = PlannedCall { lane: Lane::Interactive, deadline, is_followed: false };
+            if process.admit(call).await.is_err() {
                 return false;
             }
             world.call().await;

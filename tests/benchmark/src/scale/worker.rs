@@ -116,13 +116,12 @@ impl Invocation<'_> {
         worker.handle(&delivery, START + self.deadline).await
     }
 
-    /// A call in the background, once the allowance admits it.
+    /// A call in the background, once the allowance admits it. `is_followed`: as in [`PlannedCall`].
     async fn call(self, is_followed: bool) -> Result<(), Error> {
         let clock = &self.process.world.clock;
         let deadline = (self.deadline.saturating_sub(RECORD_TIME)).min(clock.now() + BACKGROUND_TIMEOUTS.total);
-        let planned = PlannedCall { lane: Lane::Background, deadline: clock.instant_at(deadline), is_followed };
-        let admitted = self.process.allowance.admit(planned).await;
-        admitted.map_err(Error::TurnedAway)?;
+        let call = PlannedCall { lane: Lane::Background, deadline: clock.instant_at(deadline), is_followed };
+        self.process.allowance.admit(call).await.map_err(Error::TurnedAway)?;
         self.process.world.call().await;
         Ok(())
     }
@@ -183,10 +182,9 @@ impl Ledger for Invocation<'_> {
     }
 
     async fn mail_book(&self, _: &PersonKey, now: OffsetDateTime) -> Result<MailHistory, Infallible> {
-        // The person's mails and the day's, at the same time.
-        let person = self.request(Request::Read, &[], |_| ());
-        let of_day = self.request(Request::Read, &[], |state| state.begun.get(&now.date()).copied());
-        let (_, begun_today) = futures::try_join!(person, of_day)?;
+        // The person's mails and the day's.
+        let begun = |state: &mut State| state.begun.get(&now.date()).copied();
+        let begun_today = self.request(Request::Read(2), &[], begun).await?;
         Ok(MailHistory { begun_today: begun_today.unwrap_or_default(), ..MailHistory::default() })
     }
 

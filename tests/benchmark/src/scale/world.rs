@@ -201,11 +201,11 @@ impl ScheduleStore for AllowanceItem {
             let is_as_seen = (current.day, current.slower, current.slower_until, &current.reserve)
                 == (seen.day, seen.slower, seen.slower_until, &seen.reserve)
                 && (!changes_turn || current.turn == seen.turn);
-            if !is_as_seen || !(now..=booking.last).contains(&current.head) || current.used >= daily {
+            if !is_as_seen || !(now..=booking.last).contains(&current.head) || current.used + booking.calls > daily {
                 return Written::Outdated(Some(stored.clone()));
             }
-            current.head += booking.interval;
-            current.used += 1;
+            current.head += booking.span();
+            current.used += booking.calls;
             if changes_turn {
                 current.turn = booking.after.turn;
             }
