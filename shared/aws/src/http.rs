@@ -64,7 +64,7 @@ impl HttpConnector for Http {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let client = self.0.clone();
         HttpConnectorFuture::new(async move {
-            let request = outgoing(request).map_err(|error| ConnectorError::user(error.into()))?;
+            let request = outgoing(request).map_err(ConnectorError::user)?;
             let mut answer = client.execute(request).await.map_err(unanswered)?;
             let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
             let body = answer.bytes().await.map_err(unanswered)?;
