@@ -9,7 +9,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::retry::{ReconnectMode, RetryConfig};
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
@@ -46,9 +46,9 @@ pub enum ConfigError {
 /// before API Gateway answers 503 after 30 s
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>).
 ///
-/// Read are `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, which Lambda sets, and of
-/// the SDK's other variables `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SQS` and those of other services, `AWS_CA_BUNDLE`,
-/// `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT`
+/// Read are `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, which Lambda sets, and
+/// of the SDK's other variables `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SQS` and those of other services,
+/// `AWS_CA_BUNDLE`, `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT`
 /// (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>).
 ///
 /// # Errors
@@ -107,6 +107,11 @@ pub fn local_config(url: &str, account: &str) -> SdkConfig {
     within(limit, credentials, Region::from_static("us-east-1")).http_client(client).endpoint_url(url).build()
 }
 
+/// How every configuration repeats calls. reqwest closes the connection of a failed call itself.
+pub fn retries() -> RetryConfig {
+    RetryConfig::standard().with_reconnect_mode(ReconnectMode::ReuseAllConnections)
+}
+
 /// The HTTP client of every configuration, for a configuration that is made elsewhere.
 ///
 /// # Errors
@@ -122,7 +127,7 @@ fn within(limit: Duration, credentials: Credentials, region: Region) -> aws_type
         .region(region)
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(2))
+        .retry_config(retries().with_max_attempts(2))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 pub use aws_types::SdkConfig;
 
-pub use config::{ConfigError, config, config_within, http_client, local_config};
+pub use config::{ConfigError, config, config_within, http_client, local_config, retries};
 
 /// Why a call to AWS failed: the service's error code, or how the call failed. It never contains the service's text,
 /// which may quote the request.

@@ -213,8 +213,8 @@ impl AllowanceRules {
         (interval / 2).min(self.settings.limit.window / 5)
     }
 
-    /// The longest wait of a person who arrives alone: behind a slot and a turn of the background, and for a second call
-    /// one slot more. Nearer slots are not reserved.
+    /// The longest wait of a person who arrives alone: behind a slot and a turn of the background, and for a second
+    /// call one slot more. Nearer slots are not reserved.
     pub(crate) fn longest_wait_alone(&self, interval: Duration) -> Duration {
         self.ahead() + interval * 3
     }

@@ -68,7 +68,8 @@ impl StackLocation {
 async fn configuration() -> SdkConfig {
     let client = aws::http_client(CALL_TIME / 3).expect("a client without more certificates can be built");
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(CALL_TIME / 2).operation_timeout(CALL_TIME);
-    aws_config::from_env().http_client(client).timeout_config(timeouts.build()).load().await
+    let config = aws_config::from_env().http_client(client).retry_config(aws::retries());
+    config.timeout_config(timeouts.build()).load().await
 }
 
 /// A deployed stack.

@@ -13,6 +13,7 @@ mod process;
 mod report;
 mod results;
 mod sandbox;
+mod scale;
 mod statistics;
 mod subjects;
 mod template;
@@ -37,6 +38,8 @@ struct Arguments {
 enum Measurement {
     /// Whether the time of an answer of `portal-account` reveals who has an account.
     Timing(timing::Arguments),
+    /// Crowds of applicants on a virtual clock: times, calls, costs, and the waits of people who press a link.
+    Scale,
 }
 
 #[tokio::main]
@@ -46,6 +49,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         Some(Measurement::Timing(arguments)) => timing::run(&arguments).await?,
         None => {
             comparison::run(&comparison).await?;
+            true
+        }
+        Some(Measurement::Scale) => {
+            scale::run();
             true
         }
     };

@@ -241,6 +241,19 @@ mod tests {
     }
 
     #[test]
+    fn the_worker_and_the_api_are_as_in_the_template() {
+        let template = local_stack::yaml::read(include_str!("../../../template.yaml")).unwrap();
+        let worker = &template["Resources"]["InvitationFunction"]["Properties"];
+        let queue = &worker["Events"]["Queue"]["Properties"];
+        assert_eq!(worker["Timeout"], worker::TIMEOUT.as_secs());
+        assert_eq!(queue["BatchSize"], worker::BATCH);
+        assert_eq!(queue["ScalingConfig"]["MaximumConcurrency"], worker::CONCURRENCY);
+        assert_eq!(template["Globals"]["Function"]["MemorySize"], (aws::MEMORY * 1_024.0) as u64);
+        let api = &template["Resources"]["Api"]["Properties"]["DefaultRouteSettings"];
+        assert_eq!(api["ThrottlingRateLimit"], crowd::FORMS_A_SECOND);
+    }
+
+    #[test]
     fn the_same_seed_runs_the_same() {
         let run = || Crowd::new(PRO, 100).run_beside(Presses::AtRandom(PERIOD), PRESSING);
         let (first, second) = (run(), run());

@@ -13,8 +13,8 @@ use crate::{
     Suppression, Unproven,
 };
 
-/// By how much a date-time of LeadSquared is off at most, if it is in the time zone of an account and not in UTC. A lead
-/// that was created longer before the request is not one that our registration made.
+/// By how much a date-time of LeadSquared is off at most, if it is in the time zone of an account and not in UTC. A
+/// lead that was created longer before the request is not one that our registration made.
 const TIME_ZONES: Duration = Duration::DAY;
 
 /// When the lead was created, if LeadSquared says it.

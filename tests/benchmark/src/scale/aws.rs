@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 /// The memory of each function in the template, in GB.
-const MEMORY: f64 = 0.25;
+pub(super) const MEMORY: f64 = 0.25;
 
 /// Prices of us-east-1 in US dollars, on demand, for arm64: <https://aws.amazon.com/lambda/pricing/>,
 /// <https://aws.amazon.com/dynamodb/pricing/on-demand/>, <https://aws.amazon.com/sqs/pricing/> (FIFO) and

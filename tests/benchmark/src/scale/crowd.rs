@@ -41,7 +41,7 @@ impl Plan {
 }
 
 /// The forms that the API accepts in a second: the template's throttling.
-const FORMS_A_SECOND: u32 = 500;
+pub(super) const FORMS_A_SECOND: u32 = 500;
 
 /// A crowd of new applicants, each with one form.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leadsquared::{Admission, Lane};
+use leadsquared::{Admission, Lane, PlannedCall};
 use leadsquared_account::INTERACTIVE_TIMEOUTS;
 use virtual_clock::Chance;
 
@@ -107,7 +107,8 @@ impl LoginLink {
         let deadline = world.clock.instant() + INTERACTIVE_TIMEOUTS.total;
         // LeadById and LeadAuthKey.
         for _ in 0..2 {
-            if process.admit(Lane::Interactive, deadline).await.is_err() {
+            let planned = PlannedCall { lane: Lane::Interactive, deadline, is_followed: false };
+            if process.admit(planned).await.is_err() {
                 return false;
             }
             world.call().await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use call_allowance::{Allowance, SharedSchedule, until_next_day};
 use leadsquared::crm::Lead;
 use leadsquared::portal::Registration;
-use leadsquared::{Admission, AutoLoginKey, EmailAddress, Error, Lane, LeadId, Password, TurnedAway};
+use leadsquared::{Admission, AutoLoginKey, EmailAddress, Error, Lane, LeadId, Password, PlannedCall, TurnedAway};
 use leadsquared_account::BACKGROUND_TIMEOUTS;
 use onboarding::retry::Horizons;
 use onboarding::rules::RuleLookups;
@@ -26,8 +26,8 @@ use super::queue::Message;
 use super::world::{AllowanceItem, START, State, TimeOfRun, World, time_of};
 
 /// The batch size, the time-out and the largest concurrency of the worker in the template.
-const BATCH: usize = 5;
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const BATCH: usize = 5;
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const CONCURRENCY: usize = 2;
 
 /// The admission of one process.
@@ -117,10 +117,11 @@ impl Invocation<'_> {
     }
 
     /// A call in the background, once the allowance admits it.
-    async fn call(self) -> Result<(), Error> {
+    async fn call(self, is_followed: bool) -> Result<(), Error> {
         let clock = &self.process.world.clock;
         let deadline = (self.deadline.saturating_sub(RECORD_TIME)).min(clock.now() + BACKGROUND_TIMEOUTS.total);
-        let admitted = self.process.allowance.admit(Lane::Background, clock.instant_at(deadline)).await;
+        let planned = PlannedCall { lane: Lane::Background, deadline: clock.instant_at(deadline), is_followed };
+        let admitted = self.process.allowance.admit(planned).await;
         admitted.map_err(Error::TurnedAway)?;
         self.process.world.call().await;
         Ok(())
@@ -138,7 +139,7 @@ impl Invocation<'_> {
 
 impl Crm for Invocation<'_> {
     async fn register(&self, _: &Registration) -> Result<LeadId, Error> {
-        self.call().await?;
+        self.call(true).await?;
         Ok(self.process.world.state().new_lead())
     }
 
@@ -157,7 +158,7 @@ impl Crm for Invocation<'_> {
 
 impl Mail for Invocation<'_> {
     async fn send(&self, _: LoginLinkMail<'_>) -> Result<(), MailError> {
-        self.call().await.map_err(MailError::NotSent)?;
+        self.call(false).await.map_err(MailError::NotSent)?;
         let world = &self.process.world;
         world.state().mails.push(world.clock.now());
         Ok(())

@@ -197,15 +197,16 @@ impl ScheduleStore for AllowanceItem {
         let add = |state: &mut State| {
             let Some(stored) = &mut state.schedule else { return Written::Outdated(None) };
             let current = &mut stored.state;
+            let changes_turn = booking.after.turn != seen.turn;
             let is_as_seen = (current.day, current.slower, current.slower_until, &current.reserve)
                 == (seen.day, seen.slower, seen.slower_until, &seen.reserve)
-                && (!booking.on_turn || current.turn == seen.turn);
+                && (!changes_turn || current.turn == seen.turn);
             if !is_as_seen || !(now..=booking.last).contains(&current.head) || current.used >= daily {
                 return Written::Outdated(Some(stored.clone()));
             }
             current.head += booking.interval;
             current.used += 1;
-            if booking.after.turn != seen.turn {
+            if changes_turn {
                 current.turn = booking.after.turn;
             }
             stored.revision += 1;
