@@ -8,6 +8,10 @@ use time::{Duration, OffsetDateTime};
 /// After this many lone failures, and [`SPAN`] or more, their cause is the invitation.
 const LONE_FAILURES: u32 = 3;
 
+/// After this many more, the invitation is given up. A suspicion costs two calls, and a wrong end the person: while
+/// LeadSquared fails a part of all calls, three in a row of one person are no rarity among hundreds.
+const FAILURES_TO_GIVE_UP: u32 = 6;
+
 /// The least time between the first and the last of these failures: while LeadSquared fails a part of all calls, it
 /// seldom fails all attempts of this time.
 const SPAN: Duration = Duration::minutes(15);
@@ -33,13 +37,17 @@ impl LoneFailures {
     /// Takes note of a failed attempt that began at `now`. Whether the lone failures show, over at least `span`, that
     /// the invitation is their cause.
     pub(crate) fn add(&mut self, is_alone: bool, span: Duration, now: OffsetDateTime) -> bool {
+        self.reaches(LONE_FAILURES, is_alone, span, now)
+    }
+
+    fn reaches(&mut self, enough: u32, is_alone: bool, span: Duration, now: OffsetDateTime) -> bool {
         self.last = Some(now);
         if !is_alone {
             return false;
         }
         self.count += 1;
         let first = *self.first.get_or_insert(now);
-        self.count >= LONE_FAILURES && now - first >= span
+        self.count >= enough && now - first >= span
     }
 }
 
@@ -74,7 +82,8 @@ impl ContentFailures {
         // Before the first failure, LeadSquared has worked if it did so a moment ago.
         let works_for_others = others.is_some_and(|others| others > self.failures.last.unwrap_or(now - SPAN));
         let is_alone = self.failures.is_alone(others) || has_answer && !self.is_suspected;
-        match (self.failures.add(is_alone, SPAN, now), self.is_suspected) {
+        let enough = if self.is_suspected { FAILURES_TO_GIVE_UP } else { LONE_FAILURES };
+        match (self.failures.reaches(enough, is_alone, SPAN, now), self.is_suspected) {
             (true, true) => return Verdict::GiveUp,
             (true, false) => {
                 let failures = LoneFailures { last: Some(now), ..LoneFailures::default() };
@@ -92,7 +101,7 @@ impl ContentFailures {
 pub enum Success {
     /// It answered a look-up of the person.
     LookedUp,
-    /// It registered the person, or answered that the lead exists.
+    /// It registered the person.
     Registered,
 }
 
@@ -137,7 +146,7 @@ mod tests {
     fn failures_of_a_quarter_of_an_hour_while_others_succeed_are_suspected_and_those_of_another_are_final() {
         use Verdict::{GiveUp, Lone};
         let mut content = ContentFailures::default();
-        let found = verdicts(&mut content, [0, 1, 8, 15, 16, 20, 30, 34, 35], a_moment_before, false);
+        let found = verdicts(&mut content, [0, 1, 8, 15, 16, 20, 24, 28, 30, 34, 35], a_moment_before, false);
         let suspected = |from: usize| found[from..].iter().map(|(at, _, is_suspected)| (*at, *is_suspected));
         assert!(suspected(0).all(|(at, is_suspected)| is_suspected == (at >= 16)), "{found:?}");
         let (last, before) = found.split_last().unwrap();

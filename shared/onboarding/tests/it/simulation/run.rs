@@ -274,6 +274,9 @@ impl Run {
             let is_of_sales = matches!(person.kind, Kind::Lead | Kind::PortalUser);
             let is_noted = |lead: &KnownLead| lead.notes.as_ref().is_some_and(|notes| notes.contains("mx_Essay"));
             let is_whole = is_of_sales || leads.iter().all(|lead| lead.essay.is_some() || is_noted(lead));
+            if system.aloud && !is_whole && !is_dead {
+                say(&format!("{}: left out without a record", person.email));
+            }
             must(is_whole || is_dead, "left out without a record");
             let is_registered = leads.iter().any(|lead| lead.portal_user || system.plan.on_click);
             must(is_registered || is_dead, "lost: neither registered nor a dead letter");
