@@ -671,7 +671,7 @@ async fn a_request_for_a_link_that_a_firewall_blocks_ends_without_a_dead_letter(
     let deliver = async |message: &Message| sandbox.deliver(&function, std::slice::from_ref(message)).await;
     assert_eq!(deliver(&blocked).await, [0]);
     sandbox.record(&blocked, "suspected", AttributeValue::Bool(true)).await;
-    sandbox.record(&blocked, "failed_alone", AttributeValue::N("2".to_owned())).await;
+    sandbox.record(&blocked, "failed_alone", AttributeValue::N("5".to_owned())).await;
     sandbox.date_back(&blocked, "failed_since", time::Duration::minutes(16)).await;
     let other = sandbox.queue(&request("mina@example.com"), "mina").await;
     assert_eq!((deliver(&other).await, deliver(&blocked).await), (vec![], vec![]));

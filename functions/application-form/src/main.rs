@@ -15,7 +15,7 @@ async fn main() -> anyhow::Result<()> {
     if config.fields.have(FieldKind::Phone) {
         config.default_country.prepare();
     }
-    let aws = aws::config()?;
+    let aws = aws::config(runtime::variable)?;
     let ledger = |table| Ledger::new(aws_sdk_dynamodb::Client::new(&aws), table);
     let stores = &Stores {
         intake: Intake::new(config.intake.ledger_table.clone().map(ledger), &config.intake),

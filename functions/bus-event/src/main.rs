@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 async fn main() -> anyhow::Result<()> {
     let config = runtime::start(Config::read)?;
     config.default_country.prepare();
-    let aws = aws::config()?;
+    let aws = aws::config(runtime::variable)?;
     let sqs = aws_sdk_sqs::Client::new(&aws);
     let secrets = aws_sdk_secretsmanager::Client::new(&aws);
     let ledger = |table| Ledger::new(aws_sdk_dynamodb::Client::new(&aws), table);

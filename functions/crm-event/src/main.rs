@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = &runtime::start(Config::read)?;
-    let aws = aws::config()?;
+    let aws = aws::config(runtime::variable)?;
     let stores = &Stores {
         invitations: Invitations::new(aws_sdk_sqs::Client::new(&aws), config.invitations_queue_url.clone()),
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.ledger_table.clone()),

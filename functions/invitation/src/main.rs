@@ -7,7 +7,7 @@ use lambda_runtime::{Error, LambdaEvent};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = runtime::start(Config::read)?;
-    let worker = &SqsWorker::open(&aws::config()?, config)?;
+    let worker = &SqsWorker::open(&aws::config(runtime::variable)?, config)?;
     let handle = async |LambdaEvent { payload, context }: LambdaEvent<SqsEvent>| {
         Ok::<_, Error>(worker.handle(&payload, context.deadline().into()).await)
     };

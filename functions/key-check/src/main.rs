@@ -13,7 +13,7 @@ const TO_REPORT: Duration = Duration::from_secs(2);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = &runtime::start(Config::read)?;
-    let aws = &aws::config()?;
+    let aws = &aws::config(runtime::variable)?;
     // The check is the same for every trigger, so the event is not read.
     let handle = async |event: LambdaEvent<IgnoredAny>| {
         let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();

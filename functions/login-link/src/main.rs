@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = runtime::start(Config::read)?;
-    let aws = aws::config()?;
+    let aws = aws::config(runtime::variable)?;
     let ledger = Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone());
     let links = &LoginLinks {
         account: Account::open(&aws, &config.account, Lane::Interactive, INTERACTIVE_TIMEOUTS)?,

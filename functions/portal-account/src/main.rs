@@ -14,7 +14,7 @@ async fn main() -> anyhow::Result<()> {
     let config = runtime::start(Config::read)?;
     config.default_country.prepare();
     // A request makes several calls to the table within its five seconds: one that hangs must not use them up.
-    let aws = aws::config_within(Duration::from_millis(1500))?;
+    let aws = aws::config_within(Duration::from_millis(1500), runtime::variable)?;
     let portal_account = &PortalAccount {
         account: Account::open(&aws, &config.account, Lane::Interactive, INTERACTIVE_TIMEOUTS)?,
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&aws), config.account.ledger_table.clone()),

@@ -53,34 +53,15 @@ pub enum ConfigError {
 ///
 /// # Errors
 /// When the region or the credentials are missing, or the certificates of `AWS_CA_BUNDLE` are unreadable.
-pub fn config() -> Result<SdkConfig, ConfigError> {
-    config_within(Duration::from_secs(3))
+pub fn config(variable: fn(&str) -> Option<String>) -> Result<SdkConfig, ConfigError> {
+    config_within(Duration::from_secs(3), variable)
 }
 
 /// The same configuration with another time limit for a call, both attempts together.
 ///
 /// # Errors
 /// As for [`config`].
-pub fn config_within(limit: Duration) -> Result<SdkConfig, ConfigError> {
-    read(limit, variable)
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// The endpoints of single services.
-#[derive(Debug)]
-struct ServiceEndpoints(fn(&str) -> Option<String>);
-
-impl LoadServiceConfig for ServiceEndpoints {
-    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let Self(variable) = self;
-        variable(&format!("{}_{}", key.env(), key.service_id().to_ascii_uppercase().replace(' ', "_")))
-    }
-}
-
-fn read(limit: Duration, variable: fn(&str) -> Option<String>) -> Result<SdkConfig, ConfigError> {
+pub fn config_within(limit: Duration, variable: fn(&str) -> Option<String>) -> Result<SdkConfig, ConfigError> {
     let required = |name| variable(name).ok_or(ConfigError::Missing { name });
     let region = required("AWS_REGION")?;
     let (id, secret) = (required("AWS_ACCESS_KEY_ID")?, required("AWS_SECRET_ACCESS_KEY")?);
@@ -93,6 +74,17 @@ fn read(limit: Duration, variable: fn(&str) -> Option<String>) -> Result<SdkConf
         .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"));
     config.set_endpoint_url(variable("AWS_ENDPOINT_URL"));
     Ok(config.build())
+}
+
+/// The endpoints of single services.
+#[derive(Debug)]
+struct ServiceEndpoints(fn(&str) -> Option<String>);
+
+impl LoadServiceConfig for ServiceEndpoints {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let Self(variable) = self;
+        variable(&format!("{}_{}", key.env(), key.service_id().to_ascii_uppercase().replace(' ', "_")))
+    }
 }
 
 /// The configuration for an AWS endpoint on this machine. `account` is the access key, which such an endpoint may take
@@ -152,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_variables_of_lambda_are_enough() {
-        let config = read(LIMIT, of_lambda).unwrap();
+        let config = config_within(LIMIT, of_lambda).unwrap();
         assert_eq!(config.region().unwrap().as_ref(), "ap-south-1");
         let endpoint = (config.endpoint_url(), config.use_fips(), config.use_dual_stack(), endpoint_of(&config, "SQS"));
         assert_eq!(endpoint, (None, Some(false), Some(false), None));
@@ -160,8 +152,9 @@ mod tests {
 
     #[test]
     fn a_missing_variable_is_named() {
-        let error =
-            read(LIMIT, |name| of_lambda(name).filter(|_| name != "AWS_ACCESS_KEY_ID")).unwrap_err().to_string();
+        let error = config_within(LIMIT, |name| of_lambda(name).filter(|_| name != "AWS_ACCESS_KEY_ID"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("AWS_ACCESS_KEY_ID"), "{error}");
     }
 
@@ -173,7 +166,7 @@ mod tests {
             "AWS_USE_FIPS_ENDPOINT" => Some("TRUE".to_owned()),
             _ => of_lambda(name),
         };
-        let config = read(LIMIT, variable).unwrap();
+        let config = config_within(LIMIT, variable).unwrap();
         assert_eq!((config.endpoint_url(), config.use_fips()), (Some("http://127.0.0.1:4566"), Some(true)));
         assert_eq!(endpoint_of(&config, "Secrets Manager").as_deref(), Some("http://127.0.0.1:9"));
         assert_eq!(endpoint_of(&config, "SQS"), None);

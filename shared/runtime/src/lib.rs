@@ -12,9 +12,13 @@ use settings::{SettingError, Variables};
 /// # Errors
 /// When a setting is missing or invalid; the error names it.
 pub fn start<C>(read: impl FnOnce(&Variables<'_>) -> Result<C, SettingError>) -> Result<C, SettingError> {
-    let variable = |name: &str| std::env::var(name).ok();
     telemetry::init(variable);
     read(&Variables::new(&variable))
+}
+
+/// A variable of the environment, if it is set and not empty.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Handles events until Lambda ends the process. The metrics of each event are printed when it ends.

@@ -15,7 +15,7 @@ async fn main() -> anyhow::Result<()> {
     let mut config = runtime::start(Config::read)?;
     let file = std::env::var("AWS_CA_BUNDLE").context("AWS_CA_BUNDLE is not set")?;
     config.account.leadsquared.further_roots = vec![CertificateDer::from_pem_file(file)?.to_vec()];
-    let worker = &SqsWorker::open(&aws::config()?, config)?;
+    let worker = &SqsWorker::open(&aws::config(runtime::variable)?, config)?;
     let handle = async |LambdaEvent { payload, context }: LambdaEvent<SqsEvent>| {
         Ok::<_, Error>(worker.handle(&payload, context.deadline().into()).await)
     };

@@ -190,7 +190,7 @@ async fn each_path_of_an_invitation_takes_the_documented_calls() {
     let given_up = on_click.sandbox.queue(&text.to_string(), "svg").await;
     on_click.of(&given_up).await;
     on_click.sandbox.record(&given_up, "suspected", AttributeValue::Bool(true)).await;
-    on_click.sandbox.record(&given_up, "failed_alone", AttributeValue::N("2".to_owned())).await;
+    on_click.sandbox.record(&given_up, "failed_alone", AttributeValue::N("5".to_owned())).await;
     on_click.sandbox.date_back(&given_up, "failed_since", time::Duration::minutes(16)).await;
     on_click.of_new(&invitation("others@example.com")).await;
     row("an identifier that a firewall blocks, at the last attempt", on_click.of(&given_up).await);
