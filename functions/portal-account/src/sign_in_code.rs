@@ -147,11 +147,12 @@ impl PortalAccount {
                 self.finish_text_sign_in(request, &places, session, AcceptedText { challenge, code, texted }).await
             }
             Err(failure) => {
-                // A guess that LeadSquared may have judged stays counted, also if nothing is learnt about it.
-                if !failure.may_be_about_the_person() {
+                // A guess that LeadSquared refused stays counted, whatever the call after it shows.
+                let is_refused = failure.is_about_the_person();
+                let failure = self.about_code(request, failure).await;
+                if !is_refused && !failure.may_be_about_the_person() {
                     join(self.give_try_back(request, &challenge), self.give_back(request, &places)).await;
                 }
-                let failure = self.about_code(request, failure).await;
                 Err(self.refused_in_time(request, &places, &failure, RequestRefusal::WrongCode).await)
             }
         }
