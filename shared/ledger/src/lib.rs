@@ -425,7 +425,7 @@ impl onboarding::Ledger for Ledger {
         }
         let mut record = old.record()?;
         if !record.take_up(lease.message) {
-            return Ok(record.done(lease.message));
+            return Ok(record.done());
         }
         let condition = match old.optional_text("holder") {
             None => Condition::unclaimed(),

@@ -79,8 +79,8 @@ pub enum Claim {
     Held,
     /// An earlier attempt ended the invitation.
     Done,
-    /// An earlier attempt at this very message ended the invitation without attributes that only the message has. Its
-    /// dead letter may not be written yet.
+    /// An earlier attempt ended the invitation without attributes that only the message has. Its dead letter may be
+    /// missing.
     DoneWithout(LeftOut),
     /// An earlier message had the same id and another payload.
     OtherPayload,
@@ -182,18 +182,19 @@ impl Record {
         if ended.message.is_some_and(|before| before != message) {
             ended.message = None;
             (self.unresolved_mails, self.mail_refusals) = (0, LoneFailures::default());
-            self.content = ContentFailures::default();
+            // A registration with an unknown result may have been a reduced one.
+            let is_suspected = self.content.is_suspected && self.in_doubt;
+            self.content = ContentFailures { is_suspected, ..ContentFailures::default() };
         }
         true
     }
 
-    /// The claim of an invitation that has ended, for an attempt at this message. Another message with the same content
-    /// needs no dead letter of its own.
-    pub fn done(self, message: Uuid) -> Claim {
-        let is_its_message = self.ended.as_ref().is_some_and(|ended| ended.message == Some(message));
+    /// The claim of an invitation that has ended. Where only the message has some attributes, every message of it becomes
+    /// a dead letter: the first one's may be missing, or may have been put back as one that was given up.
+    pub fn done(self) -> Claim {
         match self.withheld() {
-            Some(left_out) if is_its_message => Claim::DoneWithout(left_out),
-            _ => Claim::Done,
+            Some(left_out) => Claim::DoneWithout(left_out),
+            None => Claim::Done,
         }
     }
 

@@ -11,9 +11,9 @@ use leadsquared::{Attributes, AutoLoginKey, EmailAddress, Error, LeadId, OneTime
 use onboarding::retry::backoff;
 use onboarding::rules::{RuleLookups, Rules};
 use onboarding::{
-    Action, Attempt, Bookkeeping, Completion, Crm, Flow, FlowEvent, Invitation, InvitationId, Invitee,
-    LINK_TOKEN_BYTES, Lease, LinkToken, MAILED_CODE_BYTES, MailLimits, MarkSent, Marking, Outcome, Postponed,
-    Rejection, RuleQuestion, Source, Suppression, generated_password, mailed_code,
+    Action, Attempt, Bookkeeping, Completion, ContentFailures, Crm, Ended, Flow, FlowEvent, Invitation, InvitationId,
+    Invitee, LINK_TOKEN_BYTES, Lease, LinkToken, MAILED_CODE_BYTES, MailLimits, MarkSent, Marking, Outcome, Postponed,
+    Record, Rejection, RuleQuestion, Source, Suppression, generated_password, mailed_code,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -727,11 +727,10 @@ fn a_text_that_a_firewall_blocks_is_withheld_while_others_are_registered() {
     assert_eq!((lead.phone.as_deref(), lead.mark.as_deref()), (Some(PHONE), Some("unproven: identifiers")));
     assert_eq!((lead.essay.as_deref(), lead.notes.as_deref()), (None, None));
     drop(leadsquared);
-    // The process may crash before the message is dead-lettered. A later message of the same application needs no
-    // second dead letter.
+    // The process may crash before the message is dead-lettered, or the dead letter may be put back.
     assert_eq!(world.withheld(&asha), ["FirstName", "mx_Essay"]);
     world.message.set(Uuid::from_u128(9));
-    assert_eq!(world.withheld(&asha), [""; 0]);
+    assert_eq!(world.withheld(&asha), ["FirstName", "mx_Essay"]);
 }
 
 #[test]
@@ -785,6 +784,18 @@ fn what_a_late_registration_brought_into_leadsquared_is_not_withheld() {
         drop(leadsquared);
         assert_eq!(world.withheld(&asha), withheld);
         assert_eq!(world.left_out(&asha), withheld);
+    }
+}
+
+#[test]
+fn a_reduced_registration_with_an_unknown_result_is_not_forgotten_when_its_dead_letter_is_put_back() {
+    let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    for in_doubt in [true, false] {
+        let ended = Some(Ended { name: "exhausted".to_owned(), cause: None, message: Some(first) });
+        let content = ContentFailures { is_suspected: true, ..ContentFailures::default() };
+        let mut record = Record { in_doubt, content, ended, ..Record::default() };
+        assert!(record.take_up(second));
+        assert_eq!(record.content, ContentFailures { is_suspected: in_doubt, ..ContentFailures::default() });
     }
 }
 

@@ -344,7 +344,7 @@ impl Memory {
         } else {
             let unresolved = item.record.unresolved_mails;
             if !item.record.take_up(lease.message) {
-                return item.record.clone().done(lease.message);
+                return item.record.clone().done();
             }
             if !item.is_settled {
                 // An operator put it back before its last end was recorded: its unknown mails are counted here.
