@@ -189,8 +189,8 @@ impl Record {
         true
     }
 
-    /// The claim of an invitation that has ended. Where only the message has some attributes, every message of it becomes
-    /// a dead letter: the first one's may be missing, or may have been put back as one that was given up.
+    /// The claim of an invitation that has ended. Where only the message has some attributes, every message of it
+    /// becomes a dead letter: the first one's may be missing, or may have been put back as one that was given up.
     pub fn done(self) -> Claim {
         match self.withheld() {
             Some(left_out) => Claim::DoneWithout(left_out),

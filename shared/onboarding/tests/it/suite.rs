@@ -194,9 +194,10 @@ pub(crate) async fn an_invitation_that_was_reduced_is_done_without_its_attribute
     let reduced = Record { is_reduced: true, ..record() };
     ledger.end(&asha(), &lease(1), &reduced, &Outcome::Invited, NOW).await.unwrap();
     let left_out = LeftOut { withheld: vec!["mx_City".to_owned()], noted: vec!["Phone".to_owned()] };
-    assert_eq!(ledger.claim(&asha(), &lease(2), NOW).await.unwrap(), Claim::DoneWithout(left_out));
-    let another = Lease { message: Uuid::from_u128(2), ..lease(3) };
-    assert_eq!(ledger.claim(&asha(), &another, LATER).await.unwrap(), Claim::Done, "one message is kept");
+    // Another message may be the only one that has what was left out.
+    for lease in [lease(2), Lease { message: Uuid::from_u128(2), ..lease(3) }] {
+        assert_eq!(ledger.claim(&asha(), &lease, LATER).await.unwrap(), Claim::DoneWithout(left_out.clone()));
+    }
 }
 
 pub(crate) async fn a_sent_mail_is_remembered_for_its_person(ledger: &impl Ledger) {
