@@ -83,7 +83,8 @@ impl<L: CallSchedule, C: Clock> Allowance<L, C> {
             if let NextSlot::Booked(slot) = next {
                 self.set_next(NextSlot::Unbooked);
                 // The margin for a call that leaves late is for delays that are rare, and a slow answer is not.
-                if (now..=latest).contains(&slot) && self.is_in_time_for(slot).await {
+                let last = slot + self.schedule.rules().lateness() / 4;
+                if now <= last && slot <= latest && self.is_in_time_for(slot).await {
                     return Ok(());
                 }
                 self.set_next(NextSlot::Lost { until: self.clock.time() + NO_NEXT_SLOT });
