@@ -183,6 +183,7 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 fn nested(path: Path, json: &str, pairs: &mut Vec<(Path, Value)>) {
     let value = match json.as_bytes() {
         [b'{' | b'[', ..] if path.is_deepest() => Value::NotText,
+        [b'[', ..] if path.is_item() => Value::NotText,
         [b'{', ..] => match serde_json::from_str::<Members<'_>>(json) {
             Ok(members) if !members.is_empty() => {
                 return members.into_iter().for_each(|(name, value)| nested(path.member(name), value.get(), pairs));

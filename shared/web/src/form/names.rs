@@ -64,6 +64,11 @@ impl Path {
         self.with(Step::Item(Some(index)))
     }
 
+    /// Whether this is a value in a list.
+    pub(super) fn is_item(&self) -> bool {
+        matches!(self.steps.last(), Some(Step::Item(Some(_))))
+    }
+
     pub(super) fn is_deepest(&self) -> bool {
         self.steps.len() >= DEEPEST
     }
