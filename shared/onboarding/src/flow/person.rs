@@ -8,8 +8,7 @@ use super::{Flow, FlowEvent, Postponed, Stop, Work};
 use crate::rules::Rule;
 use crate::{Action, Crm, Invitee, Ledger, Mail, Outcome, PersonKey, Rejection, RuleQuestion, Success, Suppression};
 
-/// How long further questions about a lead are one message: SQS drops what has the same deduplication id
-/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-exactly-once-processing.html>).
+/// How long further questions about a lead are one message: the queue drops what has the same deduplication id.
 const SAME_QUESTION: Duration = Duration::minutes(5);
 
 /// The person, by the address that the invitation names or that LeadSquared has on record.
