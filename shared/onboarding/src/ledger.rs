@@ -182,11 +182,16 @@ impl Record {
         if ended.message.is_some_and(|before| before != message) {
             ended.message = None;
             (self.unresolved_mails, self.mail_refusals) = (0, LoneFailures::default());
-            // A registration with an unknown result may have been a reduced one.
-            let is_suspected = self.content.is_suspected && self.in_doubt;
-            self.content = ContentFailures { is_suspected, ..ContentFailures::default() };
+            self.forget_failures();
         }
         true
+    }
+
+    /// Begins to count failures of the content anew. The suspicion stays while a registration has an unknown result,
+    /// because that may have been a reduced one.
+    pub(crate) fn forget_failures(&mut self) {
+        let is_suspected = self.content.is_suspected && self.in_doubt;
+        self.content = ContentFailures { is_suspected, ..ContentFailures::default() };
     }
 
     /// The claim of an invitation that has ended. Where only the message has some attributes, every message of it

@@ -126,6 +126,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let Work { invitation, attempt, record, .. } = work;
         if record.in_doubt && record.content.is_suspected {
             (record.is_reduced, record.left_out) = (true, withheld(invitation, attempt, self.marking));
+            // What another registration noted may be in no lead's notes.
+            record.noted.clear();
         }
     }
 

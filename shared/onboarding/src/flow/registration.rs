@@ -7,10 +7,7 @@ use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password};
 use super::person::Person;
 use super::postponed::{Postponed, Stop};
 use super::{Attempt, Flow, FlowEvent, RefusedMark, Work};
-use crate::{
-    ContentFailures, Crm, Invitation, InvitationId, Ledger, Mail, MarkSent, Marking, PASSWORD, Record, Success,
-    Unproven,
-};
+use crate::{Crm, Invitation, InvitationId, Ledger, Mail, MarkSent, Marking, PASSWORD, Record, Success, Unproven};
 
 /// How often one attempt may call Register: once for each thing that can be left out, and once without them.
 const REGISTRATIONS: usize = 7;
@@ -60,7 +57,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 Err(refusal) => {
                     if refusal.is_refusal() {
                         // LeadSquared's own answer: no firewall blocks what was sent.
-                        new.record.content = ContentFailures::default();
+                        new.record.forget_failures();
                     }
                     new.leave_out(refusal)?;
                 }
@@ -167,7 +164,11 @@ impl<'a> NewLead<'a> {
                 Ok(())
             }
             error => {
-                self.record.in_doubt |= error.is_unanswered();
+                if error.is_unanswered() {
+                    self.record.in_doubt = true;
+                    // It may have been refused something before, which ends a suspicion.
+                    self.record.content.is_suspected |= self.record.is_reduced;
+                }
                 Err(Stop::because(STEP, error))
             }
         }

@@ -788,6 +788,24 @@ fn what_a_late_registration_brought_into_leadsquared_is_not_withheld() {
 }
 
 #[test]
+fn a_reduced_registration_with_an_unknown_result_is_not_forgotten_when_leadsquared_refused_one_before_it() {
+    let world = World::default();
+    world.add_lead(5, "ravi@example.test", Some(PHONE), true);
+    // Both the application and the note about the phone number, which another lead has.
+    world.leadsquared.borrow_mut().blocked = Some("another lead has it");
+    let attributes = Attributes::new().with("Phone", PHONE).with("mx_Essay", "another lead has it");
+    let asha = invitation("asha@example.test", attributes, 1);
+    for minutes in [0, 1, 10, 20, 25, 26] {
+        world.now.set(Duration::minutes(minutes));
+        world.attempt(&asha).unwrap().unwrap_err();
+    }
+    world.leadsquared.borrow_mut().blocked = None;
+    let lead = world.add_lead(6, "asha@example.test", None, true);
+    world.leadsquared.borrow_mut().registrations.push(lead);
+    assert!(world.withheld(&asha).contains(&"mx_Essay".to_owned()));
+}
+
+#[test]
 fn a_reduced_registration_with_an_unknown_result_is_not_forgotten_when_its_dead_letter_is_put_back() {
     let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
     for in_doubt in [true, false] {

@@ -40,7 +40,7 @@ pub(super) struct System {
     /// The invitations that became dead letters without a record in the ledger.
     pub(super) unrecorded: RefCell<HashSet<InvitationId>>,
     /// When attempts at each invitation failed without an answer of LeadSquared's own.
-    pub(super) unanswered: RefCell<HashMap<InvitationId, Vec<Duration>>>,
+    pub(super) unanswered: RefCell<HashMap<InvitationId, BTreeSet<Duration>>>,
     /// The invitations whose person was registered with the identifying attributes only, each with whether all of its
     /// attempts of the last quarter of an hour had failed.
     pub(super) reduced: RefCell<HashMap<InvitationId, bool>>,
@@ -399,11 +399,14 @@ impl System {
     /// Records that the person of this invitation was registered with the identifying attributes only.
     pub(super) fn was_reduced(&self, invitation: InvitationId) {
         let unanswered = self.unanswered.borrow();
-        let failures = unanswered.get(&invitation).map_or(&[][..], Vec::as_slice);
-        let has_failed_for_long = match failures {
+        let failures: Vec<Duration> = unanswered.get(&invitation).into_iter().flatten().copied().collect();
+        let has_failed_for_long = match &failures[..] {
             [first, _, .., last] => *last - *first >= seconds(15 * 60),
             _ => false,
         };
+        if self.aloud {
+            say(&format!("{invitation:?}: reduced after unanswered calls at {failures:?}"));
+        }
         self.reduced.borrow_mut().entry(invitation).or_insert(has_failed_for_long);
     }
 

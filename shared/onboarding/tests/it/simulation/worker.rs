@@ -41,6 +41,8 @@ struct Process {
     /// The version of the keys that the process has cached. It outlives the invocation.
     keys: Rc<Cell<u32>>,
     deadline: Duration,
+    /// The invitation that is worked on, and when the attempt began.
+    attempt: Cell<Option<(InvitationId, Duration)>>,
     is_dead: Cell<bool>,
 }
 
@@ -76,7 +78,13 @@ pub(super) async fn work(system: Rc<System>) {
             continue;
         }
         let deadline = system.timeline.now() + TIMEOUT;
-        let process = Process { system: system.clone(), keys: keys.clone(), deadline, is_dead: Cell::new(false) };
+        let process = Process {
+            system: system.clone(),
+            keys: keys.clone(),
+            deadline,
+            attempt: Cell::default(),
+            is_dead: Cell::new(false),
+        };
         match process.until_it_dies(process.handle(&batch)).await {
             // Lambda deletes the finished messages when it gets the function's answer. Sometimes it does not get it.
             Some(done) if !system.dice().in_a_thousand(system.plan.faults / 10) => {
@@ -276,6 +284,7 @@ impl<'a> Services for OneDelivery<'a> {
     }
 
     fn crm(&self, _: &u32, _: Duration) -> Self::Crm {
+        self.process.attempt.set(Some((self.message.invitation.id, self.process.system.timeline.now())));
         Via(self.process)
     }
 
@@ -329,13 +338,7 @@ impl<'a> Services for OneDelivery<'a> {
     fn report(&self, report: &WorkerEvent<'_>) {
         let system = &self.process.system;
         match report {
-            WorkerEvent::Failed { failure, .. } => {
-                system.saw(failure.name());
-                if failure.leadsquared().is_some_and(Error::is_unanswered) {
-                    let (id, now) = (self.message.invitation.id, system.timeline.now());
-                    system.unanswered.borrow_mut().entry(id).or_default().push(now);
-                }
-            }
+            WorkerEvent::Failed { failure, .. } => system.saw(failure.name()),
             WorkerEvent::NotRecorded { .. } => {
                 system.saw("not recorded");
                 system.unrecorded.borrow_mut().insert(self.message.invitation.id);
@@ -351,6 +354,31 @@ impl<'a> Services for OneDelivery<'a> {
 
 impl Outside for Process {
     async fn call<T: 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut LeadSquared) -> Result<T, Error> + 'static,
+    ) -> Result<T, Error> {
+        let answer = self.ask(name, work).await;
+        if answer.as_ref().is_err_and(Error::is_unanswered)
+            && let Some((invitation, began)) = self.attempt.get()
+        {
+            self.system.unanswered.borrow_mut().entry(invitation).or_default().insert(began);
+        }
+        answer
+    }
+
+    async fn store<T: 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Memory) -> Result<T, LedgerUnavailable> + 'static,
+    ) -> Result<T, LedgerUnavailable> {
+        self.aws(name, move |system| work(&mut system.memory.borrow_mut()), || LedgerUnavailable).await
+    }
+}
+
+impl Process {
+    /// Calls LeadSquared in a slot of the call allowance.
+    async fn ask<T: 'static>(
         &self,
         name: &'static str,
         work: impl FnOnce(&mut LeadSquared) -> Result<T, Error> + 'static,
@@ -415,16 +443,6 @@ impl Outside for Process {
         }
     }
 
-    async fn store<T: 'static>(
-        &self,
-        name: &'static str,
-        work: impl FnOnce(&mut Memory) -> Result<T, LedgerUnavailable> + 'static,
-    ) -> Result<T, LedgerUnavailable> {
-        self.aws(name, move |system| work(&mut system.memory.borrow_mut()), || LedgerUnavailable).await
-    }
-}
-
-impl Process {
     /// Starts the work, which continues in any case, and waits for its result for at most `patience`.
     async fn background<T: 'static>(&self, work: impl Future<Output = T> + 'static, patience: Duration) -> Option<T> {
         let answer = Rc::new(Cell::new(None));
