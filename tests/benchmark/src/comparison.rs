@@ -17,12 +17,9 @@ use crate::process::{cpu_time, peak_memory};
 use crate::report::{self, Report};
 use crate::results::{Comparison, Figure, PerEvent, Role, Size, Work};
 use crate::statistics::quantile;
-use crate::subjects::{self, ECHO, Input, Process, Subject, Transport};
+use crate::subjects::{self, BATCH, ECHO, Input, Process, Subject, Transport};
 use crate::template::Template;
 use crate::{artifacts, picture};
-
-/// The messages of a warm batch.
-const BATCH: usize = 10;
 
 /// The memory in MB of every function in the template.
 const MEMORY: u64 = 256;

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::artifacts::workspace;
+use crate::subjects::Input;
 
 /// The form that takes the most work: the settings of its fields.
 pub(crate) const WORST_FORM_FIELDS: &str = r#"[
@@ -56,8 +57,17 @@ impl Events {
         })
     }
 
+    /// An event of this kind.
+    pub(crate) fn of(&mut self, input: Input) -> Vec<u8> {
+        match input {
+            Input::Form => self.form(),
+            Input::WorstForm => self.worst_form(),
+            Input::Batch(messages) => self.batch(messages),
+        }
+    }
+
     /// A plain form of a browser, with a phone number.
-    pub(crate) fn form(&mut self) -> Vec<u8> {
+    fn form(&mut self) -> Vec<u8> {
         self.last += 1;
         let n = self.last;
         let fields = [
@@ -72,7 +82,7 @@ impl Events {
     }
 
     /// A form with every kind of field that the peers know too, three phone numbers, and 2,000 characters of text.
-    pub(crate) fn worst_form(&mut self) -> Vec<u8> {
+    fn worst_form(&mut self) -> Vec<u8> {
         self.last += 1;
         let n = self.last;
         let fields = [
@@ -109,7 +119,7 @@ impl Events {
     }
 
     /// A batch of invitations, each of another person.
-    pub(crate) fn batch(&mut self, messages: usize) -> Vec<u8> {
+    fn batch(&mut self, messages: usize) -> Vec<u8> {
         let now = SystemTime::now();
         let milliseconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis().to_string();
         let received_at = OffsetDateTime::from(now).format(&Rfc3339).unwrap_or_default();

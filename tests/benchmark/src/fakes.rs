@@ -73,6 +73,11 @@ impl Endpoints {
         std::mem::take(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Makes this number of answers of the portal late.
+    pub(crate) fn delay_portal(&self, answers: usize) {
+        self.portal_api.delay(answers);
+    }
+
     /// The number of connections so far, to all services.
     pub(crate) fn connections(&self) -> usize {
         [&self.dynamodb, &self.sqs, &self.secrets, &self.api, &self.portal_api].map(Server::connections).iter().sum()

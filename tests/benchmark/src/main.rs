@@ -8,6 +8,7 @@ mod cost;
 mod cpu_share;
 mod events;
 mod fakes;
+mod guard;
 mod picture;
 mod process;
 mod report;
@@ -38,6 +39,8 @@ struct Arguments {
 enum Measurement {
     /// Whether the time of an answer of `portal-account` reveals who has an account.
     Timing(timing::Arguments),
+    /// Whether sizes, calls and instructions of the built functions are still those of the baseline.
+    Guard(guard::Arguments),
     /// Crowds of applicants on a virtual clock: times, calls, costs, and the waits of people who press a link.
     Scale,
 }
@@ -47,6 +50,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let Arguments { measurement, comparison } = Arguments::parse();
     let passed = match measurement {
         Some(Measurement::Timing(arguments)) => timing::run(&arguments).await?,
+        Some(Measurement::Guard(arguments)) => guard::run(&arguments).await?,
         None => {
             comparison::run(&comparison).await?;
             true

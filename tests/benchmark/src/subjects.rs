@@ -19,14 +19,17 @@ use crate::template::Template;
 /// The floor: a function that answers every event with itself.
 pub(crate) const ECHO: &str = "echo";
 
-const FORM: &str = "application-form";
-const INVITATION: &str = "invitation";
+pub(crate) const FORM: &str = "application-form";
+pub(crate) const INVITATION: &str = "invitation";
 
 /// `invitation`, which also trusts the run's authority for LeadSquared.
 const INVITATION_OVER_TLS: &str = "invitation-over-tls";
 
 /// The functions that are compared, as they are built.
 pub(crate) const OURS: [&str; 4] = [ECHO, FORM, INVITATION, INVITATION_OVER_TLS];
+
+/// The messages of a warm batch.
+pub(crate) const BATCH: usize = 10;
 
 /// The longest time of an event. The worker's time-out is as long.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -196,11 +199,7 @@ impl Process<'_> {
     /// # Errors
     /// When the function did not do its work.
     pub(crate) async fn send(&self, events: &mut Events, input: Input) -> anyhow::Result<(Duration, Calls)> {
-        let event = match input {
-            Input::Form => events.form(),
-            Input::WorstForm => events.worst_form(),
-            Input::Batch(messages) => events.batch(messages),
-        };
+        let event = events.of(input);
         let began = Instant::now();
         let answer = self.function.invoke_bytes(event.into(), TIMEOUT).await;
         let time = began.elapsed();
@@ -228,7 +227,7 @@ impl Process<'_> {
 }
 
 /// A form is accepted and one message of it sent; a batch has no failures, and each person is registered and mailed.
-fn check(work: Work, input: Input, answer: &Value, calls: &Calls) -> anyhow::Result<()> {
+pub(crate) fn check(work: Work, input: Input, answer: &Value, calls: &Calls) -> anyhow::Result<()> {
     let aws = |name: &str| calls.aws.get(name).copied().unwrap_or_default();
     let leadsquared = |name: &str| calls.leadsquared.get(name).copied().unwrap_or_default();
     match work {

@@ -123,6 +123,11 @@ impl Function {
         self.all_gone().await;
     }
 
+    /// Waits until every process has ended by itself.
+    pub async fn ended(&self) {
+        self.all_gone().await;
+    }
+
     /// Kills every process; returns everything that they wrote to standard output and standard error.
     pub async fn stop(mut self) -> String {
         self.kill().await;
