@@ -22,5 +22,6 @@ async fn main() -> anyhow::Result<()> {
         invitations: Invitations::new(aws_sdk_sqs::Client::new(&aws), config.invitations_queue_url.clone()),
         sealer: config.password_key.clone().map(|key| Sealer::new(aws_sdk_kms::Client::new(&aws), key)),
     };
+    aws::in_start(stores.intake.connect(&stores.invitations)).await;
     http_events::serve(async |request: Request| answer(config, stores, &request, OffsetDateTime::now_utc()).await).await
 }

@@ -8,6 +8,7 @@ use lambda_runtime::{Error, LambdaEvent};
 async fn main() -> anyhow::Result<()> {
     let config = runtime::start(Config::read)?;
     let worker = &SqsWorker::open(&aws::config(runtime::variable)?, config)?;
+    aws::in_start(worker.connect()).await;
     let handle = async |LambdaEvent { payload, context }: LambdaEvent<SqsEvent>| {
         Ok::<_, Error>(worker.handle(&payload, context.deadline().into()).await)
     };

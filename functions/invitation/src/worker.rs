@@ -57,6 +57,11 @@ impl SqsWorker {
         })
     }
 
+    /// Opens the connections of the first message and reads the keys: an applicant waits for the mail.
+    pub async fn connect(&self) {
+        tokio::join!(self.ledger.connect(), self.account.prepare((self.instant)()));
+    }
+
     /// Handles a batch. The answer names the messages that SQS must deliver again.
     pub async fn handle(&self, event: &SqsEvent, deadline: OffsetDateTime) -> SqsBatchResponse {
         // Boxed, because everything down to the TLS handshake is one future, and its type is too deep for the

@@ -26,6 +26,7 @@ async fn main() -> anyhow::Result<()> {
         instant: Instant::now,
         random: runtime::random_bytes,
     };
+    aws::in_start(async { tokio::join!(links.ledger.connect(), links.account.prepare(Instant::now())) }).await;
     // Boxed: the future reaches down to the TLS handshake, and its type is too deep for the compiler.
     http_events::serve(|request: Request| Box::pin(async move { answer(links, &request).await })).await
 }

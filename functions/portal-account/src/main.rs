@@ -24,5 +24,7 @@ async fn main() -> anyhow::Result<()> {
         sleep: |time| Box::pin(tokio::time::sleep(time)),
         random: runtime::random_bytes,
     };
+    let PortalAccount { ledger, account, .. } = portal_account;
+    aws::in_start(async { tokio::join!(ledger.connect(), account.prepare(Instant::now())) }).await;
     http_events::serve(async |request: Request| portal_account.answer(&request).await).await
 }

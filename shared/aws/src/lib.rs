@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod connect;
 mod http;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -9,6 +10,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 pub use aws_types::SdkConfig;
 
 pub use config::{ConfigError, config, config_within, http_client, local_config, retries};
+pub use connect::{in_start, only_connecting};
 
 /// Why a call to AWS failed: the service's error code, or how the call failed. It never contains the service's text,
 /// which may quote the request.

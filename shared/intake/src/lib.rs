@@ -185,6 +185,16 @@ impl<O: OverCapPolicy> Intake<O> {
         }
     }
 
+    /// Opens the connections to the table and to the queue.
+    pub async fn connect(&self, queue: &Invitations) {
+        let table = async {
+            if let Some(table) = &self.table {
+                table.connect().await;
+            }
+        };
+        tokio::join!(table, queue.connect());
+    }
+
     /// Decides about a submission, and puts it on the queue if it is within all caps.
     pub async fn take(&self, queue: &Invitations, submission: &Submission<'_>, now: OffsetDateTime) -> IntakeDecision {
         let invitation = submission.invitation;

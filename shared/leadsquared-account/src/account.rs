@@ -124,6 +124,12 @@ impl Account {
         self.keys.id()
     }
 
+    /// Reads the keys before they are needed. A failure shows when they are.
+    pub async fn prepare(&self, now: Instant) {
+        // The next call of `access` tries again.
+        let _ = self.access(now).await;
+    }
+
     /// A client with the current keys.
     ///
     /// # Errors

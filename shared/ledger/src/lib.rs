@@ -190,6 +190,15 @@ impl Ledger {
         Self { client, table }
     }
 
+    /// Opens the connection to DynamoDB, without a call.
+    pub async fn connect(&self) {
+        let Some(client) = self.client.config().http_client() else { return };
+        let only_connecting = aws_sdk_dynamodb::Config::builder().http_client(aws::only_connecting(client));
+        let update = self.update("never#written".to_owned());
+        // It always fails.
+        let _ = update.customize().config_override(only_connecting).send().await;
+    }
+
     /// Writes an item if the condition holds. Otherwise returns the existing item.
     ///
     /// An equal item counts as written: the SDK repeats a write whose answer was late.

@@ -58,6 +58,15 @@ impl Invitations {
         Self { client, url }
     }
 
+    /// Opens the connection to SQS, without a call.
+    pub async fn connect(&self) {
+        let Some(client) = self.client.config().http_client() else { return };
+        let only_connecting = aws_sdk_sqs::Config::builder().http_client(aws::only_connecting(client));
+        let send = self.client.send_message().queue_url(&self.url).message_body("never sent");
+        // It always fails.
+        let _ = send.customize().config_override(only_connecting).send().await;
+    }
+
     /// Puts an invitation on the queue. When this succeeds, the invitation is stored durably.
     ///
     /// The message group is the person, so one person's invitations run one after another. The deduplication id
