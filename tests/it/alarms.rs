@@ -51,6 +51,14 @@ async fn form(settings: &[(&str, &str)]) -> String {
     function.stop().await
 }
 
+/// What application-form prints for one form without a field that is required.
+async fn refused_form() -> String {
+    let stage = Sandbox::open(Settings::for_tests(), ()).await;
+    let function = stage.start_function("application-form", &[]).await.unwrap();
+    function.invoke(&Request::json(&[("email", "asha@example.com")]).event(), TIMEOUT).await.unwrap();
+    function.stop().await
+}
+
 /// What crm-event prints for one webhook with this secret, and with this body if one is given.
 async fn webhook(secret: &str, body: Option<&str>) -> String {
     let stage = Sandbox::open(Settings::for_tests(), ()).await;
@@ -111,6 +119,7 @@ async fn an_alarm_gets_its_metric_from_its_fault_and_none_in_normal_operation() 
         ("ManyRejected", invitation("FirstName", refused).await),
         ("LeadSquaredRateLimited", invitation("FirstName", rate_limited).await),
         ("NotStored", form(&[("INVITATIONS_QUEUE_URL", "http://127.0.0.1:9/none.fifo")]).await),
+        ("FormsRefused", refused_form().await),
         ("EventsUnreadable", webhook(RIGHT_SECRET, Some("{\"ProspectID\":\"none\"}")).await),
         ("WebhookSecretWrong", webhook("changed in one place only", None).await),
     ];
@@ -123,7 +132,7 @@ async fn an_alarm_gets_its_metric_from_its_fault_and_none_in_normal_operation() 
         "each alarm of template.yaml (left) has a case (right)"
     );
     // The denominator of a share is always measured, and so is a metric whose minimum counts.
-    let denominators = ["QueueAge", "AllowanceWait", "WebhookSecretWrong"];
+    let denominators = ["QueueAge", "AllowanceWait", "WebhookSecretWrong", "FormsRefused"];
     let smallest = |value: &Value| {
         let values = value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap());
         values.fold(f64::INFINITY, f64::min)

@@ -75,18 +75,23 @@ async fn a_form_becomes_one_invitation_in_every_encoding_and_through_every_entry
 async fn an_accepted_form_is_counted_and_its_message_carries_the_trace() {
     let form = Form::start().await;
     form.post(Request::urlencoded(&ASHA)).await.receipt();
+    // The refused forms of one network count once. A robot's form counts as neither.
     form.post(Request::urlencoded(&[])).await;
+    form.post(Request::new("text/plain", "c4nary")).await;
     form.post(Request::urlencoded(&with(&[("leave_empty", "https://robots.example")]))).await.receipt();
     let messages = form.queue.drain().await;
     let trace = messages[0].attributes.as_ref().unwrap().get(&MessageSystemAttributeName::AwsTraceHeader);
     assert_eq!((messages.len(), trace.map(String::as_str)), (1, Some(TRACE)));
     let counts = metrics(&form.function.stop().await);
     let count = |name: &str, dimensions: &str| (name.to_owned(), dimensions.to_owned(), json!(1));
+    let answered = |is_refused: f64| ("FormsRefused".to_owned(), String::new(), json!([is_refused]));
     assert_eq!(
         counts,
         [
             count("ColdStarts", ""),
+            answered(0.0),
             count("Accepted", "source=form"),
+            answered(1.0),
             count("Outcomes", "outcome=held"),
             count("OutcomesBySource", "outcome=held source=form"),
         ]

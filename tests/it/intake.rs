@@ -289,10 +289,10 @@ async fn one_mailbox_gets_twenty_forms_an_hour_across_spellings_and_networks() {
     let intake = Intake::new().await;
     for number in 0..23 {
         let email = match number % 3 {
-            0 => format!("asha+{number}@example.test"),
-            // A Cyrillic letter that looks like an a.
-            1 => format!("asha+{number}@ex\u{430}mple.test"),
-            _ => format!("Asha+{number}@EXAMPLE.test"),
+            0 => format!("asha+{number}@pay.test"),
+            // Three Cyrillic letters that look like p, a and y.
+            1 => format!("asha+{number}@\u{440}\u{430}\u{443}.test"),
+            _ => format!("Asha+{number}@PAY.test"),
         };
         intake.post(&email, "", &format!("203.0.113.{number}")).await.receipt();
     }

@@ -498,7 +498,7 @@ async fn a_press_by_another_site_shows_the_page_and_our_own_button_works() {
     assert_eq!((sandbox.items_by_key().await, sandbox.invitations.drain().await.len()), (before, 0));
     // A form on the company's own website asks for a link by address.
     let request = asked(ASHA).header("sec-fetch-site", "cross-site").header("origin", "https://www.example.com");
-    assert_eq!(send(&function, request).await.status, 202);
+    assert_eq!(send(&function, request).await.status, 202, "by default every origin is allowed");
     // Our page has the policy no-referrer, so browsers send the origin null from it.
     for (number, headers) in [
         [("sec-fetch-site", "same-origin"), ("origin", "null")],
@@ -512,6 +512,33 @@ async fn a_press_by_another_site_shows_the_page_and_our_own_button_works() {
         let press = headers.iter().fold(pressed(&link.path), |press, (name, value)| press.header(name, value));
         let opened = sandbox.send_press(&function, press).await;
         assert_eq!(opened.status, 303, "{number}");
+    }
+    sandbox.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_ask_for_links_and_the_companys_website_can() {
+    let sandbox = Sandbox::new().await;
+    let function =
+        sandbox.start_function("login-link", &[("ALLOWED_ORIGINS", "https://www.example.com")]).await.unwrap();
+    let ask = async |headers: &[(&str, &str)]| {
+        let request = headers.iter().fold(asked(ASHA), |request, (name, value)| request.header(name, value));
+        send(&function, request).await
+    };
+    let cross_site = ("sec-fetch-site", "cross-site");
+    let refused = ask(&[cross_site, ("origin", "https://evil.example")]).await;
+    assert_eq!(refused.problem(), (403, "/problems/other-site".to_owned()));
+    let page = ask(&[cross_site, ("origin", "null"), ("accept", BROWSER)]).await;
+    assert_eq!(page.status, 403);
+    assert!(page.body.contains("Please enter the address here") && page.body.contains("<form"), "{}", page.body);
+    assert_eq!(sandbox.invitations.drain().await.len(), 0);
+    for headers in [
+        &[cross_site, ("origin", "https://www.example.com")][..],
+        &[("sec-fetch-site", "same-origin"), ("origin", "null")],
+        &[("origin", "null")],
+        &[],
+    ] {
+        assert_eq!(ask(headers).await.status, 202, "{headers:?}");
     }
     sandbox.finish(function).await;
 }

@@ -42,11 +42,24 @@ impl Sandbox {
     }
 
     async fn of(tenant: Tenant) -> Self {
+        Self::with(tenant, &[]).await
+    }
+
+    /// A sandbox whose function has these settings too.
+    async fn with(tenant: Tenant, changes: &[(&str, &str)]) -> Self {
         let limit = Limit { calls: 10_000, ..Limit::default() };
         let sandbox = sandbox::Sandbox::open(Settings { limit, tenant, ..Settings::for_tests() }, ()).await;
-        let changes = [("ANSWER_FLOOR_MS", "1"), ("SIGN_IN_FIELDS", SIGN_IN_FIELDS)];
-        let function = sandbox.start_function("portal-account", &changes).await.unwrap();
+        let usual = [("ANSWER_FLOOR_MS", "1"), ("SIGN_IN_FIELDS", SIGN_IN_FIELDS)];
+        let function = sandbox.start_function("portal-account", &[&usual[..], changes].concat()).await.unwrap();
         sandbox.with_extras(Account { function })
+    }
+
+    /// The calls that LeadSquared got, and the calls that networks were charged for.
+    async fn made_and_charged(&self) -> (usize, usize) {
+        let items = self.items().await;
+        let charged = items.iter().filter(|item| item["pk"].as_s().unwrap().starts_with("requests#"));
+        let charged = charged.map(|item| item["count"].as_n().unwrap().parse::<usize>().unwrap()).sum();
+        (self.emulator.calls().len(), charged)
     }
 
     async fn post_from(&self, address: &str, path: &str, body: &Value) -> Answer {
@@ -415,5 +428,82 @@ async fn a_mailed_code_goes_to_the_address_on_record_only() {
     let [mail] = &mails[..] else { panic!("{mails:?}") };
     assert_eq!((mail.recipients.as_slice(), mail.cc.len()), ([email].as_slice(), 0));
     assert!(!mail.text.contains("http") && !mail.html.contains("href"), "{}", mail.text);
+    sandbox.extras.function.stop().await;
+}
+
+#[tokio::test]
+async fn a_network_is_charged_for_the_calls_that_each_step_can_make() {
+    let sandbox = Sandbox::with(Tenant::default(), &[("ALLOWANCE_DAILY", "100000")]).await;
+    sandbox.apply(1, VICTIM, VICTIMS_PHONE, |_| {}).await;
+    let salesperson = Attributes::new().with("EmailAddress", "ravi.c4nary@example.test").with("Phone", ATTACKERS_PHONE);
+    register_with(&sandbox.emulator, salesperson, PASSWORD_TEXT).await;
+    // The first request reads LeadSquared's portal tokens too.
+    sandbox.post("/sign-in", &json!({"email": VICTIM, "password": "wrong"})).await;
+    let step = async |path: &str, body: Value, key: &str| {
+        let before = sandbox.made_and_charged().await;
+        let event = portal_account_event(path, body.to_string(), "203.0.113.7", &[("authorization", key)]);
+        let answer = Answer::read(sandbox.extras.function.invoke(&event, TIMEOUT).await.unwrap());
+        let after = sandbox.made_and_charged().await;
+        ((answer.status, after.0 - before.0, after.1 - before.1), answer)
+    };
+    let counted = async |path: &str, body: Value| step(path, body, "").await.0;
+
+    // Status, calls made, calls charged.
+    let wrong = |field: &str, value: &str| json!({field: value, "password": "wrong"});
+    assert_eq!(counted("/sign-in", wrong("email", VICTIM)).await, (401, 1, 1));
+    assert_eq!(counted("/sign-in", wrong("phone", VICTIMS_PHONE)).await, (401, 2, 2));
+    assert_eq!(counted("/sign-in", wrong("pan", PAN)).await, (401, 1, 1));
+    let by_email = json!({"email": "ravi.c4nary@example.test", "password": PASSWORD_TEXT});
+    let (first, answer) = step("/sign-in", by_email.clone(), "").await;
+    assert_eq!(first, (200, 2, 3), "the lead is read, and no code is mailed");
+    assert_eq!(counted("/sign-in", by_email).await, (200, 1, 1), "the ledger knows the proof");
+    let key = answer.json()["auth_key"].as_str().unwrap().to_owned();
+
+    let (sent, answer) = step("/sign-in/code", json!({"phone": VICTIMS_PHONE}), "").await;
+    assert_eq!(sent, (202, 2, 2));
+    let challenge = answer.json()["challenge"].as_str().unwrap().to_owned();
+    let code = texted_code(&sandbox.emulator.text_messages().pop().unwrap().text);
+    let typed = |code: &str| json!({"challenge": challenge, "code": code});
+    assert_eq!(counted("/sign-in/code/verify", typed("0000")).await, (401, 2, 2));
+    assert_eq!(counted("/sign-in/code/verify", typed(&code)).await, (202, 3, 4));
+    assert_eq!(counted("/sign-in/code/verify", typed("AAAAA-AAAAA")).await, (401, 0, 0));
+    assert_eq!(counted("/sign-in/code/verify", typed(&sandbox.mailed_code().1)).await, (200, 2, 2));
+
+    let change = |current: &str| json!({"current_password": current, "new_password": "another-Otter#99"});
+    assert_eq!(step("/password/change", change("wrong"), &key).await.0, (403, 1, 3));
+    assert_eq!(step("/password/change", change(PASSWORD_TEXT), &key).await.0, (200, 3, 3));
+    assert_eq!(counted("/password/forgot", json!({"phone": VICTIMS_PHONE})).await, (202, 2, 2));
+    assert_eq!(counted("/password/forgot", json!({"email": VICTIM})).await, (202, 1, 1));
+    let mail = sandbox.emulator.mails().pop().unwrap().text;
+    let query = mail.split_once('?').unwrap().1.as_bytes();
+    let link: std::collections::HashMap<_, _> = form_urlencoded::parse(query).into_owned().collect();
+    let reset = json!({
+        "lead_id": link["leadId"], "temporary_password": link["temporaryPassword"], "password": "another-Otter#99",
+    });
+    assert_eq!(counted("/password/reset", reset).await, (200, 3, 3));
+    sandbox.extras.function.stop().await;
+}
+
+#[tokio::test]
+async fn a_code_that_was_right_works_again_when_its_network_may_call_again() {
+    // A network's share of the day: ten calls.
+    let sandbox = Sandbox::with(Tenant::default(), &[("ALLOWANCE_DAILY", "100"), ("NETWORK_SHARE", "10")]).await;
+    sandbox.apply(1, VICTIM, VICTIMS_PHONE, |_| {}).await;
+    let (challenge, code) = sandbox.texted(VICTIMS_PHONE).await;
+    for _ in 0..6 {
+        sandbox.post("/sign-in", &json!({"email": VICTIM, "password": "wrong"})).await;
+    }
+    let often = (429, "/problems/too-many-attempts".to_owned());
+    assert_eq!(sandbox.verify(&challenge, &code).await.problem(), often, "the code was right, the lead is not read");
+    let elsewhere = async |code: &str| {
+        let body = json!({"challenge": challenge, "code": code});
+        sandbox.post_from("198.51.100.9", "/sign-in/code/verify", &body).await
+    };
+    assert_eq!(elsewhere(&code).await.json()["status"], "code-mailed");
+    let (_, mailed) = sandbox.mailed_code();
+    for _ in 0..7 {
+        assert_eq!(sandbox.verify(&challenge, &mailed).await.problem(), often, "no try is used");
+    }
+    assert_eq!(elsewhere(&mailed).await.status, 200);
     sandbox.extras.function.stop().await;
 }

@@ -325,6 +325,59 @@ fn the_table_of_field_kinds_has_every_kind() {
 }
 
 #[test]
+fn the_table_of_outcomes_has_every_outcome_and_cause() {
+    use onboarding::{Outcome, Rejection, Suppression};
+    let suppressed = [
+        Suppression::MailCap,
+        Suppression::UnknownPerson,
+        Suppression::NoEmailAddress,
+        Suppression::NoRecipient,
+        Suppression::NoRuleApplies,
+    ];
+    let rejected = [
+        Rejection::IdentityMismatch,
+        Rejection::NoSuchLead,
+        Rejection::IdReused,
+        Rejection::MailUnknown,
+        Rejection::MailRefused,
+        Rejection::Content { failure: "…" },
+        Rejection::Refused { exception_type: "…".to_owned() },
+    ];
+    // A new variant does not compile here, and belongs into the lists above.
+    for suppression in suppressed {
+        match suppression {
+            Suppression::MailCap
+            | Suppression::UnknownPerson
+            | Suppression::NoEmailAddress
+            | Suppression::NoRecipient
+            | Suppression::NoRuleApplies => {}
+        }
+    }
+    for rejection in &rejected {
+        match rejection {
+            Rejection::IdentityMismatch
+            | Rejection::NoSuchLead
+            | Rejection::IdReused
+            | Rejection::MailUnknown
+            | Rejection::MailRefused
+            | Rejection::Content { .. }
+            | Rejection::Refused { .. } => {}
+        }
+    }
+    let outcomes = [Outcome::Invited, Outcome::InvitedExisting, Outcome::AlreadyInvited].into_iter();
+    let outcomes = outcomes.chain(suppressed.map(Outcome::Suppressed)).chain(rejected.map(Outcome::Rejected));
+    let with_cause = outcomes.map(|outcome| match outcome.cause() {
+        Some(cause) => format!("`{}`, `{cause}`", outcome.name()),
+        None => format!("`{}`", outcome.name()),
+    });
+    // The cause of `exhausted` is the name of any failure. Intake ends the last two.
+    let others = ["`exhausted`", "`suppressed`, `honeypot`", "`held`, then `accepted` or `discarded`"];
+    let all: BTreeSet<String> = with_cause.chain(owned(others)).collect();
+    let documented: BTreeSet<_> = table(OPERATING, "Outcomes").into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(documented, all, "{OPERATING} (left) has the outcomes of the code (right)");
+}
+
+#[test]
 fn every_language_of_the_pages_is_allowed_and_named() {
     let tags = owned(login_link::Language::ALL.map(login_link::Language::tag));
     let allowed = Template::read().allowed("PageLanguage");

@@ -112,6 +112,7 @@ impl Template {
             (_, Value::String(parameter), ..) => self.default(parameter),
             // Every condition of a setting is false by default.
             (_, _, otherwise, _) if !otherwise.is_null() => self.by_default(name, otherwise),
+            _ if value["Fn::Join"][0] == "," => self.by_default(name, &value["Fn::Join"][1]),
             (_, _, _, Value::String(address)) => address.replace("${Api.ApiEndpoint}", "https://api.example.test"),
             _ => panic!("{name}: a setting without a value is a parameter, an address or has a condition"),
         }

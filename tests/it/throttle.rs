@@ -77,6 +77,29 @@ async fn a_place_that_is_given_back_can_be_taken_again() {
 }
 
 #[tokio::test]
+async fn an_attempt_of_several_places_gets_all_of_them_or_none() {
+    let table = Table::of(Ledger::new).await;
+    let admit = async |places, seconds| match table
+        .store
+        .admit_attempt_of(places, asha(), LIMIT, after(seconds))
+        .await
+        .unwrap()
+    {
+        Decision::Admitted => None,
+        Decision::Refused { retry_after } => Some(retry_after.as_secs()),
+    };
+    assert_eq!(admit(3, 0).await, None);
+    assert_eq!(admit(3, 10).await, Some(50));
+    assert_eq!(admit(2, 10).await, None);
+    assert_eq!((admit(1, 59).await, admit(5, 60).await), (Some(1), Some(10)));
+    assert_eq!(admit(3, 60).await, None);
+    assert_eq!((admit(6, 500).await, admit(5, 500).await), (Some(60), None));
+    let table = Table::of(Ledger::new).await;
+    let answers = join_all((0..20).map(|_| table.store.admit_attempt_of(2, asha(), LIMIT, NOW))).await;
+    assert_eq!(answers.into_iter().filter(|answer| *answer.as_ref().unwrap() == Decision::Admitted).count(), 2);
+}
+
+#[tokio::test]
 async fn the_table_knows_a_hash_some_times_and_when_to_forget_them() {
     let table = Table::of(Ledger::new).await;
     assert_eq!(table.crowd(2, NOW).await, 2);

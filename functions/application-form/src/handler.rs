@@ -1,7 +1,7 @@
 //! Answers the requests of the application form.
 
 use http::{HeaderMap, Method, Response, StatusCode};
-use intake::{Intake, IntakeDecision, Submission};
+use intake::{Intake, IntakeDecision, Submission, Submitter};
 use lambda_http::Request;
 use onboarding::{INVITATION_ACCEPTED, InvitationId, Provenance, Source};
 use password_sealing::Sealer;
@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use web::{FieldError, Form, Preference, Problem, TRY_AGAIN_AFTER, json, notice, see_other};
 
 use crate::submission::read;
-use crate::{Config, sender};
+use crate::{Config, Refusals, sender};
 
 /// The longest `Idempotency-Key`, in bytes.
 const LONGEST_KEY: usize = 255;
@@ -27,16 +27,20 @@ pub struct Stores {
     pub invitations: Invitations,
     /// Seals the chosen password, if the form has a password field.
     pub sealer: Option<Sealer>,
+    /// The count of refused forms.
+    pub refusals: Refusals,
 }
 
 /// Answers one request.
 pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: OffsetDateTime) -> Response<String> {
     let preference = Preference::of(request.headers());
-    match accept(config, stores, request, now).await {
+    let sender = sender::of(request, config);
+    match accept(config, stores, request, &sender, now).await {
         Ok(receipt) => accepted(config, preference, receipt),
         Err(problem) => {
             let (status, fields) = (problem.status().as_u16(), problem.field_names());
             tracing::info!(status, fields, "form not accepted, the answer says why");
+            stores.refusals.count(problem.status(), &sender, now);
             problem.respond(preference)
         }
     }
@@ -47,6 +51,7 @@ async fn accept(
     config: &Config,
     stores: &Stores,
     request: &Request,
+    sender: &Submitter,
     now: OffsetDateTime,
 ) -> Result<InvitationId, Problem> {
     if request.method() != Method::POST {
@@ -56,7 +61,6 @@ async fn accept(
     let form = Form::read(request.headers(), request.body().as_ref()).await?;
     let mut submission = read(form, &config.fields, config.default_country).map_err(Problem::fields)?;
 
-    let sender = sender::of(request, config);
     let (by_robot, password) = (submission.by_robot, submission.password.take());
     let mut invitation = submission.invitation(key, now);
     let receipt = invitation.id;
@@ -78,8 +82,13 @@ async fn accept(
         Metric::PasswordDiscarded.record();
         tracing::info!(%receipt, "chosen password discarded: the form came without a form key; no action needed");
     }
-    let arrival = Submission { invitation: &invitation, sender: &sender, by_robot };
-    match stores.intake.take(&stores.invitations, &arrival, now).await {
+    let arrival = Submission { invitation: &invitation, sender, by_robot };
+    let decision = stores.intake.take(&stores.invitations, &arrival, now).await;
+    // A robot's form does not show that the website's form works.
+    if !by_robot && matches!(decision, IntakeDecision::Accepted | IntakeDecision::Held) {
+        Metric::FormAnswered { is_refused: false }.record();
+    }
+    match decision {
         IntakeDecision::Accepted => {
             tracing::info!(%receipt, source = Source::Form.name(), "{INVITATION_ACCEPTED}");
             Ok(receipt)

@@ -4,9 +4,11 @@
 
 mod config;
 mod handler;
+mod refusals;
 mod sender;
 mod submission;
 
 pub use config::Config;
 pub use handler::{Stores, answer};
+pub use refusals::Refusals;
 pub use submission::{Submission, read};

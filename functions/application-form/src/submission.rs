@@ -99,8 +99,7 @@ fn value(form: &Form, field: &Field, default_country: CallingCode) -> Result<Opt
         (value, FieldKind::Consent) if field.required && value.as_deref() != Some(TICKED) => {
             Err(invalid("must be ticked".to_owned()))
         }
-        (None, FieldKind::Email) => Err(invalid(missing_address(form))),
-        (None, _) if field.required => Err(invalid("is required".to_owned())),
+        (None, kind) if field.required || kind == FieldKind::Email => Err(invalid(missing(form, field))),
         (value, _) => Ok(value),
     }
 }
@@ -119,17 +118,33 @@ fn is_missing_value(text: &str, kind: FieldKind) -> bool {
     }
 }
 
-/// What is missing where there is no address: a hint for those who configure a form builder.
-fn missing_address(form: &Form) -> String {
+/// What is missing, with a hint for those who name the fields of a form: whether its value came under another name.
+fn missing(form: &Form, field: &Field) -> String {
     /// The longest name that is repeated.
     const LONGEST: usize = 40;
     let is_plain = |name: &&str| {
         name.len() <= LONGEST && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_. ".contains(&byte))
     };
-    match form.name_of(|text| text.parse::<EmailAddress>().is_ok()).filter(is_plain) {
-        Some(name) => format!("is required; an address was sent as {name}: give that field this name"),
+    let of_address = || match field.kind {
+        FieldKind::Email => form.name_of(|_, text| text.parse::<EmailAddress>().is_ok()).filter(is_plain),
+        _ => None,
+    };
+    let same_name = || {
+        let wanted = spelling(&field.name);
+        form.name_of(|name, text| name != field.name && !text.is_empty() && spelling(name) == wanted).filter(is_plain)
+    };
+    if let Some(name) = of_address() {
+        return format!("is required; an address was sent as {name}: give that field this name");
+    }
+    match same_name() {
+        Some(name) => format!("is required; it was sent as {name}: give that field the name {}", field.name),
         None => "is required".to_owned(),
     }
+}
+
+/// A name without what tells `first_name`, `firstName` and `First-Name` apart.
+fn spelling(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// The value in LeadSquared's spelling, if the field may hold it. None if it counts as not filled in.
@@ -215,9 +230,9 @@ fn date(text: &str, field: &Field) -> Result<Date, String> {
         None => Err(error),
     });
     let example = match field.format {
-        None => "2026-01-31",
-        Some(DateFormat::DayFirst) => "31/01/2026",
-        Some(DateFormat::MonthFirst) => "01/31/2026",
+        None => "2026-01-31 (year, month, day)",
+        Some(DateFormat::DayFirst) => "31/01/2026 (day, month, year) or 2026-01-31",
+        Some(DateFormat::MonthFirst) => "01/31/2026 (month, day, year) or 2026-01-31",
     };
     let date = date.map_err(|_| format!("must be a date such as {example}"))?;
     match (field.earliest..=field.latest).contains(&date) {
@@ -296,7 +311,7 @@ mod tests {
                 ("first_name", "must be at most 5 characters long"),
                 ("about", "must be plain text"),
                 ("phone", "must be a phone number such as +91-9000000001; India has no such number"),
-                ("born", "must be a date such as 2026-01-31"),
+                ("born", "must be a date such as 2026-01-31 (year, month, day)"),
                 ("course", "must be one of: Law, Physics"),
                 ("terms", "must be ticked"),
             ]
@@ -407,6 +422,8 @@ mod tests {
             ("terms=true&terms=false", vec![]),
             // Dates.
             ("born=2001-2-8", vec![("mx_Date_of_Birth", "2001-02-08 00:00:00".to_owned())]),
+            // Invisible characters inside one line.
+            ("first_name=A%E2%80%A8%F3%A0%81%81", vec![]),
             // Text that a spreadsheet would run.
             ("about=%3DHYPERLINK(1)", vec![("Notes", "'=HYPERLINK(1)".to_owned())]),
             ("about=-none", vec![("Notes", "'-none".to_owned())]),
@@ -440,9 +457,9 @@ mod tests {
             ("email=as%E2%80%8Bha@gmail.com", "email", "an invisible character"),
             ("born=0024-05-06", "born", "must be a date from 1900-01-01 to 2100-12-31"),
             ("born=0020-01-01", "born", "must be a date from 1900-01-01 to 2100-12-31"),
-            ("born=20022-01-01", "born", "must be a date such as 2026-01-31"),
-            ("born=202323-06-05", "born", "must be a date such as 2026-01-31"),
-            ("born=0022-09-21T04:56:02.000Z", "born", "must be a date such as 2026-01-31"),
+            ("born=20022-01-01", "born", "must be a date such as 2026-01-31 (year, month, day)"),
+            ("born=202323-06-05", "born", "must be a date such as 2026-01-31 (year, month, day)"),
+            ("born=0022-09-21T04:56:02.000Z", "born", "must be a date such as 2026-01-31 (year, month, day)"),
             ("phone=4.47900E%2B11", "phone", "a spreadsheet has rounded it"),
             ("phone=5000000000", "phone", "India has no such number"),
             ("phone=0123456789", "phone", "it has one digit too few for India"),
@@ -454,8 +471,11 @@ mod tests {
             ("email=j.doe%C2%A0@example.com", "email", "has spaces"),
             ("email=a@example.co%E2%81%A0m", "email", "an invisible character"),
             ("email=null", "email", "is required"),
-            ("born=31/01/2001", "born", "must be a date such as 2026-01-31"),
+            ("born=31/01/2001", "born", "must be a date such as 2026-01-31 (year, month, day)"),
             ("first_name=B", "first_name", "different values"),
+            ("phone=-9000000001", "phone", "it is a negative number; send it without the minus sign"),
+            ("email=asha@gmail.con", "email", "no mail reaches a domain that ends with .con; .com may be meant"),
+            ("email=asha@gmail.c%D0%BEm", "email", "letters of several alphabets in one word"),
         ] {
             let address = match body.strip_prefix("email=") {
                 Some(other) if other != "b@example.test" => "",
@@ -477,7 +497,7 @@ mod tests {
 
     #[test]
     fn a_name_of_invisible_characters_is_missing() {
-        for name in ["%E3%85%A4", "%E2%80%8B", "%E2%A0%80+", "%C2%AD"] {
+        for name in ["%E3%85%A4", "%E2%80%8B", "%E2%A0%80+", "%C2%AD", "%F3%A0%81%81%F3%A0%81%BF", "%E2%80%A8"] {
             let errors = submit(&format!("email=a@example.test&terms=on&first_name={name}")).unwrap_err();
             assert_eq!(errors, [FieldError::new("first_name", "is required")], "{name}");
         }
@@ -523,6 +543,20 @@ mod tests {
     fn a_missing_address_is_pointed_out_where_it_was_sent() {
         let errors = submit("your-email=asha@example.test&first_name=A&terms=1").unwrap_err();
         assert_eq!(errors[0].detail, "is required; an address was sent as your-email: give that field this name");
+    }
+
+    #[test]
+    fn a_missing_field_is_pointed_out_where_it_was_sent_in_another_spelling() {
+        for name in ["firstName", "FirstName", "first-name", "FIRST NAME", "form[firstName]"] {
+            let errors = submit(&format!("email=a@example.test&terms=1&{name}=Asha")).unwrap_err();
+            let sent = name.trim_start_matches("form[").trim_end_matches(']');
+            let expected = format!("is required; it was sent as {sent}: give that field the name first_name");
+            assert_eq!(errors, [FieldError::new("first_name", expected)]);
+        }
+        for other in ["firstName=", "name=Asha", "first_name=", "first.<b>name=Asha"] {
+            let errors = submit(&format!("email=a@example.test&terms=1&{other}")).unwrap_err();
+            assert_eq!(errors, [FieldError::new("first_name", "is required")], "{other}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use http_events::AllowedOrigins;
 use leadsquared_account::AccountSettings;
 use settings::{SettingError, Variables};
 use throttle::NetworkSalt;
@@ -25,6 +26,8 @@ pub struct Config {
     pub intake: intake::IntakeSettings,
     /// `NETWORK_SALT`: the salt of the hashes of networks.
     pub network_salt: NetworkSalt,
+    /// `ALLOWED_ORIGINS`, optional: the websites whose forms may request a link. Default: all.
+    pub allowed_origins: AllowedOrigins,
 }
 
 impl Config {
@@ -44,6 +47,7 @@ impl Config {
             language: variables.parsed("PAGE_LANGUAGE", "the tag of a language of the pages")?,
             intake,
             network_salt: NetworkSalt::new(variables.optional(NetworkSalt::SETTING)),
+            allowed_origins: AllowedOrigins::new(variables.optional(AllowedOrigins::SETTING).as_deref()),
         })
     }
 }

@@ -53,9 +53,13 @@ async fn look(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath) -> Response
 /// of its page.
 async fn press(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath, request: &Request) -> Response<String> {
     let preference = Preference::of(request.headers());
-    if matches!(path, LinkPath::Link(_)) && is_from_another_site(request) {
-        tracing::info!("another site pressed the button of a login link: its page is shown instead");
-        return look(links, pages, path).await;
+    match path {
+        LinkPath::Link(_) if is_from_another_site(request) => {
+            tracing::info!("another site pressed the button of a login link: its page is shown instead");
+            return look(links, pages, path).await;
+        }
+        LinkPath::RequestPage if !links.config.allowed_origins.permit(request) => return other_site(pages, preference),
+        _ => {}
     }
     let form = match Form::read(request.headers(), request.body().as_ref()).await {
         Ok(form) => form,
@@ -146,6 +150,24 @@ fn page_id(form: &Form) -> Option<PageId> {
 fn email(form: &Form) -> Result<EmailAddress, FieldError> {
     let text = form.text(EMAIL_FIELD)?.ok_or_else(|| FieldError::new(EMAIL_FIELD, "is required"))?;
     text.expose().parse().map_err(|error: InvalidEmailAddress| FieldError::new(EMAIL_FIELD, expected_email(error)))
+}
+
+/// Answers a request for a link that a page of another site sent. Its visitors each have a network of their own, so the
+/// caps of networks would not stop it.
+fn other_site(pages: &Pages<'_>, preference: Preference) -> Response<String> {
+    tracing::info!(
+        "refused a request for a link from a page of another site: no action needed, or add it to AllowedOrigins"
+    );
+    match preference {
+        Preference::Json => Problem::new(
+            StatusCode::FORBIDDEN,
+            "Sent by another site",
+            "A page that is not among the allowed origins sent this request: no link is mailed. The operator can allow it.",
+        )
+        .of_type("/problems/other-site")
+        .respond(preference),
+        Preference::Html => pages.ask_here(),
+    }
 }
 
 /// Answers an unreadable form or an invalid address: a problem document, or the page with the form again.

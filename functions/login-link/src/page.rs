@@ -104,10 +104,21 @@ impl Pages<'_> {
 
     /// The same page after an invalid e-mail address, or a body that is no form.
     pub(crate) fn ask_again(&self, status: StatusCode) -> Response<String> {
-        let fault = match status {
-            StatusCode::UNPROCESSABLE_ENTITY => &texts::EMAIL_WRONG,
-            _ => &texts::EMAIL_UNREADABLE,
-        };
+        self.ask_with_fault(
+            status,
+            match status {
+                StatusCode::UNPROCESSABLE_ENTITY => &texts::EMAIL_WRONG,
+                _ => &texts::EMAIL_UNREADABLE,
+            },
+        )
+    }
+
+    /// The same page after a form that another site sent.
+    pub(crate) fn ask_here(&self) -> Response<String> {
+        self.ask_with_fault(StatusCode::FORBIDDEN, &texts::EMAIL_FROM_ANOTHER_SITE)
+    }
+
+    fn ask_with_fault(&self, status: StatusCode, fault: &Text) -> Response<String> {
         let form = Form::Email {
             label: self.text(&texts::EMAIL),
             fault: Some(self.text(fault)),
@@ -178,6 +189,7 @@ mod tests {
             pages.out_of_tries(),
             pages.ask(),
             pages.ask_again(StatusCode::UNPROCESSABLE_ENTITY),
+            pages.ask_here(),
             pages.sent(),
             pages.try_again(Button::Open(PageId::new([7; 16]))),
             pages.try_again(Button::Fresh),
@@ -211,7 +223,7 @@ mod tests {
         let portal = "https://apply.example.com/home".parse().unwrap();
         let english = pages(&portal, Language::English);
         let buttons: Vec<_> = all(&english).iter().map(|page| page.body().matches("<button").count()).collect();
-        assert_eq!(buttons, [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
+        assert_eq!(buttons, [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
         let page = PageId::new([7; 16]);
         let form =
             format!("<input type=\"hidden\" name=\"page\" value=\"{page}\">\n<button>Open my application</button>");

@@ -95,6 +95,11 @@ pub(crate) const EMAIL_UNREADABLE: Text = Text([
     "जो भेजा गया उसे हम पढ़ नहीं सके। कृपया पता फिर से लिखें।",
 ]);
 
+pub(crate) const EMAIL_FROM_ANOTHER_SITE: Text = Text([
+    "Another website sent this request, so no link is mailed. Please enter the address here.",
+    "यह अनुरोध किसी दूसरी वेबसाइट से आया था, इसलिए लिंक नहीं भेजा गया। कृपया पता यहाँ लिखें।",
+]);
+
 pub(crate) const SENT_TITLE: Text = Text(["Check your e-mail", "अपना ई-मेल देखें"]);
 pub(crate) const SENT: Text = Text([
     "If you have an application with us, a link to it is on its way to your mailbox. It can take a few minutes; check \

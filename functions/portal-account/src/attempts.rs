@@ -5,6 +5,7 @@ use leadsquared::LeadId;
 use ledger::Owner;
 
 use crate::answers::RequestRefusal;
+use crate::cost::Step;
 use crate::limits::{self, AttemptKind, AttemptPlaces, CountedPerson, LimitReached};
 use crate::service::{AccountRequest, PortalAccount};
 use crate::upstream::CallFailure;
@@ -74,33 +75,37 @@ impl PortalAccount {
         }
     }
 
-    /// Takes one of the requests of a network that may call LeadSquared in a minute, and one of those in a day. It
-    /// applies on known networks too: an exception would show who has signed in from where.
-    pub(crate) async fn admit_network(
+    /// Charges a step's calls to the network. If its share is used up, the attempt's places are given back.
+    pub(crate) async fn charge(
         &self,
         request: &AccountRequest<'_>,
         places: &AttemptPlaces,
+        step: Step,
     ) -> Result<(), RequestRefusal> {
-        let network = request.network.as_ref();
-        let mut admitted = self.config.network_share().admit(&self.ledger, network, request.now).await;
+        let charged = self.charge_network(request, step).await;
+        if charged.is_err() {
+            self.give_back(request, places).await;
+        }
+        charged
+    }
+
+    /// Charges a step's calls to the network's share of a minute and of a day. It applies on known networks too: an
+    /// exception would show who has signed in from where.
+    pub(crate) async fn charge_network(&self, request: &AccountRequest<'_>, step: Step) -> Result<(), RequestRefusal> {
+        let (network, calls) = (request.network.as_ref(), step.calls());
+        let mut admitted = self.config.network_share().admit(&self.ledger, network, calls, request.now).await;
         if let (Ok(()), Some(most)) = (admitted, self.config.network_day()) {
-            match self.ledger.take_request(network, most, request.now).await {
+            match self.ledger.take_calls(network, calls, most, request.now).await {
                 Ok(true) => {}
                 Ok(false) => admitted = Err(limits::RETRY_AFTER_DAY_LIMIT),
                 Err(error) => tracing::warn!(
                     error = %error,
-                    "a network's requests of the day cannot be counted: this one is admitted uncounted; no action \
+                    "a network's calls of the day cannot be counted: its request is admitted uncounted; no action \
                      needed unless this lasts"
                 ),
             }
         }
-        match admitted {
-            Ok(()) => Ok(()),
-            Err(retry_after) => {
-                self.give_back(request, places).await;
-                Err(RequestRefusal::TooOften { retry_after })
-            }
-        }
+        admitted.map_err(|retry_after| RequestRefusal::TooOften { retry_after })
     }
 
     /// Whether the person signed in from this network within the last 30 days.

@@ -62,7 +62,7 @@ impl Config {
         NetworkShare::new(usable, self.network_share)
     }
 
-    /// The requests of one network that may call LeadSquared in a UTC day; none if there is no daily cap.
+    /// The calls to LeadSquared for the requests of one network in a UTC day; none if there is no daily cap.
     pub(crate) fn network_day(&self) -> Option<u32> {
         let daily = u64::from(self.account.allowance.settings().daily?);
         let share = daily * u64::from(self.network_share) / 100;

@@ -9,6 +9,7 @@ use onboarding::PersonKey;
 use web::{FieldError, expected_email, expected_phone};
 
 use crate::body::Body;
+use crate::cost::PhoneLookUp;
 use crate::service::{AccountRequest, PortalAccount};
 
 /// The valid fields by which people sign in.
@@ -41,11 +42,14 @@ pub(crate) struct PhoneOwner {
 impl PortalAccount {
     /// The identifier in the spelling by which LeadSquared's portal finds its lead.
     pub(crate) async fn as_stored(&self, request: &AccountRequest<'_>, who: &Identifier) -> Identifier {
-        let Identifier::Field { schema_name, value } = who else { return who.clone() };
-        let phone = value.parse().ok().filter(|_| self.config.identities.is_phone(schema_name));
-        let Some(phone) = phone else { return who.clone() };
+        let Some((schema_name, phone)) = self.config.identities.phone(who) else { return who.clone() };
         let value = self.phone_as_stored(request, schema_name, &phone).await;
-        Identifier::Field { schema_name: schema_name.clone(), value }
+        Identifier::Field { schema_name: schema_name.to_owned(), value }
+    }
+
+    /// Whether [`as_stored`](Self::as_stored) looks the identifier up.
+    pub(crate) fn phone_look_up(&self, who: &Identifier) -> PhoneLookUp {
+        self.config.identities.phone(who).map_or(PhoneLookUp::NotNeeded, |(schema_name, _)| phone_look_up(schema_name))
     }
 
     /// The text by which LeadSquared's portal finds a phone number. It compares texts exactly, and an import or another
@@ -55,18 +59,32 @@ impl PortalAccount {
     /// Without an answer the number is tried in the usual spelling.
     pub(crate) async fn phone_as_stored(&self, request: &AccountRequest<'_>, field: &str, phone: &Phone) -> String {
         let country = self.config.default_country;
-        let stored = match PHONE_NUMBERS.contains(&field) {
-            true => {
+        let stored = match phone_look_up(field) {
+            PhoneLookUp::Needed => {
                 self.ask(request, |client| async move { client.phone_as_stored(field, phone, country).await }).await
             }
-            // LeadSquared finds a lead by the numbers of these two fields only.
-            false => Ok(None),
+            PhoneLookUp::NotNeeded => Ok(None),
         };
         stored.ok().flatten().unwrap_or_else(|| phone.expose().to_owned())
     }
 }
 
+/// Whether a phone number in this lead field is looked up: LeadSquared finds a lead by the numbers of two fields only.
+pub(crate) fn phone_look_up(schema_name: &str) -> PhoneLookUp {
+    match PHONE_NUMBERS.contains(&schema_name) {
+        true => PhoneLookUp::Needed,
+        false => PhoneLookUp::NotNeeded,
+    }
+}
+
 impl Identities {
+    /// The lead field and the phone number of an identifier that is one.
+    fn phone<'a>(&self, who: &'a Identifier) -> Option<(&'a str, Phone)> {
+        let Identifier::Field { schema_name, value } = who else { return None };
+        let phone = value.parse().ok().filter(|_| self.is_phone(schema_name))?;
+        Some((schema_name, phone))
+    }
+
     /// The one identifier in a request.
     ///
     /// # Errors

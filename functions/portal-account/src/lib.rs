@@ -9,6 +9,7 @@ mod claim;
 mod codes;
 mod config;
 mod cookie;
+mod cost;
 mod handler;
 mod identity;
 mod limits;

@@ -186,15 +186,15 @@ pub(crate) async fn give_back(ledger: &Ledger, places: &AttemptPlaces) {
 /// The share of LeadSquared's call allowance that one network gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NetworkShare {
-    /// Requests per minute that lead to calls.
+    /// Calls per minute.
     in_a_minute: u32,
 }
 
 impl NetworkShare {
-    /// The fewest requests per minute that a network gets, however small the allowance is.
+    /// The fewest calls per minute that a network gets, however small the allowance is: more than any step makes.
     pub(crate) const LEAST: u32 = 6;
 
-    /// The most requests that are counted, because an item of the table has a place for each.
+    /// The most calls that are counted, because an item of the table has a place for each.
     const MOST: u32 = 300;
 
     /// This percentage of the calls that the allowance permits in a minute.
@@ -205,25 +205,33 @@ impl NetworkShare {
         Self { in_a_minute: (share as u32).clamp(Self::LEAST, Self::MOST) }
     }
 
-    /// Takes a place of a network, and one of its site, for a request that calls LeadSquared. The places are not given
-    /// back, whatever the result: a call that LeadSquared or the call allowance refuses has also delayed others.
+    /// Takes places of a network, and of its site, for this many calls. They are not given back, whatever the result: a
+    /// call that LeadSquared or the call allowance refuses has also delayed others.
     pub(crate) async fn admit(
         self,
         ledger: &Ledger,
         network: Option<&Network>,
+        calls: u32,
         now: OffsetDateTime,
     ) -> Result<(), Duration> {
-        self.take(ledger, "network", network.map_or(&[][..], Network::own), now).await?;
+        self.take(ledger, "network", network.map_or(&[][..], Network::own), calls, now).await?;
         let Some(site) = network.and_then(Network::site) else { return Ok(()) };
         let of_site = self.in_a_minute.saturating_mul(Network::SITE_FACTOR).min(Self::MOST);
-        Self { in_a_minute: of_site }.take(ledger, "site", site, now).await
+        Self { in_a_minute: of_site }.take(ledger, "site", site, calls, now).await
     }
 
-    async fn take(self, ledger: &Ledger, kind: &'static str, part: &[u8], now: OffsetDateTime) -> Result<(), Duration> {
+    async fn take(
+        self,
+        ledger: &Ledger,
+        kind: &'static str,
+        part: &[u8],
+        calls: u32,
+        now: OffsetDateTime,
+    ) -> Result<(), Duration> {
         let parts = [&b"asks"[..], kind.as_bytes(), part];
         let key = ThrottleKey::new("portal-account", parts);
         let limit = AttemptLimit { count: self.in_a_minute, window: MINUTE };
-        match within(TABLE_TIMEOUT, ledger.admit_attempt(&key, None, limit, now)).await {
+        match within(TABLE_TIMEOUT, ledger.admit_attempt_of(calls, &key, limit, now)).await {
             Ok(Decision::Admitted) => Ok(()),
             Ok(Decision::Refused { retry_after }) => {
                 tracing::info!(limit = kind, "a network used up its share of the call allowance; request refused");
@@ -231,7 +239,7 @@ impl NetworkShare {
             }
             Err(LedgerError::Contended) => Err(Duration::from_secs(1)),
             Err(error) => {
-                tracing::warn!(error = %error, "could not count a network's request in the ledger; it continues uncounted");
+                tracing::warn!(error = %error, "could not count a network's calls in the ledger; its request continues uncounted");
                 Ok(())
             }
         }

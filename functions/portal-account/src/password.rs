@@ -10,6 +10,7 @@ use web::FieldError;
 
 use crate::answers::{Done, RequestRefusal};
 use crate::body::both;
+use crate::cost::Step;
 use crate::identity::{owner, person};
 use crate::limits::{AttemptKind, AttemptPlaces};
 use crate::service::{AccountRequest, PortalAccount};
@@ -28,7 +29,7 @@ impl PortalAccount {
             return Err(RequestRefusal::fields(vec![error]));
         }
         let places = self.admit(request, AttemptKind::Change, session.expose(), None).await?;
-        self.admit_network(request, &places).await?;
+        self.charge(request, &places, Step::ChangePassword).await?;
         let (session, current, new) = (&session, &current, &new);
         let changed =
             self.ask(request, |client| async move { client.change_password(session, current, new).await }).await;
@@ -68,7 +69,7 @@ impl PortalAccount {
             match self.admit_message(request, AttemptKind::Forgot, &person(&who), owner(&who).as_ref()).await? {
                 None => Ok(()),
                 Some(places) => {
-                    self.admit_network(request, &places).await?;
+                    self.charge(request, &places, Step::MailResetLink(self.phone_look_up(&who))).await?;
                     let who = &self.as_stored(request, &who).await;
                     match self.ask(request, |client| async move { client.forgot_password(who, recipient).await }).await
                     {
@@ -86,7 +87,7 @@ impl PortalAccount {
         let reset = &self.read_reset(request).map_err(RequestRefusal::fields)?;
         let owner = Owner::Lead(reset.lead);
         let places = self.admit(request, AttemptKind::Reset, &reset.lead.to_string(), Some(&owner)).await?;
-        self.admit_network(request, &places).await?;
+        self.charge(request, &places, Step::ResetPassword).await?;
         if let Err(failure) = self.ask(request, |client| async move { client.reset_password(reset).await }).await {
             let refusal = match failure.leadsquared() {
                 Some(Error::BadPortalPassword | Error::NoSuchLead | Error::NotAPortalUser) => {

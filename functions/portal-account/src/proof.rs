@@ -16,6 +16,7 @@ use crate::Config;
 use crate::answers::{Done, RequestRefusal};
 use crate::claim::SignInClaim;
 use crate::codes::{self, Accepted, Challenge, Mailed, Texted};
+use crate::cost::Step;
 use crate::limits::{self, AttemptKind, AttemptPlaces};
 use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
 
@@ -52,7 +53,7 @@ impl PortalAccount {
         let number = phone.as_ref().map_or(number, Phone::expose);
         let claim = SignInClaim::by_text(&texted.schema_name, number, &texted.person);
         let entered = self.finish_sign_in(request, places, &session, &claim, Some(&challenge)).await;
-        if let Err(RequestRefusal::Unavailable { .. }) = entered {
+        if let Err(RequestRefusal::Unavailable { .. } | RequestRefusal::TooOften { .. }) = entered {
             // LeadSquared accepts a code once: its session is kept, so that the same code works when it is sent again.
             let accepted = Accepted::new(code, &session, texted, request.now);
             let kept = async {
@@ -139,6 +140,7 @@ impl PortalAccount {
         if unproven.is_empty() {
             return Ok(CheckedClaim { unproven, lead: None, has_unstored_proofs: false });
         }
+        self.charge_network(request, Step::AskForProof).await?;
         let found =
             self.ask(request, |client| async move { client.lead_by_id(lead_id).await?.ok_or(Error::NoSuchLead) });
         let lead = found.await.map_err(|failure| failure.unavailable())?;
@@ -222,7 +224,14 @@ impl PortalAccount {
         places: &AttemptPlaces,
         challenge: &Challenge,
         mailed: &Mailed,
-    ) -> Done {
+    ) -> Result<Done, RequestRefusal> {
+        if mailed.is_marked
+            && let Err(refusal) = self.charge(request, places, Step::WriteMark).await
+        {
+            // The code was right: it works when it is sent again.
+            self.give_try_back(request, challenge).await;
+            return Err(refusal);
+        }
         let session = mailed.session();
         let lead = &session.lead_id;
         let marked = async {
@@ -242,7 +251,7 @@ impl PortalAccount {
         self.signed_in(request, places, &session, besides).await;
         let passed = request.now.unix_timestamp() - mailed.signed_in_at();
         let passed = Duration::from_secs(u64::try_from(passed).unwrap_or_default());
-        Done::SignedIn { session, valid_for: KEY_LIFETIME.saturating_sub(passed) }
+        Ok(Done::SignedIn { session, valid_for: KEY_LIFETIME.saturating_sub(passed) })
     }
 
     /// Adds the proofs to the lead's mark. Reads the mark again first: a counsellor may have changed it meanwhile.

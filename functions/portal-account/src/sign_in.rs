@@ -6,6 +6,7 @@ use leadsquared::portal::{KEY_LIFETIME, Session};
 use crate::answers::{Done, RequestRefusal};
 use crate::body::both;
 use crate::claim::SignInClaim;
+use crate::cost::Step;
 use crate::identity::{owner, person};
 use crate::limits::{AttemptKind, AttemptPlaces};
 use crate::service::{AccountRequest, PortalAccount};
@@ -18,7 +19,7 @@ impl PortalAccount {
         let (who, password) = both(who, request.body.password("password")).map_err(RequestRefusal::fields)?;
         let person = person(&who);
         let places = self.admit(request, AttemptKind::SignIn, &person, owner(&who).as_ref()).await?;
-        self.admit_network(request, &places).await?;
+        self.charge(request, &places, Step::CheckPassword(self.phone_look_up(&who))).await?;
         let (identifier, password) = (&self.as_stored(request, &who).await, &password);
         match self.ask(request, |client| async move { client.sign_in(identifier, password).await }).await {
             Ok(session) => {

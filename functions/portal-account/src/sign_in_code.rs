@@ -7,7 +7,8 @@ use leadsquared::{Error, OneTimeCode, Phone};
 use crate::answers::{Done, RequestRefusal};
 use crate::body::both;
 use crate::codes::{self, Challenge, Pending, Texted};
-use crate::identity::PhoneOwner;
+use crate::cost::Step;
+use crate::identity::{PhoneOwner, phone_look_up};
 use crate::limits::{AttemptKind, AttemptPlaces};
 use crate::proof::AcceptedText;
 use crate::service::{AccountRequest, PortalAccount, codes_unavailable};
@@ -21,7 +22,7 @@ impl PortalAccount {
         let person = format!("{schema_name} {}", phone.expose());
         let places = self.admit_message(request, AttemptKind::Code, &person, None).await?;
         if let Some(places) = &places {
-            self.admit_network(request, places).await?;
+            self.charge(request, places, Step::SendCode(phone_look_up(&schema_name))).await?;
         }
         let mut random = [0; 32];
         (self.random)(&mut random);
@@ -114,12 +115,11 @@ impl PortalAccount {
         match pending.map_err(|error| codes_unavailable(request, &error))? {
             Some(Pending::Texted(texted)) => self.verify_texted(request, places, challenge, texted, &code).await,
             Some(Pending::Accepted(accepted)) if accepted.is(&code) => {
-                self.admit_network(request, &places).await?;
                 let by = AcceptedText { challenge, code: &code, texted: accepted.texted.clone() };
                 self.finish_text_sign_in(request, &places, accepted.session(), by).await
             }
             Some(Pending::Mailed(mailed)) if mailed.is(&code) => {
-                Ok(self.prove(request, &places, &challenge, &mailed).await)
+                self.prove(request, &places, &challenge, &mailed).await
             }
             Some(Pending::Accepted(_) | Pending::Mailed(_)) | None => {
                 self.wait_for_floor(request).await;
@@ -188,6 +188,6 @@ impl PortalAccount {
         if names_person {
             places.extend(self.admit(request, AttemptKind::TextedCode, &texted.person, None).await?);
         }
-        self.admit_network(request, places).await
+        self.charge(request, places, Step::CheckCode).await
     }
 }

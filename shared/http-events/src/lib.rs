@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod allowed_origins;
 mod event;
 mod origin;
 mod secret;
@@ -12,6 +13,7 @@ use http::Response;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Body, Error, IntoResponse, LambdaEvent, Request, Service, service_fn};
 
+pub use allowed_origins::AllowedOrigins;
 pub use event::without_address;
 pub use origin::{host, network_address, path, query};
 pub use secret::{InvalidHashes, SecretHashes};

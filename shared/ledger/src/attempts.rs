@@ -34,16 +34,39 @@ impl Ledger {
         limit: AttemptLimit,
         now: OffsetDateTime,
     ) -> Result<Decision, LedgerError> {
-        if limit.count == 0 {
+        self.admit(&Attempts { pk: pk(key), owner, limit, places: 1, now }).await
+    }
+
+    /// The same for an attempt that takes several places: it gets all of them or none.
+    ///
+    /// # Errors
+    /// As for [`admit_attempt`](Self::admit_attempt).
+    pub async fn admit_attempt_of(
+        &self,
+        places: u32,
+        key: &ThrottleKey,
+        limit: AttemptLimit,
+        now: OffsetDateTime,
+    ) -> Result<Decision, LedgerError> {
+        self.admit(&Attempts { pk: pk(key), owner: None, limit, places, now }).await
+    }
+
+    async fn admit(&self, item: &Attempts<'_>) -> Result<Decision, LedgerError> {
+        let Attempts { limit, places, now, .. } = *item;
+        // All places are free if the first of them is within the limit less the others.
+        let Some(count) = limit.count.checked_sub(places.saturating_sub(1)).filter(|count| *count > 0) else {
             return Ok(Decision::Refused { retry_after: limit.window });
-        }
-        let item = &Attempts { pk: pk(key), owner, limit, now };
+        };
+        let first = AttemptLimit { count, ..limit };
         for _ in 0..ATTEMPTS {
-            let Err(taken) = self.append_attempt(item).await? else { return Ok(Decision::Admitted) };
-            match limit.slide(&taken, milliseconds(now)) {
+            let Err(taken) = self.append_attempt(item, first).await? else { return Ok(Decision::Admitted) };
+            let mut times = match first.slide(&taken, milliseconds(now)) {
                 Err(retry_after) => return Ok(Decision::Refused { retry_after }),
-                Ok(times) if self.replace_attempts(item, &taken, &times).await? => return Ok(Decision::Admitted),
-                Ok(_) => {}
+                Ok(times) => times,
+            };
+            times.extend((1..places).map(|_| milliseconds(now)));
+            if self.replace_attempts(item, &taken, &times).await? {
+                return Ok(Decision::Admitted);
             }
         }
         Err(LedgerError::Contended)
@@ -73,14 +96,16 @@ impl Ledger {
         Err(LedgerError::Contended)
     }
 
-    /// Takes a place that was never taken before. If there is none, returns the times of the taken places.
-    async fn append_attempt(&self, item: &Attempts<'_>) -> Result<Result<(), Times>, LedgerError> {
+    /// Takes places that were never taken before, if the first of them is within this limit. Otherwise returns the
+    /// times of the taken places.
+    async fn append_attempt(&self, item: &Attempts<'_>, first: AttemptLimit) -> Result<Result<(), Times>, LedgerError> {
+        let places: Times = (0..item.places).map(|_| milliseconds(item.now)).collect();
         let update = self
             .written(item, "SET #times = list_append(if_not_exists(#times, :none), :now), #expires_at = :expires_at")
             .condition_expression("attribute_not_exists(#times) OR size(#times) < :count")
             .expression_attribute_values(":none", list(&[]))
-            .expression_attribute_values(":now", list(&[milliseconds(item.now)]))
-            .expression_attribute_values(":count", number(item.limit.count));
+            .expression_attribute_values(":now", list(&places))
+            .expression_attribute_values(":count", number(first.count));
         match self.carry_out(update).await? {
             None => Ok(Ok(())),
             Some(others) => times(&item.pk, &others).map(Err),
@@ -127,6 +152,8 @@ struct Attempts<'a> {
     pk: String,
     owner: Option<&'a Owner>,
     limit: AttemptLimit,
+    /// How many places it takes.
+    places: u32,
     now: OffsetDateTime,
 }
 

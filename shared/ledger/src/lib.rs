@@ -485,7 +485,7 @@ impl onboarding::Ledger for Ledger {
     }
 
     async fn take_rule_lookup(&self, most: u32, now: OffsetDateTime) -> Result<bool, LedgerError> {
-        self.take_of_day(rule_lookups_key(now), most, now).await
+        self.take_of_day(rule_lookups_key(now), 1, most, now).await
     }
 
     async fn newest_link_used(&self, lead: &LeadId) -> Result<Option<OffsetDateTime>, LedgerError> {

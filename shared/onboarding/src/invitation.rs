@@ -122,6 +122,10 @@ impl fmt::Debug for SealedPassword {
 
 /// The message of the log line by which a receiving function reports that an invitation is on the queue. The operator's
 /// command `explain` looks for it.
+///
+/// SQS accepts a copy of a message of the last five minutes too, drops it, and does not say so. Of copies with the same
+/// receipt this line is true all the same. A question of crm-event is a copy under a receipt of its own; its line names
+/// the rules that are `undecided`.
 pub const INVITATION_ACCEPTED: &str = "invitation accepted";
 
 /// Where an invitation came from.

@@ -166,6 +166,9 @@ fn mail(InvitationStatus { record, .. }: &InvitationStatus) -> String {
 /// Where the invitation is, and what can be done about it.
 fn place_now(explanation: &Explanation, receipt: InvitationId, now: OffsetDateTime) -> String {
     const ON_THE_QUEUE: &str = "on the queue, until its next attempt";
+    // SQS accepts a copy and drops it, and its answer does not say so.
+    const ON_THE_QUEUE_OR_DROPPED: &str = "on the queue, until its first attempt; or dropped, because a message about the same \
+         lead and rules came in the five minutes before. That one decides for both";
     let Explanation { status, held, dead_letter, log } = explanation;
     if let Some(letter) = dead_letter {
         let since = ago(letter.since, now);
@@ -185,6 +188,7 @@ fn place_now(explanation: &Explanation, receipt: InvitationId, now: OffsetDateTi
             // An operator accepted it, and its first attempt has not begun.
             Some(outcome) if outcome == "held" => ON_THE_QUEUE.to_owned(),
             Some(outcome) => format!("done: {outcome}"),
+            None if log.iter().any(is_question) => ON_THE_QUEUE_OR_DROPPED.to_owned(),
             None => ON_THE_QUEUE.to_owned(),
         };
     };
@@ -232,8 +236,13 @@ fn was_logged(log: &[Logged], message: &str) -> bool {
     log.iter().any(|logged| field(&parsed(&logged.line), "message").is_some_and(|one| one == message))
 }
 
+/// Whether the line reports an invitation whose event left rules undecided.
+fn is_question(logged: &Logged) -> bool {
+    field(&parsed(&logged.line), "undecided").and_then(Value::as_str).is_some_and(|rules| !rules.is_empty())
+}
+
 /// The fields of a log line that are shown, in this order. None of them holds personal data.
-const SHOWN: [&str; 7] = ["outcome", "cause", "attempts", "fields", "source", "rule", "error"];
+const SHOWN: [&str; 8] = ["outcome", "cause", "attempts", "fields", "source", "rule", "undecided", "error"];
 
 /// A log line in words.
 fn in_words(Logged { function, line, .. }: &Logged) -> String {

@@ -28,6 +28,11 @@ pub enum Metric {
         /// The application's source.
         source: &'static str,
     },
+    /// A person's form was accepted, or a form was refused because of its content.
+    FormAnswered {
+        /// Whether it was refused. Refused forms of one network count once an hour.
+        is_refused: bool,
+    },
     /// A request for a login link was over a cap and was dropped.
     LinkRequestDropped,
     /// A password from a form without a form key was discarded.
@@ -107,6 +112,7 @@ const OUTCOMES: Series<[&str; 1]> = series("Outcomes", ["outcome"], Unit::Count)
 // (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-search-expressions.html>).
 const OUTCOMES_BY_SOURCE: Series<[&str; 2]> = series("OutcomesBySource", ["outcome", "source"], Unit::Count);
 const QUEUE_AGE: Series<[&str; 0]> = series("QueueAge", [], Unit::Seconds);
+const FORMS_REFUSED: Series<[&str; 0]> = series("FormsRefused", [], Unit::Count);
 const LINK_REQUESTS_DROPPED: Series<[&str; 0]> = series("LinkRequestsDropped", [], Unit::Count);
 const PASSWORDS_DISCARDED: Series<[&str; 0]> = series("PasswordsDiscarded", [], Unit::Count);
 // Not an outcome: no message ended, and alarms compare shares of all outcomes.
@@ -135,11 +141,12 @@ const EVENTS_UNREADABLE: Series<[&str; 0]> = series("EventsUnreadable", [], Unit
 const USER_STATUS_CHANGES: Series<[&str; 0]> = series("UserStatusChanges", [], Unit::Count);
 
 /// Every metric. Alarms, the dashboard and the README can name only these.
-pub const ALL: [Series<&[&str]>; 27] = [
+pub const ALL: [Series<&[&str]>; 28] = [
     ACCEPTED.listed(),
     OUTCOMES.listed(),
     OUTCOMES_BY_SOURCE.listed(),
     QUEUE_AGE.listed(),
+    FORMS_REFUSED.listed(),
     LINK_REQUESTS_DROPPED.listed(),
     PASSWORDS_DISCARDED.listed(),
     ECHOES.listed(),
@@ -180,6 +187,8 @@ impl Metric {
                 OUTCOMES.count(1, ["held"]);
                 OUTCOMES_BY_SOURCE.count(1, ["held", source]);
             }
+            // A measurement: the minimum over an hour is 1 if no form was accepted in that hour.
+            Self::FormAnswered { is_refused } => FORMS_REFUSED.measure(f64::from(u8::from(is_refused))),
             Self::LinkRequestDropped => LINK_REQUESTS_DROPPED.count(1, []),
             Self::PasswordDiscarded => PASSWORDS_DISCARDED.count(1, []),
             Self::Echo => ECHOES.count(1, []),

@@ -50,6 +50,9 @@ pub enum FormError {
     /// No form is sent with this content type, or the body has none and is not a JSON object.
     #[error("the content type is not that of a form")]
     UnsupportedMediaType,
+    /// The content type is that of an HTML form, and the body is a JSON object.
+    #[error("the content type is that of an HTML form, and the body is JSON")]
+    JsonAsForm,
     /// The body is larger than [`BODY_LIMIT`].
     #[error("the body is larger than {BODY_LIMIT} bytes")]
     TooLarge,
@@ -75,6 +78,7 @@ impl Form {
         let content_type = ContentType::of(headers).ok_or(FormError::UnsupportedMediaType)?;
         let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
         let pairs = match content_type.media_type {
+            MediaType::Urlencoded if is_json_object(text) => return Err(FormError::JsonAsForm),
             MediaType::Urlencoded => urlencoded(text),
             MediaType::Json => json(text)?,
             MediaType::Multipart(boundary) => multipart(&boundary, body).await?,
@@ -138,11 +142,11 @@ impl Form {
         one(name, self.texts(name)?)
     }
 
-    /// The name of a field in any group that is not read under its name, and whose text fulfils the condition. It
-    /// helps people to configure a form builder.
-    pub fn name_of(&self, condition: impl Fn(&str) -> bool) -> Option<&str> {
+    /// The name of a field in any group whose name and text fulfil the condition. It helps people to name the fields
+    /// of a form.
+    pub fn name_of(&self, condition: impl Fn(&str, &str) -> bool) -> Option<&str> {
         self.fields.iter().find_map(|(place, value)| match value {
-            Value::Text(text) if condition(text.expose()) => Some(place.name.as_str()),
+            Value::Text(text) if condition(&place.name, text.expose()) => Some(place.name.as_str()),
             _ => None,
         })
     }
@@ -159,6 +163,13 @@ pub fn one<T: PartialEq>(name: &str, values: Vec<T>) -> Result<Option<T>, FieldE
         true => Ok(Some(first)),
         false => Err(FieldError::new(name, "was sent more than once with different values; send it once")),
     }
+}
+
+/// Whether the body begins as a JSON object does: `{` and a quotation mark or `}`. An HTML form has both characters
+/// percent-encoded (<https://url.spec.whatwg.org/#application-x-www-form-urlencoded-percent-encode-set>).
+fn is_json_object(body: &[u8]) -> bool {
+    let members = body.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    matches!(members, Some([b'"' | b'}', ..]))
 }
 
 fn urlencoded(body: &[u8]) -> Vec<(Path, Value)> {
@@ -252,6 +263,12 @@ impl From<FormError> for Problem {
                 "Set the header Content-Type to application/x-www-form-urlencoded, multipart/form-data or \
                  application/json, and send the text in UTF-8.",
             ),
+            FormError::JsonAsForm => Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The form cannot be read",
+                "The body is JSON, and its Content-Type is application/x-www-form-urlencoded. Set the header Content-Type \
+                 to application/json.",
+            ),
             FormError::TooLarge => Self::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "The form is too large",
@@ -299,6 +316,18 @@ mod tests {
         assert_eq!(texts(&form, "b"), ["x yé"]);
         assert_eq!(texts(&form, "c"), [""]);
         assert_eq!(texts(&form, "d"), [""; 0]);
+    }
+
+    #[test]
+    fn json_that_is_sent_as_an_html_form_is_refused_with_what_to_do() {
+        for body in [r#"{"email":"a@example.test"}"#, " \n{\t\"a\":1}", "{}", "\u{feff}{\"a\":1}"] {
+            assert_eq!(read(URLENCODED_TYPE, body.as_bytes()).unwrap_err(), FormError::JsonAsForm, "{body}");
+        }
+        let problem = Problem::from(FormError::JsonAsForm);
+        assert!(problem.status() == 415 && problem.detail().contains("application/json"), "{}", problem.detail());
+        for body in ["%7B%22a%22=1&b=x", "{a}=1&b=x", "b=x&c={\"a\":1}"] {
+            assert_eq!(texts(&read(URLENCODED_TYPE, body.as_bytes()).unwrap(), "b"), ["x"], "{body}");
+        }
     }
 
     #[test]

@@ -511,7 +511,7 @@ async fn signed_in(sampled: &mut SampledTable) {
     sampled.keeps("texts/of-a-day").await;
     assert!(ledger.take_rule_lookup(2, NOW).await.unwrap());
     sampled.keeps("rule-lookups/of-a-day").await;
-    assert!(ledger.take_request(network("203.0.113.7").as_ref(), 2, NOW).await.unwrap());
+    assert!(ledger.take_calls(network("203.0.113.7").as_ref(), 1, 2, NOW).await.unwrap());
     sampled.keeps("requests/of-a-network").await;
 }
 
@@ -854,7 +854,7 @@ async fn means(sampled: &SampledTable, version: &str, kind: &str, case: &str, it
         }
         "rule-lookups" => assert!(!ledger.take_rule_lookup(1, NOW).await.unwrap()),
         "texts" => assert!(!ledger.take_text(1, NOW).await.unwrap()),
-        "requests" => assert!(!ledger.take_request(network("203.0.113.7").as_ref(), 1, NOW).await.unwrap()),
+        "requests" => assert!(!ledger.take_calls(network("203.0.113.7").as_ref(), 1, 1, NOW).await.unwrap()),
         "code" => {
             let waiting = ledger.try_challenge(CHALLENGE, CODE_TRIES, soon).await.unwrap();
             let expected = match case {

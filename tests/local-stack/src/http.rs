@@ -40,7 +40,8 @@ pub(crate) async fn aws(
 
 /// The name that signatures use for an operation's service.
 fn service(operation: &str) -> anyhow::Result<&'static str> {
-    const SERVICES: [(&str, &str); 3] = [("AmazonSQS.", "sqs"), ("AWSEvents.", "events"), ("Logs_", "logs")];
+    const SERVICES: [(&str, &str); 4] =
+        [("AmazonSQS.", "sqs"), ("AWSEvents.", "events"), ("Logs_", "logs"), ("secretsmanager.", "secretsmanager")];
     let found = SERVICES.iter().find(|(prefix, _)| operation.starts_with(prefix));
     found.map(|(_, service)| *service).with_context(|| format!("{operation} belongs to an unknown service"))
 }

@@ -207,8 +207,24 @@ impl LocalStack {
     }
 
     /// The form key of a sender that posts forms for many visitors, as a form builder does.
-    pub(crate) fn form_key(&self) -> &str {
+    pub fn form_key(&self) -> &str {
         self.form_key.expose()
+    }
+
+    /// The secret that signs the events of other systems, such as `whsec_…`.
+    ///
+    /// # Errors
+    /// When MiniStack does not answer, or has no such secret.
+    pub async fn event_signing_secret(&self) -> anyhow::Result<String> {
+        let arn = self.output("EventSigningSecretArn").context("the template has no output EventSigningSecretArn")?;
+        let question = serde_json::json!({"SecretId": arn});
+        let operation = "secretsmanager.GetSecretValue";
+        let (status, body) = http::aws(&self.client, &self.ministack.url(), operation, &question).await?;
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        let stored: serde_json::Value =
+            answer["SecretString"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let secret = stored["current"].as_str();
+        Ok(secret.with_context(|| format!("MiniStack answered {status} when asked for the signing secret"))?.to_owned())
     }
 
     /// The page with the applicants' mails.

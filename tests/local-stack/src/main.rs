@@ -133,7 +133,9 @@ async fn serve(steps: Steps) -> anyhow::Result<()> {
         "\nEverything runs. First open the form, send it, then look into the mailbox and press the link.\nThen be the \
          sales team: on LeadSquared's page, add a lead and move it to the stage Applied.\n\n  \
          Form         {site}/apply\n  Mailbox      {site}/mailbox\n  What else    {site}/\n\n  \
-         HTTP API     {api}/applications\n  LeadSquared  {leadsquared}\n  AWS          {aws}\n\nCtrl-C stops it all.\n\n",
+         HTTP API     {api}/applications\n  LeadSquared  {leadsquared}\n  AWS          {aws}\n\n\
+         {senders}\n\nCtrl-C stops it all.\n\n",
+        senders = senders(&stack).await?,
         site = stack.site_url(),
         api = stack.api_url(),
         leadsquared = stack.emulator().admin_url(),
@@ -145,6 +147,34 @@ async fn serve(steps: Steps) -> anyhow::Result<()> {
         printed = print_errors(logs) => printed,
         error = stack.failure() => Err(error),
     }
+}
+
+/// Commands that send what a form builder, LeadSquared and another system send, with the secrets of this run.
+async fn senders(stack: &LocalStack) -> anyhow::Result<String> {
+    const LEAD: &str = "11111111-1111-4111-8111-111111111111";
+    const EVENT: &str = r#"{"type":"ApplicationSubmitted","data":{"version":"1","email":"asha@example.com","attributes":{"FirstName":"Asha"}}}"#;
+    let (api, (header, webhook_secret)) = (stack.api_url(), stack.webhook_secret());
+    let change = serde_json::json!({
+        "Before": {"ProspectID": LEAD, "ProspectStage": "Prospect", "ModifiedOn": "2026-01-01 00:00:00"},
+        "After": {"ProspectID": LEAD, "ProspectStage": "Applied", "ModifiedOn": "2026-01-01 00:00:01"},
+    });
+    let secret = stack.event_signing_secret().await?;
+    let key = secret.strip_prefix("whsec_").unwrap_or(&secret);
+    Ok(format!(
+        "What others send, with the secrets of this run:\n\n  \
+         # a form builder, with its form key\n  \
+         curl -sS -H 'X-Form-Key: {form_key}' -d email=asha@example.com -d first_name=Asha {api}/applications\n\n  \
+         # LeadSquared, with the secret of its webhook; put the id of a lead into it\n  \
+         curl -sS -H '{header}: {webhook_secret}' --json '{change}' \
+         '{api}/crm-events?entityType=webhook&eventType=Lead_Field_Change'\n\n  \
+         # another system, with a signature\n  \
+         event='{EVENT}'; id=msg-$RANDOM; now=$(date +%s)\n  \
+         key=$(printf %s '{key}' | base64 -d | od -An -v -tx1 | tr -d ' \\n')\n  \
+         signature=$(printf %s \"$id.$now.$event\" | openssl dgst -sha256 -mac HMAC -macopt \"hexkey:$key\" -binary | base64)\n  \
+         curl -sS -H \"webhook-id: $id\" -H \"webhook-timestamp: $now\" -H \"webhook-signature: v1,$signature\" \
+         --json \"$event\" {api}/bus-events",
+        form_key = stack.form_key(),
+    ))
 }
 
 /// Prints one line for each event of an applicant.

@@ -101,10 +101,56 @@ fn ascii_domain(domain: &str) -> Result<String, InvalidEmailAddress> {
     let is_top_level = |label: &str| {
         label.starts_with("xn--") || (label.len() > 1 && label.bytes().all(|byte| byte.is_ascii_alphabetic()))
     };
-    match ascii.rsplit_once('.') {
-        Some((_, last)) if is_top_level(last) => Ok(ascii),
-        _ => Err(InvalidEmailAddress::Domain),
+    let last = ascii.rsplit_once('.').map(|(_, last)| last).filter(|last| is_top_level(last));
+    let last = last.ok_or(InvalidEmailAddress::Domain)?;
+    if let Some((typed, meant)) = slip(last) {
+        return Err(InvalidEmailAddress::Slip { typed, meant });
     }
+    let in_unicode = idna::domain_to_unicode(&ascii).0;
+    if in_unicode.split('.').any(mixes_alphabets) {
+        return Err(InvalidEmailAddress::MixedAlphabets);
+    }
+    Ok(ascii)
+}
+
+/// Slips of the keyboard in the commonest top-level domains, and what was meant: letters in another order, a letter
+/// twice, and a key beside the right one. A common provider's domain with such an end is a typing mistake, and mail to
+/// it bounces.
+///
+/// None of them is a top-level domain (<https://data.iana.org/TLD/tlds-alpha-by-domain.txt>, November 2026), and ICANN
+/// adds none that is confusingly similar to an existing one
+/// (<https://newgtlds.icann.org/en/applicants/agb/evaluation-procedures-04jun12-en.pdf>, section 2.2.1.1). Ends that
+/// exist, such as `.co`, `.cm`, `.om`, `.cam`, `.ne` and `.ong`, are not here. Nor are other ends of two letters, which
+/// are kept for countries, and words that may become a top-level domain, such as `.dom` or `.met`.
+const SLIPS: [(&str, &[&str]); 3] = [
+    (
+        "com",
+        &[
+            "ccom", "cim", "ciom", "ckm", "clm", "cmo", "coim", "coj", "cok", "coml", "comm", "comn", "con", "conm",
+            "coom", "copm", "cpm", "cpom", "ocm", "vom", "xom",
+        ],
+    ),
+    ("net", &["neet", "nett", "nnet", "nrt", "nte", "nwt"]),
+    ("org", &["irg", "ogr", "oorg", "orgg", "orh", "orrg", "prg"]),
+];
+
+/// The slip that the last label of a domain is, and what was meant.
+fn slip(last: &str) -> Option<(&'static str, &'static str)> {
+    let mut all = SLIPS.iter().flat_map(|(meant, slips)| slips.iter().map(|typed| (*typed, *meant)));
+    all.find(|(typed, _)| *typed == last)
+}
+
+/// Whether a label has letters of the English alphabet or other Latin ones beside letters of another alphabet, as when
+/// the keyboard was switched in the middle of a word. Chinese, Japanese and Korean names are written beside Latin
+/// letters on purpose (<https://www.unicode.org/reports/tr39/#Restriction_Level_Detection>).
+fn mixes_alphabets(label: &str) -> bool {
+    let is_latin = |c: char| {
+        c.is_ascii()
+            || matches!(c, '\u{AA}'..='\u{2AF}' | '\u{1E00}'..='\u{1EFF}' | '\u{2C60}'..='\u{2C7F}' | '\u{A720}'..='\u{A7FF}')
+    };
+    let is_east_asian = |c: char| matches!(c, '\u{1100}'..='\u{11FF}' | '\u{2E80}'..='\u{9FFF}' | '\u{A960}'..='\u{A97F}' | '\u{AC00}'..='\u{D7FF}' | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{3FFFF}');
+    let letters = || label.chars().filter(|c| c.is_alphabetic() && !is_east_asian(*c));
+    letters().any(is_latin) && !letters().all(is_latin)
 }
 
 impl EmailAddress {
@@ -162,6 +208,17 @@ pub enum InvalidEmailAddress {
     /// The part after the `@` has characters that only look like letters of a domain.
     #[error("the part after the @ has characters that only look like letters; type it again")]
     LookAlike,
+    /// A label of the part after the `@` has letters of several alphabets.
+    #[error("the part after the @ has letters of several alphabets in one word; type it again with one keyboard")]
+    MixedAlphabets,
+    /// The part after the `@` ends with a slip of the keyboard.
+    #[error("no mail reaches a domain that ends with .{typed}; .{meant} may be meant")]
+    Slip {
+        /// The end that was typed: one of a fixed list.
+        typed: &'static str,
+        /// The end that was probably meant.
+        meant: &'static str,
+    },
     /// The part after the `@` is not the name of a domain.
     #[error("the part after the @ is not a domain such as example.com")]
     Domain,
@@ -204,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_named() {
-        use InvalidEmailAddress::{Domain, Form, Invisible, LookAlike, NotAscii, Several};
+        use InvalidEmailAddress::{Domain, Form, Invisible, LookAlike, MixedAlphabets, NotAscii, Several};
         for (text, reason) in [
             ("asha", Form),
             ("asha @gmail.com", Form),
@@ -241,9 +298,37 @@ mod tests {
             ("3563246481zp@gmail.co\u{3000}m", Form),
             ("\u{430}sha@gmail.com", NotAscii),
             ("आशा@example.com", NotAscii),
+            ("asha@gmail.c\u{43E}m", MixedAlphabets),
+            ("asha@\u{440}ay.com", MixedAlphabets),
+            ("asha@xn--ay-kmc.com", MixedAlphabets),
+            ("asha@mail.\u{3B1}lpha.example", MixedAlphabets),
+            ("asha@gmailभ.com", MixedAlphabets),
+            ("asha@caf\u{E9}\u{43E}.example", MixedAlphabets),
         ] {
             assert_eq!(text.parse::<EmailAddress>(), Err(reason), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_slip_of_the_keyboard_in_the_last_label_is_named_with_what_was_meant() {
+        for (text, typed, meant) in [
+            ("asha@gmail.con", "con", "com"),
+            ("Asha@Gmail.CMO", "cmo", "com"),
+            ("asha@yahoo.comm.", "comm", "com"),
+            ("asha@mail.example.vom", "vom", "com"),
+            ("asha@isp.nte", "nte", "net"),
+            ("asha@charity.ogr", "ogr", "org"),
+        ] {
+            assert_eq!(text.parse::<EmailAddress>(), Err(InvalidEmailAddress::Slip { typed, meant }), "{text}");
+        }
+        // Top-level domains that look like slips, labels that are not the last, and an address that was stored before.
+        for end in ["co", "cm", "om", "cam", "ne", "ong", "nec", "coop", "bet", "in", "con.com", "cmo.org", "comm.in"] {
+            let text = format!("asha@example.{end}");
+            assert_eq!(text.parse::<EmailAddress>().map(String::from), Ok(text));
+        }
+        assert!(EmailAddress::try_from("asha@gmail.con".to_owned()).is_ok());
+        let all: Vec<_> = SLIPS.iter().flat_map(|(_, slips)| slips.iter()).collect();
+        assert!(all.iter().all(|slip| slip.len() > 2), "two letters belong to countries");
     }
 
     #[test]
@@ -271,6 +356,11 @@ mod tests {
             ("asha@Bücher.example", "asha@xn--bcher-kva.example"),
             ("asha@xn--bcher-kva.example", "asha@xn--bcher-kva.example"),
             ("asha@उदाहरण.भारत", "asha@xn--p1b6ci4b4b3a.xn--h2brj9c"),
+            ("asha@उदाहरण.com", "asha@xn--p1b6ci4b4b3a.com"),
+            ("asha@почта.рф", "asha@xn--80a1acny.xn--p1ai"),
+            ("asha@\u{440}\u{430}\u{443}.com", "asha@xn--80a5ak.com"),
+            ("asha@gmail名前.jp", "asha@xn--gmail-bu6hp8h.jp"),
+            ("asha@straße.example", "asha@xn--strae-oqa.example"),
         ] {
             assert_eq!(text.parse::<EmailAddress>().unwrap().expose(), ascii, "{text:?}");
         }

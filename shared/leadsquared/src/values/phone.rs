@@ -134,6 +134,9 @@ fn dialled(text: &str) -> Result<String, InvalidPhone> {
         _ => text,
     };
     let text = without_extension(text.trim());
+    if is_negative(text) {
+        return Err(InvalidPhone::Negative);
+    }
     if has_two_ends(text) {
         return Err(InvalidPhone::NotANumber);
     }
@@ -148,9 +151,8 @@ fn dialled(text: &str) -> Result<String, InvalidPhone> {
         .chars()
         .map(|c| match c {
             '+' | '\u{FF0B}' => Some('+'),
-            '-' | '.' | '/' | '(' | ')' | '[' | ']' | '~' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{FF0D}' => {
-                Some('-')
-            }
+            '.' | '/' | '(' | ')' | '[' | ']' | '~' => Some('-'),
+            c if is_dash(c) => Some('-'),
             c if c.is_whitespace() => Some(' '),
             c => PHONE_NUMBER_UTIL.normalize_digits_only(c.to_string()).chars().next(),
         })
@@ -160,6 +162,18 @@ fn dialled(text: &str) -> Result<String, InvalidPhone> {
         None if is_rounded(text) => Err(InvalidPhone::Rounded),
         None => Err(InvalidPhone::NotANumber),
     }
+}
+
+fn is_dash(c: char) -> bool {
+    matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{FF0D}')
+}
+
+/// Whether the text is a negative number: a program calculated it, or a character before the dash was lost. A dash and
+/// a space begin an item of a list.
+fn is_negative(text: &str) -> bool {
+    let mut characters = text.chars();
+    characters.next().is_some_and(is_dash)
+        && characters.next().is_some_and(|c| super::text::ascii_digit(c).is_ascii_digit())
 }
 
 /// Whether the number has another end behind a slash, such as `030 1234567/8`, or a fraction, such as `9876543210.5`.
@@ -350,6 +364,9 @@ pub enum InvalidPhone {
     /// It has characters that no number has, no digits, or two numbers.
     #[error("it is not one phone number")]
     NotANumber,
+    /// It begins with a minus sign.
+    #[error("it is a negative number; send it without the minus sign")]
+    Negative,
     /// It is in scientific notation, such as `9.19E+11`.
     #[error("a spreadsheet has rounded it; send the number as text")]
     Rounded,
@@ -399,6 +416,18 @@ mod tests {
     use super::*;
 
     const INDIA: CallingCode = CallingCode(91);
+
+    #[test]
+    fn a_negative_number_is_refused_with_its_reason() {
+        for text in
+            ["-9000000001", "\u{2212}9000000001", " -919000000001", "tel:-9000000001", "-९००००००००१", "-9000000001.0"]
+        {
+            assert_eq!(Phone::parse(text, INDIA), Err(InvalidPhone::Negative), "{text}");
+        }
+        for text in ["- 9000000001", "+-9000000001", "(-)9000000001"] {
+            assert_ne!(Phone::parse(text, INDIA), Err(InvalidPhone::Negative), "{text}");
+        }
+    }
 
     #[test]
     fn every_notation_of_a_number_becomes_the_same() {

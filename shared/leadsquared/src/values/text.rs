@@ -1,14 +1,18 @@
 //! Texts that people typed: characters that a reader does not see, digits of other scripts, and formulas.
 
 /// Whether a reader sees nothing of a character that has no meaning of its own: zero-width spaces and joiners,
-/// direction marks, soft hyphens, byte order marks, and the fillers of Hangul and Braille that stand for an empty name.
-/// They come along when a text is copied from a page or a chat.
+/// direction marks, line separators, soft hyphens, byte order marks, tags, and the fillers of Hangul and Braille that
+/// stand for an empty name. They come along when a text is copied from a page or a chat.
+///
+/// Variation selectors are not among them: they choose the form of a Japanese name's character, or of an emoji
+/// (<https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt>, `Default_Ignorable_Code_Point`).
 pub fn is_invisible(c: char) -> bool {
     matches!(
         c,
-        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{180E}' | '\u{200B}'..='\u{200F}'
-            | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}' | '\u{FEFF}' | '\u{FFA0}'
-            | '\u{FFF9}'..='\u{FFFB}'
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180E}'
+            | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}'
+            | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{1BCA0}'..='\u{1BCA3}'
+            | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E007F}'
     )
 }
 

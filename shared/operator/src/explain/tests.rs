@@ -63,10 +63,24 @@ fn the_place_of_an_invitation_follows_from_the_ledger_and_the_dead_letters() {
         since: NOW - Duration::minutes(5),
     };
     let honeypot = json!({"message": "dropped", "outcome": "suppressed", "cause": "honeypot"});
+    let question = json!({"message": INVITATION_ACCEPTED, "rule": "", "undecided": "active, any"});
     let soon = NOW + Duration::seconds(5);
     for (status, dead_letter, log, expected) in [
         (None, None, vec![], "on the queue, until its next attempt"),
         (None, None, vec![logged(1, "F", &honeypot)], "done: suppressed"),
+        (
+            None,
+            None,
+            vec![logged(1, "F", &question)],
+            "on the queue, until its first attempt; or dropped, because a message about the same lead and rules came in \
+             the five minutes before. That one decides for both",
+        ),
+        (
+            ended("suppressed", Some("no-rule-applies")),
+            None,
+            vec![logged(1, "F", &question)],
+            "done: suppressed (no-rule-applies)",
+        ),
         (
             Some(status(Record::default(), Some(soon))),
             None,
