@@ -8,8 +8,7 @@
 //! Where an identifier or a password is unproven, the same challenge continues. LeadSquared's session waits under it
 //! until the browser sends the code that was mailed to the lead. Only the browser with the challenge can read its data.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::constant_time::verify_slices_are_equal;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use leadsquared::portal::{SentCode, Session};
@@ -18,6 +17,7 @@ use ledger::{ChallengeContent, Ledger, LedgerError};
 use onboarding::{CODE_TRIES, may_be_mailed, plain_code, typed_code};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use time::{Duration, OffsetDateTime};
 
 /// How long a challenge is kept and a mailed code is valid. LeadSquared does not document how long its own code is
@@ -165,7 +165,7 @@ pub fn typed(text: &str) -> Option<OneTimeCode> {
 
 /// Whether the typed code is this code. The comparison takes the same time for every wrong code of the same length.
 fn is_code(code: &str, typed: &OneTimeCode) -> bool {
-    verify_slices_are_equal(plain_code(typed.expose()).as_bytes(), code.as_bytes()).is_ok()
+    plain_code(typed.expose()).as_bytes().ct_eq(code.as_bytes()).into()
 }
 
 /// The challenge that a browser sends together with a code.

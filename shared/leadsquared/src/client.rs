@@ -75,7 +75,7 @@ impl Client {
         for root in &options.further_roots {
             roots.add(root.as_slice().into()).map_err(|_| InvalidOptions::BadRoot)?;
         }
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|_| InvalidOptions::NoEncryption)?
             .with_root_certificates(roots)

@@ -49,7 +49,7 @@ impl<'a> SignedClient<'a> {
     pub(crate) fn new(config: &'a SdkConfig) -> Self {
         let mut roots = rustls::RootCertStore::empty();
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let tls =
             tls.expect("the provider has the default versions").with_root_certificates(roots).with_no_client_auth();

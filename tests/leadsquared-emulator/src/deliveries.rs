@@ -86,7 +86,7 @@ pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<Delivery>> {
 
 /// The HTTP client for deliveries. It follows no redirects and uses no proxy.
 pub(crate) fn http_client() -> Option<Client> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

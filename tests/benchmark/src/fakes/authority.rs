@@ -33,7 +33,7 @@ impl Authority {
         let leaf_key = key()?;
         let leaf_certificate = leaf.signed_by(&leaf_key, &issuer)?;
 
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()

@@ -144,7 +144,7 @@ fn attributes(fields: &[(&str, &str)]) -> Value {
 
 /// A client that follows no redirects, keeps no cookies and uses no proxy.
 fn http_client() -> Client {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
