@@ -371,8 +371,10 @@ async fn an_invitation_by_lead_id_is_mailed_to_the_address_on_record() {
 /// A message whose event left the rule `active` undecided.
 fn undecided(number: u8, lead: &str) -> (String, String) {
     let id = format!("00000000-0000-8000-8000-0000000001{number:02}");
+    // Old enough to be decided, and new enough for every look-up.
+    let received_at = (OffsetDateTime::now_utc() - Duration::from_secs(600)).format(&Rfc3339).unwrap();
     let text = json!({
-        "version": 3, "id": id, "source": "crm", "received_at": "2026-11-22T09:30:00Z", "action": "mail-link",
+        "version": 3, "id": id, "source": "crm", "received_at": received_at, "action": "mail-link",
         "lead": lead, "attributes": [], "provenance": "system",
         "question": {"rules": ["removed", "misspelt", "active"], "known": [{"name": "ProspectStage", "value": "Applied"}]},
     });
@@ -634,7 +636,9 @@ async fn a_text_is_blocked_with(status: u16) {
         let other = sandbox.invite(other).await;
         assert_eq!(send(&other).await, [0; 0]);
     }
+    assert_eq!(send(&message).await, [0], "it keeps a distance from the last attempt");
     sandbox.date_back(&message, "failed_since", time::Duration::minutes(16)).await;
+    sandbox.date_back(&message, "called_at", time::Duration::minutes(16)).await;
     assert_eq!(send(&message).await, [0], "its content is suspected");
     assert_eq!(send(&message).await, [0; 0]);
     assert_eq!(sandbox.mails_to("ravi@example.com"), 1);

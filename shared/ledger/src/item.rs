@@ -6,8 +6,8 @@ use std::str::FromStr;
 use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::LeadId;
 use onboarding::{
-    BegunMail, ContentFailures, Ended, Invitation, InvitationId, Lease, LinkHash, LinkTarget, LoneFailures, MarkSent,
-    Outcome, PersonKey, Record,
+    BegunMail, CallsMade, ContentFailures, Ended, Invitation, InvitationId, Lease, LinkHash, LinkTarget, LoneFailures,
+    MarkSent, Outcome, PersonKey, Record,
 };
 use sha2::{Digest, Sha256};
 use time::{Date, Duration, OffsetDateTime};
@@ -124,6 +124,9 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
         optional(names.first, millisecond(failures.first));
         optional(names.last, millisecond(failures.last));
     }
+    optional("has_lookup", flag(record.has_lookup));
+    optional("calls", (record.calls.count > 0).then(|| number(record.calls.count)));
+    optional("called_at", record.calls.last.map(|at| number(milliseconds(at))));
     let ended = match state {
         State::Ended(outcome) => Some(Ended::new(outcome, lease)),
         State::AtWork | State::Waiting => record.ended.clone(),
@@ -352,6 +355,8 @@ impl<'a> Reader<'a> {
                 failures: self.lone_failures(CONTENT_FAILURES)?,
                 is_suspected: self.flag("suspected")?,
             },
+            has_lookup: self.flag("has_lookup")?,
+            calls: CallsMade { count: self.count("calls")?, last: self.optional_millisecond("called_at")? },
             success: None,
             unused_mail: self.optional_time("unused_mail")?,
             mail_refusals: self.lone_failures(MAIL_REFUSALS)?,

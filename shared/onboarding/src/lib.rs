@@ -23,7 +23,7 @@ pub mod worker;
 
 pub use code::{CODE_TRIES, MAILED_CODE_BYTES, mailed_code, may_be_mailed, plain_code, typed_code};
 pub use content::{ContentFailures, LastSuccesses, LoneFailures, Success};
-pub use cost::Cost;
+pub use cost::{CallsMade, Cost};
 pub use crm::Crm;
 pub use digest::digest;
 pub use flow::{Attempt, Bookkeeping, Completion, Flow, FlowEvent, Portal, Postponed, RefusedMark};

@@ -22,9 +22,10 @@ use ledger::{
     ItemType, KeyedLimit, Ledger, Owner, PlacesResult, Registered, SignInRecord, StoredLink,
 };
 use onboarding::{
-    Action, BegunMail, Bookkeeping, CODE_TRIES, Claim, ContentFailures, Ended, Invitation, InvitationId, Invitee,
-    LINK_TOKEN_BYTES, LastSuccesses, Lease, Ledger as _, LeftOut, LinkTarget, LinkToken, LoneFailures, MailHistory,
-    MailReservation, MarkSent, Outcome, PersonKey, Record, Rejection, SealedPassword, Source, Success, Suppression,
+    Action, BegunMail, Bookkeeping, CODE_TRIES, CallsMade, Claim, ContentFailures, Ended, Invitation, InvitationId,
+    Invitee, LINK_TOKEN_BYTES, LastSuccesses, Lease, Ledger as _, LeftOut, LinkTarget, LinkToken, LoneFailures,
+    MailHistory, MailReservation, MarkSent, Outcome, PersonKey, Record, Rejection, SealedPassword, Source, Success,
+    Suppression,
 };
 use queue::Invitations;
 use throttle::{Decision, Network, NetworkSalt, ThrottleKey};
@@ -209,6 +210,12 @@ fn suspected() -> Record {
     Record { content, left_out, noted, is_reduced, in_doubt, person: Some(person()), ..Record::default() }
 }
 
+/// It has made calls, and has a look-up for its rules.
+fn called() -> Record {
+    let calls = CallsMade { count: 5, last: Some(NOW + Duration::milliseconds(9)) };
+    Record { calls, has_lookup: true, person: Some(person()), ..Record::default() }
+}
+
 fn mail_refused() -> Record {
     let mail_refusals = lone(0, None);
     Record { lead: Some(lead()), existing: true, person: Some(person()), mail_refusals, ..Record::default() }
@@ -228,7 +235,9 @@ async fn an_invitation_whose_content_fails(sampled: &mut SampledTable) {
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
     ledger.release(&asha(), &lease(), &mail_refused(), NOW).await.unwrap();
     sampled.keeps("invitation/mail-refused").await;
-    for (record, sample) in [(mail_refused_again(), "mail-refused-again"), (suspected(), "suspected")] {
+    for (record, sample) in
+        [(mail_refused_again(), "mail-refused-again"), (called(), "called"), (suspected(), "suspected")]
+    {
         ledger.claim(&asha(), &lease(), NOW).await.unwrap();
         ledger.release(&asha(), &lease(), &record, NOW).await.unwrap();
         sampled.keeps(&format!("invitation/{sample}")).await;
@@ -673,6 +682,7 @@ fn claim_of(case: &str) -> Claim {
         }
         "failed-alone" => Claim::Granted(Record { content: failures(), in_doubt: true, ..fresh }),
         "suspected" => Claim::Granted(suspected()),
+        "called" => Claim::Granted(called()),
         "mail-refused" => Claim::Granted(mail_refused()),
         "mail-refused-again" => Claim::Granted(mail_refused_again()),
         "reduced" => Claim::DoneWithout(LeftOut { withheld: reduced().left_out, noted: Vec::new() }),

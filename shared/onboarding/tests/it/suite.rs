@@ -4,8 +4,8 @@
 
 use leadsquared::LeadId;
 use onboarding::{
-    Action, BegunMail, Claim, ContentFailures, Invitation, InvitationId, Invitee, LastSuccesses, Lease, Ledger,
-    LeftOut, LoneFailures, MailHistory, MailReservation, MarkSent, Outcome, Record, Rejection, Source, Success,
+    Action, BegunMail, CallsMade, Claim, ContentFailures, Invitation, InvitationId, Invitee, LastSuccesses, Lease,
+    Ledger, LeftOut, LoneFailures, MailHistory, MailReservation, MarkSent, Outcome, Record, Rejection, Source, Success,
     Suppression,
 };
 use time::macros::datetime;
@@ -71,6 +71,8 @@ fn record() -> Record {
         left_out: vec!["mx_City".to_owned(), "Phone".to_owned()],
         noted: vec!["Phone".to_owned()],
         content: ContentFailures { failures: failures(1), is_suspected: true },
+        calls: CallsMade { count: 5, last: Some(NOW + Duration::milliseconds(9)) },
+        has_lookup: true,
         unused_mail: Some(NOW),
         mail_refusals: failures(2),
         ..Record::default()
