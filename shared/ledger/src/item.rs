@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::LeadId;
 use onboarding::{
     BegunMail, CallsMade, ContentFailures, Ended, Invitation, InvitationId, Lease, LinkHash, LinkTarget, LoneFailures,
-    MarkSent, Outcome, PersonKey, Record,
+    MarkSent, Outcome, PersonKey, Record, UsedLinks,
 };
 use sha2::{Digest, Sha256};
 use time::{Date, Duration, OffsetDateTime};
@@ -184,6 +184,10 @@ pub(crate) fn link_item(target: &LinkTarget) -> Item {
     }
     item
 }
+
+/// The attributes of [`UsedLinks`].
+pub(crate) const USED_LINKS: &str = "used_links";
+pub(crate) const USED_LINK_MADE_AT: &str = "used_link_made_at";
 
 /// The attribute that counts the tries of a code.
 pub(crate) const TRIES: &str = "tries";
@@ -405,6 +409,12 @@ impl<'a> Reader<'a> {
             Ok(BegunMail { at: mail.time("at")?, invitation })
         };
         mails.iter().map(mail).collect()
+    }
+
+    /// The person's last links that were used right after their mail.
+    pub(crate) fn used_links(&self) -> Result<Option<UsedLinks>, LedgerError> {
+        let made_at = self.optional_time(USED_LINK_MADE_AT)?;
+        made_at.map(|made_at| Ok(UsedLinks { count: self.count(USED_LINKS)?, made_at })).transpose()
     }
 
     /// A number that counts from zero; zero in an item that does not have it.

@@ -466,6 +466,7 @@ impl onboarding::Ledger for Ledger {
             begun_today,
             successes,
             link_used: None,
+            used_links: person.used_links()?,
         })
     }
 

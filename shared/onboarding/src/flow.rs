@@ -152,7 +152,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let book = self.open_mail_book(work, &person).await?;
         let lead = self.find_or_register_lead(work, &person).await?;
         let reservation = self.reserve_mail(work, &person, &book)?;
-        let link = self.make_link(work, &person, lead).await?;
+        let link = self.make_link(work, &person, lead, &book).await?;
         self.begin_mail(work, &reservation, &link).await?;
         self.send_mail(work, &person, lead, &link).await
     }

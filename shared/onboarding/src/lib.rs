@@ -32,7 +32,9 @@ pub use invitation::{
     Provenance, RuleQuestion, SealedPassword, Source,
 };
 pub use ledger::{Claim, Ended, Lease, Ledger, LeftOut, MarkSent, Record};
-pub use link::{CodeHash, LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkTarget, LinkToken, MalformedLinkToken, USED_LINKS};
+pub use link::{
+    CodeHash, LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkTarget, LinkToken, MalformedLinkToken, USED_LINKS, UsedLinks,
+};
 pub use mail::{LoginLinkMail, Mail, MailError};
 pub use mail_limits::{BegunMail, MailHistory, MailLimits, MailReservation};
 pub use mailbox::MailboxKey;

@@ -25,7 +25,7 @@ use onboarding::{
     Action, BegunMail, Bookkeeping, CODE_TRIES, CallsMade, Claim, ContentFailures, Ended, Invitation, InvitationId,
     Invitee, LINK_TOKEN_BYTES, LastSuccesses, Lease, Ledger as _, LeftOut, LinkTarget, LinkToken, LoneFailures,
     MailHistory, MailReservation, MarkSent, Outcome, PersonKey, Record, Rejection, SealedPassword, Source, Success,
-    Suppression,
+    Suppression, UsedLinks,
 };
 use queue::Invitations;
 use throttle::{Decision, Network, NetworkSalt, ThrottleKey};
@@ -351,6 +351,7 @@ async fn leads_without_a_registration(sampled: &mut SampledTable) {
     let ledger = sampled.ledger.clone();
     ledger.link_opened(&target(), NOW).await.unwrap();
     sampled.keeps("lead/link-used").await;
+    sampled.keeps("person/link-used").await;
 }
 
 async fn leads_that_proved_something(sampled: &mut SampledTable) {
@@ -750,6 +751,10 @@ async fn means(sampled: &SampledTable, version: &str, kind: &str, case: &str, it
             let last_sent = (case != "mail-begun").then_some(NOW);
             let expected = match case {
                 "mailed-only" => MailHistory { last_sent, ..MailHistory::default() },
+                "link-used" => {
+                    let used_links = Some(UsedLinks { count: 1, made_at: NOW });
+                    MailHistory { used_links, ..MailHistory::default() }
+                }
                 _ => MailHistory { version: 1, begun: vec![mail()], last_sent, ..MailHistory::default() },
             };
             assert_eq!(ledger.mail_book(&person(), NOW).await.unwrap(), expected, "{case}");

@@ -13,7 +13,7 @@ use onboarding::rules::{RuleLookups, Rules};
 use onboarding::{
     Action, Attempt, Bookkeeping, Completion, ContentFailures, Crm, Ended, Flow, FlowEvent, Invitation, InvitationId,
     Invitee, LINK_TOKEN_BYTES, Lease, LinkToken, MAILED_CODE_BYTES, MailLimits, MarkSent, Marking, Outcome, Postponed,
-    Provenance, Record, Rejection, RuleQuestion, Source, Suppression, generated_password, mailed_code,
+    Provenance, Record, Rejection, RuleQuestion, Source, Suppression, UsedLinks, generated_password, mailed_code,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -617,6 +617,25 @@ fn the_link_after_two_used_ones_in_a_row_is_mailed_with_a_code() {
         let leadsquared = world.leadsquared.borrow();
         let mailed = leadsquared.codes.last().unwrap().as_ref().map(OneTimeCode::expose);
         assert_eq!((target.used_links, mailed), (used_links, code.as_ref().map(OneTimeCode::expose)));
+    }
+}
+
+#[test]
+fn the_link_after_two_used_ones_brings_a_code_whichever_way_it_was_asked_for() {
+    let lead: LeadId = Uuid::from_u128(5).to_string().parse().unwrap();
+    let by_email = Invitation { source: Source::LinkRequest, action: Action::MailLink, ..asha() };
+    for invitation in [asha(), by_email, by_lead(lead, Action::MailLink), by_lead(lead, Action::Invite)] {
+        for (count, hours, has_code) in [(1, 0, false), (2, 0, true), (2, 12, true), (2, 13, false), (9, 1, true)] {
+            let world = World::default();
+            world.on_click.set(true);
+            world.add_lead(5, "asha@example.test", None, true);
+            let used = UsedLinks { count, made_at: START - Duration::hours(hours) };
+            world.memory.borrow_mut().used_links.insert(asha().person(), used);
+            assert_eq!(world.deliver(&invitation).unwrap().unwrap(), Outcome::InvitedExisting);
+            assert_eq!(world.leadsquared.borrow().codes[0].is_some(), has_code, "{count} used, {hours} hours ago");
+            let target = world.memory.borrow().link_targets[0].clone();
+            assert_eq!(target.used_links, if hours <= 12 { count } else { 0 });
+        }
     }
 }
 

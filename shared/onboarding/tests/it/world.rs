@@ -8,7 +8,7 @@ use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, LeadId, One
 use onboarding::{
     BegunMail, Claim, Crm, Ended, Invitation, InvitationId, LastSuccesses, Lease, Ledger, LinkMode, LinkTarget,
     LoginLinkMail, Mail, MailError, MailHistory, MailReservation, MarkSent, Marking, Outcome, PersonKey, Portal,
-    Record, Success,
+    Record, Success, UsedLinks,
 };
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
@@ -293,6 +293,8 @@ pub(crate) struct Memory {
     pub(crate) rule_lookups: HashMap<Date, u32>,
     /// When the newest used link of each lead was made.
     pub(crate) links_used: HashMap<LeadId, OffsetDateTime>,
+    /// The links of each person that were used right after their mail.
+    pub(crate) used_links: HashMap<PersonKey, UsedLinks>,
     /// The targets of the links in the mails.
     pub(crate) link_targets: Vec<LinkTarget>,
     /// The mistake that this ledger makes, if any.
@@ -366,8 +368,9 @@ impl Memory {
     fn book(&self, person: &PersonKey, now: OffsetDateTime) -> MailHistory {
         let begun_today = self.begun.get(&now.date()).copied().unwrap_or_default();
         let successes = self.successes.get(&now.date()).copied().unwrap_or_default();
+        let used_links = self.used_links.get(person).copied();
         let Some(person) = self.people.get(person) else {
-            return MailHistory { begun_today, successes, ..MailHistory::default() };
+            return MailHistory { begun_today, successes, used_links, ..MailHistory::default() };
         };
         MailHistory {
             version: person.version,
@@ -376,6 +379,7 @@ impl Memory {
             begun_today,
             successes,
             link_used: None,
+            used_links,
         }
     }
 
