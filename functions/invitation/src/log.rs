@@ -106,6 +106,13 @@ fn log_flow_event(event: &FlowEvent<'_>) {
             fields = names.join(", "),
             "LeadSquared does not have these lead fields, so they were left out: create them, or remove them from the form"
         ),
+        FlowEvent::ValuesRefused { receipt, names } => tracing::warn!(
+            %receipt,
+            cause = "ValueRefused",
+            fields = names.join(", "),
+            "LeadSquared refused a value of these lead fields, so they went to the lead's notes: compare what the form \
+             permits with the fields' types and options"
+        ),
         FlowEvent::Withheld { receipt, names } => tracing::warn!(
             %receipt,
             cause = "Content",
@@ -204,7 +211,10 @@ fn log_end(
     let source = invitation.map_or("unknown", |invitation| invitation.source.name());
     let rule = invitation.and_then(|invitation| invitation.rule.as_deref());
     let age = delivery.age(now.into()).unwrap_or_default();
-    Metric::FieldsLeftOut(completion.fields_left_out).record();
+    // A dead letter reports what only the message has.
+    if completion.fields_left_out > 0 && completion.withheld.is_none() {
+        Metric::FieldsLeftOut.record();
+    }
     if is_rejected && is_dead_letter {
         Metric::Rejected.record();
     }

@@ -380,7 +380,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether something holds; it does not in an item that does not say so.
-    fn flag(&self, attribute: &'static str) -> Result<bool, LedgerError> {
+    pub(crate) fn flag(&self, attribute: &'static str) -> Result<bool, LedgerError> {
         Ok(self.item.contains_key(attribute) && self.bool(attribute)?)
     }
 

@@ -101,6 +101,8 @@ struct Work<'a> {
     record: Record,
     /// When LeadSquared last worked for others, once the ledger was asked.
     others: LastSuccesses,
+    /// Whether an earlier invitation registered the person with the identifying attributes only.
+    is_lead_reduced: bool,
 }
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
@@ -119,7 +121,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             ControlFlow::Break(completion) => return Ok(completion),
         };
         let others = LastSuccesses::default();
-        let mut work = Work { invitation: Cow::Borrowed(invitation), attempt: &attempt, record, others };
+        let mut work =
+            Work { invitation: Cow::Borrowed(invitation), attempt: &attempt, record, others, is_lead_reduced: false };
         let crm = Counted::new(self.crm);
         let Flow { ledger, mail, link, mail_limits, marking, lookups, report, .. } = *self;
         let flow = Flow { crm: &crm, ledger, mail, link, mail_limits, marking, lookups, report };

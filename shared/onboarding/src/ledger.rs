@@ -205,7 +205,7 @@ impl Record {
     }
 
     /// The attributes that a dead letter has to keep, because only the message has them; none if nothing is missing.
-    pub(crate) fn withheld(&self) -> Option<LeftOut> {
+    pub fn withheld(&self) -> Option<LeftOut> {
         if !self.is_reduced {
             return None;
         }

@@ -46,6 +46,8 @@ pub struct MailHistory {
     pub link_used: Option<OffsetDateTime>,
     /// The person's last links that were used right after their mail.
     pub used_links: Option<UsedLinks>,
+    /// Whether an earlier invitation registered the person with the identifying attributes only.
+    pub is_reduced: bool,
 }
 
 impl MailHistory {

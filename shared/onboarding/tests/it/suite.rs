@@ -195,6 +195,7 @@ pub(crate) async fn an_invitation_that_was_reduced_is_done_without_its_attribute
     granted(ledger, &lease(1), NOW).await;
     let reduced = Record { is_reduced: true, ..record() };
     ledger.end(&asha(), &lease(1), &reduced, &Outcome::Invited, NOW).await.unwrap();
+    assert!(ledger.mail_book(&asha().person(), NOW).await.unwrap().is_reduced);
     let left_out = LeftOut { withheld: vec!["mx_City".to_owned()], noted: vec!["Phone".to_owned()] };
     // Another message may be the only one that has what was left out.
     for lease in [lease(2), Lease { message: Uuid::from_u128(2), ..lease(3) }] {

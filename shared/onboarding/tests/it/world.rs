@@ -325,6 +325,7 @@ pub(crate) struct Person {
     version: u64,
     begun: Vec<BegunMail>,
     last_sent: Option<OffsetDateTime>,
+    is_reduced: bool,
 }
 
 impl Memory {
@@ -380,6 +381,7 @@ impl Memory {
             successes,
             link_used: None,
             used_links,
+            is_reduced: person.is_reduced,
         }
     }
 
@@ -439,7 +441,9 @@ impl Memory {
         let person = record.person.clone().unwrap_or_else(|| invitation.person());
         self.last_successes(record, now);
         if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
-            self.people.entry(person.clone()).or_default().last_sent = Some(now);
+            let mailed = self.people.entry(person.clone()).or_default();
+            mailed.last_sent = Some(now);
+            mailed.is_reduced |= record.withheld().is_some();
             self.successes.entry(now.date()).or_default().mailed = Some(now);
         }
         *self.unknown_mails.entry(person).or_default() += record.unresolved_mails;
@@ -533,8 +537,10 @@ impl<O: Outside> Ledger for Via<'_, O> {
             memory.registration(&record, now);
             memory.last_successes(&record, now);
             if record.mailed {
-                let person = record.person.unwrap_or_else(|| invitation.person());
-                memory.people.entry(person).or_default().last_sent = Some(now);
+                let person = record.person.clone().unwrap_or_else(|| invitation.person());
+                let mailed = memory.people.entry(person).or_default();
+                mailed.last_sent = Some(now);
+                mailed.is_reduced |= record.withheld().is_some();
             }
             Ok(())
         };

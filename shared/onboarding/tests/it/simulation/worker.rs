@@ -304,7 +304,7 @@ impl<'a> Services for OneDelivery<'a> {
     async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), ServiceFailure> {
         if reason.class == REDUCED {
             self.process.system.saw("reduced");
-            self.process.system.was_reduced(self.message.invitation.id);
+            self.process.system.was_reduced(&self.message.invitation);
             if self.process.system.flaw == Some(Flaw::WithheldIsForgotten) {
                 return Ok(());
             }
