@@ -362,6 +362,7 @@ impl<'a> Reader<'a> {
             has_lookup: self.flag("has_lookup")?,
             calls: CallsMade { count: self.count("calls")?, last: self.optional_millisecond("called_at")? },
             success: None,
+            is_taken_over: false,
             unused_mail: self.optional_time("unused_mail")?,
             mail_refusals: self.lone_failures(MAIL_REFUSALS)?,
             ended: match self.optional_text("outcome") {

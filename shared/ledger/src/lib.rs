@@ -448,8 +448,7 @@ impl onboarding::Ledger for Ledger {
             None => Condition::unclaimed(),
             Some(_) if old.time("lease_until")? > now => return Ok(Claim::Held),
             Some(holder) => {
-                // The attempt crashed: how far it came is unknown.
-                record.in_doubt = record.lead.is_none();
+                record.take_over();
                 Condition::held_by(holder)
             }
         };

@@ -132,6 +132,8 @@ pub struct Record {
     pub content: ContentFailures,
     /// The calls of all attempts.
     pub calls: CallsMade,
+    /// Whether the attempt before this one recorded nothing. The ledger does not keep it.
+    pub is_taken_over: bool,
     /// What LeadSquared did for the person in this attempt. The ledger keeps it for other invitations only.
     pub success: Option<Success>,
     /// When a mail was begun that was certainly not sent. Its place in the [`MailHistory`] can still be used.
@@ -191,6 +193,12 @@ impl Record {
             self.forget_failures();
         }
         true
+    }
+
+    /// Prepares an attempt after one that crashed, or could not record how far it came.
+    pub fn take_over(&mut self) {
+        self.in_doubt = self.lead.is_none();
+        self.is_taken_over = true;
     }
 
     /// Begins to count failures of the content anew. The suspicion stays while a registration has an unknown result,

@@ -58,6 +58,10 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     async fn auto_login_key(&self, work: &mut Work<'_>, person: &Person, lead: LeadId) -> Result<AutoLoginKey, Stop> {
         const STEP: &str = "making the auto-login key";
         let record = &mut work.record;
+        if record.is_taken_over && record.existing && !record.registered {
+            // The attempt before may have made the lead a portal user: LeadSquared's webhook on that is our own echo.
+            (record.registered, record.mark) = (true, MarkSent::NotNeeded);
+        }
         let registered = async |_: &Result<LeadId, Error>| {
             // Register sent nothing that a form typed. If an earlier attempt may have, its mark stays as it is known.
             if !record.registered {

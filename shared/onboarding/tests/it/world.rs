@@ -357,7 +357,7 @@ impl Memory {
             }
             match item.lease {
                 Some(held) if held.until > now => return Claim::Held,
-                Some(_) => item.record.in_doubt = item.record.lead.is_none(),
+                Some(_) => item.record.take_over(),
                 None => {}
             }
         }
@@ -405,7 +405,7 @@ impl Memory {
             *begun += u32::from(reservation.budget.is_some());
         }
         if self.flaw != Some(Flaw::IntentIsNotKept) {
-            self.held(invitation, lease)?.record = Record { success: None, ..record.clone() };
+            self.held(invitation, lease)?.record = Record { success: None, is_taken_over: false, ..record.clone() };
         }
         self.link_targets.extend(target.cloned());
         self.registration(record, reservation.at);
@@ -432,7 +432,8 @@ impl Memory {
         let item = self.held(invitation, lease)?;
         item.lease = None;
         item.is_settled = true;
-        item.record = Record { ended: Some(Ended::new(outcome, lease)), success: None, ..record.clone() };
+        item.record =
+            Record { ended: Some(Ended::new(outcome, lease)), success: None, is_taken_over: false, ..record.clone() };
         if let Some(before) = &record.ended {
             self.count(invitation, &before.name, -1);
         }
@@ -533,7 +534,7 @@ impl<O: Outside> Ledger for Via<'_, O> {
         let release = move |memory: &mut Memory| {
             let item = memory.held(&invitation, &lease)?;
             item.lease = None;
-            item.record = Record { success: None, ..record.clone() };
+            item.record = Record { success: None, is_taken_over: false, ..record.clone() };
             memory.registration(&record, now);
             memory.last_successes(&record, now);
             if record.mailed {
