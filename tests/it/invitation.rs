@@ -250,7 +250,7 @@ async fn outcomes_and_calls_are_measured_without_personal_data() {
         assert_eq!(sandbox.deliver(&function, &[message]).await, [0; 0]);
     }
     let refusal = Effect::Answer { status: 500, content_type: "application/json".into(), body: REFUSAL.into() };
-    sandbox.emulator.faults().add(Fault::on(Call::Register, refusal).times(3));
+    sandbox.emulator.faults().add(Fault::on(Call::Register, refusal).times(6));
     let refused = sandbox.invite("meera@example.com").await;
     sandbox.deliver(&function, &[refused]).await;
     let broken = sandbox.queue("{}", "nobody").await;
@@ -274,7 +274,7 @@ async fn outcomes_and_calls_are_measured_without_personal_data() {
         ("Malformed", "", vec![1]),
         ("Retries", "cause=ServerFault", vec![1]),
         ("UpstreamCalls", "call=Register result=Ok", vec![1, 1]),
-        ("UpstreamCalls", "call=Register result=Refused", vec![3]),
+        ("UpstreamCalls", "call=Register result=Refused", vec![6]),
         ("UpstreamCalls", "call=RegistrationToken result=Ok", vec![1]),
         ("UpstreamCalls", "call=SendEmailToLead result=Ok", vec![1, 1]),
         ("RateLimited", "", vec![]),
@@ -285,9 +285,9 @@ async fn outcomes_and_calls_are_measured_without_personal_data() {
     assert_eq!(of("QueueAge", "").len(), 3, "{metrics:?}");
     let waited: Vec<_> = of("WaitingAge", "").iter().map(|ages| ages[0].as_f64().unwrap()).collect();
     assert!(waited.len() == 1 && waited[0] >= 7200.0, "{metrics:?}");
-    // Calls of each invitation: the first is cold, the third is refused three times, the fourth fails at once.
+    // Calls of each invitation: the first is cold, the third is refused six times, the fourth fails at once.
     let waits: Vec<_> = of("AllowanceWait", "").iter().map(|waits| waits.as_array().unwrap().len()).collect();
-    assert_eq!(waits, [6, 3, 3, 1], "{metrics:?}");
+    assert_eq!(waits, [6, 3, 6, 1], "{metrics:?}");
     let known: BTreeSet<_> = telemetry::metric::ALL.iter().map(|series| series.name).collect();
     let unknown: Vec<_> = metrics.iter().filter(|(name, ..)| !known.contains(name.as_str())).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
@@ -371,8 +371,10 @@ async fn an_invitation_by_lead_id_is_mailed_to_the_address_on_record() {
 /// A message whose event left the rule `active` undecided.
 fn undecided(number: u8, lead: &str) -> (String, String) {
     let id = format!("00000000-0000-8000-8000-0000000001{number:02}");
+    // Old enough to be decided, and new enough for every look-up.
+    let received_at = (OffsetDateTime::now_utc() - Duration::from_secs(600)).format(&Rfc3339).unwrap();
     let text = json!({
-        "version": 3, "id": id, "source": "crm", "received_at": "2026-11-22T09:30:00Z", "action": "mail-link",
+        "version": 3, "id": id, "source": "crm", "received_at": received_at, "action": "mail-link",
         "lead": lead, "attributes": [], "provenance": "system",
         "question": {"rules": ["removed", "misspelt", "active"], "known": [{"name": "ProspectStage", "value": "Applied"}]},
     });
@@ -519,8 +521,9 @@ async fn a_portal_users_password_survives_further_applications_with_the_same_add
 async fn a_refused_invitation_becomes_a_dead_letter_with_its_cause_and_the_batch_goes_on() {
     let sandbox = Sandbox::new().await;
     let refusal = Effect::Answer { status: 500, content_type: "application/json".into(), body: REFUSAL.into() };
-    // The worker registers with all fields, then without the mark, then with the e-mail address alone.
-    sandbox.emulator.faults().add(Fault::on(Call::Register, refusal).times(3));
+    // The worker registers with all fields, then without the mark, then without each of the three other fields, then
+    // with the e-mail address alone.
+    sandbox.emulator.faults().add(Fault::on(Call::Register, refusal).times(6));
     let function = sandbox.start().await;
     let batch = [sandbox.invite("asha@example.com").await, sandbox.invite("ravi@example.com").await];
     assert_eq!(sandbox.deliver(&function, &batch).await, [0; 0]);
@@ -634,7 +637,9 @@ async fn a_text_is_blocked_with(status: u16) {
         let other = sandbox.invite(other).await;
         assert_eq!(send(&other).await, [0; 0]);
     }
+    assert_eq!(send(&message).await, [0], "it keeps a distance from the last attempt");
     sandbox.date_back(&message, "failed_since", time::Duration::minutes(16)).await;
+    sandbox.date_back(&message, "called_at", time::Duration::minutes(16)).await;
     assert_eq!(send(&message).await, [0], "its content is suspected");
     assert_eq!(send(&message).await, [0; 0]);
     assert_eq!(sandbox.mails_to("ravi@example.com"), 1);

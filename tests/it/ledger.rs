@@ -221,6 +221,34 @@ async fn which_link_of_a_lead_was_used_is_remembered_for_as_long_as_an_older_one
 }
 
 #[tokio::test]
+async fn links_that_are_used_right_after_their_mail_are_counted_for_their_person() {
+    let table = Table::new().await;
+    let mut expected = Vec::new();
+    let mut found = Vec::new();
+    let hour = Duration::HOUR;
+    for (made_at, used_after, count) in [
+        (Duration::ZERO, Duration::MINUTE, Some(1)),
+        (hour, Duration::MINUTE, Some(2)),
+        // The same link again, and an older one.
+        (hour, Duration::MINUTE, Some(2)),
+        (Duration::ZERO, Duration::MINUTE, Some(2)),
+        (hour * 13, Duration::minutes(10), Some(3)),
+        // The day after.
+        (hour * 26, Duration::MINUTE, Some(1)),
+        // A person reads the mail later.
+        (hour * 27, Duration::minutes(11), None),
+        (hour * 28, Duration::MINUTE, Some(1)),
+    ] {
+        let target = LinkTarget { made_at: NOW + made_at, ..target(hour) };
+        table.store.link_opened(&target, target.made_at + used_after).await.unwrap();
+        let book = table.store.mail_book(&target.person, NOW).await.unwrap();
+        found.push(book.used_links.map(|used| used.count));
+        expected.push(count);
+    }
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
 async fn what_is_known_of_leads_that_were_registered_unmarked_is_kept_for_good() {
     let table = Table::of(Ledger::new).await;
     let dynamodb = table.aws.dynamodb();

@@ -42,6 +42,20 @@ pub(crate) fn record(report: &WorkerEvent<'_>, delivery: &MessageDelivery<'_>, n
             "the ledger could not record that the message becomes a dead letter; it is recorded when the dead letter \
              is put back, no action needed"
         ),
+        WorkerEvent::Requeued { receipt, error: None } => tracing::warn!(
+            receipt = receipt.map(tracing::field::display),
+            message.id = message,
+            cause = "RuleLookups",
+            "the invitation has waited 13 days for a look-up for its undecided rules and is put on the queue anew; ask \
+             LeadSquared's support to send custom fields in webhooks"
+        ),
+        WorkerEvent::Requeued { receipt, error: Some(error) } => tracing::error!(
+            receipt = receipt.map(tracing::field::display),
+            message.id = message,
+            cause = "RuleLookups",
+            %error,
+            "the invitation could not be put on the queue anew: check INVITATIONS_QUEUE_URL and the function's role"
+        ),
         WorkerEvent::DeadLetterFailed { error, needs_operator, age, retry_in } => {
             let cause = "DeadLetterQueue";
             Metric::Retry { cause, needs_operator, age }.record();
@@ -91,6 +105,13 @@ fn log_flow_event(event: &FlowEvent<'_>) {
             cause = "UnknownAttributes",
             fields = names.join(", "),
             "LeadSquared does not have these lead fields, so they were left out: create them, or remove them from the form"
+        ),
+        FlowEvent::ValuesRefused { receipt, names } => tracing::warn!(
+            %receipt,
+            cause = "ValueRefused",
+            fields = names.join(", "),
+            "LeadSquared refused a value of these lead fields, so they went to the lead's notes: compare what the form \
+             permits with the fields' types and options"
         ),
         FlowEvent::Withheld { receipt, names } => tracing::warn!(
             %receipt,
@@ -156,8 +177,14 @@ fn log_failure(
         }
         AttemptFailure::Postponed(Postponed::RuleLookups { .. }) => line!(
             warn,
-            "no look-up for undecided rules is left today: the invitation waits for the next UTC day; if this lasts, ask \
-             LeadSquared's support to send custom fields in webhooks"
+            "no look-up for undecided rules is left for now, so the invitation waits: up to an hour, or up to 10 hours if \
+             it is older than an hour, until one is left; if this lasts, ask LeadSquared's support to send custom fields \
+             in webhooks"
+        ),
+        AttemptFailure::Postponed(Postponed::KeepsDistance { .. }) => line!(
+            info,
+            "this message of an anonymous sender has failed after several calls, so it is tried less often; no action \
+             needed"
         ),
         AttemptFailure::Postponed(Postponed::Lone { .. }) if !needs_operator => line!(
             warn,
@@ -184,7 +211,10 @@ fn log_end(
     let source = invitation.map_or("unknown", |invitation| invitation.source.name());
     let rule = invitation.and_then(|invitation| invitation.rule.as_deref());
     let age = delivery.age(now.into()).unwrap_or_default();
-    Metric::FieldsLeftOut(completion.fields_left_out).record();
+    // A dead letter reports what only the message has.
+    if completion.fields_left_out > 0 && completion.withheld.is_none() {
+        Metric::FieldsLeftOut.record();
+    }
     if is_rejected && is_dead_letter {
         Metric::Rejected.record();
     }

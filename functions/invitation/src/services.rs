@@ -111,6 +111,13 @@ impl Services for OneDelivery<'_> {
         })
     }
 
+    async fn requeue(&self) -> Result<(), ServiceFailure> {
+        self.shared.invitations.requeue(&self.delivery).await.map_err(|error| {
+            let is_transient = error.is_transient();
+            ServiceFailure::new(error, is_transient)
+        })
+    }
+
     fn now(&self) -> OffsetDateTime {
         (self.shared.now)()
     }

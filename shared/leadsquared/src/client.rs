@@ -200,7 +200,7 @@ impl Client {
                         (Ok(Renewal::Same | Renewal::TooSoon) | Err(_), error) => return Err(error),
                     }
                 }
-                error if repeats < options.repeats && is_worth_repeating(&error, call.repeat) => {
+                error if repeats < options.repeats && is_worth_repeating(&error, call.repeat, self.lane) => {
                     let pause = pause(repeats, (options.chance)());
                     if self.now() + pause >= deadline {
                         return Err(error);
@@ -473,11 +473,13 @@ fn result_name<T>(result: &Result<T, Failed>) -> &'static str {
     result.as_ref().err().map_or("Ok", |failed| failed.error.name())
 }
 
-fn is_worth_repeating(error: &Error, repeat: Repeat) -> bool {
+fn is_worth_repeating(error: &Error, repeat: Repeat, lane: Lane) -> bool {
     match (error, error.kind()) {
         // A firewall's page: it refuses the same content again.
         (Error::ServerFault { status: 400..500 }, _) => false,
-        (_, ErrorKind::Unknown) => repeat == Repeat::Harmless,
+        // No person waits in the background, and its queue or schedule repeats the work. A repeat at once would triple
+        // the calls of an outage.
+        (_, ErrorKind::Unknown) => repeat == Repeat::Harmless && lane == Lane::Interactive,
         // After a rate limit the wait for a new window is too long: a function is billed for the time it sleeps.
         _ => matches!(error, Error::Unreachable(_)),
     }

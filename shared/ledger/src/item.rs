@@ -6,8 +6,8 @@ use std::str::FromStr;
 use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared::LeadId;
 use onboarding::{
-    BegunMail, ContentFailures, Ended, Invitation, InvitationId, Lease, LinkHash, LinkTarget, LoneFailures, MarkSent,
-    Outcome, PersonKey, Record,
+    BegunMail, CallsMade, ContentFailures, Ended, Invitation, InvitationId, Lease, LinkHash, LinkTarget, LoneFailures,
+    MarkSent, Outcome, PersonKey, Record, UsedLinks,
 };
 use sha2::{Digest, Sha256};
 use time::{Date, Duration, OffsetDateTime};
@@ -124,6 +124,9 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
         optional(names.first, millisecond(failures.first));
         optional(names.last, millisecond(failures.last));
     }
+    optional("has_lookup", flag(record.has_lookup));
+    optional("calls", (record.calls.count > 0).then(|| number(record.calls.count)));
+    optional("called_at", record.calls.last.map(|at| number(milliseconds(at))));
     let ended = match state {
         State::Ended(outcome) => Some(Ended::new(outcome, lease)),
         State::AtWork | State::Waiting => record.ended.clone(),
@@ -181,6 +184,10 @@ pub(crate) fn link_item(target: &LinkTarget) -> Item {
     }
     item
 }
+
+/// The attributes of [`UsedLinks`].
+pub(crate) const USED_LINKS: &str = "used_links";
+pub(crate) const USED_LINK_MADE_AT: &str = "used_link_made_at";
 
 /// The attribute that counts the tries of a code.
 pub(crate) const TRIES: &str = "tries";
@@ -352,7 +359,10 @@ impl<'a> Reader<'a> {
                 failures: self.lone_failures(CONTENT_FAILURES)?,
                 is_suspected: self.flag("suspected")?,
             },
+            has_lookup: self.flag("has_lookup")?,
+            calls: CallsMade { count: self.count("calls")?, last: self.optional_millisecond("called_at")? },
             success: None,
+            is_taken_over: false,
             unused_mail: self.optional_time("unused_mail")?,
             mail_refusals: self.lone_failures(MAIL_REFUSALS)?,
             ended: match self.optional_text("outcome") {
@@ -371,7 +381,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether something holds; it does not in an item that does not say so.
-    fn flag(&self, attribute: &'static str) -> Result<bool, LedgerError> {
+    pub(crate) fn flag(&self, attribute: &'static str) -> Result<bool, LedgerError> {
         Ok(self.item.contains_key(attribute) && self.bool(attribute)?)
     }
 
@@ -400,6 +410,12 @@ impl<'a> Reader<'a> {
             Ok(BegunMail { at: mail.time("at")?, invitation })
         };
         mails.iter().map(mail).collect()
+    }
+
+    /// The person's last links that were used right after their mail.
+    pub(crate) fn used_links(&self) -> Result<Option<UsedLinks>, LedgerError> {
+        let made_at = self.optional_time(USED_LINK_MADE_AT)?;
+        made_at.map(|made_at| Ok(UsedLinks { count: self.count(USED_LINKS)?, made_at })).transpose()
     }
 
     /// A number that counts from zero; zero in an item that does not have it.

@@ -31,7 +31,8 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_dynamodb::types::{
-    CancellationReason, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, CancellationReason, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update,
 };
 use leadsquared::LeadId;
 use onboarding::{
@@ -357,9 +358,16 @@ impl Ledger {
     /// Remembers when the person was mailed.
     fn mailed(&self, invitation: &Invitation, record: &Record, at: OffsetDateTime) -> TransactWriteItem {
         let person = record.person.clone().unwrap_or_else(|| invitation.person());
-        let update = self
-            .transact_update(person_key(&person))
-            .update_expression("SET #mailed_at = :mailed_at, #owner = :owner, #expires_at = :expires_at")
+        let update = self.transact_update(person_key(&person));
+        const SET: &str = "SET #mailed_at = :mailed_at, #owner = :owner, #expires_at = :expires_at";
+        let update = match record.withheld() {
+            None => update.update_expression(SET),
+            Some(_) => update
+                .update_expression(format!("{SET}, #reduced = :reduced"))
+                .expression_attribute_names("#reduced", "reduced")
+                .expression_attribute_values(":reduced", AttributeValue::Bool(true)),
+        };
+        let update = update
             .expression_attribute_names("#mailed_at", "mailed_at")
             .expression_attribute_names("#owner", OWNER)
             .expression_attribute_names("#expires_at", EXPIRES_AT)
@@ -440,8 +448,7 @@ impl onboarding::Ledger for Ledger {
             None => Condition::unclaimed(),
             Some(_) if old.time("lease_until")? > now => return Ok(Claim::Held),
             Some(holder) => {
-                // The attempt crashed: how far it came is unknown.
-                record.in_doubt = record.lead.is_none();
+                record.take_over();
                 Condition::held_by(holder)
             }
         };
@@ -475,6 +482,8 @@ impl onboarding::Ledger for Ledger {
             begun_today,
             successes,
             link_used: None,
+            used_links: person.used_links()?,
+            is_reduced: person.flag("reduced")?,
         })
     }
 

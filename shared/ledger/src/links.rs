@@ -2,11 +2,14 @@
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use leadsquared::LeadId;
-use onboarding::{CODE_TRIES, LinkHash, LinkTarget};
+use onboarding::{CODE_TRIES, LinkHash, LinkTarget, UsedLinks};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::item::{EXPIRES_AT, LEADS_KEPT, Reader, TRIES, lead_key, link_key, seconds, text};
+use crate::item::{
+    EXPIRES_AT, LEADS_KEPT, MAILS_KEPT, Reader, TRIES, USED_LINK_MADE_AT, USED_LINKS, lead_key, link_key, number,
+    person_key, seconds, text,
+};
 use crate::owner::{OWNER, Owner};
 use crate::{Ledger, LedgerError};
 
@@ -119,7 +122,8 @@ impl Ledger {
         self.carry_out(update).await.map(drop)
     }
 
-    /// Remembers that a link opened the portal, for as long as an older one could be tried.
+    /// Remembers that a link opened the portal, for as long as an older one could be tried, and counts it for its
+    /// person ([`UsedLinks`]).
     ///
     /// # Errors
     /// When DynamoDB refuses the request or its result is unknown.
@@ -134,7 +138,41 @@ impl Ledger {
             .expression_attribute_values(":owner", Owner::Person(target.person.clone()).value())
             .expression_attribute_values(":made_at", seconds(target.made_at))
             .expression_attribute_values(":expires_at", seconds(now + LEADS_KEPT));
-        self.carry_out(update).await.map(drop)
+        self.carry_out(update).await?;
+        self.count_used_link(target, now).await
+    }
+
+    /// Counts a used link of its person, or begins the count anew if the link was not used right after its mail. A link
+    /// that is not newer than the last counted one changes nothing.
+    async fn count_used_link(&self, target: &LinkTarget, now: OffsetDateTime) -> Result<(), LedgerError> {
+        let update = |expression: &str, condition: &str| {
+            self.update(person_key(&target.person))
+                .update_expression(expression)
+                .condition_expression(condition)
+                .expression_attribute_names("#used_links", USED_LINKS)
+                .expression_attribute_names("#made_at", USED_LINK_MADE_AT)
+                .expression_attribute_values(":made_at", seconds(target.made_at))
+        };
+        if now - target.made_at > UsedLinks::AT_ONCE {
+            let reset = update("REMOVE #used_links, #made_at", "#made_at < :made_at");
+            return self.carry_out(reset).await.map(drop);
+        }
+        let count = |count: &str, condition: &str| {
+            let set = "#made_at = :made_at, #owner = :owner, #expires_at = :expires_at";
+            update(&format!("SET #used_links = {count}, {set}"), condition)
+                .expression_attribute_names("#owner", OWNER)
+                .expression_attribute_names("#expires_at", EXPIRES_AT)
+                .expression_attribute_values(":one", number(1))
+                .expression_attribute_values(":since", seconds(target.made_at - UsedLinks::IN_A_ROW))
+                .expression_attribute_values(":owner", Owner::Person(target.person.clone()).value())
+                .expression_attribute_values(":expires_at", seconds(now + MAILS_KEPT))
+        };
+        let next = count("#used_links + :one", "#made_at >= :since AND #made_at < :made_at");
+        if self.carry_out(next).await?.is_some() {
+            let first = count(":one", "attribute_not_exists(#made_at) OR #made_at < :since");
+            self.carry_out(first).await?;
+        }
+        Ok(())
     }
 
     /// Remembers that we registered a lead with the portal, outside of any invitation and with nothing that a form

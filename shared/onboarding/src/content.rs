@@ -16,6 +16,10 @@ const FAILURES_TO_GIVE_UP: u32 = 6;
 /// seldom fails all attempts of this time.
 const SPAN: Duration = Duration::minutes(15);
 
+/// How long a success of others shows that LeadSquared works. In an outage that lets a few calls through, one attempt
+/// in a quarter of an hour would nearly always come after one of them.
+const WORKS_FOR: Duration = Duration::minutes(3);
+
 /// Failures of one invitation. One is lone if LeadSquared has worked since the failure before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoneFailures {
@@ -81,7 +85,8 @@ impl ContentFailures {
     pub(crate) fn failed(&mut self, others: Option<OffsetDateTime>, has_answer: bool, now: OffsetDateTime) -> Verdict {
         // Before the first failure, LeadSquared has worked if it did so a moment ago.
         let works_for_others = others.is_some_and(|others| others > self.failures.last.unwrap_or(now - SPAN));
-        let is_alone = self.failures.is_alone(others) || has_answer && !self.is_suspected;
+        let others_recently = others.filter(|others| *others > now - WORKS_FOR);
+        let is_alone = self.failures.is_alone(others_recently) || has_answer && !self.is_suspected;
         let enough = if self.is_suspected { FAILURES_TO_GIVE_UP } else { LONE_FAILURES };
         match (self.failures.reaches(enough, is_alone, SPAN, now), self.is_suspected) {
             (true, true) => return Verdict::GiveUp,

@@ -1,4 +1,20 @@
-//! What an invitation costs of the day's calls and mails.
+//! What an invitation costs of the day's calls and mails, and how its attempts share out the calls.
+//!
+//! Intake charges [`Cost::of`], which is what an invitation needs when nothing fails. A message that always fails costs
+//! more, and any visitor can write one: a firewall in front of LeadSquared blocks what they typed. So the record counts
+//! the calls of all attempts ([`CallsMade`]), and a message of an anonymous sender is tried ever more slowly. Each
+//! attempt makes one call where every call fails, and two where only `Register` does.
+//!
+//! | a message that is always blocked | calls while others succeed | calls while nobody else comes |
+//! | --- | --- | --- |
+//! | request for a link, form with a blocked address | 11, then given up within the hour | 11 in 10 hours, 20 in all |
+//! | form with a blocked text | 11, then registered without the text | 11, the same |
+//! | form with a blocked identifier | 31, then given up within the hour | 23 in 10 hours, 59 in all |
+//!
+//! An outage looks the same at first. When LeadSquared has worked for another person since the last attempt, a waiting
+//! message is tried within half an hour, however many calls it has made. So nobody waits for hours after an outage.
+
+use time::{Duration, OffsetDateTime};
 
 use crate::Action;
 
@@ -20,5 +36,57 @@ impl Cost {
             Action::Activity => (1, 0),
         };
         Self { calls, mails }
+    }
+}
+
+/// The attempts of a message that has made fewer calls than this do not wait for each other.
+const CALLS_AT_ONCE: u32 = 4;
+
+/// A message that has made fewer calls than this waits minutes between attempts, and then hours.
+const CALLS_WITHIN_MINUTES: u32 = 8;
+
+/// The least time between two attempts within minutes.
+const MINUTES: Duration = Duration::minutes(15);
+
+/// The same, if the content is suspected and LeadSquared works for others: the person's next message waits.
+const MINUTES_IF_SUSPECTED: Duration = Duration::minutes(5);
+
+/// The least time between two later attempts while LeadSquared works for nobody.
+const HOURS: Duration = Duration::hours(3);
+
+/// The calls that the attempts at an invitation have made, apart from mails, which have limits of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallsMade {
+    /// How many.
+    pub count: u32,
+    /// When the attempt began from which the next one keeps a distance: LeadSquared gave one of its calls no answer of
+    /// its own.
+    pub last: Option<OffsetDateTime>,
+}
+
+impl CallsMade {
+    /// The last attempt, if the next one of an anonymous message has to keep a distance from it.
+    pub(crate) fn keeps_distance_from(&self) -> Option<OffsetDateTime> {
+        self.last.filter(|_| self.count >= CALLS_AT_ONCE)
+    }
+
+    /// When an anonymous message looks again whether it may make a call; none if it may make one now.
+    ///
+    /// `others`: when LeadSquared last did for another person what this message asks for.
+    pub(crate) fn wait_until(
+        &self,
+        others: Option<OffsetDateTime>,
+        is_suspected: bool,
+        now: OffsetDateTime,
+    ) -> Option<OffsetDateTime> {
+        let last = self.keeps_distance_from()?;
+        let distance = match others.is_some_and(|others| others > last) {
+            true if is_suspected => MINUTES_IF_SUSPECTED,
+            true => MINUTES,
+            false if self.count < CALLS_WITHIN_MINUTES => MINUTES,
+            false => HOURS,
+        };
+        // LeadSquared may work for others soon.
+        (now < last + distance).then(|| (last + distance).min(now + MINUTES))
     }
 }

@@ -22,10 +22,11 @@ pub use postponed::Postponed;
 
 use self::postponed::Stop;
 use crate::content::Verdict;
+use crate::crm::Counted;
 use crate::rules::RuleLookups;
 use crate::{
     Action, Crm, Invitation, LastSuccesses, Lease, Ledger, LeftOut, LinkMode, LinkToken, Mail, MailLimits, Marking,
-    Outcome, Record, Rejection,
+    Outcome, Provenance, Record, Rejection,
 };
 
 /// Takes invitations through their steps.
@@ -100,6 +101,8 @@ struct Work<'a> {
     record: Record,
     /// When LeadSquared last worked for others, once the ledger was asked.
     others: LastSuccesses,
+    /// Whether an earlier invitation registered the person with the identifying attributes only.
+    is_lead_reduced: bool,
 }
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
@@ -118,9 +121,15 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             ControlFlow::Break(completion) => return Ok(completion),
         };
         let others = LastSuccesses::default();
-        let mut work = Work { invitation: Cow::Borrowed(invitation), attempt: &attempt, record, others };
-        self.expect_reduced(&mut work);
-        let stop = match self.invite(&mut work).await {
+        let mut work =
+            Work { invitation: Cow::Borrowed(invitation), attempt: &attempt, record, others, is_lead_reduced: false };
+        let crm = Counted::new(self.crm);
+        let Flow { ledger, mail, link, mail_limits, marking, lookups, report, .. } = *self;
+        let flow = Flow { crm: &crm, ledger, mail, link, mail_limits, marking, lookups, report };
+        flow.expect_reduced(&mut work);
+        let invited = flow.invite(&mut work).await;
+        work.record.calls.count += crm.made();
+        let stop = match invited {
             Err(Stop::Postponed(postponed)) => work.after_failure(postponed),
             Ok(outcome) => Stop::Ended(outcome),
             Err(stop) => stop,
@@ -141,17 +150,45 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         if work.record.mailed {
             return Ok(invited(&work.record));
         }
+        self.keep_distance(work).await?;
         let person = self.find_person(work).await?;
         let book = self.open_mail_book(work, &person).await?;
         let lead = self.find_or_register_lead(work, &person).await?;
         let reservation = self.reserve_mail(work, &person, &book)?;
-        let link = self.make_link(work, &person, lead).await?;
+        let link = self.make_link(work, &person, lead, &book).await?;
         self.begin_mail(work, &reservation, &link).await?;
         self.send_mail(work, &person, lead, &link).await
+    }
+
+    /// Postpones an attempt that would make calls too soon after the one before, if the sender is anonymous. Once the
+    /// lead is known, no call contains what the sender typed.
+    async fn keep_distance(&self, work: &mut Work<'_>) -> Result<(), Stop> {
+        let is_anonymous = work.invitation.provenance == Provenance::Public;
+        let may_be_blocked = work.record.lead.is_none() && work.record.calls.keeps_distance_from().is_some();
+        if !is_anonymous || !may_be_blocked {
+            return Ok(());
+        }
+        let person = work.record.person.clone().unwrap_or_else(|| work.invitation.person());
+        let book = self.ledger.mail_book(&person, work.attempt.now).await.map_err(Stop::ledger)?;
+        work.others = book.successes;
+        let Record { calls, content, .. } = work.record;
+        match calls.wait_until(work.success_of_others(), content.is_suspected, work.attempt.now) {
+            Some(until) => Err(Stop::Postponed(Postponed::KeepsDistance { until })),
+            None => Ok(()),
+        }
     }
 }
 
 impl Work<'_> {
+    /// When LeadSquared last did for another person what this invitation needs next.
+    fn success_of_others(&self) -> Option<OffsetDateTime> {
+        match (self.record.lead, self.invitation.action) {
+            (None, Action::Invite) => self.others.registered,
+            (None, Action::MailLink | Action::Activity) => self.others.looked_up,
+            (Some(_), _) => self.others.mailed,
+        }
+    }
+
     /// Decides whether the content of the message is the cause of a failure. Every call of LeadSquared that fails comes
     /// here, except for a mail with an unknown result, which has its own limit.
     fn after_failure(&mut self, postponed: Postponed) -> Stop {
@@ -159,13 +196,13 @@ impl Work<'_> {
         if !source.is_unanswered() {
             return Stop::Postponed(Postponed::LeadSquared { step, source });
         }
-        let others = match (self.record.lead, self.invitation.action) {
-            (None, Action::Invite) => self.others.registered,
-            (None, Action::MailLink | Action::Activity) => self.others.looked_up,
-            (Some(_), _) => self.others.mailed,
-        };
         let has_answer = self.record.success.is_some();
-        match self.record.content.failed(others, has_answer, self.attempt.now) {
+        let was_suspected = self.record.content.is_suspected;
+        let verdict = self.record.content.failed(self.success_of_others(), has_answer, self.attempt.now);
+        // The first attempt without some of the content keeps no distance, because the person's next message waits.
+        let begins_suspicion = self.record.content.is_suspected && !was_suspected;
+        self.record.calls.last = (!begins_suspicion).then_some(self.attempt.now);
+        match verdict {
             Verdict::Unclear => Stop::Postponed(Postponed::LeadSquared { step, source }),
             Verdict::Lone => Stop::Postponed(Postponed::Lone { step, source }),
             Verdict::GiveUp => Rejection::Content { failure: source.name() }.into(),

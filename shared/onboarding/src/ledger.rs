@@ -7,7 +7,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    ContentFailures, Invitation, LinkTarget, LoneFailures, MailHistory, MailReservation, Outcome, PersonKey, Success,
+    CallsMade, ContentFailures, Invitation, LinkTarget, LoneFailures, MailHistory, MailReservation, Outcome, PersonKey,
+    Success,
 };
 
 /// The memory of the flow: the completed steps of each invitation, and the time of each person's last mail.
@@ -115,6 +116,8 @@ pub struct Record {
     pub in_doubt: bool,
     /// Whether the mail was certainly sent.
     pub mailed: bool,
+    /// Whether a look-up that decides rules was taken, and has had no answer yet.
+    pub has_lookup: bool,
     /// Mails that were begun and may or may not have been sent.
     pub unresolved_mails: u32,
     /// Lead fields that were left out of the registration: LeadSquared refused them, or gave no answer of its own to a
@@ -127,6 +130,10 @@ pub struct Record {
     pub is_reduced: bool,
     /// Failures that depend on what the message contains.
     pub content: ContentFailures,
+    /// The calls of all attempts.
+    pub calls: CallsMade,
+    /// Whether the attempt before this one recorded nothing. The ledger does not keep it.
+    pub is_taken_over: bool,
     /// What LeadSquared did for the person in this attempt. The ledger keeps it for other invitations only.
     pub success: Option<Success>,
     /// When a mail was begun that was certainly not sent. Its place in the [`MailHistory`] can still be used.
@@ -172,8 +179,8 @@ impl Record {
     /// Prepares an attempt at this message. Returns false when nothing is left to do.
     ///
     /// A rejected or exhausted invitation is tried again, because its dead letter could not be written or an operator
-    /// put it back. Once put back it is another message: its mails with an unknown result no longer count, and a person
-    /// who is not registered yet is registered with all attributes again.
+    /// put it back. Once put back it is another message: its calls and its mails with an unknown result no longer
+    /// count, and a person who is not registered yet is registered with all attributes again.
     pub fn take_up(&mut self, message: Uuid) -> bool {
         let Some(ended) = &mut self.ended else { return true };
         if !["rejected", "exhausted"].contains(&&*ended.name) {
@@ -182,9 +189,16 @@ impl Record {
         if ended.message.is_some_and(|before| before != message) {
             ended.message = None;
             (self.unresolved_mails, self.mail_refusals) = (0, LoneFailures::default());
+            self.calls = CallsMade::default();
             self.forget_failures();
         }
         true
+    }
+
+    /// Prepares an attempt after one that crashed, or could not record how far it came.
+    pub fn take_over(&mut self) {
+        self.in_doubt = self.lead.is_none();
+        self.is_taken_over = true;
     }
 
     /// Begins to count failures of the content anew. The suspicion stays while a registration has an unknown result,
@@ -204,7 +218,7 @@ impl Record {
     }
 
     /// The attributes that a dead letter has to keep, because only the message has them; none if nothing is missing.
-    pub(crate) fn withheld(&self) -> Option<LeftOut> {
+    pub fn withheld(&self) -> Option<LeftOut> {
         if !self.is_reduced {
             return None;
         }

@@ -23,7 +23,7 @@ pub mod worker;
 
 pub use code::{CODE_TRIES, MAILED_CODE_BYTES, mailed_code, may_be_mailed, plain_code, typed_code};
 pub use content::{ContentFailures, LastSuccesses, LoneFailures, Success};
-pub use cost::Cost;
+pub use cost::{CallsMade, Cost};
 pub use crm::Crm;
 pub use digest::digest;
 pub use flow::{Attempt, Bookkeeping, Completion, Flow, FlowEvent, Portal, Postponed, RefusedMark};
@@ -32,7 +32,9 @@ pub use invitation::{
     Provenance, RuleQuestion, SealedPassword, Source,
 };
 pub use ledger::{Claim, Ended, Lease, Ledger, LeftOut, MarkSent, Record};
-pub use link::{CodeHash, LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkTarget, LinkToken, MalformedLinkToken, USED_LINKS};
+pub use link::{
+    CodeHash, LINK_TOKEN_BYTES, LinkHash, LinkMode, LinkTarget, LinkToken, MalformedLinkToken, USED_LINKS, UsedLinks,
+};
 pub use mail::{LoginLinkMail, Mail, MailError};
 pub use mail_limits::{BegunMail, MailHistory, MailLimits, MailReservation};
 pub use mailbox::MailboxKey;

@@ -110,9 +110,32 @@ impl From<String> for CodeHash {
     }
 }
 
-/// A link that replaces this many used ones, each requested in place of the one before, is mailed with a code that its
-/// page asks for: a robot presses the buttons in this person's mails before the person does.
+/// A link that follows this many used ones in a row is mailed with a code that its page asks for: a robot presses the
+/// buttons in this person's mails before the person does.
 pub const USED_LINKS: u32 = 2;
+
+/// The last links of a person that were used right after their mail, whichever way they were requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedLinks {
+    /// How many in a row.
+    pub count: u32,
+    /// When the last of them was made.
+    pub made_at: OffsetDateTime,
+}
+
+impl UsedLinks {
+    /// A robot presses a button within this time after its mail.
+    pub const AT_ONCE: time::Duration = time::Duration::minutes(10);
+
+    /// Two links are in a row if the second was made within this time after the first: a person who signs in every day
+    /// by requesting a link needs no code.
+    pub const IN_A_ROW: time::Duration = time::Duration::hours(12);
+
+    /// How many used links a link that is made now follows.
+    pub(crate) fn before(self, now: OffsetDateTime) -> u32 {
+        if now - self.made_at <= Self::IN_A_ROW { self.count } else { 0 }
+    }
+}
 
 /// The lead and the mail that an on-click link belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +152,7 @@ pub struct LinkTarget {
     pub made_at: OffsetDateTime,
     /// When it expires.
     pub valid_until: OffsetDateTime,
-    /// How many used links it replaces ([`USED_LINKS`]).
+    /// How many used links it follows in a row ([`USED_LINKS`]).
     pub used_links: u32,
     /// The code that the link's page asks for, if it does.
     pub code: Option<CodeHash>,

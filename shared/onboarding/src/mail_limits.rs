@@ -2,7 +2,7 @@
 
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
-use crate::{Invitation, InvitationId, Invitee, LastSuccesses, PersonKey, Source};
+use crate::{Invitation, InvitationId, Invitee, LastSuccesses, PersonKey, Source, UsedLinks};
 
 /// The limits on mail. A form is public, so any visitor can cause mail to a person. A request through the link of an
 /// earlier mail proves that its sender read the mailbox. Such requests get three more mails an hour and three more a
@@ -44,6 +44,10 @@ pub struct MailHistory {
     pub successes: LastSuccesses,
     /// When the newest link that the person has used was made; none where the flow does not need it.
     pub link_used: Option<OffsetDateTime>,
+    /// The person's last links that were used right after their mail.
+    pub used_links: Option<UsedLinks>,
+    /// Whether an earlier invitation registered the person with the identifying attributes only.
+    pub is_reduced: bool,
 }
 
 impl MailHistory {

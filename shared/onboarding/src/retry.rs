@@ -37,6 +37,12 @@ pub const AFTER_PANIC: Duration = Duration::from_secs(5 * 60);
 /// How long the one repeat of a mail waits if it is unknown whether the first was sent.
 const AFTER_UNKNOWN_MAIL: Duration = Duration::from_secs(15 * 60);
 
+/// How long a new question waits for a look-up, at least; at most ten times as long.
+const LEAST_WAIT_FOR_A_LOOKUP: Duration = Duration::from_secs(6 * 60);
+
+/// How long an older one waits, at least: up to ten hours, so that a bulk edit's thousands do not keep the worker busy.
+const LEAST_WAIT_FOR_A_LATE_LOOKUP: Duration = Duration::from_secs(60 * 60);
+
 /// How long messages are tried before they become dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Horizons {
@@ -138,7 +144,8 @@ impl AttemptFailure {
             Self::NoTime | Self::NewerVersion(_) | Self::NoKeys(_) | Self::NoPassword(_) => horizons.operator,
             Self::DayUsedUp { .. } => horizons.operator,
             Self::Postponed(Postponed::MailBudget { .. } | Postponed::RuleLookups { .. }) => horizons.operator,
-            Self::Postponed(Postponed::NotSupported) => horizons.operator,
+            // Only an attempt that makes a call ends an invitation, so that the dead letter names what failed.
+            Self::Postponed(Postponed::KeepsDistance { .. } | Postponed::NotSupported) => horizons.operator,
             Self::Postponed(Postponed::Lone { .. }) => horizons.retry,
             Self::Postponed(Postponed::LeadSquared { source, .. } | Postponed::MailUnknown(source)) => {
                 if source.is_configuration() { horizons.operator } else { horizons.retry }
@@ -155,11 +162,19 @@ impl AttemptFailure {
             Self::NoTime => after_no_time(receive_count, random()),
             Self::Panicked => AFTER_PANIC,
             Self::DayUsedUp { until_next_day, .. } => in_first_hour_after(*until_next_day, random()),
-            Self::Postponed(Postponed::MailBudget { until } | Postponed::RuleLookups { until }) => {
+            Self::Postponed(Postponed::MailBudget { until }) => {
                 in_first_hour_after(Duration::try_from(*until - now).unwrap_or_default(), random())
+            }
+            Self::Postponed(Postponed::RuleLookups { is_new, .. }) => {
+                let least = if *is_new { LEAST_WAIT_FOR_A_LOOKUP } else { LEAST_WAIT_FOR_A_LATE_LOOKUP };
+                least + part(least * 9, random())
             }
             Self::Postponed(Postponed::RulesUndecided { until }) => {
                 Duration::try_from(*until - now).unwrap_or_default() + Duration::from_secs(1)
+            }
+            // Up to a minute more, because many may wait for the end of one outage.
+            Self::Postponed(Postponed::KeepsDistance { until }) => {
+                Duration::try_from(*until - now).unwrap_or_default() + part(Duration::from_secs(60), random())
             }
             Self::Postponed(Postponed::MailUnknown(_)) => AFTER_UNKNOWN_MAIL,
             Self::Postponed(Postponed::Lone { .. }) => backoff_up_to(LONGEST_LONE_BACKOFF, receive_count, random()),

@@ -227,6 +227,9 @@ impl<S: Services> Worker<'_, S> {
         let needs_operator = failure.needs_operator(age);
         let is_young = delivery.age.is_some_and(|age| age < failure.horizon(&self.horizons));
         let is_retried = is_young && delivery.receive_count < LAST_RECEIVE;
+        if !is_retried && matches!(failure, AttemptFailure::Postponed(Postponed::RuleLookups { .. })) {
+            return self.requeue(delivery, receipt).await;
+        }
         let retry_in =
             is_retried.then(|| failure.wait(delivery.receive_count, self.services.now(), &|| self.random_number()));
         self.services.report(&WorkerEvent::Failed { receipt, failure: &failure, needs_operator, age, retry_in });
@@ -266,6 +269,19 @@ impl<S: Services> Worker<'_, S> {
         let invitation = subject.invitation();
         self.services.report(&WorkerEvent::Ended { invitation, receipt, completion: &completion, is_dead_letter });
         Disposition::Done
+    }
+
+    /// Puts a question on the queue anew that still waits for a look-up: SQS would delete its message soon, and only
+    /// the size of LeadSquared's plan is the cause.
+    async fn requeue(&self, delivery: &Delivery<'_>, receipt: Option<InvitationId>) -> Disposition {
+        let requeued = self.services.requeue().await;
+        self.services.report(&WorkerEvent::Requeued { receipt, error: requeued.as_ref().err() });
+        match requeued {
+            Ok(()) => Disposition::Done,
+            Err(_) => {
+                Disposition::RetryAfter(before_retention_ends(delivery.receive_count, delivery.age.unwrap_or_default()))
+            }
+        }
     }
 
     /// Writes a dead letter; the message is retried until that is certain.

@@ -123,6 +123,23 @@ impl Invitations {
         sent.await
     }
 
+    /// Puts a delivered message on the queue once more, as a new message that SQS keeps for its whole retention. SQS
+    /// drops a repeat of this within five minutes.
+    ///
+    /// # Errors
+    /// When the new message is possibly not stored.
+    pub async fn requeue(&self, delivery: &MessageDelivery<'_>) -> Result<(), QueueError> {
+        let send = self
+            .client
+            .send_message()
+            .queue_url(&self.url)
+            .message_group_id(delivery.group)
+            .message_deduplication_id(delivery.message_id)
+            .message_body(sendable(delivery.body))
+            .set_message_system_attributes(Some(delivery.trace).filter(|it| !it.is_empty()).map(trace_header));
+        send.send().await.map(|_| ()).map_err(|error| QueueError::new("SendMessage", &error))
+    }
+
     /// Sets when SQS delivers these messages again, in whole seconds.
     ///
     /// A failure is only logged: SQS then delivers the messages again after the queue's visibility time-out.

@@ -63,8 +63,8 @@ pub enum Metric {
     MailUnknown,
     /// A mail is sent once more, because it is unknown whether an earlier one was sent.
     MailRepeated,
-    /// LeadSquared lacks or refused this many fields of an application.
-    FieldsLeftOut(usize),
+    /// A person was registered without some fields, because LeadSquared lacks them or refused their values.
+    FieldsLeftOut,
     /// The regular check of keys, hosts, portal and fields found a fault that an operator must fix.
     KeyCheckFailed,
     /// A form, an event or a link request could not be stored; the sender got a 5xx answer.
@@ -205,7 +205,7 @@ impl Metric {
             }
             Self::MailRepeated => MAILS_REPEATED.count(1, []),
             Self::MailUnknown => MAILS_UNKNOWN.count(1, []),
-            Self::FieldsLeftOut(fields) => FIELDS_LEFT_OUT.count(fields as u64, []),
+            Self::FieldsLeftOut => FIELDS_LEFT_OUT.count(1, []),
             Self::KeyCheckFailed => KEY_CHECK_FAILED.count(1, []),
             Self::NotStored => NOT_STORED.count(1, []),
             Self::Rejected => REJECTED.count(1, []),

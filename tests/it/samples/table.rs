@@ -22,9 +22,10 @@ use ledger::{
     ItemType, KeyedLimit, Ledger, Owner, PlacesResult, Registered, SignInRecord, StoredLink,
 };
 use onboarding::{
-    Action, BegunMail, Bookkeeping, CODE_TRIES, Claim, ContentFailures, Ended, Invitation, InvitationId, Invitee,
-    LINK_TOKEN_BYTES, LastSuccesses, Lease, Ledger as _, LeftOut, LinkTarget, LinkToken, LoneFailures, MailHistory,
-    MailReservation, MarkSent, Outcome, PersonKey, Record, Rejection, SealedPassword, Source, Success, Suppression,
+    Action, BegunMail, Bookkeeping, CODE_TRIES, CallsMade, Claim, ContentFailures, Ended, Invitation, InvitationId,
+    Invitee, LINK_TOKEN_BYTES, LastSuccesses, Lease, Ledger as _, LeftOut, LinkTarget, LinkToken, LoneFailures,
+    MailHistory, MailReservation, MarkSent, Outcome, PersonKey, Record, Rejection, SealedPassword, Source, Success,
+    Suppression, UsedLinks,
 };
 use queue::Invitations;
 use throttle::{Decision, Network, NetworkSalt, ThrottleKey};
@@ -209,6 +210,12 @@ fn suspected() -> Record {
     Record { content, left_out, noted, is_reduced, in_doubt, person: Some(person()), ..Record::default() }
 }
 
+/// It has made calls, and has a look-up for its rules.
+fn called() -> Record {
+    let calls = CallsMade { count: 5, last: Some(NOW + Duration::milliseconds(9)) };
+    Record { calls, has_lookup: true, person: Some(person()), ..Record::default() }
+}
+
 fn mail_refused() -> Record {
     let mail_refusals = lone(0, None);
     Record { lead: Some(lead()), existing: true, person: Some(person()), mail_refusals, ..Record::default() }
@@ -228,7 +235,9 @@ async fn an_invitation_whose_content_fails(sampled: &mut SampledTable) {
     ledger.claim(&asha(), &lease(), NOW).await.unwrap();
     ledger.release(&asha(), &lease(), &mail_refused(), NOW).await.unwrap();
     sampled.keeps("invitation/mail-refused").await;
-    for (record, sample) in [(mail_refused_again(), "mail-refused-again"), (suspected(), "suspected")] {
+    for (record, sample) in
+        [(mail_refused_again(), "mail-refused-again"), (called(), "called"), (suspected(), "suspected")]
+    {
         ledger.claim(&asha(), &lease(), NOW).await.unwrap();
         ledger.release(&asha(), &lease(), &record, NOW).await.unwrap();
         sampled.keeps(&format!("invitation/{sample}")).await;
@@ -248,7 +257,7 @@ async fn an_invitation_whose_content_fails(sampled: &mut SampledTable) {
     let mailed = Record { mailed: true, ..reduced() };
     ledger.end(&asha(), &lease(), &mailed, &Outcome::Invited, NOW).await.unwrap();
     sampled.keeps("invitation/reduced").await;
-    sampled.keeps("person/mailed").await;
+    sampled.keeps("person/reduced").await;
     sampled.keeps("lead/marked").await;
     sampled.keeps_at("count/invited", "count#2026-11-22#invited").await;
 }
@@ -342,6 +351,7 @@ async fn leads_without_a_registration(sampled: &mut SampledTable) {
     let ledger = sampled.ledger.clone();
     ledger.link_opened(&target(), NOW).await.unwrap();
     sampled.keeps("lead/link-used").await;
+    sampled.keeps("person/link-used").await;
 }
 
 async fn leads_that_proved_something(sampled: &mut SampledTable) {
@@ -673,6 +683,7 @@ fn claim_of(case: &str) -> Claim {
         }
         "failed-alone" => Claim::Granted(Record { content: failures(), in_doubt: true, ..fresh }),
         "suspected" => Claim::Granted(suspected()),
+        "called" => Claim::Granted(called()),
         "mail-refused" => Claim::Granted(mail_refused()),
         "mail-refused-again" => Claim::Granted(mail_refused_again()),
         "reduced" => Claim::DoneWithout(LeftOut { withheld: reduced().left_out, noted: Vec::new() }),
@@ -739,7 +750,18 @@ async fn means(sampled: &SampledTable, version: &str, kind: &str, case: &str, it
         "person" => {
             let last_sent = (case != "mail-begun").then_some(NOW);
             let expected = match case {
+                "reduced" => MailHistory {
+                    version: 1,
+                    begun: vec![mail()],
+                    last_sent,
+                    is_reduced: true,
+                    ..MailHistory::default()
+                },
                 "mailed-only" => MailHistory { last_sent, ..MailHistory::default() },
+                "link-used" => {
+                    let used_links = Some(UsedLinks { count: 1, made_at: NOW });
+                    MailHistory { used_links, ..MailHistory::default() }
+                }
                 _ => MailHistory { version: 1, begun: vec![mail()], last_sent, ..MailHistory::default() },
             };
             assert_eq!(ledger.mail_book(&person(), NOW).await.unwrap(), expected, "{case}");

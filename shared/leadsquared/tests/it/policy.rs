@@ -218,6 +218,9 @@ async fn a_call_that_may_have_happened_is_repeated_only_where_that_does_no_harm(
             assert_hides_secrets(&error);
         }
         assert_eq!([REGISTER, BY_EMAIL].map(|path| fake.count(path)), [1, 3]);
+        // A queue repeats the work.
+        client.in_lane(Lane::Background).leads_by_email(&email()).await.unwrap_err();
+        assert_eq!(fake.count(BY_EMAIL), 4);
     }
 }
 

@@ -43,6 +43,13 @@ pub enum FlowEvent<'a> {
         /// Their schema names.
         names: &'a [String],
     },
+    /// LeadSquared refuses a value of these lead fields. The lead's notes have them.
+    ValuesRefused {
+        /// The invitation.
+        receipt: InvitationId,
+        /// Their schema names.
+        names: &'a [String],
+    },
     /// LeadSquared gave no answer of its own to a registration with these attributes, and registered the person without
     /// them. A dead letter keeps them.
     Withheld {

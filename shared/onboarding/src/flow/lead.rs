@@ -111,6 +111,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             (record.in_doubt, record.is_reduced, record.left_out) = (false, false, Vec::new());
         }
         self.expect_reduced(work);
+        work.keep_what_was_typed(self.marking);
         let Work { invitation, record, .. } = work;
         record.existing = true;
         record.registered = record.in_doubt;

@@ -9,7 +9,7 @@ use super::person::Person;
 use super::postponed::{Postponed, Stop};
 use super::{Attempt, Flow, Work};
 use crate::portal_key::{PortalKeyError, portal_key};
-use crate::{Crm, Ledger, LinkMode, LinkTarget, Mail, MarkSent, Rejection, USED_LINKS};
+use crate::{Crm, Ledger, LinkMode, LinkTarget, Mail, MailHistory, MarkSent, Rejection, USED_LINKS};
 
 /// A link, how long it works, and the target of an on-click link.
 pub(super) struct MailedLink {
@@ -26,6 +26,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         work: &mut Work<'_>,
         person: &Person,
         lead: LeadId,
+        book: &MailHistory,
     ) -> Result<MailedLink, Stop> {
         match self.link {
             LinkMode::Direct { portal } => {
@@ -35,7 +36,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             }
             LinkMode::OnClick { page, valid_for } => {
                 let Attempt { token, code, now, .. } = work.attempt;
-                let used_links = work.invitation.used_links;
+                // The message counts only links that were each requested by the button on the page of the one before.
+                let before = book.used_links.map_or(0, |used| used.before(*now));
+                let used_links = work.invitation.used_links.max(before);
                 let code = (used_links >= USED_LINKS).then(|| code.clone());
                 let target = LinkTarget {
                     link: token.hash(),
@@ -55,6 +58,10 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     async fn auto_login_key(&self, work: &mut Work<'_>, person: &Person, lead: LeadId) -> Result<AutoLoginKey, Stop> {
         const STEP: &str = "making the auto-login key";
         let record = &mut work.record;
+        if record.is_taken_over && record.existing && !record.registered {
+            // The attempt before may have made the lead a portal user: LeadSquared's webhook on that is our own echo.
+            (record.registered, record.mark) = (true, MarkSent::NotNeeded);
+        }
         let registered = async |_: &Result<LeadId, Error>| {
             // Register sent nothing that a form typed. If an earlier attempt may have, its mark stays as it is known.
             if !record.registered {

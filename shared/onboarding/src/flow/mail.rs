@@ -9,8 +9,8 @@ use super::postponed::{Postponed, Stop};
 use super::{Flow, FlowEvent, Work, invited};
 use crate::mail_limits::NoMail;
 use crate::{
-    Action, Crm, Invitee, Ledger, LoginLinkMail, Mail, MailError, MailHistory, MailReservation, Outcome, Record,
-    Rejection, Suppression,
+    Action, Crm, Invitee, Ledger, LoginLinkMail, Mail, MailError, MailHistory, MailReservation, Marking, Outcome,
+    Record, Rejection, Suppression,
 };
 
 /// After this many mails with an unknown result no further mail is sent. One mail may be repeated, but a third could be
@@ -27,6 +27,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let (received_at, now) = (work.invitation.received_at, work.attempt.now);
         let mut book = self.ledger.mail_book(&person.key, now).await.map_err(Stop::ledger)?;
         work.others = book.successes;
+        work.is_lead_reduced = book.is_reduced;
         let is_served = |book: &MailHistory| self.mail_limits.is_served(book, received_at, now);
         let names_lead = matches!(work.invitation.invitee, Invitee::Lead(_));
         if work.invitation.action == Action::MailLink && (names_lead || is_served(&book)) {
@@ -36,7 +37,10 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             book.link_used = self.ledger.newest_link_used(&lead).await.map_err(Stop::ledger)?;
         }
         match is_served(&book) {
-            true => Err(Stop::Ended(Outcome::AlreadyInvited)),
+            true => {
+                work.keep_what_was_typed(self.marking);
+                Err(Stop::Ended(Outcome::AlreadyInvited))
+            }
             false => Ok(book),
         }
     }
@@ -135,6 +139,17 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
 }
 
 impl Work<'_> {
+    /// Has a dead letter keep the attributes of an application whose lead another one has registered without any: that
+    /// one's content was the cause, and any visitor may have sent it.
+    pub(super) fn keep_what_was_typed(&mut self, marking: &Marking) {
+        let Work { invitation, record, .. } = self;
+        let names = invitation.attributes.iter().map(|(name, _)| name).filter(|name| marking.permits(name));
+        if self.is_lead_reduced && invitation.action == Action::Invite && !record.is_reduced {
+            record.left_out = names.map(str::to_owned).collect();
+            record.is_reduced = !record.left_out.is_empty();
+        }
+    }
+
     /// Whether LeadSquared refuses to deliver mail to this person, and not all of the account's mail: again and again
     /// it sent another person's mail before it refused this one.
     fn is_about_recipient(&mut self) -> bool {

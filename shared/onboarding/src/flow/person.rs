@@ -2,10 +2,10 @@
 
 use leadsquared::crm::Lead;
 use leadsquared::{EmailAddress, LeadId};
-use time::{Duration, UtcOffset};
+use time::Duration;
 
 use super::{Flow, FlowEvent, Postponed, Stop, Work};
-use crate::rules::Rule;
+use crate::rules::{Rule, RuleLookups};
 use crate::{Action, Crm, Invitee, Ledger, Mail, Outcome, PersonKey, Rejection, RuleQuestion, Success, Suppression};
 
 /// How long further questions about a lead are one message: the queue drops what has the same deduplication id.
@@ -53,9 +53,15 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// may have changed.
     async fn decide_rules(&self, work: &mut Work<'_>, question: &RuleQuestion, lead: LeadId) -> Result<Lead, Stop> {
         let now = work.attempt.now;
-        if !self.ledger.take_rule_lookup(self.lookups.a_day, now).await.map_err(Stop::ledger)? {
-            let until = now.to_offset(UtcOffset::UTC).replace_time(time::Time::MIDNIGHT) + Duration::DAY;
-            return Err(Stop::Postponed(Postponed::RuleLookups { until }));
+        // Once for each answer: an outage, in which the attempts repeat the call, takes no more.
+        if !work.record.has_lookup {
+            let (asked_at, a_day) = (work.invitation.received_at, self.lookups.a_day);
+            let most = self.lookups.most(asked_at, now);
+            if !self.ledger.take_rule_lookup(most, now).await.map_err(Stop::ledger)? {
+                let is_new = RuleLookups::is_new(asked_at, now);
+                return Err(Stop::Postponed(Postponed::RuleLookups { a_day, is_new }));
+            }
+            work.record.has_lookup = true;
         }
         let found = self.lead_by_id(work, lead).await?;
         let receipt = work.invitation.id;
@@ -64,6 +70,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         };
         let Some(lead) = found else { return Err(Stop::suppressed(Suppression::NoRuleApplies)) };
         let Some(rule) = self.lookups.rules.answer(question, &lead, report_unknown) else {
+            work.record.has_lookup = false;
             let until = work.invitation.received_at + SAME_QUESTION;
             return Err(match now < until {
                 true => Stop::Postponed(Postponed::RulesUndecided { until }),

@@ -31,6 +31,12 @@ pub enum Postponed {
         #[source]
         source: Error,
     },
+    /// An invitation of an anonymous sender has made so many calls that its attempts keep a distance from each other.
+    #[error("the invitation has failed after several calls; after {until} it checks whether it may make another")]
+    KeepsDistance {
+        /// When it checks again.
+        until: OffsetDateTime,
+    },
     /// It is unknown whether the mail was sent. There is one repeat, so it should wait until the cause has passed.
     #[error("it is not known whether the mail was sent")]
     MailUnknown(#[source] Error),
@@ -40,11 +46,16 @@ pub enum Postponed {
         /// When the next day begins.
         until: OffsetDateTime,
     },
-    /// The day's look-ups for undecided rules are used up.
-    #[error("the day's look-ups for undecided rules are used up; the lead is looked up after {until}")]
+    /// The look-ups for undecided rules that may be taken by now are used up.
+    #[error(
+        "the look-ups for undecided rules are used up for now; there are {a_day} in a day, and half of them for questions \
+         of the last hour"
+    )]
     RuleLookups {
-        /// When the next day begins.
-        until: OffsetDateTime,
+        /// How many there are in a day.
+        a_day: u32,
+        /// Whether the question is of the last hour.
+        is_new: bool,
     },
     /// No rule applies yet, and later events of the lead were dropped as repeats of this one.
     #[error("no rule applies yet; the lead is looked up once more after {until}, because it may have changed since")]
@@ -69,6 +80,7 @@ impl Postponed {
         match self {
             Self::Held => "Held",
             Self::LeadSquared { source, .. } | Self::Lone { source, .. } => source.name(),
+            Self::KeepsDistance { .. } => "KeepsDistance",
             Self::MailUnknown(_) => "MailUnknown",
             Self::MailBudget { .. } => "MailBudget",
             Self::RuleLookups { .. } => "RuleLookups",
@@ -83,7 +95,7 @@ impl Postponed {
     pub fn leadsquared(&self) -> Option<&Error> {
         match self {
             Self::LeadSquared { source, .. } | Self::Lone { source, .. } | Self::MailUnknown(source) => Some(source),
-            Self::Held | Self::MailBudget { .. } | Self::MailBookChanged => None,
+            Self::Held | Self::KeepsDistance { .. } | Self::MailBudget { .. } | Self::MailBookChanged => None,
             Self::RuleLookups { .. } | Self::RulesUndecided { .. } => None,
             Self::NotSupported | Self::Ledger(_) => None,
         }

@@ -10,7 +10,11 @@ use super::{Attempt, Flow, FlowEvent, RefusedMark, Work};
 use crate::{Crm, Invitation, InvitationId, Ledger, Mail, MarkSent, Marking, PASSWORD, Record, Success, Unproven};
 
 /// How often one attempt may call Register: once for each thing that can be left out, and once without them.
-const REGISTRATIONS: usize = 7;
+const REGISTRATIONS: usize = 10;
+
+/// In how many parts the fields are left out of which LeadSquared may refuse a value: one after the other, each with
+/// the other parts sent.
+const PARTS: usize = 3;
 
 const STEP: &str = "registering the person with the portal";
 
@@ -80,6 +84,17 @@ struct NewLead<'a> {
     is_mark_refused: bool,
     /// Whether nothing is left in it but the e-mail address and notes.
     is_bare: bool,
+    /// The search for the value that LeadSquared refuses, if it has begun.
+    search: Option<Search>,
+}
+
+/// A search for a refused value: the registration before it, and the parts that are left to leave out of that.
+struct Search {
+    fields: Attributes,
+    mark: MarkSent,
+    left_out: Vec<String>,
+    noted: Vec<String>,
+    parts: Vec<Vec<String>>,
 }
 
 impl<'a> NewLead<'a> {
@@ -116,6 +131,7 @@ impl<'a> NewLead<'a> {
             has_chosen_password: attempt.chosen_password.is_some(),
             is_mark_refused: false,
             is_bare: invitation.attributes.is_empty(),
+            search: None,
         };
         if extent == Extent::Identifying {
             new.withhold(withheld(invitation, attempt, marking));
@@ -156,13 +172,9 @@ impl<'a> NewLead<'a> {
                 self.leave_out_password();
                 Ok(())
             }
-            // It may be the mark: a field of another type than text refuses it.
+            // It may be the mark or a value.
+            Error::Refused { .. } if !self.is_bare => self.leave_out_next(),
             Error::Refused { .. } if self.record.mark == MarkSent::Yes => self.leave_out_mark(),
-            // It may be any of the values.
-            Error::Refused { .. } if !self.is_bare => {
-                self.leave_out_everything();
-                Ok(())
-            }
             error => {
                 if error.is_unanswered() {
                     self.record.in_doubt = true;
@@ -226,6 +238,44 @@ impl<'a> NewLead<'a> {
         self.leave_out_duplicate(&PHONE_NUMBERS).is_ok()
     }
 
+    /// Leaves out the next thing that LeadSquared may refuse: the mark with the identifiers, because a field of another
+    /// type than text refuses it; then each part of the other fields, while the rest is sent; then everything.
+    fn leave_out_next(&mut self) -> Result<(), Stop> {
+        let Some(search) = &mut self.search else {
+            let is_other = |name: &str| name != EMAIL_ADDRESS && !self.marking.is_mark(name);
+            let others = self.marking.names_of_others(&self.registration.fields).filter(|name| is_other(name));
+            let others: Vec<String> = others.collect();
+            let parts = others.chunks(others.len().div_ceil(PARTS).max(1)).rev().map(<[String]>::to_vec).collect();
+            let Record { mark, left_out, noted, .. } = &*self.record;
+            let (mark, left_out, noted) = (*mark, left_out.clone(), noted.clone());
+            self.search = Some(Search { fields: self.registration.fields.clone(), mark, left_out, noted, parts });
+            return match mark {
+                MarkSent::Yes => self.leave_out_mark(),
+                MarkSent::No | MarkSent::NotNeeded => self.leave_out_next(),
+            };
+        };
+        self.registration.fields = search.fields.clone();
+        self.record.mark = search.mark;
+        (self.record.left_out, self.record.noted) = (search.left_out.clone(), search.noted.clone());
+        match search.parts.pop() {
+            Some(part) => self.leave_out_refused(part),
+            None => self.leave_out_everything(),
+        }
+        Ok(())
+    }
+
+    /// Leaves out fields whose values LeadSquared may refuse. The lead's notes have them.
+    fn leave_out_refused(&mut self, names: Vec<String>) {
+        let fields = &mut self.registration.fields;
+        let taken: Vec<_> =
+            names.into_iter().filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect();
+        let notes = fields.value(NOTES).map(|notes| format!("{notes}\n")).unwrap_or_default();
+        // Markup may be what LeadSquared refuses.
+        let typed = listed(&taken).replace('<', "\u{2039}").replace('>', "\u{203a}");
+        fields.set(NOTES, format!("{notes}LeadSquared did not take these as fields: {typed}."));
+        self.left_out_and_noted(taken);
+    }
+
     fn leave_out_password(&mut self) {
         self.has_chosen_password = false;
         self.registration.password = self.random_password.clone();
@@ -236,14 +286,10 @@ impl<'a> NewLead<'a> {
     /// Leaves only the e-mail address, and notes with the rest.
     fn leave_out_everything(&mut self) {
         self.is_bare = true;
-        let fields = &mut self.registration.fields;
-        let names: Vec<String> = fields.iter().map(|(name, _)| name.to_owned()).collect();
-        let rest = names.into_iter().filter(|name| name != EMAIL_ADDRESS);
-        let taken: Vec<_> = rest.filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect();
-        // Markup may be what LeadSquared refuses.
-        let typed = listed(&taken).replace('<', "\u{2039}").replace('>', "\u{203a}");
-        fields.set(NOTES, format!("LeadSquared did not take these as fields: {typed}."));
-        self.left_out_and_noted(taken);
+        self.registration.fields.remove(&self.marking.field);
+        self.record.mark = MarkSent::No;
+        let names = self.registration.fields.iter().map(|(name, _)| name.to_owned());
+        self.leave_out_refused(names.filter(|name| name != EMAIL_ADDRESS).collect());
     }
 
     /// Adds a line about fields that are left out to the notes that the lead is registered with.
@@ -266,7 +312,9 @@ impl<'a> NewLead<'a> {
         if let Some(left_out) = self.record.withheld() {
             (self.report)(&FlowEvent::Withheld { receipt: self.receipt, names: &left_out.withheld });
         }
-        if self.record.mark == MarkSent::No {
+        if self.search.is_some() && (self.is_bare || self.record.mark == MarkSent::Yes) {
+            (self.report)(&FlowEvent::ValuesRefused { receipt: self.receipt, names: &self.record.noted });
+        } else if self.record.mark == MarkSent::No {
             let refused = if self.is_mark_refused { RefusedMark::Field } else { RefusedMark::Value };
             (self.report)(&FlowEvent::Unmarked { receipt: self.receipt, field: &self.marking.field, refused });
         }

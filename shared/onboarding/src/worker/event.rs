@@ -45,6 +45,13 @@ pub enum WorkerEvent<'a> {
         /// Why the ledger could not record it.
         error: &'a Postponed,
     },
+    /// A question waits for a look-up for nearly as long as SQS keeps a message, so it was put on the queue anew.
+    Requeued {
+        /// The invitation, if the message says which it is.
+        receipt: Option<InvitationId>,
+        /// Why that failed; it is tried again.
+        error: Option<&'a ServiceFailure>,
+    },
     /// The dead letter could not be written. The message is retried until it can be.
     DeadLetterFailed {
         /// Why.

@@ -52,6 +52,10 @@ pub trait Services {
     /// Stores the delivered message among the dead letters. A second dead letter of one message changes nothing.
     async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), ServiceFailure>;
 
+    /// Puts the delivered message on the queue once more, as a new message. A second repeat within minutes changes
+    /// nothing.
+    async fn requeue(&self) -> Result<(), ServiceFailure>;
+
     /// The current time.
     fn now(&self) -> OffsetDateTime;
 

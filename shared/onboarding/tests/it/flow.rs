@@ -13,7 +13,7 @@ use onboarding::rules::{RuleLookups, Rules};
 use onboarding::{
     Action, Attempt, Bookkeeping, Completion, ContentFailures, Crm, Ended, Flow, FlowEvent, Invitation, InvitationId,
     Invitee, LINK_TOKEN_BYTES, Lease, LinkToken, MAILED_CODE_BYTES, MailLimits, MarkSent, Marking, Outcome, Postponed,
-    Record, Rejection, RuleQuestion, Source, Suppression, generated_password, mailed_code,
+    Provenance, Record, Rejection, RuleQuestion, Source, Suppression, UsedLinks, generated_password, mailed_code,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -135,16 +135,18 @@ impl World {
     fn deliver_with_others(&self, invitation: &Invitation, others_succeed: bool) -> (Completion, Duration) {
         let began = self.now.get();
         for delivery in 1..200 {
-            let wait = match self.attempt(invitation).unwrap() {
+            let wait: std::time::Duration = match self.attempt(invitation).unwrap() {
                 Ok(completion) => return (completion, self.now.get() - began),
                 Err(Postponed::Lone { .. }) => backoff(delivery, u32::MAX).min(std::time::Duration::from_secs(300)),
+                Err(Postponed::KeepsDistance { until }) => (until - self.now()).try_into().unwrap(),
                 Err(_) => backoff(delivery, u32::MAX),
             };
-            self.now.set(self.now.get() + wait / 2);
+            let before = (wait / 2).min(std::time::Duration::from_secs(60));
+            self.now.set(self.now.get() + (wait - before));
             if others_succeed {
                 self.invite_another();
             }
-            self.now.set(self.now.get() + wait / 2);
+            self.now.set(self.now.get() + before);
         }
         panic!("never done: {:?}", self.memory.borrow().items[&invitation.id].record)
     }
@@ -168,10 +170,12 @@ impl World {
     /// Delivers the message every two minutes, as the queue does, until it has an outcome.
     fn deliver_until_done(&self, invitation: &Invitation) -> Outcome {
         for _ in 0..40 {
-            if let Some(Ok(outcome)) = self.deliver(invitation) {
-                return outcome;
-            }
-            self.now.set(self.now.get() + Duration::minutes(2));
+            let wait = match self.deliver(invitation) {
+                Some(Ok(outcome)) => return outcome,
+                Some(Err(Postponed::KeepsDistance { until })) => until - self.now(),
+                Some(Err(_)) | None => Duration::minutes(2),
+            };
+            self.now.set(self.now.get() + wait);
         }
         panic!("never done: {:?}", self.calls.borrow());
     }
@@ -238,6 +242,21 @@ fn a_new_person_takes_two_calls_and_one_mail() {
     assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::Invited);
     assert_eq!(*world.calls.borrow(), HAPPY);
     assert_eq!((world.registered(), world.mails()), (1, 1));
+}
+
+#[test]
+fn a_registration_of_a_known_lead_that_no_attempt_recorded_is_still_ours() {
+    let world = World::default();
+    let lead = world.add_lead(5, "asha@example.test", None, false);
+    // The first key of each of two attempts, and the record of the second attempt, which registers the lead.
+    world.faults.borrow_mut().extend([(4, Fault::Broken), (11, Fault::Broken), (12, Fault::Broken)]);
+    for _ in 0..2 {
+        world.deliver(&asha()).unwrap().unwrap_err();
+        world.now.set(world.now.get() + LEASE * 2);
+    }
+    assert_eq!(world.calls.borrow()[10..], ["register", "lead_auto_login_key", "release"]);
+    assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::InvitedExisting);
+    assert!(world.memory.borrow().registered.contains_key(&lead), "LeadSquared's webhook is known as our own echo");
 }
 
 #[test]
@@ -501,17 +520,49 @@ fn a_lead_that_no_rule_fits_is_looked_up_again_once_its_next_event_is_a_message_
 }
 
 #[test]
-fn a_lookup_over_the_days_share_waits_for_the_next_day() {
+fn a_lookup_over_the_days_share_waits_until_one_is_left() {
     let world = World { lookups: lookups(1), ..World::default() };
     let lead = world.add_lead(5, "asha@example.test", None, true);
     world.now.set(Duration::minutes(5));
     world.deliver(&undecided(1, lead, &["renamed"], &[])).unwrap().unwrap();
     let waiting = undecided(2, lead, &["renamed"], &[]);
-    let Err(Postponed::RuleLookups { until }) = world.deliver(&waiting).unwrap() else { panic!("it is not postponed") };
-    assert_eq!(until, datetime!(2026-01-03 0:00 UTC));
+    assert!(matches!(world.deliver(&waiting).unwrap(), Err(Postponed::RuleLookups { a_day: 1, is_new: true })));
     assert_eq!(world.calls.borrow().iter().filter(|call| **call == "lead_by_id").count(), 1);
     world.now.set(Duration::DAY);
     assert_eq!(world.deliver(&waiting).unwrap().unwrap(), Outcome::Suppressed(Suppression::NoRuleApplies));
+}
+
+#[test]
+fn an_outage_takes_one_lookup_for_a_question() {
+    let world = World { lookups: lookups(10), ..World::default() };
+    let lead = world.add_lead(5, "asha@example.test", None, true);
+    let invitation = Invitation { provenance: Provenance::System, ..undecided(1, lead, &["asha"], &[]) };
+    world.leadsquared.borrow_mut().blocked_call = Some("lead_by_id");
+    for _ in 0..5 {
+        assert!(world.deliver(&invitation).unwrap().is_err());
+        world.now.set(world.now.get() + Duration::MINUTE);
+    }
+    world.leadsquared.borrow_mut().blocked_call = None;
+    assert_eq!(world.deliver(&invitation).unwrap().unwrap(), Outcome::InvitedExisting);
+    assert_eq!(world.memory.borrow().rule_lookups[&START.date()], 1);
+}
+
+#[test]
+fn questions_of_a_bulk_edit_leave_half_of_the_lookups_to_later_events() {
+    let world = World { lookups: lookups(100), ..World::default() };
+    let lead = world.add_lead(5, "ravi@example.test", None, true);
+    let ask = |hours: i64, number: u8| {
+        let received_at = START + Duration::hours(hours);
+        world.deliver(&Invitation { received_at, ..undecided(number, lead, &["asha"], &[]) }).unwrap()
+    };
+    world.now.set(Duration::minutes(6));
+    let is_left = |answer: &Result<Outcome, Postponed>| !matches!(answer, Err(Postponed::RuleLookups { .. }));
+    // A quarter of the day's at once, and what has come in the first three hours of the day.
+    assert_eq!((0..100).filter(|number| is_left(&ask(0, *number))).count(), 34);
+    world.now.set(Duration::hours(15));
+    // Half of what has come by then.
+    assert_eq!((34..100).filter(|number| is_left(&ask(0, *number))).count(), 7);
+    assert!((200..230).all(|number| is_left(&ask(15, number))), "events of this hour");
 }
 
 #[test]
@@ -581,6 +632,25 @@ fn the_link_after_two_used_ones_in_a_row_is_mailed_with_a_code() {
         let leadsquared = world.leadsquared.borrow();
         let mailed = leadsquared.codes.last().unwrap().as_ref().map(OneTimeCode::expose);
         assert_eq!((target.used_links, mailed), (used_links, code.as_ref().map(OneTimeCode::expose)));
+    }
+}
+
+#[test]
+fn the_link_after_two_used_ones_brings_a_code_whichever_way_it_was_asked_for() {
+    let lead: LeadId = Uuid::from_u128(5).to_string().parse().unwrap();
+    let by_email = Invitation { source: Source::LinkRequest, action: Action::MailLink, ..asha() };
+    for invitation in [asha(), by_email, by_lead(lead, Action::MailLink), by_lead(lead, Action::Invite)] {
+        for (count, hours, has_code) in [(1, 0, false), (2, 0, true), (2, 12, true), (2, 13, false), (9, 1, true)] {
+            let world = World::default();
+            world.on_click.set(true);
+            world.add_lead(5, "asha@example.test", None, true);
+            let used = UsedLinks { count, made_at: START - Duration::hours(hours) };
+            world.memory.borrow_mut().used_links.insert(asha().person(), used);
+            assert_eq!(world.deliver(&invitation).unwrap().unwrap(), Outcome::InvitedExisting);
+            assert_eq!(world.leadsquared.borrow().codes[0].is_some(), has_code, "{count} used, {hours} hours ago");
+            let target = world.memory.borrow().link_targets[0].clone();
+            assert_eq!(target.used_links, if hours <= 12 { count } else { 0 });
+        }
     }
 }
 
@@ -696,15 +766,29 @@ fn a_person_is_registered_without_a_value_that_leadsquared_refuses() {
     let attributes = Attributes::new().with("FirstName", "Asha").with("Phone", PHONE).with("mx_Course", "<b>Chess</b>");
     let asha = invitation("asha@example.test", attributes, 1);
     let (phone, notes, mark) = lead_after(&world, &asha);
-    let noted = notes.unwrap();
-    assert!(
-        ["FirstName Asha", "Phone +91-9000000001", "mx_Course \u{2039}b\u{203a}Chess"]
-            .iter()
-            .all(|it| noted.contains(it)),
-        "{noted}"
-    );
-    assert_eq!((phone, mark), (None, None));
-    assert_eq!(world.left_out(&asha).len(), 4, "identifiers first, then the rest: {:?}", world.left_out(&asha));
+    let noted = "LeadSquared did not take these as fields: mx_Course \u{2039}b\u{203a}Chess\u{2039}/b\u{203a}.";
+    assert_eq!(notes.as_deref(), Some(noted));
+    assert_eq!((phone.as_deref(), mark.as_deref()), (Some(PHONE), Some("unproven: identifiers")));
+    assert_eq!(world.left_out(&asha), ["mx_Course"]);
+    assert_eq!(world.calls.borrow().iter().filter(|call| **call == "register").count(), 4);
+}
+
+#[test]
+fn refused_values_cost_few_calls_however_many_there_are() {
+    // One value costs its third of the fields, two in one third cost no more, and two in two thirds everything.
+    for (refused, left_out, calls) in [(&[0][..], 3, 3), (&[8], 3, 5), (&[3, 5], 3, 4), (&[0, 8], 10, 6)] {
+        let world = World::default();
+        world.leadsquared.borrow_mut().refused_value = Some("<b>");
+        let field = |n: usize| (format!("mx_Field{n}"), if refused.contains(&n) { "<b>" } else { "fine" }.to_owned());
+        let attributes: Attributes = (0..9).map(field).collect();
+        let asha = invitation("asha@example.test", attributes.with("Phone", PHONE), 1);
+        assert_eq!(world.deliver_until_done(&asha), Outcome::Invited);
+        assert_eq!(world.left_out(&asha).len(), left_out, "{refused:?}: {:?}", world.left_out(&asha));
+        let registrations = world.calls.borrow().iter().filter(|call| **call == "register").count();
+        assert_eq!(registrations, calls, "{refused:?}");
+        let has_phone = world.leadsquared.borrow().leads[0].phone.is_some();
+        assert_eq!(has_phone, left_out < 10, "{refused:?}");
+    }
 }
 
 /// Asha's application with a text that a firewall blocks in one of its fields.
@@ -752,13 +836,15 @@ fn while_nobody_can_be_registered_nothing_is_withheld_and_nobody_given_up_althou
     let asha = invitation("asha@example.test", Attributes::new().with("mx_Essay", "I like law"), 1);
     world.leadsquared.borrow_mut().blocked_call = Some("register");
     for delivery in 1..100 {
-        let is_postponed = matches!(world.attempt(&asha).unwrap(), Err(Postponed::LeadSquared { .. }));
-        assert!(is_postponed, "{delivery}");
+        let postponed = world.attempt(&asha).unwrap().unwrap_err();
+        let is_unclear = matches!(postponed, Postponed::LeadSquared { .. } | Postponed::KeepsDistance { .. });
+        assert!(is_unclear, "{delivery}: {postponed}");
         world.now.set(world.now.get() + backoff(delivery, u32::MAX));
         // Known people get their links meanwhile.
         world.memory.borrow_mut().successes.entry(world.now().date()).or_default().looked_up = Some(world.now());
     }
     world.leadsquared.borrow_mut().blocked_call = None;
+    world.now.set(world.now.get() + Duration::hours(3));
     let completion = world.attempt(&asha).unwrap().unwrap();
     assert_eq!((completion.outcome, completion.withheld), (Outcome::Invited, None));
     assert_eq!(world.leadsquared.borrow().leads[0].essay.as_deref(), Some("I like law"));
@@ -771,7 +857,7 @@ fn what_a_late_registration_brought_into_leadsquared_is_not_withheld() {
         world.leadsquared.borrow_mut().blocked = Some("<svg");
         let attributes = Attributes::new().with("Phone", PHONE).with("mx_Essay", "<svg onload=1>");
         let asha = invitation("asha@example.test", attributes, 1);
-        for minutes in [0, 1, 10, 20] {
+        for minutes in [0, 1, 2, 20] {
             world.now.set(Duration::minutes(minutes));
             world.attempt(&asha).unwrap().unwrap_err();
         }
@@ -795,13 +881,17 @@ fn a_reduced_registration_with_an_unknown_result_is_not_forgotten_when_leadsquar
     world.leadsquared.borrow_mut().blocked = Some("another lead has it");
     let attributes = Attributes::new().with("Phone", PHONE).with("mx_Essay", "another lead has it");
     let asha = invitation("asha@example.test", attributes, 1);
-    for minutes in [0, 1, 10, 20, 25, 26] {
-        world.now.set(Duration::minutes(minutes));
-        world.attempt(&asha).unwrap().unwrap_err();
+    // Four attempts until the content is suspected, one that is refused a reduced registration, and one after it.
+    for _ in 0..6 {
+        while let Postponed::KeepsDistance { until } = world.attempt(&asha).unwrap().unwrap_err() {
+            world.now.set(until - START);
+        }
+        world.now.set(world.now.get() + Duration::minutes(10));
     }
     world.leadsquared.borrow_mut().blocked = None;
     let lead = world.add_lead(6, "asha@example.test", None, true);
     world.leadsquared.borrow_mut().registrations.push(lead);
+    world.now.set(world.now.get() + Duration::hours(4));
     assert!(world.withheld(&asha).contains(&"mx_Essay".to_owned()));
 }
 
@@ -846,6 +936,110 @@ fn a_request_for_a_link_with_an_address_that_a_firewall_blocks_is_given_up_withi
     assert_eq!(outcome, Some(Outcome::Rejected(Rejection::Content { failure: "ServerFault" })));
 }
 
+/// Tries an invitation until it ends, at most for `hours`, with a share of the longest waits of the queue. Returns how
+/// many calls it made before a mail, and how it ended.
+fn tried_for(
+    world: &World,
+    invitation: &Invitation,
+    hours: i64,
+    others_succeed: bool,
+    share: f64,
+) -> (usize, Option<Outcome>) {
+    let mut calls = 0;
+    for delivery in 1.. {
+        let before = world.calls.borrow().len();
+        let result = world.deliver(invitation).unwrap();
+        calls += made(&world.calls.borrow()[before..]);
+        let longest: Duration = backoff(delivery, (f64::from(u32::MAX) * share) as u32).try_into().unwrap();
+        let wait: Duration = match result {
+            Ok(outcome) => return (calls, Some(outcome)),
+            Err(Postponed::KeepsDistance { until }) => until - world.now(),
+            Err(Postponed::Lone { .. }) => longest.min(Duration::minutes(5)),
+            Err(_) => longest,
+        };
+        let before = Duration::MINUTE.min(wait / 2);
+        world.now.set(world.now.get() + wait - before);
+        if others_succeed {
+            let now = Some(world.now());
+            let mut memory = world.memory.borrow_mut();
+            let successes = memory.successes.entry(world.now().date()).or_default();
+            (successes.looked_up, successes.registered) = (now, now);
+        }
+        world.now.set(world.now.get() + before);
+        if world.now.get() > Duration::hours(hours) {
+            break;
+        }
+    }
+    (calls, None)
+}
+
+/// How many of these requests are calls before a mail.
+fn made(requests: &[&str]) -> usize {
+    let is_call = |name: &&&str| ["register", "leads_by_email", "lead_by_id", "lead_auto_login_key"].contains(*name);
+    requests.iter().filter(is_call).count()
+}
+
+#[test]
+fn a_message_of_an_anonymous_sender_that_is_always_blocked_makes_few_calls() {
+    let link_request = Invitation { action: Action::MailLink, source: Source::LinkRequest, ..asha() };
+    let text = Invitation { attributes: asha().attributes.with("mx_Essay", "<svg"), ..asha() };
+    let given_up = Outcome::Rejected(Rejection::Content { failure: "ServerFault" });
+    for (invitation, blocked, others_succeed, hours, most, end) in [
+        (&link_request, "asha@", true, 1, 11, Some(&given_up)),
+        (&asha(), "asha@", true, 1, 11, Some(&given_up)),
+        (&text, "<svg", true, 1, 11, Some(&Outcome::Invited)),
+        (&text, "<svg", false, 1, 11, Some(&Outcome::Invited)),
+        (&link_request, "asha@", false, 10, 11, None),
+        (&asha(), "asha@", false, 10, 11, None),
+        (&link_request, "asha@", false, 36, 20, None),
+        (&asha(), "asha@", false, 36, 20, None),
+        (&asha(), PHONE, true, 1, 31, Some(&given_up)),
+        (&asha(), PHONE, false, 10, 23, None),
+        (&asha(), PHONE, false, 36, 59, None),
+    ] {
+        for wait in [0.0, 0.5, 1.0] {
+            let world = World::default();
+            world.on_click.set(true);
+            world.leadsquared.borrow_mut().blocked = Some(blocked);
+            let (calls, outcome) = tried_for(&world, invitation, hours, others_succeed, wait);
+            let case = format!("{blocked} for {hours} hours with {wait} of the longest waits");
+            assert_eq!(outcome.as_ref(), end, "{case}, {calls} calls");
+            assert!(calls <= most, "{case}: {calls} calls");
+        }
+    }
+}
+
+#[test]
+fn a_message_that_waits_for_hours_is_tried_soon_after_leadsquared_works_for_others() {
+    let world = World::default();
+    world.leadsquared.borrow_mut().blocked = Some("");
+    let (calls, outcome) = tried_for(&world, &asha(), 8, false, 0.5);
+    assert!(outcome.is_none() && calls <= 11, "{calls}");
+    world.leadsquared.borrow_mut().blocked = None;
+    world.invite_another();
+    let until = match world.deliver(&asha()).unwrap() {
+        Ok(outcome) => return assert_eq!(outcome, Outcome::Invited),
+        Err(Postponed::KeepsDistance { until }) => until,
+        Err(other) => panic!("{other:?}"),
+    };
+    assert!(until <= world.now() + Duration::minutes(15));
+    world.now.set(until - START);
+    assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::Invited);
+}
+
+#[test]
+fn a_message_of_a_system_or_of_a_sender_with_a_form_key_keeps_its_pace() {
+    for provenance in [Provenance::Keyed, Provenance::System] {
+        let world = World::default();
+        world.leadsquared.borrow_mut().blocked = Some("");
+        let invitation = Invitation { provenance, ..asha() };
+        for _ in 0..30 {
+            assert!(matches!(world.deliver(&invitation).unwrap(), Err(Postponed::LeadSquared { .. })));
+            world.now.set(world.now.get() + Duration::SECOND);
+        }
+    }
+}
+
 #[test]
 fn a_chosen_password_that_a_firewall_blocks_is_withheld_too() {
     let world = World::default();
@@ -855,6 +1049,34 @@ fn a_chosen_password_that_a_firewall_blocks_is_withheld_too() {
     assert_eq!(completion.withheld.unwrap().withheld, ["password", "FirstName", "mx_Essay"]);
     let lead = world.leadsquared.borrow().lead_of("asha@example.test").unwrap();
     assert_eq!(world.memory.borrow().marks[&lead], MarkSent::Yes);
+}
+
+#[test]
+fn what_the_person_typed_behind_a_strangers_blocked_form_is_kept() {
+    // The mail of the stranger's form serves the person's, unless theirs comes later.
+    for (seconds, outcome, lost) in [
+        (3, Outcome::AlreadyInvited, &["FirstName", "Phone", "mx_Essay"][..]),
+        (7200, Outcome::InvitedExisting, &["FirstName", "mx_Essay"]),
+    ] {
+        let world = World::default();
+        let stranger = blocked(&world, "mx_Essay");
+        let (completion, _) = world.deliver_with_others(&stranger, false);
+        assert_eq!(completion.withheld.unwrap().withheld, ["FirstName", "mx_Essay"]);
+        let attributes =
+            Attributes::new().with("FirstName", "Vera").with("Phone", PHONE).with("mx_Essay", "I like law");
+        let (id, received_at) = (InvitationId::of([&[2][..]]), START + Duration::seconds(seconds));
+        world.now.set(world.now.get().max(Duration::seconds(seconds)));
+        let own = Invitation { id, received_at, attributes, ..stranger };
+        let completion = world.attempt(&own).unwrap().unwrap();
+        assert_eq!(
+            (completion.outcome, &*completion.withheld.unwrap().withheld),
+            (outcome, &*lost.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        );
+        assert_eq!(world.withheld(&own), lost);
+        // A request for a link has nothing to keep.
+        let link = Invitation { action: Action::MailLink, id: InvitationId::of([&[3][..]]), ..own };
+        assert_eq!(world.attempt(&link).unwrap().unwrap().withheld, None);
+    }
 }
 
 #[test]
@@ -885,6 +1107,7 @@ fn an_outage_leaves_nothing_out_however_often_the_message_is_tried() {
         world.now.set(world.now.get() + backoff(delivery, u32::MAX));
     }
     world.leadsquared.borrow_mut().blocked = None;
+    world.now.set(world.now.get() + Duration::hours(3));
     let completion = world.attempt(&asha).unwrap().unwrap();
     assert_eq!((completion.outcome, completion.withheld), (Outcome::Invited, None));
     assert_eq!(world.leadsquared.borrow().leads.last().unwrap().essay.as_deref(), Some("<svg onload=1>"));

@@ -4,8 +4,8 @@
 
 use leadsquared::LeadId;
 use onboarding::{
-    Action, BegunMail, Claim, ContentFailures, Invitation, InvitationId, Invitee, LastSuccesses, Lease, Ledger,
-    LeftOut, LoneFailures, MailHistory, MailReservation, MarkSent, Outcome, Record, Rejection, Source, Success,
+    Action, BegunMail, CallsMade, Claim, ContentFailures, Invitation, InvitationId, Invitee, LastSuccesses, Lease,
+    Ledger, LeftOut, LoneFailures, MailHistory, MailReservation, MarkSent, Outcome, Record, Rejection, Source, Success,
     Suppression,
 };
 use time::macros::datetime;
@@ -71,6 +71,8 @@ fn record() -> Record {
         left_out: vec!["mx_City".to_owned(), "Phone".to_owned()],
         noted: vec!["Phone".to_owned()],
         content: ContentFailures { failures: failures(1), is_suspected: true },
+        calls: CallsMade { count: 5, last: Some(NOW + Duration::milliseconds(9)) },
+        has_lookup: true,
         unused_mail: Some(NOW),
         mail_refusals: failures(2),
         ..Record::default()
@@ -193,6 +195,7 @@ pub(crate) async fn an_invitation_that_was_reduced_is_done_without_its_attribute
     granted(ledger, &lease(1), NOW).await;
     let reduced = Record { is_reduced: true, ..record() };
     ledger.end(&asha(), &lease(1), &reduced, &Outcome::Invited, NOW).await.unwrap();
+    assert!(ledger.mail_book(&asha().person(), NOW).await.unwrap().is_reduced);
     let left_out = LeftOut { withheld: vec!["mx_City".to_owned()], noted: vec!["Phone".to_owned()] };
     // Another message may be the only one that has what was left out.
     for lease in [lease(2), Lease { message: Uuid::from_u128(2), ..lease(3) }] {

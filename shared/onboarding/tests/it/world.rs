@@ -8,7 +8,7 @@ use leadsquared::{AutoLoginKey, DuplicateField, EmailAddress, Error, LeadId, One
 use onboarding::{
     BegunMail, Claim, Crm, Ended, Invitation, InvitationId, LastSuccesses, Lease, Ledger, LinkMode, LinkTarget,
     LoginLinkMail, Mail, MailError, MailHistory, MailReservation, MarkSent, Marking, Outcome, PersonKey, Portal,
-    Record, Success,
+    Record, Success, UsedLinks,
 };
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
@@ -234,6 +234,7 @@ impl<O: Outside> Crm for Via<'_, O> {
     async fn lead_by_id(&self, lead: &LeadId) -> Result<Option<Lead>, Error> {
         let lead = *lead;
         let found = move |leadsquared: &mut LeadSquared| {
+            leadsquared.pass_firewall("lead_by_id", [].into_iter())?;
             let found = leadsquared.leads.iter().find(|known| known.id == lead);
             Ok(found.map(KnownLead::read))
         };
@@ -292,6 +293,8 @@ pub(crate) struct Memory {
     pub(crate) rule_lookups: HashMap<Date, u32>,
     /// When the newest used link of each lead was made.
     pub(crate) links_used: HashMap<LeadId, OffsetDateTime>,
+    /// The links of each person that were used right after their mail.
+    pub(crate) used_links: HashMap<PersonKey, UsedLinks>,
     /// The targets of the links in the mails.
     pub(crate) link_targets: Vec<LinkTarget>,
     /// The mistake that this ledger makes, if any.
@@ -322,6 +325,7 @@ pub(crate) struct Person {
     version: u64,
     begun: Vec<BegunMail>,
     last_sent: Option<OffsetDateTime>,
+    is_reduced: bool,
 }
 
 impl Memory {
@@ -353,7 +357,7 @@ impl Memory {
             }
             match item.lease {
                 Some(held) if held.until > now => return Claim::Held,
-                Some(_) => item.record.in_doubt = item.record.lead.is_none(),
+                Some(_) => item.record.take_over(),
                 None => {}
             }
         }
@@ -365,8 +369,9 @@ impl Memory {
     fn book(&self, person: &PersonKey, now: OffsetDateTime) -> MailHistory {
         let begun_today = self.begun.get(&now.date()).copied().unwrap_or_default();
         let successes = self.successes.get(&now.date()).copied().unwrap_or_default();
+        let used_links = self.used_links.get(person).copied();
         let Some(person) = self.people.get(person) else {
-            return MailHistory { begun_today, successes, ..MailHistory::default() };
+            return MailHistory { begun_today, successes, used_links, ..MailHistory::default() };
         };
         MailHistory {
             version: person.version,
@@ -375,6 +380,8 @@ impl Memory {
             begun_today,
             successes,
             link_used: None,
+            used_links,
+            is_reduced: person.is_reduced,
         }
     }
 
@@ -398,7 +405,7 @@ impl Memory {
             *begun += u32::from(reservation.budget.is_some());
         }
         if self.flaw != Some(Flaw::IntentIsNotKept) {
-            self.held(invitation, lease)?.record = Record { success: None, ..record.clone() };
+            self.held(invitation, lease)?.record = Record { success: None, is_taken_over: false, ..record.clone() };
         }
         self.link_targets.extend(target.cloned());
         self.registration(record, reservation.at);
@@ -425,7 +432,8 @@ impl Memory {
         let item = self.held(invitation, lease)?;
         item.lease = None;
         item.is_settled = true;
-        item.record = Record { ended: Some(Ended::new(outcome, lease)), success: None, ..record.clone() };
+        item.record =
+            Record { ended: Some(Ended::new(outcome, lease)), success: None, is_taken_over: false, ..record.clone() };
         if let Some(before) = &record.ended {
             self.count(invitation, &before.name, -1);
         }
@@ -434,7 +442,9 @@ impl Memory {
         let person = record.person.clone().unwrap_or_else(|| invitation.person());
         self.last_successes(record, now);
         if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
-            self.people.entry(person.clone()).or_default().last_sent = Some(now);
+            let mailed = self.people.entry(person.clone()).or_default();
+            mailed.last_sent = Some(now);
+            mailed.is_reduced |= record.withheld().is_some();
             self.successes.entry(now.date()).or_default().mailed = Some(now);
         }
         *self.unknown_mails.entry(person).or_default() += record.unresolved_mails;
@@ -524,12 +534,14 @@ impl<O: Outside> Ledger for Via<'_, O> {
         let release = move |memory: &mut Memory| {
             let item = memory.held(&invitation, &lease)?;
             item.lease = None;
-            item.record = Record { success: None, ..record.clone() };
+            item.record = Record { success: None, is_taken_over: false, ..record.clone() };
             memory.registration(&record, now);
             memory.last_successes(&record, now);
             if record.mailed {
-                let person = record.person.unwrap_or_else(|| invitation.person());
-                memory.people.entry(person).or_default().last_sent = Some(now);
+                let person = record.person.clone().unwrap_or_else(|| invitation.person());
+                let mailed = memory.people.entry(person).or_default();
+                mailed.last_sent = Some(now);
+                mailed.is_reduced |= record.withheld().is_some();
             }
             Ok(())
         };

@@ -294,6 +294,10 @@ impl<'a> Services for Invocation<'a> {
         panic!("nothing fails in this world: {reason:?}")
     }
 
+    async fn requeue(&self) -> Result<(), ServiceFailure> {
+        unreachable!("forms need no rules")
+    }
+
     fn now(&self) -> OffsetDateTime {
         self.process.world.time()
     }

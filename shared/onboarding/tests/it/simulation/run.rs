@@ -44,6 +44,8 @@ pub(super) struct System {
     /// The invitations whose person was registered with the identifying attributes only, each with whether all of its
     /// attempts of the last quarter of an hour had failed.
     pub(super) reduced: RefCell<HashMap<InvitationId, bool>>,
+    /// The first invitation of each person of which that holds.
+    pub(super) first_reduced: RefCell<HashMap<PersonKey, InvitationId>>,
     /// The version of the keys in LeadSquared, and of the keys in Secrets Manager.
     pub(super) keys: Cell<u32>,
     pub(super) secret: Cell<u32>,
@@ -116,6 +118,7 @@ impl Run {
             unrecorded: RefCell::default(),
             unanswered: RefCell::default(),
             reduced: RefCell::default(),
+            first_reduced: RefCell::default(),
             keys: Cell::default(),
             secret: Cell::default(),
             direct: direct(),
@@ -396,8 +399,15 @@ impl System {
         answer
     }
 
-    /// Records that the person of this invitation was registered with the identifying attributes only.
-    pub(super) fn was_reduced(&self, invitation: InvitationId) {
+    /// Records that the person of this invitation was registered with the identifying attributes only. The person's
+    /// later applications are kept for that reason.
+    pub(super) fn was_reduced(&self, invitation: &Invitation) {
+        let first = *self.first_reduced.borrow_mut().entry(invitation.person()).or_insert(invitation.id);
+        if first != invitation.id {
+            self.reduced.borrow_mut().entry(invitation.id).or_insert(true);
+            return;
+        }
+        let invitation = invitation.id;
         let unanswered = self.unanswered.borrow();
         let failures: Vec<Duration> = unanswered.get(&invitation).into_iter().flatten().copied().collect();
         let has_failed_for_long = match &failures[..] {

@@ -313,7 +313,7 @@ impl<'a> Services for OneDelivery<'a> {
     async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), ServiceFailure> {
         if reason.class == REDUCED {
             self.process.system.saw("reduced");
-            self.process.system.was_reduced(self.message.invitation.id);
+            self.process.system.was_reduced(&self.message.invitation);
             if self.process.system.flaw == Some(Flaw::WithheldIsForgotten) {
                 return Ok(());
             }
@@ -324,6 +324,15 @@ impl<'a> Services for OneDelivery<'a> {
             Ok(())
         };
         self.process.aws("dead letter", keep, || ServiceFailure::new("SQS did not answer", true)).await
+    }
+
+    async fn requeue(&self) -> Result<(), ServiceFailure> {
+        let invitation = self.message.invitation.clone();
+        let put_back = move |system: &System| {
+            system.queue.borrow_mut().put_back(&invitation, system.timeline.now());
+            Ok(())
+        };
+        self.process.aws("requeue", put_back, || ServiceFailure::new("SQS did not answer", true)).await
     }
 
     fn now(&self) -> OffsetDateTime {
@@ -344,6 +353,7 @@ impl<'a> Services for OneDelivery<'a> {
                 system.unrecorded.borrow_mut().insert(self.message.invitation.id);
             }
             WorkerEvent::DeadLetterFailed { .. } => system.saw("dead letter failed"),
+            WorkerEvent::Requeued { .. } => system.saw("requeued"),
             WorkerEvent::PasswordDiscarded(_) => system.saw("password discarded"),
             WorkerEvent::Malformed(_) | WorkerEvent::PasswordLost { .. } => panic!("{report:?}"),
             WorkerEvent::Flow(FlowEvent::RuleDecided { .. }) => system.saw("rule decided"),
