@@ -8,13 +8,13 @@
 //! Where an identifier or a password is unproven, the same challenge continues. LeadSquared's session waits under it
 //! until the browser sends the code that was mailed to the lead. Only the browser with the challenge can read its data.
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use leadsquared::portal::{SentCode, Session};
 use leadsquared::{CodeChallenge, CodeRecipient, LeadId, OneTimeCode, Phone, schema_name};
 use ledger::{ChallengeContent, Ledger, LedgerError};
 use onboarding::{CODE_TRIES, may_be_mailed, plain_code, typed_code};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;

@@ -24,6 +24,9 @@ use crate::template::Template;
 /// The largest deployment package, in bytes.
 const ZIPPED_LIMIT: u64 = 3_000_000;
 
+/// The same for `bus-event`: nobody waits for it, and its JSON Schema validator takes 0.6 MB.
+const BUS_EVENT_LIMIT: u64 = 3_300_000;
+
 /// How far a count of instructions may be from the baseline, in percent. Two runs differ by less than 1 %.
 const TOLERANCE: u64 = 5;
 
@@ -117,8 +120,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 }
 
 fn size_problem(name: &str, zipped: u64) -> Option<String> {
-    let is_too_large = zipped > ZIPPED_LIMIT;
-    is_too_large.then(|| format!("{name} has {zipped} bytes zipped, more than {ZIPPED_LIMIT}: see what came in"))
+    let limit = if name == "bus-event" { BUS_EVENT_LIMIT } else { ZIPPED_LIMIT };
+    (zipped > limit).then(|| format!("{name} has {zipped} bytes zipped, more than {limit}: see what came in"))
 }
 
 impl Baseline {
