@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 /// The longest time that a start waits for its connections.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// Opens connections in a function's start, for at most a second. A failure shows at the first event, which tries again.
+/// Opens connections in a function's start, for at most a second. After a failure, the first event opens them.
 pub async fn in_start(opening: impl Future) {
     // Either way the start goes on.
     let _ = tokio::time::timeout(LIMIT, opening).await;

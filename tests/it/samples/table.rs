@@ -693,7 +693,9 @@ fn claim_of(case: &str) -> Claim {
             Claim::Granted(Record { ended, ..doubtful })
         }
         "v1 invited" => Claim::Done,
-        "v1 mailed-and-died" => Claim::Granted(Record { lead: Some(lead()), mailed: true, person: None, ..fresh }),
+        "v1 mailed-and-died" => {
+            Claim::Granted(Record { lead: Some(lead()), mailed: true, person: None, is_taken_over: true, ..fresh })
+        }
         "v1 rejected" => Claim::Granted(Record {
             unused_mail: Some(NOW + Duration::seconds(30)),
             ended: ended("rejected", "refused: MXInvalidInputException", Some(MESSAGE)),
