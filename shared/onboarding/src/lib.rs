@@ -1,3 +1,4 @@
+#![doc = include_str!("../../rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
 
 mod code;
