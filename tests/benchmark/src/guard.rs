@@ -266,10 +266,10 @@ impl Cost {
         Self { instructions: self.instructions.saturating_sub(other.instructions), calls }
     }
 
-    /// What one of this number costs. A call that a few of them make is left out: on a busy machine a slot may come too
-    /// late, and another one is reserved.
+    /// What one of this number costs, in whole calls: on a busy machine a slot may come too late, and another one is
+    /// reserved.
     fn divided_by(&self, number: u64) -> Self {
-        let each = self.calls.iter().map(|(call, count)| (call.clone(), count / number));
+        let each = self.calls.iter().map(|(call, count)| (call.clone(), (count + number / 2) / number));
         let calls = each.filter(|(_, count)| *count > 0).collect();
         Self { instructions: self.instructions / number, calls }
     }
@@ -341,6 +341,8 @@ mod tests {
         let after = cost(700, &[("AWS PutItem", 13), ("AWS GetItem", 1), ("AWS GetSecretValue", 1)]);
         let difference = after.minus(&cost(200, &[("AWS PutItem", 2), ("AWS GetSecretValue", 1)]));
         assert_eq!(difference.divided_by(5), cost(100, &[("AWS PutItem", 2)]));
+        let fewer = cost(700, &[("AWS PutItem", 11)]).minus(&cost(200, &[("AWS PutItem", 2)]));
+        assert_eq!(fewer.divided_by(5), cost(100, &[("AWS PutItem", 2)]));
     }
 
     #[test]
