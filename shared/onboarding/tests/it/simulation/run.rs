@@ -169,14 +169,19 @@ impl Run {
         Summary { steps, broken, seen: system.seen.take() }
     }
 
+    /// Lets the workers empty the queue, and again if a call that was still under way then led to another message.
     fn work(&self, steps: &mut u64) -> bool {
         let system = &self.0;
-        for _ in 0..system.plan.workers {
-            system.start(work(system.clone()));
+        loop {
+            for _ in 0..system.plan.workers {
+                system.start(work(system.clone()));
+            }
+            let turns = system.timeline.run(|| system.started.take(), MOST_TURNS);
+            *steps += turns.unwrap_or(MOST_TURNS);
+            if turns.is_none() || system.queue.borrow().is_empty() {
+                return turns.is_some();
+            }
         }
-        let turns = system.timeline.run(|| system.started.take(), MOST_TURNS);
-        *steps += turns.unwrap_or(MOST_TURNS);
-        turns.is_some()
     }
 
     /// The promises of the flow that were broken.
