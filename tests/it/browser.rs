@@ -337,10 +337,10 @@ async fn an_applicant_resets_and_changes_the_password_and_signs_in_with_each_and
 
     page.goto(&format!("{site}/account")).await.unwrap();
     browser.submit("#sign-in", &[("who", EMAIL), ("password", "Wrong#Violin#58")]).await;
-    browser.says("#told", "These do not match an account").await;
+    browser.says("#notice", "These do not match an account").await;
     browser.click("#sign-in a").await;
     browser.submit("#forgot", &[("who", EMAIL)]).await;
-    browser.says("#told", "on its way").await;
+    browser.says("#notice", "on its way").await;
 
     page.goto(&stack.mailbox_url()).await.unwrap();
     browser.click(".mails a").await;
@@ -349,15 +349,15 @@ async fn an_applicant_resets_and_changes_the_password_and_signs_in_with_each_and
     browser.click("a").await;
     page.switch_to_window(window).await.unwrap();
     browser.submit("#reset", &[("password", "P@ssw0rd1")]).await;
-    browser.says("#told", "most common passwords").await;
+    browser.says("#notice", "most common passwords").await;
     browser.submit("#reset", &[("password", "Otter#Lantern#73")]).await;
-    browser.says("#told", "Your password is changed").await;
+    browser.says("#notice", "Your password is changed").await;
 
     browser.submit("#sign-in", &[("who", EMAIL), ("password", "Otter#Lantern#73")]).await;
     assert_eq!(browser.text("#signed-in").await, "You are signed in");
     let passwords = [("current_password", "Otter#Lantern#73"), ("new_password", "Paper#River#91")];
     browser.submit("#change", &passwords).await;
-    browser.says("#told", "Your password is changed").await;
+    browser.says("#notice", "Your password is changed").await;
     browser.submit("#sign-out", &[]).await;
     browser.submit("#sign-in", &[("who", EMAIL), ("password", "Paper#River#91")]).await;
     assert_eq!(browser.text("#signed-in").await, "You are signed in");
@@ -389,12 +389,12 @@ async fn an_applicant_with_an_unproven_phone_enters_a_texted_code_and_then_a_mai
     browser.element("#verify").await;
     let code = texted_code(&stack.emulator().text_messages().pop().expect("a code was texted").text);
     browser.submit("#verify", &[("code", &code)]).await;
-    browser.says("#told", "to the e-mail address of your application").await;
+    browser.says("#notice", "to the e-mail address of your application").await;
     browser.says("#mailed", "in the mailbox").await;
     let mail = stack.emulator().mails().pop().expect("a code was mailed");
     assert_eq!(mail.recipients, [EMAIL]);
     browser.submit("#verify", &[("code", "AAAAA-AAAAA")]).await;
-    browser.says("#told", "This code is wrong or no longer valid").await;
+    browser.says("#notice", "This code is wrong or no longer valid").await;
     let code = mailed_code(&mail.text).to_lowercase();
     browser.submit("#verify", &[("code", &code)]).await;
     assert_eq!(browser.text("#signed-in").await, "You are signed in");

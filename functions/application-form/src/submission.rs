@@ -142,7 +142,7 @@ fn missing(form: &Form, field: &Field) -> String {
     }
 }
 
-/// A name without what tells `first_name`, `firstName` and `First-Name` apart.
+/// A name by which `first_name`, `firstName` and `First-Name` are the same.
 fn spelling(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }

@@ -1,4 +1,5 @@
-//! What a million applications and invitations cost on AWS, computed from measured times and counted calls.
+//! The prices of AWS, and what a million applications and invitations cost, computed from measured times and counted
+//! calls.
 
 use serde::Serialize;
 

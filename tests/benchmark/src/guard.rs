@@ -228,7 +228,7 @@ impl Valgrind {
         // Valgrind writes its counts when a process ends by this signal.
         let id = *function.process_ids().first().context("a started function has a process")?;
         let ended = Command::new("kill").args(["-TERM", &id.to_string()]).status().context("no program `kill`")?;
-        ensure!(ended.success(), "{name} ended before it was told to");
+        ensure!(ended.success(), "{name} ended before the harness ended it");
         function.ended().await;
         let text = std::fs::read_to_string(&counts).with_context(|| format!("Valgrind counted nothing of {name}"))?;
         let instructions = total(&text).with_context(|| format!("Valgrind wrote no total of {name}"))?;

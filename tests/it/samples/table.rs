@@ -616,7 +616,7 @@ async fn the_call_allowance(sampled: &mut SampledTable) {
 }
 
 /// Runs a story on its own table and returns the names of the written samples.
-async fn told(story: impl AsyncFnOnce(&mut SampledTable)) -> BTreeSet<String> {
+async fn samples_written(story: impl AsyncFnOnce(&mut SampledTable)) -> BTreeSet<String> {
     let mut sampled = SampledTable::new().await;
     // Boxed, because all stories together are too large for the stack of a test.
     Box::pin(story(&mut sampled)).await;
@@ -626,30 +626,31 @@ async fn told(story: impl AsyncFnOnce(&mut SampledTable)) -> BTreeSet<String> {
 #[tokio::test]
 async fn what_is_written_is_its_sample_and_every_sample_is_written() {
     let mut written = BTreeSet::new();
-    written.extend(told(an_invitation_that_is_mailed).await);
-    written.extend(told(an_invitation_whose_content_fails).await);
-    written.extend(told(a_link_with_a_code).await);
-    written.extend(told(invitations_that_end_otherwise).await);
+    written.extend(samples_written(an_invitation_that_is_mailed).await);
+    written.extend(samples_written(an_invitation_whose_content_fails).await);
+    written.extend(samples_written(a_link_with_a_code).await);
+    written.extend(samples_written(invitations_that_end_otherwise).await);
     for (name, outcome) in &ends() {
         written.extend(
-            told(async |sampled: &mut SampledTable| an_invitation_that_ends(sampled, name, outcome).await).await,
+            samples_written(async |sampled: &mut SampledTable| an_invitation_that_ends(sampled, name, outcome).await)
+                .await,
         );
     }
-    written.extend(told(leads).await);
-    written.extend(told(leads_without_a_registration).await);
-    written.extend(told(leads_that_proved_something).await);
-    written.extend(told(leads_that_are_unmarked).await);
-    written.extend(told(an_application_that_goes_to_the_queue).await);
-    written.extend(told(an_application_that_did_not_go_to_the_queue).await);
-    written.extend(told(senders_of_other_kinds).await);
-    written.extend(told(a_held_application).await);
-    written.extend(told(a_held_event_of_another_system).await);
-    written.extend(told(attempts).await);
-    written.extend(told(attempts_without_an_owner).await);
-    written.extend(told(signed_in).await);
-    written.extend(told(challenges).await);
-    written.extend(told(an_interrupted_count).await);
-    written.extend(told(the_call_allowance).await);
+    written.extend(samples_written(leads).await);
+    written.extend(samples_written(leads_without_a_registration).await);
+    written.extend(samples_written(leads_that_proved_something).await);
+    written.extend(samples_written(leads_that_are_unmarked).await);
+    written.extend(samples_written(an_application_that_goes_to_the_queue).await);
+    written.extend(samples_written(an_application_that_did_not_go_to_the_queue).await);
+    written.extend(samples_written(senders_of_other_kinds).await);
+    written.extend(samples_written(a_held_application).await);
+    written.extend(samples_written(a_held_event_of_another_system).await);
+    written.extend(samples_written(attempts).await);
+    written.extend(samples_written(attempts_without_an_owner).await);
+    written.extend(samples_written(signed_in).await);
+    written.extend(samples_written(challenges).await);
+    written.extend(samples_written(an_interrupted_count).await);
+    written.extend(samples_written(the_call_allowance).await);
     let there: BTreeSet<_> = samples(NEWEST).into_iter().map(|(name, _)| name).collect();
     assert_eq!(there, written, "samples (left) and what is written (right)");
     let types: BTreeSet<_> = there.iter().map(|name| name.split('/').next().unwrap()).collect();

@@ -39,12 +39,12 @@ pub(crate) fn router() -> Router<Site> {
 
 /// The result of the reader's last action, as a page shows it.
 #[derive(Default)]
-struct Told {
+struct Notice {
     text: String,
     details: Vec<String>,
 }
 
-impl Told {
+impl Notice {
     fn done(text: &str) -> Self {
         Self { text: text.to_owned(), details: Vec::new() }
     }
@@ -66,14 +66,14 @@ impl Told {
 #[template(path = "account.html")]
 struct Account {
     signed_in: bool,
-    told: Told,
+    notice: Notice,
 }
 
 #[derive(Template)]
 #[template(path = "account-code.html")]
 struct Code {
     challenge: String,
-    told: Told,
+    notice: Notice,
     /// Whether the code was mailed to the address of the application, after a texted code or a password.
     mailed: bool,
 }
@@ -81,14 +81,14 @@ struct Code {
 #[derive(Template)]
 #[template(path = "account-forgot.html")]
 struct Forgot {
-    told: Told,
+    notice: Notice,
 }
 
 #[derive(Template)]
 #[template(path = "account-reset.html")]
 struct Reset {
     link: Link,
-    told: Told,
+    notice: Notice,
 }
 
 /// The shown part of a text message.
@@ -151,7 +151,7 @@ struct NewPassword {
 }
 
 async fn account(headers: HeaderMap) -> Response {
-    page(StatusCode::OK, &Account { signed_in: session(&headers).is_some(), told: Told::default() })
+    page(StatusCode::OK, &Account { signed_in: session(&headers).is_some(), notice: Notice::default() })
 }
 
 async fn sign_in(api: Api, Form(form): Form<SignIn>) -> Response {
@@ -160,55 +160,55 @@ async fn sign_in(api: Api, Form(form): Form<SignIn>) -> Response {
     let answer = api.ask("/sign-in", &body, None).await;
     signed_in(&answer)
         .or_else(|| code_mailed(&answer))
-        .unwrap_or_else(|| page(answer.status, &Account { signed_in: false, told: Told::problem(&answer) }))
+        .unwrap_or_else(|| page(answer.status, &Account { signed_in: false, notice: Notice::problem(&answer) }))
 }
 
 async fn send_code(api: Api, Form(form): Form<Phone>) -> Response {
     let answer = api.ask("/sign-in/code", &json!({"phone": form.phone}), None).await;
     match answer.body["challenge"].as_str() {
         Some(challenge) => {
-            let told = Told::done("If there is an account with this number, a code is on its way.");
-            page(StatusCode::OK, &Code { challenge: challenge.to_owned(), told, mailed: false })
+            let notice = Notice::done("If there is an account with this number, a code is on its way.");
+            page(StatusCode::OK, &Code { challenge: challenge.to_owned(), notice, mailed: false })
         }
-        None => page(answer.status, &Account { signed_in: false, told: Told::problem(&answer) }),
+        None => page(answer.status, &Account { signed_in: false, notice: Notice::problem(&answer) }),
     }
 }
 
 async fn verify_code(api: Api, Form(form): Form<TypedCode>) -> Response {
     let body = json!({"challenge": form.challenge, "code": form.code});
     let answer = api.ask("/sign-in/code/verify", &body, None).await;
-    let again = |told| page(answer.status, &Code { challenge: form.challenge, told, mailed: form.mailed });
-    signed_in(&answer).or_else(|| code_mailed(&answer)).unwrap_or_else(|| again(Told::problem(&answer)))
+    let again = |notice| page(answer.status, &Code { challenge: form.challenge, notice, mailed: form.mailed });
+    signed_in(&answer).or_else(|| code_mailed(&answer)).unwrap_or_else(|| again(Notice::problem(&answer)))
 }
 
 async fn change(api: Api, headers: HeaderMap, Form(form): Form<Change>) -> Response {
     let Some(key) = session(&headers) else { return Redirect::to("/account").into_response() };
     let body = json!({"current_password": form.current_password, "new_password": form.new_password});
     let answer = api.ask("/password/change", &body, Some(key)).await;
-    let told = match answer.status {
-        StatusCode::OK => Told::done("Your password is changed."),
-        _ => Told::problem(&answer),
+    let notice = match answer.status {
+        StatusCode::OK => Notice::done("Your password is changed."),
+        _ => Notice::problem(&answer),
     };
-    page(answer.status, &Account { signed_in: true, told })
+    page(answer.status, &Account { signed_in: true, notice })
 }
 
 async fn ask_whom() -> Response {
-    page(StatusCode::OK, &Forgot { told: Told::default() })
+    page(StatusCode::OK, &Forgot { notice: Notice::default() })
 }
 
 async fn forgot(api: Api, Form(form): Form<Invitee>) -> Response {
     let answer = api.ask("/password/forgot", &identity(&form.who), None).await;
-    let told = match answer.status {
+    let notice = match answer.status {
         StatusCode::ACCEPTED => {
-            Told::done("If you have an account, a link to set a new password is on its way to you.")
+            Notice::done("If you have an account, a link to set a new password is on its way to you.")
         }
-        _ => Told::problem(&answer),
+        _ => Notice::problem(&answer),
     };
-    page(answer.status, &Forgot { told })
+    page(answer.status, &Forgot { notice })
 }
 
 async fn ask_new_password(Query(link): Query<Link>) -> Response {
-    page(StatusCode::OK, &Reset { link, told: Told::default() })
+    page(StatusCode::OK, &Reset { link, notice: Notice::default() })
 }
 
 async fn reset(api: Api, Form(form): Form<NewPassword>) -> Response {
@@ -217,10 +217,10 @@ async fn reset(api: Api, Form(form): Form<NewPassword>) -> Response {
     let answer = api.ask("/password/reset", &body, None).await;
     match answer.status {
         StatusCode::OK => {
-            let told = Told::done("Your password is changed. Sign in with it.");
-            page(StatusCode::OK, &Account { signed_in: false, told })
+            let notice = Notice::done("Your password is changed. Sign in with it.");
+            page(StatusCode::OK, &Account { signed_in: false, notice })
         }
-        status => page(status, &Reset { link: Link { lead_id, temporary_password }, told: Told::problem(&answer) }),
+        status => page(status, &Reset { link: Link { lead_id, temporary_password }, notice: Notice::problem(&answer) }),
     }
 }
 
@@ -285,8 +285,8 @@ fn signed_in(answer: &Answer) -> Option<Response> {
 /// Asks for the mailed code, if the answer says that a code was mailed.
 fn code_mailed(answer: &Answer) -> Option<Response> {
     let challenge = answer.body["challenge"].as_str().filter(|_| answer.body["status"] == "code-mailed")?;
-    let told = Told::done("One more step: a code is on its way to the e-mail address of your application.");
-    Some(page(StatusCode::OK, &Code { challenge: challenge.to_owned(), told, mailed: true }))
+    let notice = Notice::done("One more step: a code is on its way to the e-mail address of your application.");
+    Some(page(StatusCode::OK, &Code { challenge: challenge.to_owned(), notice, mailed: true }))
 }
 
 fn session(headers: &HeaderMap) -> Option<&str> {

@@ -96,14 +96,14 @@ mod tests {
     use crate::steps::Steps;
 
     /// Starts a proxy in front of `upstream`. Returns its address and the events that it has recorded.
-    async fn door(upstream: Router) -> (String, Flow) {
+    async fn proxy_of(upstream: Router) -> (String, Flow) {
         let behind = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = behind.local_addr().unwrap().port();
         tokio::spawn(async move { axum::serve(behind, upstream).await });
-        door_to(port)
+        proxy_to(port)
     }
 
-    fn door_to(port: u16) -> (String, Flow) {
+    fn proxy_to(port: u16) -> (String, Flow) {
         let listener = ports::listener(None, "the API", &Steps::hidden()).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let flow = Flow::new();
@@ -139,7 +139,7 @@ mod tests {
             response.headers_mut().append(SET_COOKIE, HeaderValue::from_static("b=2"));
             response
         });
-        let (address, _) = door(echo).await;
+        let (address, _) = proxy_of(echo).await;
         let request =
             Request::put(format!("{address}/a%20b/c?d=e&f")).header("idempotency-key", "k").header("te", "trailers");
         let (status, headers, body) = send(request.body(Body::from("text")).unwrap()).await;
@@ -155,7 +155,7 @@ mod tests {
             Some("json") => StatusCode::ACCEPTED,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        let (address, flow) = door(Router::new().fallback(answer)).await;
+        let (address, flow) = proxy_of(Router::new().fallback(answer)).await;
         for (method, path) in [
             ("POST", "applications?bad"),
             ("GET", "applications?json"),
@@ -172,7 +172,7 @@ mod tests {
     #[tokio::test]
     async fn without_ministack_the_answer_is_502() {
         let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let (address, _) = door_to(closed);
+        let (address, _) = proxy_to(closed);
         let (status, _, body) = send(Request::get(address).body(Body::empty()).unwrap()).await;
         assert_eq!((status, body.starts_with("MiniStack")), (StatusCode::BAD_GATEWAY, true));
     }

@@ -112,13 +112,13 @@ async fn await_event(stack: &LocalStack, event: Event, expected: &str) -> anyhow
         }
         if Instant::now() > deadline {
             let log = stack.logs().lines(WORKER).await?;
-            bail!("expected that {expected}, which did not happen.\n{}", told(&errors, &log));
+            bail!("expected that {expected}, which did not happen.\n{}", explained(&errors, &log));
         }
     }
 }
 
 /// A summary of the worker's log.
-fn told(errors: &[String], log: &[String]) -> String {
+fn explained(errors: &[String], log: &[String]) -> String {
     const SHOWN: usize = 10;
     if let Some(error) = errors.last() {
         return format!("The worker's last error: {error}");
@@ -227,9 +227,9 @@ mod tests {
     #[test]
     fn a_failure_tells_the_last_error_or_else_the_last_lines() {
         let log = ["START".to_owned(), "END\n".to_owned()];
-        assert_eq!(told(&["first".to_owned(), "last".to_owned()], &log), "The worker's last error: last");
-        assert!(told(&[], &log).ends_with("\n  START\n  END"));
-        assert!(told(&[], &[]).contains("never called"));
+        assert_eq!(explained(&["first".to_owned(), "last".to_owned()], &log), "The worker's last error: last");
+        assert!(explained(&[], &log).ends_with("\n  START\n  END"));
+        assert!(explained(&[], &[]).contains("never called"));
     }
 
     #[test]

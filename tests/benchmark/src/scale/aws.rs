@@ -1,24 +1,14 @@
-//! What a crowd costs on AWS: requests, DynamoDB's units, Lambda's time, and the prices.
+//! What a crowd costs on AWS: requests, DynamoDB's units, Lambda's time.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::AddAssign;
 use std::time::Duration;
 
+use crate::cost::PRICES;
+
 /// The memory of each function in the template, in GB.
 pub(super) const MEMORY: f64 = 0.25;
-
-/// Prices of us-east-1 in US dollars, on demand, for arm64: <https://aws.amazon.com/lambda/pricing/>,
-/// <https://aws.amazon.com/dynamodb/pricing/on-demand/>, <https://aws.amazon.com/sqs/pricing/> (FIFO) and
-/// <https://aws.amazon.com/api-gateway/pricing/> (HTTP API).
-pub(super) mod price {
-    pub(crate) const GB_SECOND: f64 = 0.000_013_333_4;
-    pub(crate) const INVOCATION: f64 = 0.20e-6;
-    pub(crate) const WRITE_UNIT: f64 = 0.625e-6;
-    pub(crate) const READ_UNIT: f64 = 0.125e-6;
-    pub(crate) const QUEUE_REQUEST: f64 = 0.50e-6;
-    pub(crate) const API_REQUEST: f64 = 1.00e-6;
-}
 
 /// The write units that DynamoDB accepts for one item in a second
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html>).
@@ -118,17 +108,17 @@ impl Usage {
 
     /// The cost in US dollars.
     pub(super) fn dollars(&self) -> f64 {
-        [
-            (self.billed.as_secs_f64() * MEMORY, price::GB_SECOND),
-            (self.invocations.into(), price::INVOCATION),
-            (self.write_units.into(), price::WRITE_UNIT),
-            (self.read_units, price::READ_UNIT),
-            (self.queue_requests.into(), price::QUEUE_REQUEST),
-            (self.api_requests.into(), price::API_REQUEST),
+        let millions: f64 = [
+            (self.invocations.into(), PRICES.invocations),
+            (self.write_units.into(), PRICES.writes),
+            (self.read_units, PRICES.reads),
+            (self.queue_requests.into(), PRICES.queue_requests),
+            (self.api_requests.into(), PRICES.api_requests),
         ]
         .into_iter()
         .map(|(amount, price)| amount * price)
-        .sum()
+        .sum();
+        self.billed.as_secs_f64() * MEMORY * PRICES.gigabyte_second + millions / 1e6
     }
 }
 
@@ -193,7 +183,7 @@ mod tests {
         usage.invoked(Duration::from_micros(1_200));
         usage.invoked(Duration::from_millis(3_998));
         assert_eq!((usage.invocations, usage.billed), (2, Duration::from_secs(4)));
-        let expected = price::GB_SECOND + 2.0 * price::INVOCATION;
+        let expected = PRICES.gigabyte_second + 2.0 * PRICES.invocations / 1e6;
         assert!((usage.dollars() - expected).abs() < 1e-12, "{}", usage.dollars());
     }
 
