@@ -33,7 +33,8 @@ impl AllowanceSettings {
     /// a margin of 425 ms and a patience of 5 s.
     ///
     /// The margin covers clocks that are up to 200 ms wrong in either direction, and another 25 ms. If the clocks
-    /// agree, it also covers the handshakes of a new connection. With a window of 5 s it costs 7.8 % of the throughput.
+    /// agree, it also covers the handshakes of a connection that is replaced after the slot. With a window of 5 s it
+    /// costs 7.8 % of the throughput.
     pub fn new(limit: RateLimit) -> Self {
         Self {
             limit,

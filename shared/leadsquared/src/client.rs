@@ -1,17 +1,19 @@
 //! How every call is made: credentials, a slot, the request, the answer, and at most a few repeats.
 
+mod connections;
 mod credentials;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use self::connections::{Connections, Reserved};
 use self::credentials::{Cached, Credentials, Fetch, IssuedCredential, Renewal};
 use crate::admission::{Lane, PlannedCall, Throttled};
 use crate::error::{Cause, Error, ErrorKind};
@@ -40,7 +42,7 @@ pub struct Client {
 }
 
 struct Shared {
-    http: reqwest::Client,
+    connections: Arc<Connections>,
     options: Options,
     keys: Keys,
     credentials: Credentials,
@@ -69,36 +71,15 @@ impl Client {
     /// ```
     pub fn new(options: Options, keys: Keys) -> Result<Self, InvalidOptions> {
         options.check()?;
-        // The root certificates are compiled in: loading the system's would slow down the start of the process.
-        let mut roots = rustls::RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        for root in &options.further_roots {
-            roots.add(root.as_slice().into()).map_err(|_| InvalidOptions::BadRoot)?;
-        }
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|_| InvalidOptions::NoEncryption)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .connect_timeout(options.timeouts.connect)
-            // A process that was frozen for a while has connections that died meanwhile. A request on one of them ends
-            // as an unknown result, which costs more than a new handshake.
-            .pool_idle_timeout(Duration::from_secs(15))
-            .build()
-            .map_err(|_| InvalidOptions::NoEncryption)?;
-        Ok(Self::from_shared(Shared { http, options, keys, credentials: Credentials::default() }))
+        let connections = Arc::new(Connections::new(&options)?);
+        Ok(Self::from_shared(Shared { connections, options, keys, credentials: Credentials::default() }))
     }
 
     /// The same client with other keys, for example after they were rotated. Connections stay, derived credentials go.
     #[must_use]
     pub fn with_keys(&self, keys: Keys) -> Self {
         let shared = Shared {
-            http: self.shared.http.clone(),
+            connections: self.shared.connections.clone(),
             options: self.shared.options.clone(),
             keys,
             credentials: Credentials::default(),
@@ -111,12 +92,10 @@ impl Client {
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn with_hosts(&self, hosts: Hosts) -> Result<Self, InvalidOptions> {
-        let Shared { http, options, keys, .. } = &*self.shared;
+        let Shared { options, keys, .. } = &*self.shared;
         let options = Options { api: hosts.api, portal_api: hosts.portal_api, ..options.clone() };
-        options.check()?;
-        let credentials = Credentials::default();
-        let shared = Shared { http: http.clone(), options, keys: keys.clone(), credentials };
-        Ok(Self { lane: self.lane, deadline: self.deadline, ..Self::from_shared(shared) })
+        let other = Self::new(options, keys.clone())?;
+        Ok(Self { lane: self.lane, deadline: self.deadline, ..other })
     }
 
     /// The same client with a deadline for its calls. Set it early enough to record afterwards how they ended.
@@ -222,16 +201,20 @@ impl Client {
     ) -> Result<T, Failed> {
         let Shared { options, .. } = &*self.shared;
         let request = self.request(call, attached)?;
-        let asked = self.now();
-        let planned = PlannedCall { lane: self.lane, deadline, is_followed: self.is_followed };
-        let slot = match self.before(deadline, options.admission.admit(planned)).await {
-            Ok(slot) => slot.map_err(Error::TurnedAway),
-            Err(error) => Err(error),
-        };
-        let started = self.now();
-        let result = match slot {
-            Ok(()) => self.exchange(call, request, deadline, started).await,
-            Err(error) => Err(error.into()),
+        let began = self.now();
+        let (asked, started, result) = match self.connection(call.endpoint, deadline).await {
+            Ok(mut connection) => {
+                let asked = self.now();
+                let planned = PlannedCall { lane: self.lane, deadline, is_followed: self.is_followed };
+                let slot = self.before(deadline, options.admission.admit(planned)).await;
+                let started = self.now();
+                let result = match slot.and_then(|slot| slot.map_err(Error::TurnedAway)) {
+                    Ok(()) => self.exchange(call, request, &mut connection, deadline, started).await,
+                    Err(error) => Err(error.into()),
+                };
+                (asked, started, result)
+            }
+            Err(error) => (began, self.now(), Err(error.into())),
         };
         (options.observer)(&CallReport {
             endpoint: call.endpoint,
@@ -247,15 +230,23 @@ impl Client {
         result
     }
 
+    /// A connection for the call. It is open before the call waits for its slot.
+    async fn connection(&self, endpoint: Endpoint, deadline: Instant) -> Result<Reserved<'_>, Error> {
+        let host = self.shared.connections.to(endpoint.facts().host);
+        let reserved = self.before(deadline, host.reserve()).await?;
+        reserved.map_err(|error| Error::Unreachable(cause(error)))
+    }
+
     /// Sends the request and reads the answer.
     async fn exchange<T: DeserializeOwned>(
         &self,
         call: &Call<'_>,
         request: reqwest::Request,
+        connection: &mut Reserved<'_>,
         deadline: Instant,
         started: Instant,
     ) -> Result<T, Failed> {
-        let Shared { http, options, .. } = &*self.shared;
+        let Shared { options, .. } = &*self.shared;
         let time = deadline.saturating_duration_since(started).min(options.timeouts.attempt);
         if time.is_zero() {
             return Err(Error::OutOfTime.into());
@@ -263,7 +254,7 @@ impl Client {
         let facts = call.endpoint.facts();
         let host = self.host(facts.host).host_str().map(|name| (facts.host, name));
         let context = CallContext { credential: facts.credential, host, fields: &call.fields };
-        let result = match exchange(http, request, time).await {
+        let result = match exchange(connection, request, time).await {
             Ok((status, body)) => judge(status, &body, &context, &options.texts),
             Err(error) => Err(error.into()),
         };
@@ -432,12 +423,12 @@ struct AttachedCredential {
 }
 
 async fn exchange(
-    http: &reqwest::Client,
+    connection: &mut Reserved<'_>,
     mut request: reqwest::Request,
     time: Duration,
 ) -> Result<(u16, Vec<u8>), Error> {
     *request.timeout_mut() = Some(time);
-    let sent = http.execute(request).await;
+    let sent = connection.send(request).await;
     let mut response = sent.map_err(|error| {
         if error.is_connect() || error.is_builder() {
             Error::Unreachable(cause(error))
@@ -446,12 +437,17 @@ async fn exchange(
         }
     })?;
     let status = response.status().as_u16();
+    let closes =
+        response.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| Error::UnknownResult(cause(error)))? {
         if body.len() + chunk.len() > ANSWER_LIMIT {
             return Err(Error::Undocumented { status, line: 0, column: 0 });
         }
         body.extend_from_slice(&chunk);
+    }
+    if !closes {
+        connection.answered();
     }
     Ok((status, body))
 }
