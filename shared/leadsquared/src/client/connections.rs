@@ -1,5 +1,5 @@
-//! Connections to LeadSquared's hosts. A connection is opened before its call waits for a slot, so that no TLS handshake
-//! delays a call behind its slot, and so that an unreachable host costs no slot.
+//! Connections to LeadSquared's hosts. A connection is opened before its call waits for a slot. So no TLS handshake
+//! delays a call behind its slot, and an unreachable host costs no slot.
 //!
 //! `reqwest` connects only for a request. So a second client has a connector that keeps each connection it opens and
 //! then fails, before the request is sent. The client that makes the calls takes its connections from there.
