@@ -3,7 +3,7 @@
 use forms::{SignInField, SignInFields, SignInKind};
 use leadsquared::portal::Identifier;
 use leadsquared::schema_name::PHONE_NUMBERS;
-use leadsquared::{CallingCode, EmailAddress, Phone};
+use leadsquared::{CallingCode, Client, EmailAddress, Phone};
 use ledger::Owner;
 use onboarding::PersonKey;
 use web::{FieldError, expected_email, expected_phone};
@@ -61,7 +61,9 @@ impl PortalAccount {
         let country = self.config.default_country;
         let stored = match phone_look_up(field) {
             PhoneLookUp::Needed => {
-                self.ask(request, |client| async move { client.phone_as_stored(field, phone, country).await }).await
+                let look_up =
+                    |client: Client| async move { client.followed().phone_as_stored(field, phone, country).await };
+                self.ask(request, look_up).await
             }
             PhoneLookUp::NotNeeded => Ok(None),
         };

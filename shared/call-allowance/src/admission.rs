@@ -18,6 +18,8 @@ const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Admits each call in a slot of a schedule. Used as [`Options::admission`](leadsquared::Options::admission).
 ///
+/// A call in the interactive lane that another one follows gets a slot in the first half of its time, or none.
+///
 /// A call in the background lane that another one follows books the next slot too, in one request to the schedule. The
 /// next call in that lane uses it. If that call comes too late, because LeadSquared takes longer than an interval to
 /// answer, the slot is lost. Then no next slot is booked for an hour.
@@ -78,7 +80,9 @@ impl<L: CallSchedule, C: Clock> Allowance<L, C> {
             let Some(time) = remaining.checked_sub(CALL_TIME) else {
                 return Err(TurnedAway { retry_after: None, source: None });
             };
-            let latest = now.saturating_add(span(time));
+            // The next call needs a slot in time too: the first calls of a crowd would leave the second ones none.
+            let has_to_share = is_followed && !is_background;
+            let latest = now.saturating_add(span(if has_to_share { time / 2 } else { time }));
             let next = if is_background { self.next() } else { NextSlot::Unbooked };
             if let NextSlot::Booked(slot) = next {
                 self.set_next(NextSlot::Unbooked);

@@ -72,7 +72,7 @@ pub struct PlannedCall {
     /// When it must be over.
     pub deadline: Instant,
     /// Whether the caller expects to make another call right after it. An implementation can then reserve the time of
-    /// both at once.
+    /// both at once, or refuse a call whose next one would come too late.
     pub is_followed: bool,
 }
 

@@ -220,6 +220,30 @@ fn a_call_books_the_slot_of_the_call_that_follows_it() {
 }
 
 #[test]
+fn people_who_need_two_calls_at_the_same_moment_are_served_in_turn() {
+    // The time of a sign-in by phone, with 25 calls in 5 s.
+    const TIME: Duration = Duration::from_millis(4750);
+    for people in [1, 6, 9, 12, 20, 40] {
+        let (true_time, served) = (new_run(0), Arc::new(AtomicUsize::new(0)));
+        let allowance = Arc::new(Allowance::with_clock(InProcess::new(rules()), WorkerClock::exact(&true_time)));
+        let person = |_| -> virtual_clock::Task {
+            let (true_time, allowance, served) = (true_time.clone(), allowance.clone(), served.clone());
+            Box::pin(async move {
+                let planned = planned(Lane::Interactive, true_time.instant() + TIME);
+                // Without the look-up, the number is tried as it is.
+                if allowance.admit(PlannedCall { is_followed: true, ..planned }).await.is_ok() {
+                    true_time.sleep(Duration::from_millis(300)).await;
+                }
+                served.fetch_add(usize::from(allowance.admit(planned).await.is_ok()), Ordering::Relaxed);
+            })
+        };
+        true_time.run_until((0..people).map(person).collect(), Duration::from_secs(100));
+        let served = served.load(Ordering::Relaxed);
+        assert!(served >= people.min(8), "{served} of {people}");
+    }
+}
+
+#[test]
 fn after_a_rate_limit_refusal_the_slot_of_the_next_call_is_not_used() {
     run(async |true_time, clock| {
         let allowance = Allowance::with_clock(InProcess::new(rules()), clock);
