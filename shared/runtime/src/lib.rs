@@ -7,6 +7,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use settings::{SettingError, Variables};
 
+/// The allocator of every function.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Starts logs and metrics, and reads the function's settings from the environment with `read`.
 ///
 /// # Errors
