@@ -351,6 +351,7 @@ async fn leads_without_a_registration(sampled: &mut SampledTable) {
     let ledger = sampled.ledger.clone();
     ledger.link_opened(&target(), NOW).await.unwrap();
     sampled.keeps("lead/link-used").await;
+    ledger.count_used_link(&target(), UsedLinks::AT_ONCE, NOW).await.unwrap();
     sampled.keeps("person/link-used").await;
 }
 
