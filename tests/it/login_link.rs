@@ -541,6 +541,10 @@ async fn a_page_of_another_site_cannot_ask_for_links_and_the_companys_website_ca
         assert_eq!(ask(headers).await.status, 202, "{headers:?}");
     }
     sandbox.finish(function).await;
+    let other = Sandbox::new().await;
+    let with_slash = other.start_with(&[("ALLOWED_ORIGINS", "https://www.example.com/")]).await;
+    let error = functions::failed_start(with_slash);
+    assert!(error.contains("ALLOWED_ORIGINS") && error.contains("write https://www.example.com"), "{error}");
 }
 
 #[tokio::test]
