@@ -109,7 +109,8 @@ async fn accept(
         IntakeDecision::OtherPayload => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "The Idempotency-Key was used before",
-            "Another form was accepted under this Idempotency-Key. Send the corrected form with a new key, or leave the header out.",
+            "Another form was accepted under this Idempotency-Key. Send the corrected form with a new key, or leave the \
+             header out.",
         )
         .with_errors(vec![FieldError::new(
             "Idempotency-Key",

@@ -11,7 +11,7 @@ use web::{FieldError, Form, expected_email, expected_phone, one};
 
 /// How long a repeated form without an `Idempotency-Key` counts as the same application, in seconds: as long as the
 /// deduplication interval of an SQS FIFO queue
-/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>).
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>).
 const SAME_FORM_SECONDS: i64 = 5 * 60;
 
 /// A valid form. `Debug` shows no personal data.
@@ -128,7 +128,7 @@ fn is_missing_value(text: &str, kind: FieldKind) -> bool {
     }
 }
 
-/// What is missing, with a hint for those who name the fields of a form: whether its value came under another name.
+/// What is missing, with a hint for the form's author: whether its value came under another name.
 fn missing(form: &Form, field: &Field) -> String {
     /// The longest name that is repeated.
     const LONGEST: usize = 40;

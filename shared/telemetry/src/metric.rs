@@ -66,7 +66,7 @@ pub enum Metric {
     KeyCheckFailed,
     /// A form, an event or a link request could not be stored; the sender got a 5xx answer.
     NotStored,
-    /// An invitation was rejected for good and was dead-lettered.
+    /// An invitation was rejected, is not retried, and was dead-lettered.
     Rejected,
     /// A webhook came without an accepted secret.
     WebhookRefused,
