@@ -10,7 +10,10 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use axum::body::{Body, to_bytes};
+use axum::{
+    body::{Body, to_bytes},
+    response::IntoResponse,
+};
 use call_allowance::{Allowance, AllowanceRules, SharedSchedule};
 use futures::future::{join, join_all};
 use hyper_util::rt::TokioExecutor;
@@ -28,6 +31,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
+    aws_endpoint,
     functions::{self, count_of, errors, sqs_event},
     http::{Answer, BROWSER, EntryPoint, Request, URLENCODED},
     portal_users::client,
@@ -699,6 +703,30 @@ async fn the_mail_after_two_pressed_links_brings_a_code_to_a_person_who_asks_by_
     assert_eq!(sandbox.press(&function, &format!("/login-links/{token}")).await.status, 422, "the robot");
     worker.stop().await;
     sandbox.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_press_that_is_not_recorded_opens_the_portal_and_the_log_says_what_is_missing() {
+    const OLDER_LINKS: &str = "older links of its lead stay valid";
+    const COUNT: &str = "the ledger did not count this used link";
+    let sandbox = Sandbox::new().await;
+    let lead = sandbox.portal_user(ASHA).await;
+    for (attribute, warning, other) in
+        [("newest_link_used", OLDER_LINKS, COUNT), ("used_link_made_at", COUNT, OLDER_LINKS)]
+    {
+        let refuse = async move |call: aws_endpoint::Call| {
+            let is_refused = call.operation == "UpdateItem" && call.contains(attribute);
+            is_refused.then(|| aws_endpoint::error(400, "AccessDeniedException").into_response())
+        };
+        let table = aws_endpoint::proxy(&sandbox.aws, refuse).await;
+        let mut environment = sandbox.environment("login-link", &[]);
+        environment.push(("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), table.url.clone()));
+        let function = functions::start("login-link", environment).await.unwrap();
+        let link = sandbox.live_link(&lead).await;
+        assert_eq!(sandbox.press(&function, &link.path).await.status, 303, "{attribute}");
+        let printed = function.stop().await;
+        assert!(printed.contains(warning) && !printed.contains(other), "{attribute}: {printed}");
+    }
 }
 
 #[tokio::test]
