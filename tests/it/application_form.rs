@@ -11,7 +11,7 @@ use crate::{
     aws::Aws,
     form::{Form, THANK_YOU, TIMEOUT, post, start},
     functions::{self, metrics},
-    http::{Answer, BROWSER, EntryPoint, Request, URLENCODED},
+    http::{Answer, BROWSER, EntryPoint, FORM_KEY, Request, URLENCODED},
     workspace,
 };
 
@@ -96,6 +96,34 @@ async fn an_accepted_form_is_counted_and_its_message_carries_the_trace() {
             count("OutcomesBySource", "outcome=held source=form"),
         ]
     );
+}
+
+#[tokio::test]
+async fn only_a_persons_form_with_a_wrong_field_or_body_counts_as_refused() {
+    let form = Form::start().await;
+    let by_key = |fields: &[(&str, &str)], key: &str| Request::json(fields).header("idempotency-key", key);
+    let robots = [("email", "asha"), ("leave_empty", "https://robots.example")];
+    for (request, status) in [
+        (Request::urlencoded(&robots), 422),
+        (Request::urlencoded(&ASHA).method("PUT"), 405),
+        (by_key(&ASHA, ""), 400),
+        (by_key(&ASHA, "order-1"), 202),
+        (by_key(&with(&[("city", "Chennai")]), "order-1"), 422),
+    ] {
+        assert_eq!(form.post(request).await.status, status);
+    }
+    // A form builder that names no visitor counts as one network, and each visitor that it names as another.
+    for visitor in [None, None, Some("203.0.113.7"), Some("203.0.113.7"), Some("203.0.113.8")] {
+        let request = Request::json(&[("email", "asha")]).header("x-form-key", FORM_KEY);
+        let request = match visitor {
+            Some(address) => request.header("x-visitor-address", address),
+            None => request,
+        };
+        assert_eq!(form.post(request).await.status, 422);
+    }
+    let metrics = metrics(&form.function.stop().await);
+    let counted: Vec<_> = metrics.iter().filter(|metric| metric.0 == "FormsRefused").map(|metric| &metric.2).collect();
+    assert_eq!(counted, [&json!([0.0]), &json!([1.0]), &json!([1.0]), &json!([1.0])]);
 }
 
 #[tokio::test]

@@ -446,7 +446,7 @@ async fn a_refused_invocation_reports_what_is_wrong_with_its_event() {
             json!({ "detail-type": "ApplicationSubmitted", "detail": detail }),
             "/email must be the person's e-mail address",
         ),
-        (json!({ "detail-type": "ApplicationSubmitted" }), "it must be an object about somebody who applied"),
+        (json!({ "detail-type": "ApplicationSubmitted" }), "it must be an object about a person who applied"),
     ] {
         let (error_type, message) = bus.error(&event).await;
         assert_eq!(error_type, "EventRefused", "{event}");

@@ -8,7 +8,7 @@ use leadsquared::LeadId;
 use ledger::{Counts, Ledger, LedgerError};
 use onboarding::{
     Action, BegunMail, Bookkeeping, Claim, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, Ledger as _,
-    LinkTarget, LinkToken, MailReservation, Outcome, Record, Rejection, Source, Suppression,
+    LinkTarget, LinkToken, MailReservation, Outcome, Record, Rejection, Source, Suppression, UsedLinks,
 };
 use time::macros::{date, datetime};
 use time::{Duration, OffsetDateTime};
@@ -221,26 +221,34 @@ async fn which_link_of_a_lead_was_used_is_remembered_for_as_long_as_an_older_one
 }
 
 #[tokio::test]
-async fn links_that_are_used_right_after_their_mail_are_counted_for_their_person() {
+async fn links_that_a_robot_may_have_used_are_counted_for_their_person() {
     let table = Table::new().await;
     let mut expected = Vec::new();
     let mut found = Vec::new();
     let hour = Duration::HOUR;
-    for (made_at, used_after, count) in [
-        (Duration::ZERO, Duration::MINUTE, Some(1)),
-        (hour, Duration::MINUTE, Some(2)),
+    let (press, page) = (UsedLinks::AT_ONCE, UsedLinks::IN_A_ROW);
+    for (made_at, follows, used_after, within, count) in [
+        (Duration::ZERO, 0, Duration::MINUTE, press, Some(1)),
+        (hour, 1, Duration::MINUTE, press, Some(2)),
         // The same link again, and an older one.
-        (hour, Duration::MINUTE, Some(2)),
-        (Duration::ZERO, Duration::MINUTE, Some(2)),
-        (hour * 13, Duration::minutes(10), Some(3)),
+        (hour, 1, Duration::MINUTE, press, Some(2)),
+        (hour, 1, hour, page, Some(2)),
+        (Duration::ZERO, 0, Duration::MINUTE, press, Some(2)),
+        // Made before the one that was counted last was used.
+        (hour * 13, 1, Duration::minutes(10), press, Some(3)),
         // The day after.
-        (hour * 26, Duration::MINUTE, Some(1)),
+        (hour * 26, 0, Duration::MINUTE, press, Some(1)),
         // A person reads the mail later.
-        (hour * 27, Duration::minutes(11), None),
-        (hour * 28, Duration::MINUTE, Some(1)),
+        (hour * 27, 1, Duration::minutes(11), press, None),
+        // The person did not: the page of the used link is asked for another.
+        (hour * 27, 1, Duration::minutes(20), page, Some(2)),
+        (hour * 28, 2, Duration::minutes(11), press, None),
+        (hour * 28, 2, hour * 12, page, Some(3)),
+        (hour * 29, 3, hour * 13, page, None),
+        (hour * 43, 0, Duration::MINUTE, press, Some(1)),
     ] {
-        let target = LinkTarget { made_at: NOW + made_at, ..target(hour) };
-        table.store.link_opened(&target, target.made_at + used_after).await.unwrap();
+        let target = LinkTarget { made_at: NOW + made_at, used_links: follows, ..target(hour) };
+        table.store.count_used_link(&target, within, target.made_at + used_after).await.unwrap();
         let book = table.store.mail_book(&target.person, NOW).await.unwrap();
         found.push(book.used_links.map(|used| used.count));
         expected.push(count);

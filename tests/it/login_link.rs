@@ -10,7 +10,10 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use axum::body::{Body, to_bytes};
+use axum::{
+    body::{Body, to_bytes},
+    response::IntoResponse,
+};
 use call_allowance::{Allowance, AllowanceRules, SharedSchedule};
 use futures::future::{join, join_all};
 use hyper_util::rt::TokioExecutor;
@@ -28,6 +31,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
+    aws_endpoint,
     functions::{self, count_of, errors, sqs_event},
     http::{Answer, BROWSER, EntryPoint, Request, URLENCODED},
     portal_users::client,
@@ -541,6 +545,10 @@ async fn a_page_of_another_site_cannot_ask_for_links_and_the_companys_website_ca
         assert_eq!(ask(headers).await.status, 202, "{headers:?}");
     }
     sandbox.finish(function).await;
+    let other = Sandbox::new().await;
+    let with_slash = other.start_with(&[("ALLOWED_ORIGINS", "https://www.example.com/")]).await;
+    let error = functions::failed_start(with_slash);
+    assert!(error.contains("ALLOWED_ORIGINS") && error.contains("write https://www.example.com"), "{error}");
 }
 
 #[tokio::test]
@@ -653,15 +661,72 @@ async fn a_used_link_counts_towards_the_code_for_twelve_hours() {
     let sandbox = Sandbox::new().await;
     let lead = sandbox.portal_user(ASHA).await;
     let function = sandbox.start().await;
-    for (hours_ago, used_links) in [(11, json!(1)), (13, json!(null))] {
+    let person = format!("person#{}", PersonKey::of(&ASHA.parse().unwrap()).as_str());
+    // How many used links the link follows, and how many its person has after the request.
+    for (hours_ago, follows, counted) in [(14, 0, None), (13, 2, None), (11, 0, Some("1")), (10, 2, Some("3"))] {
         let link = sandbox.link(&lead, -hours_ago * HOUR, 72 * HOUR).await;
+        sandbox.set(&link.pk, "used_links", AttributeValue::N(follows.to_string())).await;
         sandbox.use_up(&link, 3600).await;
-        assert_eq!(send(&function, fresh(&link.path)).await.status, 202);
-        let [message] = &*sandbox.invitations.drain().await else { panic!("one link is requested") };
-        let asked: Value = serde_json::from_str(message.body.as_deref().unwrap()).unwrap();
-        assert_eq!(asked["used_links"], used_links, "{hours_ago} hours ago");
+        // Once per link, however often its page is asked.
+        for _ in 0..2 {
+            assert_eq!(send(&function, fresh(&link.path)).await.status, 202);
+        }
+        let messages = sandbox.invitations.drain().await;
+        let asked: Value = serde_json::from_str(messages[0].body.as_deref().unwrap()).unwrap();
+        let items = sandbox.items_by_key().await;
+        let found = items.get(&person).and_then(|item| Some(item.get("used_links")?.as_n().unwrap().as_str()));
+        assert_eq!((found, &asked["used_links"]), (counted, &Value::Null), "{hours_ago} hours ago");
     }
     sandbox.finish(function).await;
+}
+
+#[tokio::test]
+async fn the_mail_after_two_pressed_links_brings_a_code_to_a_person_who_asks_by_address() {
+    let sandbox = Sandbox::new().await;
+    let lead = sandbox.portal_user(ASHA).await;
+    let worker = sandbox.start_function("invitation", &[]).await.unwrap();
+    let function = sandbox.start().await;
+    for made_at in [-300, -200] {
+        let link = sandbox.link(&lead, made_at, 72 * HOUR).await;
+        assert_eq!(sandbox.press(&function, &link.path).await.status, 303, "the robot");
+    }
+    assert_eq!(send(&function, asked(ASHA)).await.status, 202);
+    let message = sandbox.invitations.next().await;
+    let answer = worker.invoke(&sqs_event(std::slice::from_ref(&message)), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(answer["batchItemFailures"], json!([]));
+    sandbox.invitations.delete(&message).await;
+    let mail = sandbox.emulator.mails().pop().unwrap();
+    assert!(mail.text.contains("asks for this code: "), "{}", mail.text);
+    let link = mail.text.split_whitespace().find(|word| word.starts_with(LINK_URL)).unwrap();
+    let token = link.strip_prefix(LINK_URL).unwrap();
+    sandbox.extras.0.lock().unwrap().push(token.to_owned());
+    assert_eq!(sandbox.press(&function, &format!("/login-links/{token}")).await.status, 422, "the robot");
+    worker.stop().await;
+    sandbox.finish(function).await;
+}
+
+#[tokio::test]
+async fn a_press_that_is_not_recorded_opens_the_portal_and_the_log_says_what_is_missing() {
+    const OLDER_LINKS: &str = "older links of its lead stay valid";
+    const COUNT: &str = "the ledger did not count this used link";
+    let sandbox = Sandbox::new().await;
+    let lead = sandbox.portal_user(ASHA).await;
+    for (attribute, warning, other) in
+        [("newest_link_used", OLDER_LINKS, COUNT), ("used_link_made_at", COUNT, OLDER_LINKS)]
+    {
+        let refuse = async move |call: aws_endpoint::Call| {
+            let is_refused = call.operation == "UpdateItem" && call.contains(attribute);
+            is_refused.then(|| aws_endpoint::error(400, "AccessDeniedException").into_response())
+        };
+        let table = aws_endpoint::proxy(&sandbox.aws, refuse).await;
+        let mut environment = sandbox.environment("login-link", &[]);
+        environment.push(("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), table.url.clone()));
+        let function = functions::start("login-link", environment).await.unwrap();
+        let link = sandbox.live_link(&lead).await;
+        assert_eq!(sandbox.press(&function, &link.path).await.status, 303, "{attribute}");
+        let printed = function.stop().await;
+        assert!(printed.contains(warning) && !printed.contains(other), "{attribute}: {printed}");
+    }
 }
 
 #[tokio::test]

@@ -1125,6 +1125,41 @@ async fn a_sign_in_works_with_rotated_keys() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_has_no_code_and_no_reset_mail_sent() {
+    let sandbox = Sandbox::with(&[("ALLOWED_ORIGINS", "https://www.example.com")]).await;
+    let cross_site = ("sec-fetch-site", "cross-site");
+    let (evil, ours) = (("origin", "https://evil.example"), ("origin", "https://www.example.com"));
+    for (path, body) in [("/sign-in/code", json!({"phone": PHONE})), ("/password/forgot", json!({"email": EMAIL}))] {
+        let send = async |headers: &[(&str, &str)]| sandbox.send(path, &body, HOME, headers).await;
+        let before = sandbox.emulator.calls().len();
+        for headers in [&[cross_site, evil][..], &[cross_site, ("origin", "null")], &[evil]] {
+            assert_eq!(send(headers).await.problem(), (403, "/problems/other-site".to_owned()), "{path} {headers:?}");
+        }
+        assert_eq!(sandbox.emulator.calls().len(), before, "{path}");
+        // A script of the company's website, a page on the API's own host and a server.
+        for headers in [&[cross_site, ours][..], &[("sec-fetch-site", "same-origin"), ("origin", "null")], &[]] {
+            assert_eq!(send(headers).await.status, 202, "{path} {headers:?}");
+        }
+    }
+    // A person who signs in with the right password has no text sent.
+    let mine = json!({"email": EMAIL, "password": PASSWORD});
+    assert_eq!(sandbox.send("/sign-in", &mine, HOME, &[cross_site, evil]).await.status, 200);
+    sandbox.finish(&[]).await;
+
+    let by_default = Sandbox::new().await;
+    let forgot = by_default.send("/password/forgot", &json!({"email": EMAIL}), HOME, &[cross_site, evil]).await;
+    assert_eq!(forgot.status, 202, "by default every origin is allowed");
+}
+
+#[tokio::test]
+async fn an_address_that_no_form_takes_signs_in() {
+    let sandbox = Sandbox::new().await;
+    register(&sandbox.emulator, "ravi.c4nary@gmail.con", "+91-9000012322", PASSWORD).await;
+    let mine = json!({"email": "Ravi.C4nary@gmail.con", "password": PASSWORD});
+    assert_eq!(sandbox.post("/sign-in", &mine).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_session_cookie_is_closed_to_scripts_and_to_other_sites() {
     let sandbox = Sandbox::with(&[("SESSION_COOKIE", "yes")]).await;
     let mine = json!({"email": EMAIL, "password": PASSWORD});

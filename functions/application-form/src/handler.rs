@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use web::{FieldError, Form, Preference, Problem, TRY_AGAIN_AFTER, json, notice, see_other};
 
 use crate::submission::read;
-use crate::{Config, Refusals, sender};
+use crate::{Config, RefusedForms, sender};
 
 /// The longest `Idempotency-Key`, in bytes.
 const LONGEST_KEY: usize = 255;
@@ -28,7 +28,7 @@ pub struct Stores {
     /// Seals the chosen password, if the form has a password field.
     pub sealer: Option<Sealer>,
     /// The count of refused forms.
-    pub refusals: Refusals,
+    pub refused: RefusedForms,
 }
 
 /// Answers one request.
@@ -40,7 +40,6 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
         Err(problem) => {
             let (status, fields) = (problem.status().as_u16(), problem.field_names());
             tracing::info!(status, fields, "form not accepted, the answer says why");
-            stores.refusals.count(problem.status(), &sender, now);
             problem.respond(preference)
         }
     }
@@ -58,8 +57,15 @@ async fn accept(
         return Err(Problem::method_not_allowed("POST"));
     }
     let key = idempotency_key(request.headers())?;
-    let form = Form::read(request.headers(), request.body().as_ref()).await?;
-    let mut submission = read(form, &config.fields, config.default_country).map_err(Problem::fields)?;
+    let count_refused = || stores.refused.count(sender, now);
+    let form = Form::read(request.headers(), request.body().as_ref()).await.inspect_err(|_| count_refused())?;
+    let mut submission = read(form, &config.fields, config.default_country).map_err(|faulty| {
+        // A robot's form does not show that the website's form is broken.
+        if !faulty.by_robot {
+            count_refused();
+        }
+        Problem::fields(faulty.errors)
+    })?;
 
     let (by_robot, password) = (submission.by_robot, submission.password.take());
     let mut invitation = submission.invitation(key, now);
@@ -86,7 +92,7 @@ async fn accept(
     let decision = stores.intake.take(&stores.invitations, &arrival, now).await;
     // A robot's form does not show that the website's form works.
     if !by_robot && matches!(decision, IntakeDecision::Accepted | IntakeDecision::Held) {
-        Metric::FormAnswered { is_refused: false }.record();
+        Metric::FormRefused(false).record();
     }
     match decision {
         IntakeDecision::Accepted => {
@@ -103,7 +109,8 @@ async fn accept(
         IntakeDecision::OtherPayload => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "The Idempotency-Key was used before",
-            "Another form was accepted under this Idempotency-Key. Send the corrected form with a new key, or leave the header out.",
+            "Another form was accepted under this Idempotency-Key. Send the corrected form with a new key, or leave the \
+             header out.",
         )
         .with_errors(vec![FieldError::new(
             "Idempotency-Key",

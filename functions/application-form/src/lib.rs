@@ -4,11 +4,11 @@
 
 mod config;
 mod handler;
-mod refusals;
+mod refused_forms;
 mod sender;
 mod submission;
 
 pub use config::Config;
 pub use handler::{Stores, answer};
-pub use refusals::Refusals;
-pub use submission::{Submission, read};
+pub use refused_forms::RefusedForms;
+pub use submission::{FaultyForm, Submission, read};

@@ -1,6 +1,6 @@
 //! Reads the settings, builds the clients once, and answers requests.
 
-use application_form::{Config, Refusals, Stores, answer};
+use application_form::{Config, RefusedForms, Stores, answer};
 use forms::FieldKind;
 use intake::Intake;
 use lambda_http::Request;
@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
         intake: Intake::new(config.intake.ledger_table.clone().map(ledger), &config.intake),
         invitations: Invitations::new(aws_sdk_sqs::Client::new(&aws), config.invitations_queue_url.clone()),
         sealer: config.password_key.clone().map(|key| Sealer::new(aws_sdk_kms::Client::new(&aws), key)),
-        refusals: Refusals::default(),
+        refused: RefusedForms::default(),
     };
     aws::in_start(stores.intake.connect(&stores.invitations)).await;
     http_events::serve(async |request: Request| answer(config, stores, &request, OffsetDateTime::now_utc()).await).await

@@ -11,7 +11,7 @@ use web::{FieldError, Form, expected_email, expected_phone, one};
 
 /// How long a repeated form without an `Idempotency-Key` counts as the same application, in seconds: as long as the
 /// deduplication interval of an SQS FIFO queue
-/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>).
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>).
 const SAME_FORM_SECONDS: i64 = 5 * 60;
 
 /// A valid form. `Debug` shows no personal data.
@@ -25,14 +25,24 @@ pub struct Submission {
     pub by_robot: bool,
 }
 
+/// A form with missing or invalid fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultyForm {
+    /// The fields, in the order of the configuration. No error repeats a submitted value.
+    pub errors: Vec<FieldError>,
+    /// Whether a honeypot field was filled in.
+    pub by_robot: bool,
+}
+
 /// Reads the configured fields of a form and ignores all others, since websites add their own. The fields may be in a
 /// form builder's group. A phone number without a calling code belongs to `default_country`.
 ///
 /// # Errors
-/// Every missing or invalid field, in the order of the configuration. No error repeats a submitted value.
-pub fn read(form: Form, fields: &Fields, default_country: CallingCode) -> Result<Submission, Vec<FieldError>> {
+/// When a field is missing or invalid.
+pub fn read(form: Form, fields: &Fields, default_country: CallingCode) -> Result<Submission, FaultyForm> {
     let email_field = fields.iter().find(|field| field.kind == FieldKind::Email).map_or("", |field| &field.name);
-    let form = form.in_group_with(email_field).map_err(|error| vec![error])?;
+    let in_group = form.in_group_with(email_field);
+    let form = in_group.map_err(|error| FaultyForm { errors: vec![error], by_robot: false })?;
     let mut email = None;
     let mut attributes = Attributes::new();
     let mut password = None;
@@ -52,7 +62,7 @@ pub fn read(form: Form, fields: &Fields, default_country: CallingCode) -> Result
     }
     match email {
         Some(email) if errors.is_empty() => Ok(Submission { email, attributes, password, by_robot }),
-        _ => Err(errors),
+        _ => Err(FaultyForm { errors, by_robot }),
     }
 }
 
@@ -118,7 +128,7 @@ fn is_missing_value(text: &str, kind: FieldKind) -> bool {
     }
 }
 
-/// What is missing, with a hint for those who name the fields of a form: whether its value came under another name.
+/// What is missing, with a hint for the form's author: whether its value came under another name.
 fn missing(form: &Form, field: &Field) -> String {
     /// The longest name that is repeated.
     const LONGEST: usize = 40;
@@ -267,6 +277,10 @@ mod tests {
     }
 
     fn submit(body: &str) -> Result<Submission, Vec<FieldError>> {
+        read_form(body).map_err(|faulty| faulty.errors)
+    }
+
+    fn read_form(body: &str) -> Result<Submission, FaultyForm> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
         read(block_on(Form::read(&headers, body.as_bytes())).unwrap(), &fields(), CallingCode(91))
@@ -341,6 +355,8 @@ mod tests {
     fn a_filled_honeypot_marks_a_robot() {
         assert!(submit("email=a@example.test&first_name=A&terms=1&website=x").unwrap().by_robot);
         assert!(!submit("email=a@example.test&first_name=A&terms=1&website=").unwrap().by_robot);
+        assert!(read_form("email=asha&website=x").unwrap_err().by_robot);
+        assert!(!read_form("email=asha&website=").unwrap_err().by_robot);
     }
 
     #[test]

@@ -47,7 +47,9 @@ impl Config {
             language: variables.parsed("PAGE_LANGUAGE", "the tag of a language of the pages")?,
             intake,
             network_salt: NetworkSalt::new(variables.optional(NetworkSalt::SETTING)),
-            allowed_origins: AllowedOrigins::new(variables.optional(AllowedOrigins::SETTING).as_deref()),
+            allowed_origins: variables
+                .parsed_if_set(AllowedOrigins::SETTING, AllowedOrigins::EXPECTED)?
+                .unwrap_or_default(),
         })
     }
 }

@@ -162,7 +162,8 @@ fn other_site(pages: &Pages<'_>, preference: Preference) -> Response<String> {
         Preference::Json => Problem::new(
             StatusCode::FORBIDDEN,
             "Sent by another site",
-            "A page that is not among the allowed origins sent this request: no link is mailed. The operator can allow it.",
+            "A page that is not among the allowed origins sent this request: no link is mailed. The operator can allow \
+             it.",
         )
         .of_type("/problems/other-site")
         .respond(preference),

@@ -12,7 +12,7 @@ use leadsquared_account::{Account, AccountError};
 use ledger::{Ledger, LedgerError, Owner};
 use onboarding::{
     Action, INVITATION_ACCEPTED, Invitation, InvitationId, Invitee, Ledger as _, LinkHash, LinkTarget, LinkToken,
-    PASSWORD_BYTES, PortalKeyError, Source, generated_password, may_be_mailed, portal_key, typed_code,
+    PASSWORD_BYTES, PortalKeyError, Source, UsedLinks, generated_password, may_be_mailed, portal_key, typed_code,
 };
 use queue::{Invitations, QueueError};
 use telemetry::{Metric, in_full};
@@ -30,10 +30,6 @@ const PRESS_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long repeated requests for a link count as one, in seconds. Within a minute the worker mails a person only once
 /// anyway; a later request has a reason.
 const REQUEST_PERIOD_SECONDS: i64 = 60;
-
-/// A used link counts towards the code in the mail if a new one is requested this soon after it was made. A robot
-/// presses at once. A person who signs in every week by requesting a new link presses too, and needs no code.
-const ROBOTS_PRESS_WITHIN: Duration = Duration::from_hours(12);
 
 /// How many new links can be requested with the links of one lead. Each costs a look-up, also when the person has got
 /// all mails of the day. No lead gets as many mails.
@@ -161,13 +157,7 @@ impl LoginLinks {
         }
         let failure = match self.portal_link(&target).await {
             Ok(portal) => {
-                if let Err(error) = self.ledger.link_opened(&target, now).await {
-                    tracing::warn!(
-                        %receipt, cause = LEDGER, error = %error,
-                        "the ledger did not record the use of this link: older links of this lead stay valid, no \
-                         action needed"
-                    );
-                }
+                self.record_use(&target, now).await;
                 tracing::info!(%receipt, "login link opened the portal");
                 return PressResult::Portal(portal);
             }
@@ -227,7 +217,10 @@ impl LoginLinks {
         if found.used {
             // A process that crashed after LeadSquared's answer did not record the use. The worker would then take the
             // recent mail's link for an unused one and send no other.
-            self.ledger.link_opened(&found.target, now).await.map_err(not_stored)?;
+            let opened = self.ledger.link_opened(&found.target, now);
+            // A reader who requests a link so soon after a used one may not have pressed that one.
+            let counted = self.ledger.count_used_link(&found.target, UsedLinks::IN_A_ROW, now);
+            tokio::try_join!(opened, counted).map_err(not_stored)?;
         }
         let lead = found.target.lead;
         let key = ThrottleKey::new("fresh-link", [lead.to_string().as_bytes()]);
@@ -238,10 +231,7 @@ impl LoginLinks {
             tracing::warn!(%receipt, "dropped a link request: its lead has requested too many today; no action needed");
             return Ok(());
         }
-        let by_robot = found.used && now - found.target.made_at < ROBOTS_PRESS_WITHIN;
-        let used_links = found.target.used_links.saturating_add(by_robot.into());
-        let asked = request(Invitee::Lead(lead), link.as_str(), now);
-        let invitation = Invitation { used_links, ..asked };
+        let invitation = request(Invitee::Lead(lead), link.as_str(), now);
         self.send(&invitation).await.map_err(|_| TryAgain)
     }
 
@@ -314,6 +304,28 @@ impl LoginLinks {
             }
         };
         Ok(portal_key(client, target.lead, &email, generated_password(password), remember).await?)
+    }
+
+    /// Records that the link opened the portal: older links end, and the person's used links are counted.
+    async fn record_use(&self, target: &LinkTarget, now: OffsetDateTime) {
+        let receipt = target.invitation;
+        let opened = self.ledger.link_opened(target, now);
+        let counted = self.ledger.count_used_link(target, UsedLinks::AT_ONCE, now);
+        let (opened, counted) = tokio::join!(opened, counted);
+        if let Err(error) = opened {
+            tracing::warn!(
+                %receipt, cause = LEDGER, error = %error,
+                "the ledger did not record that this link opened the portal: older links of its lead stay valid, no \
+                 action needed"
+            );
+        }
+        if let Err(error) = counted {
+            tracing::warn!(
+                %receipt, cause = LEDGER, error = %error,
+                "the ledger did not count this used link: if a robot pressed it, the code in the person's mails comes \
+                 one mail later; no action needed"
+            );
+        }
     }
 
     /// Records the registration, so that LeadSquared's webhook about it is recognised as an echo.

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use forms::SignInFields;
-use http_events::SecretHashes;
+use http_events::{AllowedOrigins, SecretHashes};
 use leadsquared::crm::Sender;
 use leadsquared::{CallingCode, RateLimit};
 use leadsquared_account::{AccountSettings, mail_sender, unproven_field};
@@ -31,6 +31,8 @@ pub struct Config {
     /// `SITE_SECRET_HASHES`, optional: SHA-256 of the secrets of the website's own server, which may then name the
     /// visitor. Without any, attempts count for the network of the sender.
     pub site_secrets: SecretHashes,
+    /// `ALLOWED_ORIGINS`, optional: the websites whose pages may request a code or a reset mail. Default: all.
+    pub allowed_origins: AllowedOrigins,
     /// `NETWORK_SALT`: the salt of the hashes of networks.
     pub network_salt: NetworkSalt,
     /// `ANSWER_FLOOR_MS`: the shortest time of an answer that must not show who has an account.
@@ -96,6 +98,9 @@ impl Config {
             },
             attempts_per_address: variables.parsed("ATTEMPTS_PER_ADDRESS", "a whole number above 0")?,
             site_secrets: variables.parsed_if_set("SITE_SECRET_HASHES", SecretHashes::EXPECTED)?.unwrap_or_default(),
+            allowed_origins: variables
+                .parsed_if_set(AllowedOrigins::SETTING, AllowedOrigins::EXPECTED)?
+                .unwrap_or_default(),
             network_salt: NetworkSalt::new(variables.optional(NetworkSalt::SETTING)),
             floor,
             network_share: percentage(variables, "NETWORK_SHARE")?.unwrap_or(DEFAULT_NETWORK_SHARE),

@@ -28,9 +28,9 @@ pub(crate) enum Step {
 /// Whether LeadSquared's spelling of the identifier is looked up first, because it is a phone number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PhoneLookUp {
-    /// One call more.
+    /// It takes one call.
     Needed,
-    /// No call.
+    /// It takes none.
     NotNeeded,
 }
 

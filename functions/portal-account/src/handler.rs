@@ -60,12 +60,20 @@ impl PortalAccount {
         let sets_cookie =
             self.config.session_cookie && matches!(route, Route::SignIn | Route::VerifyCode | Route::SignOut);
         if sets_cookie && cookie::is_from_elsewhere(http.headers(), http_events::host(http)) {
-            return Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "Sent by another site",
-                "Another site sent this request: nothing was done. Use the site itself.",
-            )
-            .of_type("/problems/other-site"));
+            return Err(other_site("Another site sent this request: nothing was done. Use the site itself."));
+        }
+        // Each visitor of another site's page has a network of its own, so the limits of networks would not stop a form
+        // there that has texts or mails sent.
+        let sends = matches!(route, Route::SendCode | Route::ForgotPassword);
+        if sends && !self.config.allowed_origins.permit(http) {
+            tracing::info!(
+                "refused a request for a code or a reset mail from a page of another site: no action needed, or add it \
+                 to AllowedOrigins"
+            );
+            return Err(other_site(
+                "A page that is not among the allowed origins sent this request: nothing was sent. The operator can \
+                 allow it.",
+            ));
         }
         let body = match route {
             Route::SignOut => Body::default(),
@@ -90,4 +98,8 @@ impl PortalAccount {
             Route::SignOut => Ok(Done::SignedOut),
         }
     }
+}
+
+fn other_site(detail: &str) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "Sent by another site", detail).of_type("/problems/other-site")
 }

@@ -146,8 +146,13 @@ impl Identities {
     }
 }
 
+/// The address, also one that no form takes, because LeadSquared may have it from elsewhere. Letters beyond ASCII have
+/// to pass the check: LeadSquared may compare some of them as others, and each spelling would have attempts of its own.
 fn email(field: &str, text: &str) -> Result<EmailAddress, FieldError> {
-    text.parse().map_err(|error| FieldError::new(field, expected_email(error)))
+    text.parse().or_else(|error| {
+        let stored = text.is_ascii().then(|| EmailAddress::try_from(text.to_owned()).ok()).flatten();
+        stored.ok_or_else(|| FieldError::new(field, expected_email(error)))
+    })
 }
 
 fn phone(field: &str, text: &str, default_country: CallingCode) -> Result<Phone, FieldError> {
@@ -180,6 +185,19 @@ mod tests {
         assert_eq!(read(r#"{"email":" Asha@Example.test "}"#).unwrap(), "EmailAddress asha@example.test");
         assert_eq!(read(r#"{"phone":"090000 00001","email":""}"#).unwrap(), "Phone +91-9000000001");
         assert_eq!(read(r#"{"pan":"ABCDE1234F"}"#).unwrap(), "mx_PAN_Number abcde1234f");
+    }
+
+    #[test]
+    fn an_address_that_only_leadsquared_has_can_sign_in() {
+        for stored in ["asha@gmail.con", "asha@exa_mple.com", "asha@xn--gmil-6cd.com"] {
+            let json = format!(r#"{{"email":" {} "}}"#, stored.to_uppercase());
+            assert_eq!(read(&json).unwrap(), format!("EmailAddress {stored}"));
+        }
+        for other in
+            ["asha@gmail.c\u{43e}m", "asha@\u{ff47}mail.com", "\u{ff41}sha@gmail.com", "a\u{200b}sha@gmail.com"]
+        {
+            assert_eq!(read(&format!(r#"{{"email":"{other}"}}"#)).unwrap_err().0, "email", "{other}");
+        }
     }
 
     #[test]

@@ -164,7 +164,10 @@ pub(crate) async fn admit(
             // A person who mistyped does not cause this many attempts at once.
             Err(LedgerError::Contended) => Duration::from_secs(1),
             Err(error) => {
-                tracing::warn!(attempt = attempt.name(), error = %error, "could not count an attempt in the ledger; it continues uncounted");
+                tracing::warn!(
+                    attempt = attempt.name(), error = %error,
+                    "could not count an attempt in the ledger; it continues uncounted"
+                );
                 break;
             }
         };
@@ -179,7 +182,9 @@ pub(crate) async fn admit(
 pub(crate) async fn give_back(ledger: &Ledger, places: &AttemptPlaces) {
     let all = join_all(places.keys.iter().map(|key| ledger.give_attempt_back(key, places.at))).await;
     if let Some(error) = all.into_iter().find_map(Result::err) {
-        tracing::warn!(error = %error, "failed to return a rate-limit place; this person reaches the limit one attempt early");
+        tracing::warn!(
+            error = %error, "failed to return a rate-limit place; this person reaches the limit one attempt early"
+        );
     }
 }
 
@@ -239,7 +244,10 @@ impl NetworkShare {
             }
             Err(LedgerError::Contended) => Err(Duration::from_secs(1)),
             Err(error) => {
-                tracing::warn!(error = %error, "could not count a network's calls in the ledger; its request continues uncounted");
+                tracing::warn!(
+                    error = %error,
+                    "could not count a network's calls in the ledger; its request continues uncounted"
+                );
                 Ok(())
             }
         }

@@ -87,7 +87,9 @@ impl PortalAccount {
                 false
             }
             Err(error) => {
-                tracing::error!(error = %error, "could not count text messages in the ledger: none is sent until it works again");
+                tracing::error!(
+                    error = %error, "could not count text messages in the ledger: none is sent until it works again"
+                );
                 false
             }
         }

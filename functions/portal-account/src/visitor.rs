@@ -24,8 +24,8 @@ pub(crate) fn network(request: &Request, config: &Config) -> Result<Option<Netwo
         Some(secret) if site.accept(secret.as_bytes()) => true,
         Some(_) if !site.is_empty() => {
             tracing::warn!(
-                "the secret in {SECRET} is not in SITE_SECRET_HASHES: {VISITOR_ADDRESS} is ignored and the attempt counts for the \
-                 sender's network; correct the secret on the website's server"
+                "the secret in {SECRET} is not in SITE_SECRET_HASHES: {VISITOR_ADDRESS} is ignored and the attempt \
+                 counts for the sender's network; correct the secret on the website's server"
             );
             false
         }

@@ -1,8 +1,11 @@
 //! The web origins whose pages may send forms, as the browser reports the origin of a page.
 
+use std::str::FromStr;
+
 use http::HeaderValue;
 use http::header::ORIGIN;
 use lambda_http::Request;
+use url::Url;
 
 use crate::host;
 
@@ -19,12 +22,8 @@ impl AllowedOrigins {
     /// The setting with the list.
     pub const SETTING: &str = "ALLOWED_ORIGINS";
 
-    /// The origins in a list that is separated by commas. Without a setting, as under an earlier template, every origin
-    /// is allowed.
-    pub fn new(setting: Option<&str>) -> Self {
-        let list = setting.unwrap_or("*").split(',').map(|origin| origin.trim().to_ascii_lowercase());
-        Self(list.filter(|origin| !origin.is_empty()).collect())
-    }
+    /// What the setting holds, for the error message.
+    pub const EXPECTED: &str = "a list of web origins, separated by commas";
 
     /// Whether a page of these origins or of our own host sent the request, or a sender that is no browser.
     ///
@@ -51,6 +50,53 @@ impl AllowedOrigins {
     }
 }
 
+impl Default for AllowedOrigins {
+    /// Every origin, as without a setting.
+    fn default() -> Self {
+        Self(vec!["*".to_owned()])
+    }
+}
+
+impl FromStr for AllowedOrigins {
+    type Err = NotAnOrigin;
+
+    /// Reads a list that is separated by commas.
+    ///
+    /// # Errors
+    /// When an entry is not as browsers send an origin, because it would match none: with a path or a slash at its end,
+    /// with the standard port, or with a star for a part of a host's name.
+    fn from_str(list: &str) -> Result<Self, NotAnOrigin> {
+        let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        entries.map(entry).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// An origin, or what stands for all, in lower case.
+fn entry(text: &str) -> Result<String, NotAnOrigin> {
+    const ALL: [&str; 3] = ["*", "http://*", "https://*"];
+    let text = text.to_ascii_lowercase();
+    if ALL.contains(&&*text) {
+        return Ok(text);
+    }
+    let meant = Url::parse(&text).ok().filter(|_| !text.contains('*')).and_then(|url| {
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{}://{}{port}", url.scheme(), url.host_str()?))
+    });
+    match meant {
+        Some(origin) if origin == text => Ok(origin),
+        Some(meant) => Err(NotAnOrigin { text, meant }),
+        None => Err(NotAnOrigin { text, meant: "one such as https://www.example.com, or * for all".to_owned() }),
+    }
+}
+
+/// An entry of the list that matches no origin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not as browsers send an origin; write {meant}")]
+pub struct NotAnOrigin {
+    text: String,
+    meant: String,
+}
+
 fn is_own(origin: &str, host: Option<&str>) -> bool {
     let of_origin = origin.strip_prefix("https://");
     of_origin.zip(host).is_some_and(|(of_origin, own)| of_origin.eq_ignore_ascii_case(own))
@@ -73,7 +119,7 @@ mod tests {
                 "domainName": "api.example.test", "http": {"method": "POST", "path": "/login-links"},
             },
         });
-        AllowedOrigins::new(Some(list)).permit(&without_address(serde_json::from_value(event).unwrap()).into())
+        list.parse::<AllowedOrigins>().unwrap().permit(&without_address(serde_json::from_value(event).unwrap()).into())
     }
 
     #[test]
@@ -117,6 +163,31 @@ mod tests {
         assert!(other("https://*") && other("http://*,https://*") && !other("http://*"));
         assert!(!permits("https://*", Some("cross-site"), Some("null")));
         assert!(!other("") && permits("", Some("same-origin"), Some("null")));
-        assert!(AllowedOrigins::new(None).allow("https://any.example"));
+        assert!(AllowedOrigins::default().allow("https://any.example"));
+    }
+
+    #[test]
+    fn an_entry_that_matches_no_origin_is_refused() {
+        for list in
+            ["https://www.example.com", "http://localhost:8080, https://[::1]:8443", "capacitor://localhost", ""]
+        {
+            assert!(list.parse::<AllowedOrigins>().is_ok(), "{list}");
+        }
+        for (list, meant) in [
+            ("https://example.com, https://www.example.com/", "https://www.example.com"),
+            ("https://www.example.com/apply?x=1", "https://www.example.com"),
+            ("HTTPS://WWW.example.com:443", "https://www.example.com"),
+            ("http://example.com:80", "http://example.com"),
+            ("https://user@example.com", "https://example.com"),
+            ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example"),
+            ("www.example.com", "one such as"),
+            ("https://", "one such as"),
+            ("https://*.example.com", "one such as"),
+            ("*.example.com", "one such as"),
+            ("null", "one such as"),
+        ] {
+            let error = list.parse::<AllowedOrigins>().unwrap_err().to_string();
+            assert!(error.contains(&format!("; write {meant}")), "{list}: {error}");
+        }
     }
 }

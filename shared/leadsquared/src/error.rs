@@ -33,7 +33,7 @@ pub enum Error {
     #[error("the lead exists already, and only new leads were to be registered")]
     LeadExists,
     /// The account has no lead fields of these names; nothing of the call was stored.
-    #[error("the account has no lead fields named {}; create them there or take them out of the mapping", .0.join(", "))]
+    #[error("the account has no lead fields named {}; create them or take them out of the mapping", .0.join(", "))]
     UnknownAttributes(Vec<String>),
     /// No lead has this id or address.
     #[error("LeadSquared has no such lead")]

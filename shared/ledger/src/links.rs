@@ -122,8 +122,7 @@ impl Ledger {
         self.carry_out(update).await.map(drop)
     }
 
-    /// Remembers that a link opened the portal, for as long as an older one could be tried, and counts it for its
-    /// person ([`UsedLinks`]).
+    /// Remembers that a link opened the portal, for as long as an older one could be tried.
     ///
     /// # Errors
     /// When DynamoDB refuses the request or its result is unknown.
@@ -138,13 +137,21 @@ impl Ledger {
             .expression_attribute_values(":owner", Owner::Person(target.person.clone()).value())
             .expression_attribute_values(":made_at", seconds(target.made_at))
             .expression_attribute_values(":expires_at", seconds(now + LEADS_KEPT));
-        self.carry_out(update).await?;
-        self.count_used_link(target, now).await
+        self.carry_out(update).await.map(drop)
     }
 
-    /// Counts a used link of its person, or begins the count anew if the link was not used right after its mail. A link
+    /// Counts a used link of its person ([`UsedLinks`]) if it was made at most `within` ago: [`UsedLinks::AT_ONCE`]
+    /// for a press, [`UsedLinks::IN_A_ROW`] for a request on the used link's page. Later, the count begins anew. A link
     /// that is not newer than the last counted one changes nothing.
-    async fn count_used_link(&self, target: &LinkTarget, now: OffsetDateTime) -> Result<(), LedgerError> {
+    ///
+    /// # Errors
+    /// When DynamoDB refuses the request or its result is unknown.
+    pub async fn count_used_link(
+        &self,
+        target: &LinkTarget,
+        within: Duration,
+        now: OffsetDateTime,
+    ) -> Result<(), LedgerError> {
         let update = |expression: &str, condition: &str| {
             self.update(person_key(&target.person))
                 .update_expression(expression)
@@ -153,7 +160,7 @@ impl Ledger {
                 .expression_attribute_names("#made_at", USED_LINK_MADE_AT)
                 .expression_attribute_values(":made_at", seconds(target.made_at))
         };
-        if now - target.made_at > UsedLinks::AT_ONCE {
+        if now - target.made_at > within {
             let reset = update("REMOVE #used_links, #made_at", "#made_at < :made_at");
             return self.carry_out(reset).await.map(drop);
         }
@@ -162,14 +169,18 @@ impl Ledger {
             update(&format!("SET #used_links = {count}, {set}"), condition)
                 .expression_attribute_names("#owner", OWNER)
                 .expression_attribute_names("#expires_at", EXPIRES_AT)
-                .expression_attribute_values(":one", number(1))
-                .expression_attribute_values(":since", seconds(target.made_at - UsedLinks::IN_A_ROW))
                 .expression_attribute_values(":owner", Owner::Person(target.person.clone()).value())
                 .expression_attribute_values(":expires_at", seconds(now + MAILS_KEPT))
         };
-        let next = count("#used_links + :one", "#made_at >= :since AND #made_at < :made_at");
+        let next = "#made_at >= :since AND #made_at < :made_at AND #used_links >= :follows";
+        let next = count("#used_links + :one", next)
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":since", seconds(target.made_at - UsedLinks::IN_A_ROW))
+            .expression_attribute_values(":follows", number(target.used_links));
         if self.carry_out(next).await?.is_some() {
-            let first = count(":one", "attribute_not_exists(#made_at) OR #made_at < :since");
+            // None is counted, or the late press of this link began the count anew: the link knows how many it follows.
+            let first = count(":first", "attribute_not_exists(#made_at) OR #made_at < :made_at")
+                .expression_attribute_values(":first", number(target.used_links.saturating_add(1)));
             self.carry_out(first).await?;
         }
         Ok(())

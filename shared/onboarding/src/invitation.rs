@@ -42,8 +42,8 @@ pub struct Invitation {
     pub language: Option<String>,
     /// The rules that its event alone does not decide.
     pub question: Option<RuleQuestion>,
-    /// How many used links it replaces: links that were requested in place of each other
-    /// ([`USED_LINKS`](crate::USED_LINKS)).
+    /// How many used links it replaces, in a message of an earlier release. The ledger counts them now
+    /// ([`UsedLinks`](crate::UsedLinks)).
     pub used_links: u32,
 }
 

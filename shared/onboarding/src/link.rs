@@ -114,7 +114,8 @@ impl From<String> for CodeHash {
 /// buttons in this person's mails before the person does.
 pub const USED_LINKS: u32 = 2;
 
-/// The last links of a person that were used right after their mail, whichever way they were requested.
+/// The last links of a person that a robot may have used: right after their mail, or before their page was asked for
+/// the next link. It does not matter how they were requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedLinks {
     /// How many in a row.
@@ -152,7 +153,7 @@ pub struct LinkTarget {
     pub made_at: OffsetDateTime,
     /// When it expires.
     pub valid_until: OffsetDateTime,
-    /// How many used links it follows in a row ([`USED_LINKS`]).
+    /// The [count](UsedLinks) of its person when it was made ([`USED_LINKS`]).
     pub used_links: u32,
     /// The code that the link's page asks for, if it does.
     pub code: Option<CodeHash>,

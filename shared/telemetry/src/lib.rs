@@ -49,7 +49,7 @@ const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
 ///
 /// **Metrics** go to the namespace in `METRICS_NAMESPACE`. They are printed among the log lines in CloudWatch's
 /// embedded metric format, so no call waits for them
-/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format.html>).
 /// Lambda treats these lines as `INFO`: a log level above `INFO` drops the metrics too.
 pub fn init(variable: impl Fn(&str) -> Option<String>) {
     let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);

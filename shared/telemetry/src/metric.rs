@@ -28,11 +28,8 @@ pub enum Metric {
         /// The application's source.
         source: &'static str,
     },
-    /// A person's form was accepted, or a form was refused because of its content.
-    FormAnswered {
-        /// Whether it was refused. Refused forms of one network count once an hour.
-        is_refused: bool,
-    },
+    /// Whether a form was refused because of its content. Refused forms of one network count once an hour.
+    FormRefused(bool),
     /// A request for a login link was over a cap and was dropped.
     LinkRequestDropped,
     /// A password from a form without a form key was discarded.
@@ -69,7 +66,7 @@ pub enum Metric {
     KeyCheckFailed,
     /// A form, an event or a link request could not be stored; the sender got a 5xx answer.
     NotStored,
-    /// An invitation was rejected for good and was dead-lettered.
+    /// An invitation was rejected, is not retried, and was dead-lettered.
     Rejected,
     /// A webhook came without an accepted secret.
     WebhookRefused,
@@ -188,7 +185,7 @@ impl Metric {
                 OUTCOMES_BY_SOURCE.count(1, ["held", source]);
             }
             // A measurement: the minimum over an hour is 1 if no form was accepted in that hour.
-            Self::FormAnswered { is_refused } => FORMS_REFUSED.measure(f64::from(u8::from(is_refused))),
+            Self::FormRefused(is_refused) => FORMS_REFUSED.measure(f64::from(u8::from(is_refused))),
             Self::LinkRequestDropped => LINK_REQUESTS_DROPPED.count(1, []),
             Self::PasswordDiscarded => PASSWORDS_DISCARDED.count(1, []),
             Self::Echo => ECHOES.count(1, []),

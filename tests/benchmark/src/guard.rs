@@ -27,7 +27,7 @@ const ZIPPED_LIMIT: u64 = 3_000_000;
 /// The same for `bus-event`: nobody waits for it, and its JSON Schema validator takes 0.6 MB.
 const BUS_EVENT_LIMIT: u64 = 3_300_000;
 
-/// How far a count of instructions may be from the baseline, in percent. Two runs differ by less than 1 %.
+/// How far a count of instructions may be from the baseline, in percent. Two runs differ by less than 0.1 %.
 const TOLERANCE: u64 = 5;
 
 /// An event takes milliseconds; Valgrind takes fifty times as long.

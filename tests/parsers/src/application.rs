@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use application_form::Submission;
+use application_form::{FaultyForm, Submission};
 use form_urlencoded::Serializer;
 use forms::Fields;
 use leadsquared::{EmailAddress, Phone};
@@ -26,7 +26,7 @@ static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     json.parse().expect("the fields are valid")
 });
 
-fn read(body: &[u8]) -> Option<Result<Submission, Vec<FieldError>>> {
+fn read(body: &[u8]) -> Option<Result<Submission, FaultyForm>> {
     let form = crate::form::read(b"application/x-www-form-urlencoded", body).ok()?;
     Some(application_form::read(form, &FIELDS, crate::INDIA))
 }
@@ -35,9 +35,9 @@ fn read(body: &[u8]) -> Option<Result<Submission, Vec<FieldError>>> {
 pub(crate) fn check(input: &[u8]) {
     let submission = match read(input) {
         Some(Ok(submission)) => submission,
-        Some(Err(errors)) => {
-            assert!(!errors.is_empty(), "a refusal names a field");
-            return errors.iter().for_each(assert_names_field);
+        Some(Err(faulty)) => {
+            assert!(!faulty.errors.is_empty(), "a refusal names a field");
+            return faulty.errors.iter().for_each(assert_names_field);
         }
         None => return,
     };

@@ -1,6 +1,7 @@
 //! E-mail addresses, in one spelling each.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -140,15 +141,27 @@ fn slip(last: &str) -> Option<(&'static str, &'static str)> {
     all.find(|(typed, _)| *typed == last)
 }
 
+/// The blocks of Latin letters beyond ASCII.
+const LATIN: [RangeInclusive<char>; 4] =
+    ['\u{AA}'..='\u{2AF}', '\u{1E00}'..='\u{1EFF}', '\u{2C60}'..='\u{2C7F}', '\u{A720}'..='\u{A7FF}'];
+
+/// The blocks of Chinese, Japanese and Korean letters.
+const EAST_ASIAN: [RangeInclusive<char>; 6] = [
+    '\u{1100}'..='\u{11FF}',
+    '\u{2E80}'..='\u{9FFF}',
+    '\u{A960}'..='\u{A97F}',
+    '\u{AC00}'..='\u{D7FF}',
+    '\u{F900}'..='\u{FAFF}',
+    '\u{20000}'..='\u{3FFFF}',
+];
+
 /// Whether a label has letters of the English alphabet or other Latin ones beside letters of another alphabet, as when
 /// the keyboard was switched in the middle of a word. Chinese, Japanese and Korean names are written beside Latin
 /// letters on purpose (<https://www.unicode.org/reports/tr39/#Restriction_Level_Detection>).
 fn mixes_alphabets(label: &str) -> bool {
-    let is_latin = |c: char| {
-        c.is_ascii()
-            || matches!(c, '\u{AA}'..='\u{2AF}' | '\u{1E00}'..='\u{1EFF}' | '\u{2C60}'..='\u{2C7F}' | '\u{A720}'..='\u{A7FF}')
-    };
-    let is_east_asian = |c: char| matches!(c, '\u{1100}'..='\u{11FF}' | '\u{2E80}'..='\u{9FFF}' | '\u{A960}'..='\u{A97F}' | '\u{AC00}'..='\u{D7FF}' | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{3FFFF}');
+    let is_in = |blocks: &[RangeInclusive<char>], c: char| blocks.iter().any(|block| block.contains(&c));
+    let is_latin = |c: char| c.is_ascii() || is_in(&LATIN, c);
+    let is_east_asian = |c: char| is_in(&EAST_ASIAN, c);
     let letters = || label.chars().filter(|c| c.is_alphabetic() && !is_east_asian(*c));
     letters().any(is_latin) && !letters().all(is_latin)
 }

@@ -36,8 +36,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             }
             LinkMode::OnClick { page, valid_for } => {
                 let Attempt { token, code, now, .. } = work.attempt;
-                // The message counts only links that were each requested by the button on the page of the one before.
                 let before = book.used_links.map_or(0, |used| used.before(*now));
+                // A message of an earlier release has a count of its own.
                 let used_links = work.invitation.used_links.max(before);
                 let code = (used_links >= USED_LINKS).then(|| code.clone());
                 let target = LinkTarget {
