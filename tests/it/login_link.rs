@@ -535,6 +535,11 @@ async fn a_page_of_another_site_cannot_ask_for_links_and_the_companys_website_ca
     let page = ask(&[cross_site, ("origin", "null"), ("accept", BROWSER)]).await;
     assert_eq!(page.status, 403);
     assert!(page.body.contains("Please enter the address here") && page.body.contains("<form"), "{}", page.body);
+    // Every page of a link has the form for the address, so it can be sent there too.
+    for path in garbage() {
+        let request = asked(ASHA).at(&path).header("origin", "https://evil.example");
+        assert_eq!(send(&function, request).await.status, 403, "{path}");
+    }
     assert_eq!(sandbox.invitations.drain().await.len(), 0);
     for headers in [
         &[cross_site, ("origin", "https://www.example.com")][..],

@@ -53,13 +53,9 @@ async fn look(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath) -> Response
 /// of its page.
 async fn press(links: &LoginLinks, pages: &Pages<'_>, path: LinkPath, request: &Request) -> Response<String> {
     let preference = Preference::of(request.headers());
-    match path {
-        LinkPath::Link(_) if is_from_another_site(request) => {
-            tracing::info!("another site pressed the button of a login link: its page is shown instead");
-            return look(links, pages, path).await;
-        }
-        LinkPath::RequestPage if !links.config.allowed_origins.permit(request) => return other_site(pages, preference),
-        _ => {}
+    if matches!(path, LinkPath::Link(_)) && is_from_another_site(request) {
+        tracing::info!("another site pressed the button of a login link: its page is shown instead");
+        return look(links, pages, path).await;
     }
     let form = match Form::read(request.headers(), request.body().as_ref()).await {
         Ok(form) => form,
@@ -128,6 +124,9 @@ async fn by_email(
     form: &Form,
     request: &Request,
 ) -> Response<String> {
+    if !links.config.allowed_origins.permit(request) {
+        return other_site(pages, preference);
+    }
     let email = match email(form) {
         Ok(email) => email,
         Err(error) => return refused(pages, preference, Problem::fields(vec![error])),
