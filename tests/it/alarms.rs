@@ -33,6 +33,21 @@ async fn invitation(attribute: &str, prepare: impl AsyncFnOnce(&Sandbox<()>)) ->
     worker.stop().await
 }
 
+/// What the worker prints for a CRM event whose rules are undecided, on a day whose look-ups are used up.
+async fn question() -> String {
+    let stage = Sandbox::open(Settings::for_tests(), ()).await;
+    stage.use_up_lookups(OffsetDateTime::now_utc()).await;
+    let body = json!({
+        "version": 3, "id": "00000000-0000-8000-8000-000000000001", "source": "crm",
+        "received_at": "2026-11-22T09:30:00Z", "action": "invite", "lead": "5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44",
+        "attributes": [], "provenance": "system", "question": {"rules": ["stage"], "known": []},
+    });
+    stage.invitations.send(&body.to_string(), "question", "1").await;
+    let worker = stage.start_function("invitation", &[]).await.unwrap();
+    worker.invoke(&sqs_event(&[stage.invitations.next().await]), TIMEOUT).await.unwrap();
+    worker.stop().await
+}
+
 async fn key_check(prepare: impl AsyncFnOnce(&Sandbox<()>)) -> String {
     let stage = Sandbox::open(Settings::for_tests(), ()).await;
     prepare(&stage).await;
@@ -112,6 +127,7 @@ async fn an_alarm_gets_its_metric_from_its_fault_and_none_in_normal_operation() 
     let cases = [
         ("OperatorNeeded", invitation("FirstName", wrong_keys).await),
         ("InvitationsWait", invitation("FirstName", wrong_keys).await),
+        ("QuestionsWait", question().await),
         ("KeyCheckFailed", key_check(wrong_keys).await),
         ("HeldWaiting", key_check(async |stage| held_for(stage, 1).await).await),
         ("HeldExpiring", key_check(async |stage| held_for(stage, 13).await).await),

@@ -85,7 +85,7 @@ pub(crate) fn metrics(printed: &str) -> Vec<(String, String, Value)> {
         for metric in directive["Metrics"].as_array().unwrap() {
             let name = metric["Name"].as_str().unwrap();
             let unit = match name {
-                "QueueAge" | "WaitingAge" => "Seconds",
+                "QueueAge" | "WaitingAge" | "QuestionAge" => "Seconds",
                 "AllowanceWait" => "Milliseconds",
                 _ => "Count",
             };

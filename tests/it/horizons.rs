@@ -12,7 +12,8 @@ use std::{
 use aws::SdkConfig;
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::{config::retry::RetryConfig, types::AttributeValue};
-use axum::{Json, Router};
+use aws_sdk_sqs::types::MessageSystemAttributeName;
+use axum::{Json, Router, http::StatusCode};
 use invitation::{Config, SqsWorker};
 use leadsquared::Lane;
 use leadsquared_account::{Account, BACKGROUND_TIMEOUTS};
@@ -37,10 +38,10 @@ const EMAIL: &str = "asha@example.com";
 /// Nothing listens there.
 const NOWHERE: &str = "http://127.0.0.1:9";
 const MINUTE: Duration = Duration::from_secs(60);
-/// The wait of a dead-lettered message that is not deleted.
-const DEAD_LETTER_RETRY: Duration = Duration::from_secs(2 * 60);
+/// The wait of a message that is dead-lettered, or sent again, and not deleted.
+const RETRY_IF_NOT_DELETED: Duration = Duration::from_secs(2 * 60);
 
-/// A queue that records for how long the worker delays messages.
+/// A queue that records for how long the worker delays messages, and takes no message.
 struct Waits {
     recorded: Arc<Mutex<Vec<Duration>>>,
     server: Server,
@@ -50,12 +51,14 @@ impl Waits {
     async fn new() -> Self {
         let recorded = Arc::new(Mutex::new(Vec::new()));
         let waits = recorded.clone();
-        let answer = async move |body: String| -> Json<Value> {
+        let answer = async move |body: String| -> (StatusCode, Json<Value>) {
             let request: Value = serde_json::from_str(&body).unwrap();
-            let entries = request["Entries"].as_array().unwrap();
+            let Some(entries) = request["Entries"].as_array() else {
+                return (StatusCode::BAD_REQUEST, Json(json!({"__type": "com.amazonaws.sqs#AccessDeniedException"})));
+            };
             let wait = |entry: &Value| Duration::from_secs(entry["VisibilityTimeout"].as_u64().unwrap());
             waits.lock().unwrap().extend(entries.iter().map(wait));
-            Json(json!({"Successful": [], "Failed": []}))
+            (StatusCode::OK, Json(json!({"Successful": [], "Failed": []})))
         };
         Self { recorded, server: Server::start(Router::new().fallback(answer)).await }
     }
@@ -108,6 +111,16 @@ impl Setup {
             "email": EMAIL, "attributes": [{"name": "FirstName", "value": "Asha"}],
         });
         Self { sandbox, worker, waits, body, left: MINUTE }
+    }
+
+    /// Makes the message a question on a day whose look-ups are used up.
+    async fn ask_a_question(&mut self) {
+        self.body = json!({
+            "version": 3, "id": ID, "source": "crm", "received_at": "2026-11-09T09:30:00Z", "action": "invite",
+            "lead": "5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44", "attributes": [], "provenance": "system",
+            "question": {"rules": ["stage"], "known": [{"name": "ProspectStage", "value": "Applied"}]},
+        });
+        self.sandbox.use_up_lookups(NOW).await;
     }
 
     fn invitation(&self) -> Invitation {
@@ -275,7 +288,7 @@ async fn a_message_becomes_a_dead_letter_with_its_cause_after_the_horizon_of_eac
         let expected = ("exhausted".to_owned(), cause.to_owned(), Some(ID.to_owned()));
         assert_eq!(setup.dead_letters().await, [expected], "{what}");
         // It applies only if the process crashes before Lambda has deleted the message.
-        assert_eq!(setup.waits.take(), [DEAD_LETTER_RETRY], "{what}");
+        assert_eq!(setup.waits.take(), [RETRY_IF_NOT_DELETED], "{what}");
     }
 }
 
@@ -360,12 +373,55 @@ async fn a_dead_letter_that_cannot_be_written_uses_up_its_deliveries_before_rete
             let attributes = [("SentTimestamp", &*sent(age)), ("ApproximateReceiveCount", &count.to_string())];
             assert_eq!(setup.deliver_records(vec![record(&setup.body, &attributes)]).await, [true], "{what}");
             // The first wait is for the dead letter that could not be written.
-            let [DEAD_LETTER_RETRY, wait] = setup.waits.take()[..] else { panic!("{what}") };
+            let [RETRY_IF_NOT_DELETED, wait] = setup.waits.take()[..] else { panic!("{what}") };
             let rest = wait * (1000 - count);
             assert!(age + rest < Duration::from_secs(14 * 86_400 - 3600), "{what}, delivery {count}: {wait:?}");
         }
         assert!(setup.deliver(Duration::from_secs(30 * 86_400)).await, "{what}: it is never dropped");
     }
+}
+
+#[tokio::test]
+async fn a_question_without_a_lookup_is_sent_again_before_sqs_deletes_it() {
+    let mut setup = Setup::with(&[]).await;
+    setup.ask_a_question().await;
+    let queue = &setup.sandbox.invitations;
+    let sqs = aws_sdk_sqs::Client::new(setup.sandbox.aws.config());
+    setup.worker.invitations = Invitations::new(sqs, queue.url.clone());
+    // An earlier version put questions into their person's group.
+    queue.send(&setup.body.to_string(), "asha", "1").await;
+    let first = queue.next().await;
+    let horizon = Duration::try_from(OPERATOR_HORIZON).unwrap();
+    for (age, is_retried) in [(horizon - MINUTE, true), (horizon + MINUTE, false)] {
+        let mut record = record(&setup.body, &[("SentTimestamp", &sent(age))]);
+        record["messageId"] = first.message_id.clone().into();
+        record["receiptHandle"] = first.receipt_handle.clone().into();
+        assert_eq!(setup.deliver_records(vec![record]).await, [is_retried], "{age:?}");
+    }
+    queue.delete(&first).await;
+
+    let again = queue.next().await;
+    assert_ne!(again.message_id, first.message_id);
+    assert_eq!(again.body, first.body);
+    let group = &again.attributes.as_ref().unwrap()[&MessageSystemAttributeName::MessageGroupId];
+    assert_eq!(*group, setup.invitation().message_group());
+    queue.delete(&again).await;
+    assert!(queue.drain().await.is_empty() && setup.dead_letters().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_question_that_cannot_be_sent_again_stays_on_the_queue() {
+    let mut setup = Setup::with(&[]).await;
+    setup.ask_a_question().await;
+    let horizon = Duration::try_from(OPERATOR_HORIZON).unwrap();
+    assert!(setup.deliver(horizon - MINUTE).await);
+    let waits = setup.waits.take();
+    assert!(matches!(waits[..], [wait] if wait >= MINUTE * 60 && wait <= LONGEST_WAIT), "{waits:?}");
+
+    assert!(setup.deliver(horizon + MINUTE).await, "it is not deleted");
+    let [RETRY_IF_NOT_DELETED, wait] = setup.waits.take()[..] else { panic!("the redelivery is shortened first") };
+    assert!(horizon + wait * 998 < Duration::from_secs(14 * 86_400 - 3600), "SQS moves it in time: {wait:?}");
+    assert_eq!(setup.dead_letters().await, []);
 }
 
 /// The ledger was unavailable when the worker gave the message up.

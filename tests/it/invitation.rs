@@ -17,14 +17,14 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use futures::future::join_all;
 use leadsquared_emulator::{Call, Effect, Emulator, Fault, Role, Settings};
-use onboarding::{LinkToken, PersonKey};
+use onboarding::{Invitation, InvitationId, LinkToken, PersonKey, Source};
 use runtime_api::{Function, FunctionError, TRACE};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     aws_endpoint::{self, Server},
-    functions::{self, errors, metrics, sqs_event},
+    functions::{self, count_of, errors, metrics, sqs_event},
     samples::item_of,
     sandbox::{self, keys},
     template::Template,
@@ -411,6 +411,60 @@ async fn a_lookup_decides_undecided_rules_within_a_tenth_of_the_days_calls() {
 }
 
 #[tokio::test]
+async fn a_question_that_waits_holds_back_no_other_message_of_its_lead() {
+    let sandbox = Sandbox::new().await;
+    let function = sandbox.start_with(&[("ALLOWANCE_DAILY", "10")]).await.unwrap();
+    let lead = sandbox.emulator.add_lead(&[("EmailAddress", "asha@example.com")]).unwrap();
+    sandbox.use_up_lookups(OffsetDateTime::now_utc()).await;
+    let (body, _) = undecided(6, &lead);
+    let question = Invitation::decode(&body).unwrap();
+    let id = InvitationId::of([&b"request"[..]]);
+    let request = Invitation { id, question: None, source: Source::LinkRequest, ..question.clone() };
+    let again = Invitation { id: InvitationId::of([&b"again"[..]]), ..question.clone() };
+    let queue =
+        queue::Invitations::new(aws_sdk_sqs::Client::new(sandbox.aws.config()), sandbox.invitations.url.clone());
+    queue.send_all(&[question.clone(), request.clone()]).await.unwrap();
+    queue.send(&again).await.unwrap();
+
+    let first = sandbox.invitations.next().await;
+    let second = sandbox.invitations.next().await;
+    let bodies = [&first, &second].map(|message| message.body.clone().unwrap());
+    assert!(bodies.contains(&question.encode()) && bodies.contains(&request.encode()), "{bodies:?}");
+    let (question, request) = if bodies[0] == request.encode() { (second, first) } else { (first, second) };
+    assert_eq!(sandbox.deliver(&function, &[question, request]).await, [0], "only the question is retried");
+    assert_eq!(sandbox.mails_to("asha@example.com"), 1);
+    assert!(sandbox.invitations.drain().await.is_empty(), "the queue dropped the repeated question");
+    let printed = sandbox.finish(function).await;
+    assert!(printed.contains("QuestionAge") && !printed.contains("WaitingAge"), "{printed}");
+}
+
+/// After 13 days a question is sent again, which SQS refuses or does not answer.
+#[tokio::test]
+async fn a_question_that_cannot_be_sent_again_needs_an_operator_if_the_failure_is_not_transient() {
+    for (status, code, level) in [(400, "AccessDeniedException", "ERROR"), (503, "ServiceUnavailable", "WARN")] {
+        let sandbox = Sandbox::new().await;
+        let sqs = Server::failing(status, code).await;
+        let mut environment = sandbox.environment("invitation", &[("ALLOWANCE_DAILY", "10")]);
+        environment.push(("AWS_ENDPOINT_URL_SQS".to_owned(), sqs.url.clone()));
+        let function = functions::start("invitation", environment).await.unwrap();
+        let lead = sandbox.emulator.add_lead(&[("EmailAddress", "asha@example.com")]).unwrap();
+        let now = OffsetDateTime::now_utc();
+        sandbox.use_up_lookups(now).await;
+        let (body, _) = undecided(7, &lead);
+        let mut event = sqs_event(&[sandbox.queue(&body, &lead).await]);
+        let sent = now - time::Duration::days(13) - time::Duration::MINUTE;
+        event["Records"][0]["attributes"]["SentTimestamp"] = (sent.unix_timestamp() * 1000).to_string().into();
+        assert_eq!(failed(&function.invoke(&event, TIMEOUT).await.unwrap()).len(), 1);
+        let printed = sandbox.finish(function).await;
+        let line =
+            printed.lines().find(|line| line.contains(r#""cause":"InvitationsQueue""#) && line.contains("level"));
+        let line = line.unwrap_or_else(|| panic!("{printed}"));
+        assert!(line.contains(&format!(r#""level":"{level}""#)), "{line}");
+        assert_eq!(count_of(&printed, "OperatorNeeded"), usize::from(level == "ERROR"), "{printed}");
+    }
+}
+
+#[tokio::test]
 async fn a_lead_without_an_email_address_and_a_stale_one_raise_no_alarm() {
     let sandbox = Sandbox::new().await;
     let function = sandbox.start().await;
@@ -637,7 +691,7 @@ async fn a_text_is_blocked_with(status: u16) {
         let other = sandbox.invite(other).await;
         assert_eq!(send(&other).await, [0; 0]);
     }
-    assert_eq!(send(&message).await, [0], "it keeps a distance from the last attempt");
+    assert_eq!(send(&message).await, [0], "it backs off");
     sandbox.date_back(&message, "failed_since", time::Duration::minutes(16)).await;
     sandbox.date_back(&message, "called_at", time::Duration::minutes(16)).await;
     assert_eq!(send(&message).await, [0], "its content is suspected");

@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use leadsquared_emulator::{Call, Emulator, Role, Settings};
 use runtime_api::{Function, FunctionError};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use crate::{
     aws::{Aws, Queue},
@@ -95,6 +96,14 @@ impl<T> Sandbox<T> {
             }
         });
         self.put_keys(&keys(&self.emulator.keys())).await;
+    }
+
+    /// Uses up the look-ups that decide rules, of this day and of a day that begins within a minute.
+    pub(crate) async fn use_up_lookups(&self, now: OffsetDateTime) {
+        for day in [now, now + time::Duration::MINUTE].map(OffsetDateTime::date) {
+            let used_up = AttributeValue::N("1000000".to_owned());
+            self.put(&format!("rule-lookups#{day}"), &[("count", used_up)]).await;
+        }
     }
 
     pub(crate) async fn put_keys(&self, text: &str) {

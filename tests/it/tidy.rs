@@ -239,6 +239,8 @@ fn an_alarm_lasts_from_one_attempt_to_the_next() {
     for id in ["InvitationsWait", "OperatorNeeded"] {
         assert!(seconds(id) >= longest_wait, "{id}: attempts are up to {longest_wait} s apart");
     }
+    let longest_wait = onboarding::retry::LONGEST_WAIT.as_secs();
+    assert!(seconds("QuestionsWait") >= longest_wait, "questions are tried up to {longest_wait} s apart");
     let rate = template.default("KeyCheckRate");
     let hours = rate.strip_prefix("rate(").and_then(|rate| rate.strip_suffix(" hours)"));
     let hours: u64 = hours.unwrap_or_else(|| panic!("{rate} is in hours")).parse().unwrap();

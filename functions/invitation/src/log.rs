@@ -30,7 +30,13 @@ pub(crate) fn record(report: &WorkerEvent<'_>, delivery: &MessageDelivery<'_>, n
         ),
         WorkerEvent::Flow(event) => log_flow_event(event),
         WorkerEvent::Failed { receipt, failure, needs_operator, age, retry_in } => {
-            Metric::Retry { cause: failure.name(), needs_operator, age }.record();
+            let cause = failure.name();
+            match failure {
+                AttemptFailure::Postponed(Postponed::RuleLookups { .. }) => {
+                    Metric::QuestionWaits { cause, age }.record()
+                }
+                _ => Metric::Retry { cause, needs_operator, age }.record(),
+            }
             if let AttemptFailure::Postponed(Postponed::MailUnknown(_)) = failure {
                 Metric::MailUnknown.record();
             }
@@ -42,20 +48,29 @@ pub(crate) fn record(report: &WorkerEvent<'_>, delivery: &MessageDelivery<'_>, n
             "the ledger could not record that the message becomes a dead letter; it is recorded when the dead letter \
              is put back, no action needed"
         ),
-        WorkerEvent::Requeued { receipt, error: None } => tracing::warn!(
-            receipt = receipt.map(tracing::field::display),
+        WorkerEvent::Requeued { receipt } => tracing::warn!(
+            %receipt,
             message.id = message,
             cause = "RuleLookups",
-            "the invitation has waited 13 days for a look-up for its undecided rules and is put on the queue anew; ask \
+            "the invitation has waited 13 days for a look-up for its undecided rules and is sent to the queue again; ask \
              LeadSquared's support to send custom fields in webhooks"
         ),
-        WorkerEvent::Requeued { receipt, error: Some(error) } => tracing::error!(
-            receipt = receipt.map(tracing::field::display),
-            message.id = message,
-            cause = "RuleLookups",
-            %error,
-            "the invitation could not be put on the queue anew: check INVITATIONS_QUEUE_URL and the function's role"
-        ),
+        WorkerEvent::RequeueFailed { receipt, error, needs_operator, age, retry_in } => {
+            let cause = "InvitationsQueue";
+            Metric::Retry { cause, needs_operator, age }.record();
+            let retry_in_seconds = retry_in.as_secs();
+            match needs_operator {
+                true => tracing::error!(
+                    %receipt, message.id = message, attempts, cause, %error, retry_in_seconds,
+                    "the invitation could not be sent to the queue again: check INVITATIONS_QUEUE_URL and the function's \
+                     role"
+                ),
+                false => tracing::warn!(
+                    %receipt, message.id = message, attempts, cause, %error, retry_in_seconds,
+                    "the invitation could not be sent to the queue again; no action needed unless this lasts"
+                ),
+            }
+        }
         WorkerEvent::DeadLetterFailed { error, needs_operator, age, retry_in } => {
             let cause = "DeadLetterQueue";
             Metric::Retry { cause, needs_operator, age }.record();
@@ -178,13 +193,13 @@ fn log_failure(
         AttemptFailure::Postponed(Postponed::RuleLookups { .. }) => line!(
             warn,
             "no look-up for undecided rules is left for now, so the invitation waits: up to an hour, or up to 10 hours if \
-             it is older than an hour, until one is left; if this lasts, ask LeadSquared's support to send custom fields \
-             in webhooks"
+             it is older than an hour and was not looked up yet, until one is left; if this lasts, ask LeadSquared's \
+             support to send custom fields in webhooks"
         ),
-        AttemptFailure::Postponed(Postponed::KeepsDistance { .. }) => line!(
+        AttemptFailure::Postponed(Postponed::BackingOff { .. }) => line!(
             info,
-            "this message of an anonymous sender has failed after several calls, so it is tried less often; no action \
-             needed"
+            "this message of an anonymous sender, or this event whose rules are undecided, has failed after several calls, \
+             so it is tried less often; no action needed"
         ),
         AttemptFailure::Postponed(Postponed::Lone { .. }) if !needs_operator => line!(
             warn,

@@ -8,17 +8,17 @@ use ledger::{Ledger, LedgerError};
 use mail::LeadSquaredChannel;
 use onboarding::retry::Horizons;
 use onboarding::worker::{self, DeadLetterReason, SealedPasswordError, ServiceFailure, Services, WorkerEvent};
-use onboarding::{InvitationId, Mail, SealedPassword};
+use onboarding::{Invitation, InvitationId, Mail, SealedPassword};
 use password_sealing::OpenError;
 use queue::{MessageDelivery, Retries};
 use time::OffsetDateTime;
 
 use crate::{SqsWorker, log};
 
-/// When a message is delivered again that was dead-lettered and not deleted. It is longer than an invocation, and with
-/// one more invocation shorter than the five minutes within which SQS drops a second dead letter as a duplicate. The
-/// queue's visibility time-out is longer than that.
-const DEAD_LETTER_RETRY: Duration = Duration::from_secs(2 * 60);
+/// When a message is delivered again that was dead-lettered, or sent again, and not deleted. It is longer than an
+/// invocation, and with one more invocation shorter than the five minutes within which SQS drops a second copy as a
+/// duplicate. The queue's visibility time-out is longer than that.
+const RETRY_IF_NOT_DELETED: Duration = Duration::from_secs(2 * 60);
 
 /// One delivery of SQS, with the clients and settings that it is handled with.
 pub(crate) struct OneDelivery<'a> {
@@ -50,6 +50,12 @@ impl OneDelivery<'_> {
             receive_count: self.delivery.receive_count,
             age: self.delivery.age(self.now().into()),
         }
+    }
+
+    /// Precedes the sending of a copy of the message. If the process crashes after it, the message is delivered again
+    /// while SQS still drops a second copy as a duplicate.
+    async fn shorten_redelivery(&self) {
+        self.shared.invitations.postpone(&Retries::of(self.delivery, RETRY_IF_NOT_DELETED)).await;
     }
 }
 
@@ -102,17 +108,16 @@ impl Services for OneDelivery<'_> {
     }
 
     async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), ServiceFailure> {
-        // Before the dead letter: if the process crashes after it, the message is delivered again while SQS still drops
-        // a second dead letter as a duplicate.
-        self.shared.invitations.postpone(&Retries::of(self.delivery, DEAD_LETTER_RETRY)).await;
+        self.shorten_redelivery().await;
         self.shared.dead_letters.send(&self.delivery, reason).await.map_err(|error| {
             let is_transient = error.is_transient();
             ServiceFailure::new(error, is_transient)
         })
     }
 
-    async fn requeue(&self) -> Result<(), ServiceFailure> {
-        self.shared.invitations.requeue(&self.delivery).await.map_err(|error| {
+    async fn requeue(&self, question: &Invitation) -> Result<(), ServiceFailure> {
+        self.shorten_redelivery().await;
+        self.shared.invitations.requeue(&self.delivery, question).await.map_err(|error| {
             let is_transient = error.is_transient();
             ServiceFailure::new(error, is_transient)
         })

@@ -124,7 +124,7 @@ pub(crate) fn invitation_item(invitation: &Invitation, lease: &Lease, state: Sta
         optional(names.first, millisecond(failures.first));
         optional(names.last, millisecond(failures.last));
     }
-    optional("has_lookup", flag(record.has_lookup));
+    optional("unused_lookup", record.unused_lookup.map(seconds));
     optional("calls", (record.calls.count > 0).then(|| number(record.calls.count)));
     optional("called_at", record.calls.last.map(|at| number(milliseconds(at))));
     let ended = match state {
@@ -359,7 +359,7 @@ impl<'a> Reader<'a> {
                 failures: self.lone_failures(CONTENT_FAILURES)?,
                 is_suspected: self.flag("suspected")?,
             },
-            has_lookup: self.flag("has_lookup")?,
+            unused_lookup: self.optional_time("unused_lookup")?,
             calls: CallsMade { count: self.count("calls")?, last: self.optional_millisecond("called_at")? },
             success: None,
             is_taken_over: false,

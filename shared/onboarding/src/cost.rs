@@ -3,7 +3,8 @@
 //! Intake charges [`Cost::of`], which is what an invitation needs when nothing fails. A message that always fails costs
 //! more, and any visitor can write one: a firewall in front of LeadSquared blocks what they typed. So the record counts
 //! the calls of all attempts ([`CallsMade`]), and a message of an anonymous sender is tried ever more slowly. Each
-//! attempt makes one call where every call fails, and two where only `Register` does.
+//! attempt makes one call where every call fails, and two where only `Register` does. A question is slowed in the same
+//! way, because each of its attempts takes one of the day's look-ups.
 //!
 //! | a message that is always blocked | calls while others succeed | calls while nobody else comes |
 //! | --- | --- | --- |
@@ -59,18 +60,18 @@ const HOURS: Duration = Duration::hours(3);
 pub struct CallsMade {
     /// How many.
     pub count: u32,
-    /// When the attempt began from which the next one keeps a distance: LeadSquared gave one of its calls no answer of
-    /// its own.
+    /// When the attempt began after which the next one backs off: LeadSquared gave one of its calls no answer of its
+    /// own.
     pub last: Option<OffsetDateTime>,
 }
 
 impl CallsMade {
-    /// The last attempt, if the next one of an anonymous message has to keep a distance from it.
-    pub(crate) fn keeps_distance_from(&self) -> Option<OffsetDateTime> {
+    /// The last attempt, if the next one has to back off.
+    pub(crate) fn backs_off_from(&self) -> Option<OffsetDateTime> {
         self.last.filter(|_| self.count >= CALLS_AT_ONCE)
     }
 
-    /// When an anonymous message looks again whether it may make a call; none if it may make one now.
+    /// When a message that backs off checks again whether it may make a call; none if it may make one now.
     ///
     /// `others`: when LeadSquared last did for another person what this message asks for.
     pub(crate) fn wait_until(
@@ -79,7 +80,7 @@ impl CallsMade {
         is_suspected: bool,
         now: OffsetDateTime,
     ) -> Option<OffsetDateTime> {
-        let last = self.keeps_distance_from()?;
+        let last = self.backs_off_from()?;
         let distance = match others.is_some_and(|others| others > last) {
             true if is_suspected => MINUTES_IF_SUSPECTED,
             true => MINUTES,

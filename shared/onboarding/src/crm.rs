@@ -51,15 +51,15 @@ impl<'a, C> Counted<'a, C> {
         Self { crm, made: Cell::new(0) }
     }
 
-    /// How many calls were made, apart from those that failed for everyone: for lack of a slot, or because the settings
-    /// are wrong.
+    /// How many calls were made, apart from those that failed for everyone: for lack of a slot or a connection, or
+    /// because the settings are wrong.
     pub(crate) fn made(&self) -> u32 {
         self.made.get()
     }
 
     fn count<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         let is_counted = match &result {
-            Ok(_) | Err(Error::Unreachable(_)) => true,
+            Ok(_) => true,
             Err(error) => error.is_refusal() || error.is_unanswered(),
         };
         self.made.update(|made| made + u32::from(is_counted));

@@ -150,7 +150,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         if work.record.mailed {
             return Ok(invited(&work.record));
         }
-        self.keep_distance(work).await?;
+        self.back_off(work).await?;
         let person = self.find_person(work).await?;
         let book = self.open_mail_book(work, &person).await?;
         let lead = self.find_or_register_lead(work, &person).await?;
@@ -160,20 +160,28 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         self.send_mail(work, &person, lead, &link).await
     }
 
-    /// Postpones an attempt that would make calls too soon after the one before, if the sender is anonymous. Once the
-    /// lead is known, no call contains what the sender typed.
-    async fn keep_distance(&self, work: &mut Work<'_>) -> Result<(), Stop> {
-        let is_anonymous = work.invitation.provenance == Provenance::Public;
-        let may_be_blocked = work.record.lead.is_none() && work.record.calls.keeps_distance_from().is_some();
-        if !is_anonymous || !may_be_blocked {
+    /// Postpones an attempt that would make calls too soon after the one before: at what an anonymous sender typed, or
+    /// at a question, whose attempts each take a look-up.
+    async fn back_off(&self, work: &mut Work<'_>) -> Result<(), Stop> {
+        let is_question = work.invitation.question.is_some();
+        // Once the lead is known, no call contains what the sender typed.
+        let may_be_blocked = work.invitation.provenance == Provenance::Public && work.record.lead.is_none();
+        if !(is_question || may_be_blocked) || work.record.calls.backs_off_from().is_none() {
             return Ok(());
         }
         let person = work.record.person.clone().unwrap_or_else(|| work.invitation.person());
         let book = self.ledger.mail_book(&person, work.attempt.now).await.map_err(Stop::ledger)?;
-        work.others = book.successes;
+        let others = match is_question {
+            // A question has no content that a firewall could block, so these are no reason to suspect it.
+            true => book.successes.looked_up.max(book.successes.registered),
+            false => {
+                work.others = book.successes;
+                work.success_of_others()
+            }
+        };
         let Record { calls, content, .. } = work.record;
-        match calls.wait_until(work.success_of_others(), content.is_suspected, work.attempt.now) {
-            Some(until) => Err(Stop::Postponed(Postponed::KeepsDistance { until })),
+        match calls.wait_until(others, content.is_suspected, work.attempt.now) {
+            Some(until) => Err(Stop::Postponed(Postponed::BackingOff { until })),
             None => Ok(()),
         }
     }
@@ -199,7 +207,7 @@ impl Work<'_> {
         let has_answer = self.record.success.is_some();
         let was_suspected = self.record.content.is_suspected;
         let verdict = self.record.content.failed(self.success_of_others(), has_answer, self.attempt.now);
-        // The first attempt without some of the content keeps no distance, because the person's next message waits.
+        // The first attempt without some of the content does not back off, because the person's next message waits.
         let begins_suspicion = self.record.content.is_suspected && !was_suspected;
         self.record.calls.last = (!begins_suspicion).then_some(self.attempt.now);
         match verdict {

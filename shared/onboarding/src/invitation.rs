@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use leadsquared::{Attributes, EmailAddress, LeadId};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
 use crate::digest::{digest, hex_digest};
@@ -220,7 +220,7 @@ impl fmt::Debug for InvitationId {
 
 /// A person without the address: the SHA-256 of the normalised e-mail address, in hexadecimal.
 ///
-/// It is the queue's message group and the key of the ledger's person record.
+/// It is the key of the ledger's person record, and the message group of all invitations but questions.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PersonKey(String);
 
@@ -294,12 +294,40 @@ impl Invitation {
         }
     }
 
-    /// The person that the message names: the queue's message group.
+    /// The person that the message names.
     pub fn person(&self) -> PersonKey {
         match &self.invitee {
             Invitee::Email(email) => PersonKey::of(email),
             Invitee::Lead(lead) => PersonKey::of_lead(lead),
         }
+    }
+
+    /// The queue's message group, whose messages are handled one after another.
+    ///
+    /// It is the person, so that a person's invitations keep their order. A question may wait for a look-up for weeks,
+    /// so it is no part of that. Its group is the questions of one UTC day about the same lead and rules.
+    pub fn message_group(&self) -> String {
+        match &self.question {
+            Some(question) => {
+                let day = self.received_at.to_offset(UtcOffset::UTC).date();
+                format!("question-{}-{day}", self.id_of(question))
+            }
+            None => self.person().as_str().to_owned(),
+        }
+    }
+
+    /// The queue's deduplication id. In five minutes, the queue keeps one of a group's messages that have the same.
+    ///
+    /// Questions about the same lead and rules share one. Other invitations have their own id, with a hash of the
+    /// payload.
+    pub fn deduplication_id(&self) -> String {
+        let id = self.question.as_ref().map_or(self.id, |question| self.id_of(question));
+        format!("{id}-{}", &self.payload_hash()[..16])
+    }
+
+    fn id_of(&self, question: &RuleQuestion) -> InvitationId {
+        let rules = question.rules.iter().map(String::as_bytes);
+        InvitationId::of([b"question", self.person().as_str().as_bytes()].into_iter().chain(rules))
     }
 
     /// A hash of the person and their attributes, in hexadecimal. The same id with another payload hash is a mistake of
@@ -518,6 +546,33 @@ mod tests {
             attributes: Attributes::new().with("FirstName", "Asha").with("mx_City", "Pune"),
             ..Invitation::new(id, Source::Form, at, invitee, Action::Invite)
         }
+    }
+
+    #[test]
+    fn a_question_has_a_message_group_of_its_own() {
+        let lead = Invitee::Lead("5b0f6c0e-8f61-4d5f-9c8e-2a7d9c1b3e44".parse().unwrap());
+        let event = |number: u8, rules: &[&str], at| {
+            let question =
+                RuleQuestion { rules: rules.iter().map(|rule| (*rule).to_owned()).collect(), known: Attributes::new() };
+            let id = InvitationId::of([&[number][..]]);
+            let invitation = Invitation::new(id, Source::Crm, at, lead.clone(), Action::Invite);
+            Invitation { question: (!rules.is_empty()).then_some(question), ..invitation }
+        };
+        let (at, next_day) = (datetime!(2026-01-02 23:59 UTC), datetime!(2026-01-03 00:00 UTC));
+        let question = event(1, &["stage"], at);
+        let decided = event(2, &[], at);
+        assert_eq!(decided.message_group(), decided.person().as_str());
+        let is_of_its_group = |other: Invitation| other.message_group() == question.message_group();
+        assert!(!is_of_its_group(decided.clone()));
+        assert!(is_of_its_group(event(3, &["stage"], at)), "the queue drops it as a repeat");
+        assert!(!is_of_its_group(event(4, &["stage", "score"], at)), "other rules");
+        assert!(!is_of_its_group(event(5, &["stage"], next_day)), "the next day's change does not wait for it");
+        // What SQS permits.
+        assert!(question.message_group().len() <= 128 && question.message_group().is_ascii());
+
+        let again = event(3, &["stage"], at);
+        assert_eq!(again.deduplication_id(), question.deduplication_id());
+        assert_ne!(decided.deduplication_id(), Invitation { id: again.id, ..decided }.deduplication_id());
     }
 
     #[test]

@@ -116,8 +116,8 @@ pub struct Record {
     pub in_doubt: bool,
     /// Whether the mail was certainly sent.
     pub mailed: bool,
-    /// Whether a look-up that decides rules was taken, and has had no answer yet.
-    pub has_lookup: bool,
+    /// When a look-up that decides rules was taken whose call was not made. It is left for an attempt on the same day.
+    pub unused_lookup: Option<OffsetDateTime>,
     /// Mails that were begun and may or may not have been sent.
     pub unresolved_mails: u32,
     /// Lead fields that were left out of the registration: LeadSquared refused them, or gave no answer of its own to a
@@ -198,6 +198,7 @@ impl Record {
     /// Prepares an attempt after one that crashed, or could not record how far it came.
     pub fn take_over(&mut self) {
         self.in_doubt = self.lead.is_none();
+        self.unused_lookup = None;
         self.is_taken_over = true;
     }
 

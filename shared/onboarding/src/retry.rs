@@ -37,10 +37,10 @@ pub const AFTER_PANIC: Duration = Duration::from_secs(5 * 60);
 /// How long the one repeat of a mail waits if it is unknown whether the first was sent.
 const AFTER_UNKNOWN_MAIL: Duration = Duration::from_secs(15 * 60);
 
-/// How long a new question waits for a look-up, at least; at most ten times as long.
+/// How long a question that comes before those that wait waits for a look-up, at least; at most ten times as long.
 const LEAST_WAIT_FOR_A_LOOKUP: Duration = Duration::from_secs(6 * 60);
 
-/// How long an older one waits, at least: up to ten hours, so that a bulk edit's thousands do not keep the worker busy.
+/// How long the others wait, at least: up to ten hours, so that a bulk edit's thousands do not keep the worker busy.
 const LEAST_WAIT_FOR_A_LATE_LOOKUP: Duration = Duration::from_secs(60 * 60);
 
 /// How long messages are tried before they become dead letters.
@@ -145,7 +145,7 @@ impl AttemptFailure {
             Self::DayUsedUp { .. } => horizons.operator,
             Self::Postponed(Postponed::MailBudget { .. } | Postponed::RuleLookups { .. }) => horizons.operator,
             // Only an attempt that makes a call ends an invitation, so that the dead letter names what failed.
-            Self::Postponed(Postponed::KeepsDistance { .. } | Postponed::NotSupported) => horizons.operator,
+            Self::Postponed(Postponed::BackingOff { .. } | Postponed::NotSupported) => horizons.operator,
             Self::Postponed(Postponed::Lone { .. }) => horizons.retry,
             Self::Postponed(Postponed::LeadSquared { source, .. } | Postponed::MailUnknown(source)) => {
                 if source.is_configuration() { horizons.operator } else { horizons.retry }
@@ -165,15 +165,15 @@ impl AttemptFailure {
             Self::Postponed(Postponed::MailBudget { until }) => {
                 in_first_hour_after(Duration::try_from(*until - now).unwrap_or_default(), random())
             }
-            Self::Postponed(Postponed::RuleLookups { is_new, .. }) => {
-                let least = if *is_new { LEAST_WAIT_FOR_A_LOOKUP } else { LEAST_WAIT_FOR_A_LATE_LOOKUP };
+            Self::Postponed(Postponed::RuleLookups { is_first, .. }) => {
+                let least = if *is_first { LEAST_WAIT_FOR_A_LOOKUP } else { LEAST_WAIT_FOR_A_LATE_LOOKUP };
                 least + part(least * 9, random())
             }
             Self::Postponed(Postponed::RulesUndecided { until }) => {
                 Duration::try_from(*until - now).unwrap_or_default() + Duration::from_secs(1)
             }
             // Up to a minute more, because many may wait for the end of one outage.
-            Self::Postponed(Postponed::KeepsDistance { until }) => {
+            Self::Postponed(Postponed::BackingOff { until }) => {
                 Duration::try_from(*until - now).unwrap_or_default() + part(Duration::from_secs(60), random())
             }
             Self::Postponed(Postponed::MailUnknown(_)) => AFTER_UNKNOWN_MAIL,
@@ -299,6 +299,29 @@ mod tests {
         let busy = AttemptFailure::from(turned_away(hour));
         assert_eq!(busy.wait(1, now, &|| 0), Duration::from_secs(5));
         assert_eq!((busy.name(), busy.horizon(&horizons)), ("TurnedAway", RETRY_HORIZON));
+    }
+
+    #[test]
+    fn a_question_waits_for_a_lookup_for_hours_unless_it_is_first_and_is_never_exhausted_before_13_days() {
+        let (minute, now) = (Duration::from_secs(60), OffsetDateTime::UNIX_EPOCH);
+        for (is_first, least, most) in [(true, minute * 6, minute * 60), (false, minute * 60, minute * 600)] {
+            let failure = AttemptFailure::from(Postponed::RuleLookups { a_day: 1, is_first });
+            for receive_count in [1, 500] {
+                assert_eq!(failure.wait(receive_count, now, &|| 0), least);
+                assert_eq!(failure.wait(receive_count, now, &|| u32::MAX), most);
+            }
+            assert!(most <= LONGEST_WAIT && !failure.needs_operator(RETENTION));
+            assert_eq!((failure.name(), failure.horizon(&Horizons::default())), ("RuleLookups", OPERATOR_HORIZON));
+        }
+    }
+
+    #[test]
+    fn an_invitation_that_backs_off_waits_until_its_check_and_up_to_a_minute_more() {
+        let (minute, now) = (Duration::from_secs(60), OffsetDateTime::UNIX_EPOCH);
+        let failure = AttemptFailure::from(Postponed::BackingOff { until: now + minute * 15 });
+        assert_eq!([0, u32::MAX].map(|random| failure.wait(9, now, &|| random)), [minute * 15, minute * 16]);
+        assert_eq!(failure.wait(9, now + minute * 20, &|| 0), Duration::ZERO);
+        assert_eq!((failure.name(), failure.horizon(&Horizons::default())), ("BackingOff", OPERATOR_HORIZON));
     }
 
     #[test]

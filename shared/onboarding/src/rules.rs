@@ -12,7 +12,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime, Time, UtcOffset};
 
-use crate::{Action, RuleQuestion};
+use crate::{Action, CallsMade, RuleQuestion};
 
 /// The rules in their order. The first rule that fires decides; later rules are not evaluated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,16 +37,15 @@ impl RuleLookups {
         Self { rules, a_day: (daily_calls.unwrap_or(Self::SMALLEST_PLAN) / 10).max(1) }
     }
 
-    /// How many look-ups of the UTC day may be taken by `now` for a question that was asked at `asked_at`.
+    /// How many look-ups of the UTC day may be taken by `now`.
     ///
     /// A quarter of the day's is there from its beginning and the rest comes evenly, so that one bulk edit leaves some
-    /// for every later hour. A question that is [older](Self::NEW_FOR) gets one only while half is left: today's events
-    /// come before those that wait.
-    pub(crate) fn most(&self, asked_at: OffsetDateTime, now: OffsetDateTime) -> u32 {
+    /// for every later hour. A question that is not [first](Self::is_first) gets one only while half is left.
+    pub(crate) fn most(&self, is_first: bool, now: OffsetDateTime) -> u32 {
         let (day, passed) = (86_400, (now.to_offset(UtcOffset::UTC).time() - Time::MIDNIGHT).whole_seconds());
         let by_now = u64::from(self.a_day) * (day + 3 * passed.unsigned_abs()) / (4 * day);
         let by_now = u32::try_from(by_now).unwrap_or(u32::MAX).max(Self::AT_ANY_TIME).min(self.a_day);
-        if Self::is_new(asked_at, now) { by_now } else { by_now.div_ceil(2) }
+        if is_first { by_now } else { by_now.div_ceil(2) }
     }
 
     /// So many may be taken at any time of the day.
@@ -55,9 +54,9 @@ impl RuleLookups {
     /// How long a question is new.
     const NEW_FOR: Duration = Duration::HOUR;
 
-    /// Whether a question comes before those that wait.
-    pub(crate) fn is_new(asked_at: OffsetDateTime, now: OffsetDateTime) -> bool {
-        now - asked_at < Self::NEW_FOR
+    /// Whether a question comes before those that wait: it is new, or its turn came and LeadSquared failed.
+    pub(crate) fn is_first(asked_at: OffsetDateTime, calls: CallsMade, now: OffsetDateTime) -> bool {
+        now - asked_at < Self::NEW_FOR || calls.count > 0
     }
 }
 

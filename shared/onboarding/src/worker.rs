@@ -227,8 +227,11 @@ impl<S: Services> Worker<'_, S> {
         let needs_operator = failure.needs_operator(age);
         let is_young = delivery.age.is_some_and(|age| age < failure.horizon(&self.horizons));
         let is_retried = is_young && delivery.receive_count < LAST_RECEIVE;
-        if !is_retried && matches!(failure, AttemptFailure::Postponed(Postponed::RuleLookups { .. })) {
-            return self.requeue(delivery, receipt).await;
+        if !is_retried
+            && let AttemptFailure::Postponed(Postponed::RuleLookups { .. }) = failure
+            && let Subject::Invitation(question) = subject
+        {
+            return self.requeue(delivery, question).await;
         }
         let retry_in =
             is_retried.then(|| failure.wait(delivery.receive_count, self.services.now(), &|| self.random_number()));
@@ -271,17 +274,20 @@ impl<S: Services> Worker<'_, S> {
         Disposition::Done
     }
 
-    /// Puts a question on the queue anew that still waits for a look-up: SQS would delete its message soon, and only
-    /// the size of LeadSquared's plan is the cause.
-    async fn requeue(&self, delivery: &Delivery<'_>, receipt: Option<InvitationId>) -> Disposition {
-        let requeued = self.services.requeue().await;
-        self.services.report(&WorkerEvent::Requeued { receipt, error: requeued.as_ref().err() });
-        match requeued {
-            Ok(()) => Disposition::Done,
-            Err(_) => {
-                Disposition::RetryAfter(before_retention_ends(delivery.receive_count, delivery.age.unwrap_or_default()))
-            }
-        }
+    /// Sends a question again that still waits for a look-up: SQS would delete its message soon, and only the size of
+    /// LeadSquared's plan is the cause.
+    async fn requeue(&self, delivery: &Delivery<'_>, question: &Invitation) -> Disposition {
+        let receipt = question.id;
+        let Err(error) = self.services.requeue(question).await else {
+            self.services.report(&WorkerEvent::Requeued { receipt });
+            return Disposition::Done;
+        };
+        let age = delivery.age.unwrap_or_default();
+        // The message has been sent again in vain only since its horizon.
+        let needs_operator = error.needs_operator(age.saturating_sub(self.horizons.operator.unsigned_abs()));
+        let retry_in = before_retention_ends(delivery.receive_count, age);
+        self.services.report(&WorkerEvent::RequeueFailed { receipt, error: &error, needs_operator, age, retry_in });
+        Disposition::RetryAfter(retry_in)
     }
 
     /// Writes a dead letter; the message is retried until that is certain.

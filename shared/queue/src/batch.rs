@@ -23,7 +23,7 @@ pub struct MessageDelivery<'a> {
     pub first_received_at: Option<SystemTime>,
     /// The handle with which this delivery can be postponed.
     pub receipt_handle: &'a str,
-    /// The message group: the hash of the person.
+    /// The message group: [`Invitation::message_group`](onboarding::Invitation::message_group).
     pub group: &'a str,
     /// The X-Ray trace that the sender attached, or the empty string.
     pub trace: &'a str,

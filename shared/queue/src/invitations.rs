@@ -69,8 +69,7 @@ impl Invitations {
 
     /// Puts an invitation on the queue. When this succeeds, the invitation is stored durably.
     ///
-    /// The message group is the person, so one person's invitations run one after another. The deduplication id
-    /// consists of the invitation's id and a hash of its payload: SQS drops a second copy within five minutes
+    /// SQS drops a second copy within five minutes
     /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>),
     /// and the ledger recognises a later one. The message carries the trace of the current invocation.
     ///
@@ -81,8 +80,8 @@ impl Invitations {
             .client
             .send_message()
             .queue_url(&self.url)
-            .message_group_id(invitation.person().as_str())
-            .message_deduplication_id(deduplication_id(invitation))
+            .message_group_id(invitation.message_group())
+            .message_deduplication_id(invitation.deduplication_id())
             .message_body(sendable(&invitation.encode()))
             .set_message_system_attributes(telemetry::trace().map(trace_header));
         let sent = send.send().await;
@@ -103,8 +102,8 @@ impl Invitations {
             let entries = some.iter().enumerate().map(|(position, invitation)| {
                 let entry = SendMessageBatchRequestEntry::builder()
                     .id(position.to_string())
-                    .message_group_id(invitation.person().as_str())
-                    .message_deduplication_id(deduplication_id(invitation))
+                    .message_group_id(invitation.message_group())
+                    .message_deduplication_id(invitation.deduplication_id())
                     .message_body(sendable(&invitation.encode()))
                     .set_message_system_attributes(telemetry::trace().map(trace_header));
                 entry.build().expect("id and body, the required fields, are set")
@@ -123,17 +122,17 @@ impl Invitations {
         sent.await
     }
 
-    /// Puts a delivered message on the queue once more, as a new message that SQS keeps for its whole retention. SQS
-    /// drops a repeat of this within five minutes.
+    /// Sends a delivered message again, as a new message that SQS keeps for its whole retention. SQS drops a repeat of
+    /// this within five minutes. An earlier version may have put the message into another group.
     ///
     /// # Errors
     /// When the new message is possibly not stored.
-    pub async fn requeue(&self, delivery: &MessageDelivery<'_>) -> Result<(), QueueError> {
+    pub async fn requeue(&self, delivery: &MessageDelivery<'_>, invitation: &Invitation) -> Result<(), QueueError> {
         let send = self
             .client
             .send_message()
             .queue_url(&self.url)
-            .message_group_id(delivery.group)
+            .message_group_id(invitation.message_group())
             .message_deduplication_id(delivery.message_id)
             .message_body(sendable(delivery.body))
             .set_message_system_attributes(Some(delivery.trace).filter(|it| !it.is_empty()).map(trace_header));
@@ -176,18 +175,6 @@ fn sendable(json: &str) -> Cow<'_, str> {
         true => json.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff").into(),
         false => json.into(),
     }
-}
-
-/// Questions about the same rules and the same lead share one id, so that SQS keeps one of them in five minutes.
-fn deduplication_id(invitation: &Invitation) -> String {
-    let id = match &invitation.question {
-        Some(question) => {
-            let rules = question.rules.iter().map(String::as_bytes);
-            InvitationId::of([b"question", invitation.person().as_str().as_bytes()].into_iter().chain(rules))
-        }
-        None => invitation.id,
-    };
-    format!("{id}-{}", &invitation.payload_hash()[..16])
 }
 
 /// The most messages in one call

@@ -45,6 +45,13 @@ pub enum Metric {
         /// The time since the invitation was put on the queue.
         age: Duration,
     },
+    /// An invitation waits for a look-up that decides its rules.
+    QuestionWaits {
+        /// The name of this cause.
+        cause: &'static str,
+        /// The time since the invitation was put on the queue.
+        age: Duration,
+    },
     /// A message that is not a valid invitation was dead-lettered.
     Malformed,
     /// A call to LeadSquared ended.
@@ -118,6 +125,8 @@ const RETRIES: Series<[&str; 1]> = series("Retries", ["cause"], Unit::Count);
 // SQS excludes messages that were received often from its own age metric
 // (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>).
 const WAITING_AGE: Series<[&str; 0]> = series("WaitingAge", [], Unit::Seconds);
+// Thousands of questions may wait for weeks after a bulk edit, and must not hide other invitations that wait.
+const QUESTION_AGE: Series<[&str; 0]> = series("QuestionAge", [], Unit::Seconds);
 const NEEDS_OPERATOR: Series<[&str; 0]> = series("OperatorNeeded", [], Unit::Count);
 const MALFORMED: Series<[&str; 0]> = series("Malformed", [], Unit::Count);
 const UPSTREAM_CALLS: Series<[&str; 2]> = series("UpstreamCalls", ["call", "result"], Unit::Count);
@@ -138,7 +147,7 @@ const EVENTS_UNREADABLE: Series<[&str; 0]> = series("EventsUnreadable", [], Unit
 const USER_STATUS_CHANGES: Series<[&str; 0]> = series("UserStatusChanges", [], Unit::Count);
 
 /// Every metric. Alarms, the dashboard and the README can name only these.
-pub const ALL: [Series<&[&str]>; 28] = [
+pub const ALL: [Series<&[&str]>; 29] = [
     ACCEPTED.listed(),
     OUTCOMES.listed(),
     OUTCOMES_BY_SOURCE.listed(),
@@ -149,6 +158,7 @@ pub const ALL: [Series<&[&str]>; 28] = [
     ECHOES.listed(),
     RETRIES.listed(),
     WAITING_AGE.listed(),
+    QUESTION_AGE.listed(),
     NEEDS_OPERATOR.listed(),
     MALFORMED.listed(),
     UPSTREAM_CALLS.listed(),
@@ -193,6 +203,10 @@ impl Metric {
                 RETRIES.count(1, [cause]);
                 WAITING_AGE.measure(age.as_secs_f64());
                 NEEDS_OPERATOR.count(needs_operator.into(), []);
+            }
+            Self::QuestionWaits { cause, age } => {
+                RETRIES.count(1, [cause]);
+                QUESTION_AGE.measure(age.as_secs_f64());
             }
             Self::Malformed => MALFORMED.count(1, []),
             Self::UpstreamCall { call, result, waited } => {

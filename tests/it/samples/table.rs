@@ -213,10 +213,10 @@ fn suspected() -> Record {
     Record { content, left_out, noted, is_reduced, in_doubt, person: Some(person()), ..Record::default() }
 }
 
-/// It has made calls, and has a look-up for its rules.
+/// It has made calls, and has a look-up for its rules that it did not use.
 fn called() -> Record {
     let calls = CallsMade { count: 5, last: Some(NOW + Duration::milliseconds(9)) };
-    Record { calls, has_lookup: true, person: Some(person()), ..Record::default() }
+    Record { calls, unused_lookup: Some(NOW), person: Some(person()), ..Record::default() }
 }
 
 fn mail_refused() -> Record {
@@ -690,6 +690,8 @@ fn claim_of(case: &str) -> Claim {
         "failed-alone" => Claim::Granted(Record { content: failures(), in_doubt: true, ..fresh }),
         "suspected" => Claim::Granted(suspected()),
         "called" => Claim::Granted(called()),
+        // A look-up that an earlier version had taken is taken anew.
+        "with-a-look-up" => Claim::Granted(Record { unused_lookup: None, ..called() }),
         "mail-refused" => Claim::Granted(mail_refused()),
         "mail-refused-again" => Claim::Granted(mail_refused_again()),
         "reduced" => Claim::DoneWithout(LeftOut { withheld: reduced().left_out, noted: Vec::new() }),

@@ -53,24 +53,16 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// may have changed.
     async fn decide_rules(&self, work: &mut Work<'_>, question: &RuleQuestion, lead: LeadId) -> Result<Lead, Stop> {
         let now = work.attempt.now;
-        // Once for each answer: an outage, in which the attempts repeat the call, takes no more.
-        if !work.record.has_lookup {
-            let (asked_at, a_day) = (work.invitation.received_at, self.lookups.a_day);
-            let most = self.lookups.most(asked_at, now);
-            if !self.ledger.take_rule_lookup(most, now).await.map_err(Stop::ledger)? {
-                let is_new = RuleLookups::is_new(asked_at, now);
-                return Err(Stop::Postponed(Postponed::RuleLookups { a_day, is_new }));
-            }
-            work.record.has_lookup = true;
-        }
-        let found = self.lead_by_id(work, lead).await?;
+        self.take_rule_lookup(work).await?;
+        let found = self.lead_by_id(work, lead).await;
+        work.record.unused_lookup = found.as_ref().is_err_and(Stop::is_without_a_call).then_some(now);
+        let found = found?;
         let receipt = work.invitation.id;
         let report_unknown = |rule: &Rule, field: &str| {
             (self.report)(&FlowEvent::RuleNeedsUnknownField { receipt, rule: &rule.name, field });
         };
         let Some(lead) = found else { return Err(Stop::suppressed(Suppression::NoRuleApplies)) };
         let Some(rule) = self.lookups.rules.answer(question, &lead, report_unknown) else {
-            work.record.has_lookup = false;
             let until = work.invitation.received_at + SAME_QUESTION;
             return Err(match now < until {
                 true => Stop::Postponed(Postponed::RulesUndecided { until }),
@@ -81,6 +73,20 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let invitation = work.invitation.to_mut();
         (invitation.rule, invitation.action) = (Some(rule.name.clone()), rule.action);
         Ok(lead)
+    }
+
+    /// Takes one of the day's look-ups. They count calls, so each attempt takes one, whether LeadSquared answers or
+    /// not.
+    async fn take_rule_lookup(&self, work: &mut Work<'_>) -> Result<(), Stop> {
+        let (now, a_day) = (work.attempt.now, self.lookups.a_day);
+        if work.record.unused_lookup.take().is_some_and(|at| at.date() == now.date()) {
+            return Ok(());
+        }
+        let is_first = RuleLookups::is_first(work.invitation.received_at, work.record.calls, now);
+        match self.ledger.take_rule_lookup(self.lookups.most(is_first, now), now).await.map_err(Stop::ledger)? {
+            true => Ok(()),
+            false => Err(Stop::Postponed(Postponed::RuleLookups { a_day, is_first })),
+        }
     }
 
     async fn lead_by_id(&self, work: &mut Work<'_>, lead: LeadId) -> Result<Option<Lead>, Stop> {

@@ -31,9 +31,9 @@ pub enum Postponed {
         #[source]
         source: Error,
     },
-    /// An invitation of an anonymous sender has made so many calls that its attempts keep a distance from each other.
+    /// An invitation has failed after so many calls that it backs off: it is of an anonymous sender, or a question.
     #[error("the invitation has failed after several calls; after {until} it checks whether it may make another")]
-    KeepsDistance {
+    BackingOff {
         /// When it checks again.
         until: OffsetDateTime,
     },
@@ -49,13 +49,13 @@ pub enum Postponed {
     /// The look-ups for undecided rules that may be taken by now are used up.
     #[error(
         "the look-ups for undecided rules are used up for now; there are {a_day} in a day, and half of them for questions \
-         of the last hour"
+         of the last hour and those whose look-up failed"
     )]
     RuleLookups {
         /// How many there are in a day.
         a_day: u32,
-        /// Whether the question is of the last hour.
-        is_new: bool,
+        /// Whether the question comes before those that wait.
+        is_first: bool,
     },
     /// No rule applies yet, and later events of the lead were dropped as repeats of this one.
     #[error("no rule applies yet; the lead is looked up once more after {until}, because it may have changed since")]
@@ -80,7 +80,7 @@ impl Postponed {
         match self {
             Self::Held => "Held",
             Self::LeadSquared { source, .. } | Self::Lone { source, .. } => source.name(),
-            Self::KeepsDistance { .. } => "KeepsDistance",
+            Self::BackingOff { .. } => "BackingOff",
             Self::MailUnknown(_) => "MailUnknown",
             Self::MailBudget { .. } => "MailBudget",
             Self::RuleLookups { .. } => "RuleLookups",
@@ -95,7 +95,7 @@ impl Postponed {
     pub fn leadsquared(&self) -> Option<&Error> {
         match self {
             Self::LeadSquared { source, .. } | Self::Lone { source, .. } | Self::MailUnknown(source) => Some(source),
-            Self::Held | Self::KeepsDistance { .. } | Self::MailBudget { .. } | Self::MailBookChanged => None,
+            Self::Held | Self::BackingOff { .. } | Self::MailBudget { .. } | Self::MailBookChanged => None,
             Self::RuleLookups { .. } | Self::RulesUndecided { .. } => None,
             Self::NotSupported | Self::Ledger(_) => None,
         }
@@ -129,6 +129,12 @@ impl Stop {
     /// Whether no answer of LeadSquared itself is the reason.
     pub(super) fn is_unanswered(&self) -> bool {
         matches!(self, Self::Postponed(Postponed::LeadSquared { source, .. }) if source.is_unanswered())
+    }
+
+    /// Whether no call was made, although the step asked for one.
+    pub(super) fn is_without_a_call(&self) -> bool {
+        let Self::Postponed(Postponed::LeadSquared { source, .. }) = self else { return false };
+        matches!(source, Error::TurnedAway(_) | Error::OutOfTime | Error::Unreachable(_))
     }
 
     /// An error that no step handles. It is final only if neither time nor an operator can change it.

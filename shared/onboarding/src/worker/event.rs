@@ -45,12 +45,23 @@ pub enum WorkerEvent<'a> {
         /// Why the ledger could not record it.
         error: &'a Postponed,
     },
-    /// A question waits for a look-up for nearly as long as SQS keeps a message, so it was put on the queue anew.
+    /// A question has waited for a look-up for nearly as long as SQS keeps a message, so it was sent again.
     Requeued {
-        /// The invitation, if the message says which it is.
-        receipt: Option<InvitationId>,
-        /// Why that failed; it is tried again.
-        error: Option<&'a ServiceFailure>,
+        /// The invitation.
+        receipt: InvitationId,
+    },
+    /// Such a question could not be sent again. The message is retried until it can be.
+    RequeueFailed {
+        /// The invitation.
+        receipt: InvitationId,
+        /// Why.
+        error: &'a ServiceFailure,
+        /// Whether an operator must act.
+        needs_operator: bool,
+        /// The age of the message.
+        age: Duration,
+        /// The wait before the next attempt.
+        retry_in: Duration,
     },
     /// The dead letter could not be written. The message is retried until it can be.
     DeadLetterFailed {

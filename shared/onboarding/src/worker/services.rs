@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::{DeadLetterReason, WorkerEvent};
 use crate::retry::USUALLY_PASSES_WITHIN;
-use crate::{Crm, InvitationId, Ledger, Mail, SealedPassword};
+use crate::{Crm, Invitation, InvitationId, Ledger, Mail, SealedPassword};
 
 /// The services for one delivery.
 #[expect(async_fn_in_trait, reason = "used with static dispatch on one thread only")]
@@ -52,9 +52,9 @@ pub trait Services {
     /// Stores the delivered message among the dead letters. A second dead letter of one message changes nothing.
     async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), ServiceFailure>;
 
-    /// Puts the delivered message on the queue once more, as a new message. A second repeat within minutes changes
+    /// Sends the delivered message, which is this question, to its queue again, as a new message. A second one changes
     /// nothing.
-    async fn requeue(&self) -> Result<(), ServiceFailure>;
+    async fn requeue(&self, question: &Invitation) -> Result<(), ServiceFailure>;
 
     /// The current time.
     fn now(&self) -> OffsetDateTime;

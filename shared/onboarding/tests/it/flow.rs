@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use leadsquared::crm::Lead;
@@ -40,6 +41,8 @@ enum Fault {
     AnswerLost,
     /// The request is not carried out, and the answer does not show that.
     Broken,
+    /// LeadSquared cannot be connected to.
+    Unreachable,
 }
 
 #[derive(Default)]
@@ -89,7 +92,7 @@ impl World {
                 let _ = work();
                 Err(unsure())
             }
-            Some(Fault::Broken) => Err(unsure()),
+            Some(Fault::Broken | Fault::Unreachable) => Err(unsure()),
         }
     }
 
@@ -138,7 +141,7 @@ impl World {
             let wait: std::time::Duration = match self.attempt(invitation).unwrap() {
                 Ok(completion) => return (completion, self.now.get() - began),
                 Err(Postponed::Lone { .. }) => backoff(delivery, u32::MAX).min(std::time::Duration::from_secs(300)),
-                Err(Postponed::KeepsDistance { until }) => (until - self.now()).try_into().unwrap(),
+                Err(Postponed::BackingOff { until }) => (until - self.now()).try_into().unwrap(),
                 Err(_) => backoff(delivery, u32::MAX),
             };
             let before = (wait / 2).min(std::time::Duration::from_secs(60));
@@ -172,7 +175,7 @@ impl World {
         for _ in 0..40 {
             let wait = match self.deliver(invitation) {
                 Some(Ok(outcome)) => return outcome,
-                Some(Err(Postponed::KeepsDistance { until })) => until - self.now(),
+                Some(Err(Postponed::BackingOff { until })) => until - self.now(),
                 Some(Err(_)) | None => Duration::minutes(2),
             };
             self.now.set(self.now.get() + wait);
@@ -208,8 +211,12 @@ impl Outside for World {
         name: &'static str,
         work: impl FnOnce(&mut LeadSquared) -> Result<T, Error> + 'static,
     ) -> Result<T, Error> {
+        if matches!(self.faults.borrow().get(&self.calls.borrow().len()), Some(Fault::Unreachable)) {
+            self.calls.borrow_mut().push(name);
+            return Err(Error::Unreachable(Arc::new(std::io::Error::other("no connection"))));
+        }
         let work = || work(&mut self.leadsquared.borrow_mut());
-        self.request(name, work, || Error::ServerFault { status: 502 }, || Error::RateLimited { limit: None }).await
+        self.request(name, work, || Error::ServerFault { status: 502 }, || Error::OutOfTime).await
     }
 
     async fn store<T: 'static>(
@@ -526,25 +533,89 @@ fn a_lookup_over_the_days_share_waits_until_one_is_left() {
     world.now.set(Duration::minutes(5));
     world.deliver(&undecided(1, lead, &["renamed"], &[])).unwrap().unwrap();
     let waiting = undecided(2, lead, &["renamed"], &[]);
-    assert!(matches!(world.deliver(&waiting).unwrap(), Err(Postponed::RuleLookups { a_day: 1, is_new: true })));
+    assert!(matches!(world.deliver(&waiting).unwrap(), Err(Postponed::RuleLookups { a_day: 1, is_first: true })));
     assert_eq!(world.calls.borrow().iter().filter(|call| **call == "lead_by_id").count(), 1);
     world.now.set(Duration::DAY);
     assert_eq!(world.deliver(&waiting).unwrap().unwrap(), Outcome::Suppressed(Suppression::NoRuleApplies));
 }
 
 #[test]
-fn an_outage_takes_one_lookup_for_a_question() {
-    let world = World { lookups: lookups(10), ..World::default() };
+fn each_call_of_a_question_takes_a_lookup_and_an_outage_slows_the_calls() {
+    let world = World { lookups: lookups(100), ..World::default() };
     let lead = world.add_lead(5, "asha@example.test", None, true);
     let invitation = Invitation { provenance: Provenance::System, ..undecided(1, lead, &["asha"], &[]) };
+    let calls = || world.calls.borrow().iter().filter(|call| **call == "lead_by_id").count();
+    let taken = || world.memory.borrow().rule_lookups[&START.date()] as usize;
     world.leadsquared.borrow_mut().blocked_call = Some("lead_by_id");
-    for _ in 0..5 {
+    for _ in 0..10 * 60 {
         assert!(world.deliver(&invitation).unwrap().is_err());
         world.now.set(world.now.get() + Duration::MINUTE);
     }
+    assert_eq!((calls(), taken()), (10, 10), "four at once, four in the next hour, then one in three hours");
+
     world.leadsquared.borrow_mut().blocked_call = None;
+    assert!(matches!(world.deliver(&invitation).unwrap(), Err(Postponed::BackingOff { .. })));
+    world.invite_another();
+    world.now.set(world.now.get() + Duration::minutes(15));
     assert_eq!(world.deliver(&invitation).unwrap().unwrap(), Outcome::InvitedExisting);
-    assert_eq!(world.memory.borrow().rule_lookups[&START.date()], 1);
+    assert_eq!((calls(), taken()), (11, 11));
+}
+
+#[test]
+fn a_lookup_whose_call_was_not_made_is_left_for_the_next_attempt_of_the_day() {
+    for (wait, taken) in [(Duration::MINUTE, 1), (Duration::DAY, 2)] {
+        let world = World { lookups: lookups(10), ..World::default() };
+        let lead = world.add_lead(5, "asha@example.test", None, true);
+        let invitation = undecided(1, lead, &["asha"], &[]);
+        world.faults.borrow_mut().insert(2, Fault::NotSent);
+        assert!(world.deliver(&invitation).unwrap().is_err());
+        assert_eq!(world.calls.borrow()[..3], ["claim", "take_rule_lookup", "lead_by_id"]);
+        world.now.set(wait);
+        assert_eq!(world.deliver(&invitation).unwrap().unwrap(), Outcome::InvitedExisting);
+        assert_eq!(world.calls.borrow().iter().filter(|call| **call == "take_rule_lookup").count(), taken);
+    }
+    // The process crashes after the call of the next attempt.
+    let world = World { lookups: lookups(10), ..World::default() };
+    let lead = world.add_lead(5, "asha@example.test", None, true);
+    world.faults.borrow_mut().extend([(2, Fault::NotSent), (5, Fault::DieAfter)]);
+    let invitation = undecided(1, lead, &["asha"], &[]);
+    assert!(world.deliver(&invitation).unwrap().is_err());
+    assert!(world.deliver(&invitation).is_none());
+    world.now.set(LEASE * 2);
+    assert_eq!(world.deliver(&invitation).unwrap().unwrap(), Outcome::InvitedExisting);
+    assert_eq!(world.memory.borrow().rule_lookups[&START.date()], 2, "the second and the third attempt made a call");
+}
+
+#[test]
+fn a_question_whose_lookup_failed_keeps_its_turn() {
+    let world = World { lookups: lookups(20), ..World::default() };
+    let lead = world.add_lead(5, "ravi@example.test", None, true);
+    let question = |number| undecided(number, lead, &["asha"], &[]);
+    world.leadsquared.borrow_mut().blocked_call = Some("lead_by_id");
+    assert!(matches!(world.deliver(&question(0)).unwrap(), Err(Postponed::LeadSquared { .. })));
+    world.leadsquared.borrow_mut().blocked_call = None;
+    world.now.set(Duration::hours(2));
+    let is_decided = |number| world.deliver(&question(number)).unwrap().is_ok();
+    assert_eq!((1..20).filter(|number| is_decided(*number)).count(), 4, "the half that is for those that wait");
+    assert!(is_decided(0));
+}
+
+#[test]
+fn a_call_that_never_arrived_does_not_slow_an_invitation() {
+    let world = World::default();
+    let request = Invitation { action: Action::MailLink, ..asha() };
+    world.add_lead(5, "asha@example.test", None, true);
+    for number in 0..20 {
+        let first = world.calls.borrow().len();
+        world.faults.borrow_mut().insert(first + 2, Fault::Unreachable);
+        let postponed = world.deliver(&request).unwrap().unwrap_err();
+        let is_unreachable = matches!(&postponed, Postponed::LeadSquared { source: Error::Unreachable(_), .. });
+        assert!(is_unreachable, "{number}: {postponed:?} {:?}", world.calls.borrow());
+    }
+    let first = world.calls.borrow().len();
+    world.faults.borrow_mut().insert(first + 2, Fault::Broken);
+    assert!(matches!(world.deliver(&request).unwrap(), Err(Postponed::LeadSquared { .. })));
+    assert_eq!(world.deliver(&request).unwrap().unwrap(), Outcome::InvitedExisting);
 }
 
 #[test]
@@ -837,7 +908,7 @@ fn while_nobody_can_be_registered_nothing_is_withheld_and_nobody_given_up_althou
     world.leadsquared.borrow_mut().blocked_call = Some("register");
     for delivery in 1..100 {
         let postponed = world.attempt(&asha).unwrap().unwrap_err();
-        let is_unclear = matches!(postponed, Postponed::LeadSquared { .. } | Postponed::KeepsDistance { .. });
+        let is_unclear = matches!(postponed, Postponed::LeadSquared { .. } | Postponed::BackingOff { .. });
         assert!(is_unclear, "{delivery}: {postponed}");
         world.now.set(world.now.get() + backoff(delivery, u32::MAX));
         // Known people get their links meanwhile.
@@ -883,7 +954,7 @@ fn a_reduced_registration_with_an_unknown_result_is_not_forgotten_when_leadsquar
     let asha = invitation("asha@example.test", attributes, 1);
     // Four attempts until the content is suspected, one that is refused a reduced registration, and one after it.
     for _ in 0..6 {
-        while let Postponed::KeepsDistance { until } = world.attempt(&asha).unwrap().unwrap_err() {
+        while let Postponed::BackingOff { until } = world.attempt(&asha).unwrap().unwrap_err() {
             world.now.set(until - START);
         }
         world.now.set(world.now.get() + Duration::minutes(10));
@@ -953,7 +1024,7 @@ fn tried_for(
         let longest: Duration = backoff(delivery, (f64::from(u32::MAX) * share) as u32).try_into().unwrap();
         let wait: Duration = match result {
             Ok(outcome) => return (calls, Some(outcome)),
-            Err(Postponed::KeepsDistance { until }) => until - world.now(),
+            Err(Postponed::BackingOff { until }) => until - world.now(),
             Err(Postponed::Lone { .. }) => longest.min(Duration::minutes(5)),
             Err(_) => longest,
         };
@@ -1019,7 +1090,7 @@ fn a_message_that_waits_for_hours_is_tried_soon_after_leadsquared_works_for_othe
     world.invite_another();
     let until = match world.deliver(&asha()).unwrap() {
         Ok(outcome) => return assert_eq!(outcome, Outcome::Invited),
-        Err(Postponed::KeepsDistance { until }) => until,
+        Err(Postponed::BackingOff { until }) => until,
         Err(other) => panic!("{other:?}"),
     };
     assert!(until <= world.now() + Duration::minutes(15));

@@ -309,6 +309,7 @@ pub(crate) enum Flaw {
     CapsAreNotKept,
     OutcomeIsCountedTwice,
     RegistrationsAreForgotten,
+    LookupsAreNotCounted,
 }
 
 #[derive(Clone)]
@@ -510,8 +511,9 @@ impl<O: Outside> Ledger for Via<'_, O> {
 
     async fn take_rule_lookup(&self, most: u32, now: OffsetDateTime) -> Result<bool, LedgerUnavailable> {
         let take = move |memory: &mut Memory| {
+            let flaw = memory.flaw;
             let taken = memory.rule_lookups.entry(now.date()).or_default();
-            let is_left = *taken < most;
+            let is_left = *taken < most || flaw == Some(Flaw::LookupsAreNotCounted);
             *taken += u32::from(is_left);
             Ok(is_left)
         };

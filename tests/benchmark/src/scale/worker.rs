@@ -294,7 +294,7 @@ impl<'a> Services for Invocation<'a> {
         panic!("nothing fails in this world: {reason:?}")
     }
 
-    async fn requeue(&self) -> Result<(), ServiceFailure> {
+    async fn requeue(&self, _: &Invitation) -> Result<(), ServiceFailure> {
         unreachable!("forms need no rules")
     }
 

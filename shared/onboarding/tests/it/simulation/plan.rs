@@ -40,6 +40,8 @@ pub(super) struct Plan {
     pub(super) rule_lookups: u32,
     /// How long an invitation is retried after failures that may pass.
     pub(super) horizon: Duration,
+    /// How long it is retried while an operator has something to fix, or a question waits for a look-up.
+    pub(super) operator_horizon: Duration,
     /// Whether the operator puts the dead letters back at the end.
     pub(super) puts_back: bool,
     /// Whether the account has the field that marks unproven identifiers.
@@ -128,6 +130,7 @@ impl Plan {
             (time, time.saturating_sub(seconds(60)) + chance.up_to(&[10 * MINUTE]))
         });
         let default = MailLimits::default();
+        let horizon = chance.one_of(&[2 * HOUR, 36 * HOUR]);
         Self {
             workers: 1 + chance.below(4),
             people,
@@ -141,7 +144,8 @@ impl Plan {
             mail_limits: MailLimits { budget: chance.one_of(&[default.budget, default.budget, 2, 5]), ..default },
             on_click: chance.in_a_thousand(500),
             echoes: chance.in_a_thousand(500),
-            horizon: chance.one_of(&[2 * HOUR, 36 * HOUR]),
+            horizon,
+            operator_horizon: chance.one_of(&[13 * 24 * HOUR, 13 * 24 * HOUR, horizon]),
             puts_back: chance.in_a_thousand(500),
             has_mark: chance.in_a_thousand(700),
             undecided: chance.one_of(&[None, Some(RULE), Some(REMOVED_RULE)]),

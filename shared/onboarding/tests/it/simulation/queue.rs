@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use onboarding::Invitation;
 use onboarding::retry::{MAX_RECEIVES, RETENTION};
-use onboarding::{Invitation, InvitationId, PersonKey};
 use uuid::Uuid;
 
 use super::seconds;
@@ -19,16 +19,19 @@ const BATCH: usize = 5;
 #[derive(Default)]
 pub(super) struct Queue {
     messages: Vec<Message>,
-    sent: HashMap<InvitationId, Duration>,
+    /// When each group and deduplication id was sent.
+    sent: HashMap<(String, String), Duration>,
     last: u64,
     pub(super) given_up: usize,
     pub(super) delivered_twice: bool,
+    /// Whether a question was delivered while another message of its lead was not done.
+    pub(super) question_was_beside_another: bool,
 }
 
 #[derive(Clone)]
 pub(super) struct Message {
     pub(super) id: Uuid,
-    pub(super) group: PersonKey,
+    pub(super) group: String,
     pub(super) invitation: Invitation,
     /// The encoded invitation.
     pub(super) body: String,
@@ -42,10 +45,17 @@ pub(super) struct Message {
 impl Queue {
     /// Stores an invitation, unless the queue stored the same one in the last five minutes.
     pub(super) fn send(&mut self, invitation: &Invitation, now: Duration) {
-        if self.sent.get(&invitation.id).is_some_and(|at| now < *at + seconds(300)) {
+        self.send_as(invitation.deduplication_id(), invitation, now);
+    }
+
+    /// Stores an invitation, unless the queue stored one of its group with this deduplication id in the last five
+    /// minutes.
+    pub(super) fn send_as(&mut self, deduplication_id: String, invitation: &Invitation, now: Duration) {
+        let key = (invitation.message_group(), deduplication_id);
+        if self.sent.get(&key).is_some_and(|at| now < *at + seconds(300)) {
             return;
         }
-        self.sent.insert(invitation.id, now);
+        self.sent.insert(key, now);
         self.put_back(invitation, now);
     }
 
@@ -54,7 +64,7 @@ impl Queue {
         self.last += 1;
         self.messages.push(Message {
             id: Uuid::from_u128(u128::from(self.last)),
-            group: invitation.person(),
+            group: invitation.message_group(),
             invitation: invitation.clone(),
             body: invitation.encode(),
             sent_at: now,
@@ -67,7 +77,7 @@ impl Queue {
     /// Messages of the groups without a hidden message. The messages of a group are in order; the groups are in random
     /// order.
     pub(super) fn receive(&mut self, now: Duration, chance: &mut Chance) -> Vec<Message> {
-        let mut groups: Vec<(u64, PersonKey)> = Vec::new();
+        let mut groups: Vec<(u64, String)> = Vec::new();
         for message in &self.messages {
             if groups.iter().all(|(_, group)| *group != message.group) {
                 groups.push((chance.number(), message.group.clone()));
@@ -91,6 +101,13 @@ impl Queue {
                 batch.push(message.clone());
             }
         }
+        let is_beside_another = |question: &Message| {
+            let is_other = |other: &&Message| other.group != question.group && other.receives > 0;
+            let mut others = self.messages.iter().filter(is_other);
+            others.any(|other| other.invitation.invitee == question.invitation.invitee)
+        };
+        let mut questions = batch.iter().filter(|message| message.invitation.question.is_some());
+        self.question_was_beside_another |= questions.any(is_beside_another);
         let before = self.messages.len();
         self.messages.retain(|message| message.receives <= MAX_RECEIVES && now < message.sent_at + RETENTION);
         self.given_up += before - self.messages.len();

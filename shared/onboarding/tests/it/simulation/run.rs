@@ -12,6 +12,7 @@ use onboarding::{
     Action, Invitation, InvitationId, Invitee, LinkMode, Marking, Outcome, PersonKey, RuleQuestion, Source,
 };
 use serde_json::json;
+use time::Date;
 use uuid::Uuid;
 
 use super::plan::{BLOCKED, Kind, Plan, REMOVED_RULE, RULE, START};
@@ -24,8 +25,8 @@ use crate::world::{KnownLead, LeadSquared, Memory, direct, on_click};
 /// A run with more turns than this counts as endless.
 const MOST_TURNS: u64 = 500_000;
 
-/// How much later a mail can arrive than the attempt that took its place in the caps.
-const MAIL_DELAY: Duration = seconds(60).saturating_add(LATEST);
+/// How much later a call or a mail can arrive than the attempt that took its place in the caps.
+const CALL_DELAY: Duration = seconds(60).saturating_add(LATEST);
 
 /// The simulated system, with a record of what happened in it.
 pub(super) struct System {
@@ -57,6 +58,8 @@ pub(super) struct System {
     dice: RefCell<Chance>,
     started: RefCell<Vec<Task>>,
     calls: RefCell<Vec<Duration>>,
+    /// The look-ups by id that arrived, each with its invitation.
+    lookups_by_id: RefCell<Vec<(InvitationId, Duration)>>,
     mails: RefCell<Vec<(LeadId, Duration)>>,
     /// How many sends are still to come.
     to_send: Cell<usize>,
@@ -129,6 +132,7 @@ impl Run {
             dice: RefCell::new(chance),
             started: RefCell::default(),
             calls: RefCell::default(),
+            lookups_by_id: RefCell::default(),
             mails: RefCell::default(),
             to_send: Cell::default(),
             news: RefCell::default(),
@@ -235,8 +239,11 @@ impl Run {
         let of_removed = echoes.iter().filter(is_removed).filter_map(|echo| outcome(&echo.id));
         let mut of_removed = of_removed.map(|ended| ended.name);
         must(of_removed.all(|name| !name.starts_with("invited")), "invited by a rule that does not exist");
+        let is_question = |id: &InvitationId| echoes.iter().any(|echo| echo.id == *id && echo.question.is_some());
+        let lookups = system.lookups_by_id.borrow();
+        let of_questions = lookups.iter().filter(|(id, _)| is_question(id)).map(|(_, time)| *time);
         let most = system.plan.rule_lookups;
-        must(memory.rule_lookups.values().all(|lookups| *lookups <= most), "over the day's look-ups");
+        must(by_day(of_questions).values().all(|lookups| *lookups <= most), "over the day's look-ups");
 
         for person in &system.plan.people {
             let invitations = system.plan.sends.iter().map(|(_, invitation)| invitation);
@@ -289,27 +296,33 @@ impl Run {
             let is_registered = leads.iter().any(|lead| lead.portal_user || system.plan.on_click);
             must(is_registered || is_dead, "lost: neither registered nor a dead letter");
             let limits = &system.plan.mail_limits;
-            must(most_within(&mailed, seconds(3600) - MAIL_DELAY) <= limits.hourly, "over the cap of an hour");
-            must(most_within(&mailed, seconds(86_400) - MAIL_DELAY) <= limits.daily, "over the cap of a day");
+            must(most_within(&mailed, seconds(3600) - CALL_DELAY) <= limits.hourly, "over the cap of an hour");
+            must(most_within(&mailed, seconds(86_400) - CALL_DELAY) <= limits.daily, "over the cap of a day");
         }
 
         must(system.plan.on_click || memory.link_targets.is_empty(), "link targets that no mail has");
         must(!system.plan.on_click || memory.link_targets.len() >= mails.len(), "a mail whose link points nowhere");
 
-        // The budget of each day. A mail that is under way at midnight may count for either day, so it is not checked.
-        let mut days: HashMap<_, u32> = HashMap::new();
-        for (_, time) in mails.iter() {
-            let (early, late) = ((START + *time - MAIL_DELAY).date(), (START + *time).date());
-            if early == late {
-                *days.entry(late).or_default() += 1;
-            }
-        }
+        let days = by_day(mails.iter().map(|(_, time)| *time));
         must(days.values().all(|mails| *mails <= system.plan.mail_limits.budget), "over the day's budget");
 
         let limit = system.plan.allowance;
         must(most_within(&system.calls.borrow(), limit.window) <= limit.calls as usize, "over the allowance");
         broken
     }
+}
+
+/// How many of these calls arrived on each day. One that is under way at midnight may count for either day, so it is
+/// left out.
+fn by_day(times: impl Iterator<Item = Duration>) -> HashMap<Date, u32> {
+    let mut days = HashMap::new();
+    for time in times {
+        let (early, late) = ((START + time - CALL_DELAY).date(), (START + time).date());
+        if early == late {
+            *days.entry(late).or_default() += 1;
+        }
+    }
+    days
 }
 
 /// The largest number of these sorted times in any span of this length.
@@ -342,15 +355,21 @@ async fn news(system: Rc<System>, lead: LeadId, time: Duration) {
         return system.saw("echo recognised");
     }
     system.saw("echo not recognised yet");
-    let (id, at) = (InvitationId::of([&b"created"[..], lead.to_string().as_bytes()]), START + system.timeline.now());
-    let echo = Invitation::new(id, Source::Crm, at, Invitee::Lead(lead), Action::Invite);
-    let question = |rule: &str| RuleQuestion { rules: vec![rule.to_owned()], known: Attributes::new() };
-    let echo = match system.plan.undecided {
-        Some(rule) => Invitation { question: Some(question(rule)), ..echo },
-        None => Invitation { rule: Some(RULE.to_owned()), ..echo },
+    let (at, lead_id) = (START + system.timeline.now(), lead.to_string());
+    let echo = |what: &str| {
+        let id = InvitationId::of([what.as_bytes(), lead_id.as_bytes()]);
+        Invitation::new(id, Source::Crm, at, Invitee::Lead(lead), Action::Invite)
     };
-    system.queue.borrow_mut().send(&echo, system.timeline.now());
-    system.echoes.borrow_mut().push(echo);
+    let question = |rule: &str| RuleQuestion { rules: vec![rule.to_owned()], known: Attributes::new() };
+    let undecided =
+        system.plan.undecided.map(|rule| Invitation { question: Some(question(rule)), ..echo("undecided") });
+    // Both are handled at the same time, because a question has a group of its own.
+    let is_decided = undecided.is_none() || system.dice().in_a_thousand(500);
+    let decided = is_decided.then(|| Invitation { rule: Some(RULE.to_owned()), ..echo("created") });
+    for echo in undecided.into_iter().chain(decided) {
+        system.queue.borrow_mut().send(&echo, system.timeline.now());
+        system.echoes.borrow_mut().push(echo);
+    }
 }
 
 async fn at(system: Rc<System>, time: Duration, change: impl FnOnce(&System)) {
@@ -373,6 +392,9 @@ impl System {
         let batch = queue.receive(self.timeline.now(), &mut self.dice());
         if queue.delivered_twice {
             self.saw("delivered twice");
+        }
+        if queue.question_was_beside_another {
+            self.saw("a question beside another message");
         }
         batch
     }
@@ -425,8 +447,11 @@ impl System {
         self.reduced.borrow_mut().entry(invitation).or_insert(has_failed_for_long);
     }
 
-    pub(super) fn count_call(&self) {
-        self.calls.borrow_mut().push(self.timeline.now());
+    /// Records that a call arrived. `looked_up`: the invitation, if it is a look-up by id.
+    pub(super) fn count_call(&self, looked_up: Option<InvitationId>) {
+        let now = self.timeline.now();
+        self.calls.borrow_mut().push(now);
+        self.lookups_by_id.borrow_mut().extend(looked_up.map(|id| (id, now)));
     }
 
     /// Whether LeadSquared refuses this call because other software uses up the account's call allowance.

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use call_allowance::until_next_day;
 use leadsquared::{Admission, Error, Lane, Password, PlannedCall, Throttled, TurnedAway};
-use onboarding::retry::Horizons;
+use onboarding::retry::{AttemptFailure, Horizons};
 use onboarding::worker::{
     DeadLetterReason, Delivery, Disposition, RECORD_TIME, REDUCED, SealedPasswordError, ServiceFailure, Services,
     Worker, WorkerEvent, handle_in_order,
 };
-use onboarding::{FlowEvent, InvitationId, Mail, SealedPassword};
+use onboarding::{FlowEvent, Invitation, InvitationId, Mail, SealedPassword};
 use time::OffsetDateTime;
 
 use super::plan::START;
@@ -155,7 +155,10 @@ impl Process {
             mail_limits: system.plan.mail_limits,
             marking: &system.marking,
             lookups: &system.lookups,
-            horizons: Horizons { retry: system.plan.horizon.try_into().unwrap(), ..Horizons::default() },
+            horizons: Horizons {
+                retry: system.plan.horizon.try_into().unwrap(),
+                operator: system.plan.operator_horizon.try_into().unwrap(),
+            },
         };
         let delivery = Delivery {
             message: message.id,
@@ -240,10 +243,11 @@ impl Process {
         keys: u32,
         there: Duration,
         processing: Duration,
+        looked_up: Option<InvitationId>,
         work: impl FnOnce(&mut LeadSquared) -> Result<T, Error> + 'static,
     ) -> Result<T, Error> {
         system.timeline.sleep(there).await;
-        system.count_call();
+        system.count_call(looked_up);
         if system.is_throttling() {
             return Err(Error::RateLimited { limit: None });
         }
@@ -326,13 +330,13 @@ impl<'a> Services for OneDelivery<'a> {
         self.process.aws("dead letter", keep, || ServiceFailure::new("SQS did not answer", true)).await
     }
 
-    async fn requeue(&self) -> Result<(), ServiceFailure> {
-        let invitation = self.message.invitation.clone();
-        let put_back = move |system: &System| {
-            system.queue.borrow_mut().put_back(&invitation, system.timeline.now());
+    async fn requeue(&self, question: &Invitation) -> Result<(), ServiceFailure> {
+        let (id, question) = (self.message.id.to_string(), question.clone());
+        let send_again = move |system: &System| {
+            system.queue.borrow_mut().send_as(id, &question, system.timeline.now());
             Ok(())
         };
-        self.process.aws("requeue", put_back, || ServiceFailure::new("SQS did not answer", true)).await
+        self.process.aws("requeue", send_again, || ServiceFailure::new("SQS did not answer", true)).await
     }
 
     fn now(&self) -> OffsetDateTime {
@@ -347,13 +351,20 @@ impl<'a> Services for OneDelivery<'a> {
     fn report(&self, report: &WorkerEvent<'_>) {
         let system = &self.process.system;
         match report {
-            WorkerEvent::Failed { failure, .. } => system.saw(failure.name()),
+            WorkerEvent::Failed { failure, retry_in, .. } => {
+                system.saw(failure.name());
+                // It ends without a step in the ledger.
+                if let (AttemptFailure::NoTime, None) = (failure, retry_in) {
+                    system.unrecorded.borrow_mut().insert(self.message.invitation.id);
+                }
+            }
             WorkerEvent::NotRecorded { .. } => {
                 system.saw("not recorded");
                 system.unrecorded.borrow_mut().insert(self.message.invitation.id);
             }
             WorkerEvent::DeadLetterFailed { .. } => system.saw("dead letter failed"),
             WorkerEvent::Requeued { .. } => system.saw("requeued"),
+            WorkerEvent::RequeueFailed { .. } => system.saw("requeue failed"),
             WorkerEvent::PasswordDiscarded(_) => system.saw("password discarded"),
             WorkerEvent::Malformed(_) | WorkerEvent::PasswordLost { .. } => panic!("{report:?}"),
             WorkerEvent::Flow(FlowEvent::RuleDecided { .. }) => system.saw("rule decided"),
@@ -415,7 +426,8 @@ impl Process {
             (there, processing, Duration::from_millis(1 + dice.below(100)))
         };
         let unsure = Error::ServerFault { status: 502 };
-        let arrival = |processing| Self::arrive(system.clone(), self.keys.get(), there, processing, work);
+        let looked_up = self.attempt.get().filter(|_| name == "lead_by_id").map(|(invitation, _)| invitation);
+        let arrival = |processing| Self::arrive(system.clone(), self.keys.get(), there, processing, looked_up, work);
         match fate {
             Fate::Arrives => {
                 let answer = self.background(arrival(processing), patience).await.unwrap_or(Err(unsure));
