@@ -170,12 +170,26 @@ impl Rules {
     }
 
     /// The rule that answers a question: the first one that holds for the lead. The event's values take precedence over
-    /// the lead's. A rule that no longer exists does not hold, and neither does one that depends on a field that the
-    /// lead does not have: `report_unknown` gets the rule and the field.
-    pub fn answer(&self, question: &RuleQuestion, lead: &Lead, report_unknown: impl Fn(&Rule, &str)) -> Option<&Rule> {
-        let value = |field: &str| question.known.value(field).or_else(|| lead.field_or_empty(field));
+    /// the lead's, and after an hour the lead's over the event's: a person who has withdrawn by then is not invited.
+    /// An activity's values are always the event's. A rule that no longer exists does not hold, and neither does one
+    /// that depends on a field that the lead does not have: `report_unknown` gets the rule and the field.
+    pub fn answer(
+        &self,
+        question: &RuleQuestion,
+        age: Duration,
+        lead: &Lead,
+        report_unknown: impl Fn(&Rule, &str),
+    ) -> Option<&Rule> {
+        let is_new = age < RuleLookups::NEW_FOR;
         let mut named = question.rules.iter().filter_map(|name| self.0.iter().find(|rule| rule.name == *name));
         named.find(|rule| {
+            let value = |field: &str| {
+                let (of_event, of_lead) = (question.known.value(field), lead.field_or_empty(field));
+                match is_new || rule.is_about_activities() {
+                    true => of_event.or(of_lead),
+                    false => of_lead.or(of_event),
+                }
+            };
             rule.holds(value).unwrap_or_else(|field| {
                 report_unknown(rule, field);
                 false
@@ -306,8 +320,12 @@ impl Rule {
 
     /// The fields of leads that the rule depends on. Those of a rule for activities may be the activity's own.
     pub fn lead_fields(&self) -> impl Iterator<Item = &str> {
-        let is_about_leads = !matches!(self.on, On::Activity(_));
+        let is_about_leads = !self.is_about_activities();
         self.fields().filter(move |_| is_about_leads)
+    }
+
+    fn is_about_activities(&self) -> bool {
+        matches!(self.on, On::Activity(_))
     }
 
     /// The custom fields of leads that the rule depends on. Many accounts leave them out of their webhooks. LeadSquared
@@ -886,13 +904,21 @@ mod tests {
         };
         let unknown = RefCell::new(Vec::new());
         let report = |rule: &Rule, field: &str| unknown.borrow_mut().push(format!("{}: {field}", rule.name));
-        let answer =
-            |question: &RuleQuestion, fields| rules.answer(question, &lead(fields), report).map(|rule| &*rule.name);
+        let answer_after = |age, question: &RuleQuestion, fields| {
+            rules.answer(question, age, &lead(fields), report).map(|rule| &*rule.name)
+        };
+        let answer = |question: &RuleQuestion, fields| answer_after(Duration::ZERO, question, fields);
         assert_eq!(answer(&question, json!({"mx_Status": "Withdrawn", "Source": "Fair"})), Some("withdrawn"));
         assert_eq!(answer(&question, json!({"mx_Status": null, "Source": "Fair"})), Some("of the fair"));
-        // The lead moved on meanwhile: the event's value counts.
+        // The lead moved on meanwhile: the event's value counts for an hour, and then the lead's.
         let moved_on = json!({"mx_Status": null, "Source": "", "ProspectStage": "Lost"});
-        assert_eq!(answer(&question, moved_on), Some("any"));
+        for (age, expected) in [(0, Some("any")), (59, Some("any")), (60, None)] {
+            assert_eq!(answer_after(Duration::minutes(age), &question, moved_on.clone()), expected, "{age}");
+        }
+        let unmoved = json!({"mx_Status": null, "Source": "", "ProspectStage": "Applied"});
+        assert_eq!(answer_after(Duration::weeks(3), &question, unmoved), Some("any"));
+        // LeadSquared does not return the field.
+        assert_eq!(answer_after(Duration::weeks(3), &question, json!({"mx_Status": null, "Source": ""})), Some("any"));
         assert_eq!(*unknown.borrow(), [""; 0]);
         // The account has no such field, or LeadSquared does not return it.
         assert_eq!(answer(&question, json!({"Source": "Fair"})), Some("of the fair"));

@@ -62,8 +62,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             (self.report)(&FlowEvent::RuleNeedsUnknownField { receipt, rule: &rule.name, field });
         };
         let Some(lead) = found else { return Err(Stop::suppressed(Suppression::NoRuleApplies)) };
-        let Some(rule) = self.lookups.rules.answer(question, &lead, report_unknown) else {
-            let until = work.invitation.received_at + SAME_QUESTION;
+        let asked_at = work.invitation.received_at;
+        let Some(rule) = self.lookups.rules.answer(question, now - asked_at, &lead, report_unknown) else {
+            let until = asked_at + SAME_QUESTION;
             return Err(match now < until {
                 true => Stop::Postponed(Postponed::RulesUndecided { until }),
                 false => Stop::suppressed(Suppression::NoRuleApplies),
