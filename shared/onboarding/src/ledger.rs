@@ -47,8 +47,9 @@ pub trait Ledger {
         target: Option<&LinkTarget>,
     ) -> Result<bool, Self::Error>;
 
-    /// Releases the lease in one transaction with the record, the attempt's [`Success`] and, if the invitation was
-    /// mailed, the time of the person's last mail. Fails when another attempt has the lease.
+    /// Releases the lease in one transaction with the record, the attempt's [`Success`] and what is remembered of the
+    /// person: the time of the last mail, if the invitation was mailed, and the time of a reduced registration
+    /// ([`Record::has_reduced_person`]). Fails when another attempt has the lease.
     async fn release(
         &self,
         invitation: &Invitation,
@@ -58,8 +59,8 @@ pub trait Ledger {
     ) -> Result<(), Self::Error>;
 
     /// Ends the invitation. One transaction writes its record and outcome, the outcome's count for the day of its
-    /// receipt, the attempt's [`Success`], the registration, if there was one, and the time of the person's last mail,
-    /// if it was mailed. So every invitation is counted once. Fails when another attempt has the lease.
+    /// receipt, the attempt's [`Success`], the registration, if there was one, and what is remembered of the person, as
+    /// [`release`](Self::release) does. So every invitation is counted once. Fails when another attempt has the lease.
     async fn end(
         &self,
         invitation: &Invitation,
@@ -215,6 +216,12 @@ impl Record {
             Some(left_out) => Claim::DoneWithout(left_out),
             None => Claim::Done,
         }
+    }
+
+    /// Whether this invitation registered the person, or may have, without what only its message has. What the person
+    /// types later is then kept, because LeadSquared may lack it too.
+    pub fn has_reduced_person(&self) -> bool {
+        self.registered && self.withheld().is_some()
     }
 
     /// The attributes that a dead letter has to keep, because only the message has them; none if nothing is missing.

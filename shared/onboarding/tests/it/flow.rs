@@ -1080,6 +1080,37 @@ fn what_the_person_typed_behind_a_strangers_blocked_form_is_kept() {
 }
 
 #[test]
+fn what_the_person_typed_is_kept_although_the_mail_of_the_reduced_registration_was_never_sent() {
+    for (is_capped, end) in [(true, ("suppressed", "mail-cap")), (false, ("rejected", "mail-refused"))] {
+        let world = World::default();
+        let stranger = blocked(&world, "mx_Essay");
+        if is_capped {
+            world.memory.borrow_mut().was_mailed(&stranger, 6, START - Duration::minutes(2));
+        }
+        world.leadsquared.borrow_mut().undeliverable = Some(Undeliverable::All);
+        let attempt = |_| {
+            let completion = world.attempt(&stranger).unwrap().ok();
+            world.now.set(world.now.get() + Duration::minutes(8));
+            let lead = world.leadsquared.borrow().lead_of("asha@example.test");
+            if let Some(lead) = lead {
+                world.leadsquared.borrow_mut().undeliverable = Some(Undeliverable::OfLead(lead));
+                world.invite_another();
+            }
+            world.now.set(world.now.get() + Duration::minutes(8));
+            completion
+        };
+        let completion = (0..20).find_map(attempt).unwrap();
+        assert_eq!((completion.outcome.name(), completion.outcome.cause().as_deref().unwrap()), end);
+        assert_eq!(completion.withheld.unwrap().withheld, ["FirstName", "mx_Essay"]);
+
+        world.leadsquared.borrow_mut().undeliverable = None;
+        let own = Attributes::new().with("Phone", PHONE).with("mx_Essay", "I like law");
+        let own = Invitation { received_at: world.now(), ..invitation("asha@example.test", own, 2) };
+        assert_eq!(world.withheld(&own), ["mx_Essay"], "{end:?}");
+    }
+}
+
+#[test]
 fn a_person_whose_identifiers_a_firewall_blocks_is_dead_lettered_with_the_cause() {
     let marking = Marking { identifiers: vec!["mx_PAN".to_owned()], ..Marking::default() };
     let world = World { marking, ..World::default() };

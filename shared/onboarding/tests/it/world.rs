@@ -325,10 +325,20 @@ pub(crate) struct Person {
     version: u64,
     begun: Vec<BegunMail>,
     last_sent: Option<OffsetDateTime>,
-    is_reduced: bool,
+    reduced_at: Option<OffsetDateTime>,
 }
 
+/// How long a reduced registration is remembered for its person.
+const REDUCED_FOR: time::Duration = time::Duration::days(14);
+
 impl Memory {
+    /// This many mails were sent to the person of an invitation.
+    pub(crate) fn was_mailed(&mut self, invitation: &Invitation, mails: usize, at: OffsetDateTime) {
+        let person = self.people.entry(invitation.person()).or_default();
+        let mail = BegunMail { at, invitation: InvitationId::of([&b"earlier"[..]]) };
+        (person.version, person.begun, person.last_sent) = (1, vec![mail; mails], Some(at));
+    }
+
     fn claim(&mut self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Claim {
         let payload = invitation.payload_hash();
         let Some(item) = self.items.get_mut(&invitation.id) else {
@@ -381,7 +391,7 @@ impl Memory {
             successes,
             link_used: None,
             used_links,
-            is_reduced: person.is_reduced,
+            is_reduced: person.reduced_at.is_some_and(|at| now - at < REDUCED_FOR),
         }
     }
 
@@ -441,14 +451,20 @@ impl Memory {
         self.registration(record, now);
         let person = record.person.clone().unwrap_or_else(|| invitation.person());
         self.last_successes(record, now);
-        if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
-            let mailed = self.people.entry(person.clone()).or_default();
-            mailed.last_sent = Some(now);
-            mailed.is_reduced |= record.withheld().is_some();
+        let is_mailed = matches!(outcome, Outcome::Invited | Outcome::InvitedExisting);
+        self.person(invitation, record, is_mailed, now);
+        if is_mailed {
             self.successes.entry(now.date()).or_default().mailed = Some(now);
         }
         *self.unknown_mails.entry(person).or_default() += record.unresolved_mails;
         Ok(())
+    }
+
+    fn person(&mut self, invitation: &Invitation, record: &Record, is_mailed: bool, at: OffsetDateTime) {
+        let person = record.person.clone().unwrap_or_else(|| invitation.person());
+        let person = self.people.entry(person).or_default();
+        person.last_sent = if is_mailed { Some(at) } else { person.last_sent };
+        person.reduced_at = if record.has_reduced_person() { Some(at) } else { person.reduced_at };
     }
 
     fn last_successes(&mut self, record: &Record, now: OffsetDateTime) {
@@ -537,12 +553,7 @@ impl<O: Outside> Ledger for Via<'_, O> {
             item.record = Record { success: None, is_taken_over: false, ..record.clone() };
             memory.registration(&record, now);
             memory.last_successes(&record, now);
-            if record.mailed {
-                let person = record.person.clone().unwrap_or_else(|| invitation.person());
-                let mailed = memory.people.entry(person).or_default();
-                mailed.last_sent = Some(now);
-                mailed.is_reduced |= record.withheld().is_some();
-            }
+            memory.person(&invitation, &record, record.mailed, now);
             Ok(())
         };
         self.0.store("release", release).await
