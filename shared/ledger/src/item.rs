@@ -422,8 +422,8 @@ impl<'a> Reader<'a> {
         made_at.map(|made_at| Ok(UsedLinks { count: self.count(USED_LINKS)?, made_at })).transpose()
     }
 
-    /// Whether the person was registered with the identifying attributes only, for as long as an item lives that nothing
-    /// renews.
+    /// Whether the person was registered with the identifying attributes only: in the last 14 days, however often the
+    /// item was written since.
     pub(crate) fn is_reduced(&self, now: OffsetDateTime) -> Result<bool, LedgerError> {
         match self.optional_time(REDUCED_AT)? {
             Some(at) => Ok(now - at < MAILS_KEPT),

@@ -452,7 +452,9 @@ impl onboarding::Ledger for Ledger {
         }
         let mut record = old.record()?;
         if !record.take_up(lease.message) {
-            return Ok(record.done());
+            // The queue delivers one person's messages in their order, so another message came before this one.
+            let is_repeat = invitation.received_at.unix_timestamp() > old.time("received_at")?.unix_timestamp();
+            return Ok(record.done(is_repeat));
         }
         let condition = match old.optional_text("holder") {
             None => Condition::unclaimed(),

@@ -63,6 +63,8 @@ pub(crate) struct LeadSquared {
     pub(crate) registrations: Vec<LeadId>,
     /// Attributes that the account does not have.
     pub(crate) unknown: Vec<&'static str>,
+    /// Whether it names one of them in each answer.
+    pub(crate) names_one_field: bool,
     /// Addresses that it refuses to register.
     pub(crate) refused: HashSet<String>,
     /// A value that it refuses in every field.
@@ -177,7 +179,8 @@ impl LeadSquared {
             return Err(Error::Refused { exception_type, message: Default::default() });
         }
         let names = registration.fields.iter().map(|(name, _)| name);
-        let unknown: Vec<String> = names.filter(|name| self.unknown.contains(name)).map(str::to_owned).collect();
+        let mut unknown: Vec<String> = names.filter(|name| self.unknown.contains(name)).map(str::to_owned).collect();
+        unknown.truncate(if self.names_one_field { 1 } else { usize::MAX });
         if !unknown.is_empty() {
             return Err(Error::UnknownAttributes(unknown));
         }
@@ -314,6 +317,7 @@ pub(crate) enum Flaw {
 #[derive(Clone)]
 pub(crate) struct Item {
     pub(crate) payload: String,
+    received_at: OffsetDateTime,
     pub(crate) lease: Option<Lease>,
     pub(crate) record: Record,
     /// Whether the last attempt recorded an end, and so counted the mails with an unknown result.
@@ -342,10 +346,10 @@ impl Memory {
     fn claim(&mut self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Claim {
         let payload = invitation.payload_hash();
         let Some(item) = self.items.get_mut(&invitation.id) else {
-            let record = Record::default();
+            let (record, received_at) = (Record::default(), invitation.received_at);
             self.items.insert(
                 invitation.id,
-                Item { payload, lease: Some(*lease), record: record.clone(), is_settled: false },
+                Item { payload, received_at, lease: Some(*lease), record: record.clone(), is_settled: false },
             );
             self.count(invitation, "accepted", 1);
             return Claim::Granted(record);
@@ -358,7 +362,7 @@ impl Memory {
         } else {
             let unresolved = item.record.unresolved_mails;
             if !item.record.take_up(lease.message) {
-                return item.record.clone().done();
+                return item.record.clone().done(invitation.received_at > item.received_at);
             }
             if !item.is_settled {
                 // An operator put it back before its last end was recorded: its unknown mails are counted here.
@@ -371,7 +375,7 @@ impl Memory {
                 None => {}
             }
         }
-        item.lease = Some(*lease);
+        (item.lease, item.received_at) = (Some(*lease), invitation.received_at);
         item.is_settled = false;
         Claim::Granted(item.record.clone())
     }
