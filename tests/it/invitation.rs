@@ -695,6 +695,7 @@ async fn a_text_is_blocked_with(status: u16) {
     sandbox.date_back(&message, "failed_since", time::Duration::minutes(16)).await;
     sandbox.date_back(&message, "called_at", time::Duration::minutes(16)).await;
     assert_eq!(send(&message).await, [0], "its content is suspected");
+    sandbox.date_back(&message, "called_at", time::Duration::minutes(6)).await;
     assert_eq!(send(&message).await, [0; 0]);
     assert_eq!(sandbox.mails_to("ravi@example.com"), 1);
     let lead = sandbox.emulator.lead_by_email("ravi@example.com").unwrap();

@@ -19,7 +19,7 @@ use crate::{ItemType, LedgerError};
 /// message can be up to 14 days on the queue and 14 more among the dead letters.
 pub(crate) const INVITATIONS_KEPT: Duration = Duration::days(30);
 
-/// Lifetime of the record of mails to a person: longer than the longest wait of an invitation.
+/// Lifetime of the record of a person: longer than the longest wait of an invitation.
 pub(crate) const MAILS_KEPT: Duration = Duration::days(14);
 
 /// How long a day's counts are kept: longer than any invitation of that day can change them.
@@ -188,6 +188,10 @@ pub(crate) fn link_item(target: &LinkTarget) -> Item {
 /// The attributes of [`UsedLinks`].
 pub(crate) const USED_LINKS: &str = "used_links";
 pub(crate) const USED_LINK_MADE_AT: &str = "used_link_made_at";
+
+/// The attributes of a person whom an invitation registered with the identifying attributes only.
+pub(crate) const REDUCED: &str = "reduced";
+pub(crate) const REDUCED_AT: &str = "reduced_at";
 
 /// The attribute that counts the tries of a code.
 pub(crate) const TRIES: &str = "tries";
@@ -416,6 +420,16 @@ impl<'a> Reader<'a> {
     pub(crate) fn used_links(&self) -> Result<Option<UsedLinks>, LedgerError> {
         let made_at = self.optional_time(USED_LINK_MADE_AT)?;
         made_at.map(|made_at| Ok(UsedLinks { count: self.count(USED_LINKS)?, made_at })).transpose()
+    }
+
+    /// Whether the person was registered with the identifying attributes only: in the last 14 days, however often the
+    /// item was written since.
+    pub(crate) fn is_reduced(&self, now: OffsetDateTime) -> Result<bool, LedgerError> {
+        match self.optional_time(REDUCED_AT)? {
+            Some(at) => Ok(now - at < MAILS_KEPT),
+            // Earlier versions wrote no time.
+            None => self.flag(REDUCED),
+        }
     }
 
     /// A number that counts from zero; zero in an item that does not have it.

@@ -43,9 +43,9 @@ use time::{Date, OffsetDateTime};
 
 use crate::budgets::rule_lookups_key;
 use crate::item::{
-    ACCEPTED, Condition, EXPIRES_AT, Item, LEADS_KEPT, MAILS_KEPT, Reader, State, begun_mails, count_key,
-    counts_expire, invitation_item, lead_key, link_item, mails_key, mark_word, number, person_key, placeholders,
-    seconds, text,
+    ACCEPTED, Condition, EXPIRES_AT, Item, LEADS_KEPT, MAILS_KEPT, REDUCED, REDUCED_AT, Reader, State, begun_mails,
+    count_key, counts_expire, invitation_item, lead_key, link_item, mails_key, mark_word, number, person_key,
+    placeholders, seconds, text,
 };
 use crate::owner::OWNER;
 
@@ -355,26 +355,36 @@ impl Ledger {
         Some(update_write(update))
     }
 
-    /// Remembers when the person was mailed.
-    fn mailed(&self, invitation: &Invitation, record: &Record, at: OffsetDateTime) -> TransactWriteItem {
+    /// Remembers when the person was mailed, and when a registration left out what only its message has.
+    fn person(
+        &self,
+        invitation: &Invitation,
+        record: &Record,
+        is_mailed: bool,
+        at: OffsetDateTime,
+    ) -> Option<TransactWriteItem> {
+        let is_reduced = record.has_reduced_person();
+        if !is_mailed && !is_reduced {
+            return None;
+        }
         let person = record.person.clone().unwrap_or_else(|| invitation.person());
-        let update = self.transact_update(person_key(&person));
-        const SET: &str = "SET #mailed_at = :mailed_at, #owner = :owner, #expires_at = :expires_at";
-        let update = match record.withheld() {
-            None => update.update_expression(SET),
-            Some(_) => update
-                .update_expression(format!("{SET}, #reduced = :reduced"))
-                .expression_attribute_names("#reduced", "reduced")
-                .expression_attribute_values(":reduced", AttributeValue::Bool(true)),
-        };
-        let update = update
-            .expression_attribute_names("#mailed_at", "mailed_at")
-            .expression_attribute_names("#owner", OWNER)
-            .expression_attribute_names("#expires_at", EXPIRES_AT)
-            .expression_attribute_values(":mailed_at", seconds(at))
+        let mailed_at = is_mailed.then_some("#mailed_at = :at, ").unwrap_or_default();
+        // An earlier release reads only whether there was one.
+        let reduced = is_reduced.then_some("#reduced = :true, #reduced_at = :at, ").unwrap_or_default();
+        let mut names = vec![OWNER, EXPIRES_AT];
+        names.extend(is_mailed.then_some("mailed_at"));
+        names.extend(is_reduced.then_some([REDUCED, REDUCED_AT]).into_iter().flatten());
+        let update = self
+            .transact_update(person_key(&person))
+            .update_expression(format!("SET {mailed_at}{reduced}#owner = :owner, #expires_at = :expires_at"))
+            .set_expression_attribute_names(Some(placeholders(&names)))
+            .expression_attribute_values(":at", seconds(at))
             .expression_attribute_values(":owner", Owner::of_record(invitation, record).value())
             .expression_attribute_values(":expires_at", seconds(at + MAILS_KEPT));
-        update_write(update)
+        Some(update_write(match is_reduced {
+            true => update.expression_attribute_values(":true", AttributeValue::Bool(true)),
+            false => update,
+        }))
     }
 
     async fn read(&self, pk: &str) -> Result<Option<Item>, LedgerError> {
@@ -442,7 +452,9 @@ impl onboarding::Ledger for Ledger {
         }
         let mut record = old.record()?;
         if !record.take_up(lease.message) {
-            return Ok(record.done());
+            // The queue delivers one person's messages in their order, so another message came before this one.
+            let is_repeat = invitation.received_at.unix_timestamp() > old.time("received_at")?.unix_timestamp();
+            return Ok(record.done(is_repeat));
         }
         let condition = match old.optional_text("holder") {
             None => Condition::unclaimed(),
@@ -483,7 +495,7 @@ impl onboarding::Ledger for Ledger {
             successes,
             link_used: None,
             used_links: person.used_links()?,
-            is_reduced: person.flag("reduced")?,
+            is_reduced: person.is_reduced(now)?,
         })
     }
 
@@ -562,7 +574,7 @@ impl onboarding::Ledger for Ledger {
         let item = invitation_item(invitation, lease, State::Waiting, record);
         let condition = Condition::held_by(&lease.holder.to_string());
         // A lead that is registered already is known as that while its invitation waits.
-        let also: Vec<_> = (record.mailed.then(|| self.mailed(invitation, record, now)).into_iter())
+        let also: Vec<_> = (self.person(invitation, record, record.mailed, now).into_iter())
             .chain(self.registration(record, now))
             .chain(self.last_successes(record, false, now))
             .collect();
@@ -590,7 +602,7 @@ impl onboarding::Ledger for Ledger {
         }
         writes.extend(self.registration(record, now));
         let is_mailed = matches!(outcome, Outcome::Invited | Outcome::InvitedExisting);
-        writes.extend(is_mailed.then(|| self.mailed(invitation, record, now)));
+        writes.extend(self.person(invitation, record, is_mailed, now));
         writes.extend(self.last_successes(record, is_mailed, now));
         self.transact(writes).await?.map_err(|_| LedgerError::ClaimLost)
     }

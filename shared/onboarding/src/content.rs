@@ -8,24 +8,24 @@ use time::{Duration, OffsetDateTime};
 /// After this many lone failures, and [`SPAN`] or more, their cause is the invitation.
 const LONE_FAILURES: u32 = 3;
 
-/// After this many more, the invitation is given up. A suspicion costs two calls, and a wrong end the person: while
-/// LeadSquared fails a part of all calls, three in a row of one person are no rarity among hundreds.
+/// After this many more failed calls, the invitation is given up. A suspicion costs two calls, and a wrong end the
+/// person: while LeadSquared fails a part of all calls, three in a row of one person are no rarity among hundreds.
 const FAILURES_TO_GIVE_UP: u32 = 6;
 
-/// The least time between the first and the last of these failures: while LeadSquared fails a part of all calls, it
-/// seldom fails all attempts of this time.
+/// The least time between the first of these failures, or the suspicion, and the last: while LeadSquared fails a part
+/// of all calls, it seldom fails all attempts of this time.
 const SPAN: Duration = Duration::minutes(15);
 
 /// How long a success of others shows that LeadSquared works. In an outage that lets a few calls through, one attempt
 /// in a quarter of an hour would nearly always come after one of them.
-const WORKS_FOR: Duration = Duration::minutes(3);
+pub(crate) const WORKS_FOR: Duration = Duration::minutes(3);
 
 /// Failures of one invitation. One is lone if LeadSquared has worked since the failure before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoneFailures {
-    /// How many of them are lone.
+    /// How many of them are lone. Two failed registrations of one attempt are two.
     pub count: u32,
-    /// When the attempt began that had the first lone one.
+    /// When the attempt began that had the first lone one, or that led to the suspicion.
     pub first: Option<OffsetDateTime>,
     /// When the last attempt began that failed.
     pub last: Option<OffsetDateTime>,
@@ -41,15 +41,15 @@ impl LoneFailures {
     /// Takes note of a failed attempt that began at `now`. Whether the lone failures show, over at least `span`, that
     /// the invitation is their cause.
     pub(crate) fn add(&mut self, is_alone: bool, span: Duration, now: OffsetDateTime) -> bool {
-        self.reaches(LONE_FAILURES, is_alone, span, now)
+        self.reaches(LONE_FAILURES, u32::from(is_alone), span, now)
     }
 
-    fn reaches(&mut self, enough: u32, is_alone: bool, span: Duration, now: OffsetDateTime) -> bool {
+    fn reaches(&mut self, enough: u32, lone: u32, span: Duration, now: OffsetDateTime) -> bool {
         self.last = Some(now);
-        if !is_alone {
+        if lone == 0 {
             return false;
         }
-        self.count += 1;
+        self.count += lone;
         let first = *self.first.get_or_insert(now);
         self.count >= enough && now - first >= span
     }
@@ -81,17 +81,25 @@ impl ContentFailures {
     ///
     /// `others`: as in [`LoneFailures::is_alone`]. `has_answer`: whether LeadSquared answered another call of this
     /// attempt. That is enough to suspect the content, and so to try without some of it. It is not enough to give the
-    /// invitation up: while one of LeadSquared's calls is unavailable, it answers the others.
-    pub(crate) fn failed(&mut self, others: Option<OffsetDateTime>, has_answer: bool, now: OffsetDateTime) -> Verdict {
+    /// invitation up: while one of LeadSquared's calls is unavailable, it answers the others. `has_tried_less`: whether
+    /// a registration with the identifying attributes failed too.
+    pub(crate) fn failed(
+        &mut self,
+        others: Option<OffsetDateTime>,
+        has_answer: bool,
+        has_tried_less: bool,
+        now: OffsetDateTime,
+    ) -> Verdict {
         // Before the first failure, LeadSquared has worked if it did so a moment ago.
         let works_for_others = others.is_some_and(|others| others > self.failures.last.unwrap_or(now - SPAN));
         let others_recently = others.filter(|others| *others > now - WORKS_FOR);
         let is_alone = self.failures.is_alone(others_recently) || has_answer && !self.is_suspected;
         let enough = if self.is_suspected { FAILURES_TO_GIVE_UP } else { LONE_FAILURES };
-        match (self.failures.reaches(enough, is_alone, SPAN, now), self.is_suspected) {
+        let lone = u32::from(is_alone) * (1 + u32::from(has_tried_less));
+        match (self.failures.reaches(enough, lone, SPAN, now), self.is_suspected) {
             (true, true) => return Verdict::GiveUp,
             (true, false) => {
-                let failures = LoneFailures { last: Some(now), ..LoneFailures::default() };
+                let failures = LoneFailures { count: 0, first: Some(now), last: Some(now) };
                 *self = Self { failures, is_suspected: true };
             }
             (false, _) => {}
@@ -139,7 +147,7 @@ mod tests {
         others: impl Fn(i64) -> Option<OffsetDateTime>,
         has_answer: bool,
     ) -> Vec<(i64, Verdict, bool)> {
-        let verdict = |at| (at, content.failed(others(at), has_answer, minute(at)), content.is_suspected);
+        let verdict = |at| (at, content.failed(others(at), has_answer, false, minute(at)), content.is_suspected);
         minutes.into_iter().map(verdict).collect()
     }
 
@@ -151,11 +159,11 @@ mod tests {
     fn failures_of_a_quarter_of_an_hour_while_others_succeed_are_suspected_and_those_of_another_are_final() {
         use Verdict::{GiveUp, Lone};
         let mut content = ContentFailures::default();
-        let found = verdicts(&mut content, [0, 1, 8, 15, 16, 20, 24, 28, 30, 34, 35], a_moment_before, false);
+        let found = verdicts(&mut content, [0, 1, 8, 15, 16, 20, 24, 25, 26, 27, 31], a_moment_before, false);
         let suspected = |from: usize| found[from..].iter().map(|(at, _, is_suspected)| (*at, *is_suspected));
         assert!(suspected(0).all(|(at, is_suspected)| is_suspected == (at >= 16)), "{found:?}");
         let (last, before) = found.split_last().unwrap();
-        assert_eq!(last.1, GiveUp, "the first failure after the suspicion was in minute 20");
+        assert_eq!(last.1, GiveUp, "the suspicion began in minute 16");
         assert!(before.iter().all(|(_, verdict, _)| *verdict == Lone), "{found:?}");
         assert!(
             LONE_FAILURES == 3

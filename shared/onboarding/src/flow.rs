@@ -103,6 +103,8 @@ struct Work<'a> {
     others: LastSuccesses,
     /// Whether an earlier invitation registered the person with the identifying attributes only.
     is_lead_reduced: bool,
+    /// Whether this attempt sent a registration with the identifying attributes only.
+    has_tried_less: bool,
 }
 
 impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
@@ -121,8 +123,14 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             ControlFlow::Break(completion) => return Ok(completion),
         };
         let others = LastSuccesses::default();
-        let mut work =
-            Work { invitation: Cow::Borrowed(invitation), attempt: &attempt, record, others, is_lead_reduced: false };
+        let mut work = Work {
+            invitation: Cow::Borrowed(invitation),
+            attempt: &attempt,
+            record,
+            others,
+            is_lead_reduced: false,
+            has_tried_less: false,
+        };
         let crm = Counted::new(self.crm);
         let Flow { ledger, mail, link, mail_limits, marking, lookups, report, .. } = *self;
         let flow = Flow { crm: &crm, ledger, mail, link, mail_limits, marking, lookups, report };
@@ -204,13 +212,9 @@ impl Work<'_> {
         if !source.is_unanswered() {
             return Stop::Postponed(Postponed::LeadSquared { step, source });
         }
-        let has_answer = self.record.success.is_some();
-        let was_suspected = self.record.content.is_suspected;
-        let verdict = self.record.content.failed(self.success_of_others(), has_answer, self.attempt.now);
-        // The first attempt without some of the content does not back off, because the person's next message waits.
-        let begins_suspicion = self.record.content.is_suspected && !was_suspected;
-        self.record.calls.last = (!begins_suspicion).then_some(self.attempt.now);
-        match verdict {
+        let (others, has_answer, now) = (self.success_of_others(), self.record.success.is_some(), self.attempt.now);
+        self.record.calls.last = Some(now);
+        match self.record.content.failed(others, has_answer, self.has_tried_less, now) {
             Verdict::Unclear => Stop::Postponed(Postponed::LeadSquared { step, source }),
             Verdict::Lone => Stop::Postponed(Postponed::Lone { step, source }),
             Verdict::GiveUp => Rejection::Content { failure: source.name() }.into(),

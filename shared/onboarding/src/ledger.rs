@@ -47,8 +47,9 @@ pub trait Ledger {
         target: Option<&LinkTarget>,
     ) -> Result<bool, Self::Error>;
 
-    /// Releases the lease in one transaction with the record, the attempt's [`Success`] and, if the invitation was
-    /// mailed, the time of the person's last mail. Fails when another attempt has the lease.
+    /// Releases the lease in one transaction with the record, the attempt's [`Success`] and what is remembered of the
+    /// person: the time of the last mail, if the invitation was mailed, and the time of a reduced registration
+    /// ([`Record::has_reduced_person`]). Fails when another attempt has the lease.
     async fn release(
         &self,
         invitation: &Invitation,
@@ -58,8 +59,8 @@ pub trait Ledger {
     ) -> Result<(), Self::Error>;
 
     /// Ends the invitation. One transaction writes its record and outcome, the outcome's count for the day of its
-    /// receipt, the attempt's [`Success`], the registration, if there was one, and the time of the person's last mail,
-    /// if it was mailed. So every invitation is counted once. Fails when another attempt has the lease.
+    /// receipt, the attempt's [`Success`], the registration, if there was one, and what is remembered of the person, as
+    /// [`release`](Self::release) does. So every invitation is counted once. Fails when another attempt has the lease.
     async fn end(
         &self,
         invitation: &Invitation,
@@ -209,13 +210,22 @@ impl Record {
         self.content = ContentFailures { is_suspected, ..ContentFailures::default() };
     }
 
-    /// The claim of an invitation that has ended. Where only the message has some attributes, every message of it
-    /// becomes a dead letter: the first one's may be missing, or may have been put back as one that was given up.
-    pub fn done(self) -> Claim {
+    /// The claim of an invitation that has ended. Where only the message has some attributes, it becomes a dead letter:
+    /// an earlier delivery may have crashed before it wrote one, or an operator put back one of another class.
+    ///
+    /// `is_repeat`: the application was sent once more, later. The message before it left the queue with a dead letter,
+    /// so there is no second one, which any visitor could cause.
+    pub fn done(self, is_repeat: bool) -> Claim {
         match self.withheld() {
-            Some(left_out) => Claim::DoneWithout(left_out),
-            None => Claim::Done,
+            Some(left_out) if !is_repeat => Claim::DoneWithout(left_out),
+            _ => Claim::Done,
         }
+    }
+
+    /// Whether this invitation registered the person without what only its message has. What the person types later is
+    /// then kept, because LeadSquared may lack it too.
+    pub fn has_reduced_person(&self) -> bool {
+        self.registered && self.lead.is_some() && self.withheld().is_some()
     }
 
     /// The attributes that a dead letter has to keep, because only the message has them; none if nothing is missing.

@@ -46,7 +46,8 @@ pub struct MailHistory {
     pub link_used: Option<OffsetDateTime>,
     /// The person's last links that were used right after their mail.
     pub used_links: Option<UsedLinks>,
-    /// Whether an earlier invitation registered the person with the identifying attributes only.
+    /// Whether an invitation of the last 14 days registered the person with the identifying attributes only. Mails and
+    /// used links do not renew it.
     pub is_reduced: bool,
 }
 

@@ -14,7 +14,7 @@ pub enum Outcome {
     AlreadyInvited,
     /// The person was deliberately not mailed.
     Suppressed(Suppression),
-    /// LeadSquared or our own rules refuse it for good.
+    /// LeadSquared or our own rules refuse it; a retry would not help.
     Rejected(Rejection),
     /// It failed for longer than its horizon.
     Exhausted {
@@ -38,7 +38,7 @@ pub enum Suppression {
     NoRuleApplies,
 }
 
-/// Why an invitation is refused for good. None of it is personal data.
+/// Why an invitation is refused. None of it is personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// LeadSquared matched the application to a lead with another e-mail address. A link would open another person's

@@ -7,8 +7,10 @@ use std::{
 };
 
 use axum::response::Response;
+use leadsquared::Password;
 use ledger::ItemType;
-use onboarding::PersonKey;
+use onboarding::{InvitationId, PersonKey};
+use password_sealing::Sealer;
 
 use super::*;
 use crate::readme;
@@ -214,6 +216,57 @@ async fn each_path_of_an_invitation_takes_the_documented_calls() {
     on_click.answer_once(Call::SendEmailToLead, Effect::gateway(502));
     row("a mail with an unknown result", on_click.of(&unknown).await);
     row("its next attempt", on_click.of(&unknown).await);
+
+    // A value somewhere: LeadSquared names no field.
+    let refusal = r#"{"Status":"Error","ExceptionType":"MXXSSException","ExceptionMessage":"Not permitted"}"#;
+    let refusal = Effect::Answer { status: 500, content_type: "application/json".into(), body: refusal.into() };
+    on_click.sandbox.emulator.faults().add(Fault::on(Call::Register, refusal).with_content("<b>"));
+    let of_values = |email: &str, values: [&str; 3]| {
+        let mut form: Value = serde_json::from_str(&invitation(email)).unwrap();
+        let fields = ["FirstName", "LastName", "mx_City"].into_iter().zip(values);
+        let fields = fields.map(|(name, value)| json!({"name": name, "value": value}));
+        form["attributes"] = fields.collect();
+        form
+    };
+    let value = of_values("value@example.com", ["<b>Asha", "Rao", "Pune"]);
+    row("a value that LeadSquared refuses", on_click.of_new(&value.to_string()).await);
+    let values = of_values("values@example.com", ["<b>Asha", "Rao", "<b>Pune"]);
+    row("two values that LeadSquared refuses", on_click.of_new(&values.to_string()).await);
+    let aws = &on_click.sandbox.aws;
+    let sealer = Sealer::new(aws_sdk_kms::Client::new(aws.config()), aws.key().await);
+    let with_password = request("invite", ("email", "password@example.com"));
+    let mut with_password: Value = serde_json::from_str(&with_password).unwrap();
+    let receipt: InvitationId = with_password["id"].as_str().unwrap().parse().unwrap();
+    let sealed = sealer.seal(receipt, &Password::from("c4nary Password 1")).await.unwrap();
+    with_password["password"] = json!(sealed.expose());
+    with_password["provenance"] = json!("keyed");
+    row("a chosen password", on_click.of_new(&with_password.to_string()).await);
+    let waiting = on_click.sandbox.queue(&invitation("waiting@example.com"), "waiting").await;
+    on_click.answer_once(Call::Register, Effect::gateway(502));
+    on_click.of(&waiting).await;
+    on_click.sandbox.record(&waiting, "calls", AttributeValue::N("4".to_owned())).await;
+    row("an attempt that waits because of the calls before it", on_click.of(&waiting).await);
+    on_click.sandbox.invitations.delete(&waiting).await;
+
+    let essay = PersonKey::of(&"essay@example.com".parse().unwrap());
+    let ten_minutes_ago = AttributeValue::N((OffsetDateTime::now_utc().unix_timestamp() - 600).to_string());
+    let pk = format!("{}#{}", ItemType::Person.prefix(), essay.as_str());
+    on_click.sandbox.set(&pk, "mailed_at", ten_minutes_ago).await;
+    on_click.sandbox.set(&pk, "begun", AttributeValue::L(Vec::new())).await;
+    let mut own: Value = serde_json::from_str(&invitation("essay@example.com")).unwrap();
+    own["received_at"] = json!(OffsetDateTime::now_utc().format(&Rfc3339).unwrap());
+    row("a form behind a reduced one", on_click.of_new(&own.to_string()).await);
+    on_click.sandbox.emulator.faults().add(Fault::everywhere(Effect::gateway(403)).with_content("blocked@"));
+    let blocked = on_click.sandbox.queue(&request("mail-link", ("email", "blocked@example.com")), "blocked").await;
+    row("a request for a link with an address that a firewall blocks", on_click.of(&blocked).await);
+    on_click.sandbox.invitations.delete(&blocked).await;
+    let day = OffsetDateTime::now_utc().date();
+    let used_up = [("count", AttributeValue::N("1000000".to_owned()))];
+    on_click.sandbox.put(&format!("{}#{day}", ItemType::RuleLookups.prefix()), &used_up).await;
+    let (question, _) = undecided(3, &active);
+    let question = on_click.sandbox.queue(&question, "question").await;
+    row("a question without a look-up left", on_click.of(&question).await);
+    on_click.sandbox.invitations.delete(&question).await;
 
     let lines = |rows: &[Vec<String>]| rows.iter().map(|row| format!("| {} |\n", row.join(" | "))).collect::<String>();
     let (documented, found) =

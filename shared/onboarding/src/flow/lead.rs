@@ -64,7 +64,10 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             Err(stop) if work.record.content.is_suspected && stop.is_unanswered() => {
                 match self.lead_in_doubt(work, person).await? {
                     Some(lead) => Ok(lead),
-                    None => self.register(work, person, Extent::Identifying).await,
+                    None => {
+                        work.has_tried_less = true;
+                        self.register(work, person, Extent::Identifying).await
+                    }
                 }
             }
             registered => registered,

@@ -9,7 +9,7 @@ use super::postponed::{Postponed, Stop};
 use super::{Attempt, Flow, FlowEvent, RefusedMark, Work};
 use crate::{Crm, Invitation, InvitationId, Ledger, Mail, MarkSent, Marking, PASSWORD, Record, Success, Unproven};
 
-/// How often one attempt may call Register: once for each thing that can be left out, and once without them.
+/// How often one attempt may call Register. The last time, everything is left out that is still in it.
 const REGISTRATIONS: usize = 10;
 
 /// In how many parts the fields are left out of which LeadSquared may refuse a value: one after the other, each with
@@ -34,17 +34,23 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// stranger's record, password included.
     pub(super) async fn register(&self, work: &mut Work<'_>, person: &Person, extent: Extent) -> Result<LeadId, Stop> {
         let mut new = NewLead::of(work, person, extent, self.marking, self.report);
-        for _ in 0..REGISTRATIONS {
-            match self.crm.register(&new.registration).await {
+        work.record.is_reduced = extent == Extent::Identifying;
+        let mut last = Error::LeadExists;
+        for left in (0..REGISTRATIONS).rev() {
+            if left == 0 && !new.is_bare {
+                new.leave_out_everything();
+            }
+            new.draft.record_in(&mut work.record);
+            match self.crm.register(&new.draft.registration).await {
                 Ok(lead) => {
-                    new.record.success = Some(Success::Registered);
-                    new.report();
+                    work.record.success = Some(Success::Registered);
+                    new.report(&work.record);
                     return Ok(lead);
                 }
                 Err(refusal @ (Error::LeadExists | Error::Duplicate { field: DuplicateField::EmailAddress })) => {
                     let found = self.lead_by_email(person).await?;
                     // It says nothing about whether LeadSquared makes new leads now.
-                    new.record.success = Some(Success::LookedUp);
+                    work.record.success = Some(Success::LookedUp);
                     match found {
                         Some(lead) => return Ok(self.existing_lead(work, &lead)),
                         // LeadSquared may have matched another lead by the phone number.
@@ -59,24 +65,125 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                     }
                 }
                 Err(refusal) => {
+                    let record = &mut work.record;
                     if refusal.is_refusal() {
                         // LeadSquared's own answer: no firewall blocks what was sent.
-                        new.record.forget_failures();
+                        record.forget_failures();
                     }
+                    if refusal.is_unanswered() {
+                        record.in_doubt = true;
+                        // It may have been refused something before, which ends a suspicion.
+                        record.content.is_suspected |= record.is_reduced;
+                    }
+                    last = refusal.clone();
                     new.leave_out(refusal)?;
                 }
             }
         }
-        Err(Stop::refused("Duplicate"))
+        Err(Stop::because(STEP, last))
     }
 }
 
 /// A registration, and what was left out of it so far.
-struct NewLead<'a> {
+#[derive(Clone)]
+struct Draft {
     registration: Registration,
+    is_marked: bool,
+    left_out: Vec<String>,
+    /// Those of them that the lead's notes have.
+    noted: Vec<String>,
+    /// Those of them that were left out because LeadSquared refused a value.
+    refused: Vec<String>,
+}
+
+impl Draft {
+    fn record_in(&self, record: &mut Record) {
+        record.mark = if self.is_marked { MarkSent::Yes } else { MarkSent::No };
+        record.left_out.clone_from(&self.left_out);
+        record.noted.clone_from(&self.noted);
+    }
+
+    /// Takes these fields out of the registration, as far as it has them.
+    fn take<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Vec<(String, String)> {
+        let fields = &mut self.registration.fields;
+        let take = |name: &'a str| fields.remove(name).map(|value| (name.to_owned(), value));
+        names.into_iter().filter_map(take).collect()
+    }
+
+    /// Leaves out fields that the account does not have. Returns their names.
+    fn leave_out_unknown(&mut self, names: &[String]) -> Vec<String> {
+        let taken = self.take(names.iter().map(String::as_str));
+        let names: Vec<_> = taken.into_iter().map(|(name, _)| name).collect();
+        self.left_out.extend(names.iter().cloned());
+        names
+    }
+
+    /// Leaves out fields whose value another lead has: family members share phones. The lead's notes say so. False if
+    /// there are none.
+    fn leave_out_duplicate(&mut self, names: &[&str]) -> bool {
+        let taken = self.take(names.iter().copied());
+        let is_any = !taken.is_empty();
+        if is_any {
+            self.add_note("Left out on registration because another lead has it", taken);
+        }
+        is_any
+    }
+
+    /// Leaves out the mark, and with it everything that must not be registered unmarked. Identifiers go to the lead's
+    /// notes, where a counsellor sees them and no sign-in uses them. A typed password is dropped. False if there is no
+    /// mark.
+    fn leave_out_mark(&mut self, marking: &Marking, random_password: &Password) -> bool {
+        if self.registration.fields.remove(&marking.field).is_none() {
+            return false;
+        }
+        self.is_marked = false;
+        self.registration.password = random_password.clone();
+        let taken = marking.take_identifiers(&mut self.registration.fields);
+        if !taken.is_empty() {
+            self.add_note("Typed in a form and not proven", taken);
+        }
+        true
+    }
+
+    /// Leaves out fields whose values LeadSquared may refuse. The lead's notes have them.
+    fn leave_out_refused(&mut self, names: &[String]) {
+        let taken = self.take(names.iter().map(String::as_str));
+        let fields = &mut self.registration.fields;
+        let notes = fields.value(NOTES).map(|notes| format!("{notes}\n")).unwrap_or_default();
+        // Markup may be what LeadSquared refuses.
+        let typed = listed(&taken).replace('<', "\u{2039}").replace('>', "\u{203a}");
+        fields.set(NOTES, format!("{notes}LeadSquared did not take these as fields: {typed}."));
+        self.refused.extend(taken.iter().map(|(name, _)| name.clone()));
+        self.left_out_and_noted(taken);
+    }
+
+    /// Adds a line about fields that are left out to the notes that the lead is registered with.
+    fn add_note(&mut self, reason: &str, taken: Vec<(String, String)>) {
+        let note = format!("{reason}: {}.", listed(&taken));
+        let fields = &mut self.registration.fields;
+        let notes = fields.value(NOTES).map_or(note.clone(), |notes| format!("{notes}\n{note}"));
+        fields.set(NOTES, notes);
+        self.left_out_and_noted(taken);
+    }
+
+    fn left_out_and_noted(&mut self, taken: Vec<(String, String)>) {
+        let names = taken.into_iter().map(|(name, _)| name);
+        self.noted.extend(names.clone());
+        self.left_out.extend(names);
+    }
+}
+
+/// A search for a refused value: the registration before it, and the parts that are left to leave out of that.
+struct Search {
+    draft: Draft,
+    parts: Vec<Vec<String>>,
+}
+
+/// The registration of a new lead, and what is known of why LeadSquared refuses it.
+struct NewLead<'a> {
+    draft: Draft,
     marking: &'a Marking,
     report: &'a dyn Fn(&FlowEvent<'_>),
-    record: &'a mut Record,
     receipt: InvitationId,
     random_password: &'a Password,
     has_chosen_password: bool,
@@ -88,18 +195,9 @@ struct NewLead<'a> {
     search: Option<Search>,
 }
 
-/// A search for a refused value: the registration before it, and the parts that are left to leave out of that.
-struct Search {
-    fields: Attributes,
-    mark: MarkSent,
-    left_out: Vec<String>,
-    noted: Vec<String>,
-    parts: Vec<Vec<String>>,
-}
-
 impl<'a> NewLead<'a> {
     fn of(
-        work: &'a mut Work<'_>,
+        work: &Work<'a>,
         person: &Person,
         extent: Extent,
         marking: &'a Marking,
@@ -113,19 +211,16 @@ impl<'a> NewLead<'a> {
         for (name, value) in invitation.attributes.iter().filter(|(name, _)| marking.permits(name)) {
             fields.set(name, value);
         }
-        work.record.mark = MarkSent::Yes;
-        work.record.left_out.clear();
-        work.record.noted.clear();
-        work.record.is_reduced = extent == Extent::Identifying;
+        let registration = Registration {
+            register_only_new_lead: true,
+            password: attempt.chosen_password.as_ref().unwrap_or(&attempt.password).clone(),
+            fields,
+        };
+        let (left_out, noted, refused) = (Vec::new(), Vec::new(), Vec::new());
         let mut new = Self {
-            registration: Registration {
-                register_only_new_lead: true,
-                password: attempt.chosen_password.as_ref().unwrap_or(&attempt.password).clone(),
-                fields,
-            },
+            draft: Draft { registration, is_marked: true, left_out, noted, refused },
             marking,
             report,
-            record: &mut work.record,
             receipt: invitation.id,
             random_password: &attempt.password,
             has_chosen_password: attempt.chosen_password.is_some(),
@@ -145,10 +240,8 @@ impl<'a> NewLead<'a> {
         if self.has_chosen_password {
             self.leave_out_password();
         }
-        for name in &names {
-            self.registration.fields.remove(name);
-        }
-        self.record.left_out = names;
+        drop(self.draft.take(names.iter().map(String::as_str)));
+        self.draft.left_out = names;
     }
 
     /// Leaves out what LeadSquared refuses, or may refuse.
@@ -160,11 +253,14 @@ impl<'a> NewLead<'a> {
             Error::Duplicate { field: DuplicateField::Other(name) } if self.marking.is_mark(&name) => {
                 self.leave_out_refused_mark()
             }
-            Error::UnknownAttributes(names) => self.leave_out_unknown(names),
-            Error::Duplicate { field: DuplicateField::Other(name) } => self.leave_out_duplicate(&[&name]),
-            // An unnamed field is most often the phone number: the only other field that is unique by default.
-            Error::Duplicate { field: DuplicateField::Phone | DuplicateField::Unnamed } => {
-                self.leave_out_duplicate(&PHONE_NUMBERS)
+            Error::UnknownAttributes(names) => self.leave_out_unknown(&names),
+            Error::Duplicate { field } => {
+                let is_left_out = match field {
+                    DuplicateField::Other(name) => self.leave_out_duplicate(&[&name]),
+                    // An unnamed field is most often the phone number: the only other field that is unique by default.
+                    _ => self.leave_out_phone(),
+                };
+                if is_left_out { Ok(()) } else { Err(Stop::refused("Duplicate")) }
             }
             // It may be the password, because LeadSquared does not document the portals' rules. With a random one the
             // link still signs the applicant in, and the portal lets them choose another.
@@ -173,150 +269,112 @@ impl<'a> NewLead<'a> {
                 Ok(())
             }
             // It may be the mark or a value.
-            Error::Refused { .. } if !self.is_bare => self.leave_out_next(),
-            Error::Refused { .. } if self.record.mark == MarkSent::Yes => self.leave_out_mark(),
-            error => {
-                if error.is_unanswered() {
-                    self.record.in_doubt = true;
-                    // It may have been refused something before, which ends a suspicion.
-                    self.record.content.is_suspected |= self.record.is_reduced;
-                }
-                Err(Stop::because(STEP, error))
+            Error::Refused { .. } if !self.is_bare => {
+                self.leave_out_next();
+                Ok(())
             }
+            Error::Refused { .. } if self.draft.is_marked => {
+                self.draft.leave_out_mark(self.marking, self.random_password);
+                Ok(())
+            }
+            error => Err(Stop::because(STEP, error)),
         }
     }
 
+    /// Fails if LeadSquared still refuses a field that is no longer sent.
     fn leave_out_refused_mark(&mut self) -> Result<(), Stop> {
         (self.has_chosen_password, self.is_mark_refused) = (false, true);
-        self.leave_out_mark()
+        for draft in self.search.iter_mut().map(|search| &mut search.draft) {
+            draft.leave_out_mark(self.marking, self.random_password);
+        }
+        match self.draft.leave_out_mark(self.marking, self.random_password) {
+            true => Ok(()),
+            false => Err(Stop::refused("UnknownAttributes")),
+        }
     }
 
-    /// Leaves out the mark, and with it everything that must not be registered unmarked. Identifiers go to the lead's
-    /// notes, where a counsellor sees them and no sign-in uses them. A typed password is dropped.
-    ///
-    /// Fails if LeadSquared still refuses a field that is no longer sent.
-    fn leave_out_mark(&mut self) -> Result<(), Stop> {
-        if self.registration.fields.remove(&self.marking.field).is_none() {
-            return Err(Stop::refused("UnknownAttributes"));
-        }
-        self.record.mark = MarkSent::No;
-        self.registration.password = self.random_password.clone();
-        let taken = self.marking.take_identifiers(&mut self.registration.fields);
-        if !taken.is_empty() {
-            self.add_note("Typed in a form and not proven", taken);
-        }
-        Ok(())
-    }
-
-    /// Leaves out fields that the account does not have.
-    fn leave_out_unknown(&mut self, names: Vec<String>) -> Result<(), Stop> {
-        let before = self.record.left_out.len();
-        let fields = &mut self.registration.fields;
-        self.record.left_out.extend(names.into_iter().filter(|name| fields.remove(name).is_some()));
-        if self.record.left_out.len() == before {
+    /// A search leaves them out of its other registrations too.
+    fn leave_out_unknown(&mut self, names: &[String]) -> Result<(), Stop> {
+        let names = self.draft.leave_out_unknown(names);
+        if names.is_empty() {
             // The portal's own fields are meant: trying again does not help.
             return Err(Stop::refused("UnknownAttributes"));
         }
-        (self.report)(&FlowEvent::UnknownFields { receipt: self.receipt, names: &self.record.left_out[before..] });
-        Ok(())
-    }
-
-    /// Leaves out fields whose value another lead has: family members share phones. The lead's notes say so.
-    fn leave_out_duplicate(&mut self, names: &[&str]) -> Result<(), Stop> {
-        let fields = &mut self.registration.fields;
-        let take = |name: &&str| fields.remove(name).map(|value| ((*name).to_owned(), value));
-        let taken: Vec<_> = names.iter().filter_map(take).collect();
-        if taken.is_empty() {
-            return Err(Stop::refused("Duplicate"));
+        if let Some(search) = &mut self.search {
+            search.draft.leave_out_unknown(&names);
         }
-        self.add_note("Left out on registration because another lead has it", taken);
+        (self.report)(&FlowEvent::UnknownFields { receipt: self.receipt, names: &names });
         Ok(())
     }
 
-    /// Leaves the phone numbers out. False if there are none.
+    /// The same for fields whose value another lead has. False if there are none.
+    fn leave_out_duplicate(&mut self, names: &[&str]) -> bool {
+        if let Some(search) = &mut self.search {
+            search.draft.leave_out_duplicate(names);
+        }
+        self.draft.leave_out_duplicate(names)
+    }
+
     fn leave_out_phone(&mut self) -> bool {
-        self.leave_out_duplicate(&PHONE_NUMBERS).is_ok()
-    }
-
-    /// Leaves out the next thing that LeadSquared may refuse: the mark with the identifiers, because a field of another
-    /// type than text refuses it; then each part of the other fields, while the rest is sent; then everything.
-    fn leave_out_next(&mut self) -> Result<(), Stop> {
-        let Some(search) = &mut self.search else {
-            let is_other = |name: &str| name != EMAIL_ADDRESS && !self.marking.is_mark(name);
-            let others = self.marking.names_of_others(&self.registration.fields).filter(|name| is_other(name));
-            let others: Vec<String> = others.collect();
-            let parts = others.chunks(others.len().div_ceil(PARTS).max(1)).rev().map(<[String]>::to_vec).collect();
-            let Record { mark, left_out, noted, .. } = &*self.record;
-            let (mark, left_out, noted) = (*mark, left_out.clone(), noted.clone());
-            self.search = Some(Search { fields: self.registration.fields.clone(), mark, left_out, noted, parts });
-            return match mark {
-                MarkSent::Yes => self.leave_out_mark(),
-                MarkSent::No | MarkSent::NotNeeded => self.leave_out_next(),
-            };
-        };
-        self.registration.fields = search.fields.clone();
-        self.record.mark = search.mark;
-        (self.record.left_out, self.record.noted) = (search.left_out.clone(), search.noted.clone());
-        match search.parts.pop() {
-            Some(part) => self.leave_out_refused(part),
-            None => self.leave_out_everything(),
-        }
-        Ok(())
-    }
-
-    /// Leaves out fields whose values LeadSquared may refuse. The lead's notes have them.
-    fn leave_out_refused(&mut self, names: Vec<String>) {
-        let fields = &mut self.registration.fields;
-        let taken: Vec<_> =
-            names.into_iter().filter_map(|name| fields.remove(&name).map(|value| (name, value))).collect();
-        let notes = fields.value(NOTES).map(|notes| format!("{notes}\n")).unwrap_or_default();
-        // Markup may be what LeadSquared refuses.
-        let typed = listed(&taken).replace('<', "\u{2039}").replace('>', "\u{203a}");
-        fields.set(NOTES, format!("{notes}LeadSquared did not take these as fields: {typed}."));
-        self.left_out_and_noted(taken);
+        self.leave_out_duplicate(&PHONE_NUMBERS)
     }
 
     fn leave_out_password(&mut self) {
         self.has_chosen_password = false;
-        self.registration.password = self.random_password.clone();
-        self.registration.fields.set(self.marking.field.as_str(), Unproven::new(false).to_string());
-        self.record.left_out.push(PASSWORD.to_owned());
+        let Registration { password, fields, .. } = &mut self.draft.registration;
+        *password = self.random_password.clone();
+        fields.set(self.marking.field.as_str(), Unproven::new(false).to_string());
+        self.draft.left_out.push(PASSWORD.to_owned());
+    }
+
+    /// Leaves out the next thing that LeadSquared may refuse: the mark with the identifiers, because a field of another
+    /// type than text refuses it; then each part of the other fields, while the rest is sent; then everything.
+    fn leave_out_next(&mut self) {
+        let search = match &mut self.search {
+            Some(search) => search,
+            none => {
+                let others = self.marking.names_of_others(&self.draft.registration.fields);
+                let others: Vec<String> = others.filter(|name| name != EMAIL_ADDRESS).collect();
+                let parts = others.chunks(others.len().div_ceil(PARTS).max(1)).rev().map(<[String]>::to_vec).collect();
+                let search = none.insert(Search { draft: self.draft.clone(), parts });
+                if self.draft.leave_out_mark(self.marking, self.random_password) {
+                    return;
+                }
+                search
+            }
+        };
+        self.draft = search.draft.clone();
+        match search.parts.pop() {
+            Some(part) => self.draft.leave_out_refused(&part),
+            None => self.leave_out_everything(),
+        }
     }
 
     /// Leaves only the e-mail address, and notes with the rest.
     fn leave_out_everything(&mut self) {
+        if self.has_chosen_password {
+            self.leave_out_password();
+        }
         self.is_bare = true;
-        self.registration.fields.remove(&self.marking.field);
-        self.record.mark = MarkSent::No;
-        let names = self.registration.fields.iter().map(|(name, _)| name.to_owned());
-        self.leave_out_refused(names.filter(|name| name != EMAIL_ADDRESS).collect());
-    }
-
-    /// Adds a line about fields that are left out to the notes that the lead is registered with.
-    fn add_note(&mut self, reason: &str, taken: Vec<(String, String)>) {
-        let note = format!("{reason}: {}.", listed(&taken));
-        let fields = &mut self.registration.fields;
-        let notes = fields.value(NOTES).map_or(note.clone(), |notes| format!("{notes}\n{note}"));
-        fields.set(NOTES, notes);
-        self.left_out_and_noted(taken);
-    }
-
-    fn left_out_and_noted(&mut self, taken: Vec<(String, String)>) {
-        let names = taken.into_iter().map(|(name, _)| name);
-        self.record.noted.extend(names.clone());
-        self.record.left_out.extend(names);
+        self.draft.registration.fields.remove(&self.marking.field);
+        self.draft.is_marked = false;
+        let names = self.draft.registration.fields.iter().map(|(name, _)| name.to_owned());
+        let names: Vec<String> = names.filter(|name| name != EMAIL_ADDRESS).collect();
+        self.draft.leave_out_refused(&names);
     }
 
     /// Reports what an operator should know about a registration that LeadSquared took.
-    fn report(&self) {
-        if let Some(left_out) = self.record.withheld() {
-            (self.report)(&FlowEvent::Withheld { receipt: self.receipt, names: &left_out.withheld });
+    fn report(&self, record: &Record) {
+        let (receipt, names) = (self.receipt, &self.draft.refused);
+        if let Some(left_out) = record.withheld() {
+            (self.report)(&FlowEvent::Withheld { receipt, names: &left_out.withheld });
         }
-        if self.search.is_some() && (self.is_bare || self.record.mark == MarkSent::Yes) {
-            (self.report)(&FlowEvent::ValuesRefused { receipt: self.receipt, names: &self.record.noted });
-        } else if self.record.mark == MarkSent::No {
+        if !names.is_empty() {
+            (self.report)(&FlowEvent::ValuesRefused { receipt, names });
+        }
+        if !self.draft.is_marked && (self.is_mark_refused || names.is_empty()) {
             let refused = if self.is_mark_refused { RefusedMark::Field } else { RefusedMark::Value };
-            (self.report)(&FlowEvent::Unmarked { receipt: self.receipt, field: &self.marking.field, refused });
+            (self.report)(&FlowEvent::Unmarked { receipt, field: &self.marking.field, refused });
         }
     }
 }

@@ -20,6 +20,7 @@ use proptest::prelude::*;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
+use virtual_clock::Chance;
 
 use crate::world::{
     LeadSquared, LedgerUnavailable, MarkRefusal, Memory, Outside, Undeliverable, Via, direct, on_click,
@@ -49,6 +50,8 @@ enum Fault {
 struct World {
     /// How many mails were reported as repeated.
     repeated_mails: Cell<usize>,
+    /// What was reported of refused values and of the mark.
+    reports: RefCell<Vec<String>>,
     now: Cell<Duration>,
     calls: RefCell<Vec<&'static str>>,
     faults: RefCell<HashMap<usize, Fault>>,
@@ -113,9 +116,13 @@ impl World {
             mail_limits: self.limits,
             marking: &self.marking,
             lookups: &self.lookups,
-            report: &|event| {
-                let is_repeat = matches!(event, FlowEvent::MailRepeated { .. });
-                self.repeated_mails.update(|count| count + usize::from(is_repeat));
+            report: &|event| match event {
+                FlowEvent::MailRepeated { .. } => self.repeated_mails.update(|count| count + 1),
+                FlowEvent::ValuesRefused { names, .. } => {
+                    self.reports.borrow_mut().push(format!("values: {}", names.join(", ")));
+                }
+                FlowEvent::Unmarked { refused, .. } => self.reports.borrow_mut().push(format!("mark: {refused:?}")),
+                _ => {}
             },
         };
         let attempt = Attempt {
@@ -133,10 +140,11 @@ impl World {
         flow.run(invitation, attempt).now_or_never()
     }
 
-    /// Delivers the message with the longest waits of the queue until it has an outcome. Before each attempt but the
-    /// first, another person is registered and mailed, if `others_succeed`. Returns the result, and how long it took.
+    /// Delivers the message with the longest waits of the queue until it has an outcome. If `others_succeed`, other
+    /// people are registered and mailed meanwhile, one in two minutes. Returns the result, and how long it took.
     fn deliver_with_others(&self, invitation: &Invitation, others_succeed: bool) -> (Completion, Duration) {
         let began = self.now.get();
+        let mut others = others_succeed.then(|| Others::new(1, Duration::minutes(2)));
         for delivery in 1..200 {
             let wait: std::time::Duration = match self.attempt(invitation).unwrap() {
                 Ok(completion) => return (completion, self.now.get() - began),
@@ -144,12 +152,12 @@ impl World {
                 Err(Postponed::BackingOff { until }) => (until - self.now()).try_into().unwrap(),
                 Err(_) => backoff(delivery, u32::MAX),
             };
-            let before = (wait / 2).min(std::time::Duration::from_secs(60));
-            self.now.set(self.now.get() + (wait - before));
-            if others_succeed {
+            let end = self.now.get() + wait;
+            while let Some(at) = others.as_mut().and_then(|others| others.next_until(end)) {
+                self.now.set(self.now.get().max(at));
                 self.invite_another();
             }
-            self.now.set(self.now.get() + before);
+            self.now.set(end);
         }
         panic!("never done: {:?}", self.memory.borrow().items[&invitation.id].record)
     }
@@ -225,6 +233,28 @@ impl Outside for World {
         work: impl FnOnce(&mut Memory) -> Result<T, LedgerUnavailable> + 'static,
     ) -> Result<T, LedgerUnavailable> {
         self.request(name, || work(&mut self.memory.borrow_mut()), || LedgerUnavailable, || LedgerUnavailable).await
+    }
+}
+
+/// Other people, whom LeadSquared registers at random times.
+struct Others {
+    chance: Chance,
+    every: Duration,
+    next: Duration,
+}
+
+impl Others {
+    /// One person in this time on average.
+    fn new(seed: u64, every: Duration) -> Self {
+        Self { chance: Chance::new(seed), every, next: Duration::ZERO }
+    }
+
+    /// When the next one comes, if that is by then.
+    fn next_until(&mut self, end: Duration) -> Option<Duration> {
+        let at = Some(self.next).filter(|at| *at <= end)?;
+        let share = (self.chance.number() as f64 + 1.0) / u64::MAX as f64;
+        self.next += self.every * -share.ln();
+        Some(at)
     }
 }
 
@@ -862,6 +892,60 @@ fn refused_values_cost_few_calls_however_many_there_are() {
     }
 }
 
+#[test]
+fn a_search_for_a_refused_value_keeps_out_what_leadsquared_has_refused_meanwhile() {
+    // It names one unknown field in each answer, after it has looked at the values.
+    let world = World::default();
+    world.leadsquared.borrow_mut().refused_value = Some("<b>");
+    world.leadsquared.borrow_mut().unknown = vec!["mx_Field0", "mx_Field4"];
+    world.leadsquared.borrow_mut().names_one_field = true;
+    world.add_lead(5, "parent@example.test", Some(PHONE), true);
+    *world.chosen_password.borrow_mut() = Some(Password::from("too weak"));
+    let fields = (0..9).map(|n| (format!("mx_Field{n}"), if n == 1 { "<b>" } else { "fine" }.to_owned()));
+    let asha = invitation("asha@example.test", fields.collect::<Attributes>().with("Phone", PHONE), 1);
+    assert_eq!(world.deliver(&asha).unwrap().unwrap(), Outcome::Invited);
+    let registrations = world.calls.borrow().iter().filter(|call| **call == "register").count();
+    assert!(registrations <= 8, "{registrations}");
+    let mut left_out = world.left_out(&asha);
+    left_out.sort();
+    assert_eq!(left_out, ["Phone", "mx_Field0", "mx_Field1", "mx_Field2", "mx_Field4", "password"]);
+}
+
+#[test]
+fn a_person_is_registered_with_the_address_before_the_calls_of_an_attempt_are_used_up() {
+    const UNKNOWN: [&str; 12] =
+        ["mx_A", "mx_B", "mx_C", "mx_D", "mx_E", "mx_F", "mx_G", "mx_H", "mx_I", "mx_J", "mx_K", "mx_L"];
+    let world = World::default();
+    world.leadsquared.borrow_mut().unknown = UNKNOWN.to_vec();
+    world.leadsquared.borrow_mut().names_one_field = true;
+    *world.chosen_password.borrow_mut() = Some(Password::from("Strong enough 1!"));
+    let fields: Attributes = UNKNOWN.iter().map(|name| ((*name).to_owned(), "fine".to_owned())).collect();
+    let asha = invitation("asha@example.test", fields, 1);
+    assert_eq!(world.deliver(&asha).unwrap().unwrap(), Outcome::Invited);
+    let leadsquared = world.leadsquared.borrow();
+    assert!(leadsquared.leads[0].notes.as_ref().unwrap().contains("mx_L fine"));
+    assert_ne!(leadsquared.passwords, ["Strong enough 1!"], "no password without the mark");
+}
+
+#[test]
+fn a_refused_value_and_a_refused_mark_are_reported_each_with_its_own_names() {
+    for (mark_refusal, expected) in [
+        (None, &["values: mx_Course"][..]),
+        (Some(MarkRefusal::Unknown), &["values: mx_Course", "mark: Field"]),
+        (Some(MarkRefusal::Refused), &["mark: Value"]),
+    ] {
+        let world = World::default();
+        world.add_lead(5, "parent@example.test", Some(PHONE), true);
+        let mut leadsquared = world.leadsquared.borrow_mut();
+        leadsquared.mark_refusal = mark_refusal;
+        leadsquared.refused_value = (mark_refusal != Some(MarkRefusal::Refused)).then_some("<b>");
+        drop(leadsquared);
+        let attributes = Attributes::new().with("Phone", PHONE).with("FirstName", "Asha").with("mx_Course", "<b>");
+        assert_eq!(world.deliver(&invitation("asha@example.test", attributes, 1)).unwrap().unwrap(), Outcome::Invited);
+        assert_eq!(*world.reports.borrow(), expected, "{mark_refusal:?}");
+    }
+}
+
 /// Asha's application with a text that a firewall blocks in one of its fields.
 fn blocked(world: &World, field: &str) -> Invitation {
     world.leadsquared.borrow_mut().blocked = Some("<svg");
@@ -939,6 +1023,7 @@ fn what_a_late_registration_brought_into_leadsquared_is_not_withheld() {
         leadsquared.leads[0].essay = essay.map(str::to_owned);
         leadsquared.leads[0].mark = Some("unproven: identifiers".to_owned());
         drop(leadsquared);
+        world.now.set(Duration::minutes(35));
         assert_eq!(world.withheld(&asha), withheld);
         assert_eq!(world.left_out(&asha), withheld);
     }
@@ -962,7 +1047,7 @@ fn a_reduced_registration_with_an_unknown_result_is_not_forgotten_when_leadsquar
     world.leadsquared.borrow_mut().blocked = None;
     let lead = world.add_lead(6, "asha@example.test", None, true);
     world.leadsquared.borrow_mut().registrations.push(lead);
-    world.now.set(world.now.get() + Duration::hours(4));
+    world.now.set(world.now.get() + Duration::hours(13));
     assert!(world.withheld(&asha).contains(&"mx_Essay".to_owned()));
 }
 
@@ -998,22 +1083,22 @@ fn a_request_for_a_link_with_an_address_that_a_firewall_blocks_is_given_up_withi
     world.deliver(&invitation_of("ravi@example.test")).unwrap().unwrap();
     let request = Invitation { action: Action::MailLink, source: Source::LinkRequest, ..asha() };
     let ask = |_| {
-        world.now.set(world.now.get() + Duration::minutes(1));
+        world.now.set(world.now.get() + Duration::seconds(20));
         world.memory.borrow_mut().successes.entry(world.now().date()).or_default().looked_up = Some(world.now());
-        world.now.set(world.now.get() + Duration::minutes(2));
+        world.now.set(world.now.get() + Duration::seconds(40));
         world.attempt(&request).unwrap().map(|completion| completion.outcome)
     };
-    let outcome = (0..20).map(ask).find_map(Result::ok);
+    let outcome = (0..60).map(ask).find_map(Result::ok);
     assert_eq!(outcome, Some(Outcome::Rejected(Rejection::Content { failure: "ServerFault" })));
 }
 
-/// Tries an invitation until it ends, at most for `hours`, with a share of the longest waits of the queue. Returns how
+/// Tries an invitation until it ends, at most for this long, with a share of the longest waits of the queue. Returns how
 /// many calls it made before a mail, and how it ended.
 fn tried_for(
     world: &World,
     invitation: &Invitation,
-    hours: i64,
-    others_succeed: bool,
+    most: Duration,
+    mut others: Option<Others>,
     share: f64,
 ) -> (usize, Option<Outcome>) {
     let mut calls = 0;
@@ -1024,20 +1109,17 @@ fn tried_for(
         let longest: Duration = backoff(delivery, (f64::from(u32::MAX) * share) as u32).try_into().unwrap();
         let wait: Duration = match result {
             Ok(outcome) => return (calls, Some(outcome)),
-            Err(Postponed::BackingOff { until }) => until - world.now(),
+            Err(Postponed::BackingOff { until }) => until - world.now() + Duration::MINUTE * share,
             Err(Postponed::Lone { .. }) => longest.min(Duration::minutes(5)),
             Err(_) => longest,
         };
-        let before = Duration::MINUTE.min(wait / 2);
-        world.now.set(world.now.get() + wait - before);
-        if others_succeed {
-            let now = Some(world.now());
+        world.now.set(world.now.get() + wait);
+        while let Some(at) = others.as_mut().and_then(|others| others.next_until(world.now.get())) {
             let mut memory = world.memory.borrow_mut();
-            let successes = memory.successes.entry(world.now().date()).or_default();
-            (successes.looked_up, successes.registered) = (now, now);
+            let successes = memory.successes.entry((START + at).date()).or_default();
+            (successes.looked_up, successes.registered) = (Some(START + at), Some(START + at));
         }
-        world.now.set(world.now.get() + before);
-        if world.now.get() > Duration::hours(hours) {
+        if world.now.get() > most {
             break;
         }
     }
@@ -1052,30 +1134,40 @@ fn made(requests: &[&str]) -> usize {
 
 #[test]
 fn a_message_of_an_anonymous_sender_that_is_always_blocked_makes_few_calls() {
+    const NEVER: i64 = 0;
     let link_request = Invitation { action: Action::MailLink, source: Source::LinkRequest, ..asha() };
     let text = Invitation { attributes: asha().attributes.with("mx_Essay", "<svg"), ..asha() };
     let given_up = Outcome::Rejected(Rejection::Content { failure: "ServerFault" });
-    for (invitation, blocked, others_succeed, hours, most, end) in [
-        (&link_request, "asha@", true, 1, 11, Some(&given_up)),
-        (&asha(), "asha@", true, 1, 11, Some(&given_up)),
-        (&text, "<svg", true, 1, 11, Some(&Outcome::Invited)),
-        (&text, "<svg", false, 1, 11, Some(&Outcome::Invited)),
-        (&link_request, "asha@", false, 10, 11, None),
-        (&asha(), "asha@", false, 10, 11, None),
-        (&link_request, "asha@", false, 36, 20, None),
-        (&asha(), "asha@", false, 36, 20, None),
-        (&asha(), PHONE, true, 1, 31, Some(&given_up)),
-        (&asha(), PHONE, false, 10, 23, None),
-        (&asha(), PHONE, false, 36, 59, None),
+    // Others are registered once in these minutes, at random times.
+    for (invitation, blocked, every, minutes, most, end) in [
+        (&link_request, "asha@", 1, 120, 17, Some(&given_up)),
+        (&link_request, "asha@", 3, 240, 22, Some(&given_up)),
+        (&link_request, "asha@", NEVER, 600, 11, None),
+        (&link_request, "asha@", NEVER, 36 * 60, 20, None),
+        (&asha(), "asha@", 1, 120, 17, Some(&given_up)),
+        (&asha(), "asha@", 3, 240, 22, Some(&given_up)),
+        (&asha(), "asha@", 60, 36 * 60, 60, None),
+        (&asha(), "asha@", NEVER, 36 * 60, 20, None),
+        (&text, "<svg", 1, 35, 11, Some(&Outcome::Invited)),
+        (&text, "<svg", 60, 35, 11, Some(&Outcome::Invited)),
+        (&text, "<svg", NEVER, 35, 11, Some(&Outcome::Invited)),
+        (&asha(), PHONE, 1, 45, 19, Some(&given_up)),
+        (&asha(), PHONE, 3, 90, 23, Some(&given_up)),
+        (&asha(), PHONE, 10, 300, 23, Some(&given_up)),
+        (&asha(), PHONE, 60, 36 * 60, 27, Some(&given_up)),
+        (&asha(), PHONE, NEVER, 600, 11, None),
+        (&asha(), PHONE, NEVER, 36 * 60, 23, None),
     ] {
-        for wait in [0.0, 0.5, 1.0] {
+        for seed in 0..20 {
             let world = World::default();
             world.on_click.set(true);
             world.leadsquared.borrow_mut().blocked = Some(blocked);
-            let (calls, outcome) = tried_for(&world, invitation, hours, others_succeed, wait);
-            let case = format!("{blocked} for {hours} hours with {wait} of the longest waits");
-            assert_eq!(outcome.as_ref(), end, "{case}, {calls} calls");
-            assert!(calls <= most, "{case}: {calls} calls");
+            let others = (every != NEVER).then(|| Others::new(seed, Duration::minutes(every)));
+            let share = (seed % 3) as f64 / 2.0;
+            let (calls, outcome) = tried_for(&world, invitation, Duration::minutes(minutes), others, share);
+            let case = format!("{blocked}, others every {every} minutes, seed {seed}: {calls} calls, {outcome:?}");
+            assert!(end.is_none() || outcome.as_ref() == end, "{case}");
+            assert!(calls <= most, "{case}");
         }
     }
 }
@@ -1084,7 +1176,7 @@ fn a_message_of_an_anonymous_sender_that_is_always_blocked_makes_few_calls() {
 fn a_message_that_waits_for_hours_is_tried_soon_after_leadsquared_works_for_others() {
     let world = World::default();
     world.leadsquared.borrow_mut().blocked = Some("");
-    let (calls, outcome) = tried_for(&world, &asha(), 8, false, 0.5);
+    let (calls, outcome) = tried_for(&world, &asha(), Duration::hours(8), None, 0.5);
     assert!(outcome.is_none() && calls <= 11, "{calls}");
     world.leadsquared.borrow_mut().blocked = None;
     world.invite_another();
@@ -1147,6 +1239,37 @@ fn what_the_person_typed_behind_a_strangers_blocked_form_is_kept() {
         // A request for a link has nothing to keep.
         let link = Invitation { action: Action::MailLink, id: InvitationId::of([&[3][..]]), ..own };
         assert_eq!(world.attempt(&link).unwrap().unwrap().withheld, None);
+    }
+}
+
+#[test]
+fn what_the_person_typed_is_kept_although_the_mail_of_the_reduced_registration_was_never_sent() {
+    for (is_capped, end) in [(true, ("suppressed", "mail-cap")), (false, ("rejected", "mail-refused"))] {
+        let world = World::default();
+        let stranger = blocked(&world, "mx_Essay");
+        if is_capped {
+            world.memory.borrow_mut().was_mailed(&stranger, 6, START - Duration::minutes(2));
+        }
+        world.leadsquared.borrow_mut().undeliverable = Some(Undeliverable::All);
+        let attempt = |_| {
+            let completion = world.attempt(&stranger).unwrap().ok();
+            world.now.set(world.now.get() + Duration::minutes(8));
+            let lead = world.leadsquared.borrow().lead_of("asha@example.test");
+            if let Some(lead) = lead {
+                world.leadsquared.borrow_mut().undeliverable = Some(Undeliverable::OfLead(lead));
+                world.invite_another();
+            }
+            world.now.set(world.now.get() + Duration::minutes(8));
+            completion
+        };
+        let completion = (0..20).find_map(attempt).unwrap();
+        assert_eq!((completion.outcome.name(), completion.outcome.cause().as_deref().unwrap()), end);
+        assert_eq!(completion.withheld.unwrap().withheld, ["FirstName", "mx_Essay"]);
+
+        world.leadsquared.borrow_mut().undeliverable = None;
+        let own = Attributes::new().with("Phone", PHONE).with("mx_Essay", "I like law");
+        let own = Invitation { received_at: world.now(), ..invitation("asha@example.test", own, 2) };
+        assert_eq!(world.withheld(&own), ["mx_Essay"], "{end:?}");
     }
 }
 

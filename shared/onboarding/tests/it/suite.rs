@@ -29,6 +29,7 @@ macro_rules! tests {
             a_mail_is_begun_only_from_the_book_that_was_read
             a_success_shows_other_invitations_that_leadsquared_works
             an_invitation_that_was_reduced_is_done_without_its_attributes
+            a_reduced_registration_is_remembered_for_its_person_however_it_ends
             a_sent_mail_is_remembered_for_its_person
             the_first_registration_of_a_lead_is_remembered
         );
@@ -197,11 +198,53 @@ pub(crate) async fn an_invitation_that_was_reduced_is_done_without_its_attribute
     granted(ledger, &lease(1), NOW).await;
     let reduced = Record { is_reduced: true, ..record() };
     ledger.end(&asha(), &lease(1), &reduced, &Outcome::Invited, NOW).await.unwrap();
-    assert!(ledger.mail_book(&asha().person(), NOW).await.unwrap().is_reduced);
     let left_out = LeftOut { withheld: vec!["mx_City".to_owned()], noted: vec!["Phone".to_owned()] };
     // Another message may be the only one that has what was left out.
     for lease in [lease(2), Lease { message: Uuid::from_u128(2), ..lease(3) }] {
         assert_eq!(ledger.claim(&asha(), &lease, LATER).await.unwrap(), Claim::DoneWithout(left_out.clone()));
+    }
+    // The message before it was done once there was a dead letter.
+    let repeat = Invitation { received_at: LATER, ..asha() };
+    assert_eq!(ledger.claim(&repeat, &lease(4), LATER).await.unwrap(), Claim::Done);
+}
+
+pub(crate) async fn a_reduced_registration_is_remembered_for_its_person_however_it_ends(ledger: &impl Ledger) {
+    let suppressed = Outcome::Suppressed(Suppression::MailCap);
+    let rejected = Outcome::Rejected(Rejection::MailRefused);
+    let ends = [None, Some(suppressed), Some(rejected), Some(Outcome::Invited)];
+    for (number, end) in (1..).zip(ends) {
+        let email = format!("asha{number}@example.test");
+        let invitee = Invitee::Email(email.parse().unwrap());
+        let invitation = Invitation { id: InvitationId::of([email.as_bytes()]), invitee, ..asha() };
+        let attempt = async |record: &Record, end: &Option<Outcome>, at| {
+            let lease = Lease { until: at + Duration::MINUTE, ..lease(number) };
+            assert!(matches!(ledger.claim(&invitation, &lease, at).await.unwrap(), Claim::Granted(_)));
+            match end {
+                None => ledger.release(&invitation, &lease, record, at).await.unwrap(),
+                Some(outcome) => ledger.end(&invitation, &lease, record, outcome, at).await.unwrap(),
+            }
+        };
+        let is_reduced =
+            async |days| ledger.mail_book(&invitation.person(), NOW + Duration::days(days)).await.unwrap().is_reduced;
+        let record = Record { person: Some(invitation.person()), ..record() };
+        // What a dead letter keeps of a lead that another invitation registered.
+        let kept = Record { registered: false, is_reduced: true, ..record.clone() };
+        // The next attempt may find that LeadSquared has everything.
+        let in_doubt = Record { lead: None, is_reduced: true, in_doubt: true, ..record.clone() };
+        for record in [&kept, &in_doubt] {
+            attempt(record, &None, NOW).await;
+            assert!(!is_reduced(0).await, "{end:?}");
+        }
+        let reduced = Record { is_reduced: true, ..record.clone() };
+        attempt(&reduced, &end, NOW).await;
+        assert!(is_reduced(13).await, "{end:?}");
+
+        // A mail of another invitation does not renew it.
+        let later = Invitation { id: InvitationId::of([&b"later"[..], email.as_bytes()]), ..invitation.clone() };
+        let (at, lease) = (NOW + Duration::days(10), lease(9));
+        ledger.claim(&later, &lease, at).await.unwrap();
+        ledger.end(&later, &lease, &kept, &Outcome::InvitedExisting, at).await.unwrap();
+        assert_eq!((is_reduced(13).await, is_reduced(14).await), (true, false), "{end:?}");
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct LeadSquared {
     pub(crate) registrations: Vec<LeadId>,
     /// Attributes that the account does not have.
     pub(crate) unknown: Vec<&'static str>,
+    /// Whether it names one of them in each answer.
+    pub(crate) names_one_field: bool,
     /// Addresses that it refuses to register.
     pub(crate) refused: HashSet<String>,
     /// A value that it refuses in every field.
@@ -177,7 +179,8 @@ impl LeadSquared {
             return Err(Error::Refused { exception_type, message: Default::default() });
         }
         let names = registration.fields.iter().map(|(name, _)| name);
-        let unknown: Vec<String> = names.filter(|name| self.unknown.contains(name)).map(str::to_owned).collect();
+        let mut unknown: Vec<String> = names.filter(|name| self.unknown.contains(name)).map(str::to_owned).collect();
+        unknown.truncate(if self.names_one_field { 1 } else { usize::MAX });
         if !unknown.is_empty() {
             return Err(Error::UnknownAttributes(unknown));
         }
@@ -315,6 +318,7 @@ pub(crate) enum Flaw {
 #[derive(Clone)]
 pub(crate) struct Item {
     pub(crate) payload: String,
+    received_at: OffsetDateTime,
     pub(crate) lease: Option<Lease>,
     pub(crate) record: Record,
     /// Whether the last attempt recorded an end, and so counted the mails with an unknown result.
@@ -326,17 +330,27 @@ pub(crate) struct Person {
     version: u64,
     begun: Vec<BegunMail>,
     last_sent: Option<OffsetDateTime>,
-    is_reduced: bool,
+    reduced_at: Option<OffsetDateTime>,
 }
 
+/// How long a reduced registration is remembered for its person.
+const REDUCED_FOR: time::Duration = time::Duration::days(14);
+
 impl Memory {
+    /// This many mails were sent to the person of an invitation.
+    pub(crate) fn was_mailed(&mut self, invitation: &Invitation, mails: usize, at: OffsetDateTime) {
+        let person = self.people.entry(invitation.person()).or_default();
+        let mail = BegunMail { at, invitation: InvitationId::of([&b"earlier"[..]]) };
+        (person.version, person.begun, person.last_sent) = (1, vec![mail; mails], Some(at));
+    }
+
     fn claim(&mut self, invitation: &Invitation, lease: &Lease, now: OffsetDateTime) -> Claim {
         let payload = invitation.payload_hash();
         let Some(item) = self.items.get_mut(&invitation.id) else {
-            let record = Record::default();
+            let (record, received_at) = (Record::default(), invitation.received_at);
             self.items.insert(
                 invitation.id,
-                Item { payload, lease: Some(*lease), record: record.clone(), is_settled: false },
+                Item { payload, received_at, lease: Some(*lease), record: record.clone(), is_settled: false },
             );
             self.count(invitation, "accepted", 1);
             return Claim::Granted(record);
@@ -349,7 +363,7 @@ impl Memory {
         } else {
             let unresolved = item.record.unresolved_mails;
             if !item.record.take_up(lease.message) {
-                return item.record.clone().done();
+                return item.record.clone().done(invitation.received_at > item.received_at);
             }
             if !item.is_settled {
                 // An operator put it back before its last end was recorded: its unknown mails are counted here.
@@ -362,7 +376,7 @@ impl Memory {
                 None => {}
             }
         }
-        item.lease = Some(*lease);
+        (item.lease, item.received_at) = (Some(*lease), invitation.received_at);
         item.is_settled = false;
         Claim::Granted(item.record.clone())
     }
@@ -382,7 +396,7 @@ impl Memory {
             successes,
             link_used: None,
             used_links,
-            is_reduced: person.is_reduced,
+            is_reduced: person.reduced_at.is_some_and(|at| now - at < REDUCED_FOR),
         }
     }
 
@@ -442,14 +456,20 @@ impl Memory {
         self.registration(record, now);
         let person = record.person.clone().unwrap_or_else(|| invitation.person());
         self.last_successes(record, now);
-        if matches!(outcome, Outcome::Invited | Outcome::InvitedExisting) {
-            let mailed = self.people.entry(person.clone()).or_default();
-            mailed.last_sent = Some(now);
-            mailed.is_reduced |= record.withheld().is_some();
+        let is_mailed = matches!(outcome, Outcome::Invited | Outcome::InvitedExisting);
+        self.person(invitation, record, is_mailed, now);
+        if is_mailed {
             self.successes.entry(now.date()).or_default().mailed = Some(now);
         }
         *self.unknown_mails.entry(person).or_default() += record.unresolved_mails;
         Ok(())
+    }
+
+    fn person(&mut self, invitation: &Invitation, record: &Record, is_mailed: bool, at: OffsetDateTime) {
+        let person = record.person.clone().unwrap_or_else(|| invitation.person());
+        let person = self.people.entry(person).or_default();
+        person.last_sent = if is_mailed { Some(at) } else { person.last_sent };
+        person.reduced_at = if record.has_reduced_person() { Some(at) } else { person.reduced_at };
     }
 
     fn last_successes(&mut self, record: &Record, now: OffsetDateTime) {
@@ -539,12 +559,7 @@ impl<O: Outside> Ledger for Via<'_, O> {
             item.record = Record { success: None, is_taken_over: false, ..record.clone() };
             memory.registration(&record, now);
             memory.last_successes(&record, now);
-            if record.mailed {
-                let person = record.person.clone().unwrap_or_else(|| invitation.person());
-                let mailed = memory.people.entry(person).or_default();
-                mailed.last_sent = Some(now);
-                mailed.is_reduced |= record.withheld().is_some();
-            }
+            memory.person(&invitation, &record, record.mailed, now);
             Ok(())
         };
         self.0.store("release", release).await

@@ -42,11 +42,9 @@ pub(super) struct System {
     pub(super) unrecorded: RefCell<HashSet<InvitationId>>,
     /// When attempts at each invitation failed without an answer of LeadSquared's own.
     pub(super) unanswered: RefCell<HashMap<InvitationId, BTreeSet<Duration>>>,
-    /// The invitations whose person was registered with the identifying attributes only, each with whether all of its
-    /// attempts of the last quarter of an hour had failed.
+    /// The invitations with a dead letter of what LeadSquared lacks, each with whether there was a reason: all of its
+    /// attempts of the last quarter of an hour had failed, or those of an invitation that registered the person.
     pub(super) reduced: RefCell<HashMap<InvitationId, bool>>,
-    /// The first invitation of each person of which that holds.
-    pub(super) first_reduced: RefCell<HashMap<PersonKey, InvitationId>>,
     /// The version of the keys in LeadSquared, and of the keys in Secrets Manager.
     pub(super) keys: Cell<u32>,
     pub(super) secret: Cell<u32>,
@@ -121,7 +119,6 @@ impl Run {
             unrecorded: RefCell::default(),
             unanswered: RefCell::default(),
             reduced: RefCell::default(),
-            first_reduced: RefCell::default(),
             keys: Cell::default(),
             secret: Cell::default(),
             direct: direct(),
@@ -278,8 +275,8 @@ impl Run {
             let is_given_up = causes.into_iter().any(|cause| cause.starts_with("content"));
             must(is_blocked || !is_given_up, "given up for a content that nothing blocks");
             let reduced = system.reduced.borrow();
-            let has_failed_for_long = ids.iter().filter_map(|id| reduced.get(id)).all(|has_failed| *has_failed);
-            must(is_blocked || has_failed_for_long, "reduced although LeadSquared answered within 15 minutes");
+            let have_reasons = ids.iter().filter_map(|id| reduced.get(id)).all(|has_reason| *has_reason);
+            must(is_blocked || have_reasons, "reduced although LeadSquared answered within 15 minutes");
             must(mailed.len() <= invited + unknown, "mailed too often");
             must(invited <= applications.len(), "mailed too often: on the webhook of our own registration");
             let is_dead = dead_letters.values().any(|invitation| ids.contains(&invitation.id));
@@ -426,25 +423,31 @@ impl System {
         answer
     }
 
-    /// Records that the person of this invitation was registered with the identifying attributes only. The person's
-    /// later applications are kept for that reason.
+    /// Records that a dead letter keeps what LeadSquared may lack of this invitation. Either the invitation may have been
+    /// registered with the identifying attributes only; or its person was, by another one.
     pub(super) fn was_reduced(&self, invitation: &Invitation) {
-        let first = *self.first_reduced.borrow_mut().entry(invitation.person()).or_insert(invitation.id);
-        if first != invitation.id {
-            self.reduced.borrow_mut().entry(invitation.id).or_insert(true);
-            return;
+        let memory = self.memory.borrow();
+        let record = &memory.items[&invitation.id].record;
+        let name = record.ended.as_ref().map(|ended| &*ended.name);
+        let is_later = matches!(name, Some("invited-existing" | "already-invited")) && !record.has_reduced_person();
+        let others = memory.items.iter().filter(|(_, item)| item.record.person == record.person);
+        let mut others = others.filter(|(_, item)| item.record.has_reduced_person());
+        let has_reason = self.has_failed_for_long(&invitation.id)
+            || is_later && others.any(|(other, _)| self.has_failed_for_long(other));
+        if self.aloud {
+            say(&format!("{}: reduced, and ended as {name:?}, for a reason: {has_reason}", invitation.id));
         }
-        let invitation = invitation.id;
+        self.reduced.borrow_mut().entry(invitation.id).or_insert(has_reason);
+    }
+
+    /// Whether all of an invitation's attempts of a quarter of an hour had no answer.
+    fn has_failed_for_long(&self, invitation: &InvitationId) -> bool {
         let unanswered = self.unanswered.borrow();
-        let failures: Vec<Duration> = unanswered.get(&invitation).into_iter().flatten().copied().collect();
-        let has_failed_for_long = match &failures[..] {
+        let failures: Vec<Duration> = unanswered.get(invitation).into_iter().flatten().copied().collect();
+        match &failures[..] {
             [first, _, .., last] => *last - *first >= seconds(15 * 60),
             _ => false,
-        };
-        if self.aloud {
-            say(&format!("{invitation:?}: reduced after unanswered calls at {failures:?}"));
         }
-        self.reduced.borrow_mut().entry(invitation).or_insert(has_failed_for_long);
     }
 
     /// Records that a call arrived. `looked_up`: the invitation, if it is a look-up by id.
