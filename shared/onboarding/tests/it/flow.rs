@@ -1092,7 +1092,7 @@ fn a_request_for_a_link_with_an_address_that_a_firewall_blocks_is_given_up_withi
     assert_eq!(outcome, Some(Outcome::Rejected(Rejection::Content { failure: "ServerFault" })));
 }
 
-/// Tries an invitation until it ends, at most for this long, with a share of the longest waits of the queue. Returns how
+/// Tries an invitation until it ends, at most for this long, with a share of the queue's longest waits. Returns how
 /// many calls it made before a mail, and how it ended.
 fn tried_for(
     world: &World,

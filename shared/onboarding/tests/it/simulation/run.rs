@@ -423,8 +423,8 @@ impl System {
         answer
     }
 
-    /// Records that a dead letter keeps what LeadSquared may lack of this invitation. Either the invitation may have been
-    /// registered with the identifying attributes only; or its person was, by another one.
+    /// Records that a dead letter keeps what LeadSquared may lack of this invitation. Either the invitation may have
+    /// been registered with the identifying attributes only; or its person was, by another one.
     pub(super) fn was_reduced(&self, invitation: &Invitation) {
         let memory = self.memory.borrow();
         let record = &memory.items[&invitation.id].record;
