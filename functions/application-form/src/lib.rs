@@ -3,12 +3,14 @@
 #![doc = include_str!("../WEBSITE.md")]
 
 mod config;
+mod consent;
 mod handler;
 mod refusals;
 mod sender;
+mod sent_names;
 mod submission;
 
 pub use config::Config;
 pub use handler::{Stores, answer};
 pub use refusals::Refusals;
-pub use submission::{Submission, read};
+pub use submission::{InvalidOptional, Submission, read};
