@@ -148,6 +148,11 @@ async fn dead_letters_are_deleted_only_if_they_are_chosen_and_that_is_confirmed(
         let out = String::from_utf8(out).unwrap();
         assert!(out.contains("     1  malformed") && out.lines().last() == Some(last), "{out}");
     }
+    let mut out = Vec::new();
+    let task = DeadLettersTask::Discard { filter: choice, confirmed: true };
+    dead_letters::run(&operator.stack(), &task, &StoppedClock, &mut out).await.unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!(out, "No dead letter matches. 2 have another class, cause or receipt.\n");
     assert_eq!(bodies(&operator.dead.drain().await), ["letter 2"]);
     assert_eq!(operator.events.drain().await.len(), 1);
 }

@@ -191,6 +191,25 @@ async fn form_builders_with_a_form_key_are_understood() {
     let gravity_forms = r#"{"email":"asha@example.com","first_name":"Asha","phone":"(090000) 00001","city":null}"#;
     let google_forms = r#"{"email":"asha@example.com","first_name":"Asha","phone":"9000000001"}"#;
     let corrected = r#"{"email":"asha@example.com","first_name":"Asha","phone":""}"#;
+    let wpforms = r#"{"fields":{"1":{"name":"First Name","value":"Asha","id":1,"type":"name"},
+        "2":{"name":"Email","value":"asha@example.com","id":2,"type":"email"},
+        "3":{"name":"Phone","value":"090000 00001","id":3,"type":"phone"}},"form_id":"7"}"#;
+    let ninja = "email=asha%40example.com&first_name=Asha&phone=090000+00001&form_id=3";
+    let typeform = r#"{"event_id":"1","event_type":"form_response","form_response":{"form_id":"f","token":"t","answers":[
+        {"type":"text","text":"Asha","field":{"id":"a","type":"short_text","ref":"first_name"}},
+        {"type":"email","email":"asha@example.com","field":{"id":"b","type":"email","ref":"email"}},
+        {"type":"phone_number","phone_number":"+919000000001","field":{"id":"c","type":"phone_number","ref":"phone"}},
+        {"type":"choice","choice":{"id":"d","label":"Pune","ref":"r"},"field":{"id":"d","type":"dropdown","ref":"city"}}]}}"#;
+    let hubspot = r#"{"email":"asha@example.com","firstname":"Asha","phone":"+91 90000 00001","city":"Pune"}"#;
+    let zapier =
+        r#"{"Email Address":"asha@example.com","First Name":"Asha","Phone Number":"9000000001","City":"Pune"}"#;
+    let make = "email=asha%40example.com&first_name=Asha&phone=9000000001.0&city=Pune";
+    let facebook = r#"{"id":"9","field_data":[{"name":"email","values":["asha@example.com"]},
+        {"name":"first_name","values":["Asha"]},{"name":"phone_number","values":["+919000000001"]}]}"#;
+    let tally = r#"{"eventType":"FORM_RESPONSE","data":{"fields":[
+        {"key":"question_1","label":"Email","type":"INPUT_EMAIL","value":"asha@example.com"},
+        {"key":"question_2","label":"First name","type":"INPUT_TEXT","value":"Asha"}]}}"#;
+    let (json, form_type) = ("application/json", "application/x-www-form-urlencoded");
     for (case, content_type, key, body, expected) in [
         ("Contact Form 7", "application/json; charset=UTF-8", None, contact_form_7, attributes(phone, "Pune")),
         ("Contact Form 7, no box", "application/json; charset=UTF-8", None, unticked, attributes("", "")),
@@ -211,12 +230,44 @@ async fn form_builders_with_a_form_key_are_understood() {
             corrected,
             attributes("", ""),
         ),
+        ("WPForms", json, Some("wpforms"), wpforms, attributes(phone, "")),
+        ("Ninja Forms", form_type, Some("ninja"), ninja, attributes(phone, "")),
+        ("Typeform", json, Some("typeform"), typeform, attributes(phone, "Pune")),
+        ("HubSpot workflow", json, Some("hubspot"), hubspot, attributes(phone, "Pune")),
+        ("Zapier", json, Some("zapier"), zapier, attributes(phone, "Pune")),
+        ("Make", form_type, Some("make"), make, attributes(phone, "Pune")),
+        ("Facebook's phone_number", json, Some("facebook"), facebook, attributes(phone, "")),
+        ("Tally's labels", json, Some("tally"), tally, attributes("", "")),
     ] {
         let request = Request::new(content_type, body).header("x-form-key", FORM_KEY);
         let request = key.iter().fold(request, |request, key| request.header("idempotency-key", key));
         let message = form.queued(case, request).await;
         assert_eq!((message["provenance"].as_str(), stored(&message)), (Some("keyed"), expected), "{case}");
     }
+}
+
+/// Nobody reads the answer to a form builder, so an invalid optional value does not cost the whole application.
+#[tokio::test]
+async fn an_invalid_optional_value_of_a_form_builder_is_noted_on_the_lead() {
+    let form = Form::start().await;
+    let body = "email=asha%40example.com&first_name=Asha&phone=9000000001+or+9000000002";
+    let request = || Request::new("application/x-www-form-urlencoded", body);
+    let message = form.queued("form key", request().header("x-form-key", FORM_KEY)).await;
+    let note = "Typed in the form and not valid: Phone 9000000001 or 9000000002.";
+    let expected = [("EmailAddress", ASHA), ("FirstName", "Asha"), ("Notes", note)];
+    assert_eq!(stored(&message), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(form.post(request()).await.status, 422, "a visitor corrects it");
+    let slip = body.replace("example.com", "gmail.con");
+    let slip = Request::new("application/x-www-form-urlencoded", slip).header("x-form-key", FORM_KEY);
+    assert_eq!(form.post(slip).await.status, 422, "a required value cannot be left out");
+    let ignored = format!("{}&contact%5Bphone%5D=9000000001", &body[..body.find("&phone").unwrap()]);
+    form.post(Request::new("application/x-www-form-urlencoded", ignored)).await.receipt();
+    let log = form.function.stop().await;
+    for line in ["phone is not one phone number", "no mail reaches a domain that ends with .con", "fields were ignored"]
+    {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+    assert!(!log.contains("9000000002"), "{log}");
 }
 
 #[tokio::test]
@@ -238,6 +289,8 @@ async fn what_cannot_be_right_is_refused_with_a_reason_that_helps() {
         ("email=asha%40%EF%BD%87mail.com", "email", "only look like letters"),
         ("email=as%E2%80%8Bha%40gmail.com", "email", "an invisible character"),
         ("your-email=asha%40gmail.com", "email", "an address was sent as your-email"),
+        ("phone=%2B9000000001", "phone", "has no calling code for India"),
+        ("email=Asha+%3Casha%40gmail.com%3E", "email", "it has a name before the address"),
     ] {
         let email = if changes.contains("email=") { "" } else { "email=asha%40example.com&" };
         let body = format!("{email}first_name=Asha&{changes}");

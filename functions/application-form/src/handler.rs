@@ -11,7 +11,7 @@ use telemetry::Metric;
 use time::OffsetDateTime;
 use web::{FieldError, Form, Preference, Problem, TRY_AGAIN_AFTER, json, notice, see_other};
 
-use crate::submission::read;
+use crate::submission::{InvalidOptional, read};
 use crate::{Config, RefusedForms, sender};
 
 /// The longest `Idempotency-Key`, in bytes.
@@ -38,8 +38,8 @@ pub async fn answer(config: &Config, stores: &Stores, request: &Request, now: Of
     match accept(config, stores, request, &sender, now).await {
         Ok(receipt) => accepted(config, preference, receipt),
         Err(problem) => {
-            let (status, fields) = (problem.status().as_u16(), problem.field_names());
-            tracing::info!(status, fields, "form not accepted, the answer says why");
+            let (status, fields, reasons) = (problem.status().as_u16(), problem.field_names(), problem.reasons());
+            tracing::info!(status, fields, reasons, "form not accepted, the answer says why");
             problem.respond(preference)
         }
     }
@@ -59,17 +59,25 @@ async fn accept(
     let key = idempotency_key(request.headers())?;
     let count_refused = || stores.refused.count(sender, now);
     let form = Form::read(request.headers(), request.body().as_ref()).await.inspect_err(|_| count_refused())?;
-    let mut submission = read(form, &config.fields, config.default_country).map_err(|faulty| {
+    let invalid_optional = match sender.has_form_key() {
+        // A form builder has thanked its visitor, and nobody reads the answer.
+        true => InvalidOptional::Noted,
+        false => InvalidOptional::Refused,
+    };
+    let read = read(form, &config.fields, config.default_country, invalid_optional);
+    let mut submission = read.map_err(|faulty| {
         // A robot's form does not show that the website's form is broken.
         if !faulty.by_robot {
             count_refused();
         }
         Problem::fields(faulty.errors)
     })?;
+    let (noted, ignored) = (std::mem::take(&mut submission.noted), std::mem::take(&mut submission.ignored));
 
     let (by_robot, password) = (submission.by_robot, submission.password.take());
     let mut invitation = submission.invitation(key, now);
     let receipt = invitation.id;
+    report(receipt, &noted, &ignored);
     if sender.has_form_key() {
         invitation.provenance = Provenance::Keyed;
         if let (Some(password), Some(sealer)) = (password, &stores.sealer) {
@@ -116,6 +124,26 @@ async fn accept(
             "Idempotency-Key",
             "was used for another application; send a corrected one under a new key",
         )])),
+    }
+}
+
+/// Reports the fields of a readable form that are not stored as fields.
+fn report(receipt: InvitationId, noted: &[FieldError], ignored: &[String]) {
+    if !noted.is_empty() {
+        let reasons = noted.iter().map(FieldError::reason).collect::<Vec<_>>().join(" | ");
+        tracing::warn!(
+            %receipt, reasons,
+            "optional fields are not valid and go to the lead's notes: correct them in the lead, and check them in the form \
+             builder"
+        );
+    }
+    if !ignored.is_empty() {
+        let fields = ignored.join(",");
+        tracing::warn!(
+            %receipt, fields,
+            "fields were ignored: they came in another group of fields than the e-mail address, or under several similar \
+             names; send each once, under its name in FORM_FIELDS"
+        );
     }
 }
 

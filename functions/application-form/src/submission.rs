@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 
 use forms::{DateFormat, Field, FieldKind, Fields};
-use leadsquared::{Attributes, CallingCode, EmailAddress, Password, Phone, text};
+use leadsquared::schema_name::NOTES;
+use leadsquared::{Attributes, CallingCode, EmailAddress, InvalidEmailAddress, InvalidPhone, Password, Phone, text};
 use onboarding::{Action, Invitation, InvitationId, Invitee, Source};
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 use web::{FieldError, Form, expected_email, expected_phone, one};
+
+use crate::consent::Meaning;
+use crate::sent_names::{SentNames, is_near, spelling};
 
 /// How long a repeated form without an `Idempotency-Key` counts as the same application, in seconds: as long as the
 /// deduplication interval of an SQS FIFO queue
@@ -23,6 +27,19 @@ pub struct Submission {
     pub password: Option<Password>,
     /// Whether a honeypot field was filled in. People do not see it; robots fill it in.
     pub by_robot: bool,
+    /// The optional fields whose values are invalid. The values are in the lead's notes.
+    pub noted: Vec<FieldError>,
+    /// The names of the configured fields that came in a way in which they are not read.
+    pub ignored: Vec<String>,
+}
+
+/// What becomes of an optional field with an invalid value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidOptional {
+    /// The form is refused, so that the applicant corrects it.
+    Refused,
+    /// The value goes to the lead's notes, because no applicant sees the answer.
+    Noted,
 }
 
 /// A form with missing or invalid fields.
@@ -39,17 +56,21 @@ pub struct FaultyForm {
 ///
 /// # Errors
 /// When a field is missing or invalid.
-pub fn read(form: Form, fields: &Fields, default_country: CallingCode) -> Result<Submission, FaultyForm> {
-    let email_field = fields.iter().find(|field| field.kind == FieldKind::Email).map_or("", |field| &field.name);
-    let in_group = form.in_group_with(email_field);
-    let form = in_group.map_err(|error| FaultyForm { errors: vec![error], by_robot: false })?;
+pub fn read(
+    form: Form,
+    fields: &Fields,
+    default_country: CallingCode,
+    invalid_optional: InvalidOptional,
+) -> Result<Submission, FaultyForm> {
+    let found = SentNames::find(form, fields);
+    let (form, sent) = found.map_err(|error| FaultyForm { errors: vec![error], by_robot: false })?;
     let mut email = None;
     let mut attributes = Attributes::new();
     let mut password = None;
     let mut by_robot = false;
-    let mut errors = Vec::new();
+    let (mut errors, mut noted, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for field in fields.iter() {
-        match (value(&form, field, default_country), &field.attribute) {
+        match (value(&form, field, sent.of(field), default_country), &field.attribute) {
             (Ok(value), _) if field.kind == FieldKind::Honeypot => by_robot |= value.is_some(),
             // Only a robot sends an invalid value in a field that people do not see.
             (Err(_), _) if field.kind == FieldKind::Honeypot => by_robot = true,
@@ -57,13 +78,41 @@ pub fn read(form: Form, fields: &Fields, default_country: CallingCode) -> Result
             (Ok(value), _) if field.kind == FieldKind::Password => password = value.map(Password::from),
             (Ok(Some(value)), Some(attribute)) => attributes.set(attribute, value),
             (Ok(_), _) => {}
+            (Err(error), attribute) if !field.required && invalid_optional == InvalidOptional::Noted => {
+                // A password has no attribute, and is never noted.
+                let typed = attribute.as_ref().and_then(|attribute| note(&form, sent.of(field), attribute));
+                notes.extend(typed);
+                noted.push(error);
+            }
             (Err(error), _) => errors.push(error),
         }
     }
+    if !notes.is_empty() {
+        let note = format!("Typed in the form and not valid: {}.", notes.join(", "));
+        let note = attributes.value(NOTES).map_or(note.clone(), |notes| format!("{notes}\n{note}"));
+        attributes.set(NOTES, note);
+    }
+    let ignored = sent.ignored(&form, fields);
     match email {
-        Some(email) if errors.is_empty() => Ok(Submission { email, attributes, password, by_robot }),
+        Some(email) if errors.is_empty() => Ok(Submission { email, attributes, password, by_robot, noted, ignored }),
         _ => Err(FaultyForm { errors, by_robot }),
     }
+}
+
+/// An invalid value for the lead's notes, in one line; none if it is no text.
+fn note(form: &Form, sent_as: &str, attribute: &str) -> Option<String> {
+    /// The most characters of a value that is noted.
+    const LONGEST: usize = 255;
+    let texts = form.texts(sent_as).ok()?;
+    let typed = texts.iter().map(|text| without_invisible(text::trim(text.expose()))).collect::<Vec<_>>().join(" / ");
+    let in_one_line = |c: char| match c {
+        // LeadSquared may refuse markup.
+        '<' => '\u{2039}',
+        '>' => '\u{203a}',
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    Some(format!("{attribute} {}", typed.chars().map(in_one_line).take(LONGEST).collect::<String>()))
 }
 
 impl Submission {
@@ -88,16 +137,20 @@ impl Submission {
 
 /// The field's value in LeadSquared's spelling; none if it was not filled in. A field may be sent several times, as
 /// long as only one value was filled in.
-fn value(form: &Form, field: &Field, default_country: CallingCode) -> Result<Option<String>, FieldError> {
-    let invalid = |detail: String| FieldError::new(&field.name, detail);
-    let texts = form.texts(&field.name)?;
+fn value(
+    form: &Form,
+    field: &Field,
+    sent_as: &str,
+    default_country: CallingCode,
+) -> Result<Option<String>, FieldError> {
+    let texts = form.texts(sent_as).map_err(|error| error.of_field(&field.name))?;
     let texts = texts.iter().map(|text| match field.kind {
         FieldKind::Password => Cow::Owned(passwords::normalised(text.expose())),
         _ => Cow::Borrowed(text::trim(text.expose())),
     });
     let mut values = Vec::new();
     for text in texts.filter(|text| !text.is_empty() && !is_missing_value(text, field.kind)) {
-        values.extend(check(&text, field, default_country).map_err(invalid)?);
+        values.extend(check(&text, field, default_country)?);
     }
     let value = match field.kind {
         // Some frameworks put a hidden field of the same name before or after the box, with the value of an unticked
@@ -107,113 +160,128 @@ fn value(form: &Form, field: &Field, default_country: CallingCode) -> Result<Opt
     };
     match (value, field.kind) {
         (value, FieldKind::Consent) if field.required && value.as_deref() != Some(TICKED) => {
-            Err(invalid("must be ticked".to_owned()))
+            Err(FieldError::new(&field.name, "must be ticked"))
         }
-        (None, kind) if field.required || kind == FieldKind::Email => Err(invalid(missing(form, field))),
+        (None, kind) if field.required || kind == FieldKind::Email => Err(missing(form, field)),
         (value, _) => Ok(value),
     }
 }
 
 const TICKED: &str = "true";
 
-/// Whether the text is what a script makes of a missing value
-/// (<https://developer.mozilla.org/en-US/docs/Web/API/FormData/append>), or what people write who have no phone. A text
-/// field may mean it: Null is a name.
+/// Whether the text is what a program makes of a missing value
+/// (<https://developer.mozilla.org/en-US/docs/Web/API/FormData/append>), what people write who have no phone, or the
+/// value of a honeypot that is an unticked box. Null is a name, and `null` is not; a longer text may have either.
 fn is_missing_value(text: &str, kind: FieldKind) -> bool {
     const NO_PHONE: [&str; 7] = ["-", "--", "n/a", "na", "nil", "none", "no"];
+    const NOT_TICKED: [&str; 3] = ["false", "0", "off"];
+    let is_one_of = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
     match kind {
-        FieldKind::Text | FieldKind::Multiline | FieldKind::Password => false,
-        FieldKind::Phone if NO_PHONE.iter().any(|none| text.eq_ignore_ascii_case(none)) => true,
-        _ => matches!(text, "null" | "undefined"),
+        FieldKind::Password => false,
+        FieldKind::Phone if is_one_of(&NO_PHONE) => true,
+        FieldKind::Honeypot if is_one_of(&NOT_TICKED) => true,
+        FieldKind::Multiline => matches!(text, "undefined" | "[object Object]"),
+        _ => matches!(text, "null" | "undefined" | "[object Object]"),
     }
 }
 
 /// What is missing, with a hint for the form's author: whether its value came under another name.
-fn missing(form: &Form, field: &Field) -> String {
+fn missing(form: &Form, field: &Field) -> FieldError {
     /// The longest name that is repeated.
     const LONGEST: usize = 40;
     let is_plain = |name: &&str| {
         name.len() <= LONGEST && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_. ".contains(&byte))
     };
     let of_address = || match field.kind {
-        FieldKind::Email => form.name_of(|_, text| text.parse::<EmailAddress>().is_ok()).filter(is_plain),
+        FieldKind::Email => form.name_of(|text| text.parse::<EmailAddress>().is_ok()).filter(is_plain),
         _ => None,
     };
-    let same_name = || {
-        let wanted = spelling(&field.name);
-        form.name_of(|name, text| name != field.name && !text.is_empty() && spelling(name) == wanted).filter(is_plain)
-    };
     if let Some(name) = of_address() {
-        return format!("is required; an address was sent as {name}: give that field this name");
+        return FieldError::new(
+            &field.name,
+            format!("is required; an address was sent as {name}: give that field this name"),
+        )
+        .logged_as("is required; an address was sent under another name");
     }
-    match same_name() {
-        Some(name) => format!("is required; it was sent as {name}: give that field the name {}", field.name),
-        None => "is required".to_owned(),
+    let near =
+        form.filled().flat_map(|(names, is_in_group)| names.iter().map(move |name| (name.as_str(), is_in_group)));
+    match near.filter(|(name, _)| is_near(field, name) && is_plain(name)).next() {
+        Some((name, false)) if name == field.name => FieldError::new(
+            &field.name,
+            "is required; it was sent in another group of fields than the e-mail address: send all fields in one group",
+        ),
+        Some((name, _)) if name != field.name => FieldError::new(
+            &field.name,
+            format!("is required; it was sent as {name}: give that field the name {}", field.name),
+        )
+        .logged_as("is required; it was sent under a similar name"),
+        _ => FieldError::new(&field.name, "is required"),
     }
-}
-
-/// A name by which `first_name`, `firstName` and `First-Name` are the same.
-fn spelling(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// The value in LeadSquared's spelling, if the field may hold it. None if it counts as not filled in.
-fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Option<String>, String> {
+fn check(text: &str, field: &Field, default_country: CallingCode) -> Result<Option<String>, FieldError> {
+    let invalid = |detail: String| FieldError::new(&field.name, detail);
     if field.kind == FieldKind::Password {
-        passwords::check_shape(text).map_err(|fault| fault.to_string())?;
+        passwords::check_shape(text).map_err(|fault| invalid(fault.to_string()))?;
     }
     if text.chars().count() > field.limit {
-        return Err(format!("must be at most {} characters long", field.limit));
+        return Err(invalid(format!("must be at most {} characters long", field.limit)));
     }
     let multiline = field.kind == FieldKind::Multiline;
     if text.chars().any(|c| c.is_control() && !(multiline && matches!(c, '\r' | '\n' | '\t'))) {
-        return Err(if multiline { "must be plain text" } else { "must be one line of plain text" }.to_owned());
+        let detail = if multiline { "must be plain text" } else { "must be one line of plain text" };
+        return Err(invalid(detail.to_owned()));
     }
     Ok(Some(match field.kind {
         FieldKind::Password | FieldKind::Honeypot => text.to_owned(),
         FieldKind::Text => text::harmless(&without_invisible(text)),
         FieldKind::Multiline => text::harmless(&text.replace("\r\n", "\n").replace('\r', "\n")),
         FieldKind::Email => {
-            let address: EmailAddress = text.parse().map_err(expected_email)?;
+            let address: EmailAddress =
+                text.parse().map_err(|error: InvalidEmailAddress| invalid(expected_email(error)))?;
             address.expose().to_owned()
         }
         FieldKind::Phone if Phone::is_only_calling_code(text, default_country) => return Ok(None),
         FieldKind::Phone => {
-            let phone = Phone::parse(text, default_country).map_err(expected_phone)?;
+            let phone = Phone::parse(text, default_country)
+                .map_err(|error| invalid(expected_phone(error)).logged_as(phone_fault(error)))?;
             phone.expose().to_owned()
         }
-        FieldKind::Date => format!("{} 00:00:00", date(text, field)?),
+        FieldKind::Date => format!("{} 00:00:00", date(text, field).map_err(invalid)?),
         FieldKind::Choice => match field.options.iter().any(|option| option == text) {
             true => text.to_owned(),
-            false => return Err(format!("must be one of: {}", field.options.join(", "))),
+            false => {
+                let error = invalid(format!("must be one of: {}", field.options.join(", ")));
+                return Err(error.logged_as("must be one of its options"));
+            }
         },
-        // A box is sent only if it is ticked, with any value. Radio buttons send the refusal too.
-        FieldKind::Consent if is_refusal(text) => "false".to_owned(),
-        FieldKind::Consent => TICKED.to_owned(),
+        FieldKind::Consent => match Meaning::of(text) {
+            Meaning::Consent => TICKED.to_owned(),
+            Meaning::Refusal => "false".to_owned(),
+            // The value of many boxes is their name.
+            Meaning::Unclear if spelling(text) == spelling(&field.name) => TICKED.to_owned(),
+            Meaning::Unclear => {
+                let detail = "must be clear; send 1 for a ticked box and 0 for another one";
+                return Err(invalid(detail.to_owned()));
+            }
+        },
     }))
 }
 
-/// Whether the value of a box or a radio button means no.
-fn is_refusal(text: &str) -> bool {
-    const WHOLE: [&str; 12] =
-        ["off", "false", "0", "no", "n", "unchecked", "unticked", "nein", "non", "nahi", "nahin", "नहीं"];
-    const BEGINNINGS: [&str; 13] = [
-        "no ",
-        "no,",
-        "not ",
-        "do not ",
-        "don't ",
-        "i do not ",
-        "i don't ",
-        "declin",
-        "deny",
-        "denied",
-        "disagree",
-        "refus",
-        "reject",
-    ];
-    let text = text.to_lowercase().replace('\u{2019}', "'");
-    WHOLE.contains(&text.as_str()) || BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
+/// The fault of a number for the log, without the number that the answer has as an example.
+const fn phone_fault(error: InvalidPhone) -> &'static str {
+    match error {
+        InvalidPhone::NotANumber => "is not one phone number",
+        InvalidPhone::Negative => "is a negative number",
+        InvalidPhone::Rounded => "was rounded by a spreadsheet",
+        InvalidPhone::NoCountry | InvalidPhone::NoCallingCode(_) => "has no calling code",
+        InvalidPhone::UnknownCountry => "has a calling code of no country",
+        InvalidPhone::NoAreaCode(_) => "has no area code",
+        InvalidPhone::TooFewDigits { .. } => "has too few digits",
+        InvalidPhone::TooManyDigits { .. } => "has too many digits",
+        InvalidPhone::NotAssigned(_) => "is not assigned in its country",
+    }
 }
 
 /// The text without invisible characters, except the joiners that shape letters of Indian and other scripts.
@@ -223,13 +291,13 @@ fn without_invisible(text: &str) -> String {
 
 fn date(text: &str, field: &Field) -> Result<Date, String> {
     let text: String = text.chars().map(text::ascii_digit).collect();
-    // Midnight of a day, as programs write a date. Any other time may be of another day where the applicant lives.
     let text = match text.split_once(['T', ' ']) {
-        Some((date, time)) if time.trim_end_matches('Z').bytes().all(|byte| b"0:.".contains(&byte)) => date,
+        Some((date, time)) if is_midnight(time) => date,
         _ => &text,
     };
-    let iso = Date::parse(text, format_description!("[year]-[month padding:none]-[day padding:none]"));
-    let text = text.replace(['.', '-'], "/");
+    let parts: Vec<_> = text.split(['.', '-', '/']).map(str::trim).collect();
+    let text = parts.join("/");
+    let iso = Date::parse(&text, format_description!("[year]/[month padding:none]/[day padding:none]"));
     let date = iso.or_else(|error| match field.format {
         Some(DateFormat::DayFirst) => {
             Date::parse(&text, format_description!("[day padding:none]/[month padding:none]/[year]"))
@@ -249,6 +317,14 @@ fn date(text: &str, field: &Field) -> Result<Date, String> {
         true => Ok(date),
         false => Err(format!("must be a date from {} to {}", field.earliest, field.latest)),
     }
+}
+
+/// Whether the time is the midnight at which a program begins the day that was chosen: in UTC, or in the applicant's
+/// time with its offset. Any other time may be of another day where the applicant lives.
+fn is_midnight(time: &str) -> bool {
+    let (clock, offset) = time.split_at(time.find(['Z', '+', '-', ' ']).unwrap_or(time.len()));
+    let is_offset = offset.trim_matches([' ', 'Z']).bytes().all(|byte| byte.is_ascii_digit() || b"+-:".contains(&byte));
+    !clock.is_empty() && clock.bytes().all(|byte| b"0:.".contains(&byte)) && is_offset
 }
 
 #[cfg(test)]
@@ -277,13 +353,17 @@ mod tests {
     }
 
     fn submit(body: &str) -> Result<Submission, Vec<FieldError>> {
-        read_form(body).map_err(|faulty| faulty.errors)
+        submit_as(body, InvalidOptional::Refused)
     }
 
-    fn read_form(body: &str) -> Result<Submission, FaultyForm> {
+    fn submit_as(body: &str, invalid_optional: InvalidOptional) -> Result<Submission, Vec<FieldError>> {
+        read_form(body, invalid_optional).map_err(|faulty| faulty.errors)
+    }
+
+    fn read_form(body: &str, invalid_optional: InvalidOptional) -> Result<Submission, FaultyForm> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
-        read(block_on(Form::read(&headers, body.as_bytes())).unwrap(), &fields(), CallingCode(91))
+        read(block_on(Form::read(&headers, body.as_bytes())).unwrap(), &fields(), CallingCode(91), invalid_optional)
     }
 
     fn attributes(submission: &Submission) -> Vec<(&str, &str)> {
@@ -354,9 +434,12 @@ mod tests {
     #[test]
     fn a_filled_honeypot_marks_a_robot() {
         assert!(submit("email=a@example.test&first_name=A&terms=1&website=x").unwrap().by_robot);
-        assert!(!submit("email=a@example.test&first_name=A&terms=1&website=").unwrap().by_robot);
-        assert!(read_form("email=asha&website=x").unwrap_err().by_robot);
-        assert!(!read_form("email=asha&website=").unwrap_err().by_robot);
+        for empty in ["", "+", "false", "False", "0", "off", "null", "undefined"] {
+            let submission = submit(&format!("email=a@example.test&first_name=A&terms=1&website={empty}")).unwrap();
+            assert!(!submission.by_robot, "{empty}");
+        }
+        let is_by_robot = |body| read_form(body, InvalidOptional::Refused).unwrap_err().by_robot;
+        assert!(is_by_robot("email=asha&website=x") && !is_by_robot("email=asha&website="));
     }
 
     #[test]
@@ -512,7 +595,31 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_invisible_characters_is_missing() {
+    fn a_refusal_is_not_stored_as_consent_and_an_unclear_value_is_not_guessed() {
+        let body = "email=a@example.test&first_name=A";
+        for (value, detail) in [
+            ("I+disagree", "must be ticked"),
+            ("None", "must be ticked"),
+            ("-", "must be ticked"),
+            ("Yes+/+No", "must be clear; send 1 for a ticked box and 0 for another one"),
+            ("rechazo", "must be clear; send 1 for a ticked box and 0 for another one"),
+        ] {
+            let errors = submit(&format!("{body}&terms={value}")).unwrap_err();
+            assert_eq!(errors, [FieldError::new("terms", detail)], "{value}");
+        }
+        for value in ["No+objection", "terms", "Terms"] {
+            let submission = submit(&format!("{body}&terms={value}")).unwrap();
+            assert_eq!(submission.attributes.value("mx_Terms"), Some("true"), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_invisible_characters_or_of_a_missing_value_is_missing() {
+        for name in ["undefined", "null", "[object+Object]"] {
+            let errors = submit(&format!("email=a@example.test&terms=on&first_name={name}")).unwrap_err();
+            assert_eq!(errors, [FieldError::new("first_name", "is required")], "{name}");
+        }
+        assert!(submit("email=a@example.test&terms=on&first_name=Null").is_ok());
         for name in ["%E3%85%A4", "%E2%80%8B", "%E2%A0%80+", "%C2%AD", "%F3%A0%81%81%F3%A0%81%BF", "%E2%80%A8"] {
             let errors = submit(&format!("email=a@example.test&terms=on&first_name={name}")).unwrap_err();
             assert_eq!(errors, [FieldError::new("first_name", "is required")], "{name}");
@@ -529,7 +636,8 @@ mod tests {
             let body = format!("email=a@example.test&born={text}");
             let headers = [(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))];
             let form = block_on(Form::read(&headers.into_iter().collect(), body.as_bytes())).unwrap();
-            let read = read(form, &json.parse().unwrap(), CallingCode(91));
+            let fields: Fields = json.parse().unwrap();
+            let read = read(form, &fields, CallingCode(91), InvalidOptional::Refused);
             read.map(|submission| {
                 submission.attributes.iter().map(|(_, value)| value[..10].to_owned()).collect::<String>()
             })
@@ -540,6 +648,15 @@ mod tests {
             (day_first, "1.2.2001", "2001-02-01"),
             (day_first, "01-02-2001", "2001-02-01"),
             (day_first, "2001-02-01", "2001-02-01"),
+            (day_first, "31 / 01 / 2001", "2001-01-31"),
+            (day_first, "31. 1. 2001", "2001-01-31"),
+            (day_first, "2001/01/31", "2001-01-31"),
+            ("", "2001/01/31", "2001-01-31"),
+            ("", "2001 - 01 - 31", "2001-01-31"),
+            ("", "2001-01-31T00:00:00%2B05:30", "2001-01-31"),
+            ("", "2001-01-31T00:00:00.000-0800", "2001-01-31"),
+            ("", "2001-01-31 00:00:00 %2B05:30", "2001-01-31"),
+            ("", "2001-01-31T00:00:00.000Z", "2001-01-31"),
             (month_first, "02/01/2001", "2001-02-01"),
             (r#","earliest":"1950-01-01","latest":"2010-12-31""#, "2010-12-31", "2010-12-31"),
         ] {
@@ -549,6 +666,9 @@ mod tests {
             (day_first, "01/31/2001"),
             (day_first, "1/2/01"),
             (month_first, "31/01/2001"),
+            ("", "2001-01-30T18:30:00Z"),
+            ("", "2001-01-31T00:30:00%2B05:30"),
+            ("", "2001-01-31T%2B05:30"),
             (r#","latest":"2010-12-31""#, "2011-01-01"),
         ] {
             assert!(with(setting, text).is_err(), "{setting} {text}");
@@ -557,21 +677,110 @@ mod tests {
 
     #[test]
     fn a_missing_address_is_pointed_out_where_it_was_sent() {
-        let errors = submit("your-email=asha@example.test&first_name=A&terms=1").unwrap_err();
-        assert_eq!(errors[0].detail, "is required; an address was sent as your-email: give that field this name");
+        let errors = submit("your-name=asha@example.test&first_name=A&terms=1").unwrap_err();
+        assert_eq!(errors[0].detail, "is required; an address was sent as your-name: give that field this name");
+        assert!(!errors[0].reason().contains("your-name"), "{}", errors[0].reason());
     }
 
     #[test]
-    fn a_missing_field_is_pointed_out_where_it_was_sent_in_another_spelling() {
-        for name in ["firstName", "FirstName", "first-name", "FIRST NAME", "form[firstName]"] {
-            let errors = submit(&format!("email=a@example.test&terms=1&{name}=Asha")).unwrap_err();
-            let sent = name.trim_start_matches("form[").trim_end_matches(']');
-            let expected = format!("is required; it was sent as {sent}: give that field the name first_name");
-            assert_eq!(errors, [FieldError::new("first_name", expected)]);
+    fn another_spelling_of_a_name_is_read() {
+        for (body, attribute, value) in [
+            ("firstName=Asha", "FirstName", "Asha"),
+            ("FirstName=Asha", "FirstName", "Asha"),
+            ("first-name=Asha", "FirstName", "Asha"),
+            ("FIRST NAME=Asha", "FirstName", "Asha"),
+            ("first_name=A&Phone=9000000001", "Phone", "+91-9000000001"),
+            ("first_name=A&phone_number=9000000001", "Phone", "+91-9000000001"),
+            ("first_name=A&Phone Number=9000000001", "Phone", "+91-9000000001"),
+            ("first_name=A&phone_number=9000000001&Phone=", "Phone", "+91-9000000001"),
+            ("first_name=A&mx_Date_of_Birth=2001-02-28", "mx_Date_of_Birth", "2001-02-28 00:00:00"),
+        ] {
+            let submission = submit(&format!("email=a@example.test&terms=1&{body}"));
+            let submission = submission.unwrap_or_else(|errors| panic!("{body}: {errors:?}"));
+            assert_eq!(submission.attributes.value(attribute), Some(value), "{body}");
+            assert_eq!(submission.ignored, [""; 0], "{body}");
         }
-        for other in ["firstName=", "name=Asha", "first_name=", "first.<b>name=Asha"] {
+        for name in ["Email", "e-mail", "E-Mail Address", "emailAddress", "EmailAddress", "form[Email Address]"] {
+            let (group, end) = if name.ends_with(']') { ("form[", "]") } else { ("", "") };
+            let body = format!("{name}=a@example.test&{group}first_name{end}=A&{group}terms{end}=1");
+            assert_eq!(submit(&body).unwrap().email.expose(), "a@example.test", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_read_is_reported_by_its_name() {
+        for (body, ignored) in [
+            ("contact[phone]=9000000001", &["phone"][..]),
+            ("contact[Phone]=9000000001&names[born]=2001-02-28", &["phone", "born"]),
+            // Which of them is meant is unknown.
+            ("Phone=9000000001&phone_number=9000000002", &["phone"]),
+            ("phone=&Phone=9000000001", &["phone"]),
+            ("phone=9000000001&Phone=9000000002", &[]),
+            ("contact[phone]=&telephone=9000000001", &[]),
+            // A field with the name of a trap in another spelling is no trap.
+            ("Website=https://example.test", &[]),
+        ] {
+            let submission = submit(&format!("email=a@example.test&first_name=A&terms=1&{body}")).unwrap();
+            assert_eq!(submission.ignored, ignored, "{body}");
+            assert!(!submission.by_robot);
+        }
+    }
+
+    #[test]
+    fn a_missing_field_is_pointed_out_where_it_was_sent_otherwise() {
+        for (other, detail) in [
+            ("form[firstName]=Asha", "is required; it was sent as firstName: give that field the name first_name"),
+            (
+                "form[first_name]=Asha",
+                "is required; it was sent in another group of fields than the e-mail address: send all fields in one group",
+            ),
+            ("FirstName=A&firstName=B", "is required; it was sent as FirstName: give that field the name first_name"),
+            ("firstName=", "is required"),
+            ("name=Asha", "is required"),
+            ("first_name=", "is required"),
+            ("x[first.<b>name]=Asha", "is required"),
+        ] {
             let errors = submit(&format!("email=a@example.test&terms=1&{other}")).unwrap_err();
-            assert_eq!(errors, [FieldError::new("first_name", "is required")], "{other}");
+            assert_eq!((errors.len(), errors[0].detail.as_str()), (1, detail), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_optional_value_of_a_form_builder_goes_to_the_notes() {
+        let body = "email=a@example.test&first_name=A&terms=1";
+        for (invalid, notes, reason) in [
+            (
+                "phone=9000000012+/+9000000013",
+                "Typed in the form and not valid: Phone 9000000012 / 9000000013.",
+                "phone is not one phone number",
+            ),
+            (
+                "course=Law&course=Physics",
+                "Typed in the form and not valid: mx_Course Law / Physics.",
+                "course was sent",
+            ),
+            (
+                "course=<Chess>%0A",
+                "Typed in the form and not valid: mx_Course \u{2039}Chess\u{203a}.",
+                "one of its options",
+            ),
+            (
+                "about=Hello&born=yesterday&phone=12",
+                "Hello\nTyped in the form and not valid: Phone 12, mx_Date_of_Birth yesterday.",
+                "phone is not assigned",
+            ),
+        ] {
+            let submission = submit_as(&format!("{body}&{invalid}"), InvalidOptional::Noted).unwrap();
+            assert_eq!(submission.attributes.value("Notes"), Some(notes), "{invalid}");
+            assert!(submission.noted[0].reason().contains(reason), "{}", submission.noted[0].reason());
+            assert_eq!(attributes(&submission).len(), 3, "{invalid}");
+            assert!(submit(&format!("{body}&{invalid}")).is_err(), "{invalid}");
+        }
+        let submission = submit_as(&format!("{body}&password=short"), InvalidOptional::Noted).unwrap();
+        assert!(submission.password.is_none() && submission.attributes.value("Notes").is_none());
+        assert_eq!(submission.noted.len(), 1);
+        for required in ["email=asha&first_name=A&terms=1", "email=a@example.test&first_name=A&terms=Yes+/+No"] {
+            assert!(submit_as(required, InvalidOptional::Noted).is_err(), "{required}");
         }
     }
 

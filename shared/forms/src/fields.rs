@@ -70,8 +70,8 @@ pub enum FieldKind {
     Date,
     /// One of `options`.
     Choice,
-    /// A check box: checked if it has any value but `off`, `false`, `0`, `no` and `unchecked`. `required` means that it
-    /// must be checked.
+    /// A check box, or radio buttons: checked if the value consents and does not refuse. `required` means that it must
+    /// be checked.
     Consent,
     /// The portal password that the applicant chooses: 8 to 128 characters, sealed before it leaves the function.
     Password,

@@ -157,7 +157,7 @@ pub struct StackArgs {
 #[group(id = "letters", required = true, multiple = true)]
 pub struct ChosenLetters {
     /// Only dead letters of this class: malformed, rejected, reduced, exhausted or undelivered.
-    #[arg(long)]
+    #[arg(long, value_parser = dead_letters::CLASSES)]
     class: Option<String>,
     /// Only dead letters with this text in the cause.
     #[arg(long, value_name = "TEXT")]
@@ -331,6 +331,7 @@ mod tests {
         }
         for line in [
             "dead-letters put-back --all --class rejected",
+            "dead-letters discard --class rejectd --yes",
             "held accept --all --cause network",
             "held list --stack-name a --aws-endpoint b",
             "explain 4b9d1c6e58a28f7b9f0e3c2d1a0b9e8f",

@@ -22,6 +22,12 @@ pub use letter::DeadLetter;
 pub(crate) use letter::parsed;
 pub use report::{put_back_report, table};
 
+/// The classes of dead letters: those that the functions write, and `undelivered` for one without a class.
+pub(crate) const CLASSES: [&str; 5] = ["malformed", "rejected", REDUCED, "exhausted", UNDELIVERED];
+
+/// The class of an event that did not reach bus-event.
+const UNDELIVERED: &str = "undelivered";
+
 /// The queues with dead letters.
 pub(crate) const QUEUES: [Queue; 2] = [Queue::DeadLetters, Queue::UndeliveredEvents];
 
@@ -114,6 +120,10 @@ pub async fn run(
         }
         DeadLettersTask::Discard { filter, confirmed } => {
             let found = discard(stack, filter, *confirmed).await?;
+            if found.letters.is_empty() && found.kept > 0 {
+                writeln!(out, "No dead letter matches. {} have another class, cause or receipt.", found.kept)?;
+                return Ok(ExitStatus::Done);
+            }
             out.write_all(table(&found, clock.now()).as_bytes())?;
             if found.letters.is_empty() {
                 return Ok(ExitStatus::Done);

@@ -3,13 +3,14 @@
 mod media_type;
 mod names;
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use futures::stream;
 use http::header::CONTENT_DISPOSITION;
 use http::{HeaderMap, StatusCode};
 use multer::{Constraints, Multipart, SizeLimit};
 use onboarding::Private;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
@@ -24,8 +25,8 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 /// The submitted fields, in the order of the body. A name can occur more than once.
 ///
 /// Form builders put fields into groups: they write the groups in brackets (`form_fields[email]`) or nest them
-/// (`{"fields": {"email": {"value": …}}}`, `{"fields": [{"name": "email", "value": …}]}`). The fields that are not in
-/// a group are read by default, and [`in_group_with`](Self::in_group_with) selects a group.
+/// (`{"fields": {"email": {"value": …}}}`, `{"fields": [{"name": "email", "value": …}]}`, Typeform's list of answers).
+/// The fields that are not in a group are read by default, and [`in_group_with`](Self::in_group_with) selects a group.
 #[derive(Debug, Default)]
 pub struct Form {
     fields: Vec<(Place, Value)>,
@@ -42,6 +43,8 @@ pub enum Value {
     NotText,
     /// Text that is not UTF-8, or lost a character on its way.
     Garbled,
+    /// A part of a multipart form that is encoded once more, as in a mail.
+    Encoded,
 }
 
 /// Why a body cannot be read as a form.
@@ -102,7 +105,7 @@ impl Form {
         if self.values(name).next().is_some() {
             return Ok(self);
         }
-        let mut groups = self.fields.iter().filter(|(place, _)| place.name == name).map(|(place, _)| &place.group);
+        let mut groups = self.fields.iter().filter(|(place, _)| place.has_name(name)).map(|(place, _)| &place.group);
         let Some(group) = groups.next().cloned() else { return Ok(self) };
         match groups.all(|other| *other == group) {
             true => Ok(Self { group, ..self }),
@@ -113,7 +116,7 @@ impl Form {
     /// All values with this name, in the order of the body.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
         self.fields.iter().filter_map(move |(place, value)| match place.group.strip_prefix(self.group.as_slice())? {
-            [] if place.name == name => Some(value),
+            [] if place.has_name(name) => Some(value),
             _ if self.group.is_empty() && place.written.as_deref() == Some(name) => Some(value),
             [group, ..] if group == name => Some(&Value::NotText),
             _ => None,
@@ -129,6 +132,9 @@ impl Form {
             Value::Text(text) => Ok(text),
             Value::NotText => Err(FieldError::new(name, "must be text, not a file or a list of fields")),
             Value::Garbled => Err(FieldError::new(name, "has characters that cannot be read; send the text in UTF-8")),
+            Value::Encoded => {
+                Err(FieldError::new(name, "must be sent as it is, in a part without a Content-Transfer-Encoding"))
+            }
         });
         let texts = texts.collect::<Result<Vec<_>, _>>()?;
         Ok(texts.into_iter().filter(|text| !text.expose().is_empty()).collect())
@@ -142,14 +148,29 @@ impl Form {
         one(name, self.texts(name)?)
     }
 
-    /// The name of a field in any group whose name and text fulfil the condition. It helps people to name the fields
-    /// of a form.
-    pub fn name_of(&self, condition: impl Fn(&str, &str) -> bool) -> Option<&str> {
+    /// Whether a value was submitted under this name that is not empty.
+    pub fn is_filled(&self, name: &str) -> bool {
+        self.values(name).any(is_filled)
+    }
+
+    /// The names of each filled field, and whether it is in the group that is read. A field has several names if the
+    /// body names and describes it.
+    pub fn filled(&self) -> impl Iterator<Item = (&[String], bool)> {
+        let filled = self.fields.iter().filter(|(_, value)| is_filled(value));
+        filled.map(|(place, _)| (place.names.as_slice(), place.group == self.group))
+    }
+
+    /// The name of a field in any group whose text fulfils the condition. It helps people to name the fields of a form.
+    pub fn name_of(&self, condition: impl Fn(&str) -> bool) -> Option<&str> {
         self.fields.iter().find_map(|(place, value)| match value {
-            Value::Text(text) if condition(&place.name, text.expose()) => Some(place.name.as_str()),
+            Value::Text(text) if condition(text.expose()) => place.names.first().map(String::as_str),
             _ => None,
         })
     }
+}
+
+fn is_filled(value: &Value) -> bool {
+    !matches!(value, Value::Text(text) if text.expose().is_empty())
 }
 
 /// The one of these values of a field, if all are the same.
@@ -180,15 +201,59 @@ fn json(body: &[u8]) -> Result<Vec<(Path, Value)>, FormError> {
     let body = String::from_utf8_lossy(body);
     let object: Members<'_> = serde_json::from_str(&body).map_err(|_| FormError::Unreadable(JSON))?;
     let mut pairs = Vec::new();
-    for (name, value) in object {
+    for (name, value) in object.0 {
         nested(Path::bracketed(&name), value.get(), &mut pairs);
     }
     Ok(pairs)
 }
 
-/// The members of an object, each read on its own: an unreadable value costs its field only. Of a repeated name the
-/// last value counts, as in JavaScript's `JSON.parse` (<https://tc39.es/ecma262/#sec-json.parse>).
-type Members<'a> = BTreeMap<String, &'a RawValue>;
+/// The members of an object in their order, each read on its own: an unreadable value costs its field only. A repeated
+/// name is repeated here too, as in a form.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(JSON)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+impl<'a> Members<'a> {
+    /// The value of a member.
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
+    }
+
+    /// The text of a member.
+    fn text(&self, name: &str) -> Option<String> {
+        self.get(name).and_then(|value| serde_json::from_str(value.get()).ok())
+    }
+
+    /// The name and the value, if the object is an answer of Typeform: `type` names the member that has the value
+    /// (<https://www.typeform.com/developers/webhooks/example-payload/>).
+    fn answer(&self) -> Option<(String, &'a RawValue)> {
+        let read = |value: &'a RawValue| serde_json::from_str::<Members<'a>>(value.get()).ok();
+        let name = read(self.get("field")?)?.text("ref")?;
+        let value = self.get(&self.text("type")?)?;
+        let chosen = read(value).and_then(|choice| choice.get("label").or(choice.get("labels")));
+        Some((name, chosen.unwrap_or(value)))
+    }
+}
 
 /// Adds the values in a JSON value, each with its path.
 fn nested(path: Path, json: &str, pairs: &mut Vec<(Path, Value)>) {
@@ -196,8 +261,12 @@ fn nested(path: Path, json: &str, pairs: &mut Vec<(Path, Value)>) {
         [b'{' | b'[', ..] if path.is_deepest() => Value::NotText,
         [b'[', ..] if path.is_item() => Value::NotText,
         [b'{', ..] => match serde_json::from_str::<Members<'_>>(json) {
-            Ok(members) if !members.is_empty() => {
-                return members.into_iter().for_each(|(name, value)| nested(path.member(name), value.get(), pairs));
+            Ok(members) if !members.0.is_empty() => {
+                if let Some((name, value)) = members.answer() {
+                    pairs.push((path.member("name".to_owned()), text(name)));
+                    return nested(path.member("value".to_owned()), value.get(), pairs);
+                }
+                return members.0.into_iter().for_each(|(name, value)| nested(path.member(name), value.get(), pairs));
             }
             _ => Value::NotText,
         },
@@ -222,6 +291,10 @@ fn nested(path: Path, json: &str, pairs: &mut Vec<(Path, Value)>) {
     pairs.push((path, value));
 }
 
+/// The encodings that leave a part as it is (<https://www.rfc-editor.org/rfc/rfc2045#section-6.2>). RFC 7578 permits no
+/// other in a form.
+const IDENTITY: [&str; 3] = ["7bit", "8bit", "binary"];
+
 async fn multipart(boundary: &str, body: &[u8]) -> Result<Vec<(Path, Value)>, FormError> {
     let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(BODY_LIMIT as u64));
     let whole = stream::iter([Ok::<_, std::io::Error>(body.to_vec())]);
@@ -232,6 +305,9 @@ async fn multipart(boundary: &str, body: &[u8]) -> Result<Vec<(Path, Value)>, Fo
         // A name beyond ASCII may come in the extended notation only (<https://www.rfc-editor.org/rfc/rfc5987>).
         let disposition = part.headers().get(CONTENT_DISPOSITION).map(|value| value.as_bytes().to_ascii_lowercase());
         let has_extended_name = disposition.is_some_and(|it| it.windows(10).any(|bytes| bytes == b"filename*="));
+        let encoding = part.headers().get("content-transfer-encoding").map(|value| value.as_bytes().trim_ascii());
+        let is_encoded =
+            encoding.is_some_and(|it| !IDENTITY.iter().any(|identity| it.eq_ignore_ascii_case(identity.as_bytes())));
         let is_file = part.file_name().is_some() || has_extended_name;
         let bytes = part.bytes().await.map_err(|_| FormError::Unreadable(MULTIPART))?;
         // A part without a name is no field.
@@ -239,7 +315,9 @@ async fn multipart(boundary: &str, body: &[u8]) -> Result<Vec<(Path, Value)>, Fo
         let value = match String::from_utf8(bytes.into()) {
             // A browser sends an empty file for a file input without a chosen file
             // (<https://html.spec.whatwg.org/#constructing-form-data-set>).
-            Ok(content) if !is_file || content.is_empty() => text(content),
+            Ok(content) if content.is_empty() => text(content),
+            _ if is_encoded && !is_file => Value::Encoded,
+            Ok(content) if !is_file => text(content),
             Err(_) if !is_file => Value::Garbled,
             _ => Value::NotText,
         };
@@ -303,6 +381,7 @@ mod tests {
             Value::Text(text) => text.expose().clone(),
             Value::NotText => "(not text)".to_owned(),
             Value::Garbled => "(garbled)".to_owned(),
+            Value::Encoded => "(encoded)".to_owned(),
         };
         form.values(name).map(text).collect()
     }
@@ -501,6 +580,74 @@ mod tests {
             );
             assert_eq!(texts(&form, "id").len() + texts(&form, "date").len(), 0, "{body}");
         }
+    }
+
+    #[test]
+    fn the_answers_of_typeform_are_a_list_of_fields() {
+        let body = r#"{"event_type":"form_response","form_response":{"form_id":"f","answers":[
+            {"type":"email","email":"a@b.test","field":{"id":"1","type":"email","ref":"email"}},
+            {"type":"text","text":"Asha","field":{"id":"2","type":"short_text","ref":"first_name"}},
+            {"type":"phone_number","phone_number":"+919000000001","field":{"id":"3","type":"phone_number","ref":"phone"}},
+            {"type":"choice","choice":{"id":"4","label":"Pune","ref":"p"},"field":{"id":"4","ref":"city"}},
+            {"type":"choices","choices":{"ids":["5"],"labels":["Law","Physics"]},"field":{"id":"5","ref":"course"}},
+            {"type":"boolean","boolean":true,"field":{"id":"6","type":"legal","ref":"terms"}}]}}"#;
+        let form = read("application/json", body.as_bytes()).unwrap().in_group_with("email").unwrap();
+        for (name, values) in [
+            ("email", &["a@b.test"][..]),
+            ("first_name", &["Asha"]),
+            ("phone", &["+919000000001"]),
+            ("city", &["Pune"]),
+            ("course", &["Law", "Physics"]),
+            ("terms", &["true"]),
+        ] {
+            assert_eq!(texts(&form, name), values, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_numbered_field_has_the_name_in_its_object() {
+        for body in [
+            r#"{"fields":{"1":{"id":1,"name":"email","value":"a@b.test"},"2":{"name":"city","value":"Pune","id":2}}}"#,
+            r#"{"fields":[{"id":"1","name":"email","value":"a@b.test"},{"id":"2","name":"city","value":"Pune"}]}"#,
+            r#"{"data":{"fields":[{"key":"question_1","label":"email","value":"a@b.test"},
+                {"key":"question_2","label":"city","value":"Pune"}]}}"#,
+        ] {
+            let form = read("application/json", body.as_bytes()).unwrap().in_group_with("email").unwrap();
+            assert_eq!(texts(&form, "email"), ["a@b.test"], "{body}");
+            assert_eq!(texts(&form, "city"), ["Pune"], "{body}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_member_of_an_object_is_a_repeated_field() {
+        let form = read("application/json", br#"{"a":"x","b":"y","a":"z","c":"w","c":"w"}"#).unwrap();
+        assert_eq!(
+            (texts(&form, "a"), texts(&form, "b")),
+            (vec!["x".to_owned(), "z".to_owned()], vec!["y".to_owned()])
+        );
+        assert!(form.text("a").is_err() && form.text("c").is_ok());
+    }
+
+    #[test]
+    fn a_part_that_is_encoded_as_in_a_mail_is_refused() {
+        let part = |name: &str, encoding: &str, content: &str| {
+            format!(
+                "--B\r\nContent-Disposition: form-data; name={name}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n\
+                 {content}\r\n"
+            )
+        };
+        let body = [
+            part("a", "base64", "QXNoYQ=="),
+            part("b", "Quoted-Printable", "Ash=C3=A1"),
+            part("c", "8bit", "Ashá"),
+            part("d", "BINARY", "Asha"),
+            part("e", "base64", ""),
+            "--B--\r\n".to_owned(),
+        ];
+        let form = read("multipart/form-data; boundary=B", body.concat().as_bytes()).unwrap();
+        let all: Vec<_> = ["a", "b", "c", "d", "e"].iter().flat_map(|name| texts(&form, name)).collect();
+        assert_eq!(all, ["(encoded)", "(encoded)", "Ashá", "Asha", ""]);
+        assert!(form.text("a").unwrap_err().detail.contains("Content-Transfer-Encoding"));
     }
 
     #[test]

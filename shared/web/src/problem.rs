@@ -43,12 +43,32 @@ pub struct FieldError {
     pub field: String,
     /// What was expected, as the rest of a sentence that begins with the field: "must be at most 5 characters".
     pub detail: String,
+    /// What the log says in place of the detail.
+    #[serde(skip)]
+    logged: Option<&'static str>,
 }
 
 impl FieldError {
     /// The error of one field.
     pub fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { field: field.into(), detail: detail.into() }
+        Self { field: field.into(), detail: detail.into(), logged: None }
+    }
+
+    /// The same error of a field with another name.
+    #[must_use]
+    pub fn of_field(self, field: impl Into<String>) -> Self {
+        Self { field: field.into(), ..self }
+    }
+
+    /// The same error with a text for the log, because the detail repeats a name that was submitted, or is long.
+    #[must_use]
+    pub fn logged_as(self, logged: &'static str) -> Self {
+        Self { logged: Some(logged), ..self }
+    }
+
+    /// The field and what was expected of it, for the log: nothing that was submitted.
+    pub fn reason(&self) -> String {
+        format!("{} {}", self.field, self.logged.unwrap_or(&self.detail))
     }
 }
 
@@ -137,6 +157,14 @@ impl Problem {
         self.errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>().join(",")
     }
 
+    /// What is wrong, for the log: nothing that was submitted.
+    pub fn reasons(&self) -> String {
+        match self.errors.is_empty() {
+            true => self.detail.clone(),
+            false => self.errors.iter().map(FieldError::reason).collect::<Vec<_>>().join(" | "),
+        }
+    }
+
     /// What the reader can do about the problem.
     pub fn detail(&self) -> &str {
         &self.detail
@@ -183,6 +211,14 @@ mod tests {
                 r#""errors":[{"field":"email","detail":"is required"},{"field":"<b>","detail":"must be at most 5 characters"}]}"#
             )
         );
+    }
+
+    #[test]
+    fn a_log_has_the_reasons_without_what_was_submitted() {
+        let hint = FieldError::new("email", "is required; it was sent as Typed").logged_as("is required");
+        let problem = Problem::fields(vec![hint, FieldError::new("terms", "must be ticked")]);
+        assert_eq!(problem.reasons(), "email is required | terms must be ticked");
+        assert_eq!(Problem::method_not_allowed("POST").reasons(), "This address takes POST requests only.");
     }
 
     #[test]

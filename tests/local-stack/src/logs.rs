@@ -78,6 +78,36 @@ impl Logs {
     pub async fn errors(&self, function: &str) -> anyhow::Result<Vec<String>> {
         Ok(self.lines(function).await?.iter().filter_map(|line| error_in(line)).collect())
     }
+
+    /// What a person who tries the functions should see of a function's [`lines`](Self::lines): errors, refused forms,
+    /// fields that were not stored, and invitations that were not mailed.
+    ///
+    /// # Errors
+    /// As for [`lines`](Self::lines).
+    pub async fn notices(&self, function: &str) -> anyhow::Result<Vec<String>> {
+        Ok(self.lines(function).await?.iter().filter_map(|line| notice_in(line)).collect())
+    }
+}
+
+/// The text for a person in a line of a function's JSON log.
+fn notice_in(line: &str) -> Option<String> {
+    let json: Value = serde_json::from_str(line).ok()?;
+    let text = |name: &str| [&json[name], &json["fields"][name]].into_iter().find_map(Value::as_str);
+    let message = text("message").unwrap_or_default();
+    let details = |names: &[&str]| {
+        let details = names.iter().filter_map(|name| text(name)).filter(|text| !text.is_empty());
+        details.map(|detail| format!(": {detail}")).collect::<String>()
+    };
+    match text("outcome") {
+        Some(outcome @ ("rejected" | "suppressed" | "exhausted")) => {
+            let receipt = text("receipt").unwrap_or("unknown");
+            Some(format!("{outcome}{}, receipt {receipt}", details(&["cause"])))
+        }
+        _ if json["level"] == "ERROR" => Some(error_in(line)? + &details(&["what", "fix"])),
+        _ if text("reasons").is_some() => Some(message.to_owned() + &details(&["reasons"])),
+        _ if json["level"] == "WARN" && text("fields").is_some() => Some(message.to_owned() + &details(&["fields"])),
+        _ => None,
+    }
 }
 
 /// The error text of a line of a function's JSON log, if the line is an error.
@@ -105,6 +135,33 @@ mod tests {
             ("START RequestId: 1 Version: $LATEST", None),
         ] {
             assert_eq!(error_in(line).as_deref(), error, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_terminal_shows_what_a_person_who_tries_the_functions_must_know() {
+        for (line, notice) in [
+            (
+                r#"{"level":"INFO","message":"form not accepted","status":422,"fields":"email","reasons":"email is required"}"#,
+                Some("form not accepted: email is required"),
+            ),
+            (
+                r#"{"level":"WARN","message":"fields were ignored","fields":"phone","receipt":"4b9d"}"#,
+                Some("fields were ignored: phone"),
+            ),
+            (
+                r#"{"level":"ERROR","outcome":"rejected","cause":"no-such-lead","receipt":"4b9d","message":"invitation ended"}"#,
+                Some("rejected: no-such-lead, receipt 4b9d"),
+            ),
+            (
+                r#"{"level":"ERROR","message":"something has to be fixed","what":"no field X","fix":"create it"}"#,
+                Some("something has to be fixed: no field X: create it"),
+            ),
+            (r#"{"level":"INFO","outcome":"invited","message":"invitation ended"}"#, None),
+            (r#"{"level":"INFO","message":"invitation accepted","receipt":"4b9d"}"#, None),
+            ("START RequestId: 1 Version: $LATEST", None),
+        ] {
+            assert_eq!(notice_in(line).as_deref(), notice, "{line}");
         }
     }
 }

@@ -144,19 +144,21 @@ async fn serve(steps: Steps) -> anyhow::Result<()> {
     let (moments, logs) = (stack.moments(), stack.logs().clone());
     tokio::select! {
         printed = print_moments(moments) => printed,
-        printed = print_errors(logs) => printed,
+        printed = print_notices(logs) => printed,
         error = stack.failure() => Err(error),
     }
 }
 
 /// Commands that send what a form builder, LeadSquared and another system send, with the secrets of this run.
 async fn senders(stack: &LocalStack) -> anyhow::Result<String> {
-    const LEAD: &str = "11111111-1111-4111-8111-111111111111";
+    const LEAD: [(&str, &str); 3] =
+        [("EmailAddress", "meera@example.com"), ("FirstName", "Meera"), ("ProspectStage", "Prospect")];
     const EVENT: &str = r#"{"type":"ApplicationSubmitted","data":{"version":"1","email":"asha@example.com","attributes":{"FirstName":"Asha"}}}"#;
     let (api, (header, webhook_secret)) = (stack.api_url(), stack.webhook_secret());
+    let lead = stack.emulator().add_lead(&LEAD).map_err(anyhow::Error::msg)?;
     let change = serde_json::json!({
-        "Before": {"ProspectID": LEAD, "ProspectStage": "Prospect", "ModifiedOn": "2026-01-01 00:00:00"},
-        "After": {"ProspectID": LEAD, "ProspectStage": "Applied", "ModifiedOn": "2026-01-01 00:00:01"},
+        "Before": {"ProspectID": lead, "ProspectStage": "Prospect", "ModifiedOn": "2026-01-01 00:00:00"},
+        "After": {"ProspectID": lead, "ProspectStage": "Applied", "ModifiedOn": "2026-01-01 00:00:01"},
     });
     let secret = stack.event_signing_secret().await?;
     let key = secret.strip_prefix("whsec_").unwrap_or(&secret);
@@ -164,7 +166,7 @@ async fn senders(stack: &LocalStack) -> anyhow::Result<String> {
         "What others send, with the secrets of this run:\n\n  \
          # a form builder, with its form key\n  \
          curl -sS -H 'X-Form-Key: {form_key}' -d email=asha@example.com -d first_name=Asha {api}/applications\n\n  \
-         # LeadSquared, with the secret of its webhook; put the id of a lead into it\n  \
+         # LeadSquared, with the secret of its webhook; the lead exists\n  \
          curl -sS -H '{header}: {webhook_secret}' --json '{change}' \
          '{api}/crm-events?entityType=webhook&eventType=Lead_Field_Change'\n\n  \
          # another system, with a signature\n  \
@@ -190,19 +192,19 @@ async fn print_moments(mut moments: watch::Receiver<Vec<Moment>>) -> anyhow::Res
     Ok(())
 }
 
-/// Prints one line for each error that a function logs.
-async fn print_errors(logs: Logs) -> anyhow::Result<()> {
+/// Prints one line for each error, refused form and unmailed invitation that a function logs.
+async fn print_notices(logs: Logs) -> anyhow::Result<()> {
     const LOOK_EVERY: Duration = Duration::from_secs(2);
     let mut printed = BTreeMap::new();
     loop {
         for function in logs.functions() {
             // A MiniStack that does not answer has ended. Another part of the program reports that.
-            let Ok(errors) = logs.errors(function).await else { continue };
+            let Ok(notices) = logs.notices(function).await else { continue };
             let done = printed.entry(function).or_insert(0);
-            for error in &errors[*done..] {
-                print_at(OffsetDateTime::now_utc(), &format!("{function}: {error}"))?;
+            for notice in &notices[*done..] {
+                print_at(OffsetDateTime::now_utc(), &format!("{function}: {notice}"))?;
             }
-            *done = errors.len();
+            *done = notices.len();
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use application_form::{FaultyForm, Submission};
+use application_form::{FaultyForm, InvalidOptional, Submission};
 use form_urlencoded::Serializer;
 use forms::Fields;
 use leadsquared::{EmailAddress, Phone};
@@ -28,7 +28,7 @@ static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
 
 fn read(body: &[u8]) -> Option<Result<Submission, FaultyForm>> {
     let form = crate::form::read(b"application/x-www-form-urlencoded", body).ok()?;
-    Some(application_form::read(form, &FIELDS, crate::INDIA))
+    Some(application_form::read(form, &FIELDS, crate::INDIA, InvalidOptional::Refused))
 }
 
 /// An input is the body of a form, URL-encoded.

@@ -4,9 +4,16 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::{Deserialize, Serialize};
 
 use super::text;
+
+/// The most bytes of an address in a mail (<https://www.rfc-editor.org/errata/eid1690>).
+const LONGEST: usize = 254;
+
+/// The most bytes before the `@` (<https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.1>).
+const LONGEST_LOCAL_PART: usize = 64;
 
 /// An e-mail address, checked and in its normal spelling: lower case, no surrounding white space, at most 254 bytes.
 ///
@@ -81,11 +88,19 @@ impl FromStr for EmailAddress {
         if local.contains('@') {
             return Err(InvalidEmailAddress::Several);
         }
+        if local.contains('<') {
+            return Err(InvalidEmailAddress::WithName);
+        }
         if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(InvalidEmailAddress::Form);
         }
-        if !local.is_ascii() {
+        // RFC 5322, section 3.2.3 (<https://www.rfc-editor.org/rfc/rfc5322#section-3.2.3>).
+        let is_permitted = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+        if !local.chars().all(is_permitted) {
             return Err(InvalidEmailAddress::NotAscii);
+        }
+        if local.len() > LONGEST_LOCAL_PART || text.len() > LONGEST {
+            return Err(InvalidEmailAddress::TooLong);
         }
         Self::normal(&format!("{local}@{}", ascii_domain(domain.strip_suffix('.').unwrap_or(domain))?))
     }
@@ -93,7 +108,10 @@ impl FromStr for EmailAddress {
 
 /// The domain in its ASCII form.
 fn ascii_domain(domain: &str) -> Result<String, InvalidEmailAddress> {
-    let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| InvalidEmailAddress::Domain)?;
+    // Hyphens in the third and fourth place are checked behind `xn` only: names such as `r3---sn.example.com` exist.
+    let (characters, hyphens) = (AsciiDenyList::STD3, Hyphens::CheckFirstLast);
+    let ascii = Uts46::new().to_ascii(domain.as_bytes(), characters, hyphens, DnsLength::Verify);
+    let ascii = ascii.map_err(|_| InvalidEmailAddress::Domain)?.into_owned();
     // Full-width letters and the like become others on the way, so the typed domain is not what a reader takes it for.
     if !domain.is_ascii() && idna::domain_to_unicode(&ascii).0 != domain.to_lowercase() {
         return Err(InvalidEmailAddress::LookAlike);
@@ -106,6 +124,9 @@ fn ascii_domain(domain: &str) -> Result<String, InvalidEmailAddress> {
     let last = last.ok_or(InvalidEmailAddress::Domain)?;
     if let Some((typed, meant)) = slip(last) {
         return Err(InvalidEmailAddress::Slip { typed, meant });
+    }
+    if let Some(unreachable) = UNREACHABLE.iter().find(|domain| **domain == last) {
+        return Err(InvalidEmailAddress::Unreachable(unreachable));
     }
     let in_unicode = idna::domain_to_unicode(&ascii).0;
     if in_unicode.split('.').any(mixes_alphabets) {
@@ -141,29 +162,34 @@ fn slip(last: &str) -> Option<(&'static str, &'static str)> {
     all.find(|(typed, _)| *typed == last)
 }
 
+/// Last labels that are no part of the public domain system
+/// (<https://www.iana.org/assignments/special-use-domain-names>). `test` and `example` are not here: systems under test
+/// use them.
+const UNREACHABLE: [&str; 8] = ["alt", "arpa", "internal", "invalid", "local", "localdomain", "localhost", "onion"];
+
 /// The blocks of Latin letters beyond ASCII.
 const LATIN: [RangeInclusive<char>; 4] =
     ['\u{AA}'..='\u{2AF}', '\u{1E00}'..='\u{1EFF}', '\u{2C60}'..='\u{2C7F}', '\u{A720}'..='\u{A7FF}'];
 
-/// The blocks of Chinese, Japanese and Korean letters.
-const EAST_ASIAN: [RangeInclusive<char>; 6] = [
-    '\u{1100}'..='\u{11FF}',
-    '\u{2E80}'..='\u{9FFF}',
-    '\u{A960}'..='\u{A97F}',
-    '\u{AC00}'..='\u{D7FF}',
-    '\u{F900}'..='\u{FAFF}',
-    '\u{20000}'..='\u{3FFFF}',
+/// The blocks of letters that look like Latin ones: Greek, Coptic, Cyrillic, Armenian, Cherokee and Lisu.
+const LIKE_LATIN: [RangeInclusive<char>; 9] = [
+    '\u{370}'..='\u{58F}',
+    '\u{13A0}'..='\u{13FF}',
+    '\u{1C80}'..='\u{1C8F}',
+    '\u{1F00}'..='\u{1FFF}',
+    '\u{2C80}'..='\u{2CFF}',
+    '\u{2DE0}'..='\u{2DFF}',
+    '\u{A4D0}'..='\u{A4FF}',
+    '\u{A640}'..='\u{A69F}',
+    '\u{AB70}'..='\u{ABBF}',
 ];
 
-/// Whether a label has letters of the English alphabet or other Latin ones beside letters of another alphabet, as when
-/// the keyboard was switched in the middle of a word. Chinese, Japanese and Korean names are written beside Latin
-/// letters on purpose (<https://www.unicode.org/reports/tr39/#Restriction_Level_Detection>).
+/// Whether a label has Latin letters beside letters of an alphabet that look like them, as when the keyboard was
+/// switched in the middle of a word. Which other scripts stand beside Latin letters is the decision of a top-level
+/// domain's registry (<https://www.unicode.org/reports/tr39/#Mixed_Script_Confusables>).
 fn mixes_alphabets(label: &str) -> bool {
     let is_in = |blocks: &[RangeInclusive<char>], c: char| blocks.iter().any(|block| block.contains(&c));
-    let is_latin = |c: char| c.is_ascii() || is_in(&LATIN, c);
-    let is_east_asian = |c: char| is_in(&EAST_ASIAN, c);
-    let letters = || label.chars().filter(|c| c.is_alphabetic() && !is_east_asian(*c));
-    letters().any(is_latin) && !letters().all(is_latin)
+    label.contains(|c: char| c.is_ascii_alphabetic() || is_in(&LATIN, c)) && label.contains(|c| is_in(&LIKE_LATIN, c))
 }
 
 impl EmailAddress {
@@ -172,7 +198,7 @@ impl EmailAddress {
         let text = text.trim().to_lowercase();
         let rules =
             email_address::Options::default().with_required_tld().without_domain_literal().without_display_text();
-        let plain = text.len() <= 254
+        let plain = text.len() <= LONGEST
             && !text.contains(|c: char| c.is_control() || c.is_whitespace() || "\"<>(),;:\\".contains(c));
         match email_address::EmailAddress::parse_with_options(&text, rules) {
             Ok(_) if plain => Ok(Self(text)),
@@ -212,10 +238,16 @@ pub enum InvalidEmailAddress {
     /// It has several addresses, or two `@`.
     #[error("it has more than one @")]
     Several,
+    /// It has a person's name before it.
+    #[error("it has a name before the address; send the address alone")]
+    WithName,
+    /// It has more characters than an address can have.
+    #[error("it is too long: at most 64 characters before the @, and 254 in all")]
+    TooLong,
     /// It has an invisible character inside.
     #[error("it has an invisible character; type it again")]
     Invisible,
-    /// The part before the `@` has other letters than those of the English alphabet.
+    /// The part before the `@` has letters beyond the English alphabet, or marks such as quotation marks.
     #[error("the part before the @ has characters that mail servers do not accept; use a to z, digits and . _ + -")]
     NotAscii,
     /// The part after the `@` has characters that only look like letters of a domain.
@@ -232,6 +264,9 @@ pub enum InvalidEmailAddress {
         /// The end that was probably meant.
         meant: &'static str,
     },
+    /// The part after the `@` is a domain of a private network.
+    #[error("no mail reaches a domain that ends with .{0}")]
+    Unreachable(&'static str),
     /// The part after the `@` is not the name of a domain.
     #[error("the part after the @ is not a domain such as example.com")]
     Domain,
@@ -274,7 +309,11 @@ mod tests {
 
     #[test]
     fn every_mistake_is_named() {
-        use InvalidEmailAddress::{Domain, Form, Invisible, LookAlike, MixedAlphabets, NotAscii, Several};
+        use InvalidEmailAddress::{
+            Domain, Form, Invisible, LookAlike, MixedAlphabets, NotAscii, Several, TooLong, Unreachable, WithName,
+        };
+        let long = format!("{}@gmail.com", "a".repeat(65));
+        let long_domain = format!("asha@{}com", "example.".repeat(32));
         for (text, reason) in [
             ("asha", Form),
             ("asha @gmail.com", Form),
@@ -315,7 +354,22 @@ mod tests {
             ("asha@\u{440}ay.com", MixedAlphabets),
             ("asha@xn--ay-kmc.com", MixedAlphabets),
             ("asha@mail.\u{3B1}lpha.example", MixedAlphabets),
-            ("asha@gmailभ.com", MixedAlphabets),
+            ("asha@\u{13AA}pple.com", LookAlike),
+            ("asha@\u{561}pple.com", MixedAlphabets),
+            ("asha@ма-ria.рф", MixedAlphabets),
+            (&long, TooLong),
+            (&long_domain, TooLong),
+            ("Asha Rao <asha@gmail.com>", WithName),
+            ("Asha <asha@gmail.com", WithName),
+            ("\"asha\"@gmail.com", NotAscii),
+            ("http://asha@gmail.com", NotAscii),
+            ("asha@mail.local", Unreachable("local")),
+            ("asha@pc.localdomain", Unreachable("localdomain")),
+            ("asha@mail.INTERNAL", Unreachable("internal")),
+            ("asha@abc.onion", Unreachable("onion")),
+            ("asha@1.168.192.in-addr.arpa", Unreachable("arpa")),
+            ("asha@example.invalid", Unreachable("invalid")),
+            ("asha@xn--abc-.com", Domain),
             ("asha@caf\u{E9}\u{43E}.example", MixedAlphabets),
         ] {
             assert_eq!(text.parse::<EmailAddress>(), Err(reason), "{text:?}");
@@ -374,6 +428,12 @@ mod tests {
             ("asha@\u{440}\u{430}\u{443}.com", "asha@xn--80a5ak.com"),
             ("asha@gmail名前.jp", "asha@xn--gmail-bu6hp8h.jp"),
             ("asha@straße.example", "asha@xn--strae-oqa.example"),
+            ("asha@ab--cd.com", "asha@ab--cd.com"),
+            ("asha@r3---sn-x.example.com", "asha@r3---sn-x.example.com"),
+            ("asha@hawai\u{2BB}i.org", "asha@xn--hawaii-mjd.org"),
+            ("asha@abcไทย.com", "asha@xn--abc-yml3c0l.com"),
+            ("asha@gmailभ.com", "asha@xn--gmail-54k.com"),
+            ("asha@mail.local.example", "asha@mail.local.example"),
         ] {
             assert_eq!(text.parse::<EmailAddress>().unwrap().expose(), ascii, "{text:?}");
         }

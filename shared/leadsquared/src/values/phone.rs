@@ -70,6 +70,10 @@ impl Phone {
                 rlibphonenumber::ParseError::InvalidCountryCode => InvalidPhone::NoCountry,
                 _ => InvalidPhone::NotANumber,
             })?;
+            let number = without_old_prefix(number);
+            if lacks_calling_code(text, &number, own_country) {
+                return Err(InvalidPhone::NoCallingCode(Country(own_country.0)));
+            }
             checked(&number, own_country).map(|()| Self::of(&number))
         };
         read(&text).or_else(|error| match text.strip_prefix("00") {
@@ -177,6 +181,7 @@ fn is_negative(text: &str) -> bool {
 }
 
 /// Whether the number has another end behind a slash, such as `030 1234567/8`, or a fraction, such as `9876543210.5`.
+/// A fraction of zeros is cut off elsewhere, if the rest has digits only: behind other marks it may be an extension.
 fn has_two_ends(text: &str) -> bool {
     /// The fewest digits of a number. An area code has fewer.
     const NUMBER: usize = 7;
@@ -188,7 +193,7 @@ fn has_two_ends(text: &str) -> bool {
             (1..=2).contains(&fraction.len())
                 && is_digits(fraction)
                 && digits(number) >= NUMBER
-                && fraction.bytes().any(|byte| byte != b'0')
+                && (!is_digits(number) || fraction.bytes().any(|byte| byte != b'0'))
         }
         None => false,
     };
@@ -226,6 +231,50 @@ fn without_extension(text: &str) -> &str {
         Some(digits) if digits.len() <= 7 && is_digits(digits) => number,
         _ => text,
     }
+}
+
+/// The number without the 1 that was dialled before a mobile number in Mexico until 2019. Contacts and WhatsApp still
+/// have it (<https://www.itu.int/oth/T0202000089/en>).
+fn without_old_prefix(number: PhoneNumber) -> PhoneNumber {
+    const MEXICO: i32 = 52;
+    const PREFIX: u64 = 10_000_000_000;
+    let newer = PhoneNumber { national_number: number.national_number % PREFIX, ..number.clone() };
+    let has_prefix = number.country_code == MEXICO && number.national_number / PREFIX == 1;
+    if has_prefix && PHONE_NUMBER_UTIL.is_valid_number(&newer) { newer } else { number }
+}
+
+/// Whether a `+` was typed in place of the calling code: the digits are a mobile number of the own country, and the
+/// country of the first digits has no such number. Which number is meant is unknown.
+fn lacks_calling_code(text: &str, number: &PhoneNumber, own_country: CallingCode) -> bool {
+    if number.country_code == i32::from(own_country.0) || is_in_use(number) {
+        return false;
+    }
+    let region = PHONE_NUMBER_UTIL.get_region_for_country_code(i32::from(own_country.0));
+    let is_own_mobile = |text: &str| {
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let digits = digits.trim_start_matches('0');
+        let Ok(own) = PHONE_NUMBER_UTIL.parse(digits, region) else { return false };
+        // Reading drops a calling code or a trunk prefix, and then the digits are not those of one number.
+        let is_whole = own.get_national_significant_number() == digits;
+        let mobile = [PhoneNumberType::Mobile, PhoneNumberType::FixedLineOrMobile];
+        is_whole && mobile.contains(&PHONE_NUMBER_UTIL.get_number_type(&own))
+    };
+    // Without the other country's trunk prefix, the digits may be another number.
+    is_own_mobile(text) || is_own_mobile(&Phone::of(number).0)
+}
+
+/// Whether the number's country has this number, or most numbers of its length that begin with the same two digits: a
+/// number is in use before it is in the data.
+fn is_in_use(number: &PhoneNumber) -> bool {
+    const MOST: usize = 4;
+    let digits = number.get_national_significant_number();
+    let similar = |digit: u8| {
+        let (beginning, rest) = digits.split_at_checked(2).filter(|_| !digits.starts_with('0'))?;
+        let national_number = format!("{beginning}{}", digit.to_string().repeat(rest.len())).parse().ok()?;
+        Some(PhoneNumber { national_number, ..number.clone() })
+    };
+    let similar = (2..=9).filter_map(similar).filter(|number| PHONE_NUMBER_UTIL.is_valid_number(number));
+    PHONE_NUMBER_UTIL.is_valid_number(number) || similar.count() >= MOST
 }
 
 /// Checks that the number's country can have it, and has it if it is the default country.
@@ -376,6 +425,9 @@ pub enum InvalidPhone {
     /// It begins with `+`, and no country has the calling code that follows.
     #[error("no country has the calling code that it begins with")]
     UnknownCountry,
+    /// It begins with `+`, and the digits behind it are a mobile number without its calling code.
+    #[error("it begins with + and has no calling code for {0}")]
+    NoCallingCode(Country),
     /// It can be dialled only from inside its area.
     #[error("it has no area code for {0}")]
     NoAreaCode(Country),
@@ -467,7 +519,13 @@ mod tests {
             ("4.47900E+11", "a spreadsheet has rounded it; send the number as text"),
             ("1.9143100000101E+18", "a spreadsheet has rounded it; send the number as text"),
             ("0123456789", "it has one digit too few for India"),
-            ("+521 55 1234 5678", "it has one digit too many for Mexico"),
+            ("+521 00 0000 0000", "it has one digit too many for Mexico"),
+            ("+9000000001", "it begins with + and has no calling code for India"),
+            ("00 9000000001", "it begins with + and has no calling code for India"),
+            ("+8123456789", "it begins with + and has no calling code for India"),
+            ("+9212345678", "it begins with + and has no calling code for India"),
+            ("+81 0 23456789", "it begins with + and has no calling code for India"),
+            ("+9876543210", "it begins with + and has no calling code for India"),
             ("null", "it is not one phone number"),
             ("+999-9000000001", "no country has the calling code that it begins with"),
             ("560001", "it has no area code for India"),
@@ -520,6 +578,10 @@ mod tests {
             ("7011234567", "+91-7011234567"),
             ("+917988095113", "+91-7988095113"),
             ("+6086178113", "+60-86178113"),
+            // A number of Singapore, of which the digits are a mobile number of India too.
+            ("+6591234567", "+65-91234567"),
+            ("+52 1 55 1234 5678", "+52-5512345678"),
+            ("+521 55 1234 5678", "+52-5512345678"),
             ("whatsapp:+919745786257", "+91-9745786257"),
             ("+91 90329 85387", "+91-9032985387"),
         ] {
@@ -562,6 +624,9 @@ mod tests {
             ("030/1234567/8", germany),
             ("0664 1234567.5", austria),
             ("0664 1234567/2", austria),
+            ("+49-301234567.0", germany),
+            ("+49 30 1234567.0", germany),
+            ("0664 1234567.00", austria),
         ] {
             assert_eq!(Phone::parse(text, country), Err(InvalidPhone::NotANumber), "{text}");
         }

@@ -29,7 +29,7 @@ impl DeadLetter {
         let receipt = written("receipt").or_else(|| receipt_in(&body).map(str::to_owned));
         Self {
             id: message.id.clone(),
-            class: written("class").unwrap_or_else(|| "undelivered".to_owned()),
+            class: written("class").unwrap_or_else(|| super::UNDELIVERED.to_owned()),
             cause: written("cause").unwrap_or_else(|| why_undelivered(message, &body)),
             receipt: receipt.and_then(|receipt| receipt.parse().ok()),
             since: message.sent_at,

@@ -22,11 +22,13 @@ enum Step {
     Item(Option<usize>),
 }
 
-/// The place of a field: its name, and the groups that it is in, from the outside in.
+/// The place of a field: its names, and the groups that it is in, from the outside in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) group: Vec<String>,
-    pub(super) name: String,
+    /// The name, and what else the field's object calls it: Typeform's `ref`, Tally's `label`. None of them may have
+    /// the name that the reader looks for.
+    pub(super) names: Vec<String>,
     /// The whole name, brackets included, if the body has it in one piece.
     pub(super) written: Option<String>,
 }
@@ -34,8 +36,15 @@ pub(super) struct Place {
 /// The members of an object that hold a field's value, where the others describe the field.
 const VALUE: [&str; 2] = ["value", "values"];
 
-/// The members of such an object that hold the field's name, if it is in a list.
-const NAME: [&str; 4] = ["name", "id", "key", "field"];
+/// The members of such an object that hold the field's name, or what people read before the field.
+const NAME: [&str; 6] = ["name", "id", "key", "field", "label", "title"];
+
+impl Place {
+    /// Whether one of the field's names is this one.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.names.iter().any(|it| it == name)
+    }
+}
 
 impl Path {
     /// The path in a name with brackets, such as `fields[email][value]`. Anything else is one name.
@@ -95,24 +104,30 @@ impl Path {
 /// The places of all values. An object with a member `value` is one field, and its other members describe it.
 pub(super) fn places(pairs: Vec<(Path, Value)>) -> Vec<(Place, Value)> {
     let objects: HashSet<Vec<Step>> = pairs.iter().filter_map(|(path, _)| path.object()).map(<[_]>::to_vec).collect();
-    let names: HashMap<Vec<Step>, String> = pairs.iter().rev().filter_map(|(path, value)| name(path, value)).collect();
+    let mut described: HashMap<Vec<Step>, Vec<String>> = HashMap::new();
+    for (object, name) in pairs.iter().filter_map(|(path, value)| name(path, value)) {
+        described.entry(object).or_default().push(name);
+    }
     let describes = |path: &Path| (1..path.steps.len()).any(|length| objects.contains(&path.steps[..length]));
     let place = |(path, value): (Path, Value)| {
-        let (steps, name_in_list) = match path.object() {
-            Some(object) => (object, names.get(object)),
+        let (steps, described) = match path.object() {
+            Some(object) => (object, described.get(object).cloned().unwrap_or_default()),
             None if !objects.is_empty() && describes(&path) => return None,
-            None => (path.of_list(), None),
+            None => (path.of_list(), Vec::new()),
         };
         let (last, groups) = steps.split_last()?;
-        let name = match last {
-            Step::Name(name) => name.clone(),
-            Step::Item(_) => name_in_list?.clone(),
+        let names = match last {
+            // A form builder numbers its fields and writes the name into the object.
+            Step::Name(number) if is_number(number) && !described.is_empty() => described,
+            Step::Name(name) => [name.clone()].into_iter().chain(described).collect(),
+            Step::Item(_) if described.is_empty() => return None,
+            Step::Item(_) => described,
         };
         let group = groups.iter().map(|step| match step {
             Step::Name(name) => name.clone(),
             Step::Item(index) => index.map(|index| index.to_string()).unwrap_or_default(),
         });
-        Some((Place { group: group.collect(), name, written: path.written }, value))
+        Some((Place { group: group.collect(), names, written: path.written }, value))
     };
     pairs.into_iter().filter_map(place).collect()
 }
@@ -125,4 +140,8 @@ fn name(path: &Path, value: &Value) -> Option<(Vec<Step>, String)> {
         }
         _ => None,
     }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
