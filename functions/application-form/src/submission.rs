@@ -203,9 +203,9 @@ fn missing(form: &Form, field: &Field) -> FieldError {
         )
         .logged_as("is required; an address was sent under another name");
     }
-    let near =
+    let mut near =
         form.filled().flat_map(|(names, is_in_group)| names.iter().map(move |name| (name.as_str(), is_in_group)));
-    match near.filter(|(name, _)| is_near(field, name) && is_plain(name)).next() {
+    match near.find(|(name, _)| is_near(field, name) && is_plain(name)) {
         Some((name, false)) if name == field.name => FieldError::new(
             &field.name,
             "is required; it was sent in another group of fields than the e-mail address: send all fields in one group",
