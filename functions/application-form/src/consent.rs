@@ -48,7 +48,7 @@ const CONSENTS: [&str; 23] = [
 ];
 
 /// Whole words that consent.
-const CONSENTING_WORDS: [&str; 22] = [
+const CONSENTING_WORDS: [&str; 31] = [
     "yes",
     "yeah",
     "yep",
@@ -71,6 +71,15 @@ const CONSENTING_WORDS: [&str; 22] = [
     "हाँ",
     "हां",
     "जी",
+    "होय",
+    "ہاں",
+    "হ্যাঁ",
+    "ਹਾਂ",
+    "હા",
+    "ஆம்",
+    "అవును",
+    "ಹೌದು",
+    "അതെ",
 ];
 
 /// Beginnings of words that refuse. The prefixes of [`is_refusal`] before a word of [`CONSENTS`] refuse too.

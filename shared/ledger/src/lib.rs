@@ -368,9 +368,9 @@ impl Ledger {
             return None;
         }
         let person = record.person.clone().unwrap_or_else(|| invitation.person());
-        let mailed_at = is_mailed.then_some("#mailed_at = :at, ").unwrap_or_default();
+        let mailed_at = if is_mailed { "#mailed_at = :at, " } else { "" };
         // An earlier release reads only whether there was one.
-        let reduced = is_reduced.then_some("#reduced = :true, #reduced_at = :at, ").unwrap_or_default();
+        let reduced = if is_reduced { "#reduced = :true, #reduced_at = :at, " } else { "" };
         let mut names = vec![OWNER, EXPIRES_AT];
         names.extend(is_mailed.then_some("mailed_at"));
         names.extend(is_reduced.then_some([REDUCED, REDUCED_AT]).into_iter().flatten());
