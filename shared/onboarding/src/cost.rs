@@ -4,8 +4,8 @@
 //! more, and any visitor can write one: a firewall in front of LeadSquared blocks what they typed. So the record counts
 //! the calls of all attempts ([`CallsMade`]), and a message of an anonymous sender is tried ever more slowly. Each
 //! attempt makes one call where every call fails, and two where only `Register` does. Once the content is suspected, an
-//! attempt with two registrations makes four. A question is slowed in the same way, because each of its attempts takes one
-//! of the day's look-ups.
+//! attempt with two registrations makes four. A question is slowed in the same way, because each of its attempts takes
+//! one of the day's look-ups.
 //!
 //! | a message that is always blocked, and others are registered | every 3 minutes | once in an hour | never |
 //! | --- | --- | --- | --- |
