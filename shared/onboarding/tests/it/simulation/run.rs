@@ -429,7 +429,7 @@ impl System {
         let memory = self.memory.borrow();
         let record = &memory.items[&invitation.id].record;
         let name = record.ended.as_ref().map(|ended| &*ended.name);
-        let is_later = matches!(name, Some("invited-existing" | "already-invited")) && !record.has_reduced_person();
+        let is_later = matches!(name, Some("invited-existing" | "already-invited"));
         let others = memory.items.iter().filter(|(_, item)| item.record.person == record.person);
         let mut others = others.filter(|(_, item)| item.record.has_reduced_person());
         let has_reason = self.has_failed_for_long(&invitation.id)
