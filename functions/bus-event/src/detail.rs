@@ -406,6 +406,7 @@ mod tests {
             ("whatsapp:+919745786257", "+91-9745786257"),
             ("p:+919000000001", "+91-9000000001"),
             ("+91 90329 85387", "+91-9032985387"),
+            ("+5215512345678", "+52-5512345678"),
         ] {
             let read = read("ApplicationSubmitted", event(phone)).unwrap();
             let expected = [("Mobile", "+1-6502530000"), ("Phone", stored)].into_iter().collect();
@@ -418,7 +419,7 @@ mod tests {
             ("+999 9000000001", "no country has the calling code"),
             ("+91", "it is not one phone number"),
             ("51096468", "it names no country"),
-            ("+5215512345678", "it has one digit too many for Mexico"),
+            ("+55119876543210", "it has one digit too many for Brazil"),
             ("null", "it is not one phone number"),
         ] {
             let found = faults("ApplicationSubmitted", event(phone));
