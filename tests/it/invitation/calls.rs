@@ -68,10 +68,11 @@ impl Counted {
         for operation in self.operations.lock().unwrap().iter() {
             *by_operation.entry(operation.clone()).or_default() += 1;
         }
-        // A slot takes a second write if it is no longer free at the first. A registration's reserves the next one too.
+        // A registration's slot reserves the next one too. On a busy machine a slot comes too late or is taken, and the
+        // call books another. On a virtual clock the writes are counted exactly (`call-allowance/tests/it/admission.rs`).
         let slots = by_operation.remove(SLOT).unwrap_or_default();
         let registrations = calls.iter().filter(|call| **call == format!("`{:?}`", Call::Register)).count();
-        let expected = calls.len() - registrations.min(calls.len() / 2)..=2 * calls.len();
+        let expected = calls.len() - registrations.min(calls.len() / 2)..=4 * calls.len();
         assert!(expected.contains(&slots), "{slots} writes for {} calls", calls.len());
         let operations: Vec<_> = by_operation.iter().map(|(name, count)| format!("{count} `{name}`")).collect();
         let or_none = |list: String| if list.is_empty() { "none".to_owned() } else { list };
