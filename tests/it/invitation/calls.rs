@@ -68,8 +68,8 @@ impl Counted {
         for operation in self.operations.lock().unwrap().iter() {
             *by_operation.entry(operation.clone()).or_default() += 1;
         }
-        // A registration's slot reserves the next one too. On a busy machine a slot comes too late or is taken, and the
-        // call books another. On a virtual clock the writes are counted exactly (`call-allowance/tests/it/admission.rs`).
+        // A registration's slot reserves the next one too. On a busy machine a slot can come too late or be taken, and
+        // the call books another. `call-allowance/tests/it/admission.rs` counts the writes exactly, on a virtual clock.
         let slots = by_operation.remove(SLOT).unwrap_or_default();
         let registrations = calls.iter().filter(|call| **call == format!("`{:?}`", Call::Register)).count();
         let expected = calls.len() - registrations.min(calls.len() / 2)..=4 * calls.len();
