@@ -163,8 +163,8 @@ impl Meaning {
         let (mut consents, mut refuses, mut is_undecided) = (false, false, false);
         let value: String = value.chars().filter(|c| !is_apostrophe(*c)).collect();
         for clause in value.split(ends_clause) {
-            let words: Vec<_> = clause.split(|c: char| c.is_whitespace() || "-_".contains(c)).collect();
-            let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+            let words = clause.split(|c: char| c.is_whitespace() || "-_".contains(c));
+            let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
             let (mut is_refused, mut position) = (false, 0);
             while let [word, ..] = &words[position..] {
                 let rest = &words[position..];

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use forms::{DateFormat, Field, FieldKind, Fields};
-use leadsquared::schema_name::NOTES;
 use leadsquared::{Attributes, CallingCode, EmailAddress, InvalidEmailAddress, InvalidPhone, Password, Phone, text};
 use onboarding::{Action, Invitation, InvitationId, Invitee, Source};
 use time::macros::format_description;
@@ -88,9 +87,7 @@ pub fn read(
         }
     }
     if !notes.is_empty() {
-        let note = format!("Typed in the form and not valid: {}.", notes.join(", "));
-        let note = attributes.value(NOTES).map_or(note.clone(), |notes| format!("{notes}\n{note}"));
-        attributes.set(NOTES, note);
+        attributes.add_note(&format!("Typed in the form and not valid: {}.", notes.join(", ")));
     }
     let ignored = sent.ignored(&form, fields);
     match email {
@@ -105,14 +102,8 @@ fn note(form: &Form, sent_as: &str, attribute: &str) -> Option<String> {
     const LONGEST: usize = 255;
     let texts = form.texts(sent_as).ok()?;
     let typed = texts.iter().map(|text| without_invisible(text::trim(text.expose()))).collect::<Vec<_>>().join(" / ");
-    let in_one_line = |c: char| match c {
-        // LeadSquared may refuse markup.
-        '<' => '\u{2039}',
-        '>' => '\u{203a}',
-        c if c.is_control() => ' ',
-        c => c,
-    };
-    Some(format!("{attribute} {}", typed.chars().map(in_one_line).take(LONGEST).collect::<String>()))
+    let in_one_line = typed.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST);
+    Some(format!("{attribute} {}", text::without_markup(&in_one_line.collect::<String>())))
 }
 
 impl Submission {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::schema_name::NOTES;
+
 /// Lead attributes in the order they are sent.
 ///
 /// Order matters: LeadSquared matches leads by the *first* unique identifier in the list
@@ -50,6 +52,12 @@ impl Attributes {
     pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.set(name, value);
         self
+    }
+
+    /// Adds a line to the lead's [`NOTES`].
+    pub fn add_note(&mut self, line: &str) {
+        let before = self.value(NOTES).map(|notes| format!("{notes}\n")).unwrap_or_default();
+        self.set(NOTES, before + line);
     }
 
     /// Removes an attribute and returns its value.

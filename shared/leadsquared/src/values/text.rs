@@ -1,4 +1,4 @@
-//! Texts that people typed: characters that a reader does not see, digits of other scripts, and formulas.
+//! Texts that people typed: characters that a reader does not see, digits of other scripts, formulas and markup.
 
 /// Whether a reader sees nothing of a character that has no meaning of its own: zero-width spaces and joiners,
 /// direction marks, line separators, soft hyphens, byte order marks, tags, and the fillers of Hangul and Braille that
@@ -58,6 +58,15 @@ pub fn harmless(text: &str) -> String {
         && rest.contains(|c: char| c.is_ascii_digit())
         && rest.chars().all(|c| c.is_ascii_digit() || " -.,()".contains(c));
     if sign.is_some() && !rest.is_empty() && !is_number { format!("'{text}") } else { text.to_owned() }
+}
+
+/// The text with quotation marks for angle brackets, because LeadSquared may refuse markup.
+///
+/// ```
+/// assert_eq!(leadsquared::text::without_markup("<b>Law</b>"), "‹b›Law‹/b›");
+/// ```
+pub fn without_markup(text: &str) -> String {
+    text.replace('<', "\u{2039}").replace('>', "\u{203a}")
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Registering a new lead, step by step without what LeadSquared refuses: the person must not be lost because of it.
 
 use leadsquared::portal::Registration;
-use leadsquared::schema_name::{EMAIL_ADDRESS, NOTES, PHONE_NUMBERS};
-use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password};
+use leadsquared::schema_name::{EMAIL_ADDRESS, PHONE_NUMBERS};
+use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password, text};
 
 use super::person::Person;
 use super::postponed::{Postponed, Stop};
@@ -148,21 +148,16 @@ impl Draft {
     /// Leaves out fields whose values LeadSquared may refuse. The lead's notes have them.
     fn leave_out_refused(&mut self, names: &[String]) {
         let taken = self.take(names.iter().map(String::as_str));
-        let fields = &mut self.registration.fields;
-        let notes = fields.value(NOTES).map(|notes| format!("{notes}\n")).unwrap_or_default();
         // Markup may be what LeadSquared refuses.
-        let typed = listed(&taken).replace('<', "\u{2039}").replace('>', "\u{203a}");
-        fields.set(NOTES, format!("{notes}LeadSquared did not take these as fields: {typed}."));
+        let typed = text::without_markup(&listed(&taken));
+        self.registration.fields.add_note(&format!("LeadSquared did not take these as fields: {typed}."));
         self.refused.extend(taken.iter().map(|(name, _)| name.clone()));
         self.left_out_and_noted(taken);
     }
 
     /// Adds a line about fields that are left out to the notes that the lead is registered with.
     fn add_note(&mut self, reason: &str, taken: Vec<(String, String)>) {
-        let note = format!("{reason}: {}.", listed(&taken));
-        let fields = &mut self.registration.fields;
-        let notes = fields.value(NOTES).map_or(note.clone(), |notes| format!("{notes}\n{note}"));
-        fields.set(NOTES, notes);
+        self.registration.fields.add_note(&format!("{reason}: {}.", listed(&taken)));
         self.left_out_and_noted(taken);
     }
 
