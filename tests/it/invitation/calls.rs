@@ -68,12 +68,14 @@ impl Counted {
         for operation in self.operations.lock().unwrap().iter() {
             *by_operation.entry(operation.clone()).or_default() += 1;
         }
-        // A registration's slot reserves the next one too. On a busy machine a slot can come too late or be taken, and
-        // the call books another. `call-allowance/tests/it/admission.rs` counts the writes exactly, on a virtual clock.
+        // A slot takes a second write if it is no longer free at the first. A registration's reserves the next one too.
         let slots = by_operation.remove(SLOT).unwrap_or_default();
         let registrations = calls.iter().filter(|call| **call == format!("`{:?}`", Call::Register)).count();
-        let expected = calls.len() - registrations.min(calls.len() / 2)..=4 * calls.len();
-        assert!(expected.contains(&slots), "{slots} writes for {} calls", calls.len());
+        assert!(slots >= calls.len() - registrations.min(calls.len() / 2), "{slots} writes for {} calls", calls.len());
+        // A search for a refused value takes seconds: on a busy machine a slot of it comes late, and the call books
+        // another.
+        let is_search = registrations > 2;
+        assert!(is_search || slots <= 2 * calls.len(), "{slots} writes for {} calls", calls.len());
         let operations: Vec<_> = by_operation.iter().map(|(name, count)| format!("{count} `{name}`")).collect();
         let or_none = |list: String| if list.is_empty() { "none".to_owned() } else { list };
         [or_none(calls.join(", ")), or_none(operations.join(", "))]
