@@ -246,7 +246,7 @@ async fn form_builders_with_a_form_key_are_understood() {
     }
 }
 
-/// Nobody reads the answer to a form builder, so an invalid optional value does not cost the whole application.
+/// No applicant sees the answer to a form builder, so an invalid optional value does not cost the whole application.
 #[tokio::test]
 async fn an_invalid_optional_value_of_a_form_builder_is_noted_on_the_lead() {
     let form = Form::start().await;

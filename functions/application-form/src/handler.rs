@@ -60,7 +60,7 @@ async fn accept(
     let count_refused = || stores.refused.count(sender, now);
     let form = Form::read(request.headers(), request.body().as_ref()).await.inspect_err(|_| count_refused())?;
     let invalid_optional = match sender.has_form_key() {
-        // A form builder has thanked its visitor, and nobody reads the answer.
+        // A form builder has thanked its visitor, and no applicant sees the answer.
         true => InvalidOptional::Noted,
         false => InvalidOptional::Refused,
     };

@@ -51,7 +51,7 @@ impl<'a, C> Counted<'a, C> {
         Self { crm, made: Cell::new(0) }
     }
 
-    /// How many calls were made, apart from those that failed for everyone: for lack of a slot or a connection, or
+    /// How many calls were made, apart from calls that failed for everyone: for lack of a slot or a connection, or
     /// because the settings are wrong.
     pub(crate) fn made(&self) -> u32 {
         self.made.get()

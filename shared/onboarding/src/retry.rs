@@ -37,7 +37,7 @@ pub const AFTER_PANIC: Duration = Duration::from_secs(5 * 60);
 /// How long the one repeat of a mail waits if it is unknown whether the first was sent.
 const AFTER_UNKNOWN_MAIL: Duration = Duration::from_secs(15 * 60);
 
-/// How long a question that comes before those that wait waits for a look-up, at least; at most ten times as long.
+/// How long a question that comes before the waiting ones waits for a look-up, at least; at most ten times as long.
 const LEAST_WAIT_FOR_A_LOOKUP: Duration = Duration::from_secs(6 * 60);
 
 /// How long the others wait, at least: up to ten hours, so that a bulk edit's thousands do not keep the worker busy.

@@ -54,7 +54,7 @@ impl RuleLookups {
     /// How long a question is new.
     const NEW_FOR: Duration = Duration::HOUR;
 
-    /// Whether a question comes before those that wait: it is new, or its turn came and LeadSquared failed.
+    /// Whether a question comes before the waiting ones: it is new, or its turn came and LeadSquared failed.
     pub(crate) fn is_first(asked_at: OffsetDateTime, calls: CallsMade, now: OffsetDateTime) -> bool {
         now - asked_at < Self::NEW_FOR || calls.count > 0
     }

@@ -70,8 +70,8 @@ impl Invitations {
     /// Puts an invitation on the queue. When this succeeds, the invitation is stored durably.
     ///
     /// SQS drops a second copy within five minutes
-    /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>),
-    /// and the ledger recognises a later one. The message carries the trace of the current invocation.
+    /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>), and the ledger
+    /// recognises a later one. The message carries the trace of the current invocation.
     ///
     /// # Errors
     /// When the invitation is possibly not stored.

@@ -24,7 +24,7 @@ use crate::template::Template;
 /// The largest deployment package, in bytes.
 const ZIPPED_LIMIT: u64 = 3_000_000;
 
-/// The same for `bus-event`: nobody waits for it, and its JSON Schema validator takes 0.6 MB.
+/// The same for `bus-event`: no person waits for it, and its JSON Schema validator takes 0.6 MB.
 const BUS_EVENT_LIMIT: u64 = 3_300_000;
 
 /// How far a count of instructions may be from the baseline, in percent. Two runs differ by less than 0.1 %.

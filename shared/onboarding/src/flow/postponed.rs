@@ -54,7 +54,7 @@ pub enum Postponed {
     RuleLookups {
         /// How many there are in a day.
         a_day: u32,
-        /// Whether the question comes before those that wait.
+        /// Whether the question comes before the waiting ones.
         is_first: bool,
     },
     /// No rule applies yet, and later events of the lead were dropped as repeats of this one.

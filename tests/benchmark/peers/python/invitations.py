@@ -93,7 +93,7 @@ def invite(invitation: dict) -> str:
 
 
 def _password() -> str:
-    """A random portal password that nobody gets, with every class of characters in it."""
+    """A random portal password that no person gets, with every class of characters in it."""
     return "Aa1!" + "".join(secrets.choice(LETTERS) for _ in range(32))
 
 

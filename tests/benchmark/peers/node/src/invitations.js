@@ -50,7 +50,7 @@ export async function invite({ id, email, attributes }) {
   return outcome;
 }
 
-/** A random portal password that nobody gets, with every class of characters in it. */
+/** A random portal password that no person gets, with every class of characters in it. */
 const password = () => `Aa1!${Array.from(randomBytes(32), (byte) => LETTERS[byte & 31]).join("")}`;
 
 /** A link with a token. The table holds the token's hash; the page behind the link signs the person in. */
