@@ -266,8 +266,7 @@ async fn each_path_of_an_invitation_takes_the_documented_calls() {
     let day = OffsetDateTime::now_utc().date();
     let used_up = [("count", AttributeValue::N("1000000".to_owned()))];
     on_click.sandbox.put(&format!("{}#{day}", ItemType::RuleLookups.prefix()), &used_up).await;
-    let (question, _) = undecided(3, &active);
-    let question = on_click.sandbox.queue(&question, "question").await;
+    let question = on_click.sandbox.queue(&with_new_id(undecided(3, &active)), "question").await;
     row("a question without a look-up left", on_click.of(&question).await);
     on_click.sandbox.invitations.delete(&question).await;
 
