@@ -10,10 +10,11 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
-/// The longest time that a start waits for its connections.
-const LIMIT: Duration = Duration::from_secs(1);
+/// The longest time that a start waits for its connections. A packet that opens a connection and is lost is sent again
+/// after a second (RFC 6298, section 2), and Lambda ends a start after ten.
+const LIMIT: Duration = Duration::from_secs(3);
 
-/// Opens connections in a function's start, for at most a second. After a failure, the first event opens them.
+/// Opens connections in a function's start, for at most three seconds. After a failure, the first event opens them.
 pub async fn in_start(opening: impl Future) {
     // Either way the start goes on.
     let _ = tokio::time::timeout(LIMIT, opening).await;
