@@ -21,7 +21,7 @@ use leadsquared_emulator::{Call, Effect, Fault, LimitRefusal, Settings};
 use ledger::Ledger;
 use onboarding::{
     Invitation, Lease, Ledger as _, PersonKey,
-    retry::{LONGEST_WAIT, OPERATOR_HORIZON, RETRY_HORIZON},
+    retry::{LONGEST_WAIT, MAKES_WAY_AT, OPERATOR_HORIZON, RETRY_HORIZON},
 };
 use password_sealing::Opener;
 use queue::{DeadLetters, Invitations};
@@ -127,9 +127,14 @@ impl Setup {
         Invitation::decode(&self.body.to_string()).unwrap()
     }
 
-    /// Delivers one message of this age, for the second time; returns whether it is retried.
+    /// Delivers one message of this age, for the second time; returns whether it is retried. An old one has made way
+    /// for the person's later ones.
     async fn deliver(&self, age: Duration) -> bool {
-        self.deliver_records(vec![record(&self.body, &[("SentTimestamp", &sent(age))])]).await == [true]
+        let mut record = record(&self.body, &[("SentTimestamp", &sent(age))]);
+        if age >= MAKES_WAY_AT {
+            record["messageAttributes"] = made_way_attributes(age);
+        }
+        self.deliver_records(vec![record]).await == [true]
     }
 
     /// Delivers records; returns for each whether it is retried.
@@ -181,6 +186,12 @@ fn record(body: &Value, attributes: &[(&str, &str)]) -> Value {
         "receiptHandle": "handle", "body": body.as_str().map_or_else(|| body.to_string(), str::to_owned),
         "attributes": all,
     })
+}
+
+/// The message attributes of a message that made way after one delivery. It was first sent this long ago.
+fn made_way_attributes(age: Duration) -> Value {
+    let number = |text: &str| json!({"dataType": "Number", "stringValue": text});
+    json!({"waiting_since": number(&sent(age)), "deliveries_before": number("1")})
 }
 
 /// An obstacle that [`setup`] creates, the worker's name for it, and for how long a message is retried because of it.
@@ -407,6 +418,58 @@ async fn a_question_without_a_lookup_is_sent_again_before_sqs_deletes_it() {
     assert_eq!(*group, setup.invitation().message_group());
     queue.delete(&again).await;
     assert!(queue.drain().await.is_empty() && setup.dead_letters().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_message_that_leadsquared_leaves_unanswered_makes_way_for_the_persons_next_one() {
+    let mut setup = setup("LeadSquared fails").await;
+    let queue = &setup.sandbox.invitations;
+    let sqs = aws_sdk_sqs::Client::new(setup.sandbox.aws.config());
+    setup.worker.invitations = Invitations::new(sqs, queue.url.clone());
+    queue.send(&setup.body.to_string(), &setup.invitation().message_group(), "1").await;
+    let first = queue.next().await;
+    let delivered = |age: Duration, count: &str| {
+        let mut record = record(&setup.body, &[("SentTimestamp", &*sent(age)), ("ApproximateReceiveCount", count)]);
+        record["messageId"] = first.message_id.clone().into();
+        record["receiptHandle"] = first.receipt_handle.clone().into();
+        record
+    };
+    assert_eq!(setup.deliver_records(vec![delivered(MAKES_WAY_AT + MINUTE, "7")]).await, [false]);
+    queue.delete(&first).await;
+
+    let again = queue.next().await;
+    assert_ne!(again.message_id, first.message_id);
+    assert_eq!(again.body, first.body);
+    let group = &again.attributes.as_ref().unwrap()[&MessageSystemAttributeName::MessageGroupId];
+    assert_eq!(*group, format!("invitation-{ID}"));
+    let attributes = again.message_attributes.as_ref().unwrap();
+    let text = |name: &str| attributes[name].string_value.clone().unwrap();
+    assert_eq!((text("waiting_since"), text("deliveries_before")), (sent(MAKES_WAY_AT + MINUTE), "7".to_owned()));
+
+    // Its horizon is that of the message as it was first sent, and it makes way once.
+    let horizon = Duration::try_from(RETRY_HORIZON).unwrap();
+    for (age, is_retried) in [(horizon - MINUTE, true), (horizon + MINUTE, false)] {
+        let mut record = record(&setup.body, &[("MessageGroupId", group), ("SentTimestamp", &sent(MINUTE))]);
+        record["messageId"] = again.message_id.clone().into();
+        record["receiptHandle"] = again.receipt_handle.clone().into();
+        record["messageAttributes"] = made_way_attributes(age);
+        assert_eq!(setup.deliver_records(vec![record]).await, [is_retried], "{age:?}");
+    }
+    queue.delete(&again).await;
+    assert!(queue.drain().await.is_empty());
+    assert_eq!(setup.dead_letters().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_make_way_stays_on_the_queue() {
+    let setup = setup("LeadSquared fails").await;
+    let delivered = |age: Duration| record(&setup.body, &[("SentTimestamp", &sent(age))]);
+    assert_eq!(setup.deliver_records(vec![delivered(MAKES_WAY_AT - MINUTE)]).await, [true]);
+    assert_eq!(setup.waits.take().len(), 1, "it does not try before");
+    assert_eq!(setup.deliver_records(vec![delivered(MAKES_WAY_AT)]).await, [true]);
+    let waits = setup.waits.take();
+    assert!(matches!(waits[..], [RETRY_IF_NOT_DELETED, wait] if wait <= LONGEST_WAIT), "{waits:?}");
+    assert_eq!(setup.dead_letters().await, []);
 }
 
 #[tokio::test]

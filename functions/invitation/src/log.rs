@@ -48,6 +48,20 @@ pub(crate) fn record(report: &WorkerEvent<'_>, delivery: &MessageDelivery<'_>, n
             "the ledger could not record that the message becomes a dead letter; it is recorded when the dead letter \
              is put back, no action needed"
         ),
+        WorkerEvent::MadeWay { receipt } => tracing::info!(
+            %receipt,
+            message.id = message,
+            "LeadSquared has not answered this message for half an hour, so the person's later messages no longer wait \
+             for it; no action needed"
+        ),
+        WorkerEvent::MakeWayFailed { receipt, error } => tracing::warn!(
+            %receipt,
+            message.id = message,
+            cause = "InvitationsQueue",
+            %error,
+            "the invitation could not be sent to the queue again, so the person's later messages wait for it; no action \
+             needed unless this lasts"
+        ),
         WorkerEvent::Requeued { receipt } => tracing::warn!(
             %receipt,
             message.id = message,
@@ -132,8 +146,9 @@ fn log_flow_event(event: &FlowEvent<'_>) {
             %receipt,
             cause = "Content",
             fields = names.join(", "),
-            "LeadSquared gave no answer of its own to this registration, as when a firewall blocks what was typed: the \
-             person was registered without these fields; enter them from the dead letter"
+            "LeadSquared gave no answer of its own to this registration, as when a firewall blocks what was typed, or \
+             refused it with these fields in the notes too: the person was registered without them; enter them from the \
+             dead letter"
         ),
         FlowEvent::Unmarked { receipt, field, refused: RefusedMark::Field } => tracing::error!(
             %receipt,
@@ -198,7 +213,7 @@ fn log_failure(
         ),
         AttemptFailure::Postponed(Postponed::BackingOff { .. }) => line!(
             info,
-            "this message of an anonymous sender, or this event whose rules are undecided, has failed after several calls, \
+            "this message of a form or a link request, or this event whose rules are undecided, has failed after several calls, \
              so it is tried less often; no action needed"
         ),
         AttemptFailure::Postponed(Postponed::Lone { .. }) if !needs_operator => line!(

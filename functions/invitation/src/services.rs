@@ -49,6 +49,7 @@ impl OneDelivery<'_> {
             body: self.delivery.body,
             receive_count: self.delivery.receive_count,
             age: self.delivery.age(self.now().into()),
+            has_own_group: self.delivery.has_own_group,
         }
     }
 
@@ -118,6 +119,14 @@ impl Services for OneDelivery<'_> {
     async fn requeue(&self, question: &Invitation) -> Result<(), ServiceFailure> {
         self.shorten_redelivery().await;
         self.shared.invitations.requeue(&self.delivery, question).await.map_err(|error| {
+            let is_transient = error.is_transient();
+            ServiceFailure::new(error, is_transient)
+        })
+    }
+
+    async fn make_way(&self, invitation: &Invitation) -> Result<(), ServiceFailure> {
+        self.shorten_redelivery().await;
+        self.shared.invitations.make_way(&self.delivery, invitation).await.map_err(|error| {
             let is_transient = error.is_transient();
             ServiceFailure::new(error, is_transient)
         })

@@ -77,6 +77,19 @@ pub(crate) enum Verdict {
 }
 
 impl ContentFailures {
+    /// Whether the last attempt led to the suspicion, so that none without some of the content was made.
+    pub(crate) fn is_suspected_since_last_attempt(&self) -> bool {
+        self.is_suspected && self.failures.count == 0 && self.failures.first == self.failures.last
+    }
+
+    /// When an attempt decides whether the content is suspected, if enough failures are lone and only [`SPAN`] is not
+    /// over.
+    pub(crate) fn is_decided_at(&self) -> Option<OffsetDateTime> {
+        let LoneFailures { count, first, last } = self.failures;
+        let at = first.filter(|_| !self.is_suspected && count >= LONE_FAILURES)? + SPAN;
+        last.is_some_and(|last| last < at).then_some(at)
+    }
+
     /// Takes note of an attempt that began at `now` and got no answer of LeadSquared's own.
     ///
     /// `others`: as in [`LoneFailures::is_alone`]. `has_answer`: whether LeadSquared answered another call of this

@@ -2,28 +2,29 @@
 //!
 //! Intake charges [`Cost::of`], which is what an invitation needs when nothing fails. A message that always fails costs
 //! more, and any visitor can write one: a firewall in front of LeadSquared blocks what they typed. So the record counts
-//! the calls of all attempts ([`CallsMade`]), and a message of an anonymous sender is tried ever more slowly. Each
-//! attempt makes one call where every call fails, and two where only `Register` does. Once the content is suspected, an
-//! attempt with two registrations makes four. A question is slowed in the same way, because each of its attempts takes
-//! one of the day's look-ups.
+//! the calls of all attempts ([`CallsMade`]), and a message of a form is tried ever more slowly, whether its sender is
+//! anonymous or has a form key. Each attempt makes one call where every call fails, and two where only `Register` does.
+//! Once the content is suspected, an attempt with two registrations makes four. A question is slowed in the same way,
+//! because each of its attempts takes one of the day's look-ups.
 //!
 //! | a message that is always blocked, and others are registered | every 3 minutes | once in an hour | never |
 //! | --- | --- | --- | --- |
-//! | request for a link, form with a blocked address | 22 calls in 4 hours | 60 in 36 hours | 20 in 36 hours |
-//! | form with a blocked identifier | 23 in 90 minutes | 27 in 36 hours | 23 in 36 hours |
-//! | form with a blocked text | 11 in 35 minutes | 11 in 35 minutes | 11 in 35 minutes |
+//! | request for a link, form with a blocked address | 18 calls in 2 hours | 23 in 36 hours | 18 in 36 hours |
+//! | form with a blocked identifier | 27 in 90 minutes | 27 in 18 hours | 21 in 36 hours |
+//! | form with a blocked text | 15 in 35 minutes | 15 in 35 minutes | 13 in 35 minutes |
 //!
 //! These are the most calls, and the longest time until the message is registered without the text or given up.
 //!
-//! An outage looks the same at first. When LeadSquared has worked for another person since the last attempt, a waiting
-//! message is tried within half an hour, however many calls it has made. So no applicant waits for hours after an
-//! outage on a site with other applicants. Once the content is suspected, the message waits for a success of the last
-//! three minutes: without one, its failure would show nothing.
+//! An outage looks the same at first. The waits double from a minute on, so after an outage nobody waits much longer
+//! than it has lasted. When LeadSquared has worked for another person since the last attempt, a waiting message is
+//! tried within a quarter of an hour, however many calls it has made. So no applicant waits for hours after an outage
+//! on a site with other applicants. Once the content is suspected, the message waits for a success of the last three
+//! minutes: without one, its failure would show nothing.
 
 use time::{Duration, OffsetDateTime};
 
 use crate::Action;
-use crate::content::WORKS_FOR;
+use crate::content::{ContentFailures, WORKS_FOR};
 
 /// The calls to LeadSquared and the mails that an invitation of a new lead needs, when nothing fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,22 +48,21 @@ impl Cost {
 }
 
 /// The attempts of a message that has made fewer calls than this do not wait for each other.
-const CALLS_AT_ONCE: u32 = 4;
+const CALLS_AT_ONCE: u32 = 3;
 
-/// A message that has made fewer calls than this waits minutes between attempts, and then hours.
-const CALLS_WITHIN_MINUTES: u32 = 8;
+/// The least time before the next attempt at a message that has made so many calls. It doubles with each call more.
+const FIRST_DISTANCE: Duration = Duration::MINUTE;
 
-/// The least time between two attempts within minutes.
-const MINUTES: Duration = Duration::minutes(15);
+/// The longest that it becomes.
+const LONGEST_DISTANCE: Duration = Duration::hours(4);
 
-/// The same, if the content is suspected and LeadSquared works for others: the person's next message waits.
-const MINUTES_IF_SUSPECTED: Duration = Duration::minutes(5);
+/// The same while LeadSquared works for others, and before the first attempt with a suspected content. A waiting
+/// message looks as often whether it works.
+const SHORT_DISTANCE: Duration = Duration::minutes(5);
 
-/// The least time between two later attempts while LeadSquared works for no other person.
-const HOURS: Duration = Duration::hours(3);
-
-/// The same, if the content is suspected: such an attempt makes four calls, not one.
-const HOURS_IF_SUSPECTED: Duration = Duration::hours(12);
+/// The least time before a later attempt with a suspected content while LeadSquared works for no other person: such an
+/// attempt makes four calls, not one.
+const DISTANCE_IF_SUSPECTED: Duration = Duration::hours(12);
 
 /// The calls that the attempts at an invitation have made, apart from mails, which have limits of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,20 +86,22 @@ impl CallsMade {
     pub(crate) fn wait_until(
         &self,
         others: Option<OffsetDateTime>,
-        is_suspected: bool,
+        content: &ContentFailures,
         now: OffsetDateTime,
     ) -> Option<OffsetDateTime> {
         let last = self.backs_off_from()?;
-        let after = if is_suspected { last.max(now - WORKS_FOR) } else { last };
-        let distance = match (others.is_some_and(|others| others > after), is_suspected) {
-            (true, true) => MINUTES_IF_SUSPECTED,
-            (true, false) => MINUTES,
-            (false, _) if self.count < CALLS_WITHIN_MINUTES => MINUTES,
-            (false, false) => HOURS,
-            (false, true) => HOURS_IF_SUSPECTED,
+        let doublings = (self.count - CALLS_AT_ONCE).min(16);
+        let doubled = (FIRST_DISTANCE * (1_i32 << doublings)).min(LONGEST_DISTANCE);
+        let after = if content.is_suspected { last.max(now - WORKS_FOR) } else { last };
+        let it_works = others.is_some_and(|others| others > after);
+        let distance = match content.is_suspected {
+            false if it_works => doubled.min(SHORT_DISTANCE),
+            false => doubled,
+            true if it_works || content.is_suspected_since_last_attempt() => SHORT_DISTANCE,
+            true => DISTANCE_IF_SUSPECTED,
         };
+        let until = (last + distance).min(content.is_decided_at().unwrap_or(last + distance));
         // LeadSquared may work for others soon.
-        let look_again = if is_suspected { MINUTES_IF_SUSPECTED } else { MINUTES };
-        (now < last + distance).then(|| (last + distance).min(now + look_again))
+        (now < until).then(|| until.min(now + SHORT_DISTANCE))
     }
 }

@@ -168,12 +168,12 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         self.send_mail(work, &person, lead, &link).await
     }
 
-    /// Postpones an attempt that would make calls too soon after the one before: at what an anonymous sender typed, or
-    /// at a question, whose attempts each take a look-up.
+    /// Postpones an attempt that would make calls too soon after the one before: at what a visitor of a website typed,
+    /// or at a question, whose attempts each take a look-up.
     async fn back_off(&self, work: &mut Work<'_>) -> Result<(), Stop> {
         let is_question = work.invitation.question.is_some();
-        // Once the lead is known, no call contains what the sender typed.
-        let may_be_blocked = work.invitation.provenance == Provenance::Public && work.record.lead.is_none();
+        // Once the lead is known, no call contains what the visitor typed.
+        let may_be_blocked = work.invitation.provenance != Provenance::System && work.record.lead.is_none();
         if !(is_question || may_be_blocked) || work.record.calls.backs_off_from().is_none() {
             return Ok(());
         }
@@ -187,8 +187,8 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 work.success_of_others()
             }
         };
-        let Record { calls, content, .. } = work.record;
-        match calls.wait_until(others, content.is_suspected, work.attempt.now) {
+        let Record { calls, content, .. } = &work.record;
+        match calls.wait_until(others, content, work.attempt.now) {
             Some(until) => Err(Stop::Postponed(Postponed::BackingOff { until })),
             None => Ok(()),
         }

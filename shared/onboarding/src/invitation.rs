@@ -304,7 +304,8 @@ impl Invitation {
 
     /// The queue's message group, whose messages are handled one after another.
     ///
-    /// It is the person, so that a person's invitations keep their order. A question may wait for a look-up for weeks,
+    /// It is the person, so that a person's invitations keep their order, apart from one that LeadSquared has long not
+    /// answered, which gets [its own](Self::own_message_group). A question may wait for a look-up for weeks,
     /// so it is no part of that. Its group is the questions of one UTC day about the same lead and rules.
     pub fn message_group(&self) -> String {
         match &self.question {
@@ -314,6 +315,11 @@ impl Invitation {
             }
             None => self.person().as_str().to_owned(),
         }
+    }
+
+    /// A message group for this invitation alone.
+    pub fn own_message_group(&self) -> String {
+        format!("invitation-{}", self.id)
     }
 
     /// The queue's deduplication id. In five minutes, the queue keeps one of a group's messages that have the same.

@@ -31,6 +31,10 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(11 * 60 * 60);
 /// After this time, a failure that usually passes by itself (such as one of Secrets Manager) needs an operator.
 pub const USUALLY_PASSES_WITHIN: Duration = Duration::from_secs(60 * 60);
 
+/// From this age on, a message that LeadSquared does not answer is sent to a message group of its own, so that the
+/// person's next message is handled within the hour.
+pub const MAKES_WAY_AT: Duration = Duration::from_secs(30 * 60);
+
 /// How long a message waits after its handling panicked: a bug is not fixed within seconds.
 pub const AFTER_PANIC: Duration = Duration::from_secs(5 * 60);
 
@@ -133,6 +137,18 @@ impl AttemptFailure {
                 );
                 postponed.leadsquared().is_some_and(Error::is_configuration) && (lasts || !may_pass)
             }
+        }
+    }
+
+    /// Whether LeadSquared has given this message no answer of its own, as far as the attempts show. It may have one
+    /// for the person's next message.
+    pub(crate) fn is_without_answer(&self) -> bool {
+        match self {
+            Self::Postponed(Postponed::BackingOff { .. }) => true,
+            Self::Postponed(Postponed::LeadSquared { source, .. } | Postponed::Lone { source, .. }) => {
+                source.is_unanswered()
+            }
+            _ => false,
         }
     }
 

@@ -15,7 +15,7 @@ pub use batch::handle_in_order;
 pub use event::WorkerEvent;
 pub use services::{SealedPasswordError, ServiceFailure, Services};
 
-use crate::retry::{AttemptFailure, Horizons, LAST_RECEIVE, backoff, before_retention_ends};
+use crate::retry::{AttemptFailure, Horizons, LAST_RECEIVE, MAKES_WAY_AT, backoff, before_retention_ends};
 use crate::rules::RuleLookups;
 use crate::{
     Action, Attempt, Bookkeeping, Completion, Flow, Invitation, InvitationId, Invitee, LINK_TOKEN_BYTES, Lease, Ledger,
@@ -56,6 +56,8 @@ pub struct Delivery<'a> {
     pub receive_count: u32,
     /// How long ago the message was put on the queue. `None` if the queue does not say.
     pub age: Option<Duration>,
+    /// Whether the message has made way for the person's later ones: it has a group of its own.
+    pub has_own_group: bool,
 }
 
 /// What the queue must do with a message after a delivery.
@@ -237,7 +239,12 @@ impl<S: Services> Worker<'_, S> {
             is_retried.then(|| failure.wait(delivery.receive_count, self.services.now(), &|| self.random_number()));
         self.services.report(&WorkerEvent::Failed { receipt, failure: &failure, needs_operator, age, retry_in });
         if let Some(wait) = retry_in {
-            return Disposition::RetryAfter(wait);
+            return match subject {
+                Subject::Invitation(invitation) if is_in_the_way(delivery, invitation, &failure) => {
+                    self.make_way(invitation, wait).await
+                }
+                _ => Disposition::RetryAfter(wait),
+            };
         }
         let completion = match (subject, &failure) {
             // No time is left to ask the ledger, or no step was begun.
@@ -288,6 +295,22 @@ impl<S: Services> Worker<'_, S> {
         let retry_in = before_retention_ends(delivery.receive_count, age);
         self.services.report(&WorkerEvent::RequeueFailed { receipt, error: &error, needs_operator, age, retry_in });
         Disposition::RetryAfter(retry_in)
+    }
+
+    /// Sends a message again, into a group of its own: the person's later messages wait for it, and LeadSquared may
+    /// take those. If that fails, the message is delivered again after `wait`.
+    async fn make_way(&self, invitation: &Invitation, wait: Duration) -> Disposition {
+        let receipt = invitation.id;
+        match self.services.make_way(invitation).await {
+            Ok(()) => {
+                self.services.report(&WorkerEvent::MadeWay { receipt });
+                Disposition::Done
+            }
+            Err(error) => {
+                self.services.report(&WorkerEvent::MakeWayFailed { receipt, error: &error });
+                Disposition::RetryAfter(wait)
+            }
+        }
     }
 
     /// Writes a dead letter; the message is retried until that is certain.
@@ -356,6 +379,13 @@ impl<'a> Subject<'a> {
         };
         Some(DeadLetterReason { class, cause, receipt: self.receipt() })
     }
+}
+
+/// Whether later messages of the person wait for this one although LeadSquared may take them. A question has a group
+/// without them.
+fn is_in_the_way(delivery: &Delivery<'_>, invitation: &Invitation, failure: &AttemptFailure) -> bool {
+    let is_old = delivery.age.is_some_and(|age| age >= MAKES_WAY_AT);
+    is_old && failure.is_without_answer() && !delivery.has_own_group && invitation.question.is_none()
 }
 
 /// The id of the invitation in a message that is not decoded.

@@ -15,10 +15,13 @@ pub struct MessageDelivery<'a> {
     pub message_id: &'a str,
     /// The message's text.
     pub body: &'a str,
-    /// The number of deliveries, this one included. 1 if the record lacks it.
+    /// The number of deliveries, this one included, and those before it [made way](crate::Invitations::make_way). 1 if
+    /// the record lacks it.
     pub receive_count: u32,
-    /// The time at which the message was put on the queue, if the record has it.
+    /// The time at which the message was first put on the queue, if the record has it.
     pub sent_at: Option<SystemTime>,
+    /// Whether the message has made way for the person's later ones.
+    pub has_own_group: bool,
     /// The time of the first delivery, if the record has it.
     pub first_received_at: Option<SystemTime>,
     /// The handle with which this delivery can be postponed.
@@ -28,6 +31,13 @@ pub struct MessageDelivery<'a> {
     /// The X-Ray trace that the sender attached, or the empty string.
     pub trace: &'a str,
 }
+
+/// The message attribute with the time at which a message that made way was first put on the queue, in milliseconds
+/// since the Unix epoch.
+pub(crate) const WAITING_SINCE: &str = "waiting_since";
+
+/// The message attribute with the number of its deliveries before that.
+pub(crate) const DELIVERIES_BEFORE: &str = "deliveries_before";
 
 /// The messages of a batch that are delivered again, each with its wait.
 #[derive(Default)]
@@ -88,6 +98,7 @@ impl<'a> MessageDelivery<'a> {
             body,
             receive_count: 1,
             sent_at: Some(at),
+            has_own_group: true,
             first_received_at: None,
             receipt_handle: "",
             group: id,
@@ -111,17 +122,22 @@ impl<'a> MessageDelivery<'a> {
 
     fn of(record: &'a SqsMessage) -> Self {
         let attribute = |name: &str| record.attributes.get(name).map_or("", String::as_str);
-        let time = |name: &str| {
-            let since_epoch = attribute(name).parse().ok().map(Duration::from_millis)?;
+        let time = |text: &str| {
+            let since_epoch = text.parse().ok().map(Duration::from_millis)?;
             SystemTime::UNIX_EPOCH.checked_add(since_epoch)
         };
+        let of_message = |name| record.message_attributes.get(name).and_then(|value| value.string_value.as_deref());
+        let waiting_since = of_message(WAITING_SINCE).and_then(time);
+        let deliveries_before = of_message(DELIVERIES_BEFORE).and_then(|count| count.parse().ok()).unwrap_or(0_u32);
+        let receive_count: u32 = attribute("ApproximateReceiveCount").parse().unwrap_or(1);
         Self {
             message_id: record.message_id.as_deref().unwrap_or_default(),
             // A message without a body is malformed, and is handled like one with a malformed body.
             body: record.body.as_deref().unwrap_or_default(),
-            receive_count: attribute("ApproximateReceiveCount").parse().unwrap_or(1),
-            sent_at: time("SentTimestamp"),
-            first_received_at: time("ApproximateFirstReceiveTimestamp"),
+            receive_count: receive_count.saturating_add(deliveries_before),
+            sent_at: waiting_since.or_else(|| time(attribute("SentTimestamp"))),
+            has_own_group: waiting_since.is_some(),
+            first_received_at: time(attribute("ApproximateFirstReceiveTimestamp")),
             receipt_handle: record.receipt_handle.as_deref().unwrap_or_default(),
             group: attribute("MessageGroupId"),
             trace: attribute("AWSTraceHeader"),
@@ -153,6 +169,7 @@ impl<'a> Retries<'a> {
 mod tests {
     use std::cell::RefCell;
 
+    use aws_lambda_events::sqs::SqsMessageAttribute;
     use futures::executor::block_on;
 
     use super::*;
@@ -241,6 +258,24 @@ mod tests {
             assert!(many > 13 * DAY, "{no_time}: {many:?}");
             assert_eq!(age(&[(SENT, no_time)]), None, "{no_time}");
         }
+    }
+
+    #[test]
+    fn a_message_that_made_way_has_its_first_age_and_all_its_deliveries() {
+        let attribute = |value: &str| {
+            let mut attribute = SqsMessageAttribute::default();
+            attribute.string_value = Some(value.to_owned());
+            attribute
+        };
+        let mut record = record("1", "invitation-1", "");
+        record.attributes.insert("SentTimestamp".to_owned(), "1700000000000".to_owned());
+        assert!(!MessageDelivery::of(&record).has_own_group);
+        record.message_attributes.insert(WAITING_SINCE.to_owned(), attribute("1699990000000"));
+        record.message_attributes.insert(DELIVERIES_BEFORE.to_owned(), attribute("7"));
+        let delivery = MessageDelivery::of(&record);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        assert_eq!((delivery.has_own_group, delivery.receive_count), (true, 10));
+        assert_eq!(delivery.age(now), Some(Duration::from_secs(10_000)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeNameForSends,
     MessageSystemAttributeValue, SendMessageBatchRequestEntry,
@@ -15,6 +16,7 @@ use onboarding::worker::DeadLetterReason;
 use onboarding::{Invitation, InvitationId};
 use telemetry::Metric;
 
+use crate::batch::{DELIVERIES_BEFORE, WAITING_SINCE};
 use crate::{MessageDelivery, Retries};
 
 /// The FIFO queue of invitations.
@@ -128,15 +130,33 @@ impl Invitations {
     /// # Errors
     /// When the new message is possibly not stored.
     pub async fn requeue(&self, delivery: &MessageDelivery<'_>, invitation: &Invitation) -> Result<(), QueueError> {
-        let send = self
-            .client
+        let send = self.send_again(delivery, invitation.message_group()).send().await;
+        send.map(|_| ()).map_err(|error| QueueError::new("SendMessage", &error))
+    }
+
+    /// Sends a delivered message again, into a group of its own, so that the person's later messages do not wait for
+    /// it. Message attributes keep its age and its deliveries. SQS drops a repeat of this within five minutes.
+    ///
+    /// # Errors
+    /// When the new message is possibly not stored.
+    pub async fn make_way(&self, delivery: &MessageDelivery<'_>, invitation: &Invitation) -> Result<(), QueueError> {
+        let mut send = self
+            .send_again(delivery, invitation.own_message_group())
+            .message_attributes(DELIVERIES_BEFORE, attribute("Number", &delivery.receive_count.to_string()));
+        if let Some(sent) = delivery.sent_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()) {
+            send = send.message_attributes(WAITING_SINCE, attribute("Number", &sent.as_millis().to_string()));
+        }
+        send.send().await.map(|_| ()).map_err(|error| QueueError::new("SendMessage", &error))
+    }
+
+    fn send_again(&self, delivery: &MessageDelivery<'_>, group: String) -> SendMessageFluentBuilder {
+        self.client
             .send_message()
             .queue_url(&self.url)
-            .message_group_id(invitation.message_group())
+            .message_group_id(group)
             .message_deduplication_id(delivery.message_id)
             .message_body(sendable(delivery.body))
-            .set_message_system_attributes(Some(delivery.trace).filter(|it| !it.is_empty()).map(trace_header));
-        send.send().await.map(|_| ()).map_err(|error| QueueError::new("SendMessage", &error))
+            .set_message_system_attributes(Some(delivery.trace).filter(|it| !it.is_empty()).map(trace_header))
     }
 
     /// Sets when SQS delivers these messages again, in whole seconds.
@@ -196,10 +216,6 @@ impl DeadLetters {
     /// # Errors
     /// When the dead letter is possibly not stored. The caller must then have the message delivered again.
     pub async fn send(&self, delivery: &MessageDelivery<'_>, reason: &DeadLetterReason) -> Result<(), QueueError> {
-        let attribute = |data_type: &str, value: &str| {
-            let value = MessageAttributeValue::builder().data_type(data_type).string_value(value).build();
-            value.expect("the data type, its one required field, is set")
-        };
         let text = |value: &str| attribute("String", &plain(value));
         let number = |value: u64| attribute("Number", &value.to_string());
         let receipt = reason.receipt.map(|receipt| receipt.to_string());
@@ -229,6 +245,11 @@ impl DeadLetters {
         }
         send.send().await.map(|_| ()).map_err(|error| QueueError::new("SendMessage", &error))
     }
+}
+
+fn attribute(data_type: &str, value: &str) -> MessageAttributeValue {
+    let value = MessageAttributeValue::builder().data_type(data_type).string_value(value).build();
+    value.expect("the data type, its one required field, is set")
 }
 
 /// The text as a message attribute can hold it. SQS refuses an empty attribute and most control characters

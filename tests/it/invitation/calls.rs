@@ -9,7 +9,7 @@ use std::{
 use axum::response::Response;
 use leadsquared::Password;
 use ledger::ItemType;
-use onboarding::{InvitationId, PersonKey};
+use onboarding::{InvitationId, PersonKey, retry::MAKES_WAY_AT};
 use password_sealing::Sealer;
 
 use super::*;
@@ -223,7 +223,8 @@ async fn each_path_of_an_invitation_takes_the_documented_calls() {
     // A value somewhere: LeadSquared names no field.
     let refusal = r#"{"Status":"Error","ExceptionType":"MXXSSException","ExceptionMessage":"Not permitted"}"#;
     let refusal = Effect::Answer { status: 500, content_type: "application/json".into(), body: refusal.into() };
-    on_click.sandbox.emulator.faults().add(Fault::on(Call::Register, refusal).with_content("<b>"));
+    on_click.sandbox.emulator.faults().add(Fault::on(Call::Register, refusal.clone()).with_content("<b>"));
+    on_click.sandbox.emulator.faults().add(Fault::on(Call::Register, refusal).with_content("c4nary chess"));
     let of_values = |email: &str, values: [&str; 3]| {
         let mut form: Value = serde_json::from_str(&invitation(email)).unwrap();
         let fields = ["FirstName", "LastName", "mx_City"].into_iter().zip(values);
@@ -235,6 +236,8 @@ async fn each_path_of_an_invitation_takes_the_documented_calls() {
     row("a value that LeadSquared refuses", on_click.of_new(&value.to_string()).await);
     let values = of_values("values@example.com", ["<b>Asha", "Rao", "<b>Pune"]);
     row("two values that LeadSquared refuses", on_click.of_new(&values.to_string()).await);
+    let in_notes = of_values("notes@example.com", ["Asha", "c4nary chess", "Pune"]);
+    row("a value that LeadSquared refuses in the notes too", on_click.of_new(&in_notes.to_string()).await);
     let aws = &on_click.sandbox.aws;
     let sealer = Sealer::new(aws_sdk_kms::Client::new(aws.config()), aws.key().await);
     let with_password = request("invite", ("email", "password@example.com"));
@@ -250,6 +253,15 @@ async fn each_path_of_an_invitation_takes_the_documented_calls() {
     on_click.sandbox.record(&waiting, "calls", AttributeValue::N("4".to_owned())).await;
     row("an attempt that waits because of the calls before it", on_click.of(&waiting).await);
     on_click.sandbox.invitations.delete(&waiting).await;
+
+    let mut unanswered = on_click.sandbox.queue(&invitation("unanswered@example.com"), "unanswered").await;
+    let half_an_hour_ago = (OffsetDateTime::now_utc() - MAKES_WAY_AT).unix_timestamp() * 1000;
+    let attributes = unanswered.attributes.as_mut().unwrap();
+    attributes.insert(MessageSystemAttributeName::SentTimestamp, half_an_hour_ago.to_string());
+    on_click.answer_once(Call::Register, Effect::gateway(502));
+    row("a message that LeadSquared has not answered for half an hour", on_click.of(&unanswered).await);
+    on_click.sandbox.invitations.delete(&unanswered).await;
+    assert_eq!(on_click.sandbox.invitations.drain().await.len(), 1, "it has made way");
 
     let essay = PersonKey::of(&"essay@example.com".parse().unwrap());
     let ten_minutes_ago = AttributeValue::N((OffsetDateTime::now_utc().unix_timestamp() - 600).to_string());

@@ -272,6 +272,7 @@ async fn a_dead_letter_is_its_sample() {
             body: &body,
             receive_count: 3,
             sent_at,
+            has_own_group: false,
             first_received_at: sent_at,
             receipt_handle: "",
             group: &group,

@@ -50,8 +50,8 @@ pub enum FlowEvent<'a> {
         /// Their schema names.
         names: &'a [String],
     },
-    /// LeadSquared gave no answer of its own to a registration with these attributes, and registered the person without
-    /// them. A dead letter keeps them.
+    /// LeadSquared gave no answer of its own to a registration with these attributes, or refused them in the lead's
+    /// notes too, and registered the person without them. A dead letter keeps them.
     Withheld {
         /// The invitation.
         receipt: InvitationId,

@@ -129,7 +129,12 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     pub(super) fn expect_reduced(&self, work: &mut Work<'_>) {
         let Work { invitation, attempt, record, .. } = work;
         if record.in_doubt && record.content.is_suspected {
-            (record.is_reduced, record.left_out) = (true, withheld(invitation, attempt, self.marking));
+            let mut names = withheld(invitation, attempt, self.marking);
+            // It may have been one without the notes, which had the identifiers.
+            let before = record.left_out.drain(..).filter(|name| record.is_reduced && !names.contains(name));
+            let before: Vec<_> = before.collect();
+            names.extend(before);
+            (record.is_reduced, record.left_out) = (true, names);
             // What another registration noted may be in no lead's notes.
             record.noted.clear();
         }

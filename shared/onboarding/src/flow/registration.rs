@@ -1,7 +1,7 @@
 //! Registering a new lead, step by step without what LeadSquared refuses: the person must not be lost because of it.
 
 use leadsquared::portal::Registration;
-use leadsquared::schema_name::{EMAIL_ADDRESS, PHONE_NUMBERS};
+use leadsquared::schema_name::{EMAIL_ADDRESS, NOTES, PHONE_NUMBERS};
 use leadsquared::{Attributes, DuplicateField, Error, LeadId, Password, text};
 
 use super::person::Person;
@@ -9,7 +9,8 @@ use super::postponed::{Postponed, Stop};
 use super::{Attempt, Flow, FlowEvent, RefusedMark, Work};
 use crate::{Crm, Invitation, InvitationId, Ledger, Mail, MarkSent, Marking, PASSWORD, Record, Success, Unproven};
 
-/// How often one attempt may call Register. The last time, everything is left out that is still in it.
+/// How often one attempt may call Register. The last time but one, everything becomes a note that is still in it, and
+/// the last time there are no notes either.
 const REGISTRATIONS: usize = 10;
 
 /// In how many parts the fields are left out of which LeadSquared may refuse a value: one after the other, each with
@@ -34,13 +35,15 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
     /// stranger's record, password included.
     pub(super) async fn register(&self, work: &mut Work<'_>, person: &Person, extent: Extent) -> Result<LeadId, Stop> {
         let mut new = NewLead::of(work, person, extent, self.marking, self.report);
-        work.record.is_reduced = extent == Extent::Identifying;
         let mut last = Error::LeadExists;
         for left in (0..REGISTRATIONS).rev() {
-            if left == 0 && !new.is_bare {
-                new.leave_out_everything();
+            match left {
+                1 if !new.is_bare => new.leave_out_everything(),
+                0 => drop(new.draft.leave_out_notes()),
+                _ => {}
             }
             new.draft.record_in(&mut work.record);
+            work.record.is_reduced = extent == Extent::Identifying || new.draft.is_without_notes;
             match self.crm.register(&new.draft.registration).await {
                 Ok(lead) => {
                     work.record.success = Some(Success::Registered);
@@ -94,6 +97,8 @@ struct Draft {
     noted: Vec<String>,
     /// Those of them that were left out because LeadSquared refused a value.
     refused: Vec<String>,
+    /// Whether LeadSquared refused the notes too.
+    is_without_notes: bool,
 }
 
 impl Draft {
@@ -155,6 +160,16 @@ impl Draft {
         self.left_out_and_noted(taken);
     }
 
+    /// Leaves out the notes, and with them everything that they have. False if there are none.
+    fn leave_out_notes(&mut self) -> bool {
+        let has_notes = self.registration.fields.remove(NOTES).is_some();
+        if has_notes {
+            self.is_without_notes = true;
+            self.noted.clear();
+        }
+        has_notes
+    }
+
     /// Adds a line about fields that are left out to the notes that the lead is registered with.
     fn add_note(&mut self, reason: &str, taken: Vec<(String, String)>) {
         self.registration.fields.add_note(&format!("{reason}: {}.", listed(&taken)));
@@ -211,9 +226,9 @@ impl<'a> NewLead<'a> {
             password: attempt.chosen_password.as_ref().unwrap_or(&attempt.password).clone(),
             fields,
         };
-        let (left_out, noted, refused) = (Vec::new(), Vec::new(), Vec::new());
+        let (left_out, noted, refused, is_without_notes) = (Vec::new(), Vec::new(), Vec::new(), false);
         let mut new = Self {
-            draft: Draft { registration, is_marked: true, left_out, noted, refused },
+            draft: Draft { registration, is_marked: true, left_out, noted, refused, is_without_notes },
             marking,
             report,
             receipt: invitation.id,
@@ -272,6 +287,7 @@ impl<'a> NewLead<'a> {
                 self.draft.leave_out_mark(self.marking, self.random_password);
                 Ok(())
             }
+            Error::Refused { .. } if self.draft.leave_out_notes() => Ok(()),
             error => Err(Stop::because(STEP, error)),
         }
     }
@@ -364,7 +380,7 @@ impl<'a> NewLead<'a> {
         if let Some(left_out) = record.withheld() {
             (self.report)(&FlowEvent::Withheld { receipt, names: &left_out.withheld });
         }
-        if !names.is_empty() {
+        if !names.is_empty() && !self.draft.is_without_notes {
             (self.report)(&FlowEvent::ValuesRefused { receipt, names });
         }
         if !self.draft.is_marked && (self.is_mark_refused || names.is_empty()) {

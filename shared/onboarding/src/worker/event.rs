@@ -45,6 +45,18 @@ pub enum WorkerEvent<'a> {
         /// Why the ledger could not record it.
         error: &'a Postponed,
     },
+    /// LeadSquared has not answered this message for so long that it was sent again, into a message group of its own.
+    MadeWay {
+        /// The invitation.
+        receipt: InvitationId,
+    },
+    /// Such a message could not be sent again. The next delivery tries it again.
+    MakeWayFailed {
+        /// The invitation.
+        receipt: InvitationId,
+        /// Why.
+        error: &'a ServiceFailure,
+    },
     /// A question has waited for a look-up for nearly as long as SQS keeps a message, so it was sent again.
     Requeued {
         /// The invitation.

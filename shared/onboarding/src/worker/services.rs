@@ -56,6 +56,10 @@ pub trait Services {
     /// nothing.
     async fn requeue(&self, question: &Invitation) -> Result<(), ServiceFailure>;
 
+    /// Sends the delivered message, which is this invitation, to its queue again, with its age and its deliveries, into
+    /// [`own_message_group`](Invitation::own_message_group). A second one changes nothing.
+    async fn make_way(&self, invitation: &Invitation) -> Result<(), ServiceFailure>;
+
     /// The current time.
     fn now(&self) -> OffsetDateTime;
 

@@ -132,6 +132,7 @@ fn the_seeds_cover_every_outcome_and_every_cause_of_a_retry() {
         "RuleLookups",
         "BackingOff",
         "requeued",
+        "made way",
         "a question beside another message",
         "Ledger",
         "RateLimited",

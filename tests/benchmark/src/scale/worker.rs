@@ -112,6 +112,7 @@ impl Invocation<'_> {
             body: &message.body,
             receive_count: message.receives,
             age: Some(self.process.world.clock.now() - message.sent_at),
+            has_own_group: false,
         };
         worker.handle(&delivery, START + self.deadline).await
     }
@@ -296,6 +297,10 @@ impl<'a> Services for Invocation<'a> {
 
     async fn requeue(&self, _: &Invitation) -> Result<(), ServiceFailure> {
         unreachable!("forms need no rules")
+    }
+
+    async fn make_way(&self, _: &Invitation) -> Result<(), ServiceFailure> {
+        unreachable!("LeadSquared answers every call")
     }
 
     fn now(&self) -> OffsetDateTime {

@@ -37,6 +37,8 @@ pub(super) struct Message {
     pub(super) body: String,
     pub(super) sent_at: Duration,
     pub(super) receives: u32,
+    /// When the message that made way was sent first, and how often it was delivered before.
+    pub(super) before: Option<(Duration, u32)>,
     /// The receipt of the last delivery. Earlier receipts are no longer valid.
     receipt: u64,
     hidden_until: Duration,
@@ -51,24 +53,44 @@ impl Queue {
     /// Stores an invitation, unless the queue stored one of its group with this deduplication id in the last five
     /// minutes.
     pub(super) fn send_as(&mut self, deduplication_id: String, invitation: &Invitation, now: Duration) {
-        let key = (invitation.message_group(), deduplication_id);
-        if self.sent.get(&key).is_some_and(|at| now < *at + seconds(300)) {
-            return;
+        let group = invitation.message_group();
+        if self.is_new(&group, deduplication_id, now) {
+            self.store(group, invitation, None, now);
         }
-        self.sent.insert(key, now);
-        self.put_back(invitation, now);
+    }
+
+    /// Stores a message again, in a group of its own.
+    pub(super) fn make_way(&mut self, message: &Message, now: Duration) {
+        let group = message.invitation.own_message_group();
+        if self.is_new(&group, message.id.to_string(), now) {
+            self.store(group, &message.invitation, Some((message.waiting_since(), message.deliveries())), now);
+        }
+    }
+
+    fn is_new(&mut self, group: &str, deduplication_id: String, now: Duration) -> bool {
+        let key = (group.to_owned(), deduplication_id);
+        let is_new = self.sent.get(&key).is_none_or(|at| now >= *at + seconds(300));
+        if is_new {
+            self.sent.insert(key, now);
+        }
+        is_new
     }
 
     /// Stores an invitation as a new message.
     pub(super) fn put_back(&mut self, invitation: &Invitation, now: Duration) {
+        self.store(invitation.message_group(), invitation, None, now);
+    }
+
+    fn store(&mut self, group: String, invitation: &Invitation, before: Option<(Duration, u32)>, now: Duration) {
         self.last += 1;
         self.messages.push(Message {
             id: Uuid::from_u128(u128::from(self.last)),
-            group: invitation.message_group(),
+            group,
             invitation: invitation.clone(),
             body: invitation.encode(),
             sent_at: now,
             receives: 0,
+            before,
             receipt: 0,
             hidden_until: now,
         });
@@ -135,5 +157,17 @@ impl Queue {
             group.map(|other| other.hidden_until).max()
         };
         self.messages.iter().filter_map(shown).min()
+    }
+}
+
+impl Message {
+    /// When it was sent first.
+    pub(super) fn waiting_since(&self) -> Duration {
+        self.before.map_or(self.sent_at, |(sent_at, _)| sent_at)
+    }
+
+    /// How often it was delivered, this time included.
+    pub(super) fn deliveries(&self) -> u32 {
+        self.receives + self.before.map_or(0, |(_, deliveries)| deliveries)
     }
 }

@@ -163,8 +163,9 @@ impl Process {
         let delivery = Delivery {
             message: message.id,
             body: &message.body,
-            receive_count: message.receives,
-            age: Some(system.timeline.now() - message.sent_at),
+            receive_count: message.deliveries(),
+            age: Some(system.timeline.now() - message.waiting_since()),
+            has_own_group: message.before.is_some(),
         };
         worker.handle(&delivery, START + self.deadline).await
     }
@@ -339,6 +340,15 @@ impl<'a> Services for OneDelivery<'a> {
         self.process.aws("requeue", send_again, || ServiceFailure::new("SQS did not answer", true)).await
     }
 
+    async fn make_way(&self, _: &Invitation) -> Result<(), ServiceFailure> {
+        let message = self.message.clone();
+        let send_again = move |system: &System| {
+            system.queue.borrow_mut().make_way(&message, system.timeline.now());
+            Ok(())
+        };
+        self.process.aws("make way", send_again, || ServiceFailure::new("SQS did not answer", true)).await
+    }
+
     fn now(&self) -> OffsetDateTime {
         START + self.process.system.timeline.now()
     }
@@ -363,6 +373,8 @@ impl<'a> Services for OneDelivery<'a> {
                 system.unrecorded.borrow_mut().insert(self.message.invitation.id);
             }
             WorkerEvent::DeadLetterFailed { .. } => system.saw("dead letter failed"),
+            WorkerEvent::MadeWay { .. } => system.saw("made way"),
+            WorkerEvent::MakeWayFailed { .. } => system.saw("make way failed"),
             WorkerEvent::Requeued { .. } => system.saw("requeued"),
             WorkerEvent::RequeueFailed { .. } => system.saw("requeue failed"),
             WorkerEvent::PasswordDiscarded(_) => system.saw("password discarded"),
