@@ -71,8 +71,8 @@ fn may_be(field: &Field, name: &str, fields: &Fields) -> bool {
     is_near(field, name) && fields.iter().all(|other| other.name == field.name || !is_near(other, name))
 }
 
-/// Whether a name is a spelling of the field's name or of its attribute: `First Name` and `firstName` of `first_name`,
-/// `phone_number` of `phone`, `Email Address` of `email`.
+/// Whether a name is a spelling of the field's name or of its attribute: `First Name`, `firstName` and `name.first` of
+/// `first_name`, `phone_number` of `phone`, `Email Address` of `email`.
 pub(crate) fn is_near(field: &Field, name: &str) -> bool {
     let suffix = match field.kind {
         FieldKind::Phone => "number",
@@ -80,7 +80,10 @@ pub(crate) fn is_near(field: &Field, name: &str) -> bool {
         _ => "",
     };
     let key = |name: &str| {
-        let spelling = spelling(name);
+        let spelling = match spelling(name) {
+            name if ["namefirst", "namemiddle", "namelast"].contains(&name.as_str()) => format!("{}name", &name[4..]),
+            name => name,
+        };
         spelling.strip_suffix(suffix).filter(|rest| !rest.is_empty()).map(str::to_owned).unwrap_or(spelling)
     };
     let sent = key(name);

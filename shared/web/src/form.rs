@@ -583,6 +583,30 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_name_is_found_beside_the_group_of_the_name() {
+        for (content_type, body) in [
+            (URLENCODED_TYPE, "names%5Bfirst_name%5D=Asha&names[last_name]=Rao&email=a@b.test"),
+            (URLENCODED_TYPE, "form[name][first]=Asha&form[name][last]=Rao&form[email]=a@b.test"),
+            ("application/json", r#"{"Name":{"First":"Asha","Last":"Rao","Middle":null},"email":"a@b.test"}"#),
+            (
+                "application/json",
+                r#"{"data":{"contact":{"full-name":{"firstName":"Asha","lastName":"Rao"},"email":"a@b.test"}}}"#,
+            ),
+        ] {
+            let form = read(content_type, body.as_bytes()).unwrap().in_group_with("email").unwrap();
+            assert_eq!(
+                (texts(&form, "first_name"), texts(&form, "last_name")),
+                (vec!["Asha".into()], vec!["Rao".into()])
+            );
+        }
+        // Another person's name, and something else of a group with that name.
+        let body =
+            "email=a@b.test&father[name][first]=Vikram&guardian[first_name]=Meera&name[email]=c@d.test&first[name]=x";
+        let form = read(URLENCODED_TYPE, body.as_bytes()).unwrap().in_group_with("email").unwrap();
+        assert_eq!((texts(&form, "first_name"), texts(&form, "email")), (vec![], vec!["a@b.test".to_owned()]));
+    }
+
+    #[test]
     fn the_answers_of_typeform_are_a_list_of_fields() {
         let body = r#"{"event_type":"form_response","form_response":{"form_id":"f","answers":[
             {"type":"email","email":"a@b.test","field":{"id":"1","type":"email","ref":"email"}},

@@ -39,7 +39,30 @@ const VALUE: [&str; 2] = ["value", "values"];
 /// The members of such an object that hold the field's name, or what people read before the field.
 const NAME: [&str; 6] = ["name", "id", "key", "field", "label", "title"];
 
+/// The groups that many form builders have for the parts of a person's name: `{"name": {"first": …}}`,
+/// `names[first_name]`.
+const NAME_GROUPS: [&str; 3] = ["name", "names", "fullname"];
+
+/// Those parts.
+const NAME_PARTS: [&str; 3] = ["first", "middle", "last"];
+
 impl Place {
+    /// The place of a part of a person's name beside its group, where the person's other fields are.
+    fn beside_its_group(&self) -> Option<Self> {
+        let (last, group) = self.group.split_last()?;
+        let spelling = |name: &str| -> String {
+            name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+        };
+        if !NAME_GROUPS.contains(&spelling(last).as_str()) {
+            return None;
+        }
+        let part = self.names.iter().find_map(|name| {
+            let name = spelling(name);
+            NAME_PARTS.into_iter().find(|part| name.strip_suffix("name").unwrap_or(&name) == *part)
+        });
+        Some(Self { group: group.to_vec(), names: vec![format!("{}_name", part?)], written: None })
+    }
+
     /// Whether one of the field's names is this one.
     pub(super) fn has_name(&self, name: &str) -> bool {
         self.names.iter().any(|it| it == name)
@@ -129,7 +152,11 @@ pub(super) fn places(pairs: Vec<(Path, Value)>) -> Vec<(Place, Value)> {
         });
         Some((Place { group: group.collect(), names, written: path.written }, value))
     };
-    pairs.into_iter().filter_map(place).collect()
+    let places = pairs.into_iter().filter_map(place).flat_map(|(place, value)| {
+        let beside = place.beside_its_group().map(|beside| (beside, value.clone()));
+        [(place, value)].into_iter().chain(beside)
+    });
+    places.collect()
 }
 
 /// The object that this value names, and the name.
