@@ -70,8 +70,9 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
                 Err(refusal) => {
                     let record = &mut work.record;
                     if refusal.is_refusal() {
-                        // LeadSquared's own answer: no firewall blocks what was sent.
+                        // LeadSquared's own answer: no firewall blocks what was sent, and nobody is registered.
                         record.forget_failures();
+                        record.is_reduced = false;
                     }
                     if refusal.is_unanswered() {
                         record.in_doubt = true;

@@ -900,6 +900,22 @@ fn a_person_is_registered_with_the_address_alone_if_leadsquared_refuses_a_value_
 }
 
 #[test]
+fn a_rejected_registration_without_notes_leaves_nothing_to_keep() {
+    let world = World::default();
+    world.leadsquared.borrow_mut().refused.insert("asha@example.test".to_owned());
+    let completion = world.attempt(&asha()).unwrap().unwrap();
+    assert!(matches!(completion.outcome, Outcome::Rejected(Rejection::Refused { .. })));
+    assert_eq!(completion.withheld, None);
+    // Another application of the person is invited, and an operator puts the dead letter back.
+    world.leadsquared.borrow_mut().refused.clear();
+    let other = invitation("asha@example.test", Attributes::new(), 2);
+    assert_eq!(world.deliver(&other).unwrap().unwrap(), Outcome::Invited);
+    world.message.set(Uuid::from_u128(9));
+    let completion = world.attempt(&asha()).unwrap().unwrap();
+    assert_eq!((completion.outcome, completion.withheld), (Outcome::AlreadyInvited, None));
+}
+
+#[test]
 fn refused_values_cost_few_calls_however_many_there_are() {
     // One value costs its third of the fields, two in one third cost no more, and two in two thirds everything.
     for (refused, left_out, calls) in [(&[0][..], 3, 3), (&[8], 3, 5), (&[3, 5], 3, 4), (&[0, 8], 10, 6)] {

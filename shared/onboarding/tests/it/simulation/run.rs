@@ -42,6 +42,8 @@ pub(super) struct System {
     pub(super) unrecorded: RefCell<HashSet<InvitationId>>,
     /// When attempts at each invitation failed without an answer of LeadSquared's own.
     pub(super) unanswered: RefCell<HashMap<InvitationId, BTreeSet<Duration>>>,
+    /// The invitations of which LeadSquared refused a registration.
+    pub(super) refused: RefCell<HashSet<InvitationId>>,
     /// The invitations with a dead letter of what LeadSquared lacks, each with whether there was a reason: all of its
     /// attempts of the last quarter of an hour had failed, or those of an invitation that registered the person.
     pub(super) reduced: RefCell<HashMap<InvitationId, bool>>,
@@ -118,6 +120,7 @@ impl Run {
             dead_letters: RefCell::default(),
             unrecorded: RefCell::default(),
             unanswered: RefCell::default(),
+            refused: RefCell::default(),
             reduced: RefCell::default(),
             keys: Cell::default(),
             secret: Cell::default(),
@@ -432,8 +435,9 @@ impl System {
         let is_later = matches!(name, Some("invited-existing" | "already-invited"));
         let others = memory.items.iter().filter(|(_, item)| item.record.person == record.person);
         let mut others = others.filter(|(_, item)| item.record.has_reduced_person());
-        let has_reason = self.has_failed_for_long(&invitation.id)
-            || is_later && others.any(|(other, _)| self.has_failed_for_long(other));
+        // LeadSquared may refuse every registration but one without notes.
+        let may_be = |id: &InvitationId| self.has_failed_for_long(id) || self.refused.borrow().contains(id);
+        let has_reason = may_be(&invitation.id) || is_later && others.any(|(other, _)| may_be(other));
         if self.aloud {
             say(&format!("{}: reduced, and ended as {name:?}, for a reason: {has_reason}", invitation.id));
         }

@@ -392,10 +392,13 @@ impl Outside for Process {
         work: impl FnOnce(&mut LeadSquared) -> Result<T, Error> + 'static,
     ) -> Result<T, Error> {
         let answer = self.ask(name, work).await;
-        if answer.as_ref().is_err_and(Error::is_unanswered)
-            && let Some((invitation, began)) = self.attempt.get()
-        {
-            self.system.unanswered.borrow_mut().entry(invitation).or_default().insert(began);
+        if let (Err(error), Some((invitation, began))) = (&answer, self.attempt.get()) {
+            if error.is_unanswered() {
+                self.system.unanswered.borrow_mut().entry(invitation).or_default().insert(began);
+            }
+            if matches!(error, Error::Refused { .. }) {
+                self.system.refused.borrow_mut().insert(invitation);
+            }
         }
         answer
     }
