@@ -1,7 +1,7 @@
 //! Finds the name under which each configured field was sent: its own, or another spelling of it.
 
 use forms::{Field, FieldKind, Fields};
-use web::{FieldError, Form};
+use web::{FieldError, Form, spelling};
 
 /// The names under which the fields of a form were sent, for each configured field.
 #[derive(Debug)]
@@ -88,9 +88,4 @@ pub(crate) fn is_near(field: &Field, name: &str) -> bool {
     };
     let sent = key(name);
     key(&field.name) == sent || field.attribute.as_deref().is_some_and(|attribute| key(attribute) == sent)
-}
-
-/// A name by which `first_name`, `firstName` and `First-Name` are the same.
-pub(crate) fn spelling(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }

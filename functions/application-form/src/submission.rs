@@ -7,10 +7,10 @@ use leadsquared::{Attributes, CallingCode, EmailAddress, InvalidEmailAddress, In
 use onboarding::{Action, Invitation, InvitationId, Invitee, Source};
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
-use web::{FieldError, Form, expected_email, expected_phone, one};
+use web::{FieldError, Form, expected_email, expected_phone, one, spelling};
 
 use crate::consent::Meaning;
-use crate::sent_names::{SentNames, is_near, spelling};
+use crate::sent_names::{SentNames, is_near};
 
 /// How long a repeated form without an `Idempotency-Key` counts as the same application, in seconds: as long as the
 /// deduplication interval of an SQS FIFO queue

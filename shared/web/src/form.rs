@@ -15,6 +15,7 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use self::media_type::{ContentType, MediaType};
+pub use self::names::spelling;
 use self::names::{Path, Place};
 use crate::{FieldError, Problem};
 
@@ -598,6 +599,14 @@ mod tests {
                 (texts(&form, "first_name"), texts(&form, "last_name")),
                 (vec!["Asha".into()], vec!["Rao".into()])
             );
+        }
+        // The field itself was sent.
+        for body in [
+            r#"{"first_name":"Asha","name":{"first":"Asha R.","last":"Rao"},"email":"a@b.test"}"#,
+            r#"{"name":{"first":["Asha R."],"last":{"a":"b"}},"first_name":"Asha","email":"a@b.test"}"#,
+        ] {
+            let form = read("application/json", body.as_bytes()).unwrap().in_group_with("email").unwrap();
+            assert_eq!(texts(&form, "first_name"), ["Asha"], "{body}");
         }
         // Another person's name, and something else of a group with that name.
         let body =

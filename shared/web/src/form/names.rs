@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Value;
+use super::{Value, is_filled};
 
 /// How many groups a field can be in, and how deep a value can be nested.
 pub(super) const DEEPEST: usize = 8;
@@ -47,12 +47,10 @@ const NAME_GROUPS: [&str; 3] = ["name", "names", "fullname"];
 const NAME_PARTS: [&str; 3] = ["first", "middle", "last"];
 
 impl Place {
-    /// The place of a part of a person's name beside its group, where the person's other fields are.
+    /// The place of a part of a person's name beside its group, where the person's other fields are. It is used if no
+    /// such field was sent there.
     fn beside_its_group(&self) -> Option<Self> {
         let (last, group) = self.group.split_last()?;
-        let spelling = |name: &str| -> String {
-            name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
-        };
         if !NAME_GROUPS.contains(&spelling(last).as_str()) {
             return None;
         }
@@ -152,11 +150,21 @@ pub(super) fn places(pairs: Vec<(Path, Value)>) -> Vec<(Place, Value)> {
         });
         Some((Place { group: group.collect(), names, written: path.written }, value))
     };
-    let places = pairs.into_iter().filter_map(place).flat_map(|(place, value)| {
-        let beside = place.beside_its_group().map(|beside| (beside, value.clone()));
-        [(place, value)].into_iter().chain(beside)
-    });
-    places.collect()
+    let mut places: Vec<_> = pairs.into_iter().filter_map(place).collect();
+    let beside = places.iter().filter(|(_, value)| matches!(value, Value::Text(_)));
+    let beside = beside.filter_map(|(place, value)| Some((place.beside_its_group()?, value.clone())));
+    let is_sent = |beside: &Place| {
+        let mut filled = places.iter().filter(|(_, value)| is_filled(value));
+        filled.any(|(place, _)| place.group == beside.group && beside.names.iter().all(|name| place.has_name(name)))
+    };
+    let beside: Vec<_> = beside.filter(|(place, _)| !is_sent(place)).collect();
+    places.extend(beside);
+    places
+}
+
+/// A name by which `first_name`, `firstName` and `First-Name` are the same.
+pub fn spelling(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// The object that this value names, and the name.
