@@ -213,8 +213,8 @@ fn log_failure(
         ),
         AttemptFailure::Postponed(Postponed::BackingOff { .. }) => line!(
             info,
-            "this message of a form or a link request, or this event whose rules are undecided, has failed after several calls, \
-             so it is tried less often; no action needed"
+            "this message of a form or a link request, or this event whose rules are undecided, has failed after several \
+             calls, so it is tried less often; no action needed"
         ),
         AttemptFailure::Postponed(Postponed::Lone { .. }) if !needs_operator => line!(
             warn,

@@ -10,7 +10,7 @@ use onboarding::retry::Horizons;
 use onboarding::worker::{self, DeadLetterReason, SealedPasswordError, ServiceFailure, Services, WorkerEvent};
 use onboarding::{Invitation, InvitationId, Mail, SealedPassword};
 use password_sealing::OpenError;
-use queue::{MessageDelivery, Retries};
+use queue::{MessageDelivery, QueueError, Retries};
 use time::OffsetDateTime;
 
 use crate::{SqsWorker, log};
@@ -110,26 +110,17 @@ impl Services for OneDelivery<'_> {
 
     async fn dead_letter(&self, reason: &DeadLetterReason) -> Result<(), ServiceFailure> {
         self.shorten_redelivery().await;
-        self.shared.dead_letters.send(&self.delivery, reason).await.map_err(|error| {
-            let is_transient = error.is_transient();
-            ServiceFailure::new(error, is_transient)
-        })
+        self.shared.dead_letters.send(&self.delivery, reason).await.map_err(not_sent)
     }
 
     async fn requeue(&self, question: &Invitation) -> Result<(), ServiceFailure> {
         self.shorten_redelivery().await;
-        self.shared.invitations.requeue(&self.delivery, question).await.map_err(|error| {
-            let is_transient = error.is_transient();
-            ServiceFailure::new(error, is_transient)
-        })
+        self.shared.invitations.requeue(&self.delivery, question).await.map_err(not_sent)
     }
 
     async fn make_way(&self, invitation: &Invitation) -> Result<(), ServiceFailure> {
         self.shorten_redelivery().await;
-        self.shared.invitations.make_way(&self.delivery, invitation).await.map_err(|error| {
-            let is_transient = error.is_transient();
-            ServiceFailure::new(error, is_transient)
-        })
+        self.shared.invitations.make_way(&self.delivery, invitation).await.map_err(not_sent)
     }
 
     fn now(&self) -> OffsetDateTime {
@@ -143,6 +134,11 @@ impl Services for OneDelivery<'_> {
     fn report(&self, report: &WorkerEvent<'_>) {
         log::record(report, &self.delivery, self.now(), self.shared.account.keys_secret());
     }
+}
+
+fn not_sent(error: QueueError) -> ServiceFailure {
+    let is_transient = error.is_transient();
+    ServiceFailure::new(error, is_transient)
 }
 
 fn no_keys(error: AccountError) -> ServiceFailure {
