@@ -452,7 +452,8 @@ impl onboarding::Ledger for Ledger {
         }
         let mut record = old.record()?;
         if !record.take_up(lease.message) {
-            // The queue delivers one person's messages in their order, so another message came before this one.
+            // The queue delivers one person's messages in their order, so another message came before this one. Only
+            // one that made way comes late; its letter is then a second one of this application.
             let is_repeat = invitation.received_at.unix_timestamp() > old.time("received_at")?.unix_timestamp();
             return Ok(record.done(is_repeat));
         }

@@ -72,6 +72,9 @@ pub struct Attempt {
     pub token: LinkToken,
     /// The random code that its page asks for, if it asks for one.
     pub code: OneTimeCode,
+    /// Whether later messages of the person may have been handled before this one, which
+    /// [made way](crate::worker::Delivery::has_own_group).
+    pub may_be_overtaken: bool,
 }
 
 /// How an attempt ended its invitation.
@@ -101,8 +104,9 @@ struct Work<'a> {
     record: Record,
     /// When LeadSquared last worked for others, once the ledger was asked.
     others: LastSuccesses,
-    /// Whether an earlier invitation registered the person with the identifying attributes only.
-    is_lead_reduced: bool,
+    /// Whether the lead may lack what this invitation has, because another one registered the person: one that came
+    /// later, or with the identifying attributes only.
+    may_lack_attributes: bool,
     /// Whether this attempt sent a registration with the identifying attributes only.
     has_tried_less: bool,
 }
@@ -128,7 +132,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
             attempt: &attempt,
             record,
             others,
-            is_lead_reduced: false,
+            may_lack_attributes: attempt.may_be_overtaken,
             has_tried_less: false,
         };
         let crm = Counted::new(self.crm);

@@ -29,6 +29,10 @@ pub const MIN_ATTEMPT_TIME: Duration = Duration::from_secs(12);
 /// The time kept free at the end of an invocation to record what happened: two slow requests to AWS.
 pub const RECORD_TIME: Duration = Duration::from_secs(6);
 
+/// How long a message waits at most after it may or may not have been sent again. The queue drops a second copy within
+/// five minutes.
+const AFTER_UNKNOWN_COPY: Duration = Duration::from_secs(2 * 60);
+
 /// Handles the deliveries of the invitations queue.
 pub struct Worker<'a, S> {
     /// The services that the worker uses.
@@ -192,6 +196,7 @@ impl<S: Services> Worker<'_, S> {
             chosen_password: chosen_password.cloned(),
             token: LinkToken::new(self.random::<LINK_TOKEN_BYTES>()),
             code: mailed_code(self.random::<MAILED_CODE_BYTES>()),
+            may_be_overtaken: delivery.has_own_group,
         };
         flow.run(invitation, attempt).await.map_err(|postponed| self.failure(postponed))
     }
@@ -298,7 +303,8 @@ impl<S: Services> Worker<'_, S> {
     }
 
     /// Sends a message again, into a group of its own: the person's later messages wait for it, and LeadSquared may
-    /// take those. If that fails, the message is delivered again after `wait`.
+    /// take those. If that fails, the message is delivered again after `wait`, and while the queue still drops a second
+    /// copy as a repeat.
     async fn make_way(&self, invitation: &Invitation, wait: Duration) -> Disposition {
         let receipt = invitation.id;
         match self.services.make_way(invitation).await {
@@ -308,7 +314,7 @@ impl<S: Services> Worker<'_, S> {
             }
             Err(error) => {
                 self.services.report(&WorkerEvent::MakeWayFailed { receipt, error: &error });
-                Disposition::RetryAfter(wait)
+                Disposition::RetryAfter(wait.min(AFTER_UNKNOWN_COPY))
             }
         }
     }

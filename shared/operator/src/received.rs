@@ -63,7 +63,8 @@ pub(crate) struct ReceivedMessage {
     pub(crate) body: String,
     /// The texts of its message attributes.
     pub(crate) attributes: BTreeMap<String, String>,
-    /// Its message group, which is the person, except for a question; none in a queue without groups.
+    /// Its message group, which is the person, except for a question and for a message that made way; none in a queue
+    /// without groups.
     pub(crate) group: Option<String>,
     /// When it was put on this queue.
     pub(crate) sent_at: OffsetDateTime,

@@ -27,7 +27,7 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
         let (received_at, now) = (work.invitation.received_at, work.attempt.now);
         let mut book = self.ledger.mail_book(&person.key, now).await.map_err(Stop::ledger)?;
         work.others = book.successes;
-        work.is_lead_reduced = book.is_reduced;
+        work.may_lack_attributes |= book.is_reduced;
         let is_served = |book: &MailHistory| self.mail_limits.is_served(book, received_at, now);
         let names_lead = matches!(work.invitation.invitee, Invitee::Lead(_));
         if work.invitation.action == Action::MailLink && (names_lead || is_served(&book)) {
@@ -139,12 +139,13 @@ impl<C: Crm, L: Ledger, M: Mail> Flow<'_, C, L, M> {
 }
 
 impl Work<'_> {
-    /// Has a dead letter keep the attributes of an application whose lead another one has registered without any: that
-    /// one's content was the cause, and any visitor may have sent it.
+    /// Has a dead letter keep the attributes of an application whose person another one registered with other
+    /// attributes, although this one came first; or with none, because its content was the cause of a failure, and any
+    /// visitor may have sent it.
     pub(super) fn keep_what_was_typed(&mut self, marking: &Marking) {
         let Work { invitation, record, .. } = self;
         let names = invitation.attributes.iter().map(|(name, _)| name).filter(|name| marking.permits(name));
-        if self.is_lead_reduced && invitation.action == Action::Invite && !record.is_reduced {
+        if self.may_lack_attributes && invitation.action == Action::Invite && !record.is_reduced {
             record.left_out = names.map(str::to_owned).collect();
             record.is_reduced = !record.left_out.is_empty();
         }

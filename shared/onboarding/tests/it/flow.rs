@@ -61,6 +61,8 @@ struct World {
     on_click: Cell<bool>,
     /// The id of the delivered message.
     message: Cell<Uuid>,
+    /// Whether it has made way for later ones of the person.
+    has_made_way: Cell<bool>,
     chosen_password: RefCell<Option<Password>>,
     marking: Marking,
     lookups: RuleLookups,
@@ -137,6 +139,7 @@ impl World {
             chosen_password: self.chosen_password.borrow().clone(),
             token: LinkToken::new([7; LINK_TOKEN_BYTES]),
             code: mailed_code([7; MAILED_CODE_BYTES]),
+            may_be_overtaken: self.has_made_way.get(),
         };
         flow.run(invitation, attempt).now_or_never()
     }
@@ -390,6 +393,7 @@ fn a_lead_with_another_address_never_gets_a_link() {
         chosen_password: None,
         token: LinkToken::new([7; LINK_TOKEN_BYTES]),
         code: mailed_code([7; MAILED_CODE_BYTES]),
+        may_be_overtaken: false,
     };
     let outcome = flow.run(&asha(), attempt).now_or_never().unwrap().unwrap().outcome;
     assert_eq!(outcome, Outcome::Rejected(Rejection::IdentityMismatch));
@@ -1229,6 +1233,43 @@ fn a_message_that_waits_for_hours_is_tried_soon_after_leadsquared_works_for_othe
     assert!(until <= world.now() + Duration::minutes(15));
     world.now.set(until - START);
     assert_eq!(world.deliver(&asha()).unwrap().unwrap(), Outcome::Invited);
+}
+
+#[test]
+fn what_was_typed_is_kept_if_a_later_message_of_the_person_was_handled_first() {
+    for (is_mailed, outcome) in [(true, Outcome::AlreadyInvited), (false, Outcome::InvitedExisting)] {
+        let world = World::default();
+        world.leadsquared.borrow_mut().blocked = Some("");
+        assert!(world.attempt(&asha()).unwrap().is_err(), "its result is unknown");
+        // It makes way. LeadSquared answers again, and an event with the address alone comes first.
+        world.leadsquared.borrow_mut().blocked = None;
+        world.leadsquared.borrow_mut().undeliverable = (!is_mailed).then_some(Undeliverable::All);
+        world.now.set(Duration::minutes(40));
+        let event = invitation("asha@example.test", Attributes::new(), 2);
+        assert_eq!(world.deliver(&event).unwrap().is_ok(), is_mailed);
+        world.leadsquared.borrow_mut().undeliverable = None;
+        world.now.set(Duration::minutes(100));
+        world.has_made_way.set(true);
+        let completion = world.attempt(&asha()).unwrap().unwrap();
+        assert_eq!(completion.outcome, outcome);
+        assert_eq!(completion.withheld.unwrap().withheld, ["FirstName", "Phone"], "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_message_that_made_way_and_was_not_overtaken_leaves_nothing_to_keep() {
+    for (is_in_doubt, outcome) in [(false, Outcome::Invited), (true, Outcome::InvitedExisting)] {
+        let world = World::default();
+        world.has_made_way.set(true);
+        let asha = invitation("asha@example.test", Attributes::new().with("Phone", PHONE), 1);
+        if is_in_doubt {
+            // The call after the claim and the mail book.
+            world.faults.borrow_mut().insert(2, Fault::AnswerLost);
+            assert!(world.attempt(&asha).unwrap().is_err());
+        }
+        let completion = world.attempt(&asha).unwrap().unwrap();
+        assert_eq!((completion.outcome, completion.withheld), (outcome, None));
+    }
 }
 
 #[test]

@@ -42,8 +42,10 @@ pub(super) struct System {
     pub(super) unrecorded: RefCell<HashSet<InvitationId>>,
     /// When attempts at each invitation failed without an answer of LeadSquared's own.
     pub(super) unanswered: RefCell<HashMap<InvitationId, BTreeSet<Duration>>>,
-    /// The invitations of which LeadSquared refused a registration.
-    pub(super) refused: RefCell<HashSet<InvitationId>>,
+    /// The invitations that were delivered after they made way for the person's later ones.
+    pub(super) made_way: RefCell<HashSet<InvitationId>>,
+    /// When attempts at each invitation began in which LeadSquared refused a registration.
+    pub(super) refused: RefCell<HashMap<InvitationId, BTreeSet<Duration>>>,
     /// The invitations with a dead letter of what LeadSquared lacks, each with whether there was a reason: all of its
     /// attempts of the last quarter of an hour had failed, or those of an invitation that registered the person.
     pub(super) reduced: RefCell<HashMap<InvitationId, bool>>,
@@ -120,6 +122,7 @@ impl Run {
             dead_letters: RefCell::default(),
             unrecorded: RefCell::default(),
             unanswered: RefCell::default(),
+            made_way: RefCell::default(),
             refused: RefCell::default(),
             reduced: RefCell::default(),
             keys: Cell::default(),
@@ -427,21 +430,33 @@ impl System {
     }
 
     /// Records that a dead letter keeps what LeadSquared may lack of this invitation. Either the invitation may have
-    /// been registered with the identifying attributes only; or its person was, by another one.
+    /// been registered with the identifying attributes only; or its person was, by another one; or it made way, and
+    /// another one of the person may have been handled first.
     pub(super) fn was_reduced(&self, invitation: &Invitation) {
         let memory = self.memory.borrow();
         let record = &memory.items[&invitation.id].record;
         let name = record.ended.as_ref().map(|ended| &*ended.name);
-        let is_later = matches!(name, Some("invited-existing" | "already-invited"));
-        let others = memory.items.iter().filter(|(_, item)| item.record.person == record.person);
-        let mut others = others.filter(|(_, item)| item.record.has_reduced_person());
-        // LeadSquared may refuse every registration but one without notes.
-        let may_be = |id: &InvitationId| self.has_failed_for_long(id) || self.refused.borrow().contains(id);
-        let has_reason = may_be(&invitation.id) || is_later && others.any(|(other, _)| may_be(other));
+        // Its person was a lead, whether the mail was sent or capped.
+        let is_later = record.existing || name == Some("already-invited");
+        let of_person = || memory.items.iter().filter(|(_, item)| item.record.person == record.person);
+        let mut others = of_person().filter(|(_, item)| item.record.has_reduced_person());
+        let may_be = |id: &InvitationId| self.has_failed_for_long(id) || self.may_be_without_notes(id);
+        // The person's messages were not in their order.
+        let may_be_overtaken = of_person().any(|(id, _)| self.made_way.borrow().contains(id));
+        let has_reason =
+            may_be(&invitation.id) || is_later && (may_be_overtaken || others.any(|(other, _)| may_be(other)));
         if self.aloud {
             say(&format!("{}: reduced, and ended as {name:?}, for a reason: {has_reason}", invitation.id));
         }
         self.reduced.borrow_mut().entry(invitation.id).or_insert(has_reason);
+    }
+
+    /// Whether LeadSquared refused registrations of an attempt and did not answer another, which may have been the one
+    /// without notes.
+    fn may_be_without_notes(&self, invitation: &InvitationId) -> bool {
+        let (refused, unanswered) = (self.refused.borrow(), self.unanswered.borrow());
+        let attempts = refused.get(invitation).zip(unanswered.get(invitation));
+        attempts.is_some_and(|(refused, unanswered)| !refused.is_disjoint(unanswered))
     }
 
     /// Whether all of an invitation's attempts of a quarter of an hour had no answer.

@@ -148,6 +148,9 @@ impl Process {
     async fn deliver(&self, message: &Message) -> Disposition {
         let system = &self.system;
         system.log_request(&format!("invitation {}", message.invitation.id), Fate::Arrives);
+        if message.before.is_some() {
+            system.made_way.borrow_mut().insert(message.invitation.id);
+        }
         let services = OneDelivery { process: self, via: Via(self), message };
         let worker = Worker {
             services: &services,
@@ -272,6 +275,19 @@ struct OneDelivery<'a> {
     message: &'a Message,
 }
 
+impl OneDelivery<'_> {
+    /// As the function does before it sends a copy: a message that is not deleted comes again while the queue still
+    /// drops a second copy.
+    async fn shorten_redelivery(&self) {
+        let message = self.message.clone();
+        let change_visibility = move |system: &System| {
+            system.queue.borrow_mut().change_visibility(&message, system.timeline.now(), seconds(120));
+            Ok(())
+        };
+        let _ = self.process.aws("change visibility", change_visibility, || ()).await;
+    }
+}
+
 impl<'a> Services for OneDelivery<'a> {
     /// The version of the keys.
     type Access = u32;
@@ -337,6 +353,7 @@ impl<'a> Services for OneDelivery<'a> {
             system.queue.borrow_mut().send_as(id, &question, system.timeline.now());
             Ok(())
         };
+        self.shorten_redelivery().await;
         self.process.aws("requeue", send_again, || ServiceFailure::new("SQS did not answer", true)).await
     }
 
@@ -346,6 +363,7 @@ impl<'a> Services for OneDelivery<'a> {
             system.queue.borrow_mut().make_way(&message, system.timeline.now());
             Ok(())
         };
+        self.shorten_redelivery().await;
         self.process.aws("make way", send_again, || ServiceFailure::new("SQS did not answer", true)).await
     }
 
@@ -393,11 +411,13 @@ impl Outside for Process {
     ) -> Result<T, Error> {
         let answer = self.ask(name, work).await;
         if let (Err(error), Some((invitation, began))) = (&answer, self.attempt.get()) {
-            if error.is_unanswered() {
-                self.system.unanswered.borrow_mut().entry(invitation).or_default().insert(began);
-            }
-            if matches!(error, Error::Refused { .. }) {
-                self.system.refused.borrow_mut().insert(invitation);
+            let attempts = match error {
+                error if error.is_unanswered() => Some(&self.system.unanswered),
+                Error::Refused { .. } => Some(&self.system.refused),
+                _ => None,
+            };
+            if let Some(attempts) = attempts {
+                attempts.borrow_mut().entry(invitation).or_default().insert(began);
             }
         }
         answer
